@@ -1,0 +1,73 @@
+# Two commands suffice on a fresh machine with Python 3.11 or later: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SCENARIO ?= drain
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE ?=
+
+.PHONY: help
+help: ## Say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed; name one: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: requirements.txt | $(BIN)/python
+	@echo "installing what the demo needs into $(VENV) ..."
+	@sed '/^# -- development/,$$d' requirements.txt > $(VENV)/demo.txt
+	@$(BIN)/python -m pip install --quiet --requirement $(VENV)/demo.txt
+	@touch $@
+
+$(VENV)/.development: requirements.txt | $(BIN)/python
+	@echo "installing what development needs into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	@touch $(VENV)/.demo $@
+
+.PHONY: setup
+setup: $(VENV)/.development ## Make the environment for development
+
+.PHONY: demo
+demo: $(VENV)/.demo ## Watch a drain on an embedded account (SCENARIO=drain, stuck or crowd)
+	@$(BIN)/python -m drainer demo --scenario $(SCENARIO)
+
+.PHONY: test
+test: $(VENV)/.development ## Run all tests
+	@$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: lint
+lint: $(VENV)/.development ## Check style, types and templates
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/cfn-lint --non-zero-exit-code warning infra/*.yaml infra/examples/*.yaml
+
+.PHONY: format
+format: $(VENV)/.development ## Format the code
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: docs
+docs: $(VENV)/.development ## Write the generated parts of the README anew
+	@$(BIN)/python -m drainer.cli.readme README.md
+
+.PHONY: package
+package: $(VENV)/.demo ## Build build/drainer.zip, the same bytes every time
+	@$(BIN)/python infra/package.py --output build/drainer.zip
+
+.PHONY: deploy
+deploy: package ## Ship the stack with the AWS CLI (BUCKET=..., and STACK, PARAMETERS if need be)
+	@test -n "$(BUCKET)" || { echo "name an S3 bucket for the zip: make deploy BUCKET=..." >&2; exit 2; }
+	aws cloudformation package --template-file infra/drainer.yaml --s3-bucket $(BUCKET) \
+	  --output-template-file build/drainer.packaged.yaml
+	aws cloudformation deploy --template-file build/drainer.packaged.yaml \
+	  --stack-name $(or $(STACK),drainer) --capabilities CAPABILITY_IAM \
+	  $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,423 @@
+"""
+The gateways to AWS: paging, batching to each API's maximum, and AWS's errors turned into ours.
+
+The only production module that knows boto3; it decides nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import boto3
+from botocore.config import Config as BotoConfig
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+from drainer.errors import (
+    ClusterMissingError,
+    LifecycleActionOverError,
+    MisconfiguredError,
+    RefusedError,
+    UnavailableError,
+)
+from drainer.model import (
+    ContainerInstance,
+    Hook,
+    LifecycleAction,
+    LifecycleActionResult,
+    Mark,
+    Owner,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from drainer.errors import DrainerError
+
+Item = TypeVar("Item")
+Parameters = ParamSpec("Parameters")
+
+# Every operation that the function calls, and no other: infra/drainer.yaml grants exactly these,
+# and a test holds the two together. (PublishBatch is granted by the action sns:Publish.)
+CALLS = {
+    "autoscaling": (
+        "CompleteLifecycleAction",
+        "DescribeAutoScalingInstances",
+        "DescribeLifecycleHooks",
+        "RecordLifecycleActionHeartbeat",
+    ),
+    "ecs": (
+        "DescribeContainerInstances",
+        "DescribeTasks",
+        "ListClusters",
+        "ListContainerInstances",
+        "ListTasks",
+        "PutAttributes",
+        "StopTask",
+        "UpdateContainerInstancesState",
+    ),
+    "sns": ("PublishBatch",),
+}
+
+# Each API's own maximum for one call.
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingInstances.html
+AUTO_SCALING_INSTANCES_MAX = 50
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html
+DESCRIBE_MAX = 100
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html
+UPDATE_STATE_MAX = 10
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutAttributes.html
+ATTRIBUTES_MAX = 10
+# https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
+PUBLISH_MAX = 10
+# A hundred pages of a hundred hold far more than one container instance's tasks or an account's
+# clusters; an answer that never ends must not hold an invocation.
+PAGES_MAX = 100
+
+# The hook's answer must leave within the invocation: four attempts of at most 13 s and back-off.
+CLIENT_CONFIG = BotoConfig(
+    connect_timeout=3,
+    read_timeout=10,
+    retries={"mode": "standard", "total_max_attempts": 4},
+)
+
+# The name under which a chain leaves its footprint on the container instance.
+MARK_ATTRIBUTE = "drainer.pass"
+
+THROTTLES = frozenset(
+    {
+        "RateExceeded",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "Throttled",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServerException",
+    }
+)
+REFUSALS = frozenset({"ClientException", "InvalidParameterException", "ValidationError"})
+
+
+def client(service: str) -> Any:
+    """Return boto3's client for a service, with our bounds on time and attempts."""
+    return boto3.client(service, config=CLIENT_CONFIG)
+
+
+def _ask(call: Callable[..., dict[str, Any]], **parameters: Any) -> dict[str, Any]:
+    try:
+        return call(**parameters)
+    except ClientError as error:
+        raise translated(error) from error
+    except ParamValidationError as error:
+        raise MisconfiguredError(str(error)) from error
+    except BotoCoreError as error:
+        raise UnavailableError(f"{type(error).__name__}: {error}") from error
+
+
+def _understood(read: Callable[Parameters, Item]) -> Callable[Parameters, Item]:
+    """Take an answer that lacks what AWS documents for a failed look, never for an empty one."""
+
+    @wraps(read)
+    def reading(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Item:
+        try:
+            return read(*args, **kwargs)
+        except (AttributeError, KeyError, TypeError) as error:
+            message = f"{read.__name__}: an odd answer: {type(error).__name__}: {error}"
+            raise UnavailableError(message) from error
+
+    return reading
+
+
+def translated(error: ClientError) -> DrainerError:
+    """Return AWS's error as the one of ours that says what can be done about it."""
+    details = error.response.get("Error", {})
+    code, message = details.get("Code", ""), details.get("Message", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    sentence = f"{error.operation_name}: {code}: {message}"
+    # Not a modelled error: "ValidationError ... No active Lifecycle Action found with token ..."
+    # is how Auto Scaling says that the action was answered, timed out, or went with its instance.
+    # Every other ValidationError is a fault of the request.
+    if code == "ValidationError" and "No active Lifecycle Action found" in message:
+        return LifecycleActionOverError(sentence)
+    # ResourceContention comes with HTTP status 500.
+    # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html
+    if code in THROTTLES or status >= 500:  # noqa: PLR2004 (HTTP's own border)
+        return UnavailableError(sentence)
+    if code == "ClusterNotFoundException":
+        return ClusterMissingError(sentence)
+    return RefusedError(sentence) if code in REFUSALS else MisconfiguredError(sentence)
+
+
+def _pages(
+    call: Callable[..., dict[str, Any]], key: str, token: str, **parameters: Any
+) -> Iterator[Any]:
+    cursor: dict[str, str] = {}
+    for _ in range(PAGES_MAX):
+        answer = _ask(call, **parameters, **cursor)
+        yield from answer.get(key, ())
+        if not answer.get(token):
+            return
+        cursor = {token: answer[token]}
+    raise UnavailableError(f"{key}: more than {PAGES_MAX} pages")
+
+
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Yield the items in runs of at most `size`; nothing for no items, as AWS refuses nothing."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+class AutoScalingGateway:
+    """
+    Auto Scaling, as far as a drain needs it.
+
+    Every method raises UnavailableError or MisconfiguredError for a call that did not succeed.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @_understood
+    def lifecycle_states(self, ec2_instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return group name and lifecycle state of each instance that is in a group."""
+        return {
+            row["InstanceId"]: (row["AutoScalingGroupName"], row["LifecycleState"])
+            for ids in chunks(ec2_instance_ids, AUTO_SCALING_INSTANCES_MAX)
+            for row in _pages(
+                self._client.describe_auto_scaling_instances,
+                "AutoScalingInstances",
+                "NextToken",
+                InstanceIds=list(ids),
+            )
+        }
+
+    @_understood
+    def lifecycle_hooks(self, auto_scaling_group_name: str) -> dict[str, Hook]:
+        """Return the group's hooks by name; at most 50, in one answer."""
+        answer = _ask(
+            self._client.describe_lifecycle_hooks, AutoScalingGroupName=auto_scaling_group_name
+        )
+        return {
+            row["LifecycleHookName"]: Hook(
+                name=row["LifecycleHookName"],
+                heartbeat_timeout_seconds=row["HeartbeatTimeout"],
+                global_timeout_seconds=row.get("GlobalTimeout", 100 * row["HeartbeatTimeout"]),
+                notification_target_arn=row.get("NotificationTargetARN") or None,
+                notification_metadata=row.get("NotificationMetadata") or None,
+            )
+            for row in answer["LifecycleHooks"]
+        }
+
+    def record_heartbeat(self, action: LifecycleAction) -> None:
+        """
+        Restart the hook's heartbeat timeout.
+
+        Raises:
+            LifecycleActionOverError: Auto Scaling no longer waits.
+        """
+        _ask(self._client.record_lifecycle_action_heartbeat, **_named(action))
+
+    def complete(self, action: LifecycleAction, result: LifecycleActionResult) -> None:
+        """
+        Answer the lifecycle action.
+
+        Raises:
+            LifecycleActionOverError: Auto Scaling no longer waits.
+        """
+        _ask(
+            self._client.complete_lifecycle_action,
+            LifecycleActionResult=result.value,
+            **_named(action),
+        )
+
+
+def _named(action: LifecycleAction) -> dict[str, str]:
+    # Token and instance are optional to the API, which then takes the wrong action's word for
+    # ours; so all four are always sent.
+    return {
+        "AutoScalingGroupName": action.auto_scaling_group_name,
+        "LifecycleHookName": action.lifecycle_hook_name,
+        "InstanceId": action.ec2_instance_id,
+        "LifecycleActionToken": action.lifecycle_action_token,
+    }
+
+
+class EcsGateway:
+    """
+    Amazon ECS, as far as a drain needs it.
+
+    Every method raises UnavailableError or MisconfiguredError for a call that did not succeed.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    @_understood
+    def clusters(self) -> list[str]:
+        """Return the ARNs of the account's clusters in this Region."""
+        return list(_pages(self._client.list_clusters, "clusterArns", "nextToken"))
+
+    @_understood
+    def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
+        """Return the ARNs of the container instances that the EC2 instances are in a cluster."""
+        # One filtered look-up replaces paging the cluster.
+        # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-query-language.html
+        return [
+            arn
+            for ids in chunks(ec2_instance_ids, DESCRIBE_MAX)
+            for arn in _pages(
+                self._client.list_container_instances,
+                "containerInstanceArns",
+                "nextToken",
+                cluster=cluster,
+                filter=f"ec2InstanceId in [{', '.join(ids)}]",
+            )
+        ]
+
+    @_understood
+    def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
+        """Return the container instances that still are; those that are not are left out."""
+        found = []
+        for chunk in chunks(arns, DESCRIBE_MAX):
+            answer = _ask(
+                self._client.describe_container_instances,
+                cluster=cluster,
+                containerInstances=list(chunk),
+            )
+            _only_missing(answer)
+            found += [_container_instance(row) for row in answer["containerInstances"]]
+        return found
+
+    @_understood
+    def set_draining(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
+        """Set at most UPDATE_STATE_MAX container instances DRAINING; return refusals by ARN."""
+        answer = _ask(
+            self._client.update_container_instances_state,
+            cluster=cluster,
+            containerInstances=list(arns),
+            status="DRAINING",
+        )
+        return {
+            failure.get("arn", ""): failure.get("reason", "")
+            for failure in answer.get("failures", ())
+        }
+
+    def mark(self, cluster: str, marks: Mapping[str, Mark]) -> None:
+        """Leave marks on at most ATTRIBUTES_MAX container instances, given by ARN."""
+        _ask(
+            self._client.put_attributes,
+            cluster=cluster,
+            attributes=[
+                {
+                    "name": MARK_ATTRIBUTE,
+                    "value": f"{mark.token_prefix}/{mark.hop}/{int(mark.at.timestamp())}",
+                    "targetType": "container-instance",
+                    "targetId": arn.rpartition("/")[2],
+                }
+                for arn, mark in marks.items()
+            ],
+        )
+
+    @_understood
+    def task_ids(self, cluster: str, container_instance_arn: str) -> list[str]:
+        """Return the ids of all its tasks, of both desired statuses."""
+        # "The default status filter is RUNNING", which hides every task that is stopping; and
+        # "PENDING ... doesn't return any results", since ECS never desires it.
+        # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
+        return [
+            arn.rpartition("/")[2]
+            for desired_status in ("RUNNING", "STOPPED")
+            for arn in _pages(
+                self._client.list_tasks,
+                "taskArns",
+                "nextToken",
+                cluster=cluster,
+                containerInstance=container_instance_arn,
+                desiredStatus=desired_status,
+            )
+        ]
+
+    @_understood
+    def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
+        """Return the tasks that ECS still knows, by id."""
+        found = {}
+        for chunk in chunks(task_ids, DESCRIBE_MAX):
+            answer = _ask(self._client.describe_tasks, cluster=cluster, tasks=list(chunk))
+            _only_missing(answer)
+            found.update({task.id: task for task in map(_task, answer["tasks"])})
+        return found
+
+    def stop_task(self, cluster: str, task_id: str, reason: str) -> None:
+        """Stop a task; its owner finds the reason in the task's description."""
+        _ask(self._client.stop_task, cluster=cluster, task=task_id, reason=reason)
+
+
+def _only_missing(answer: dict[str, Any]) -> None:
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
+    others = [f for f in answer.get("failures", ()) if f.get("reason") != "MISSING"]
+    if others:
+        raise UnavailableError(f"{others[0].get('arn')}: {others[0].get('reason')}")
+
+
+def _container_instance(row: dict[str, Any]) -> ContainerInstance:
+    attributes = {item["name"]: item.get("value", "") for item in row.get("attributes", ())}
+    return ContainerInstance(
+        arn=row["containerInstanceArn"],
+        ec2_instance_id=row.get("ec2InstanceId", ""),
+        status=row["status"],
+        agent_connected=row.get("agentConnected", False),
+        running_tasks=row["runningTasksCount"],
+        pending_tasks=row["pendingTasksCount"],
+        mark=_mark(attributes.get(MARK_ATTRIBUTE, "")),
+    )
+
+
+def _mark(value: str) -> Mark | None:
+    prefix, _, rest = value.partition("/")
+    hop, _, at = rest.partition("/")
+    # Anyone may write attributes; what is not ours is as good as none.
+    if not (prefix and hop.isdecimal() and at.isdecimal() and len(at) <= len("9999999999")):
+        return None
+    return Mark(prefix, int(hop), datetime.fromtimestamp(int(at), UTC))
+
+
+def _task(row: dict[str, Any]) -> Task:
+    group, started_by = row.get("group", ""), row.get("startedBy", "")
+    of_service = group.startswith("service:") or started_by.startswith("ecs-svc/")
+    return Task(
+        id=row["taskArn"].rpartition("/")[2],
+        owner=Owner.SERVICE if of_service else Owner.STANDALONE,
+        group=group,
+        desired_status=row["desiredStatus"],
+        last_status=row["lastStatus"],
+    )
+
+
+class TopicGateway:
+    """Our topic, and no other."""
+
+    def __init__(self, client: Any, topic_arn: str) -> None:
+        self._client = client
+        self._topic_arn = topic_arn
+
+    @_understood
+    def publish(self, messages: Sequence[str]) -> dict[int, str]:
+        """Publish at most PUBLISH_MAX messages; return refusals by position."""
+        answer = _ask(
+            self._client.publish_batch,
+            TopicArn=self._topic_arn,
+            PublishBatchRequestEntries=[
+                {"Id": str(position), "Message": message}
+                for position, message in enumerate(messages)
+            ],
+        )
+        return {
+            int(failure["Id"]): f"{failure.get('Code')}: {failure.get('Message', '')}"
+            for failure in answer.get("Failed", ())
+        }

@@ -1,0 +1,226 @@
+"""
+The settings: the function's from its environment, a drain's from its hook's metadata.
+
+Environment and metadata come in as values; this file reads neither. What is wrong is named.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from drainer.errors import MisconfiguredError
+from drainer.model import LifecycleActionResult, Policy, StandaloneTasks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# "GlobalTimeout: ... 172800 seconds (48 hours) or 100 times the heartbeat timeout, whichever is
+# smaller": no drain can take longer, whatever is asked.
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LifecycleHook.html
+DRAIN_TIMEOUT_SECONDS_MAX = 172_800
+DRAIN_TIMEOUT_SECONDS_DEFAULT = 3_600
+STANDALONE_GRACE_SECONDS_DEFAULT = 300
+PASS_INTERVAL_SECONDS_DEFAULT = 15
+# An SQS queue delays by at most 15 minutes; and a heartbeat must come within a 30 s hook's time
+# at the least twice. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+PASS_INTERVAL_SECONDS_MAX = 900
+
+ENVIRONMENT_NAMES = (
+    "DRAINER_TOPIC_ARN",
+    "DRAINER_CLUSTERS",
+    "DRAINER_DRAIN_TIMEOUT_SECONDS",
+    "DRAINER_DEADLINE_RESULT",
+    "DRAINER_STANDALONE_TASKS",
+    "DRAINER_STANDALONE_GRACE_SECONDS",
+    "DRAINER_PASS_INTERVAL_SECONDS",
+)
+
+METADATA_KEYS = (
+    "cluster",
+    "drain_timeout_seconds",
+    "deadline_result",
+    "standalone_tasks",
+    "standalone_grace_seconds",
+)
+
+# "Up to 255 letters (uppercase and lowercase), numbers, underscores, and hyphens are allowed."
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateCluster.html
+CLUSTER = re.compile(r"(arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:cluster/)?[A-Za-z0-9_-]{1,255}")
+TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """
+    The function's settings.
+
+    Attributes:
+        topic_arn: Where re-invocations are published, and nowhere else.
+        clusters: Names or ARNs of clusters to search where a hook's metadata names none.
+        drain_timeout_seconds: How long a drain may take where its hook says nothing.
+        deadline_result: The answer at the deadline where its hook says nothing.
+        standalone_tasks: The policy for standalone tasks where its hook says nothing.
+        standalone_grace_seconds: Their grace period where its hook says nothing.
+        pass_interval_seconds: The delay of the wait queue: the time between two passes.
+    """
+
+    topic_arn: str
+    clusters: tuple[str, ...] = ()
+    drain_timeout_seconds: int = DRAIN_TIMEOUT_SECONDS_DEFAULT
+    deadline_result: LifecycleActionResult = LifecycleActionResult.CONTINUE
+    standalone_tasks: StandaloneTasks = StandaloneTasks.WAIT
+    standalone_grace_seconds: int = STANDALONE_GRACE_SECONDS_DEFAULT
+    pass_interval_seconds: int = PASS_INTERVAL_SECONDS_DEFAULT
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Config:
+        """
+        Read the settings.
+
+        Raises:
+            MisconfiguredError: Names each variable that is wrong, its value and what it may be.
+        """
+        values = {
+            name.removeprefix("DRAINER_").lower(): environment[name].strip()
+            for name in ENVIRONMENT_NAMES
+            if environment.get(name, "").strip()
+        }
+        problems: list[str] = []
+        topic_arn = values.get("topic_arn", "")
+        if not TOPIC_ARN.fullmatch(topic_arn):
+            problems.append(f"topic_arn is {topic_arn!r}; it must be the ARN of an SNS topic")
+        names = (name.strip() for name in values.get("clusters", "").split(","))
+        clusters = tuple(name for name in names if name)
+        problems += [
+            f"clusters has {name!r}; it must be a cluster's name or ARN"
+            for name in clusters
+            if not CLUSTER.fullmatch(name)
+        ]
+        defaults = Policy(
+            cluster=None,
+            drain_timeout_seconds=DRAIN_TIMEOUT_SECONDS_DEFAULT,
+            deadline_result=LifecycleActionResult.CONTINUE,
+            standalone_tasks=StandaloneTasks.WAIT,
+            standalone_grace_seconds=STANDALONE_GRACE_SECONDS_DEFAULT,
+        )
+        policy = _policy(values, defaults, problems)
+        interval = _seconds(
+            values,
+            "pass_interval_seconds",
+            default=PASS_INTERVAL_SECONDS_DEFAULT,
+            minimum=1,
+            maximum=PASS_INTERVAL_SECONDS_MAX,
+            problems=problems,
+        )
+        if problems:
+            raise MisconfiguredError("the function's environment: " + "; ".join(problems))
+        return cls(
+            topic_arn=topic_arn,
+            clusters=clusters,
+            drain_timeout_seconds=policy.drain_timeout_seconds,
+            deadline_result=policy.deadline_result,
+            standalone_tasks=policy.standalone_tasks,
+            standalone_grace_seconds=policy.standalone_grace_seconds,
+            pass_interval_seconds=interval,
+        )
+
+    def policy(self, metadata: str | None) -> tuple[Policy, tuple[str, ...]]:
+        """
+        Read a hook's notification metadata: a JSON object, or a bare cluster name.
+
+        A value that is wrong is named and replaced by its default, for a drain must go on.
+
+        Args:
+            metadata: What `DescribeLifecycleHooks` says; None where there is none.
+
+        Returns:
+            The policy, and a sentence for each value that was wrong.
+        """
+        defaults = Policy(
+            cluster=None,
+            drain_timeout_seconds=self.drain_timeout_seconds,
+            deadline_result=self.deadline_result,
+            standalone_tasks=self.standalone_tasks,
+            standalone_grace_seconds=self.standalone_grace_seconds,
+        )
+        text = (metadata or "").strip()
+        if not text:
+            return defaults, ()
+        if CLUSTER.fullmatch(text):
+            return _policy({"cluster": text}, defaults, []), ()
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            return defaults, ("it is neither a JSON object nor the name of a cluster",)
+        problems = [
+            f"it has {key[:40]!r}; known are {', '.join(METADATA_KEYS)}"
+            for key in body
+            if key not in METADATA_KEYS
+        ]
+        return _policy(body, defaults, problems), tuple(problems)
+
+
+def _policy(values: Mapping[str, Any], defaults: Policy, problems: list[str]) -> Policy:
+    cluster = values.get("cluster")
+    if cluster is not None and not (isinstance(cluster, str) and CLUSTER.fullmatch(cluster)):
+        problems.append(f"cluster is {str(cluster)[:40]!r}; it must be a cluster's name or ARN")
+        cluster = None
+    return Policy(
+        cluster=cluster,
+        drain_timeout_seconds=_seconds(
+            values,
+            "drain_timeout_seconds",
+            default=defaults.drain_timeout_seconds,
+            minimum=1,
+            maximum=DRAIN_TIMEOUT_SECONDS_MAX,
+            problems=problems,
+        ),
+        deadline_result=_choice(values, "deadline_result", defaults.deadline_result, problems),
+        standalone_tasks=_choice(values, "standalone_tasks", defaults.standalone_tasks, problems),
+        standalone_grace_seconds=_seconds(
+            values,
+            "standalone_grace_seconds",
+            default=defaults.standalone_grace_seconds,
+            minimum=0,
+            maximum=DRAIN_TIMEOUT_SECONDS_MAX,
+            problems=problems,
+        ),
+    )
+
+
+def _seconds(
+    values: Mapping[str, Any],
+    name: str,
+    *,
+    default: int,
+    minimum: int,
+    maximum: int,
+    problems: list[str],
+) -> int:
+    if name not in values:
+        return default
+    text = str(values[name])
+    if re.fullmatch(r"[0-9]{1,9}", text) and minimum <= int(text) <= maximum:
+        return int(text)
+    problems.append(
+        f"{name} is {text[:40]!r}; it must be a whole number from {minimum} to {maximum}"
+    )
+    return default
+
+
+def _choice(values: Mapping[str, Any], name: str, default: Choice, problems: list[str]) -> Choice:
+    if name not in values:
+        return default
+    choices = [member.value for member in type(default)]
+    if values[name] in choices:
+        return type(default)(values[name])
+    problems.append(f"{name} is {str(values[name])[:40]!r}; it must be one of {', '.join(choices)}")
+    return default

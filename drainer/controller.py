@@ -1,0 +1,307 @@
+"""
+Run a pass: observe, decide, act, for a batch of drains; it reads no clock and knows no AWS.
+
+No write happens above the decision. Every act can be done twice; each drain stands alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from drainer import envelope, machine
+from drainer.errors import DrainerError, LifecycleActionOverError, RefusedError
+from drainer.finder import EcsReads
+from drainer.machine import Decision, Step
+from drainer.model import Mark
+from drainer.observer import AutoScalingReads, Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from drainer.config import Config
+    from drainer.model import Drain, LifecycleAction, LifecycleActionResult
+    from drainer.view import View
+
+# UpdateContainerInstancesState, PutAttributes and PublishBatch each take ten; so ten drains are
+# the unit that is acted upon, or goes back as a whole when time runs out.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html
+TOGETHER_MAX = 10
+
+# What a unit may need, should its calls be slow: a unit that could be cut in half is not begun.
+UNIT_SECONDS = 5.0
+
+# The mark tells copies from the chain, and a live chain from a lost one; once a minute is often
+# enough for both, and costs a thousand drains less than two modifying calls a second.
+MARK_EVERY_SECONDS = 60
+
+# Who stops a task says why: the task's owner reads this in its description.
+STOP_REASON = "drainer: the EC2 instance leaves and the standalone grace period is over"
+
+
+class AutoScaling(AutoScalingReads, Protocol):
+    """What a pass asks of Auto Scaling; every method may raise a DrainerError."""
+
+    def record_heartbeat(self, action: LifecycleAction) -> None:
+        """Restart the hook's heartbeat timeout."""
+
+    def complete(self, action: LifecycleAction, result: LifecycleActionResult) -> None:
+        """Answer the lifecycle action."""
+
+
+class Ecs(EcsReads, Protocol):
+    """What a pass asks of ECS; every method may raise a DrainerError."""
+
+    def set_draining(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
+        """Set up to TOGETHER_MAX container instances DRAINING; return refusals by ARN."""
+
+    def mark(self, cluster: str, marks: Mapping[str, Mark]) -> None:
+        """Leave up to TOGETHER_MAX marks, by the container instance's ARN."""
+
+    def stop_task(self, cluster: str, task_id: str, reason: str) -> None:
+        """Stop a task."""
+
+
+class Topic(Protocol):
+    """Our own topic."""
+
+    def publish(self, messages: Sequence[str]) -> dict[int, str]:
+        """Publish up to TOGETHER_MAX messages; return refusals by position."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """
+    What a pass did about one drain.
+
+    Attributes:
+        drain: As the look left it; as the next pass gets it, once that was published.
+        view: What was seen, and when.
+        decision: What it led to.
+        answered: The answer that Auto Scaling took.
+        drained_now: Whether the container instance was set DRAINING.
+        heartbeat: Whether a heartbeat was recorded.
+        stopped: Whether every standalone task that was to stop has been told to.
+        over: Whether Auto Scaling said that it no longer waits.
+        published: Whether the re-invocation went out.
+        troubles: What failed on the way and will be done again, in words for an operator.
+        undone: Why the message must be delivered again; empty where the pass is complete.
+    """
+
+    drain: Drain
+    view: View
+    decision: Decision
+    answered: LifecycleActionResult | None = None
+    drained_now: bool = False
+    heartbeat: bool = False
+    stopped: bool = False
+    over: bool = False
+    published: bool = False
+    undone: str = ""
+    troubles: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the drain goes round any more."""
+        return self.over or self.answered is not None or self.decision.step == Step.STOP
+
+    def trouble(self, what: str, error: object) -> None:
+        """Note what failed; the next pass does it again."""
+        self.troubles = (*self.troubles, f"{what}: {error}")
+
+    @property
+    def cluster(self) -> str:
+        """The cluster of the container instance."""
+        return self.drain.cluster or ""
+
+    @property
+    def container_instance_arn(self) -> str:
+        """The ARN of the container instance."""
+        return self.drain.container_instance_arn or ""
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """All outcomes of a pass, and what somebody has to mend."""
+
+    outcomes: tuple[Outcome, ...]
+    problems: tuple[str, ...]
+
+
+class Controller:
+    """
+    Passes over drains.
+
+    Args:
+        auto_scaling: Auto Scaling.
+        ecs: ECS.
+        topic: Where re-invocations go.
+        config: The function's settings.
+    """
+
+    def __init__(self, auto_scaling: AutoScaling, ecs: Ecs, topic: Topic, config: Config) -> None:
+        self._auto_scaling = auto_scaling
+        self._ecs = ecs
+        self._topic = topic
+        self._config = config
+
+    def run_pass(
+        self, drains: Sequence[Drain], *, now: datetime, seconds_left: Callable[[], float]
+    ) -> PassReport:
+        """
+        Look at all drains, decide about each, and act.
+
+        Args:
+            drains: At most one for each lifecycle action.
+            now: The pass's instant; the clock is read once.
+            seconds_left: How much of the invocation's time is left.
+        """
+        observer = Observer(self._auto_scaling, self._ecs, self._config, now, seconds_left)
+        sights = observer.look(drains)
+
+        views = [observer.view(sight) for sight in sights]
+        outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
+
+        self._act(outcomes, seconds_left)
+        return PassReport(tuple(outcomes), tuple(observer.problems))
+
+    def _act(self, outcomes: Sequence[Outcome], seconds_left: Callable[[], float]) -> None:
+        # The answers come first: an instance that may go costs money and holds up its group.
+        for outcome in outcomes:
+            if outcome.decision.step == Step.COMPLETE:
+                if seconds_left() < UNIT_SECONDS:
+                    outcome.undone = "no time was left in the invocation"
+                else:
+                    self._complete(outcome)
+        rest = [o for o in outcomes if not (o.ended or o.undone)]
+        rest.sort(key=lambda outcome: outcome.cluster)
+        for start in range(0, len(rest), TOGETHER_MAX):
+            unit = rest[start : start + TOGETHER_MAX]
+            if seconds_left() < UNIT_SECONDS:
+                for outcome in unit:
+                    outcome.undone = "no time was left in the invocation"
+                continue
+            self._set_draining(unit)
+            for outcome in unit:
+                self._heartbeat(outcome)
+                self._stop_tasks(outcome)
+            self._publish([o for o in unit if o.decision.republish and not o.over])
+            self._mark([o for o in unit if o.published])
+
+    def _complete(self, outcome: Outcome) -> None:
+        result = outcome.decision.result
+        if result is None:
+            raise AssertionError("a decision to complete names its result")
+        try:
+            self._auto_scaling.complete(outcome.drain.action, result)
+        except LifecycleActionOverError:
+            outcome.over = True
+        except DrainerError as error:
+            outcome.trouble("answering", error)
+        else:
+            outcome.answered = result
+
+    def _set_draining(self, unit: Sequence[Outcome]) -> None:
+        by_cluster: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in unit:
+            if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
+                by_cluster[outcome.cluster].append(outcome)
+        for cluster, members in by_cluster.items():
+            self._set_draining_together(cluster, members)
+
+    def _set_draining_together(self, cluster: str, members: Sequence[Outcome]) -> None:
+        try:
+            refusals = self._ecs.set_draining(cluster, [o.container_instance_arn for o in members])
+        except RefusedError as error:
+            if len(members) > 1:
+                # One container instance that has changed its status must not hold up the others.
+                for outcome in members:
+                    self._set_draining_together(cluster, [outcome])
+            else:
+                members[0].trouble("setting DRAINING", error)
+            return
+        except DrainerError as error:
+            for outcome in members:
+                outcome.trouble("setting DRAINING", error)
+            return
+        for outcome in members:
+            refusal = refusals.get(outcome.container_instance_arn)
+            if refusal is None:
+                outcome.drained_now = True
+            else:
+                outcome.trouble("setting DRAINING", refusal)
+
+    def _heartbeat(self, outcome: Outcome) -> None:
+        if not outcome.decision.heartbeat:
+            return
+        try:
+            self._auto_scaling.record_heartbeat(outcome.drain.action)
+        except LifecycleActionOverError:
+            outcome.over = True
+        except DrainerError as error:
+            outcome.trouble("recording a heartbeat", error)
+        else:
+            outcome.heartbeat = True
+
+    def _stop_tasks(self, outcome: Outcome) -> None:
+        stopped = 0
+        for task_id in outcome.decision.stop_tasks:
+            try:
+                self._ecs.stop_task(outcome.cluster, task_id, STOP_REASON)
+                stopped += 1
+            except DrainerError as error:
+                outcome.trouble(f"stopping task {task_id}", error)
+                break  # the next pass lists them again; a throttle is not to be argued with
+        outcome.stopped = 0 < stopped == len(outcome.decision.stop_tasks)
+
+    def _publish(self, unit: Sequence[Outcome]) -> None:
+        if not unit:
+            return
+        following = [
+            machine.carry_on(
+                outcome.view,
+                drained_now=outcome.drained_now,
+                heartbeat=outcome.heartbeat,
+                stopped=outcome.stopped,
+            )
+            for outcome in unit
+        ]
+        try:
+            refusals = self._topic.publish([envelope.encode(drain) for drain in following])
+        except DrainerError as error:
+            refusals = dict.fromkeys(range(len(unit)), str(error))
+        for position, outcome in enumerate(unit):
+            if position in refusals:
+                outcome.undone = f"publishing the re-invocation: {refusals[position]}"
+            else:
+                outcome.published = True
+                outcome.drain = following[position]
+
+    def _mark(self, unit: Sequence[Outcome]) -> None:
+        by_cluster: dict[str, dict[str, Mark]] = defaultdict(dict)
+        for outcome in unit:
+            if outcome.container_instance_arn and _mark_due(outcome.view):
+                mark = Mark(
+                    token_prefix=machine.token_prefix(outcome.drain.action),
+                    hop=outcome.drain.hop - 1,
+                    at=outcome.view.now,
+                )
+                by_cluster[outcome.cluster][outcome.container_instance_arn] = mark
+        for cluster, marks in by_cluster.items():
+            try:
+                self._ecs.mark(cluster, marks)
+            except DrainerError as error:
+                for outcome in unit:
+                    if outcome.container_instance_arn in marks:
+                        outcome.trouble("marking the container instance", error)
+
+
+def _mark_due(view: View) -> bool:
+    instance = view.seen.container_instance
+    mark = instance.mark if instance else None
+    if mark is None or mark.token_prefix != machine.token_prefix(view.drain.action):
+        return True
+    return view.now - mark.at >= timedelta(seconds=MARK_EVERY_SECONDS)

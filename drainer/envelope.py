@@ -1,0 +1,126 @@
+"""
+The envelope: a drain as the JSON that travels through our own topic, and back.
+
+It refuses what it did not write; it acts on nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from drainer.errors import MalformedEventError
+from drainer.model import (
+    Drain,
+    LifecycleAction,
+    LifecycleActionResult,
+    Policy,
+    StandaloneTasks,
+)
+
+# The subscription that leads to the wait queue filters on this pair (infra/drainer.yaml).
+KIND_KEY = "drainer"
+KIND = "re-invocation"
+VERSION = 1
+
+# "Message ... 262,144 bytes" is SNS's limit; ours is far below, because ten envelopes must fit
+# into one PublishBatch, and all that is in them is bounded.
+# https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
+ENVELOPE_BYTES_MAX = 8_192
+
+
+def encode(drain: Drain) -> str:
+    """
+    Return the drain as an envelope.
+
+    Raises:
+        MalformedEventError: The envelope would be longer than ENVELOPE_BYTES_MAX.
+    """
+    body = {KIND_KEY: KIND, "version": VERSION, **asdict(drain)}
+    text = json.dumps(_plain(body), separators=(",", ":"))
+    if len(text) > ENVELOPE_BYTES_MAX:
+        raise MalformedEventError(
+            f"the envelope of {drain.action.ec2_instance_id} has {len(text)} bytes, "
+            f"where {ENVELOPE_BYTES_MAX} may be"
+        )
+    return text
+
+
+def decode(body: dict[str, Any]) -> Drain:
+    """
+    Return the drain in an envelope's parsed JSON.
+
+    Raises:
+        MalformedEventError: A field is missing, unknown or of the wrong kind; says which.
+    """
+    if body.get("version") != VERSION:
+        raise MalformedEventError(f"envelope of version {body.get('version')!r}; known: {VERSION}")
+    fields = {key: value for key, value in body.items() if key not in {KIND_KEY, "version"}}
+    try:
+        policy = fields.pop("policy")
+        return Drain(
+            action=LifecycleAction(**_strings(fields.pop("action"))),
+            started_at=_instant(fields.pop("started_at")),
+            last_heartbeat_at=_instant(fields.pop("last_heartbeat_at")),
+            deadline_at=_optional(fields.pop("deadline_at"), _instant),
+            draining_since=_optional(fields.pop("draining_since"), _instant),
+            policy=_policy(policy) if policy is not None else None,
+            witnesses=tuple(_string(witness) for witness in fields.pop("witnesses")),
+            hop=_count(fields.pop("hop")),
+            heartbeat_timeout_seconds=_optional(fields.pop("heartbeat_timeout_seconds"), _count),
+            cluster=_optional(fields.pop("cluster"), _string),
+            container_instance_arn=_optional(fields.pop("container_instance_arn"), _string),
+            **{key: _flag(value) for key, value in fields.items()},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise MalformedEventError(f"envelope: {type(error).__name__}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.timestamp() if isinstance(value, datetime) else value
+
+
+def _policy(body: dict[str, Any]) -> Policy:
+    return Policy(
+        cluster=_optional(body["cluster"], _string),
+        drain_timeout_seconds=_count(body["drain_timeout_seconds"]),
+        deadline_result=LifecycleActionResult(body["deadline_result"]),
+        standalone_tasks=StandaloneTasks(body["standalone_tasks"]),
+        standalone_grace_seconds=_count(body["standalone_grace_seconds"]),
+    )
+
+
+def _optional(value: Any, read: Any) -> Any:
+    return None if value is None else read(value)
+
+
+def _instant(value: Any) -> datetime:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no instant")
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no string")
+    return value
+
+
+def _strings(value: dict[str, Any]) -> dict[str, str]:
+    return {key: _string(item) for key, item in value.items()}
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is no flag")
+    return value

@@ -1,0 +1,39 @@
+"""
+The errors that a caller can do something about, each named by what to do.
+
+Anything else is a bug or an unforeseen answer, and is let through.
+"""
+
+from __future__ import annotations
+
+
+class DrainerError(Exception):
+    """The base of what can go wrong; its text is a sentence for an operator."""
+
+
+class MalformedEventError(DrainerError):
+    """The message is not one that we understand: refuse it, never retry it."""
+
+
+class NotForUsError(DrainerError):
+    """The message is understood and asks for nothing: ignore it."""
+
+
+class LifecycleActionOverError(DrainerError):
+    """Auto Scaling no longer waits for an answer: the drain is at its end."""
+
+
+class UnavailableError(DrainerError):
+    """A throttle, a fault of the service or of the network: the next pass asks again."""
+
+
+class MisconfiguredError(DrainerError):
+    """A denied call, a missing cluster, a refused parameter: somebody has to mend it."""
+
+
+class RefusedError(MisconfiguredError):
+    """A parameter was refused: what was asked for together may succeed one by one."""
+
+
+class ClusterMissingError(MisconfiguredError):
+    """There is no such cluster: its name may have a slip in it."""

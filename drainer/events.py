@@ -1,0 +1,228 @@
+"""
+Turn what Lambda hands over into drains, one record at a time; a bad record spoils no other.
+
+A message is a hint to look, never the truth: what is taken from it are identifiers and a time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from drainer import envelope
+from drainer.errors import DrainerError, MalformedEventError, NotForUsError
+from drainer.model import Drain, LifecycleAction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
+LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
+TEST_NOTIFICATION = "autoscaling:TEST_NOTIFICATION"
+EVENT_BRIDGE_DETAIL_TYPE = "EC2 Instance-terminate Lifecycle Action"
+
+# What an identifier may look like; they end up in API calls and in a filter expression.
+# InstanceId has at most 19 characters, LifecycleActionToken 36, the names 255.
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html
+PATTERNS = {
+    "EC2InstanceId": re.compile(r"i-[0-9A-Za-z]{1,17}"),
+    "LifecycleActionToken": re.compile(r"[\x21-\x7e]{1,36}"),
+    "LifecycleHookName": re.compile(r"[A-Za-z0-9\-_/]{1,255}"),
+    "AutoScalingGroupName": re.compile(r"[^\x00-\x1f]{1,255}"),
+}
+
+YEAR_MIN, YEAR_MAX = 2000, 2200
+
+# A claim is quoted in a log line or an error, but never at length.
+QUOTED_CHARACTERS_MAX = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """
+    One record of an invocation, and what it says.
+
+    Attributes:
+        record_id: SQS's message id, by which a batch item failure is reported; else a position.
+        content: The drain, or why there is none.
+    """
+
+    record_id: str
+    content: Drain | DrainerError
+
+
+def is_sqs(event: Any) -> bool:
+    """Whether the event is a batch from an SQS event source mapping."""
+    records = event.get("Records") if isinstance(event, dict) else None
+    first = records[0] if isinstance(records, list) and records else None
+    return isinstance(first, dict) and first.get("eventSource") == "aws:sqs"
+
+
+def receive(event: Any, *, now: datetime) -> list[Received]:
+    """
+    Read every record of an invocation; never raises for what is in one.
+
+    Args:
+        event: What Lambda handed over.
+        now: The present instant, which no claimed time may lie after.
+    """
+    received = []
+    for record_id, record in _records(event):
+        content: Drain | DrainerError
+        try:
+            content = _record(record, now)
+        except (MalformedEventError, NotForUsError) as refusal:
+            content = refusal
+        except RecursionError:
+            content = MalformedEventError("JSON nested too deeply")
+        received.append(Received(record_id, content))
+    return received
+
+
+def _records(event: Any) -> Iterator[tuple[str, Any]]:
+    records = event.get("Records") if isinstance(event, dict) else None
+    if not isinstance(records, list):
+        yield "0", event
+        return
+    for position, record in enumerate(records):
+        record_id = record.get("messageId") if isinstance(record, dict) else None
+        yield record_id if isinstance(record_id, str) else str(position), record
+
+
+def _record(record: Any, now: datetime) -> Drain:
+    if not isinstance(record, dict):
+        raise MalformedEventError(f"a record that is no JSON object: {_quoted(record)}")
+    if isinstance(record.get("Sns"), dict):
+        return _sns(record["Sns"], now)
+    if record.get("eventSource") == "aws:sqs":
+        body = _json(record.get("body"))
+        # Without raw message delivery, SQS gets SNS's own JSON around the message.
+        # https://docs.aws.amazon.com/sns/latest/dg/sns-sqs-as-subscriber.html
+        if body.get("Type") == "Notification" and "Message" in body:
+            return _sns(body, now)
+        return _message(body, (), now)
+    if record.get("detail-type") == EVENT_BRIDGE_DETAIL_TYPE:
+        detail = record.get("detail")
+        if record.get("source") != "aws.autoscaling" or not isinstance(detail, dict):
+            raise MalformedEventError(f"an event of source {_quoted(record.get('source'))}")
+        return _notice(detail, (record.get("time"),), now, by_event_bridge=True)
+    if "detail-type" in record:
+        raise NotForUsError(f"an event of type {_quoted(record['detail-type'])}")
+    return _message(record, (), now)
+
+
+def _sns(notification: Mapping[str, Any], now: datetime) -> Drain:
+    message = _json(notification.get("Message"))
+    return _message(message, (notification.get("Timestamp"),), now)
+
+
+def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Drain:
+    if body.get(envelope.KIND_KEY) == envelope.KIND:
+        drain = envelope.decode(body)
+        action = drain.action
+        _identifiers(
+            {
+                "EC2InstanceId": action.ec2_instance_id,
+                "LifecycleActionToken": action.lifecycle_action_token,
+                "LifecycleHookName": action.lifecycle_hook_name,
+                "AutoScalingGroupName": action.auto_scaling_group_name,
+            }
+        )
+        return drain
+    if body.get("Event") == TEST_NOTIFICATION:
+        group = _quoted(body.get("AutoScalingGroupName"))
+        raise NotForUsError(f"the test notification of group {group}")
+    return _notice(body, (body.get("Time"), *times), now, by_event_bridge=False)
+
+
+def _notice(
+    body: Mapping[str, Any], times: tuple[Any, ...], now: datetime, *, by_event_bridge: bool
+) -> Drain:
+    transition = body.get("LifecycleTransition")
+    if transition == LAUNCHING:
+        raise NotForUsError("a launching transition; only terminating ones are drained")
+    if transition != TERMINATING:
+        keys = ", ".join(sorted(str(key) for key in body)[:10])
+        raise MalformedEventError(
+            f"neither a lifecycle notification nor a re-invocation; LifecycleTransition is "
+            f"{_quoted(transition)}, keys are {_quoted(keys)}"
+        )
+    found = _identifiers({name: body.get(name) for name in PATTERNS})
+    started_at = _started_at(times, now)
+    return Drain(
+        action=LifecycleAction(
+            auto_scaling_group_name=found["AutoScalingGroupName"],
+            lifecycle_hook_name=found["LifecycleHookName"],
+            ec2_instance_id=found["EC2InstanceId"],
+            lifecycle_action_token=found["LifecycleActionToken"],
+        ),
+        started_at=started_at,
+        last_heartbeat_at=started_at,
+        by_event_bridge=by_event_bridge,
+    )
+
+
+def _identifiers(claimed: Mapping[str, Any]) -> dict[str, str]:
+    for name, pattern in PATTERNS.items():
+        value = claimed[name]
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise MalformedEventError(f"{name} is {_quoted(value)}, which it cannot be")
+    return dict(claimed)
+
+
+def _started_at(times: tuple[Any, ...], now: datetime) -> datetime:
+    """
+    Return when Auto Scaling began to wait, by the clocks that stamped the notice.
+
+    Two clocks stamp it, Auto Scaling's and SNS's. The later one counts, since a clock that is
+    behind would end the drain early; but none counts that is ahead of ours.
+    """
+    stamps = [stamp for stamp in map(_instant, times) if stamp is not None]
+    return min(now, max(stamps, default=now))
+
+
+def _instant(value: Any) -> datetime | None:
+    try:
+        stamp = datetime.fromisoformat(value)
+        aware = stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+        # An instant at the edge of the calendar cannot take part in arithmetic.
+        return aware if YEAR_MIN <= aware.year <= YEAR_MAX else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _json(text: Any) -> dict[str, Any]:
+    try:
+        body = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise MalformedEventError(f"not JSON ({error}): {_quoted(text)}") from error
+    if not isinstance(body, dict):
+        raise MalformedEventError(f"JSON, but no object: {_quoted(text)}")
+    return body
+
+
+def _quoted(value: Any) -> str:
+    text = value if isinstance(value, str) else type(value).__name__
+    return repr(text[:QUOTED_CHARACTERS_MAX])
+
+
+def collapse(drains: list[Drain]) -> list[Drain]:
+    """
+    Return one drain for each lifecycle action, the one that has come furthest.
+
+    Copies of a message, and the same notice by two channels, are one drain.
+    """
+    furthest: dict[tuple[str, str, str], Drain] = {}
+    for drain in drains:
+        key = key_of(drain.action)
+        if key not in furthest or drain.hop > furthest[key].hop:
+            furthest[key] = drain
+    return list(furthest.values())
+
+
+def key_of(action: LifecycleAction) -> tuple[str, str, str]:
+    """Return what two messages about the same lifecycle action have in common."""
+    return action.auto_scaling_group_name, action.ec2_instance_id, action.lifecycle_action_token

@@ -1,0 +1,156 @@
+"""
+The Lambda entry point: AWS's event in, AWS's answer out, and everything wired together.
+
+It decides nothing; a record that failed is told to SQS by its id, or to Lambda by an exception.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+
+from drainer import aws, clock, events
+from drainer.config import Config
+from drainer.controller import Controller
+from drainer.errors import UnavailableError
+from drainer.model import Drain
+from drainer.telemetry import Powertools, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+    from drainer.telemetry import Telemetry
+
+    Function = Callable[[Any, Any], dict[str, Any] | None]
+
+MILLISECONDS = 1000
+
+
+def build(
+    environ: Mapping[str, str],
+    client: Callable[[str], Any],
+    clock: Callable[[], datetime],
+    telemetry: Telemetry | None = None,
+) -> Function:
+    """
+    Return the function on any clients and any clock.
+
+    Args:
+        environ: The environment to read the settings from.
+        client: Returns boto3's client, or one that behaves like it, for a service's name.
+        clock: Returns the present instant; read once for each invocation.
+        telemetry: Where to report to; nowhere by default.
+
+    Raises:
+        MisconfiguredError: A setting is wrong; names it.
+    """
+    config = Config.from_environment(environ)
+    controller = Controller(
+        aws.AutoScalingGateway(client("autoscaling")),
+        aws.EcsGateway(client("ecs")),
+        aws.TopicGateway(client("sns"), config.topic_arn),
+        config,
+    )
+    report_to = telemetry or Silent()
+
+    def function(event: Any, context: Any) -> dict[str, Any] | None:
+        def seconds_left() -> float:
+            return float(context.get_remaining_time_in_millis()) / MILLISECONDS
+
+        now = clock()
+        received = events.receive(event, now=now)
+        drains = []
+        for record in received:
+            if isinstance(record.content, Drain):
+                drains.append(record.content)
+            else:
+                report_to.refused(record.record_id, record.content)
+        undone = _serve(controller, events.collapse(drains), now, seconds_left, report_to)
+        failed = {
+            record.record_id: undone[key]
+            for record in received
+            if isinstance(record.content, Drain)
+            and (key := events.key_of(record.content.action)) in undone
+        }
+        if events.is_sqs(event):
+            return _partial_response(event, context, failed)
+        if failed:
+            # Lambda invokes again, a minute later and then two, and then keeps the event.
+            # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+            raise UnavailableError("; ".join(failed.values()))
+        return None
+
+    return function
+
+
+def _serve(
+    controller: Controller,
+    drains: list[Drain],
+    now: datetime,
+    seconds_left: Callable[[], float],
+    telemetry: Telemetry,
+) -> dict[tuple[str, str, str], str]:
+    """Run a pass and return what must be delivered again: by action, why."""
+    if not drains:
+        return {}
+    try:
+        report = controller.run_pass(drains, now=now, seconds_left=seconds_left)
+    except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
+        telemetry.crashed(error, [drain.action.ec2_instance_id for drain in drains])
+        if len(drains) == 1:
+            return {events.key_of(drains[0].action): f"{type(error).__name__}: {error}"}
+        undone: dict[tuple[str, str, str], str] = {}
+        for drain in drains:
+            undone.update(_serve(controller, [drain], now, seconds_left, telemetry))
+        return undone
+    telemetry.passed(report)
+    return {
+        events.key_of(outcome.drain.action): outcome.undone
+        for outcome in report.outcomes
+        if outcome.undone
+    }
+
+
+def _partial_response(event: Any, context: Any, failed: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Tell SQS which messages to deliver again; the others are deleted.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    """
+
+    def judge(record: SQSRecord) -> None:
+        if record.message_id in failed:
+            raise UnavailableError(failed[record.message_id])
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    response = process_partial_response(
+        event=event, record_handler=judge, processor=processor, context=context
+    )
+    return dict(response)
+
+
+@cache
+def _production() -> Function:
+    """Return the function as Lambda runs it; made at the first invocation, then kept."""
+    logger, metrics, tracer = Logger(), Metrics(), Tracer()
+    function = build(os.environ, aws.client, clock.now, Powertools(logger, metrics))
+    return tracer.capture_lambda_handler(
+        logger.inject_lambda_context(metrics.log_metrics(function)),
+        capture_response=False,
+    )
+
+
+def lambda_handler(event: Any, context: Any) -> dict[str, Any] | None:
+    """Serve one invocation: the function's entry point, `drainer.handler.lambda_handler`."""
+    return _production()(event, context)

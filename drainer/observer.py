@@ -1,0 +1,182 @@
+"""
+Look at the world: one pass's view of all its drains, in as few calls as the APIs allow.
+
+It changes nothing. A look that fails leaves its drain unseen, never absent, and spoils no other.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from drainer import machine
+from drainer.errors import DrainerError, RefusedError
+from drainer.finder import Finder
+from drainer.model import Waiting
+from drainer.sight import Sight, unseen
+from drainer.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from drainer.config import Config
+    from drainer.finder import EcsReads
+    from drainer.model import Drain, Hook
+
+# The states in which a terminating hook waits for its answer, and those that come after it.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
+WAIT_STATES = frozenset({"Terminating:Wait", "Warmed:Terminating:Wait"})
+LATER_STATES = frozenset(
+    {
+        "Terminating:Proceed",
+        "Terminating:Retained",
+        "Terminated",
+        "Warmed:Terminating:Proceed",
+        "Warmed:Terminating:Retained",
+        "Warmed:Terminated",
+    }
+)
+
+# ECS's own hook for managed instance draining; its notices come by EventBridge, and are ECS's.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html
+ECS_OWN_HOOK = "ecs-managed-draining-termination-hook"
+
+
+class AutoScalingReads(Protocol):
+    """What the observer asks of Auto Scaling; every method may raise a DrainerError."""
+
+    def lifecycle_states(self, ec2_instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return group name and lifecycle state of each instance that is in a group."""
+
+    def lifecycle_hooks(self, auto_scaling_group_name: str) -> dict[str, Hook]:
+        """Return the group's hooks by name."""
+
+
+class Observer:
+    """
+    One pass's eyes.
+
+    Args:
+        auto_scaling: Reads of Auto Scaling.
+        ecs: Reads of ECS.
+        config: The function's settings.
+        now: The pass's instant; read once.
+        seconds_left: How much of the invocation's time is left.
+    """
+
+    def __init__(
+        self,
+        auto_scaling: AutoScalingReads,
+        ecs: EcsReads,
+        config: Config,
+        now: datetime,
+        seconds_left: Callable[[], float],
+    ) -> None:
+        self._auto_scaling = auto_scaling
+        self._finder = Finder(ecs, config.clusters, seconds_left)
+        self._config = config
+        self._now = now
+        self._problems: list[str] = []
+
+    @property
+    def problems(self) -> list[str]:
+        """What somebody has to mend, in words for an operator."""
+        return self._problems + self._finder.problems
+
+    def look(self, drains: Sequence[Drain]) -> list[Sight]:
+        """Return what is to be seen of each drain, in the same order."""
+        sights = [Sight(drain) for drain in drains]
+        self._look_at_lifecycle(sights)
+        self._look_at_hooks([s for s in sights if s.waiting in {Waiting.YES, Waiting.UNSEEN}])
+        self._finder.find(sights)
+        self._finder.look_at_witnesses(sights)
+        self._finder.look_exactly([s for s in sights if machine.needs_exact_look(self.view(s))])
+        return sights
+
+    def view(self, sight: Sight) -> View:
+        """Return the sight with all that is needed to judge it."""
+        return View(
+            drain=sight.drain,
+            seen=sight.observation(),
+            now=self._now,
+            pass_interval_seconds=self._config.pass_interval_seconds,
+            drain_timeout_seconds=self._config.drain_timeout_seconds,
+        )
+
+    def _look_at_lifecycle(self, sights: list[Sight]) -> None:
+        try:
+            states = self._auto_scaling.lifecycle_states([sight.id for sight in sights])
+        except RefusedError as error:
+            if len(sights) > 1:
+                # One id that Auto Scaling refuses must not blind the others beside it.
+                middle = len(sights) // 2
+                self._look_at_lifecycle(sights[:middle])
+                self._look_at_lifecycle(sights[middle:])
+            else:
+                sights[0].unseen(error)
+            return
+        except DrainerError as error:
+            unseen(sights, error)
+            return
+        for sight in sights:
+            group, state = states.get(sight.id, ("", ""))
+            claimed = sight.drain.action.auto_scaling_group_name
+            if group and group != claimed:
+                sight.waiting = Waiting.OVER
+                sight.reason = f"the instance is in group {group!r}, not in {claimed!r}"
+            elif state in WAIT_STATES:
+                sight.waiting = Waiting.YES
+            else:
+                sight.waiting = Waiting.OVER if state in LATER_STATES else Waiting.NO
+                sight.reason = f"the instance is {state or 'in no group'}, not waiting"
+
+    def _look_at_hooks(self, sights: Iterable[Sight]) -> None:
+        """Look up the hook of drains that are new, or whose cluster may have been misnamed."""
+        by_group: dict[str, list[Sight]] = defaultdict(list)
+        for sight in sights:
+            if sight.drain.policy is None or sight.drain.container_instance_arn is None:
+                by_group[sight.drain.action.auto_scaling_group_name].append(sight)
+        for group, members in by_group.items():
+            try:
+                hooks = self._auto_scaling.lifecycle_hooks(group)
+            except DrainerError as error:
+                unseen(members, error)
+                continue
+            for sight in members:
+                self._take_hook(sight, hooks.get(sight.drain.action.lifecycle_hook_name))
+
+    def _take_hook(self, sight: Sight, hook: Hook | None) -> None:
+        drain, name = sight.drain, sight.drain.action.lifecycle_hook_name
+        if hook is None:
+            sight.waiting = Waiting.NO
+            sight.reason = f"the group has no lifecycle hook {name!r}"
+            return
+        refusal = self._refusal(drain, hook)
+        if refusal:
+            sight.waiting = Waiting.OVER
+            sight.reason = refusal
+            return
+        policy, problems = self._config.policy(hook.notification_metadata)
+        self._problems += [f"notification metadata of hook {name!r}: {p}" for p in problems]
+        if problems and policy.cluster is None:
+            sight.sound = False
+            sight.reason = f"no cluster can be read from hook {name!r}: {problems[0]}"
+        sight.drain = replace(
+            drain,
+            policy=policy,
+            deadline_at=machine.deadline(drain, hook, policy),
+            heartbeat_timeout_seconds=hook.heartbeat_timeout_seconds,
+        )
+
+    def _refusal(self, drain: Drain, hook: Hook) -> str:
+        """Say why the hook is not ours to answer; empty where it is."""
+        target = hook.notification_target_arn
+        if hook.name == ECS_OWN_HOOK:
+            return f"hook {hook.name!r} is ECS's own"
+        if target and target != self._config.topic_arn:
+            return f"hook {hook.name!r} notifies {target}, not this drainer"
+        if not target and drain.by_event_bridge and not hook.notification_metadata:
+            return f"hook {hook.name!r} has neither our topic as target nor metadata for us"
+        return ""

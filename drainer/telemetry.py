@@ -1,0 +1,150 @@
+"""
+Say what a pass did: one JSON log line for each drain, and metrics in the embedded format.
+
+No event, metadata or message is logged as a whole; what is quoted is bounded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from drainer.errors import NotForUsError
+from drainer.machine import Phase, Step
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger, Metrics
+
+    from drainer.controller import Outcome, PassReport
+    from drainer.errors import DrainerError
+
+# A drain with hundreds of tasks must not make a log line of hundreds of kilobytes.
+TASKS_NAMED_MAX = 20
+
+
+class Telemetry(Protocol):
+    """Where a function reports to."""
+
+    def passed(self, report: PassReport) -> None:
+        """Report a pass."""
+
+    def refused(self, record_id: str, refusal: DrainerError) -> None:
+        """Report a record that asks for nothing we do."""
+
+    def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
+        """Report an exception that was not foreseen, and whose pass it ended."""
+
+
+class Silent:
+    """Reports nothing: for simulations by the thousand."""
+
+    def passed(self, report: PassReport) -> None:
+        """Report nothing."""
+
+    def refused(self, record_id: str, refusal: DrainerError) -> None:
+        """Report nothing."""
+
+    def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
+        """Report nothing."""
+
+
+class Powertools:
+    """Reports by Powertools for AWS Lambda: Logger and Metrics."""
+
+    def __init__(self, logger: Logger, metrics: Metrics) -> None:
+        self._logger = logger
+        self._metrics = metrics
+
+    def passed(self, report: PassReport) -> None:
+        """Report a pass: a line for each drain, warnings for what failed, and counts."""
+        for problem in report.problems:
+            self._logger.error("misconfigured", reason=problem)
+        self._count("Passes", len(report.outcomes))
+        for outcome in report.outcomes:
+            self._logger.info("pass", extra=_line(outcome))
+            for trouble in outcome.troubles:
+                self._logger.warning("trouble", extra={"reason": trouble, **_names(outcome)})
+            if outcome.undone:
+                self._logger.error("undone", extra={"reason": outcome.undone, **_names(outcome)})
+            if outcome.decision.phase == Phase.EXHAUSTED:
+                self._logger.error(
+                    "exhausted", extra={"reason": outcome.decision.reason, **_names(outcome)}
+                )
+            self._measure(outcome)
+
+    def refused(self, record_id: str, refusal: DrainerError) -> None:
+        """Report a record that asks for nothing we do, with the reason in one line."""
+        ignored = isinstance(refusal, NotForUsError)
+        log = self._logger.info if ignored else self._logger.error
+        log("ignored" if ignored else "refused", record_id=record_id, reason=str(refusal))
+        if not ignored:
+            self._count("MessagesRefused", 1)
+
+    def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
+        """Report an exception that was not foreseen, and whose pass it ended."""
+        self._logger.error(
+            "crashed",
+            exc_info=error,
+            extra={"ec2_instance_ids": ec2_instance_ids[:TASKS_NAMED_MAX]},
+        )
+
+    def _measure(self, outcome: Outcome) -> None:
+        decision, view = outcome.decision, outcome.view
+        self._count("DrainsStarted", int(outcome.drained_now))
+        self._count("HeartbeatsRecorded", int(outcome.heartbeat))
+        self._count("BlindPasses", int(decision.phase == Phase.BLIND))
+        self._count("DrainsExhausted", int(decision.phase == Phase.EXHAUSTED))
+        if outcome.answered is None:
+            return
+        self._count("DrainsCompleted", 1)
+        self._metrics.add_metric(
+            name="DrainDurationSeconds",
+            unit=MetricUnit.Seconds,
+            value=(view.now - view.drain.started_at).total_seconds(),
+        )
+        if decision.phase == Phase.OVERDUE:
+            self._count("DeadlinesPassed", 1)
+            self._count("TasksLeft", len(view.seen.remaining) or view.counted)
+
+    def _count(self, name: str, value: int) -> None:
+        if value:
+            self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
+def _names(outcome: Outcome) -> dict[str, str]:
+    action = outcome.drain.action
+    return {
+        "ec2_instance_id": action.ec2_instance_id,
+        "auto_scaling_group_name": action.auto_scaling_group_name,
+        "lifecycle_hook_name": action.lifecycle_hook_name,
+    }
+
+
+def _line(outcome: Outcome) -> dict[str, Any]:
+    decision, view = outcome.decision, outcome.view
+    instance = view.seen.container_instance
+    return {
+        **_names(outcome),
+        "cluster": outcome.drain.cluster,
+        "container_instance_arn": outcome.drain.container_instance_arn,
+        "phase": decision.phase,
+        "step": _step(outcome),
+        "result": outcome.answered,
+        "hop": view.drain.hop,
+        "started_at": view.drain.started_at.isoformat(),
+        "deadline_at": view.deadline_at.isoformat(),
+        "running_tasks": instance.running_tasks if instance else None,
+        "pending_tasks": instance.pending_tasks if instance else None,
+        "agent_connected": instance.agent_connected if instance else None,
+        "remaining": [str(task) for task in view.seen.remaining[:TASKS_NAMED_MAX]],
+        "heartbeat": outcome.heartbeat,
+        "reason": decision.reason,
+    }
+
+
+def _step(outcome: Outcome) -> str:
+    """Name what was done; a copy of an old message does not go round."""
+    if outcome.decision.step == Step.GO_ROUND and not outcome.decision.republish:
+        return "stop: a copy of an old message"
+    return outcome.decision.step

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+
+from drainer.config import Config
+from drainer.errors import MisconfiguredError
+from drainer.model import LifecycleActionResult, Policy, StandaloneTasks
+
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:drainer"
+DEFAULTS = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 300)
+
+
+def test_only_the_topic_is_needed() -> None:
+    config = Config.from_environment({"DRAINER_TOPIC_ARN": TOPIC, "PATH": "/bin"})
+
+    assert config == Config(topic_arn=TOPIC)
+    assert config.policy(None) == (DEFAULTS, ())
+
+
+def test_every_setting_is_read() -> None:
+    config = Config.from_environment(
+        {
+            "DRAINER_TOPIC_ARN": TOPIC,
+            "DRAINER_CLUSTERS": " payments, batch ,",
+            "DRAINER_DRAIN_TIMEOUT_SECONDS": "7200",
+            "DRAINER_DEADLINE_RESULT": "ABANDON",
+            "DRAINER_STANDALONE_TASKS": "stop",
+            "DRAINER_STANDALONE_GRACE_SECONDS": "0",
+            "DRAINER_PASS_INTERVAL_SECONDS": "5",
+        }
+    )
+
+    assert config == Config(
+        TOPIC,
+        ("payments", "batch"),
+        7200,
+        LifecycleActionResult.ABANDON,
+        StandaloneTasks.STOP,
+        0,
+        5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("TOPIC_ARN", "drainer", "must be the ARN of an SNS topic"),
+        ("TOPIC_ARN", "", "must be the ARN of an SNS topic"),
+        ("CLUSTERS", "pay ments", "'pay ments'; it must be a cluster's name or ARN"),
+        ("DRAIN_TIMEOUT_SECONDS", "1h", "'1h'; it must be a whole number from 1 to 172800"),
+        ("DRAIN_TIMEOUT_SECONDS", "172801", "from 1 to 172800"),
+        ("DEADLINE_RESULT", "continue", "must be one of CONTINUE, ABANDON"),
+        ("STANDALONE_TASKS", "kill", "must be one of wait, stop, ignore"),
+        ("STANDALONE_GRACE_SECONDS", "-1", "from 0 to"),
+        ("PASS_INTERVAL_SECONDS", "0", "from 1 to 900"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_it_may_be(name: str, value: str, says: str) -> None:
+    with pytest.raises(MisconfiguredError) as error:
+        Config.from_environment({"DRAINER_TOPIC_ARN": TOPIC, f"DRAINER_{name}": value})
+
+    assert name.lower() in str(error.value)
+    assert says in str(error.value)
+
+
+ARN = "arn:aws:ecs:eu-west-1:123456789012:cluster/payments"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "cluster"),
+    [
+        ("payments", "payments"),
+        (ARN, ARN),
+        ('{"cluster": "payments"}', "payments"),
+        ("{}", None),
+        ("  ", None),
+    ],
+)
+def test_metadata_is_json_or_a_bare_cluster_name(metadata: str, cluster: str | None) -> None:
+    policy, problems = Config(TOPIC).policy(metadata)
+
+    assert (policy.cluster, problems) == (cluster, ())
+
+
+def test_every_metadata_key_is_read_and_belongs_to_the_drain() -> None:
+    metadata = """{"cluster": "batch", "drain_timeout_seconds": "600", "deadline_result": "ABANDON",
+        "standalone_tasks": "ignore", "standalone_grace_seconds": 60}"""
+
+    policy, problems = Config(TOPIC).policy(metadata)
+
+    ignore, abandon = StandaloneTasks.IGNORE, LifecycleActionResult.ABANDON
+    assert policy == Policy("batch", 600, abandon, ignore, 60)
+    assert problems == ()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ('{"cluster": ""}', "cluster is ''"),
+        ('{"cluster": 7}', "cluster is '7'"),
+        ('{"drain_timeout_seconds": true}', "drain_timeout_seconds is 'True'"),
+        ('{"drain_timeout_seconds": 1.5}', "whole number"),
+        ('{"deadline_result": "RETAIN"}', "CONTINUE, ABANDON"),
+        ('{"standalone_tasks": ["stop"]}', "wait, stop, ignore"),
+        ('{"timeout": 7}', "'timeout'; known are cluster, drain_timeout_seconds"),
+        ("[]", "neither a JSON object nor the name of a cluster"),
+        ('{"cluster": "a"', "neither a JSON object nor the name of a cluster"),
+        ("[" * 4000, "neither a JSON object nor the name of a cluster"),
+    ],
+)
+def test_a_wrong_metadata_value_is_named_and_the_drain_goes_on_by_default(
+    metadata: str, says: str
+) -> None:
+    # A slip in a hook's metadata must not keep an instance from being drained.
+    policy, problems = Config(TOPIC).policy(metadata)
+
+    assert policy == DEFAULTS
+    assert says in problems[0]

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drainer import envelope, events
+from drainer.errors import DrainerError, MalformedEventError, NotForUsError
+from drainer.model import (
+    Drain,
+    LifecycleAction,
+    LifecycleActionResult,
+    Policy,
+    StandaloneTasks,
+)
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+EVENTS = Path(__file__).parents[1] / "events"
+ACTION = LifecycleAction(
+    "example-asg", "dev-drain", "i-05629ab7d9287e205", "465e0162-e6af-4786-b4e8-bb544ae58790"
+)
+
+
+def payload(name: str) -> Any:
+    return json.loads((EVENTS / f"{name}.json").read_text())
+
+
+def contents(event: Any) -> list[Drain | DrainerError]:
+    return [received.content for received in events.receive(event, now=NOW)]
+
+
+def notice(**changes: Any) -> dict[str, Any]:
+    body = json.loads(payload("sns_terminating")["Records"][0]["Sns"]["Message"])
+    return {key: value for key, value in {**body, **changes}.items() if value is not None}
+
+
+def by_sns(body: Any, **changes: Any) -> dict[str, Any]:
+    message = body if isinstance(body, str) else json.dumps(body)
+    sns = {"Message": message, "Timestamp": "2024-03-23T03:26:43.990Z", **changes}
+    return {"EventSource": "aws:sns", "Sns": sns}
+
+
+def by_sqs(body: Any, message_id: str = "m-1") -> dict[str, Any]:
+    sns = {"Type": "Notification", "Message": json.dumps(body), "Timestamp": "2024-03-23T03:26:44Z"}
+    return {"eventSource": "aws:sqs", "messageId": message_id, "body": json.dumps(sns)}
+
+
+def reinvocation(hop: int = 3) -> Drain:
+    return Drain(ACTION, started_at=NOW, last_heartbeat_at=NOW, hop=hop)
+
+
+def test_a_notice_by_sns_becomes_a_drain() -> None:
+    [drain] = contents(payload("sns_terminating"))
+
+    assert isinstance(drain, Drain)
+    assert drain.action == ACTION
+    # The later of Auto Scaling's and SNS's clocks counts.
+    assert drain.started_at == datetime(2024, 3, 23, 3, 26, 43, 990_000, tzinfo=UTC)
+    assert not drain.by_event_bridge
+
+
+def test_a_notice_by_event_bridge_becomes_the_same_drain() -> None:
+    [drain] = contents(payload("eventbridge_terminating"))
+
+    assert isinstance(drain, Drain)
+    assert drain.action == ACTION
+    assert drain.started_at == datetime(2024, 3, 23, 3, 26, 44, tzinfo=UTC)
+    assert drain.by_event_bridge
+
+
+@pytest.mark.parametrize("name", ["sns_test_notification", "sns_launching"])
+def test_defect_16_test_notification_and_launching_are_understood_and_ignored(name: str) -> None:
+    # The first message of every new hook must not raise an alarm, nor a launch drain anything.
+    [content] = contents(payload(name))
+
+    assert isinstance(content, NotForUsError)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(by_sqs(notice()), id="SQS around SNS's JSON"),
+        pytest.param(
+            {"eventSource": "aws:sqs", "messageId": "m", "body": json.dumps(notice())}, id="raw SQS"
+        ),
+    ],
+)
+def test_a_notice_by_sqs_becomes_a_drain(record: dict[str, Any]) -> None:
+    [drain] = contents({"Records": [record]})
+
+    assert isinstance(drain, Drain)
+    assert drain.action == ACTION
+
+
+@pytest.mark.parametrize("carry", [by_sns, by_sqs])
+def test_a_re_invocation_comes_back_as_it_was_published(carry: Any) -> None:
+    body = json.loads(envelope.encode(reinvocation()))
+
+    assert contents({"Records": [carry(body)]}) == [reinvocation()]
+
+
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [
+        pytest.param(by_sns("{nope"), "not JSON", id="broken JSON"),
+        pytest.param(by_sns("[1]"), "no object", id="JSON, but a list"),
+        pytest.param(by_sns({"hello": "world"}), "LifecycleTransition", id="another's message"),
+        pytest.param(by_sns(notice(EC2InstanceId=None)), "EC2InstanceId", id="no instance"),
+        pytest.param(by_sns(notice(EC2InstanceId="i-1] or x")), "EC2InstanceId", id="injection"),
+        pytest.param(by_sns(notice(EC2InstanceId=7)), "EC2InstanceId", id="a number"),
+        pytest.param(by_sns(notice(LifecycleActionToken="x" * 37)), "Token", id="long token"),
+        pytest.param(by_sns(notice(LifecycleHookName="h" * 256)), "HookName", id="long hook"),
+        pytest.param(by_sns({"drainer": "re-invocation", "version": 2}), "version", id="future"),
+        pytest.param(by_sns({"drainer": "re-invocation", "version": 1}), "envelope", id="empty"),
+        pytest.param("text", "no JSON object", id="no record at all"),
+        pytest.param({"Sns": {}}, "not JSON", id="SNS without a message"),
+    ],
+)
+def test_defect_16_a_bad_record_is_refused_in_one_sentence_and_spoils_no_other(
+    record: Any, sentence: str
+) -> None:
+    # One bad message must not hold up ninety-nine drains.
+    good, bad, also_good = contents({"Records": [by_sns(notice()), record, by_sqs(notice())]})
+
+    assert isinstance(good, Drain)
+    assert isinstance(also_good, Drain)
+    assert isinstance(bad, MalformedEventError)
+    assert sentence in str(bad)
+    assert len(str(bad)) < 500
+
+
+@pytest.mark.parametrize("event", [None, 7, "x", [], {}, {"Records": 7}, {"a": 1}])
+def test_what_is_no_event_at_all_is_refused(event: Any) -> None:
+    [content] = contents(event)
+
+    assert isinstance(content, MalformedEventError)
+
+
+def test_other_events_of_event_bridge_are_ignored() -> None:
+    [content] = contents({"detail-type": "Something Else", "source": "aws.ec2", "detail": {}})
+
+    assert isinstance(content, NotForUsError)
+
+
+def test_a_lifecycle_event_that_does_not_come_from_auto_scaling_is_refused() -> None:
+    [content] = contents({**payload("eventbridge_terminating"), "source": "my.app"})
+
+    assert isinstance(content, MalformedEventError)
+
+
+@pytest.mark.parametrize(
+    ("time", "timestamp", "started_at"),
+    [
+        ("2026-11-20T11:00:00Z", "2026-11-20T11:00:01Z", NOW - timedelta(hours=1, seconds=-1)),
+        ("2020-01-01T00:00:00Z", "2026-11-20T11:00:00Z", NOW - timedelta(hours=1)),
+        ("2026-11-20T11:00:00Z", "1970-01-01T00:00:00Z", NOW - timedelta(hours=1)),
+        ("2099-01-01T00:00:00Z", "2026-11-20T11:00:00Z", NOW),
+        ("rubbish", None, NOW),
+        ("9999-12-31T23:59:59Z", "2026-11-20T11:00:00", NOW - timedelta(hours=1)),
+    ],
+)
+def test_a_wrong_clock_never_ends_a_drain_early(
+    time: str, timestamp: str | None, started_at: datetime
+) -> None:
+    # A notice that claims to be hours old would be past its deadline at once.
+    [drain] = contents({"Records": [by_sns(notice(Time=time), Timestamp=timestamp)]})
+
+    assert isinstance(drain, Drain)
+    assert drain.started_at == started_at
+
+
+def test_defect_15_copies_in_a_batch_collapse_into_the_one_that_came_furthest() -> None:
+    batch = [reinvocation(2), reinvocation(7), reinvocation(7), reinvocation(0)]
+
+    assert events.collapse(batch) == [reinvocation(7)]
+
+
+def test_record_ids_are_what_sqs_wants_back() -> None:
+    event = {"Records": [by_sqs(notice(), "one"), by_sqs({"bad": 1}, "two")]}
+
+    assert [r.record_id for r in events.receive(event, now=NOW)] == ["one", "two"]
+    assert events.is_sqs(event)
+    assert not events.is_sqs(payload("sns_terminating"))
+
+
+# -- the envelope
+
+
+INSTANTS = st.datetimes(
+    min_value=datetime(2020, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)
+).map(lambda at: at.replace(microsecond=at.microsecond // 1000 * 1000))
+SECONDS = st.integers(0, 172_800)
+NAMES = st.from_regex(r"[A-Za-z0-9\-_/]{1,255}", fullmatch=True)
+DRAINS = st.builds(
+    Drain,
+    action=st.builds(
+        LifecycleAction,
+        auto_scaling_group_name=NAMES,
+        lifecycle_hook_name=NAMES,
+        ec2_instance_id=st.from_regex(r"i-[0-9a-f]{17}", fullmatch=True),
+        lifecycle_action_token=st.uuids().map(str),
+    ),
+    started_at=INSTANTS,
+    last_heartbeat_at=INSTANTS,
+    hop=st.integers(0, 100_000),
+    deadline_at=st.none() | INSTANTS,
+    heartbeat_timeout_seconds=st.none() | st.integers(30, 7200),
+    policy=st.none()
+    | st.builds(
+        Policy,
+        cluster=st.none() | st.from_regex(r"[A-Za-z0-9_-]{1,255}", fullmatch=True),
+        drain_timeout_seconds=SECONDS,
+        deadline_result=st.sampled_from(LifecycleActionResult),
+        standalone_tasks=st.sampled_from(StandaloneTasks),
+        standalone_grace_seconds=SECONDS,
+    ),
+    draining_since=st.none() | INSTANTS,
+    witnesses=st.lists(st.from_regex(r"[0-9a-f]{32}", fullmatch=True), max_size=10).map(tuple),
+    standalone_stopped=st.booleans(),
+    absent_before=st.booleans(),
+    not_waiting_before=st.booleans(),
+    by_event_bridge=st.booleans(),
+)
+
+
+@given(DRAINS)
+def test_defect_17_nothing_is_lost_on_the_way_round(drain: Drain) -> None:
+    # A lost token or first-seen time answers the wrong action, or never.
+    text = envelope.encode(drain)
+
+    assert envelope.decode(json.loads(text)) == drain
+    assert "LifecycleTransition" not in text
+
+
+@given(
+    st.sampled_from(sorted(json.loads(envelope.encode(reinvocation())))),
+    st.none() | st.booleans() | st.floats() | st.text() | st.lists(st.integers()) | st.just({}),
+)
+@settings(max_examples=500)
+def test_a_spoilt_envelope_is_refused_or_read_but_never_crashes(key: str, value: Any) -> None:
+    body = {**json.loads(envelope.encode(reinvocation())), key: value}
+
+    for content in contents({"Records": [by_sns(body)]}):
+        assert isinstance(content, Drain | DrainerError)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+SHAPES = st.one_of(
+    JSON,
+    JSON.map(lambda body: {"Records": [by_sns(body), by_sqs(body)]}),
+    JSON.map(lambda record: {"Records": [record]}),
+    st.dictionaries(st.sampled_from(sorted(notice())), JSON).map(
+        lambda some: {"Records": [by_sns({**notice(), **some})]}
+    ),
+)
+
+
+@given(SHAPES)
+@settings(max_examples=500)
+def test_whatever_arrives_is_read_ignored_or_refused(event: Any) -> None:
+    for content in contents(event):
+        assert isinstance(content, Drain | DrainerError)
+
+
+def test_json_nested_to_the_sky_is_refused() -> None:
+    [content] = contents({"Records": [by_sns("[" * 100_000 + "]" * 100_000)]})
+
+    assert isinstance(content, MalformedEventError)
