@@ -1,0 +1,184 @@
+"""
+Build the function's zip, byte for byte the same from the same sources and pins.
+
+It takes the program without what only people or tests use, and the pinned libraries as pure
+Python, so that one zip runs on any processor. It uploads nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import stat
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# The lines of requirements.txt between these two are what runs in the function.
+SECTION_FIRST = "# -- the function"
+SECTION_NEXT = "# -- "
+
+# The runtime that drainer.yaml names; pip chooses wheels for it, whatever Python builds the zip.
+PYTHON_VERSION = "3.13"
+
+# People type the command line and tests drive the simulation; neither may reach production.
+PROGRAM_LEFT_OUT = frozenset({"__main__.py", "cli", "simulation"})
+
+# botocore carries the models of some four hundred services, 27 MB of the zip. The function calls
+# the first three. The X-Ray SDK makes a client of its own when it is imported outside Lambda.
+BOTOCORE_SERVICES = frozenset({"autoscaling", "ecs", "sns", "xray"})
+
+# What installers and type checkers leave behind; RECORD and its like differ between machines.
+NAMES_LEFT_OUT = frozenset({"__pycache__", "INSTALLER", "RECORD", "REQUESTED", "examples-1.json"})
+SUFFIXES_LEFT_OUT = frozenset({".pyc", ".pyi", ".c", ".h"})
+
+# The earliest instant that a zip can express: a file's real time would change every build.
+TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+MODE = stat.S_IFREG | 0o644
+
+# Wheels come from a cache or a nearby mirror; ten minutes mean that neither answers.
+INSTALL_TIMEOUT_SECONDS = 600
+
+# Lambda refuses more than 250 MB unzipped. Far below that, growth is a mistake to look at.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+UNZIPPED_BYTES_MAX = 30_000_000
+
+
+def main() -> None:
+    """
+    Build the zip that the command line asks for and say what came out.
+    """
+    parser = argparse.ArgumentParser(description="Build the function's zip.")
+    parser.add_argument("--output", type=Path, default=PROJECT / "build" / "drainer.zip")
+    output: Path = parser.parse_args().output
+
+    content = build(output)
+    digest = hashlib.sha256(content).hexdigest()
+    sys.stdout.write(f"{output}: {len(content):,} bytes, sha256 {digest}\n")
+
+
+def build(output: Path) -> bytes:
+    """
+    Write the zip to `output` and return its bytes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        libraries = Path(folder)
+        install(function_requirements(PROJECT / "requirements.txt"), libraries)
+        files = program_files(PROJECT / "drainer") | library_files(libraries)
+        unzipped_bytes = sum(path.stat().st_size for path in files.values())
+        if unzipped_bytes > UNZIPPED_BYTES_MAX:
+            message = f"{unzipped_bytes:,} bytes unzipped, over the limit of {UNZIPPED_BYTES_MAX:,}"
+            raise SystemExit(message)
+        write_zip(files, output)
+    return output.read_bytes()
+
+
+def function_requirements(requirements: Path) -> list[str]:
+    """
+    Return the pinned requirements of the function, the first section of `requirements`.
+    """
+    lines = requirements.read_text(encoding="utf-8").splitlines()
+    if SECTION_FIRST not in lines:
+        message = f"{requirements.name} has no line {SECTION_FIRST!r}"
+        raise SystemExit(message)
+
+    pins: list[str] = []
+    for line in lines[lines.index(SECTION_FIRST) + 1 :]:
+        if line.startswith(SECTION_NEXT):
+            break
+        if line and not line.startswith("#"):
+            pins.append(line)
+
+    loose = [pin for pin in pins if "==" not in pin]
+    if loose or not pins:
+        message = f"{requirements.name} must pin what the function needs by '=='; loose: {loose}"
+        raise SystemExit(message)
+    return pins
+
+
+def install(requirements: list[str], target: Path) -> None:
+    """
+    Put the libraries into `target`, from wheels that hold no machine code.
+    """
+    # Without --no-deps pip would add what is not pinned; with the platform "any" it refuses a
+    # wheel that runs on one processor only.
+    # https://pip.pypa.io/en/stable/cli/pip_install/
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--quiet", "--no-input"]
+    command += ["--disable-pip-version-check", "--target", str(target), "--no-deps", "--no-compile"]
+    command += ["--only-binary=:all:", "--platform", "any", "--implementation", "py"]
+    command += ["--abi", "none", "--python-version", PYTHON_VERSION, *requirements]
+    # S603 asks whether the arguments can be trusted: they are constants and our own pins.
+    subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_SECONDS)  # noqa: S603
+
+
+def program_files(program: Path) -> dict[str, Path]:
+    """
+    Return the sources of the program by their name in the zip.
+    """
+    files = {}
+    for path in program.rglob("*"):
+        inner = path.relative_to(program)
+        if path.suffix == ".py" and inner.parts[0] not in PROGRAM_LEFT_OUT:
+            files[f"{program.name}/{inner.as_posix()}"] = path
+    return files
+
+
+def library_files(libraries: Path) -> dict[str, Path]:
+    """
+    Return the files of the installed libraries by their name in the zip.
+    """
+    files = {}
+    for path in libraries.rglob("*"):
+        inner = path.relative_to(libraries)
+        if path.is_file() and is_wanted(inner) and is_called(inner):
+            files[inner.as_posix()] = path
+    return files
+
+
+def is_wanted(inner: Path) -> bool:
+    """
+    Tell whether a file belongs in any zip: no caches, no installer's notes, no C sources.
+    """
+    return NAMES_LEFT_OUT.isdisjoint(inner.parts) and inner.suffix not in SUFFIXES_LEFT_OUT
+
+
+def is_called(inner: Path) -> bool:
+    """
+    Tell whether a library's file can be reached from the function.
+    """
+    match inner.parts:
+        case ("bin", *_):
+            return False
+        # The models behind boto3.resource, which nobody uses here.
+        case ("boto3", "data" | "examples", *_):
+            return False
+        # A file beside the services' folders (endpoints, partitions, retries) serves them all.
+        case ("botocore", "data", service, _, *_):
+            return service in BOTOCORE_SERVICES
+        case _:
+            return True
+
+
+def write_zip(files: dict[str, Path], output: Path) -> None:
+    """
+    Write the files in the order of their names, all with the same time and mode.
+    """
+    # Stored, not deflated: what a compressor makes depends on its build, and nine megabytes are
+    # far from the fifty that Lambda allows.
+    # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(output, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, date_time=TIMESTAMP)
+            entry.external_attr = MODE << 16
+            # The system that made the file: 3 is Unix, on every machine, so that the mode counts.
+            entry.create_system = 3
+            archive.writestr(entry, files[name].read_bytes())
+
+
+if __name__ == "__main__":
+    main()

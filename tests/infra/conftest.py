@@ -1,0 +1,87 @@
+"""
+The templates, rendered as CloudFormation would with given parameters.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from drainer.simulation.embedded_template import DeployedStack, read_template
+
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+REGION = "eu-west-1"
+ACCOUNT_ID = "111122223333"
+TOPIC_ARN = f"arn:aws:sns:{REGION}:{ACCOUNT_ID}:drainer-Topic"
+PSEUDO = {
+    "AWS::Region": REGION,
+    "AWS::AccountId": ACCOUNT_ID,
+    "AWS::Partition": "aws",
+    "AWS::StackName": "drainer",
+}
+# What Ref gives where it is not a plain name; a queue's is its URL, but here only its ARN matters.
+ARNS = {
+    "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:{name}",
+    "AWS::SQS::Queue": "arn:aws:sqs:{region}:{account}:{name}",
+    "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{name}:*",
+    "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{name}",
+}
+# Parameters without which a stack makes no sense, and which therefore have no default.
+REQUIRED = {
+    "drainer.yaml": {},
+    "attach.yaml": {"DrainerTopicArn": TOPIC_ARN, "AutoScalingGroupName": "web"},
+    "examples/cluster.yaml": {"DrainerTopicArn": TOPIC_ARN},
+}
+
+
+class Render(Protocol):
+    """
+    Renders one of our templates with the given parameters.
+    """
+
+    def __call__(self, name: str, **parameters: str) -> DeployedStack: ...
+
+
+def rendered(name: str, **parameters: str) -> DeployedStack:
+    template = read_template(INFRA / name)
+    defaults = {
+        key: str(parameter["Default"])
+        for key, parameter in template["Parameters"].items()
+        if "Default" in parameter
+    }
+    return DeployedStack(
+        template=template,
+        parameters={**defaults, **REQUIRED[name], **parameters},
+        physical_ids={
+            key: ARNS.get(resource["Type"], "{name}").format(
+                region=REGION, account=ACCOUNT_ID, name=f"drainer-{key}"
+            )
+            for key, resource in template["Resources"].items()
+        },
+        outputs={},
+        pseudo=PSEUDO,
+    )
+
+
+@pytest.fixture(scope="session")
+def render() -> Render:
+    return rendered
+
+
+@pytest.fixture(scope="session")
+def stack() -> DeployedStack:
+    """
+    infra/drainer.yaml with its defaults.
+    """
+    return rendered("drainer.yaml")
+
+
+@pytest.fixture(params=sorted(REQUIRED))
+def template_name(request: pytest.FixtureRequest) -> str:
+    """
+    Each of our templates in turn.
+    """
+    name: str = request.param
+    return name

@@ -1,0 +1,215 @@
+"""
+The zip: the same bytes every time, complete, pure Python and without what people and tests use.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drainer.aws import CALLS
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCRIPT = PROJECT / "infra" / "package.py"
+# Lambda takes 50 MB zipped.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+ZIPPED_BYTES_MAX = 50_000_000
+
+# What Lambda does first: import the entry point; then a client for each service. Run with no
+# site-packages and from an empty folder, so that only the zip can answer.
+START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import drainer.handler
+assert callable(drainer.handler.lambda_handler)
+from drainer import aws
+assert aws.__file__.startswith(sys.argv[1])
+for service in aws.CALLS:
+    aws.client(service)
+"""
+
+
+def script() -> Any:
+    spec = importlib.util.spec_from_file_location("package", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def names(drainer_zip: Path) -> list[str]:
+    with zipfile.ZipFile(drainer_zip) as archive:
+        return archive.namelist()
+
+
+def test_defect_25_the_zip_is_the_same_from_another_folder_at_another_time(
+    drainer_zip: Path, tmp_path: Path
+) -> None:
+    # If two builds differ, nobody can tell whether what runs is what is in the repository.
+    output = tmp_path / "again.zip"
+    command = [sys.executable, str(SCRIPT), "--output", str(output)]
+    done = subprocess.run(  # noqa: S603 - our own script
+        command, check=True, cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
+    digest = hashlib.sha256(drainer_zip.read_bytes()).hexdigest()
+
+    assert digest == hashlib.sha256(output.read_bytes()).hexdigest()
+    assert digest in done.stdout
+    assert f"{output.stat().st_size:,}" in done.stdout
+
+
+def test_entries_are_sorted_and_carry_no_time_owner_or_machine(drainer_zip: Path) -> None:
+    # These are what makes two zips of the same files differ.
+    with zipfile.ZipFile(drainer_zip) as archive:
+        entries = archive.infolist()
+
+    assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
+    assert {(1980, 1, 1, 0, 0, 0)} == {entry.date_time for entry in entries}
+    assert {0o100644} == {entry.external_attr >> 16 for entry in entries}
+    assert {3} == {entry.create_system for entry in entries}
+
+
+def test_only_the_function_is_in_the_zip(drainer_zip: Path) -> None:
+    # The simulation in production would be one import away from answering for AWS.
+    found = names(drainer_zip)
+    outside = ("drainer/cli/", "drainer/simulation/", "drainer/__main__.py", "tests/", "infra/")
+
+    assert "drainer/handler.py" in found
+    assert not [name for name in found if name.startswith(outside)]
+    assert not [name for name in found if name.endswith((".pyc", ".so", ".pyd", "/RECORD"))]
+
+
+def test_the_zip_is_the_source(drainer_zip: Path) -> None:
+    # A stale file in the zip is a bug that no test of the source can find.
+    with zipfile.ZipFile(drainer_zip) as archive:
+        for name in archive.namelist():
+            if name.startswith("drainer/"):
+                assert (PROJECT / name).read_bytes() == archive.read(name), name
+
+
+def test_every_service_that_is_called_keeps_its_model(drainer_zip: Path) -> None:
+    # A missing model is an exception at the first drain in production.
+    found = names(drainer_zip)
+    services = {name.split("/")[2] for name in found if name.startswith("botocore/data/")}
+
+    assert set(CALLS) <= services
+    assert {"autoscaling", "ecs", "sns", "xray"} == {name for name in services if "." not in name}
+    assert "botocore/data/endpoints.json" in found
+    assert "botocore/data/partitions.json" in found
+
+
+def test_licences_travel_with_the_libraries(drainer_zip: Path) -> None:
+    # Who passes on a library passes on its licence.
+    found = names(drainer_zip)
+    infos = {name.split("/")[0] for name in found if ".dist-info/" in name}
+
+    assert infos
+    for info in infos:
+        inside = [name.upper() for name in found if name.startswith(f"{info}/")]
+        assert any("LICENSE" in name for name in inside), info
+
+
+def test_the_zip_is_far_below_lambdas_limit(drainer_zip: Path) -> None:
+    # A cold start reads all of it.
+    assert drainer_zip.stat().st_size < ZIPPED_BYTES_MAX
+
+
+def interpreter(version: str) -> str | None:
+    """
+    Return a Python of that version on this machine, also one that pyenv keeps to itself.
+    """
+    kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
+    for python in (sys.executable, shutil.which(f"python{version}"), *map(str, kept)):
+        if python is None:
+            continue
+        probe = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        answer = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+        if answer.stdout.strip() == version:
+            return python
+    return None
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.13"])
+def test_the_unzipped_function_starts_by_itself(
+    drainer_zip: Path, tmp_path: Path, version: str
+) -> None:
+    # A library that is missing from the zip is found by Lambda only, at the first notice.
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no Python {version} on this machine")
+    with zipfile.ZipFile(drainer_zip) as archive:
+        archive.extractall(tmp_path / "task")
+
+    done = subprocess.run(  # noqa: S603 - a Python of this machine
+        [python, "-I", "-S", "-c", START, str(tmp_path / "task")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "DRAINER_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:drainer",
+            "POWERTOOLS_SERVICE_NAME": "drainer",
+            "POWERTOOLS_METRICS_NAMESPACE": "Drainer",
+        },
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_program_writes_nothing(drainer_zip: Path, tmp_path: Path) -> None:
+    # Lambda's task folder is read-only, and a byte of output at import is noise in every log.
+    with zipfile.ZipFile(drainer_zip) as archive:
+        archive.extractall(tmp_path / "task")
+    before = sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts)
+    command = [sys.executable, "-I", "-S", "-B", "-c", START, str(tmp_path / "task")]
+    done = subprocess.run(  # noqa: S603 - our own program
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={"AWS_DEFAULT_REGION": "eu-west-1", "DRAINER_TOPIC_ARN": "arn:aws:sns:a:1:b"},
+    )
+
+    assert done.stdout == ""
+    assert before == sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("boto3==1.0\n", "no line"),
+        ("# -- the function\n# -- development\npytest==1.0\n", "must pin"),
+        ("# -- the function\nboto3>=1.0\n", "boto3>=1.0"),
+    ],
+    ids=["no section", "nothing in it", "a loose version"],
+)
+def test_a_requirement_that_is_not_pinned_stops_the_build(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    # A loose version makes tomorrow's zip another program.
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(text)
+
+    with pytest.raises(SystemExit, match=complaint):
+        script().function_requirements(requirements)
+
+
+def test_only_the_functions_section_is_packaged(tmp_path: Path) -> None:
+    # Test tools in the zip would be code in production that nobody reviews.
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("# why\n\n# -- the function\n# note\na==1\nb==2\n\n# -- rest\nc==3\n")
+
+    assert script().function_requirements(requirements) == ["a==1", "b==2"]

@@ -1,0 +1,169 @@
+"""
+The roles: what the program calls and nothing else, as tightly as AWS can express it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import parliament
+import pytest
+
+from drainer.aws import CALLS
+
+if TYPE_CHECKING:
+    from drainer.simulation.embedded_template import DeployedStack
+    from tests.infra.conftest import Render
+
+KEY_ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+# IAM knows one action for both of SNS's publishing calls.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
+ACTION_OF_CALL = {"PublishBatch": "Publish"}
+# What Lambda itself does as the function: queues, dead letters, log, traces.
+CALLS_OF_LAMBDA = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+    "sqs:SendMessage",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+# The service authorization reference names no resource type for these.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+ACTIONS_WITHOUT_RESOURCE = {
+    "autoscaling:DescribeAutoScalingInstances",
+    "autoscaling:DescribeLifecycleHooks",
+    "ecs:ListClusters",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+
+
+def statements(stack: DeployedStack, role: str) -> list[dict[str, Any]]:
+    roles = dict(stack.resources("AWS::IAM::Role"))
+    policies = roles[role]["Policies"]
+    return [item for policy in policies for item in policy["PolicyDocument"]["Statement"]]
+
+
+def test_defect_24_the_role_grants_exactly_the_calls_that_the_program_makes(
+    stack: DeployedStack,
+) -> None:
+    # One action too few and a drain is blind for ever; one too many is a gift to an attacker.
+    called = {
+        f"{service}:{ACTION_OF_CALL.get(call, call)}"
+        for service, calls in CALLS.items()
+        for call in calls
+    }
+    granted = {item["Action"] for item in statements(stack, "Role")}
+
+    assert called | CALLS_OF_LAMBDA == granted
+
+
+def test_defect_24_only_actions_without_a_resource_type_are_granted_on_everything(
+    stack: DeployedStack,
+) -> None:
+    # "*" on StopTask would stop any task of the account.
+    for item in statements(stack, "Role"):
+        if item["Resource"] == "*":
+            assert item["Action"] in ACTIONS_WITHOUT_RESOURCE
+        else:
+            assert item["Action"] not in ACTIONS_WITHOUT_RESOURCE
+
+
+def test_defect_24_every_statement_is_one_call_with_its_reason(stack: DeployedStack) -> None:
+    # A statement of many actions hides the one that nobody needs any more.
+    found = statements(stack, "Role")
+    reasons = [item["Sid"] for item in found]
+
+    assert len(reasons) == len(set(reasons))
+    for item in found:
+        assert isinstance(item["Action"], str)
+        assert re.fullmatch(r"[A-Z][A-Za-z0-9]+", item["Sid"])
+
+
+@pytest.mark.parametrize("key_arn", ["", KEY_ARN], ids=["plain topic", "encrypted topic"])
+@pytest.mark.parametrize(
+    ("template", "role"),
+    [
+        ("drainer.yaml", "Role"),
+        ("attach.yaml", "NotificationRole"),
+        ("examples/cluster.yaml", "NotificationRole"),
+    ],
+)
+def test_defect_24_parliament_finds_nothing(
+    render: Render, template: str, role: str, key_arn: str
+) -> None:
+    # An ARN of the wrong kind for an action denies it, and no emulator would say so.
+    stack = render(template, TopicKmsKeyArn=key_arn)
+    document = {"Version": "2012-10-17", "Statement": statements(stack, role)}
+
+    findings = parliament.analyze_policy_string(json.dumps(document)).findings
+
+    assert [str(finding) for finding in findings] == []
+    assert bool(key_arn) is ("kms:Decrypt" in json.dumps(document))
+
+
+def test_the_patterns_bound_what_the_role_may_touch(render: Render) -> None:
+    # Who lets the drainer into one team's clusters must not let it into all.
+    stack = render("drainer.yaml", ClusterNamePattern="team-*", AutoScalingGroupNamePattern="web-*")
+
+    for item in statements(stack, "Role"):
+        service = item["Action"].partition(":")[0]
+        if service in {"ecs", "autoscaling"} and item["Resource"] != "*":
+            tail = item["Resource"].partition("111122223333:")[2]
+            assert "/team-*" in tail if service == "ecs" else tail.endswith("/web-*")
+
+
+@pytest.mark.parametrize("template", ["attach.yaml", "examples/cluster.yaml"])
+def test_auto_scaling_may_publish_to_the_topic_and_do_nothing_else(
+    render: Render, template: str
+) -> None:
+    # A notice that cannot be published lets the instance go at once, undrained.
+    stack = render(template)
+    (statement,) = statements(stack, "NotificationRole")
+
+    assert statement["Action"] == "sns:Publish"
+    assert stack.parameters["DrainerTopicArn"] == statement["Resource"]
+
+
+def test_the_topic_admits_nobody_from_outside_the_account(stack: DeployedStack) -> None:
+    # A forged notice would drain an instance that nobody wanted drained.
+    ((_, policy),) = stack.resources("AWS::SNS::TopicPolicy")
+    (statement,) = policy["PolicyDocument"]["Statement"]
+
+    assert statement["Principal"] == {"AWS": "arn:aws:iam::111122223333:root"}
+    assert statement["Action"] == "sns:Publish"
+
+
+def test_a_queue_takes_messages_from_one_sender_only(render: Render) -> None:
+    # An open queue is a second door to the function.
+    stack = render("drainer.yaml", ServeEventBridgeNotices="true")
+    policies = dict(stack.resources("AWS::SQS::QueuePolicy"))
+    rules = dict(stack.resources("AWS::Events::Rule"))
+
+    assert len(policies) == 4
+    assert {"EventBridgeNotices"} == set(rules)
+    for name, policy in policies.items():
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        sender = "EventBridgeNotices" if name.startswith("Function") else "Topic"
+        arns = {"aws:SourceArn": stack.physical_ids[sender]}
+        assert ("sqs:SendMessage", {"ArnEquals": arns}) == (
+            statement["Action"],
+            statement["Condition"],
+        )
+
+
+def test_a_permissions_boundary_is_set_only_when_one_is_given(render: Render) -> None:
+    # Accounts that demand a boundary refuse a role without one.
+    boundary = "arn:aws:iam::111122223333:policy/boundary"
+
+    assert (
+        "PermissionsBoundary"
+        not in dict(render("drainer.yaml").resources("AWS::IAM::Role"))["Role"]
+    )
+    role = dict(render("drainer.yaml", PermissionsBoundaryArn=boundary).resources("AWS::IAM::Role"))
+    assert boundary == role["Role"]["PermissionsBoundary"]

@@ -1,0 +1,94 @@
+"""
+What holds for every template: valid, described, bounded, small, and free of program text.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from cfnlint.api import lint_file
+
+from drainer.simulation.embedded_template import read_template
+
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+# "A maximum size of 51,200 bytes" for a template that is not uploaded first.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html
+TEMPLATE_BYTES_MAX = 51_200
+UNITS = ("Seconds", "Days", "Megabytes", "Count", "CountMax")
+# Only these know no default: the stack is about them.
+REQUIRED_PARAMETERS = {"DrainerTopicArn", "AutoScalingGroupName"}
+
+
+def test_cfn_lint_finds_nothing(template_name: str) -> None:
+    # A typo in a property is otherwise seen by CloudFormation only, half-way into a deployment.
+    matches = [str(match) for match in lint_file(INFRA / template_name)]
+
+    assert matches == []
+
+
+def test_every_switched_off_rule_says_why(template_name: str) -> None:
+    # A rule without a reason is switched off for ever.
+    lines = (INFRA / template_name).read_text().splitlines()
+
+    for number, line in enumerate(lines):
+        for rule in re.findall(r"\b[EWI][0-9]{4}\b", line.partition("ignore_checks")[2]):
+            above = "\n".join(lines[max(0, number - 4) : number])
+            assert f"# {rule}" in above
+
+
+def test_every_parameter_has_a_default_bounds_and_one_sentence(template_name: str) -> None:
+    # A deployment by defaults must work, and a slip of the finger must be refused at once.
+    for name, parameter in read_template(INFRA / template_name)["Parameters"].items():
+        description = parameter["Description"]
+
+        assert description.endswith("."), name
+        assert ". " not in description, name
+        assert ("Default" in parameter) is (name not in REQUIRED_PARAMETERS), name
+        if parameter["Type"] == "Number":
+            assert "AllowedValues" in parameter or {"MinValue", "MaxValue"} <= set(parameter), name
+        else:
+            bounds = {"AllowedValues", "AllowedPattern", "MaxLength"}
+            assert bounds & set(parameter), name
+
+
+def test_every_number_names_its_unit(template_name: str) -> None:
+    # Minutes taken for seconds make a drain sixty times too short.
+    for name, parameter in read_template(INFRA / template_name)["Parameters"].items():
+        if parameter["Type"] == "Number":
+            assert name.endswith(UNITS), name
+
+
+def test_a_setting_is_called_and_bounded_alike_in_every_template() -> None:
+    # Two spellings of one setting are two settings to whoever reads the README.
+    templates = ("drainer.yaml", "attach.yaml", "examples/cluster.yaml")
+    parameters = [read_template(INFRA / name)["Parameters"] for name in templates]
+
+    for name in ("DeadlineResult", "StandaloneTasks", "DrainTimeoutSeconds"):
+        assert all(name in each for each in parameters), name
+    shared = ("HookName", "DrainerTopicArn", "HeartbeatTimeoutSeconds", "DefaultResult")
+    for name in (*shared, "TopicKmsKeyArn"):
+        values = [
+            {key: value for key, value in each[name].items() if key != "Description"}
+            for each in parameters
+            if name in each
+        ]
+        assert all(value == values[0] for value in values), name
+
+
+def test_a_template_can_be_deployed_without_a_bucket_for_itself(template_name: str) -> None:
+    # Beyond this size `aws cloudformation deploy` fails unless it is given a bucket.
+    assert (INFRA / template_name).stat().st_size <= TEMPLATE_BYTES_MAX
+
+
+def test_defect_29_no_program_text_is_in_a_template(template_name: str) -> None:
+    # Text in a template is seen by no linter, no type checker and no test.
+    assert "ZipFile" not in (INFRA / template_name).read_text()
+
+
+def test_the_example_has_no_capacity_provider() -> None:
+    # With one, ECS drains the instances itself and the newcomer sees nothing of ours.
+    template = read_template(INFRA / "examples/cluster.yaml")
+    types = {resource["Type"] for resource in template["Resources"].values()}
+
+    assert not any("CapacityProvider" in name for name in types)

@@ -1,0 +1,258 @@
+"""
+The stack agrees with the program and with itself: times, settings, batches, dead letters.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drainer import telemetry
+from drainer.aws import DESCRIBE_MAX, UPDATE_STATE_MAX
+from drainer.config import ENVIRONMENT_NAMES, Config
+
+if TYPE_CHECKING:
+    from drainer.simulation.embedded_template import DeployedStack
+    from tests.infra.conftest import Render
+
+# A lifecycle action ends after at most 48 hours.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html
+GLOBAL_TIMEOUT_SECONDS_MAX = 172_800
+HEARTBEAT_TIMEOUT_SECONDS_MIN = 30
+
+
+def only(stack: DeployedStack, resource_type: str) -> dict[str, Any]:
+    ((_, properties),) = stack.resources(resource_type)
+    return properties
+
+
+def sources(stack: DeployedStack) -> dict[str, dict[str, Any]]:
+    """
+    Return the event source mapping of each queue that feeds the function.
+    """
+    found = [item for _, item in stack.resources("AWS::Lambda::EventSourceMapping")]
+    return {item["EventSourceArn"].rpartition("-")[2]: item for item in found}
+
+
+def test_defect_13_recursive_loop_is_allowed(stack: DeployedStack) -> None:
+    # Otherwise Lambda drops the chain after about 16 passes and the instance hangs.
+    assert only(stack, "AWS::Lambda::Function")["RecursiveLoop"] == "Allow"
+
+
+def test_defect_14_only_envelopes_wait_and_for_the_pass_interval(render: Render) -> None:
+    # A notice that waits wastes time; an envelope that does not wastes the account's quota.
+    stack = render("drainer.yaml", PassIntervalSeconds="20")
+    queues = dict(stack.resources("AWS::SQS::Queue"))
+    variables = only(stack, "AWS::Lambda::Function")["Environment"]["Variables"]
+
+    assert queues["WaitQueue"]["DelaySeconds"] == "20"
+    assert variables["DRAINER_PASS_INTERVAL_SECONDS"] == "20"
+    assert queues["NoticeQueue"]["DelaySeconds"] == 0
+
+
+def test_defect_20_batches_are_as_large_as_the_ecs_calls_and_few_at_once(
+    stack: DeployedStack,
+) -> None:
+    # One invocation for each draining instance would eat the account's concurrency.
+    found = sources(stack)
+
+    assert found["NoticeQueue"]["BatchSize"] == UPDATE_STATE_MAX
+    assert found["WaitQueue"]["BatchSize"] == DESCRIBE_MAX
+    # More than ten records in a batch need a window.
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    assert found["WaitQueue"]["MaximumBatchingWindowInSeconds"] >= 1
+    for source in found.values():
+        assert source["ScalingConfig"]["MaximumConcurrency"] == 2
+
+
+def test_one_bad_record_does_not_bring_back_the_whole_batch(stack: DeployedStack) -> None:
+    # Without partial responses 99 drains would be looked at again for the sake of one.
+    for source in sources(stack).values():
+        assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_a_batch_is_not_handed_out_again_while_it_is_served(stack: DeployedStack) -> None:
+    # A second copy of a batch forks a hundred chains at once.
+    function = only(stack, "AWS::Lambda::Function")
+    queues = dict(stack.resources("AWS::SQS::Queue"))
+
+    for name, source in sources(stack).items():
+        window = source["MaximumBatchingWindowInSeconds"]
+        assert queues[name]["VisibilityTimeout"] >= 6 * function["Timeout"] + window
+
+
+def test_no_message_expires_while_its_lifecycle_action_lasts(stack: DeployedStack) -> None:
+    # A message that expires ends its chain without a word.
+    for name, queue in stack.resources("AWS::SQS::Queue"):
+        assert queue["MessageRetentionPeriod"] > GLOBAL_TIMEOUT_SECONDS_MAX, name
+
+
+@pytest.mark.parametrize("template", ["attach.yaml", "examples/cluster.yaml"])
+def test_defect_11_a_hook_by_defaults_outlasts_every_pass_interval(
+    render: Render, template: str
+) -> None:
+    # A heartbeat can only be sent by a pass, so that the hook must wait for several.
+    stack = render("drainer.yaml")
+    longest = stack.template["Parameters"]["PassIntervalSeconds"]["MaxValue"]
+    shortest = int(stack.parameters["PassIntervalSeconds"])
+    timeout = int(render(template).parameters["HeartbeatTimeoutSeconds"])
+
+    assert longest * 3 < timeout
+    assert shortest < HEARTBEAT_TIMEOUT_SECONDS_MIN
+    assert timeout * 100 >= GLOBAL_TIMEOUT_SECONDS_MAX
+
+
+def test_the_environment_is_what_the_program_reads(stack: DeployedStack) -> None:
+    # A variable that nobody reads is a setting that does nothing.
+    variables = only(stack, "AWS::Lambda::Function")["Environment"]["Variables"]
+    ours = {name for name in variables if name.startswith("DRAINER_")}
+
+    assert set(ENVIRONMENT_NAMES) == ours
+    assert variables["DRAINER_TOPIC_ARN"] == stack.physical_ids["Topic"]
+
+
+def test_defect_25_the_defaults_of_template_and_program_are_the_same(
+    stack: DeployedStack,
+) -> None:
+    # Two defaults for one setting make the README wrong for somebody.
+    variables = only(stack, "AWS::Lambda::Function")["Environment"]["Variables"]
+
+    assert Config(topic_arn=stack.physical_ids["Topic"]) == Config.from_environment(variables)
+
+
+@pytest.mark.parametrize("name", ["DrainTimeoutSeconds", "StandaloneGraceSeconds"])
+@pytest.mark.parametrize("bound", ["MinValue", "MaxValue"])
+def test_the_program_takes_what_the_template_takes(render: Render, name: str, bound: str) -> None:
+    # A value that deploys and then is refused stops every drain.
+    limit = render("drainer.yaml").template["Parameters"][name][bound]
+    stack = render("drainer.yaml", **{name: str(limit)})
+    variables = only(stack, "AWS::Lambda::Function")["Environment"]["Variables"]
+
+    config = Config.from_environment(variables)
+
+    assert limit in (config.drain_timeout_seconds, config.standalone_grace_seconds)
+
+
+def test_defect_25_the_runtime_is_current_and_the_code_is_the_packaged_zip(
+    stack: DeployedStack,
+) -> None:
+    # Python 3.13 is supported until 2029-06-30.
+    # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+    function = only(stack, "AWS::Lambda::Function")
+
+    assert function["Runtime"] == "python3.13"
+    assert function["Architectures"] == ["arm64"]
+    assert function["Code"] == "../build/drainer.zip"
+    assert function["Handler"] == "drainer.handler.lambda_handler"
+
+
+def test_defect_19_whatever_fails_for_good_is_kept_and_alarmed(stack: DeployedStack) -> None:
+    # A message dropped without a trace is an instance that hangs without a reason.
+    queues = dict(stack.resources("AWS::SQS::Queue"))
+    alarms = [alarm for _, alarm in stack.resources("AWS::CloudWatch::Alarm")]
+    watched = {
+        alarm["Dimensions"][0]["Value"].removesuffix(".QueueName")
+        for alarm in alarms
+        if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+    }
+    keepers = {
+        queues["NoticeQueue"]["RedrivePolicy"]["deadLetterTargetArn"],
+        queues["WaitQueue"]["RedrivePolicy"]["deadLetterTargetArn"],
+        only(stack, "AWS::Lambda::EventInvokeConfig")["DestinationConfig"]["OnFailure"][
+            "Destination"
+        ],
+        *(
+            subscription["RedrivePolicy"]["deadLetterTargetArn"]
+            for _, subscription in stack.resources("AWS::SNS::Subscription")
+        ),
+    }
+
+    assert len(keepers) == 4
+    assert keepers == watched
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    for name in ("NoticeQueue", "WaitQueue"):
+        assert queues[name]["RedrivePolicy"]["maxReceiveCount"] >= 5
+
+
+def test_defect_19_what_matters_is_alarmed(stack: DeployedStack) -> None:
+    # A drain that meets its deadline, or a drainer that sees nothing, must reach a person.
+    metrics = {
+        (alarm["Namespace"], alarm["MetricName"])
+        for _, alarm in stack.resources("AWS::CloudWatch::Alarm")
+    }
+
+    assert {
+        ("Drainer", "DeadlinesPassed"),
+        ("Drainer", "BlindPasses"),
+        ("AWS/Lambda", "Errors"),
+        ("AWS/Lambda", "Throttles"),
+        ("AWS/Lambda", "RecursiveInvocationsDropped"),
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
+    } <= metrics
+
+
+def test_defect_19_alarms_watch_metrics_that_the_program_emits(stack: DeployedStack) -> None:
+    # An alarm on a misspelt metric is silent for ever.
+    emitted = inspect.getsource(telemetry)
+    variables = only(stack, "AWS::Lambda::Function")["Environment"]["Variables"]
+    ours = [
+        alarm
+        for _, alarm in stack.resources("AWS::CloudWatch::Alarm")
+        if alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
+    ]
+
+    assert {alarm["MetricName"] for alarm in ours} == {
+        "DeadlinesPassed",
+        "DrainsExhausted",
+        "BlindPasses",
+    }
+    for alarm in ours:
+        service = {"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}
+        assert f'"{alarm["MetricName"]}"' in emitted
+        assert [service] == alarm["Dimensions"]
+
+
+def test_defect_19_alarms_notify_only_the_topic_that_is_given(render: Render) -> None:
+    # An empty ARN as action makes CloudFormation refuse the whole stack.
+    topic = "arn:aws:sns:eu-west-1:111122223333:operators"
+
+    for _, alarm in render("drainer.yaml").resources("AWS::CloudWatch::Alarm"):
+        assert "AlarmActions" not in alarm
+    for _, alarm in render("drainer.yaml", AlarmTopicArn=topic).resources("AWS::CloudWatch::Alarm"):
+        assert [topic] == alarm["AlarmActions"]
+
+
+def test_everything_at_rest_is_encrypted_or_can_be(render: Render) -> None:
+    # An AWS-managed key on the topic would shut Auto Scaling out, so that it takes none or yours.
+    key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    stack = render("drainer.yaml")
+
+    assert all(queue["SqsManagedSseEnabled"] for _, queue in stack.resources("AWS::SQS::Queue"))
+    assert "KmsMasterKeyId" not in only(stack, "AWS::SNS::Topic")
+    encrypted = only(render("drainer.yaml", TopicKmsKeyArn=key), "AWS::SNS::Topic")
+    assert key == encrypted["KmsMasterKeyId"]
+
+
+def test_event_bridge_notices_are_served_on_demand_and_only_for_our_hook(render: Render) -> None:
+    # Every hook of the account sends these events; a foreign one must not be answered by us.
+    ((_, rule),) = render(
+        "drainer.yaml", ServeEventBridgeNotices="true", HookName="mine"
+    ).resources("AWS::Events::Rule")
+
+    assert rule["EventPattern"]["detail"] == {"LifecycleHookName": ["mine"]}
+    assert rule["Targets"][0]["DeadLetterConfig"]
+    assert list(render("drainer.yaml").resources("AWS::Events::Rule")) == []
+
+
+def test_the_log_is_json_kept_for_a_while_and_the_function_is_traced(
+    stack: DeployedStack,
+) -> None:
+    # A log group that Lambda makes by itself never expires.
+    function = only(stack, "AWS::Lambda::Function")
+
+    assert function["LoggingConfig"]["LogFormat"] == "JSON"
+    assert stack.physical_ids["LogGroup"] == function["LoggingConfig"]["LogGroup"]
+    assert only(stack, "AWS::Logs::LogGroup")["RetentionInDays"] == "30"
+    assert function["TracingConfig"]["Mode"] == "Active"
