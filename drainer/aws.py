@@ -325,14 +325,18 @@ class EcsGateway:
         )
 
     @_understood
-    def task_ids(self, cluster: str, container_instance_arn: str) -> list[str]:
-        """Return the ids of all its tasks, of both desired statuses."""
-        # "The default status filter is RUNNING", which hides every task that is stopping; and
-        # "PENDING ... doesn't return any results", since ECS never desires it.
-        # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
+    def task_ids(
+        self, cluster: str, container_instance_arn: str, *, desired_status: str
+    ) -> list[str]:
+        """
+        Return the ids of its tasks of one desired status, RUNNING or STOPPED.
+
+        "The default status filter is RUNNING", which hides every task that is stopping; and
+        PENDING finds nothing, since ECS never desires it.
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
+        """
         return [
             arn.rpartition("/")[2]
-            for desired_status in ("RUNNING", "STOPPED")
             for arn in _pages(
                 self._client.list_tasks,
                 "taskArns",

@@ -25,9 +25,9 @@ DRAIN_TIMEOUT_SECONDS_MAX = 172_800
 DRAIN_TIMEOUT_SECONDS_DEFAULT = 3_600
 STANDALONE_GRACE_SECONDS_DEFAULT = 300
 PASS_INTERVAL_SECONDS_DEFAULT = 15
-# An SQS queue delays by at most 15 minutes; and a heartbeat must come within a 30 s hook's time
-# at the least twice. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
-PASS_INTERVAL_SECONDS_MAX = 900
+# SQS would delay by up to 15 minutes, but an instance should not wait longer than a sweep for a
+# look. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
+PASS_INTERVAL_SECONDS_MAX = 300
 
 ENVIRONMENT_NAMES = (
     "DRAINER_TOPIC_ARN",

@@ -30,6 +30,11 @@ VERSION = 1
 # https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
 ENVELOPE_BYTES_MAX = 8_192
 
+# The end of the year 2199 and thirty years of seconds: what lies beyond is nobody's instant or
+# duration, and would overflow the arithmetic of dates.
+INSTANT_MAX = 7_258_118_400
+COUNT_MAX = 1_000_000_000
+
 
 def encode(drain: Drain) -> str:
     """
@@ -101,11 +106,13 @@ def _optional(value: Any, read: Any) -> Any:
 def _instant(value: Any) -> datetime:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is no instant")
+    if not 0 <= value <= INSTANT_MAX:
+        raise ValueError(f"{value!r} is no instant of our time")
     return datetime.fromtimestamp(value, UTC)
 
 
 def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
         raise ValueError(f"{value!r} is no count")
     return value
 

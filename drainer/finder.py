@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.errors import DrainerError
+from drainer.errors import DrainerError, UnavailableError
 from drainer.model import Registration, Waiting
 from drainer.sight import Sight, unseen
 
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 # Each cluster costs one read, of which ECS grants 20 a second; beyond this many, an instance that
 # is in none of the named clusters stays unseen rather than unregistered.
 CLUSTERS_SEARCHED_MAX = 100
+
+# Listing takes up to two reads for each container instance, of which ECS grants the account a
+# burst of 100 and 20 a second; a crowd that ends its tasks at once is looked at in turns, and
+# what is looked at either goes or has witnesses, so that the next turn is another's.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
+LOOKS_MAX = 20
 
 # What must be left of an invocation for acting: answers, and the way round for all others.
 ACTING_SECONDS = 20.0
@@ -38,8 +44,10 @@ class EcsReads(Protocol):
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
         """Return the container instances that still are."""
 
-    def task_ids(self, cluster: str, container_instance_arn: str) -> list[str]:
-        """Return the ids of all its tasks, of both desired statuses."""
+    def task_ids(
+        self, cluster: str, container_instance_arn: str, *, desired_status: str
+    ) -> list[str]:
+        """Return the ids of its tasks of one desired status, RUNNING or STOPPED."""
 
     def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
         """Return the tasks that ECS still knows, by id."""
@@ -86,34 +94,63 @@ class Finder:
                 sight.tasks = tuple(tasks[i] for i in sight.drain.witnesses if i in tasks)
 
     def look_exactly(self, sights: Sequence[Sight]) -> None:
-        """List and describe all tasks, of both desired statuses."""
-        for cluster, members in _by_cluster(sights).items():
-            listed = {sight.id: self._list(cluster, sight) for sight in members}
-            ids = [task_id for found in listed.values() for task_id in found or ()]
-            try:
-                tasks = self._ecs.tasks(cluster, ids)
-            except DrainerError as error:
-                unseen(members, error)
-                continue
-            for sight in members:
-                own = listed[sight.id]
-                if own is None:
-                    continue
-                sight.tasks = tuple(tasks[task_id] for task_id in own if task_id in tasks)
-                # A task that is listed and cannot be described may be alive.
-                sight.exact = len(sight.tasks) == len(own)
-                if not sight.exact:
-                    sight.reason = "not every task that is listed could be described"
+        """
+        List and describe the tasks of both desired statuses, for as many as a pass may.
 
-    def _list(self, cluster: str, sight: Sight) -> set[str] | None:
-        if self._seconds_left() < ACTING_SECONDS:
-            sight.reason = "no time was left to list the tasks; the next pass does"
-            return None
+        Tasks that ECS wants stopped come first. Where the counts know of no others, one of them
+        that is not STOPPED yet decides, and listing the others is spared.
+        """
+        for sight in sights[LOOKS_MAX:]:
+            sight.deferred = True
+        for cluster, members in _by_cluster(sights[:LOOKS_MAX]).items():
+            ending = self._look_at_tasks(cluster, members, "STOPPED")
+            open_ones = [s for s in ending if s.counted or not any(t.remains for t in s.tasks)]
+            for sight in self._look_at_tasks(cluster, open_ones, "RUNNING"):
+                sight.exact = True
+
+    def _look_at_tasks(
+        self, cluster: str, sights: Sequence[Sight], desired_status: str
+    ) -> list[Sight]:
+        """Add the tasks of one desired status; return those for which that succeeded."""
+        listed = self._list(cluster, sights, desired_status)
+        ids = sorted({task_id for own in listed.values() for task_id in own})
+        seen = [sight for sight in sights if sight.id in listed]
         try:
-            return set(self._ecs.task_ids(cluster, sight.drain.container_instance_arn or ""))
+            tasks = self._ecs.tasks(cluster, ids)
         except DrainerError as error:
-            sight.unseen(error)
-            return None
+            unseen(seen, error)
+            return []
+        for sight in seen:
+            own = listed[sight.id]
+            known = {task.id: task for task in sight.tasks} if desired_status == "RUNNING" else {}
+            known.update({task_id: tasks[task_id] for task_id in own if task_id in tasks})
+            sight.tasks = tuple(known.values())
+        # A task that is listed and cannot be described may be alive: such a look is not exact.
+        found = [sight for sight in seen if all(i in tasks for i in listed[sight.id])]
+        for sight in seen:
+            if sight not in found:
+                sight.reason = "not every task that is listed could be described"
+        return found
+
+    def _list(
+        self, cluster: str, sights: Sequence[Sight], desired_status: str
+    ) -> dict[str, list[str]]:
+        listed: dict[str, list[str]] = {}
+        for position, sight in enumerate(sights):
+            if self._seconds_left() < ACTING_SECONDS:
+                for later in sights[position:]:
+                    later.deferred = True
+                break
+            arn = sight.drain.container_instance_arn or ""
+            try:
+                listed[sight.id] = self._ecs.task_ids(cluster, arn, desired_status=desired_status)
+            except UnavailableError as error:
+                # Asking on for the others would only make a throttle last.
+                unseen(sights[position:], error)
+                break
+            except DrainerError as error:
+                sight.unseen(error)
+        return listed
 
     def _search_named(self, sights: Iterable[Sight]) -> None:
         by_cluster: dict[str, list[Sight]] = defaultdict(list)

@@ -138,7 +138,9 @@ def _draining(view: View) -> bool:
 
 
 def _closing(view: View) -> bool:
-    return view.waiting and view.status == "DRAINING" and bool(view.blocking)
+    # What could not be looked at in this pass is taken for alive until it is.
+    alive = bool(view.blocking) or view.seen.deferred
+    return view.waiting and view.status == "DRAINING" and alive
 
 
 def _drained(view: View) -> bool:

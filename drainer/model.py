@@ -249,8 +249,9 @@ class Observation:
         waiting: Whether Auto Scaling still waits for an answer.
         registration: Whether ECS has the container instance.
         container_instance: Its description where it was found.
-        tasks: What is known of its tasks: all of them if `exact`, else the witnesses.
+        tasks: What is known of its tasks: all of them if `exact`, else some.
         exact: Whether `tasks` are all tasks of both desired statuses.
+        deferred: Whether listing the tasks was put off to a later pass.
         reason: Why something was not seen, in words for an operator.
     """
 
@@ -259,6 +260,7 @@ class Observation:
     container_instance: ContainerInstance | None = None
     tasks: tuple[Task, ...] = ()
     exact: bool = False
+    deferred: bool = False
     reason: str = ""
 
     @property

@@ -11,6 +11,8 @@ from drainer.errors import ClusterMissingError
 from drainer.model import Drain, Observation, Registration, Waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from drainer.errors import DrainerError
     from drainer.model import ContainerInstance, Task
 
@@ -31,6 +33,7 @@ class Sight:
     container_instance: ContainerInstance | None = None
     tasks: tuple[Task, ...] = ()
     exact: bool = False
+    deferred: bool = False
     reason: str = ""
     sound: bool = True
     failed: bool = False
@@ -39,6 +42,12 @@ class Sight:
     def id(self) -> str:
         """The EC2 instance's id."""
         return self.drain.action.ec2_instance_id
+
+    @property
+    def counted(self) -> int:
+        """The tasks that ECS's two counters know of."""
+        instance = self.container_instance
+        return instance.running_tasks + instance.pending_tasks if instance else 0
 
     @property
     def sought(self) -> bool:
@@ -65,11 +74,12 @@ class Sight:
             container_instance=self.container_instance,
             tasks=self.tasks,
             exact=self.exact,
+            deferred=self.deferred,
             reason=self.reason,
         )
 
 
-def unseen(sights: list[Sight], error: DrainerError) -> None:
+def unseen(sights: Sequence[Sight], error: DrainerError) -> None:
     """Note for several drains that a part of the look has failed."""
     for sight in sights:
         sight.unseen(error)

@@ -52,7 +52,7 @@ def test_every_setting_is_read() -> None:
         ("DEADLINE_RESULT", "continue", "must be one of CONTINUE, ABANDON"),
         ("STANDALONE_TASKS", "kill", "must be one of wait, stop, ignore"),
         ("STANDALONE_GRACE_SECONDS", "-1", "from 0 to"),
-        ("PASS_INTERVAL_SECONDS", "0", "from 1 to 900"),
+        ("PASS_INTERVAL_SECONDS", "0", "from 1 to 300"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_may_be(name: str, value: str, says: str) -> None:

@@ -1,0 +1,324 @@
+"""
+ECS as an account has it: clusters, container instances, services and tasks.
+
+Builders here make things that have been running for a while; AWS's operations are in `ecs_api`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from drainer.simulation.ecs_events import emit_container_instance_event
+from drainer.simulation.ecs_model import Cluster, ContainerInstance, Service, Task, TaskProfile
+from drainer.simulation.scheduler import Scheduler
+from drainer.simulation.tasks import TaskLife
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.ecs_model import ContainerInstanceStatus
+    from drainer.simulation.load_balancing import TargetGroup
+
+# The range from which Docker takes host ports for bridge networking.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html
+EPHEMERAL_PORTS = range(32_768, 61_000)
+# How long ECS takes to forget a container instance whose EC2 instance is gone; seen in practice,
+# not documented.
+DEREGISTER_SECONDS = 60.0
+
+
+class Ecs:
+    """The account's clusters."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self.clusters: dict[str, Cluster] = {}
+        self.task_profiles: dict[str, TaskProfile] = {}
+        self._ports = 0
+        self._addresses = 0
+        # Whether tasks that are placed now have been running for long.
+        self._settling = False
+        self.life = TaskLife(account, self.disturb)
+        self._scheduler = Scheduler(account, self.life, self._place_for_service)
+
+    # Builders
+
+    def create_cluster(self, name: str) -> Cluster:
+        """Create a cluster, or return the one of that name."""
+        if name not in self.clusters:
+            self.clusters[name] = Cluster(name, self._account.arn("ecs", f"cluster/{name}"))
+        return self.clusters[name]
+
+    def register(
+        self,
+        cluster_name: str,
+        ec2_instance_id: str,
+        *,
+        availability_zone: str | None = None,
+        tasks_max: int | None = None,
+        status: ContainerInstanceStatus = "ACTIVE",
+        attributes: Mapping[str, str] | None = None,
+    ) -> ContainerInstance:
+        """Register an EC2 instance as a container instance; `tasks_max` is the room it has."""
+        cluster = self.create_cluster(cluster_name)
+        container_instance_id = self._account.hexadecimal(32)
+        zone = availability_zone or f"{self._account.region}a"
+        instance = ContainerInstance(
+            self._account.arn("ecs", f"container-instance/{cluster_name}/{container_instance_id}"),
+            container_instance_id,
+            ec2_instance_id,
+            cluster,
+            zone,
+            self._account.now,
+            tasks_max,
+            status,
+            attributes={"ecs.availability-zone": zone, "ecs.os-type": "linux"},
+        )
+        instance.attributes.update(attributes or {})
+        cluster.container_instances[instance.arn] = instance
+        cluster.by_ec2_instance_id[ec2_instance_id] = instance
+        self._note(instance)
+        return instance
+
+    def create_service(
+        self,
+        cluster_name: str,
+        name: str,
+        *,
+        desired: int,
+        minimum_healthy_percent: int = 100,
+        maximum_percent: int = 200,
+        deregistration_delay_seconds: float | None = 300.0,
+        target_group: TargetGroup | None = None,
+        container_port: int = 80,
+        profile: TaskProfile | None = None,
+        stop_seconds: float = 30.0,
+        start_seconds: float = 10.0,
+        healthy_after_seconds: float = 50.0,
+        already_running: bool = True,
+    ) -> Service:
+        """
+        Create a replicated service.
+
+        Args:
+            cluster_name: the cluster.
+            name: the service; also its task definition's family.
+            desired: the number of tasks.
+            minimum_healthy_percent: how many must stay healthy.
+            maximum_percent: how many there may be.
+            deregistration_delay_seconds: of the target group made for it; None makes none.
+            target_group: one made before, instead.
+            container_port: what its containers listen on.
+            profile: the life of its tasks, instead of the three durations that follow.
+            stop_seconds: what a container takes to exit.
+            start_seconds: what a task takes from placement to RUNNING.
+            healthy_after_seconds: what it takes from there to be counted as healthy.
+            already_running: whether its tasks have been running for long, or start now.
+        """
+        profile = profile or TaskProfile(
+            start_seconds=start_seconds,
+            healthy_after_seconds=healthy_after_seconds,
+            stop_seconds=stop_seconds,
+        )
+        if target_group is None and deregistration_delay_seconds is not None:
+            target_group = self._account.load_balancing.create_target_group(
+                name,
+                target_type="ip" if profile.network_mode == "awsvpc" else "instance",
+                port=container_port,
+                deregistration_delay_seconds=deregistration_delay_seconds,
+            )
+        service = self._create(cluster_name, name, "REPLICA", profile)
+        service.desired = desired
+        service.minimum_healthy_percent = minimum_healthy_percent
+        service.maximum_percent = maximum_percent
+        service.target_group = target_group
+        service.container_port = container_port
+        self._begin(service, already_running=already_running)
+        return service
+
+    def create_daemon(
+        self,
+        cluster_name: str,
+        name: str,
+        *,
+        profile: TaskProfile | None = None,
+        already_running: bool = True,
+    ) -> Service:
+        """Create a daemon service: one task on each container instance that is ACTIVE."""
+        profile = profile or TaskProfile(
+            start_seconds=5.0, healthy_after_seconds=0.0, stop_seconds=5.0
+        )
+        service = self._create(cluster_name, name, "DAEMON", profile)
+        service.minimum_healthy_percent = 0
+        service.maximum_percent = 100
+        self._begin(service, already_running=already_running)
+        return service
+
+    def run_standalone(
+        self,
+        cluster_name: str,
+        ec2_instance_id: str,
+        *,
+        family: str = "job",
+        seconds: float | None = None,
+        profile: TaskProfile | None = None,
+        already_running: bool = True,
+    ) -> Task:
+        """Run a task that no service looks after; it ends after `seconds`, or never."""
+        instance = self.clusters[cluster_name].by_ec2_instance_id[ec2_instance_id]
+        profile = profile or TaskProfile(start_seconds=5.0, run_seconds=seconds, stop_seconds=10.0)
+        task = self.make_task(instance, family, profile, group=f"family:{family}")
+        (self.life.settle if already_running else self.life.start)(task)
+        return task
+
+    # What Auto Scaling and the operations need
+
+    def container_instance(self, ec2_instance_id: str) -> ContainerInstance | None:
+        """Find the container instance that an EC2 instance is."""
+        for cluster in self.clusters.values():
+            if ec2_instance_id in cluster.by_ec2_instance_id:
+                return cluster.by_ec2_instance_id[ec2_instance_id]
+        return None
+
+    def remaining_tasks(self, ec2_instance_id: str) -> list[Task]:
+        """Return the tasks on an EC2 instance whose last status is not STOPPED."""
+        instance = self.container_instance(ec2_instance_id)
+        return instance.remaining_tasks() if instance else []
+
+    def set_status(self, instance: ContainerInstance, status: ContainerInstanceStatus) -> None:
+        """Change a container instance's status and let the scheduler see it."""
+        if instance.status != status:
+            instance.status = status
+            self._note(instance)
+
+    def connect_agent(self, ec2_instance_id: str, *, connected: bool) -> None:
+        """Let the agent of a container instance appear or vanish."""
+        instance = self.container_instance(ec2_instance_id)
+        if instance is not None and instance.agent_connected != connected:
+            instance.agent_connected = connected
+            self._note(instance)
+
+    def lose_ec2_instance(self, ec2_instance_id: str) -> None:
+        """End what ran on an EC2 instance that has been terminated; whatever ran was killed."""
+        instance = self.container_instance(ec2_instance_id)
+        if instance is None:
+            return
+        self.connect_agent(ec2_instance_id, connected=False)
+        for task in instance.remaining_tasks():
+            self._account.record(
+                "killed",
+                ec2_instance_id=ec2_instance_id,
+                task_id=task.task_id,
+                owner=task.owner,
+                last_status=task.last_status,
+            )
+            self.life.kill(task, f"Host EC2 (instance {ec2_instance_id}) terminated.")
+        self._account.after(DEREGISTER_SECONDS, lambda: self.deregister(instance))
+
+    def deregister(self, instance: ContainerInstance) -> None:
+        """Take a container instance out of its cluster."""
+        cluster = instance.cluster
+        if cluster.container_instances.pop(instance.arn, None) is not None:
+            cluster.by_ec2_instance_id.pop(instance.ec2_instance_id, None)
+            self.set_status(instance, "INACTIVE")
+
+    def disturb(self, cluster: Cluster) -> None:
+        """Let the scheduler look at a cluster again."""
+        self._scheduler.disturb(cluster)
+
+    def make_task(
+        self,
+        instance: ContainerInstance,
+        family: str,
+        profile: TaskProfile,
+        *,
+        service: Service | None = None,
+        group: str,
+        started_by: str | None = None,
+    ) -> Task:
+        """Make a task on a container instance; its life has yet to begin."""
+        task_id = self._account.hexadecimal(32)
+        cluster = instance.cluster
+        self._ports += 1
+        self._addresses += 1
+        address = self._addresses % 65_536
+        task = Task(
+            self._account.arn("ecs", f"task/{cluster.name}/{task_id}"),
+            task_id,
+            cluster,
+            instance,
+            family,
+            profile,
+            service,
+            group,
+            started_by,
+            self._account.now,
+            f"10.0.{address // 256}.{address % 256}",
+            EPHEMERAL_PORTS[self._ports % len(EPHEMERAL_PORTS)],
+        )
+        cluster.tasks[task.arn] = task
+        instance.tasks[task.arn] = task
+        if service is not None:
+            service.tasks[task.arn] = task
+        return task
+
+    # Private
+
+    def _create(
+        self,
+        cluster_name: str,
+        name: str,
+        strategy: Literal["REPLICA", "DAEMON"],
+        profile: TaskProfile,
+    ) -> Service:
+        cluster = self.create_cluster(cluster_name)
+        self.task_profiles.setdefault(name, profile)
+        service = Service(
+            name,
+            self._account.arn("ecs", f"service/{cluster_name}/{name}"),
+            cluster,
+            strategy,
+            desired=0,
+            minimum_healthy_percent=100,
+            maximum_percent=200,
+            family=name,
+            profile=profile,
+            deployment_id=f"ecs-svc/{self._account.random.randrange(10**18, 10**19)}",
+            created_at=self._account.now,
+        )
+        cluster.services[name] = service
+        return service
+
+    def _begin(self, service: Service, *, already_running: bool) -> None:
+        if not already_running:
+            self.disturb(service.cluster)
+            return
+        self._settling = True
+        self._scheduler.fill(service)
+        self._settling = False
+
+    def _place_for_service(self, service: Service, instance: ContainerInstance) -> Task:
+        task = self.make_task(
+            instance,
+            service.family,
+            service.profile,
+            service=service,
+            group=f"service:{service.name}",
+            started_by=service.deployment_id,
+        )
+        (self.life.settle if self._settling else self.life.start)(task)
+        return task
+
+    def _note(self, instance: ContainerInstance) -> None:
+        instance.version += 1
+        self._account.record(
+            "container_instance",
+            ec2_instance_id=instance.ec2_instance_id,
+            container_instance_arn=instance.arn,
+            cluster=instance.cluster.name,
+            status=instance.status,
+            agent_connected=instance.agent_connected,
+        )
+        emit_container_instance_event(self._account, instance)
+        self.disturb(instance.cluster)

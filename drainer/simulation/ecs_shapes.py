@@ -1,0 +1,144 @@
+"""ECS's things in AWS's shapes, as botocore's model of ECS names their members."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drainer.simulation.ecs_model import Cluster, ContainerInstance, Service, Task
+
+
+def describe_cluster(cluster: Cluster) -> dict[str, Any]:
+    """Shape a cluster."""
+    remaining = [task for task in cluster.tasks.values() if task.remains]
+    return {
+        "clusterArn": cluster.arn,
+        "clusterName": cluster.name,
+        "status": "ACTIVE",
+        "registeredContainerInstancesCount": len(cluster.container_instances),
+        "runningTasksCount": sum(task.last_status == "RUNNING" for task in remaining),
+        "pendingTasksCount": sum(task.last_status == "PENDING" for task in remaining),
+        "activeServicesCount": len(cluster.services),
+    }
+
+
+def describe_container_instance(instance: ContainerInstance) -> dict[str, Any]:
+    """Shape a container instance."""
+    return {
+        "containerInstanceArn": instance.arn,
+        "ec2InstanceId": instance.ec2_instance_id,
+        "version": instance.version,
+        "versionInfo": {"agentVersion": "1.105.1", "dockerVersion": "DockerVersion: 25.0.8"},
+        "status": instance.status,
+        "agentConnected": instance.agent_connected,
+        "runningTasksCount": instance.running_tasks_count,
+        "pendingTasksCount": instance.pending_tasks_count,
+        "attributes": describe_attributes(instance),
+        "registeredAt": instance.registered_at,
+        "registeredResources": [],
+        "remainingResources": [],
+        "attachments": [],
+        "tags": [],
+    }
+
+
+def describe_attributes(instance: ContainerInstance) -> list[dict[str, str]]:
+    """Shape a container instance's attributes; one without a value has only its name."""
+    return [
+        {"name": name} if value is None else {"name": name, "value": value}
+        for name, value in instance.attributes.items()
+    ]
+
+
+def describe_task(task: Task) -> dict[str, Any]:
+    """Shape a task; what it has not come to yet is absent."""
+    answer: dict[str, Any] = {
+        "taskArn": task.arn,
+        "clusterArn": task.cluster.arn,
+        "containerInstanceArn": task.container_instance.arn,
+        "taskDefinitionArn": task_definition_arn(task),
+        "group": task.group,
+        "launchType": "EC2",
+        "availabilityZone": task.container_instance.availability_zone,
+        "desiredStatus": task.desired_status,
+        "lastStatus": task.last_status,
+        "healthStatus": "HEALTHY" if task.healthy else "UNKNOWN",
+        "connectivity": "CONNECTED",
+        "createdAt": task.created_at,
+        "version": task.version,
+        "attachments": _attachments(task),
+        "containers": [_container(task)],
+        "overrides": {"containerOverrides": [{"name": task.family}]},
+    }
+    optional = {
+        "startedBy": task.started_by,
+        "startedAt": task.started_at,
+        "stoppingAt": task.stopping_at,
+        "stoppedAt": task.stopped_at,
+        "stopCode": task.stop_code,
+        "stoppedReason": task.stopped_reason,
+    }
+    return answer | {name: value for name, value in optional.items() if value is not None}
+
+
+def task_definition_arn(task: Task) -> str:
+    """Name the task definition of a task; a family has one revision here."""
+    prefix = task.cluster.arn.rpartition(":")[0]
+    return f"{prefix}:task-definition/{task.family}:1"
+
+
+def _container(task: Task) -> dict[str, Any]:
+    status = task.last_status if task.last_status in ("RUNNING", "STOPPED") else "PENDING"
+    if task.last_status in ("DEACTIVATING", "STOPPING"):
+        status = "RUNNING"
+    if task.last_status == "DEPROVISIONING":
+        status = "STOPPED"
+    return {"name": task.family, "taskArn": task.arn, "lastStatus": status}
+
+
+def _attachments(task: Task) -> list[dict[str, Any]]:
+    if task.profile.network_mode != "awsvpc":
+        return []
+    return [
+        {
+            "id": task.task_id,
+            "type": "ElasticNetworkInterface",
+            "status": "ATTACHED" if task.last_status == "RUNNING" else "PRECREATED",
+            "details": [{"name": "privateIPv4Address", "value": task.ip_address}],
+        }
+    ]
+
+
+def describe_service(service: Service) -> dict[str, Any]:
+    """Shape a service."""
+    wanted = [task for task in service.tasks.values() if task.desired_status == "RUNNING"]
+    answer: dict[str, Any] = {
+        "serviceArn": service.arn,
+        "serviceName": service.name,
+        "clusterArn": service.cluster.arn,
+        "status": "ACTIVE",
+        "schedulingStrategy": service.strategy,
+        "desiredCount": service.desired,
+        "runningCount": sum(task.last_status == "RUNNING" for task in wanted),
+        "pendingCount": sum(task.last_status != "RUNNING" for task in wanted),
+        "deploymentConfiguration": {
+            "minimumHealthyPercent": service.minimum_healthy_percent,
+            "maximumPercent": service.maximum_percent,
+        },
+        "launchType": "EC2",
+        "loadBalancers": [],
+        "createdAt": service.created_at,
+        "events": [
+            {"id": f"{number}", "createdAt": at, "message": message}
+            for number, (at, message) in enumerate(service.events)
+        ],
+    }
+    if service.target_group is not None:
+        answer["loadBalancers"] = [
+            {
+                "targetGroupArn": service.target_group.arn,
+                "containerName": service.family,
+                "containerPort": service.container_port,
+            }
+        ]
+    return answer

@@ -1,0 +1,151 @@
+"""
+The drainer, installed in a simulated account as infra/drainer.yaml installs it in a real one.
+
+The function's code is production's, handed in by the caller; nothing of it is replaced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from drainer.simulation.delivery import SnsApi, Topic
+from drainer.simulation.functions import EventSourceMapping, Function
+from drainer.simulation.queues import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from drainer.simulation.account import Account
+
+NOTICES = {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}
+ENVELOPES = {"drainer": ["re-invocation"]}
+
+
+class Build(Protocol):
+    """What makes the function: `drainer.handler.build`."""
+
+    def __call__(
+        self,
+        environ: Mapping[str, str],
+        client: Callable[[str], Any],
+        clock: Callable[[], datetime],
+        /,
+    ) -> Callable[[Any, Any], dict[str, Any] | None]:
+        """Make the function on clients and a clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The template's numbers, by its own names, with its own defaults."""
+
+    pass_interval_seconds: int = 15
+    notice_batch_size: int = 10
+    notice_window_seconds: float = 0.0
+    wait_batch_size: int = 100
+    wait_window_seconds: float = 1.0
+    notice_visibility_seconds: float = 360.0
+    wait_visibility_seconds: float = 361.0
+    receive_count_max: int = 5
+    concurrency_max: int = 2
+    function_timeout_seconds: float = 60.0
+    function_duration_seconds: float = 0.0
+    topic_name: str = "drainer"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What has been installed, for tests to look at and faults to be put into."""
+
+    topic: Topic
+    notice_queue: Queue
+    wait_queue: Queue
+    notice_dead_letters: Queue
+    wait_dead_letters: Queue
+    notices: EventSourceMapping
+    envelopes: EventSourceMapping
+    function: Function
+
+    @property
+    def dead_letters(self) -> list[str]:
+        """The bodies of all messages that have been given up."""
+        queues = (self.notice_dead_letters, self.wait_dead_letters)
+        return [message.body for queue in queues for message in queue.messages]
+
+
+def install(
+    account: Account,
+    *,
+    build: Build,
+    environ: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+    client: Callable[[str], Any] | None = None,
+) -> Installation:
+    """
+    Install the drainer.
+
+    Args:
+        account: where.
+        build: makes the function.
+        environ: settings of the function beside those that follow from the installation.
+        settings: the template's numbers.
+        client: makes its clients; by default the account's own.
+    """
+    settings = settings or Settings()
+    topic = SnsApi(account).create_topic_named(settings.topic_name)
+    environment = {
+        "DRAINER_TOPIC_ARN": topic.arn,
+        "DRAINER_PASS_INTERVAL_SECONDS": str(settings.pass_interval_seconds),
+        **(environ or {}),
+    }
+    function = Function(
+        account,
+        "drainer",
+        build(environment, client or account.client, account.clock),
+        timeout_seconds=settings.function_timeout_seconds,
+        duration_seconds=settings.function_duration_seconds,
+    )
+    notice_dead_letters = Queue(account, "drainer-notice-dead-letters")
+    wait_dead_letters = Queue(account, "drainer-wait-dead-letters")
+    notice_queue = Queue(
+        account,
+        "drainer-notices",
+        visibility_timeout_seconds=settings.notice_visibility_seconds,
+        receive_count_max=settings.receive_count_max,
+        dead_letters=notice_dead_letters,
+    )
+    wait_queue = Queue(
+        account,
+        "drainer-wait",
+        delay_seconds=settings.pass_interval_seconds,
+        visibility_timeout_seconds=settings.wait_visibility_seconds,
+        receive_count_max=settings.receive_count_max,
+        dead_letters=wait_dead_letters,
+    )
+    topic.subscribe(notice_queue, NOTICES)
+    topic.subscribe(wait_queue, ENVELOPES)
+    return Installation(
+        topic,
+        notice_queue,
+        wait_queue,
+        notice_dead_letters,
+        wait_dead_letters,
+        EventSourceMapping(
+            account,
+            notice_queue,
+            function,
+            settings.notice_batch_size,
+            settings.notice_window_seconds,
+            settings.concurrency_max,
+        ),
+        EventSourceMapping(
+            account,
+            wait_queue,
+            function,
+            settings.wait_batch_size,
+            settings.wait_window_seconds,
+            settings.concurrency_max,
+        ),
+        function,
+    )

@@ -1,0 +1,62 @@
+"""The plain values that the simulated account records and hands to its listeners."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+class ApiError(Exception):
+    """An AWS operation's refusal: what boto3 raises as `ClientError`."""
+
+    def __init__(self, code: str, message: str, http_status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.http_status = http_status
+
+
+class NotReachedError(Exception):
+    """What a run waited for did not come to pass within its limit."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of an AWS operation; `error` is the code it was refused with, if it was."""
+
+    service: str
+    operation: str
+    parameters: Mapping[str, Any]
+    at: datetime
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """
+    Something that happened in the account.
+
+    Attributes:
+        at: the instant, in virtual time.
+        kind: `lifecycle_state`, `hook_opened`, `heartbeat`, `answered`, `released`, `terminated`,
+            `killed`, `launched`, `container_instance`, `task`, `target`, `invoked` or
+            `dead_letter`.
+        about: identifiers and values, in the project's own words.
+    """
+
+    at: datetime
+    kind: str
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """A message that Auto Scaling publishes to a lifecycle hook's target."""
+
+    target_arn: str
+    subject: str
+    message: Mapping[str, Any]

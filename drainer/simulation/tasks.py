@@ -1,0 +1,206 @@
+"""
+The life of a task, from placement to STOPPED.
+
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from drainer.simulation.ecs_events import emit_task_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.ecs_model import Cluster, LastStatus, Task
+
+# "Stopped tasks only appear in the returned results for at least one hour."
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
+STOPPED_VISIBLE_SECONDS = 3_600.0
+# A task that has not started has no container to signal; its agent only drops it.
+DROP_PENDING_SECONDS = 2.0
+
+
+class TaskLife:
+    """Moves tasks from one last status to the next as time passes."""
+
+    def __init__(self, account: Account, disturb: Callable[[Cluster], None]) -> None:
+        self._account = account
+        self._disturb = disturb
+
+    def start(self, task: Task) -> None:
+        """Begin with a task that has just been placed."""
+        if task.profile.network_mode == "awsvpc":
+            self._move(task, "PROVISIONING")
+            self._up_after(task, task.profile.interface_seconds, self._pend)
+        else:
+            self._pend(task)
+
+    def settle(self, task: Task) -> None:
+        """Put a task where it is after a long while: running, healthy and receiving requests."""
+        task.started_at = self._account.now
+        task.healthy = True
+        self._join_target_group(task, healthy_after_seconds=0.0)
+        self._move(task, "RUNNING")
+        self._end_by_itself(task)
+
+    def stop(self, task: Task, code: str, reason: str) -> None:
+        """Set the desired status STOPPED; what follows takes its time."""
+        if task.desired_status == "STOPPED":
+            return
+        self._want_stopped(task, code, reason)
+        if task.last_status in ("PROVISIONING", "PENDING"):
+            self._note(task)
+            self._down_after(task, DROP_PENDING_SECONDS, self._deprovision)
+        else:
+            self._deactivate(task)
+
+    def kill(self, task: Task, reason: str) -> None:
+        """End a task at once, because its EC2 instance is gone."""
+        if not task.remains:
+            return
+        self._want_stopped(task, "TerminationNotice", reason)
+        self._leave_target_group(task)
+        self._finish(task)
+
+    # On the way up; each step is dropped if ECS has changed its mind.
+
+    def _pend(self, task: Task) -> None:
+        self._move(task, "PENDING")
+        self._up_after(task, task.profile.start_seconds, self._activate)
+
+    def _activate(self, task: Task) -> None:
+        if task.service is not None and task.service.target_group is not None:
+            self._move(task, "ACTIVATING")
+            if task.profile.activate_seconds > 0:
+                self._up_after(task, task.profile.activate_seconds, self._run)
+                return
+        self._run(task)
+
+    def _run(self, task: Task) -> None:
+        task.started_at = self._account.now
+        healthy_after_seconds = task.profile.healthy_after_seconds
+        self._join_target_group(task, healthy_after_seconds=healthy_after_seconds)
+        self._move(task, "RUNNING")
+        if task.service is not None:
+            self._up_after(task, healthy_after_seconds, self._become_healthy)
+        self._end_by_itself(task)
+
+    def _end_by_itself(self, task: Task) -> None:
+        if task.profile.run_seconds is not None:
+            self._up_after(task, task.profile.run_seconds, self._exit)
+
+    def _become_healthy(self, task: Task) -> None:
+        if not task.healthy:
+            task.healthy = True
+            self._disturb(task.cluster)
+
+    # On the way down
+
+    def _exit(self, task: Task) -> None:
+        self._want_stopped(task, "EssentialContainerExited", "Essential container in task exited")
+        self._leave_target_group(task)
+        self._deprovision(task)
+
+    def _deactivate(self, task: Task) -> None:
+        target_group = task.service.target_group if task.service else None
+        if target_group is None:
+            self._signal(task)
+            return
+        # The target drains before the container is signalled.
+        # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-connection-draining.html
+        self._move(task, "DEACTIVATING")
+        self._leave_target_group(task)
+        self._down_after(task, target_group.deregistration_delay_seconds, self._signal)
+
+    def _signal(self, task: Task) -> None:
+        self._move(task, "STOPPING")
+        if task.profile.leaving_seconds != math.inf:
+            self._down_after(task, task.profile.leaving_seconds, self._deprovision)
+
+    def _deprovision(self, task: Task) -> None:
+        if task.profile.network_mode == "awsvpc":
+            self._move(task, "DEPROVISIONING")
+            self._down_after(task, task.profile.interface_seconds, self._finish)
+        else:
+            self._finish(task)
+
+    def _finish(self, task: Task) -> None:
+        task.stopped_at = self._account.now
+        self._move(task, "STOPPED")
+        if task.service is not None:
+            task.service.tasks.pop(task.arn, None)
+        self._account.after(STOPPED_VISIBLE_SECONDS, lambda: self._forget(task))
+        self._disturb(task.cluster)
+
+    def _forget(self, task: Task) -> None:
+        task.cluster.tasks.pop(task.arn, None)
+        task.container_instance.tasks.pop(task.arn, None)
+
+    # Shared
+
+    def _want_stopped(self, task: Task, code: str, reason: str) -> None:
+        if task.desired_status == "RUNNING":
+            task.desired_status = "STOPPED"
+            task.stopping_at = self._account.now
+            task.stop_code = code
+            task.stopped_reason = reason
+            task.healthy = False
+            self._disturb(task.cluster)
+
+    def _join_target_group(self, task: Task, *, healthy_after_seconds: float) -> None:
+        service = task.service
+        if service is not None and service.target_group is not None:
+            self._account.load_balancing.register(
+                service.target_group,
+                task.target_id,
+                self._target_port(task),
+                healthy_after_seconds=healthy_after_seconds,
+            )
+
+    def _leave_target_group(self, task: Task) -> None:
+        service = task.service
+        if service is not None and service.target_group is not None:
+            self._account.load_balancing.deregister(
+                service.target_group, task.target_id, self._target_port(task)
+            )
+
+    def _target_port(self, task: Task) -> int:
+        service = task.service
+        if service is not None and task.profile.network_mode == "awsvpc":
+            return service.container_port
+        return task.host_port
+
+    def _move(self, task: Task, status: LastStatus) -> None:
+        task.last_status = status
+        self._note(task)
+
+    def _note(self, task: Task) -> None:
+        task.version += 1
+        self._account.record(
+            "task",
+            task_id=task.task_id,
+            owner=task.owner,
+            ec2_instance_id=task.container_instance.ec2_instance_id,
+            desired_status=task.desired_status,
+            last_status=task.last_status,
+        )
+        emit_task_event(self._account, task)
+
+    def _up_after(self, task: Task, seconds: float, then: Callable[[Task], None]) -> None:
+        def step() -> None:
+            if task.desired_status == "RUNNING":
+                then(task)
+
+        self._account.after(seconds, step)
+
+    def _down_after(self, task: Task, seconds: float, then: Callable[[Task], None]) -> None:
+        def step() -> None:
+            # Its EC2 instance may have been terminated meanwhile.
+            if task.remains:
+                then(task)
+
+        self._account.after(seconds, step)
