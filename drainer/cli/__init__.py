@@ -1,0 +1,3 @@
+"""
+What people type: `python -m drainer`. Never in the function's zip.
+"""

@@ -1,0 +1,199 @@
+"""
+The demo: the shipped templates and zip in the embedded account, a scale-in, and what comes of it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.live import Live
+
+import drainer
+from drainer.cli import report
+from drainer.cli.live import duration, plain_line, screen
+from drainer.cli.verdict import problems
+from drainer.simulation.ecs_model import NEVER_STOPS
+from drainer.simulation.embedded import EmbeddedAccount
+from drainer.simulation.embedded_installation import install, warm_up
+from drainer.simulation.embedded_shape import Physics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from drainer.cli.scenarios import Scenario
+    from drainer.simulation.embedded_installation import Installation
+    from drainer.simulation.embedded_watch import DrainTrack
+
+INFRA = Path(drainer.__file__).resolve().parent.parent / "infra"
+# People wait two minutes for a demo; ten seconds of them are for starting and ending.
+WALL_SECONDS_MAX = 110.0
+LOOK_EVERY_SECONDS = 0.2
+# From the answer to the end of the EC2 instance, when a task that was left would be killed.
+AFTERMATH_SECONDS = 15.0
+
+
+class DemoError(RuntimeError):
+    """The demo could not be shown; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """
+    A scenario to be shown.
+
+    Attributes:
+        scenario: what to show.
+        factor: how many of the account's seconds pass in a real one.
+        zip_file: what `make package` built.
+        console: where to show it; it knows whether it is a terminal.
+        as_json: one JSON object a line instead, for programs.
+
+    """
+
+    scenario: Scenario
+    factor: float
+    zip_file: Path
+    console: Console
+    as_json: bool = False
+
+    def run(self) -> list[str]:
+        """Show it and return what went wrong; nothing if the promise was kept."""
+        if not self.zip_file.is_file():
+            raise DemoError(f"there is no {self.zip_file}: `make package` builds it")
+        stop_at = time.monotonic() + WALL_SECONDS_MAX
+        self._say(f"{self.scenario.title}; time runs {self.factor:g} times as fast")
+        with EmbeddedAccount(factor=self.factor) as embedded:
+            try:
+                installation = self._install(embedded)
+                began_at = self._scale_in(embedded, installation)
+                drains = self._follow(embedded, installation, began_at, stop_at)
+            except Exception as error:
+                error.add_note(f"the end of ministack's log:\n{embedded.log_tail() or '(empty)'}")
+                raise
+            found = problems(
+                drains, expected=self.scenario.leaving, result=self.scenario.result
+            ) + [f"the simulation failed: {failure!r}" for failure in embedded.failures]
+            self._summarise(embedded, installation, drains, began_at, found)
+        return found
+
+    def _install(self, embedded: EmbeddedAccount) -> Installation:
+        self._say("deploying infra/drainer.yaml, the zip and infra/examples/cluster.yaml ...")
+        installation = install(
+            embedded,
+            infra=INFRA,
+            zip_file=self.zip_file,
+            cluster_parameters=self.scenario.cluster_parameters(),
+            physics=Physics(),
+        )
+        count = len(installation.drainer.physical_ids) + len(installation.cluster.physical_ids)
+        warm_up(embedded, installation)
+        shape = installation.shape
+        services = ", ".join(
+            f"{service.name} ({'daemon' if service.daemon else f'{service.desired_count} tasks'})"
+            for service in shape.services
+        )
+        self._say(f"{count} resources; {shape.group.desired} instances run {services}")
+        return installation
+
+    def _scale_in(self, embedded: EmbeddedAccount, installation: Installation) -> datetime:
+        shape, scenario = installation.shape, self.scenario
+        auto_scaling = embedded.client("autoscaling")
+        answer = auto_scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[shape.group.name])
+        # The group lets its oldest instances go first.
+        leaving = answer["AutoScalingGroups"][0]["Instances"][0]["InstanceId"]
+        if scenario.standalone_seconds != 0:
+            with embedded.catching_up() as account:
+                account.ecs.run_standalone(
+                    shape.name,
+                    leaving,
+                    seconds=scenario.standalone_seconds,
+                    profile=NEVER_STOPS if scenario.standalone_seconds is None else None,
+                )
+        desired = shape.group.desired - scenario.leaving
+        self._say(f"scale-in: desired capacity {shape.group.desired} -> {desired}")
+        began_at = embedded.time.now()
+        auto_scaling.set_desired_capacity(
+            AutoScalingGroupName=shape.group.name, DesiredCapacity=desired
+        )
+        return began_at
+
+    def _follow(
+        self,
+        embedded: EmbeddedAccount,
+        installation: Installation,
+        began_at: datetime,
+        stop_at: float,
+    ) -> list[DrainTrack]:
+        said = ""
+        live = (
+            Live(console=self.console, auto_refresh=False, transient=True)
+            if self.console.is_terminal and not self.as_json
+            else None
+        )
+        with live or nullcontext():
+            while True:
+                drains = installation.watch.look()
+                now = embedded.time.now()
+                elapsed = (now - began_at).total_seconds()
+                if live:
+                    live.update(screen(drains, now, began_at), refresh=True)
+                elif (line := plain_line(drains)) != said:
+                    said = line
+                    self._say(line, elapsed=elapsed)
+                if self._settled(drains, now):
+                    return drains
+                if elapsed > self.scenario.limit_seconds:
+                    self._say("the drains took longer than they may", elapsed=elapsed)
+                    return drains
+                if time.monotonic() > stop_at:
+                    raise DemoError(
+                        f"not done after {WALL_SECONDS_MAX:.0f} seconds of real time; is the "
+                        "machine busy? A smaller --factor asks less of it."
+                    )
+                time.sleep(LOOK_EVERY_SECONDS)
+
+    def _settled(self, drains: Sequence[DrainTrack], now: datetime) -> bool:
+        if len(drains) < self.scenario.leaving:
+            return False
+        answered = [drain.answered_at for drain in drains if drain.answered_at]
+        if len(answered) < len(drains):
+            return False
+        return (now - max(answered)).total_seconds() > AFTERMATH_SECONDS
+
+    def _summarise(
+        self,
+        embedded: EmbeddedAccount,
+        installation: Installation,
+        drains: Sequence[DrainTrack],
+        began_at: datetime,
+        found: Sequence[str],
+    ) -> None:
+        summary = report.summary(
+            drains, calls=installation.watch.calls(), passes=installation.watch.passes
+        )
+        if self.as_json:
+            ended = {"problems": list(found), "factor": embedded.factor, **summary}
+            self._print_json({"message": "summary", **ended})
+            return
+        report.show(self.console, drains, summary, began_at=began_at)
+
+    def _say(self, text: str, *, elapsed: float | None = None) -> None:
+        if self.as_json:
+            self._print_json({"message": text, "elapsed_seconds": elapsed})
+            return
+        prefix = "" if elapsed is None else f"+{duration(elapsed)} "
+        # A pipe's reader takes whole lines; a terminal's reads words.
+        wraps = not self.console.is_terminal
+        self.console.print(f"{prefix}{text}", highlight=False, markup=False, soft_wrap=wraps)
+
+    def _print_json(self, line: dict[str, Any]) -> None:
+        self.console.file.write(json.dumps(line) + "\n")
+        self.console.file.flush()

@@ -1,0 +1,141 @@
+"""
+What the demo says at the end: the timeline, the answer, and how soon after the last task it came.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from drainer.cli.live import hop_of
+from drainer.cli.timeline import Bar, draw, legend
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from drainer.simulation.embedded_watch import DrainTrack
+
+# Timelines of more drains than this say less than the summary.
+TIMELINES_MAX = 2
+
+
+def summary(drains: Sequence[DrainTrack], *, calls: dict[str, int], passes: int) -> dict[str, Any]:
+    """Return the figures, in seconds of the account's time."""
+    answered = [drain for drain in drains if drain.answered_at]
+    took = [_seconds(drain, drain.answered_at) for drain in answered]
+    lags = [
+        (drain.answered_at - drain.last_stopped_at).total_seconds()
+        for drain in answered
+        if drain.answered_at and drain.last_stopped_at
+    ]
+    return {
+        "drains": len(drains),
+        "answers": sorted({drain.action.result or "none" for drain in drains}),
+        "answered_after_seconds": _spread(took),
+        "answered_after_last_task_stopped_seconds": _spread(lags),
+        "tasks_left": [
+            f"{task.owner} {task.last_status} {task.task_id}"
+            for drain in drains
+            for task in drain.remaining
+        ],
+        "tasks_killed": [task for drain in drains for task in drain.killed],
+        "lifecycle_states": sorted({drain.lifecycle_state for drain in drains}),
+        "passes": passes,
+        "hops_max": max((hop_of(drain) for drain in drains), default=0),
+        "heartbeats": sum(len(drain.action.heartbeats) for drain in drains),
+        "calls": calls,
+    }
+
+
+def show(
+    console: Console,
+    drains: Sequence[DrainTrack],
+    figures: dict[str, Any],
+    *,
+    began_at: datetime,
+) -> None:
+    """Print timeline and figures."""
+    blocks = console.encoding.lower().startswith("utf")
+    if len(drains) <= TIMELINES_MAX:
+        for drain in drains:
+            console.print()
+            for line in _timeline(drain, began_at, columns=console.width, blocks=blocks):
+                console.print(line, no_wrap=True, overflow="crop")
+        console.print(legend(blocks=blocks))
+    console.print()
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in _rows(figures):
+        table.add_row(name, text)
+    console.print(table, highlight=False)
+
+
+def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    calls = figures["calls"]
+    rows = [
+        ("drains", str(figures["drains"])),
+        ("answer", ", ".join(figures["answers"])),
+        ("answered after", _range(figures["answered_after_seconds"])),
+        (
+            "after the last STOPPED",
+            _range(figures["answered_after_last_task_stopped_seconds"]),
+        ),
+        ("tasks left", ", ".join(figures["tasks_left"]) or "none"),
+        ("tasks killed", ", ".join(figures["tasks_killed"]) or "none"),
+        ("instances are now", ", ".join(figures["lifecycle_states"])),
+        ("passes, hops", f"{figures['passes']}, {figures['hops_max']}"),
+        ("heartbeats", str(figures["heartbeats"])),
+        ("calls", ", ".join(f"{calls[name]} {name}" for name in sorted(calls))),
+    ]
+    return [(name, text) for name, text in rows if text]
+
+
+def _timeline(drain: DrainTrack, began_at: datetime, *, columns: int, blocks: bool) -> list[Any]:
+    bars = [
+        Bar(
+            label=f"{task.owner.split(':', 1)[-1]} {task.task_id[:4]}",
+            moves=tuple(
+                (max(0.0, (at - began_at).total_seconds()), status) for at, status in task.moves
+            ),
+        )
+        for task in sorted(drain.tasks.values(), key=lambda task: task.owner)
+    ]
+    answered = (drain.answered_at - began_at).total_seconds() if drain.answered_at else None
+    last_move = max((bar.moves[-1][0] for bar in bars), default=0.0)
+    return draw(
+        bars,
+        answered_seconds=answered,
+        end_seconds=max(last_move, answered or 0.0) * 1.03,
+        columns=columns,
+        blocks=blocks,
+    )
+
+
+def _seconds(drain: DrainTrack, instant: datetime | None) -> float:
+    if instant is None:
+        return 0.0
+    return (instant - drain.action.started_at).total_seconds()
+
+
+def _spread(values: Sequence[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    return {
+        "least": round(min(values), 1),
+        "median": round(median(values), 1),
+        "most": round(max(values), 1),
+    }
+
+
+def _range(spread: dict[str, float] | None) -> str:
+    if spread is None:
+        return ""
+    if spread["least"] == spread["most"]:
+        return f"{spread['most']:.1f} s"
+    return f"{spread['least']:.1f} to {spread['most']:.1f} s, median {spread['median']:.1f} s"

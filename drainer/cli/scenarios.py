@@ -1,0 +1,92 @@
+"""
+What the demo can show: the cluster, what leaves it, and what has to come of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ScenarioName(StrEnum):
+    """The scenarios by the names people type."""
+
+    DRAIN = "drain"
+    STUCK = "stuck"
+    CROWD = "crowd"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """
+    One thing to show.
+
+    Attributes:
+        title: what happens, in one line.
+        instances: EC2 instances in the group.
+        leaving: how many of them leave at once.
+        tasks: tasks of the service behind the load balancer.
+        standalone_seconds: how long the standalone task on the instance that leaves runs; None for
+            ever; 0 for no such task.
+        parameters: further parameters of `infra/examples/cluster.yaml`; all others keep their
+            defaults.
+        result: the answer that the lifecycle actions have to get.
+        limit_seconds: within how many of the account's seconds.
+
+    """
+
+    title: str
+    instances: int
+    leaving: int
+    tasks: int
+    standalone_seconds: float | None
+    parameters: dict[str, str]
+    result: str
+    limit_seconds: float
+
+    def cluster_parameters(self) -> dict[str, str]:
+        """Return the parameters that the example cluster is deployed with."""
+        return {
+            "InstanceCount": str(self.instances),
+            "InstanceCountMax": str(self.instances),
+            "TaskCount": str(self.tasks),
+            **self.parameters,
+        }
+
+
+SCENARIOS = {
+    ScenarioName.DRAIN: Scenario(
+        title="one of three instances leaves; its tasks are moved, finished and waited for",
+        instances=3,
+        leaving=1,
+        tasks=6,
+        standalone_seconds=200.0,
+        parameters={},
+        result="CONTINUE",
+        limit_seconds=900.0,
+    ),
+    ScenarioName.STUCK: Scenario(
+        title="a standalone task never ends; at the deadline the policy keeps the instance",
+        instances=3,
+        leaving=1,
+        tasks=6,
+        standalone_seconds=None,
+        parameters={
+            "DrainTimeoutSeconds": "600",
+            "DeadlineResult": "ABANDON",
+            "HeartbeatTimeoutSeconds": "300",
+        },
+        result="ABANDON",
+        limit_seconds=900.0,
+    ),
+    ScenarioName.CROWD: Scenario(
+        title="fifty of a hundred instances leave at once",
+        instances=100,
+        leaving=50,
+        tasks=200,
+        standalone_seconds=0.0,
+        parameters={},
+        result="CONTINUE",
+        limit_seconds=1_000.0,
+    ),
+}

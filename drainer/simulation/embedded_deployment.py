@@ -1,0 +1,125 @@
+"""
+What `make deploy` does with the AWS CLI, done by boto3: the zip to S3, the templates to stacks.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from drainer.simulation.embedded_template import DeployedStack, body, package, with_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+BUCKET = "drainer-artifacts"
+KEY = "drainer.zip"
+# CloudFormation of the embedded account takes well under a second for each of our stacks.
+DEPLOYED_WITHIN_SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+
+class DeploymentError(RuntimeError):
+    """A stack did not reach CREATE_COMPLETE; the message names the resources that failed."""
+
+
+class Deployment:
+    """
+    Deploys templates into an account.
+
+    Args:
+        client: gives a boto3 client for a service's name.
+        region: the account's Region.
+        account_id: the account's id.
+
+    """
+
+    def __init__(self, client: Callable[[str], Any], *, region: str, account_id: str) -> None:
+        self._cloudformation = client("cloudformation")
+        self._s3 = client("s3")
+        self._region = region
+        self._account_id = account_id
+
+    def upload(self, zip_file: Path) -> None:
+        """Put the function's zip where packaged templates look for it."""
+        self._s3.create_bucket(Bucket=BUCKET)
+        self._s3.put_object(Bucket=BUCKET, Key=KEY, Body=zip_file.read_bytes())
+
+    def create_stack(
+        self, name: str, template: Mapping[str, Any], parameters: Mapping[str, str]
+    ) -> DeployedStack:
+        """
+        Create the stack and wait until it is complete.
+
+        Raises:
+            DeploymentError: if it is not complete in time, or rolled back.
+
+        """
+        packaged = with_numbers(package(template, BUCKET, KEY), parameters)
+        self._cloudformation.create_stack(
+            StackName=name,
+            TemplateBody=body(packaged),
+            Parameters=[
+                {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+            ],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+        )
+        stack = self._wait(name)
+        return DeployedStack(
+            template=template,
+            parameters=_parameters(template, stack),
+            physical_ids=self._physical_ids(name),
+            outputs={item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])},
+            pseudo={
+                "AWS::Region": self._region,
+                "AWS::AccountId": self._account_id,
+                "AWS::Partition": "aws",
+                "AWS::URLSuffix": "amazonaws.com",
+                "AWS::StackName": name,
+                "AWS::StackId": stack["StackId"],
+            },
+        )
+
+    def _wait(self, name: str) -> dict[str, Any]:
+        deadline = time.monotonic() + DEPLOYED_WITHIN_SECONDS
+        status = "unknown"
+        while time.monotonic() < deadline:
+            answer = self._cloudformation.describe_stacks(StackName=name)
+            stack: dict[str, Any] = answer["Stacks"][0]
+            status = stack["StackStatus"]
+            if status == "CREATE_COMPLETE":
+                return stack
+            if status != "CREATE_IN_PROGRESS":
+                break
+            time.sleep(POLL_SECONDS)
+        raise DeploymentError(f"stack {name} is {status}\n{self._failures(name)}")
+
+    def _failures(self, name: str) -> str:
+        events = self._cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        return "\n".join(
+            f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
+            for event in events
+            if event["ResourceStatus"].endswith("FAILED")
+        )
+
+    def _physical_ids(self, name: str) -> dict[str, str]:
+        answer = self._cloudformation.describe_stack_resources(StackName=name)
+        return {
+            item["LogicalResourceId"]: item["PhysicalResourceId"]
+            for item in answer["StackResources"]
+            if item.get("PhysicalResourceId")
+        }
+
+
+def _parameters(template: Mapping[str, Any], stack: Mapping[str, Any]) -> dict[str, str]:
+    defaults = {
+        name: str(parameter["Default"])
+        for name, parameter in template.get("Parameters", {}).items()
+        if "Default" in parameter
+    }
+    given = {
+        item["ParameterKey"]: item.get("ResolvedValue") or item["ParameterValue"]
+        for item in stack.get("Parameters", [])
+    }
+    return {**defaults, **given}
