@@ -44,12 +44,16 @@ lint: $(VENV)/.development ## Check style, types and templates
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/cfn-lint --non-zero-exit-code warning infra/*.yaml infra/examples/*.yaml
+	@$(BIN)/cfn-lint infra/*.yaml infra/examples/*.yaml
 
 .PHONY: format
 format: $(VENV)/.development ## Format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/.demo ## Count what a drain costs in AWS calls
+	@$(BIN)/python -m drainer.cli.bench
 
 .PHONY: docs
 docs: $(VENV)/.development ## Write the generated parts of the README anew

@@ -1,0 +1,120 @@
+"""
+Count what a drain costs in AWS calls, in the simulated account, as ratios of one run.
+
+Nothing here is timed: calls and throttles do not depend on the machine that counts them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console
+from rich.table import Table
+
+from drainer import handler
+from drainer.simulation.account import Account
+from drainer.simulation.installation import NOTICES, Settings, install
+from drainer.simulation.lifecycle import LifecycleHook
+from drainer.simulation.quotas import Quotas
+
+START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+CROWDS = (1, 10, 100, 300)
+# The drain of the project's tests: healthy +60 s, deregistration 300 s, stop 30 s.
+STOPPED_SECONDS = 390
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What draining so many instances at once took."""
+
+    instances: int
+    reads: int
+    modifies: int
+    others: int
+    throttles: int
+    invocations: int
+    lag_seconds: float
+
+
+def drain(instances: int, *, queued: bool) -> Cost:
+    """
+    Drain so many instances of a group twice as large, under ECS's published quotas.
+
+    Args:
+        instances: How many leave at once.
+        queued: Whether first notices take the queue, as infra/drainer.yaml has it, or go straight
+            to the function.
+    """
+    account = Account(now=START)
+    # An invocation takes a second, so that the quotas meet the calls as they would come.
+    settings = Settings(function_duration_seconds=1.0)
+    installed = install(
+        account, build=handler.build, environ={"DRAINER_CLUSTERS": "c"}, settings=settings
+    )
+    if not queued:
+        installed.topic.subscriptions.pop(0)
+        installed.topic.subscribe(installed.function, NOTICES)
+    account.auto_scaling.create_group("g", cluster="c", desired=2 * instances)
+    account.auto_scaling.put_hook(
+        LifecycleHook(
+            "drainer",
+            "g",
+            heartbeat_timeout_seconds=1800,
+            default_result="CONTINUE",
+            notification_target_arn=installed.topic.arn,
+        )
+    )
+    account.ecs.create_service("c", "web", desired=2 * instances)
+    quotas = Quotas(account.clock)
+    account.interceptors.append(quotas)
+    account.auto_scaling.scale_in("g", instances)
+    actions = account.auto_scaling.actions
+    account.run_until(lambda: all(not action.is_open for action in actions), HOUR)
+    if any(fact.kind == "released" and fact.about["remaining"] for fact in account.history):
+        raise AssertionError("an instance was released early")
+    made = Counter(_bucket(call.service, call.operation) for call in account.calls)
+    last = max(action.ended_at or START for action in actions)
+    return Cost(
+        instances,
+        made["read"],
+        made["modify"],
+        made["other"],
+        sum(quotas.throttled.values()),
+        installed.function.invocations,
+        (last - START).total_seconds() - STOPPED_SECONDS,
+    )
+
+
+def _bucket(service: str, operation: str) -> str:
+    if service != "ecs":
+        return "other"
+    return "read" if operation.startswith(("List", "Describe")) else "modify"
+
+
+def main() -> None:
+    """Print the table."""
+    table = Table(title="one drain of 390 s: AWS calls for each instance")
+    for heading in ("instances", "first notices", "ECS reads", "ECS modifies", "other calls",
+                    "invocations", "throttles, in all", "last answer after last task"):  # fmt: skip
+        table.add_column(heading, justify="right")
+    for instances in CROWDS:
+        for queued in (False, True):
+            cost = drain(instances, queued=queued)
+            table.add_row(
+                str(instances),
+                "queued" if queued else "direct",
+                f"{cost.reads / instances:.1f}",
+                f"{cost.modifies / instances:.1f}",
+                f"{cost.others / instances:.1f}",
+                f"{cost.invocations / instances:.1f}",
+                str(cost.throttles),
+                f"{cost.lag_seconds:.0f} s",
+            )
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()

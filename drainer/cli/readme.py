@@ -1,0 +1,136 @@
+"""
+Write the generated parts of the README: the state machine, the settings, the permissions.
+
+Each part comes from the code or the templates themselves, so that it cannot say something else;
+a test fails where the README is stale, and `make docs` writes it anew.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drainer.machine import LADDER, Step
+from drainer.simulation.embedded_template import read_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+STEPS = {
+    Step.STOP: "stop",
+    Step.COMPLETE: "answer the hook",
+    Step.DRAIN_THEN_GO_ROUND: "set DRAINING, heartbeat when due, go round",
+    Step.GO_ROUND: "heartbeat when due, go round",
+}
+ROUND = (Step.DRAIN_THEN_GO_ROUND, Step.GO_ROUND)
+
+# Settings that belong to a drain: the same word in the template, the environment and the metadata.
+DRAIN_SETTINGS = {
+    "Cluster": ("DRAINER_CLUSTERS", "cluster"),
+    "DrainTimeoutSeconds": ("DRAINER_DRAIN_TIMEOUT_SECONDS", "drain_timeout_seconds"),
+    "DeadlineResult": ("DRAINER_DEADLINE_RESULT", "deadline_result"),
+    "StandaloneTasks": ("DRAINER_STANDALONE_TASKS", "standalone_tasks"),
+    "StandaloneGraceSeconds": ("DRAINER_STANDALONE_GRACE_SECONDS", "standalone_grace_seconds"),
+}
+
+
+def diagram() -> str:
+    """Return the state machine as a Mermaid diagram: what goes round, and what ends it."""
+    lines = ["```mermaid", "stateDiagram-v2", "  direction LR", "  [*] --> round: a notice"]
+    lines.append('  state "a look every pass interval" as round {')
+    lines += [f"    {rung.phase}" for rung in LADDER if rung.step in ROUND]
+    lines += ["    active --> draining", "    draining --> closing", "  }"]
+    for rung in LADDER:
+        if rung.step not in ROUND:
+            lines.append(f"  round --> {rung.phase}: {rung.question.rstrip('?')}")
+            lines.append(f"  {rung.phase} --> [*]: {STEPS[rung.step]}")
+    return "\n".join([*lines, "```"])
+
+
+def ladder() -> str:
+    """Return the ladder of phases as a table; the first question answered yes decides."""
+    rows = ["| | asked of each look, in this order | phase | step |", "|---|---|---|---|"]
+    for number, rung in enumerate(LADDER, start=1):
+        rows.append(f"| {number} | {rung.question} | `{rung.phase}` | {STEPS[rung.step]} |")
+    return "\n".join(rows)
+
+
+def settings(infra: Path) -> str:
+    """Return the settings of a drain as a table."""
+    shared = read_template(infra / "drainer.yaml")["Parameters"]
+    rows = ["| template parameter | environment | metadata key | default | meaning |"]
+    rows.append("|---|---|---|---|---|")
+    for name, (environment, key) in DRAIN_SETTINGS.items():
+        in_drainer = name if name in shared else f"{name}s"
+        parameter = shared[in_drainer]
+        both = f"`{name}`" if in_drainer == name else f"`{in_drainer}`, `{name}`"
+        rows.append(
+            f"| {both} | `{environment}` | `{key}` | {_default(parameter)} | "
+            f"{_sentence(parameter)} |"
+        )
+    return "\n".join(rows)
+
+
+def parameters(template: Path, names: Callable[[str], bool]) -> str:
+    """Return a template's parameters as a table."""
+    rows = ["| parameter | default | meaning |", "|---|---|---|"]
+    for name, parameter in read_template(template)["Parameters"].items():
+        if names(name):
+            rows.append(f"| `{name}` | {_default(parameter)} | {_sentence(parameter)} |")
+    return "\n".join(rows)
+
+
+def permissions(infra: Path) -> str:
+    """Return what the function's role may do, and why, as a table."""
+    role = read_template(infra / "drainer.yaml")["Resources"]["Role"]["Properties"]
+    rows = ["| action | why |", "|---|---|"]
+    for statement in role["Policies"][0]["PolicyDocument"]["Statement"]:
+        plain = statement["Fn::If"][1] if "Fn::If" in statement else statement
+        actions = plain["Action"] if isinstance(plain["Action"], list) else [plain["Action"]]
+        reason = re.sub(r"(?<=[a-zA-Z])(?=[A-Z])", " ", plain["Sid"]).lower()
+        rows.append(f"| {', '.join(f'`{action}`' for action in actions)} | {reason} |")
+    return "\n".join(rows)
+
+
+def _default(parameter: dict[str, Any]) -> str:
+    value = parameter.get("Default")
+    return "" if value is None else f"`{value}`" if value != "" else "(empty)"
+
+
+def _sentence(parameter: dict[str, Any]) -> str:
+    return " ".join(parameter["Description"].split()).replace("|", "\\|")
+
+
+def render(text: str, root: Path) -> str:
+    """Return the README's text with its generated parts made anew."""
+    infra = root / "infra"
+    own = {name for pair in DRAIN_SETTINGS for name in (pair, f"{pair}s")}
+    parts = {
+        "diagram": diagram(),
+        "ladder": ladder(),
+        "settings": settings(infra),
+        "stack-parameters": parameters(infra / "drainer.yaml", lambda name: name not in own),
+        "hook-parameters": parameters(infra / "attach.yaml", lambda name: name not in own),
+        "permissions": permissions(infra),
+    }
+    for name, part in parts.items():
+        begin, end = f"<!-- begin {name} (make docs) -->", f"<!-- end {name} -->"
+        if begin not in text or end not in text:
+            raise ValueError(f"the README has no part {name!r}: {begin} ... {end}")
+        before, _, rest = text.partition(begin)
+        after = rest.partition(end)[2]
+        text = f"{before}{begin}\n{part}\n{end}{after}"
+    return text
+
+
+def main(arguments: Iterable[str]) -> None:
+    """Write the README that is named anew."""
+    for name in arguments:
+        path = Path(name).resolve()
+        path.write_text(render(path.read_text(), path.parent))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
