@@ -6,7 +6,6 @@ The only production module that knows boto3; it decides nothing.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -14,6 +13,7 @@ import boto3
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+from drainer import mark as marks
 from drainer.errors import (
     ClusterMissingError,
     LifecycleActionOverError,
@@ -26,7 +26,6 @@ from drainer.model import (
     Hook,
     LifecycleAction,
     LifecycleActionResult,
-    Mark,
     Owner,
     Task,
 )
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from drainer.errors import DrainerError
+    from drainer.model import Mark
 
 Item = TypeVar("Item")
 Parameters = ParamSpec("Parameters")
@@ -72,9 +72,9 @@ UPDATE_STATE_MAX = 10
 ATTRIBUTES_MAX = 10
 # https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
 PUBLISH_MAX = 10
-# A hundred pages of a hundred hold far more than one container instance's tasks or an account's
-# clusters; an answer that never ends must not hold an invocation.
-PAGES_MAX = 100
+# Two hundred pages hold 20,000 tasks or clusters, and 10,000 instances of Auto Scaling groups; an
+# answer that never ends must not hold an invocation.
+PAGES_MAX = 200
 
 # The hook's answer must leave within the invocation: four attempts of at most 13 s and back-off.
 CLIENT_CONFIG = BotoConfig(
@@ -82,9 +82,6 @@ CLIENT_CONFIG = BotoConfig(
     read_timeout=10,
     retries={"mode": "standard", "total_max_attempts": 4},
 )
-
-# The name under which a chain leaves its footprint on the container instance.
-MARK_ATTRIBUTE = "drainer.pass"
 
 THROTTLES = frozenset(
     {
@@ -186,14 +183,24 @@ class AutoScalingGateway:
     @_understood
     def lifecycle_states(self, ec2_instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Return group name and lifecycle state of each instance that is in a group."""
+        found = {}
+        for ids in chunks(ec2_instance_ids, AUTO_SCALING_INSTANCES_MAX):
+            found.update(self._instances(InstanceIds=list(ids)))
+        return found
+
+    @_understood
+    def all_lifecycle_states(self) -> dict[str, tuple[str, str]]:
+        """Return the same of every instance of every group, at most PAGES_MAX times fifty."""
+        return self._instances()
+
+    def _instances(self, **parameters: Any) -> dict[str, tuple[str, str]]:
         return {
             row["InstanceId"]: (row["AutoScalingGroupName"], row["LifecycleState"])
-            for ids in chunks(ec2_instance_ids, AUTO_SCALING_INSTANCES_MAX)
             for row in _pages(
                 self._client.describe_auto_scaling_instances,
                 "AutoScalingInstances",
                 "NextToken",
-                InstanceIds=list(ids),
+                **parameters,
             )
         }
 
@@ -238,14 +245,15 @@ class AutoScalingGateway:
 
 
 def _named(action: LifecycleAction) -> dict[str, str]:
-    # Token and instance are optional to the API, which then takes the wrong action's word for
-    # ours; so all four are always sent.
-    return {
+    # Token and instance are optional to the API, which then takes another action's word for ours;
+    # so all that is known is always sent. Only what the sweep finds without a mark has no token.
+    named = {
         "AutoScalingGroupName": action.auto_scaling_group_name,
         "LifecycleHookName": action.lifecycle_hook_name,
         "InstanceId": action.ec2_instance_id,
-        "LifecycleActionToken": action.lifecycle_action_token,
     }
+    token = action.lifecycle_action_token
+    return {**named, "LifecycleActionToken": token} if token else named
 
 
 class EcsGateway:
@@ -308,19 +316,19 @@ class EcsGateway:
             for failure in answer.get("failures", ())
         }
 
-    def mark(self, cluster: str, marks: Mapping[str, Mark]) -> None:
+    def mark(self, cluster: str, by_arn: Mapping[str, Mark]) -> None:
         """Leave marks on at most ATTRIBUTES_MAX container instances, given by ARN."""
         _ask(
             self._client.put_attributes,
             cluster=cluster,
             attributes=[
                 {
-                    "name": MARK_ATTRIBUTE,
-                    "value": f"{mark.token_prefix}/{mark.hop}/{int(mark.at.timestamp())}",
+                    "name": marks.ATTRIBUTE,
+                    "value": marks.write(mark),
                     "targetType": "container-instance",
                     "targetId": arn.rpartition("/")[2],
                 }
-                for arn, mark in marks.items()
+                for arn, mark in by_arn.items()
             ],
         )
 
@@ -378,17 +386,8 @@ def _container_instance(row: dict[str, Any]) -> ContainerInstance:
         agent_connected=row.get("agentConnected", False),
         running_tasks=row["runningTasksCount"],
         pending_tasks=row["pendingTasksCount"],
-        mark=_mark(attributes.get(MARK_ATTRIBUTE, "")),
+        mark=marks.read(attributes.get(marks.ATTRIBUTE, "")),
     )
-
-
-def _mark(value: str) -> Mark | None:
-    prefix, _, rest = value.partition("/")
-    hop, _, at = rest.partition("/")
-    # Anyone may write attributes; what is not ours is as good as none.
-    if not (prefix and hop.isdecimal() and at.isdecimal() and len(at) <= len("9999999999")):
-        return None
-    return Mark(prefix, int(hop), datetime.fromtimestamp(int(at), UTC))
 
 
 def _task(row: dict[str, Any]) -> Task:

@@ -15,7 +15,8 @@ from drainer import envelope, machine
 from drainer.errors import DrainerError, LifecycleActionOverError, RefusedError
 from drainer.finder import EcsReads
 from drainer.machine import Decision, Step
-from drainer.model import Mark
+from drainer.mark import belongs, hook_checksum
+from drainer.model import Mark, Origin
 from drainer.observer import AutoScalingReads, Observer
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Outcome:
     What a pass did about one drain.
 
     Attributes:
-        drain: As the look left it; as the next pass gets it, once that was published.
+        drain: As the look left it.
         view: What was seen, and when.
         decision: What it led to.
         answered: The answer that Auto Scaling took.
@@ -87,6 +88,7 @@ class Outcome:
         stopped: Whether every standalone task that was to stop has been told to.
         over: Whether Auto Scaling said that it no longer waits.
         published: Whether the re-invocation went out.
+        marked: Whether the mark on the container instance was renewed.
         troubles: What failed on the way and will be done again, in words for an operator.
         undone: Why the message must be delivered again; empty where the pass is complete.
     """
@@ -100,8 +102,18 @@ class Outcome:
     stopped: bool = False
     over: bool = False
     published: bool = False
+    marked: bool = False
     undone: str = ""
     troubles: tuple[str, ...] = ()
+
+    def following(self) -> Drain:
+        """Return the drain as the next pass gets it, after what this one has done so far."""
+        return machine.carry_on(
+            self.view,
+            drained_now=self.drained_now,
+            heartbeat=self.heartbeat,
+            stopped=self.stopped,
+        )
 
     @property
     def ended(self) -> bool:
@@ -149,18 +161,29 @@ class Controller:
         self._config = config
 
     def run_pass(
-        self, drains: Sequence[Drain], *, now: datetime, seconds_left: Callable[[], float]
+        self,
+        drains: Sequence[Drain],
+        *,
+        now: datetime,
+        seconds_left: Callable[[], float],
+        hints: Sequence[str] = (),
+        sweep: bool = False,
     ) -> PassReport:
         """
         Look at all drains, decide about each, and act.
 
         Args:
             drains: At most one for each lifecycle action.
+            hints: Ids of EC2 instances at which to look too, if they wait under a hook of ours.
+            sweep: Whether to look at everything that waits under a hook of ours too.
             now: The pass's instant; the clock is read once.
             seconds_left: How much of the invocation's time is left.
         """
         observer = Observer(self._auto_scaling, self._ecs, self._config, now, seconds_left)
-        sights = observer.look(drains)
+        known = {_place(drain) for drain in drains}
+        discovered = observer.discover(hints, sweep=sweep)
+        others = [drain for drain in discovered if _place(drain) not in known]
+        sights = observer.look([*drains, *others])
 
         views = [observer.view(sight) for sight in sights]
         outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
@@ -188,8 +211,13 @@ class Controller:
             for outcome in unit:
                 self._heartbeat(outcome)
                 self._stop_tasks(outcome)
-            self._publish([o for o in unit if o.decision.republish and not o.over])
-            self._mark([o for o in unit if o.published])
+            going = [o for o in unit if o.decision.republish and not o.over]
+            # A chain leaves its mark behind what it has published. The sweep leaves one first,
+            # because a chain that cannot be seen would be begun again by every sweep.
+            swept = [o for o in going if o.drain.origin == Origin.SWEEP]
+            self._mark(swept)
+            self._publish([o for o in going if o.marked or o not in swept])
+            self._mark([o for o in going if o.published and not o.marked])
 
     def _complete(self, outcome: Outcome) -> None:
         result = outcome.decision.result
@@ -260,15 +288,7 @@ class Controller:
     def _publish(self, unit: Sequence[Outcome]) -> None:
         if not unit:
             return
-        following = [
-            machine.carry_on(
-                outcome.view,
-                drained_now=outcome.drained_now,
-                heartbeat=outcome.heartbeat,
-                stopped=outcome.stopped,
-            )
-            for outcome in unit
-        ]
+        following = [outcome.following() for outcome in unit]
         try:
             refusals = self._topic.publish([envelope.encode(drain) for drain in following])
         except DrainerError as error:
@@ -278,30 +298,47 @@ class Controller:
                 outcome.undone = f"publishing the re-invocation: {refusals[position]}"
             else:
                 outcome.published = True
-                outcome.drain = following[position]
 
     def _mark(self, unit: Sequence[Outcome]) -> None:
-        by_cluster: dict[str, dict[str, Mark]] = defaultdict(dict)
+        by_cluster: dict[str, dict[str, Outcome]] = defaultdict(dict)
         for outcome in unit:
-            if outcome.container_instance_arn and _mark_due(outcome.view):
-                mark = Mark(
-                    token_prefix=machine.token_prefix(outcome.drain.action),
-                    hop=outcome.drain.hop - 1,
-                    at=outcome.view.now,
-                )
-                by_cluster[outcome.cluster][outcome.container_instance_arn] = mark
-        for cluster, marks in by_cluster.items():
+            if outcome.container_instance_arn and _mark_due(outcome):
+                by_cluster[outcome.cluster][outcome.container_instance_arn] = outcome
+        for cluster, members in by_cluster.items():
             try:
-                self._ecs.mark(cluster, marks)
+                self._ecs.mark(cluster, {arn: _mark_of(o) for arn, o in members.items()})
             except DrainerError as error:
-                for outcome in unit:
-                    if outcome.container_instance_arn in marks:
-                        outcome.trouble("marking the container instance", error)
+                for outcome in members.values():
+                    outcome.trouble("marking the container instance", error)
+            else:
+                for outcome in members.values():
+                    outcome.marked = True
 
 
-def _mark_due(view: View) -> bool:
-    instance = view.seen.container_instance
+def _place(drain: Drain) -> tuple[str, str, str]:
+    action = drain.action
+    return action.auto_scaling_group_name, action.lifecycle_hook_name, action.ec2_instance_id
+
+
+def _mark_of(outcome: Outcome) -> Mark:
+    following, view = outcome.following(), outcome.view
+    return Mark(
+        lifecycle_action_token=following.action.lifecycle_action_token,
+        hook_checksum=hook_checksum(following.action),
+        hop=following.hop - 1,
+        at=view.now,
+        started_at=following.started_at,
+        deadline_at=view.deadline_at,
+        last_heartbeat_at=following.last_heartbeat_at,
+        draining_since=following.draining_since,
+    )
+
+
+def _mark_due(outcome: Outcome) -> bool:
+    instance = outcome.view.seen.container_instance
     mark = instance.mark if instance else None
-    if mark is None or mark.token_prefix != machine.token_prefix(view.drain.action):
+    if mark is None or not belongs(mark, outcome.drain.action):
         return True
-    return view.now - mark.at >= timedelta(seconds=MARK_EVERY_SECONDS)
+    if outcome.heartbeat or outcome.drained_now:
+        return True  # what a hint or the sweep must know
+    return outcome.view.now - mark.at >= timedelta(seconds=MARK_EVERY_SECONDS)

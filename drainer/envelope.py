@@ -16,6 +16,7 @@ from drainer.model import (
     Drain,
     LifecycleAction,
     LifecycleActionResult,
+    Origin,
     Policy,
     StandaloneTasks,
 )
@@ -73,6 +74,7 @@ def decode(body: dict[str, Any]) -> Drain:
             draining_since=_optional(fields.pop("draining_since"), _instant),
             policy=_policy(policy) if policy is not None else None,
             witnesses=tuple(_string(witness) for witness in fields.pop("witnesses")),
+            origin=Origin(fields.pop("origin")),
             hop=_count(fields.pop("hop")),
             heartbeat_timeout_seconds=_optional(fields.pop("heartbeat_timeout_seconds"), _count),
             cluster=_optional(fields.pop("cluster"), _string),

@@ -19,6 +19,10 @@ class NotForUsError(DrainerError):
     """The message is understood and asks for nothing: ignore it."""
 
 
+class QuietError(NotForUsError):
+    """The message asks for nothing, as most of its kind do: not worth a line in the log."""
+
+
 class LifecycleActionOverError(DrainerError):
     """Auto Scaling no longer waits for an answer: the drain is at its end."""
 

@@ -7,14 +7,14 @@ A message is a hint to look, never the truth: what is taken from it are identifi
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from drainer import envelope
+from drainer import envelope, hints
+from drainer.claims import PATTERNS, identifiers, quoted
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
-from drainer.model import Drain, LifecycleAction
+from drainer.model import Drain, Hint, LifecycleAction, Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,22 +22,11 @@ if TYPE_CHECKING:
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 TEST_NOTIFICATION = "autoscaling:TEST_NOTIFICATION"
+# What the schedule sends (infra/drainer.yaml).
+SWEEP = {envelope.KIND_KEY: "sweep"}
 EVENT_BRIDGE_DETAIL_TYPE = "EC2 Instance-terminate Lifecycle Action"
 
-# What an identifier may look like; they end up in API calls and in a filter expression.
-# InstanceId has at most 19 characters, LifecycleActionToken 36, the names 255.
-# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html
-PATTERNS = {
-    "EC2InstanceId": re.compile(r"i-[0-9A-Za-z]{1,17}"),
-    "LifecycleActionToken": re.compile(r"[\x21-\x7e]{1,36}"),
-    "LifecycleHookName": re.compile(r"[A-Za-z0-9\-_/]{1,255}"),
-    "AutoScalingGroupName": re.compile(r"[^\x00-\x1f]{1,255}"),
-}
-
 YEAR_MIN, YEAR_MAX = 2000, 2200
-
-# A claim is quoted in a log line or an error, but never at length.
-QUOTED_CHARACTERS_MAX = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +36,11 @@ class Received:
 
     Attributes:
         record_id: SQS's message id, by which a batch item failure is reported; else a position.
-        content: The drain, or why there is none.
+        content: The drain, the request to look, or why there is neither.
     """
 
     record_id: str
-    content: Drain | DrainerError
+    content: Drain | Hint | Sweep | DrainerError
 
 
 def is_sqs(event: Any) -> bool:
@@ -71,7 +60,7 @@ def receive(event: Any, *, now: datetime) -> list[Received]:
     """
     received = []
     for record_id, record in _records(event):
-        content: Drain | DrainerError
+        content: Drain | Hint | Sweep | DrainerError
         try:
             content = _record(record, now)
         except (MalformedEventError, NotForUsError) as refusal:
@@ -92,9 +81,9 @@ def _records(event: Any) -> Iterator[tuple[str, Any]]:
         yield record_id if isinstance(record_id, str) else str(position), record
 
 
-def _record(record: Any, now: datetime) -> Drain:
+def _record(record: Any, now: datetime) -> Drain | Hint | Sweep:
     if not isinstance(record, dict):
-        raise MalformedEventError(f"a record that is no JSON object: {_quoted(record)}")
+        raise MalformedEventError(f"a record that is no JSON object: {quoted(record)}")
     if isinstance(record.get("Sns"), dict):
         return _sns(record["Sns"], now)
     if record.get("eventSource") == "aws:sqs":
@@ -103,14 +92,23 @@ def _record(record: Any, now: datetime) -> Drain:
         # https://docs.aws.amazon.com/sns/latest/dg/sns-sqs-as-subscriber.html
         if body.get("Type") == "Notification" and "Message" in body:
             return _sns(body, now)
-        return _message(body, (), now)
+        return _event(body, now)
+    return _event(record, now)
+
+
+def _event(record: dict[str, Any], now: datetime) -> Drain | Hint | Sweep:
+    """Read what comes from EventBridge, with or without a queue in between."""
+    if record == SWEEP:
+        return Sweep()
+    if record.get("detail-type") == hints.DETAIL_TYPE:
+        return hints.read(record.get("source"), record.get("detail"))
     if record.get("detail-type") == EVENT_BRIDGE_DETAIL_TYPE:
         detail = record.get("detail")
         if record.get("source") != "aws.autoscaling" or not isinstance(detail, dict):
-            raise MalformedEventError(f"an event of source {_quoted(record.get('source'))}")
+            raise MalformedEventError(f"an event of source {quoted(record.get('source'))}")
         return _notice(detail, (record.get("time"),), now, by_event_bridge=True)
     if "detail-type" in record:
-        raise NotForUsError(f"an event of type {_quoted(record['detail-type'])}")
+        raise NotForUsError(f"an event of type {quoted(record['detail-type'])}")
     return _message(record, (), now)
 
 
@@ -123,17 +121,18 @@ def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Dra
     if body.get(envelope.KIND_KEY) == envelope.KIND:
         drain = envelope.decode(body)
         action = drain.action
-        _identifiers(
+        identifiers(
             {
                 "EC2InstanceId": action.ec2_instance_id,
-                "LifecycleActionToken": action.lifecycle_action_token,
+                # What the sweep has begun may know no token.
+                "LifecycleActionToken": action.lifecycle_action_token or "-",
                 "LifecycleHookName": action.lifecycle_hook_name,
                 "AutoScalingGroupName": action.auto_scaling_group_name,
             }
         )
         return drain
     if body.get("Event") == TEST_NOTIFICATION:
-        group = _quoted(body.get("AutoScalingGroupName"))
+        group = quoted(body.get("AutoScalingGroupName"))
         raise NotForUsError(f"the test notification of group {group}")
     return _notice(body, (body.get("Time"), *times), now, by_event_bridge=False)
 
@@ -148,9 +147,9 @@ def _notice(
         keys = ", ".join(sorted(str(key) for key in body)[:10])
         raise MalformedEventError(
             f"neither a lifecycle notification nor a re-invocation; LifecycleTransition is "
-            f"{_quoted(transition)}, keys are {_quoted(keys)}"
+            f"{quoted(transition)}, keys are {quoted(keys)}"
         )
-    found = _identifiers({name: body.get(name) for name in PATTERNS})
+    found = identifiers({name: body.get(name) for name in PATTERNS})
     started_at = _started_at(times, now)
     return Drain(
         action=LifecycleAction(
@@ -163,14 +162,6 @@ def _notice(
         last_heartbeat_at=started_at,
         by_event_bridge=by_event_bridge,
     )
-
-
-def _identifiers(claimed: Mapping[str, Any]) -> dict[str, str]:
-    for name, pattern in PATTERNS.items():
-        value = claimed[name]
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise MalformedEventError(f"{name} is {_quoted(value)}, which it cannot be")
-    return dict(claimed)
 
 
 def _started_at(times: tuple[Any, ...], now: datetime) -> datetime:
@@ -198,15 +189,10 @@ def _json(text: Any) -> dict[str, Any]:
     try:
         body = json.loads(text)
     except (TypeError, ValueError) as error:
-        raise MalformedEventError(f"not JSON ({error}): {_quoted(text)}") from error
+        raise MalformedEventError(f"not JSON ({error}): {quoted(text)}") from error
     if not isinstance(body, dict):
-        raise MalformedEventError(f"JSON, but no object: {_quoted(text)}")
+        raise MalformedEventError(f"JSON, but no object: {quoted(text)}")
     return body
-
-
-def _quoted(value: Any) -> str:
-    text = value if isinstance(value, str) else type(value).__name__
-    return repr(text[:QUOTED_CHARACTERS_MAX])
 
 
 def collapse(drains: list[Drain]) -> list[Drain]:

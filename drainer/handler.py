@@ -7,6 +7,7 @@ It decides nothing; a record that failed is told to SQS by its id, or to Lambda 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,8 @@ from aws_lambda_powertools.utilities.batch import (
 from drainer import aws, clock, events
 from drainer.config import Config
 from drainer.controller import Controller
-from drainer.errors import UnavailableError
-from drainer.model import Drain
+from drainer.errors import DrainerError, UnavailableError
+from drainer.model import Drain, Hint, Origin, Sweep
 from drainer.telemetry import Powertools, Silent
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from drainer.telemetry import Telemetry
 
+    Key = tuple[str, str, str]
     Function = Callable[[Any, Any], dict[str, Any] | None]
 
 MILLISECONDS = 1000
@@ -70,13 +72,16 @@ def build(
 
         now = clock()
         received = events.receive(event, now=now)
-        drains = []
+        contents = [record.content for record in received]
         for record in received:
-            if isinstance(record.content, Drain):
-                drains.append(record.content)
-            else:
+            if isinstance(record.content, DrainerError):
                 report_to.refused(record.record_id, record.content)
-        undone = _serve(controller, events.collapse(drains), now, seconds_left, report_to)
+        work = Work(
+            drains=events.collapse([drain for drain in contents if isinstance(drain, Drain)]),
+            hints=sorted({hint.ec2_instance_id for hint in contents if isinstance(hint, Hint)}),
+            sweep=any(isinstance(content, Sweep) for content in contents),
+        )
+        undone = _serve(controller, work, now, seconds_left, report_to)
         failed = {
             record.record_id: undone[key]
             for record in received
@@ -94,31 +99,47 @@ def build(
     return function
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the records of one invocation come to."""
+
+    drains: list[Drain]
+    hints: list[str]
+    sweep: bool
+
+
 def _serve(
     controller: Controller,
-    drains: list[Drain],
+    work: Work,
     now: datetime,
     seconds_left: Callable[[], float],
     telemetry: Telemetry,
-) -> dict[tuple[str, str, str], str]:
+) -> dict[Key, str]:
     """Run a pass and return what must be delivered again: by action, why."""
-    if not drains:
+    if not (work.drains or work.hints or work.sweep):
         return {}
     try:
-        report = controller.run_pass(drains, now=now, seconds_left=seconds_left)
+        report = controller.run_pass(
+            work.drains, now=now, seconds_left=seconds_left, hints=work.hints, sweep=work.sweep
+        )
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
-        telemetry.crashed(error, [drain.action.ec2_instance_id for drain in drains])
-        if len(drains) == 1:
-            return {events.key_of(drains[0].action): f"{type(error).__name__}: {error}"}
-        undone: dict[tuple[str, str, str], str] = {}
-        for drain in drains:
-            undone.update(_serve(controller, [drain], now, seconds_left, telemetry))
+        telemetry.crashed(error, [drain.action.ec2_instance_id for drain in work.drains])
+        if len(work.drains) <= 1 and not (work.hints or work.sweep):
+            return {
+                events.key_of(drain.action): f"{type(error).__name__}: {error}"
+                for drain in work.drains
+            }
+        undone: dict[Key, str] = {}
+        for drain in work.drains:
+            alone = Work([drain], [], sweep=False)
+            undone.update(_serve(controller, alone, now, seconds_left, telemetry))
         return undone
     telemetry.passed(report)
+    # Hints and sweeps are not delivered again: the chain and the next sweep come anyway.
     return {
         events.key_of(outcome.drain.action): outcome.undone
         for outcome in report.outcomes
-        if outcome.undone
+        if outcome.undone and outcome.drain.origin == Origin.CHAIN
     }
 
 

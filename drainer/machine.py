@@ -22,11 +22,13 @@ only where the instance has visibly gone on; else a second look must agree.
 
 What happens when things go wrong:
 
-* A message is **lost**: the hook's heartbeat timeout and the sweep are the nets; nothing is early.
+* A message is **lost**: the sweep finds the instance waiting; nothing is early.
 * A message is **doubled**: a copy may act, since every act can be done twice, but it is not
   published again. The mark on the container instance holds the last hop whose successor was
   published; a message whose hop is not past it is a copy. So chains do not fork. Were the chain
-  dead (its mark is stale), the copy takes its place.
+  lost (its mark is stale), the copy takes its place.
+* Everything is **silent**: the sweep looks, every few minutes, for instances that wait under a
+  hook of ours, and sees them through; where a chain is lost it begins another from the mark.
 * A message is **late**: the look is what counts; the deadline is an instant, so lateness cannot
   extend it. An old notice of a finished drain finds nothing waiting and stops.
 * The function **dies between two calls**: answers come first, then DRAINING, heartbeat, the
@@ -48,13 +50,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from drainer.model import LifecycleActionResult, Registration, StandaloneTasks, Waiting
+from drainer.mark import belongs
+from drainer.model import LifecycleActionResult, Origin, Registration, StandaloneTasks, Waiting
 from drainer.view import View, ignores_standalone, is_standalone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.model import Drain, Hook, LifecycleAction, Policy
+    from drainer.model import Drain, Hook, Policy
 
 # The answer must be given before Auto Scaling gives it for us: four passes of 15 s, an invocation
 # that runs into its timeout, and a minute for a clock that differs.
@@ -68,14 +71,10 @@ HEARTBEAT_TIMEOUT_SECONDS_MIN = 30
 # A sample large enough to hold all tasks of most container instances, small enough for a message.
 WITNESSES_MAX = 10
 
-# A mark that old belongs to a chain that died: longer than an invocation that failed five times
-# over would need to be delivered again is not needed, because a copy that revives a chain which
-# is alive after all only forks it until the next mark.
-MARK_STALE_AFTER_SECONDS = 900
-
-# An attribute's value holds 128 characters, of which a slash is ours; eight of a random token
-# differ. https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attribute.html
-MARK_TOKEN_CHARACTERS = 8
+# A mark that old belongs to a chain that was lost: four marks in a row are missing. Should the
+# chain be alive after all (a failed message comes back after six minutes), then the one that took
+# its place forks it only until the next mark.
+MARK_STALE_AFTER_SECONDS = 300
 
 # A drain that has waited for ten minutes says every five minutes which tasks it waits for, though
 # the counts alone would do to decide: nobody should have to guess (40 and 20 passes of 15 s).
@@ -208,7 +207,7 @@ def decide(view: View) -> Decision:
     rung = next(rung for rung in LADDER if rung.holds(view))
     if rung.step == Step.STOP:
         return Decision(rung.phase, rung.step, reason=why(view, rung.phase))
-    republish = not is_copy(view)
+    republish = may_go_round(view)
     if rung.step == Step.COMPLETE:
         policy = view.drain.policy
         overdue = rung.phase == Phase.OVERDUE
@@ -218,34 +217,41 @@ def decide(view: View) -> Decision:
             rung.step,
             result=result,
             # For an answer that is not taken now: the next pass gives it again.
-            heartbeat=republish and heartbeat_due(view),
+            heartbeat=heartbeat_due(view),
             republish=republish,
             reason=why(view, rung.phase),
         )
     return Decision(
         rung.phase,
         rung.step,
-        heartbeat=republish and heartbeat_due(view),
+        heartbeat=heartbeat_due(view),
         stop_tasks=_tasks_to_stop(view),
         republish=republish,
         reason=why(view, rung.phase),
     )
 
 
-def token_prefix(action: LifecycleAction) -> str:
-    """Return what of the token a mark holds: enough to tell one action from the next."""
-    kept = (character for character in action.lifecycle_action_token if character.isalnum())
-    return "".join(kept)[:MARK_TOKEN_CHARACTERS]
-
-
 def is_copy(view: View) -> bool:
     """Whether the chain has gone past this message, so that publishing it again would fork it."""
     instance = view.seen.container_instance
     mark = instance.mark if instance else None
-    if mark is None or mark.token_prefix != token_prefix(view.drain.action):
+    if mark is None or not belongs(mark, view.drain.action):
         return False
     alive = view.now - mark.at < timedelta(seconds=MARK_STALE_AFTER_SECONDS)
     return alive and view.drain.hop <= mark.hop
+
+
+def may_go_round(view: View) -> bool:
+    """
+    Whether a re-invocation may follow.
+
+    A hint never goes round: it would fork the chain whose event it is. What the sweep has found
+    goes round where a mark can be left, so that the next sweep finds the chain alive.
+    """
+    origin = view.drain.origin
+    if origin == Origin.HINT or (origin == Origin.SWEEP and not view.status):
+        return False
+    return not is_copy(view)
 
 
 def heartbeat_due(view: View) -> bool:
@@ -333,9 +339,10 @@ def carry_on(view: View, *, drained_now: bool, heartbeat: bool, stopped: bool) -
     # Tasks at the beginning of their end live longest, so they make the best witnesses.
     blocking = sorted(view.blocking, key=lambda task: (not task.wanted, task.id))
     mark = seen.container_instance.mark if seen.container_instance else None
-    reached = mark.hop if mark and mark.token_prefix == token_prefix(drain.action) else 0
+    reached = mark.hop if mark and belongs(mark, drain.action) else 0
     return replace(
         drain,
+        origin=Origin.CHAIN,
         hop=max(drain.hop, reached) + 1,
         last_heartbeat_at=view.now if heartbeat else drain.last_heartbeat_at,
         draining_since=since,

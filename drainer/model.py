@@ -39,6 +39,14 @@ class StandaloneTasks(StrEnum):
     IGNORE = "ignore"
 
 
+class Origin(StrEnum):
+    """Where a drain comes from, which decides whether it may go round."""
+
+    CHAIN = "chain"  # a notice, or a re-invocation that follows from one
+    HINT = "hint"  # an event that says that now is a good time to look; never goes round
+    SWEEP = "sweep"  # found waiting by the sweep; goes round where no chain is alive
+
+
 class Owner(StrEnum):
     """Whose a task is: a service's (replica or daemon), or nobody's."""
 
@@ -55,7 +63,8 @@ class LifecycleAction:
         auto_scaling_group_name: The group that the instance leaves.
         lifecycle_hook_name: The hook that holds it.
         ec2_instance_id: The machine, as Auto Scaling knows it.
-        lifecycle_action_token: Names this one action; always sent back.
+        lifecycle_action_token: Names this one action; sent back wherever it is known. What a hint
+            or the sweep finds has none until the mark on the container instance tells it.
     """
 
     auto_scaling_group_name: str
@@ -114,6 +123,7 @@ class Drain:
         started_at: When Auto Scaling began to wait; the deadline counts from here.
         last_heartbeat_at: When the hook's timeout was last restarted.
         hop: How many re-invocations led here; 0 for a notice.
+        origin: Where this drain comes from.
         by_event_bridge: Whether the notice came by EventBridge, which carries those of all hooks.
         deadline_at: Fixed once the hook is known, then only ever tightened.
         heartbeat_timeout_seconds: Of the hook; None until it has been looked up.
@@ -131,6 +141,7 @@ class Drain:
     started_at: datetime
     last_heartbeat_at: datetime
     hop: int = 0
+    origin: Origin = Origin.CHAIN
     by_event_bridge: bool = False
     deadline_at: datetime | None = None
     heartbeat_timeout_seconds: int | None = None
@@ -145,19 +156,41 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """An event that says that now is a good time to look at an EC2 instance."""
+
+    ec2_instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The schedule's request to look for everything that waits."""
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """
-    The chain's footprint on the container instance: which action, how far, and when.
+    The chain's footprint on the container instance: what cannot be observed, kept where we look.
 
     Attributes:
-        token_prefix: The first characters of the lifecycle action token.
+        lifecycle_action_token: Of the action; empty where the chain was begun without one.
+        hook_checksum: Of the lifecycle hook's name; a group may have two hooks of ours.
         hop: The last hop whose re-invocation was published.
         at: When it was written.
+        started_at: When Auto Scaling began to wait.
+        deadline_at: When the drain must be answered.
+        last_heartbeat_at: When the hook's timeout was last restarted.
+        draining_since: When a look first ended with the container instance DRAINING.
     """
 
-    token_prefix: str
+    lifecycle_action_token: str
+    hook_checksum: str
     hop: int
     at: datetime
+    started_at: datetime
+    deadline_at: datetime
+    last_heartbeat_at: datetime
+    draining_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from drainer import machine
 from drainer.errors import DrainerError, RefusedError
 from drainer.finder import Finder
-from drainer.model import Waiting
+from drainer.model import Drain, LifecycleAction, Origin, Waiting
 from drainer.sight import Sight, unseen
 from drainer.view import View
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from drainer.config import Config
     from drainer.finder import EcsReads
-    from drainer.model import Drain, Hook
+    from drainer.model import Hook
 
 # The states in which a terminating hook waits for its answer, and those that come after it.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
@@ -44,11 +45,18 @@ LATER_STATES = frozenset(
 ECS_OWN_HOOK = "ecs-managed-draining-termination-hook"
 
 
+# What one sweep sees through: ten times a pass of a hundred, in turns of the next sweeps.
+DISCOVERED_MAX = 1_000
+
+
 class AutoScalingReads(Protocol):
     """What the observer asks of Auto Scaling; every method may raise a DrainerError."""
 
     def lifecycle_states(self, ec2_instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Return group name and lifecycle state of each instance that is in a group."""
+
+    def all_lifecycle_states(self) -> dict[str, tuple[str, str]]:
+        """Return the same of every instance of every group."""
 
     def lifecycle_hooks(self, auto_scaling_group_name: str) -> dict[str, Hook]:
         """Return the group's hooks by name."""
@@ -79,6 +87,7 @@ class Observer:
         self._config = config
         self._now = now
         self._problems: list[str] = []
+        self._hooks: dict[str, dict[str, Hook]] = {}
 
     @property
     def problems(self) -> list[str]:
@@ -94,6 +103,59 @@ class Observer:
         self._finder.look_at_witnesses(sights)
         self._finder.look_exactly([s for s in sights if machine.needs_exact_look(self.view(s))])
         return sights
+
+    def discover(self, hints: Sequence[str], *, sweep: bool) -> list[Drain]:
+        """
+        Return a drain for each hook of ours under which an instance waits.
+
+        Args:
+            hints: Ids of EC2 instances to ask about; others are not looked at.
+            sweep: Whether to ask about every instance of every group instead.
+        """
+        states = self._ask_for_states(hints, sweep=sweep)
+        waiting = {
+            ec2_instance_id: group
+            for ec2_instance_id, (group, state) in states.items()
+            if state in WAIT_STATES
+        }
+        drains = []
+        for group in sorted(set(waiting.values())):
+            try:
+                hooks = self._hooks_of(group)
+            except DrainerError as error:
+                self._problems.append(f"the hooks of group {group!r}: {error}")
+                continue
+            ours = [h for h in hooks.values() if not self._refusal(h, by_event_bridge=True)]
+            members = [one for one, its_group in waiting.items() if its_group == group]
+            drains += [
+                self._found(one, hook, group, sweep=sweep) for one in members for hook in ours
+            ]
+        return drains[:DISCOVERED_MAX]
+
+    def _ask_for_states(self, hints: Sequence[str], *, sweep: bool) -> dict[str, tuple[str, str]]:
+        try:
+            if sweep:
+                return self._auto_scaling.all_lifecycle_states()
+            return self._auto_scaling.lifecycle_states(hints) if hints else {}
+        except DrainerError as error:
+            self._problems.append(f"looking for what waits: {error}")
+            return {}
+
+    def _found(self, ec2_instance_id: str, hook: Hook, group: str, *, sweep: bool) -> Drain:
+        # Until a mark tells more: it waits since now, and nobody has kept it waiting.
+        timeout = timedelta(seconds=hook.heartbeat_timeout_seconds)
+        return Drain(
+            action=LifecycleAction(group, hook.name, ec2_instance_id, ""),
+            started_at=self._now,
+            last_heartbeat_at=self._now - timeout,
+            origin=Origin.SWEEP if sweep else Origin.HINT,
+            by_event_bridge=True,
+        )
+
+    def _hooks_of(self, group: str) -> dict[str, Hook]:
+        if group not in self._hooks:
+            self._hooks[group] = self._auto_scaling.lifecycle_hooks(group)
+        return self._hooks[group]
 
     def view(self, sight: Sight) -> View:
         """Return the sight with all that is needed to judge it."""
@@ -140,7 +202,7 @@ class Observer:
                 by_group[sight.drain.action.auto_scaling_group_name].append(sight)
         for group, members in by_group.items():
             try:
-                hooks = self._auto_scaling.lifecycle_hooks(group)
+                hooks = self._hooks_of(group)
             except DrainerError as error:
                 unseen(members, error)
                 continue
@@ -153,7 +215,7 @@ class Observer:
             sight.waiting = Waiting.NO
             sight.reason = f"the group has no lifecycle hook {name!r}"
             return
-        refusal = self._refusal(drain, hook)
+        refusal = self._refusal(hook, by_event_bridge=drain.by_event_bridge)
         if refusal:
             sight.waiting = Waiting.OVER
             sight.reason = refusal
@@ -170,13 +232,13 @@ class Observer:
             heartbeat_timeout_seconds=hook.heartbeat_timeout_seconds,
         )
 
-    def _refusal(self, drain: Drain, hook: Hook) -> str:
+    def _refusal(self, hook: Hook, *, by_event_bridge: bool) -> str:
         """Say why the hook is not ours to answer; empty where it is."""
         target = hook.notification_target_arn
         if hook.name == ECS_OWN_HOOK:
             return f"hook {hook.name!r} is ECS's own"
         if target and target != self._config.topic_arn:
             return f"hook {hook.name!r} notifies {target}, not this drainer"
-        if not target and drain.by_event_bridge and not hook.notification_metadata:
+        if not target and by_event_bridge and not hook.notification_metadata:
             return f"hook {hook.name!r} has neither our topic as target nor metadata for us"
         return ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from drainer.errors import ClusterMissingError
+from drainer.mark import restored
 from drainer.model import Drain, Observation, Registration, Waiting
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Sight:
         """Take the description that belongs to the drain."""
         self.container_instance = instance
         self.registration = Registration.FOUND
-        self.drain = replace(self.drain, cluster=cluster, container_instance_arn=instance.arn)
+        known = restored(self.drain, instance.mark)
+        self.drain = replace(known, cluster=cluster, container_instance_arn=instance.arn)
 
     def unseen(self, error: DrainerError) -> None:
         """Note that a part of the look has failed."""

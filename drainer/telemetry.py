@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from drainer.errors import NotForUsError
+from drainer.errors import NotForUsError, QuietError
 from drainer.machine import Phase, Step
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Powertools:
 
     def refused(self, record_id: str, refusal: DrainerError) -> None:
         """Report a record that asks for nothing we do, with the reason in one line."""
+        if isinstance(refusal, QuietError):
+            return
         ignored = isinstance(refusal, NotForUsError)
         log = self._logger.info if ignored else self._logger.error
         log("ignored" if ignored else "refused", record_id=record_id, reason=str(refusal))
@@ -131,6 +133,7 @@ def _line(outcome: Outcome) -> dict[str, Any]:
         "phase": decision.phase,
         "step": _step(outcome),
         "result": outcome.answered,
+        "origin": view.drain.origin,
         "hop": view.drain.hop,
         "started_at": view.drain.started_at.isoformat(),
         "deadline_at": view.deadline_at.isoformat(),
@@ -144,7 +147,7 @@ def _line(outcome: Outcome) -> dict[str, Any]:
 
 
 def _step(outcome: Outcome) -> str:
-    """Name what was done; a copy of an old message does not go round."""
+    """Name what was done; a hint, or a copy of an old message, does not go round."""
     if outcome.decision.step == Step.GO_ROUND and not outcome.decision.republish:
-        return "stop: a copy of an old message"
+        return "look only"
     return outcome.decision.step

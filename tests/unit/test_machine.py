@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from drainer.machine import (
     heartbeat_due,
     needs_exact_look,
 )
+from drainer.mark import hook_checksum
 from drainer.model import (
     ContainerInstance,
     Drain,
@@ -28,6 +30,7 @@ from drainer.model import (
     LifecycleActionResult,
     Mark,
     Observation,
+    Origin,
     Owner,
     Policy,
     Registration,
@@ -349,8 +352,14 @@ def test_no_heartbeat_for_what_is_not_waiting() -> None:
 # -- copies
 
 
-def marked(hop: int, seconds: float = 30, prefix: str = "t" * 8) -> ContainerInstance:
-    return instance(running=1, mark=Mark(prefix, hop, START + timedelta(seconds=seconds)))
+def mark(hop: int, seconds: float = 30, token: str = "t" * 36, hook: str = "drainer") -> Mark:
+    of = replace(ACTION, lifecycle_hook_name=hook)
+    at = START + timedelta(seconds=seconds)
+    return Mark(token, hook_checksum(of), hop, at, START, START + timedelta(hours=1), START, START)
+
+
+def marked(hop: int, **of: Any) -> ContainerInstance:
+    return instance(running=1, mark=mark(hop, **of))
 
 
 @pytest.mark.parametrize(
@@ -359,7 +368,9 @@ def marked(hop: int, seconds: float = 30, prefix: str = "t" * 8) -> ContainerIns
         pytest.param(marked(4), True, id="the chain itself"),
         pytest.param(marked(5), False, id="a copy of the same hop"),
         pytest.param(marked(9), False, id="a copy of an old hop"),
-        pytest.param(marked(9, prefix="another1"), True, id="another action's mark"),
+        pytest.param(marked(9, token="u" * 36), True, id="another action's mark"),
+        pytest.param(marked(9, hook="other"), True, id="another hook's mark"),
+        pytest.param(marked(9, token=""), False, id="a mark of the sweep, without a token"),
         pytest.param(marked(9, seconds=60 - MARK_STALE_AFTER_SECONDS), True, id="a dead chain"),
         pytest.param(instance(running=1), True, id="no mark yet"),
     ],
@@ -371,7 +382,7 @@ def test_defect_15_a_copy_does_not_fork_the_chain(seen: ContainerInstance, repub
 
 def test_a_copy_may_still_answer() -> None:
     # What is drained is drained, whoever looks.
-    done = instance(mark=Mark("t" * 8, 9, START))
+    done = instance(mark=mark(9))
     decision = decide(view(done, task("STOPPED", "STOPPED")))
 
     assert (decision.step, decision.republish) == (Step.COMPLETE, False)
@@ -382,6 +393,25 @@ def test_a_revived_chain_goes_on_past_the_mark() -> None:
     dead = view(marked(9, seconds=60 - MARK_STALE_AFTER_SECONDS))
 
     assert carry_on(dead, drained_now=False, heartbeat=False, stopped=False).hop == 10
+
+
+@pytest.mark.parametrize(
+    ("origin", "seen", "republish"),
+    [
+        (Origin.HINT, instance(running=1), False),
+        (Origin.SWEEP, instance(running=1), True),
+        (Origin.SWEEP, marked(5), False),
+        (Origin.SWEEP, marked(5, seconds=60 - MARK_STALE_AFTER_SECONDS), True),
+        (Origin.SWEEP, None, False),
+    ],
+)
+def test_a_hint_never_goes_round_and_the_sweep_only_where_no_chain_is_alive(
+    origin: Origin, seen: ContainerInstance | None, republish: bool
+) -> None:
+    # A chain that nobody can see would be begun again by every sweep.
+    found = replace(drain(), origin=origin)
+
+    assert decide(view(seen, of=found)).republish is republish
 
 
 # -- what is carried along

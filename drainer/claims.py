@@ -1,0 +1,46 @@
+"""
+Judge what a message claims: what an identifier may look like, and how a claim is quoted.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from drainer.errors import MalformedEventError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What an identifier may look like; they end up in API calls and in a filter expression.
+# InstanceId has at most 19 characters, LifecycleActionToken 36, the names 255.
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html
+PATTERNS = {
+    "EC2InstanceId": re.compile(r"i-[0-9A-Za-z]{1,17}"),
+    "LifecycleActionToken": re.compile(r"[\x21-\x7e]{1,36}"),
+    "LifecycleHookName": re.compile(r"[A-Za-z0-9\-_/]{1,255}"),
+    "AutoScalingGroupName": re.compile(r"[^\x00-\x1f]{1,255}"),
+}
+
+# A claim is quoted in a log line or an error, but never at length.
+QUOTED_CHARACTERS_MAX = 80
+
+
+def identifiers(claimed: Mapping[str, Any]) -> dict[str, str]:
+    """
+    Return the identifiers of a lifecycle action.
+
+    Raises:
+        MalformedEventError: One of them is missing or cannot be one; names it.
+    """
+    for name, pattern in PATTERNS.items():
+        value = claimed[name]
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise MalformedEventError(f"{name} is {quoted(value)}, which it cannot be")
+    return dict(claimed)
+
+
+def quoted(value: Any) -> str:
+    """Return a claim as it may stand in a log line: bounded, and a string or only its type."""
+    text = value if isinstance(value, str) else type(value).__name__
+    return repr(text[:QUOTED_CHARACTERS_MAX])
