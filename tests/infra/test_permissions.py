@@ -139,22 +139,29 @@ def test_the_topic_admits_nobody_from_outside_the_account(stack: DeployedStack) 
     assert statement["Action"] == "sns:Publish"
 
 
-def test_a_queue_takes_messages_from_one_sender_only(render: Render) -> None:
+SENDERS = {
+    "NoticeQueuePolicy": [["Topic"], ["FastPath"]],
+    "WaitQueuePolicy": [["Topic"]],
+    "SubscriptionDeadLetterQueuePolicy": [["Topic"]],
+    "FunctionDeadLetterQueuePolicy": [["Sweep", "EventBridgeNotices"]],
+}
+
+
+def test_a_queue_takes_messages_from_its_own_senders_only(render: Render) -> None:
     # An open queue is a second door to the function.
     stack = render("drainer.yaml", ServeEventBridgeNotices="true")
     policies = dict(stack.resources("AWS::SQS::QueuePolicy"))
-    rules = dict(stack.resources("AWS::Events::Rule"))
 
-    assert len(policies) == 4
-    assert {"EventBridgeNotices"} == set(rules)
+    assert set(policies) == set(SENDERS)
+    assert {"FastPath", "Sweep", "EventBridgeNotices"} == set(
+        dict(stack.resources("AWS::Events::Rule"))
+    )
     for name, policy in policies.items():
-        (statement,) = policy["PolicyDocument"]["Statement"]
-        sender = "EventBridgeNotices" if name.startswith("Function") else "Topic"
-        arns = {"aws:SourceArn": stack.physical_ids[sender]}
-        assert ("sqs:SendMessage", {"ArnEquals": arns}) == (
-            statement["Action"],
-            statement["Condition"],
-        )
+        statements = policy["PolicyDocument"]["Statement"]
+        assert all(statement["Action"] == "sqs:SendMessage" for statement in statements)
+        admitted = [s["Condition"]["ArnEquals"]["aws:SourceArn"] for s in statements]
+        expected = [[stack.physical_ids[one] for one in senders] for senders in SENDERS[name]]
+        assert expected == [[a] if isinstance(a, str) else a for a in admitted]
 
 
 def test_a_permissions_boundary_is_set_only_when_one_is_given(render: Render) -> None:

@@ -15,7 +15,7 @@ INFRA = Path(__file__).resolve().parents[2] / "infra"
 # "A maximum size of 51,200 bytes" for a template that is not uploaded first.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html
 TEMPLATE_BYTES_MAX = 51_200
-UNITS = ("Seconds", "Days", "Megabytes", "Count", "CountMax")
+UNITS = ("Seconds", "Minutes", "Days", "Megabytes", "Count", "CountMax")
 # Only these know no default: the stack is about them.
 REQUIRED_PARAMETERS = {"DrainerTopicArn", "AutoScalingGroupName"}
 

@@ -5,13 +5,16 @@ The stack agrees with the program and with itself: times, settings, batches, dea
 from __future__ import annotations
 
 import inspect
+import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer import telemetry
+from drainer import events, hints, telemetry
 from drainer.aws import DESCRIBE_MAX, UPDATE_STATE_MAX
 from drainer.config import ENVIRONMENT_NAMES, Config
+from drainer.model import Sweep
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack
@@ -237,13 +240,36 @@ def test_everything_at_rest_is_encrypted_or_can_be(render: Render) -> None:
 
 def test_event_bridge_notices_are_served_on_demand_and_only_for_our_hook(render: Render) -> None:
     # Every hook of the account sends these events; a foreign one must not be answered by us.
-    ((_, rule),) = render(
-        "drainer.yaml", ServeEventBridgeNotices="true", HookName="mine"
-    ).resources("AWS::Events::Rule")
+    stack = render("drainer.yaml", ServeEventBridgeNotices="true", HookName="mine")
+    rule = dict(stack.resources("AWS::Events::Rule"))["EventBridgeNotices"]
 
     assert rule["EventPattern"]["detail"] == {"LifecycleHookName": ["mine"]}
     assert rule["Targets"][0]["DeadLetterConfig"]
-    assert list(render("drainer.yaml").resources("AWS::Events::Rule")) == []
+    assert "EventBridgeNotices" not in dict(render("drainer.yaml").resources("AWS::Events::Rule"))
+
+
+def test_the_sweep_sends_what_the_function_takes_for_a_sweep(render: Render) -> None:
+    # A schedule that says something else is refused every few minutes, and nothing is swept.
+    rule = dict(render("drainer.yaml", SweepIntervalMinutes="7").resources("AWS::Events::Rule"))
+    target = rule["Sweep"]["Targets"][0]
+    [received] = events.receive(json.loads(target["Input"]), now=datetime.now(UTC))
+
+    assert received.content == Sweep()
+    assert rule["Sweep"]["ScheduleExpression"] == "rate(7 minutes)"
+
+
+def test_the_fast_path_takes_the_notice_queue_and_draining_instances_only(
+    stack: DeployedStack,
+) -> None:
+    # ECS tells of every change of every container instance, several times an hour for each.
+    rule = dict(stack.resources("AWS::Events::Rule"))["FastPath"]
+
+    assert rule["EventPattern"] == {
+        "source": ["aws.ecs"],
+        "detail-type": [hints.DETAIL_TYPE],
+        "detail": {"status": ["DRAINING"]},
+    }
+    assert [target["Arn"] for target in rule["Targets"]] == [stack.physical_ids["NoticeQueue"]]
 
 
 def test_the_log_is_json_kept_for_a_while_and_the_function_is_traced(
