@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from drainer.simulation.ecs_model import Cluster, ContainerInstance, Service, Task
 
+# What each container instance has and each task takes; the scheduler counts tasks, not memory.
+MEMORY_MEBIBYTES = 65_536
+TASK_MEBIBYTES = 128
+
 
 def describe_cluster(cluster: Cluster) -> dict[str, Any]:
     """Shape a cluster."""
@@ -35,11 +39,26 @@ def describe_container_instance(instance: ContainerInstance) -> dict[str, Any]:
         "pendingTasksCount": instance.pending_tasks_count,
         "attributes": describe_attributes(instance),
         "registeredAt": instance.registered_at,
-        "registeredResources": [],
-        "remainingResources": [],
+        "registeredResources": [_memory(MEMORY_MEBIBYTES)],
+        "remainingResources": [_memory(_memory_left(instance))],
         "attachments": [],
         "tags": [],
     }
+
+
+def _memory(mebibytes: int) -> dict[str, Any]:
+    return {
+        "name": "MEMORY",
+        "type": "INTEGER",
+        "doubleValue": 0.0,
+        "longValue": 0,
+        "integerValue": mebibytes,
+    }
+
+
+def _memory_left(instance: ContainerInstance) -> int:
+    # A task holds its resources until it is STOPPED.
+    return max(0, MEMORY_MEBIBYTES - TASK_MEBIBYTES * len(instance.remaining_tasks()))
 
 
 def describe_attributes(instance: ContainerInstance) -> list[dict[str, str]]:

@@ -6,9 +6,11 @@ The function's code is production's, handed in by the caller; nothing of it is r
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from drainer.simulation.channel import Channel
 from drainer.simulation.delivery import SnsApi, Topic
 from drainer.simulation.functions import EventSourceMapping, Function
 from drainer.simulation.queues import Queue
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 NOTICES = {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}
 ENVELOPES = {"drainer": ["re-invocation"]}
+# What the rule of the fast path matches, and what the schedule hands to the function.
+CONTAINER_INSTANCE_CHANGE = "ECS Container Instance State Change"
+SWEEP = {"drainer": "sweep"}
 
 
 class Build(Protocol):
@@ -52,6 +57,8 @@ class Settings:
     function_timeout_seconds: float = 60.0
     function_duration_seconds: float = 0.0
     topic_name: str = "drainer"
+    fast_path: bool = False
+    sweep_interval_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ class Installation:
     notices: EventSourceMapping
     envelopes: EventSourceMapping
     function: Function
+    rule: Channel[dict[str, Any]]
+    schedule: Channel[dict[str, Any]]
 
     @property
     def dead_letters(self) -> list[str]:
@@ -125,6 +134,13 @@ def install(
     )
     topic.subscribe(notice_queue, NOTICES)
     topic.subscribe(wait_queue, ENVELOPES)
+    # EventBridge puts the event's JSON into a queue as it is, and invokes a function asynchronously.
+    rule: Channel[dict[str, Any]] = Channel(account, lambda event: _put(notice_queue, event))
+    schedule: Channel[dict[str, Any]] = Channel(account, function.invoke_asynchronously)
+    if settings.fast_path:
+        account.on_event.append(lambda event: _match(event, rule))
+    if settings.sweep_interval_seconds is not None:
+        _tick(account, schedule, settings.sweep_interval_seconds)
     return Installation(
         topic,
         notice_queue,
@@ -148,4 +164,24 @@ def install(
             settings.concurrency_max,
         ),
         function,
+        rule,
+        schedule,
     )
+
+
+def _match(event: dict[str, Any], rule: Channel[dict[str, Any]]) -> None:
+    changed = event["detail-type"] == CONTAINER_INSTANCE_CHANGE
+    if changed and event["detail"].get("status") == "DRAINING":
+        rule.send(event)
+
+
+def _tick(account: Account, schedule: Channel[dict[str, Any]], seconds: float) -> None:
+    def tick() -> None:
+        schedule.send(dict(SWEEP))
+        account.after(seconds, tick)
+
+    account.after(seconds, tick)
+
+
+def _put(queue: Queue, event: dict[str, Any]) -> None:
+    queue.send(json.dumps(event))

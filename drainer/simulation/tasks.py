@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from drainer.simulation.ecs_events import emit_task_event
+from drainer.simulation.ecs_events import emit_container_instance_event, emit_task_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,6 +189,11 @@ class TaskLife:
             last_status=task.last_status,
         )
         emit_task_event(self._account, task)
+        if task.last_status == "STOPPED":
+            # "Placing or stopping tasks on a container instance modifies the available resources."
+            # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
+            task.container_instance.version += 1
+            emit_container_instance_event(self._account, task.container_instance)
 
     def _up_after(self, task: Task, seconds: float, then: Callable[[Task], None]) -> None:
         def step() -> None:

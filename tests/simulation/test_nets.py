@@ -1,0 +1,316 @@
+"""The fast path and the sweep: what makes a drain quick, and what finds it when all is lost."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drainer.simulation.records import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from drainer.simulation.records import Call
+    from tests.simulation.conftest import World
+
+SWEEP_SECONDS = 300
+PASS_SECONDS = 15 + 1
+FOR_GOOD = 1e9
+
+
+def notice(world: World) -> dict[str, Any]:
+    action = world.account.auto_scaling.actions[-1]
+    return {
+        "LifecycleHookName": action.hook.name,
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "AutoScalingGroupName": action.hook.auto_scaling_group_name,
+        "Time": action.started_at.isoformat(),
+        "EC2InstanceId": action.ec2_instance_id,
+        "LifecycleActionToken": action.token,
+    }
+
+
+def lose_everything(world: World, *, until_seconds: float) -> None:
+    """Let SNS, EventBridge and the schedule take every message and deliver none, for a while."""
+
+    def fault(_item: object) -> tuple[float, ...]:
+        return (0.0,) if world.seconds(world.account.now) >= until_seconds else ()
+
+    for subscription in world.installed.topic.subscriptions:
+        subscription.channel.faults.append(fault)
+    world.installed.rule.faults.append(fault)
+    if until_seconds < FOR_GOOD:
+        world.installed.schedule.faults.append(fault)
+
+
+# -- the fast path
+
+
+def test_the_answer_follows_the_last_task_at_once(make_world: Callable[..., World]) -> None:
+    # Waiting for the next pass keeps an instance that nobody needs for half an interval.
+    world = make_world(fast_path=True)
+    world.group()
+    world.service()
+    [leaving] = world.scale_in()
+
+    action = world.until_answered()
+
+    assert world.seconds(action.ended_at) - world.last_stopped_seconds(leaving) <= 1
+    assert world.left_behind == []
+
+
+def test_hints_never_fork_the_chain_nor_look_in_vain(make_world: Callable[..., World]) -> None:
+    # ECS tells of every task that starts or stops; most of it is not worth a call.
+    world = make_world(fast_path=True)
+    world.group()
+    world.service(6)
+    world.account.ecs.create_daemon("payments", "logs")
+    world.scale_in()
+    world.run(380)
+
+    slow = make_world()
+    slow.group()
+    slow.service(6)
+    slow.account.ecs.create_daemon("payments", "logs")
+    slow.scale_in()
+    slow.run(380)
+
+    assert len(world.installed.wait_queue.messages) == 1
+    assert len(world.account.calls) <= len(slow.account.calls) + 10
+
+
+def test_a_hint_about_an_instance_that_does_not_wait_changes_nothing(
+    make_world: Callable[..., World],
+) -> None:
+    # An operator may set any container instance DRAINING; that is not ours to answer.
+    world = make_world(fast_path=True)
+    world.group()
+    instance = world.account.ecs.container_instance(world.oldest)
+    assert instance
+    world.account.ecs.set_status(instance, "DRAINING")
+    world.run(60)
+
+    writes = {call.operation for call in world.account.calls} - {"DescribeAutoScalingInstances"}
+    assert writes == set()
+
+
+# -- the sweep
+
+
+def test_a_lost_notice_is_found_by_the_sweep(make_world: Callable[..., World]) -> None:
+    # Otherwise the instance stands undrained until the hook's timeout, and is then cut.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group()
+    world.service()
+    lose_everything(world, until_seconds=100)
+    world.scale_in()
+
+    action = world.until_answered()
+
+    assert (action.result, action.ended_by) == ("CONTINUE", "completed")
+    assert world.seconds(action.ended_at) >= SWEEP_SECONDS + 390
+    assert world.seconds(action.ended_at) <= SWEEP_SECONDS + 390 + 2 * PASS_SECONDS
+    assert world.left_behind == []
+
+
+def test_a_lost_chain_is_begun_again_once(make_world: Callable[..., World]) -> None:
+    # Once: each sweep that began another would double the calls.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group()
+    world.service(healthy_after_seconds=3000)
+    world.scale_in()
+    world.run(100)
+    world.installed.wait_queue.delete(world.installed.wait_queue.messages)
+    world.run(2000)
+
+    assert len(world.installed.wait_queue.messages) == 1
+
+    world.until_answered()
+    assert world.left_behind == []
+
+
+def test_the_sweep_leaves_a_live_chain_alone(make_world: Callable[..., World]) -> None:
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group()
+    world.service(healthy_after_seconds=3000)
+    world.scale_in()
+    world.run(2900)
+
+    assert len(world.installed.wait_queue.messages) == 1
+    assert world.calls("UpdateContainerInstancesState") == 1
+
+
+def test_the_sweep_carries_a_drain_through_alone(make_world: Callable[..., World]) -> None:
+    # SNS silent for good: the sweep drains, keeps the hook waiting, and answers.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(heartbeat_timeout_seconds=900, metadata={"drain_timeout_seconds": 7200})
+    world.service(healthy_after_seconds=3000)
+    lose_everything(world, until_seconds=FOR_GOOD)
+    world.scale_in()
+
+    action = world.until_answered()
+
+    assert (action.result, action.ended_by) == ("CONTINUE", "completed")
+    assert world.seconds(action.ended_at) <= 3340 + 2 * SWEEP_SECONDS
+    assert world.left_behind == []
+    assert action.heartbeats
+
+
+def test_the_sweep_keeps_the_deadline(make_world: Callable[..., World]) -> None:
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(metadata={"drain_timeout_seconds": 1200, "deadline_result": "ABANDON"})
+    world.service(maximum_percent=100)
+    world.scale_in()
+    world.run(100)
+    lose_everything(world, until_seconds=FOR_GOOD)
+    world.installed.wait_queue.delete(world.installed.wait_queue.messages)
+
+    action = world.until_answered()
+
+    assert action.result == "ABANDON"
+    assert 1200 <= world.seconds(action.ended_at) <= 1200 + SWEEP_SECONDS
+
+
+def test_the_deadline_of_the_sweep_is_that_of_the_notice(make_world: Callable[..., World]) -> None:
+    # A drain whose chain is begun again must not get its time anew.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(metadata={"drain_timeout_seconds": 3000})
+    world.service(maximum_percent=100)
+    world.scale_in()
+    for at_seconds in (100, 900, 1700, 2500):
+        world.account.after(
+            at_seconds,
+            lambda: world.installed.wait_queue.delete(world.installed.wait_queue.messages),
+        )
+
+    action = world.until_answered()
+
+    assert 3000 <= world.seconds(action.ended_at) <= 3000 + SWEEP_SECONDS
+
+
+def test_an_hour_of_silence_costs_no_more_than_a_sweep(make_world: Callable[..., World]) -> None:
+    # SNS, SQS and EventBridge all silent: nothing is early, nothing waits longer than a sweep.
+    world = make_world(fast_path=True, sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(6, metadata={"drain_timeout_seconds": 10_800}, heartbeat_timeout_seconds=7200)
+    world.service(6)
+    world.scale_in(2)
+    world.run(60)
+    silence_ends = 3660
+    lose_everything(world, until_seconds=silence_ends)
+    world.installed.wait_queue.delete(world.installed.wait_queue.messages)
+
+    action = world.until_answered()
+
+    assert action.ended_by == "completed"
+    assert world.seconds(action.ended_at) <= silence_ends + SWEEP_SECONDS + PASS_SECONDS
+    assert world.left_behind == []
+
+
+def test_marks_that_cannot_be_left_do_not_multiply_chains(
+    make_world: Callable[..., World],
+) -> None:
+    # A chain that nobody can see would be begun again by every sweep.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(metadata={"drain_timeout_seconds": 10_000})
+    world.service(healthy_after_seconds=8000)
+
+    def deny(call: Call) -> None:
+        if call.operation == "PutAttributes":
+            raise ApiError("AccessDeniedException", "not authorized")
+
+    world.account.interceptors.append(deny)
+    world.scale_in()
+    world.run(5000)
+
+    assert len(world.installed.wait_queue.messages) == 1
+
+
+def test_the_sweep_leaves_foreign_hooks_alone(make_world: Callable[..., World]) -> None:
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.topic("another")
+    world.account.auto_scaling.create_group("payments-asg", cluster="payments", desired=3)
+    world.hook("backup", target="arn:aws:sns:us-east-1:123456789012:another")
+    world.hook("ecs-managed-draining-termination-hook", target=None)
+    world.service()
+    world.scale_in()
+    world.run(1000)
+
+    operations = {call.operation for call in world.account.calls}
+    assert operations == {"DescribeAutoScalingInstances", "DescribeLifecycleHooks"}
+
+
+def test_two_hooks_of_ours_on_one_group_are_both_answered(
+    make_world: Callable[..., World],
+) -> None:
+    # One mark, two chains: neither may take the other for a copy.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS, fast_path=True)
+    world.group()
+    world.hook("second")
+    world.service()
+    world.scale_in()
+
+    world.until_answered()
+
+    assert {a.ended_by for a in world.account.auto_scaling.actions} == {"completed"}
+    assert world.left_behind == []
+
+
+def test_a_late_notice_beside_a_chain_of_the_sweep_forks_nothing(
+    make_world: Callable[..., World],
+) -> None:
+    # The sweep's chain knows no token; the notice that comes an hour late does.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(metadata={"drain_timeout_seconds": 10_000})
+    world.service(healthy_after_seconds=8000)
+    lose_everything(world, until_seconds=100)
+    world.scale_in()
+    world.run(3600)
+    world.say(notice(world))
+    world.run(600)
+
+    assert len(world.installed.wait_queue.messages) == 1
+
+
+@pytest.mark.parametrize("seconds", [30, 300, 1200, 5000])
+def test_an_old_envelope_from_a_dead_letter_queue_is_safe(
+    make_world: Callable[..., World], seconds: int
+) -> None:
+    # Redriving is what an operator does first; it must never restart or release anything early.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group()
+    world.service(healthy_after_seconds=800)
+    world.scale_in()
+    world.run(20)
+    [old] = [message.body for message in world.installed.wait_queue.messages]
+    world.account.after(seconds, lambda: world.installed.wait_queue.send(old) and None)
+
+    action = world.until_answered()
+    world.run(6000)
+
+    assert action.ended_by == "completed"
+    assert world.left_behind == []
+    assert world.calls("CompleteLifecycleAction") == 1
+    assert world.installed.wait_queue.messages == []
+
+
+def test_a_sweep_over_a_crowd_stays_within_its_calls(make_world: Callable[..., World]) -> None:
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(400)
+    world.service(400, healthy_after_seconds=3000)
+    world.scale_in(200)
+    world.run(299)
+    before = len(world.account.calls)
+    passes = len(world.reports.passes)
+    world.account.run_until(
+        lambda: any(len(r.outcomes) == 200 for r in world.reports.passes[passes:]),
+        timedelta(seconds=10),
+    )
+
+    made = [call.operation for call in list(world.account.calls)[before:]]
+    assert made.count("DescribeContainerInstances") <= 4
+    assert made.count("ListContainerInstances") == 2
+    assert made.count("ListTasks") == 0
+    assert json.dumps(made).count("PublishBatch") <= 20
