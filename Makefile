@@ -32,7 +32,7 @@ $(VENV)/.development: requirements.txt | $(BIN)/python
 setup: $(VENV)/.development ## Make the environment for development
 
 .PHONY: demo
-demo: $(VENV)/.demo ## Watch a drain on an embedded account (SCENARIO=drain, stuck or crowd)
+demo: package ## Watch a drain on an embedded account (SCENARIO=drain, stuck or crowd)
 	@$(BIN)/python -m drainer demo --scenario $(SCENARIO)
 
 .PHONY: test

@@ -7,6 +7,7 @@ It decides nothing; a record that failed is told to SQS by its id, or to Lambda 
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -164,6 +165,8 @@ def _partial_response(event: Any, context: Any, failed: Mapping[str, str]) -> di
 @cache
 def _production() -> Function:
     """Return the function as Lambda runs it; made at the first invocation, then kept."""
+    # Most events of ECS ask for nothing, and nothing is what there is to measure then.
+    warnings.filterwarnings("ignore", "No application metrics to publish")
     logger, metrics, tracer = Logger(), Metrics(), Tracer()
     function = build(os.environ, aws.client, clock.now, Powertools(logger, metrics))
     return tracer.capture_lambda_handler(

@@ -112,6 +112,10 @@ class World:
         """Publish a message to our topic."""
         self.installed.topic.publish(json.dumps(body))
 
+    def redrive(self, body: str) -> None:
+        """Put a message back into the wait queue, as an operator does from a dead-letter queue."""
+        self.installed.wait_queue.send(body)
+
     @property
     def oldest(self) -> str:
         """The EC2 instance that the group lets go next."""

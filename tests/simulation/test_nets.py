@@ -285,7 +285,7 @@ def test_an_old_envelope_from_a_dead_letter_queue_is_safe(
     world.scale_in()
     world.run(20)
     [old] = [message.body for message in world.installed.wait_queue.messages]
-    world.account.after(seconds, lambda: world.installed.wait_queue.send(old) and None)
+    world.account.after(seconds, lambda: world.redrive(old))
 
     action = world.until_answered()
     world.run(6000)

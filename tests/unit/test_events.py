@@ -10,13 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drainer import envelope, events
-from drainer.errors import DrainerError, MalformedEventError, NotForUsError
+from drainer.errors import DrainerError, MalformedEventError, NotForUsError, QuietError
 from drainer.model import (
     Drain,
+    Hint,
     LifecycleAction,
     LifecycleActionResult,
+    Origin,
     Policy,
     StandaloneTasks,
+    Sweep,
 )
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -30,7 +33,7 @@ def payload(name: str) -> Any:
     return json.loads((EVENTS / f"{name}.json").read_text())
 
 
-def contents(event: Any) -> list[Drain | DrainerError]:
+def contents(event: Any) -> list[Drain | Hint | Sweep | DrainerError]:
     return [received.content for received in events.receive(event, now=NOW)]
 
 
@@ -147,6 +150,75 @@ def test_other_events_of_event_bridge_are_ignored() -> None:
     assert isinstance(content, NotForUsError)
 
 
+# -- hints and the sweep
+
+
+def change(**detail: Any) -> dict[str, Any]:
+    event = payload("eventbridge_container_instance_draining")
+    return {**event, "detail": {**event["detail"], **detail}}
+
+
+def memory(integer: Any) -> list[dict[str, Any]]:
+    return [{"name": "CPU", "integerValue": 1}, {"name": "MEMORY", "integerValue": integer}]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(change(), id="as documented, without counts"),
+        pytest.param(change(runningTasksCount=0, pendingTasksCount=0), id="with counts"),
+        pytest.param(change(somethingNew={"a": [1]}), id="unknown properties"),
+        pytest.param(change(registeredResources=None, remainingResources="x"), id="odd resources"),
+        pytest.param(change(runningTasksCount="2"), id="odd counts"),
+        pytest.param(
+            {"eventSource": "aws:sqs", "messageId": "m", "body": json.dumps(change())}, id="by SQS"
+        ),
+    ],
+)
+def test_a_draining_container_instance_is_a_hint(event: dict[str, Any]) -> None:
+    [content] = contents({"Records": [event]})
+
+    assert content == Hint("i-0f3a8506b1c2d3e4f")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(change(status="ACTIVE"), id="not draining"),
+        pytest.param(change(runningTasksCount=1), id="a task runs"),
+        pytest.param(change(pendingTasksCount=1), id="a task is pending"),
+        pytest.param(
+            change(registeredResources=memory(4096), remainingResources=memory(3968)),
+            id="memory is still taken",
+        ),
+    ],
+)
+def test_an_event_that_shows_tasks_costs_no_call_and_no_log_line(event: dict[str, Any]) -> None:
+    # ECS tells of every change of every container instance.
+    [content] = contents(event)
+
+    assert isinstance(content, QuietError)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {**change(), "source": "my.app"},
+        {**change(), "detail": None},
+        change(ec2InstanceId="i-1 or true"),
+        change(ec2InstanceId=None),
+    ],
+)
+def test_a_strange_container_instance_event_is_refused(event: dict[str, Any]) -> None:
+    [content] = contents(event)
+
+    assert isinstance(content, MalformedEventError)
+
+
+def test_the_schedule_asks_for_a_sweep() -> None:
+    assert contents({"drainer": "sweep"}) == [Sweep()]
+
+
 def test_a_lifecycle_event_that_does_not_come_from_auto_scaling_is_refused() -> None:
     [content] = contents({**payload("eventbridge_terminating"), "source": "my.app"})
 
@@ -225,6 +297,7 @@ DRAINS = st.builds(
     absent_before=st.booleans(),
     not_waiting_before=st.booleans(),
     by_event_bridge=st.booleans(),
+    origin=st.sampled_from(Origin),
 )
 
 
@@ -246,7 +319,7 @@ def test_a_spoilt_envelope_is_refused_or_read_but_never_crashes(key: str, value:
     body = {**json.loads(envelope.encode(reinvocation())), key: value}
 
     for content in contents({"Records": [by_sns(body)]}):
-        assert isinstance(content, Drain | DrainerError)
+        assert isinstance(content, Drain | Hint | Sweep | DrainerError)
 
 
 JSON = st.recursive(
@@ -268,7 +341,7 @@ SHAPES = st.one_of(
 @settings(max_examples=500)
 def test_whatever_arrives_is_read_ignored_or_refused(event: Any) -> None:
     for content in contents(event):
-        assert isinstance(content, Drain | DrainerError)
+        assert isinstance(content, Drain | Hint | Sweep | DrainerError)
 
 
 def test_json_nested_to_the_sky_is_refused() -> None:
