@@ -31,10 +31,9 @@ from drainer.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from drainer.errors import DrainerError
-    from drainer.model import Mark
 
 Item = TypeVar("Item")
 Parameters = ParamSpec("Parameters")
@@ -76,11 +75,13 @@ PUBLISH_MAX = 10
 # answer that never ends must not hold an invocation.
 PAGES_MAX = 200
 
-# The hook's answer must leave within the invocation: four attempts of at most 13 s and back-off.
+# One call must not use up the invocation (30 s in infra/drainer.yaml): three attempts of at most
+# 5 s, and up to 3 s of back-off between them. What fails is done again by the next pass.
+# https://docs.aws.amazon.com/boto3/latest/guide/retries.html
 CLIENT_CONFIG = BotoConfig(
-    connect_timeout=3,
-    read_timeout=10,
-    retries={"mode": "standard", "total_max_attempts": 4},
+    connect_timeout=1,
+    read_timeout=4,
+    retries={"mode": "standard", "total_max_attempts": 3},
 )
 
 THROTTLES = frozenset(
@@ -98,6 +99,7 @@ THROTTLES = frozenset(
         "ServerException",
     }
 )
+MEMORY = "MEMORY"
 REFUSALS = frozenset({"ClientException", "InvalidParameterException", "ValidationError"})
 
 
@@ -157,7 +159,7 @@ def _pages(
     cursor: dict[str, str] = {}
     for _ in range(PAGES_MAX):
         answer = _ask(call, **parameters, **cursor)
-        yield from answer.get(key, ())
+        yield from answer[key]
         if not answer.get(token):
             return
         cursor = {token: answer[token]}
@@ -316,19 +318,19 @@ class EcsGateway:
             for failure in answer.get("failures", ())
         }
 
-    def mark(self, cluster: str, by_arn: Mapping[str, Mark]) -> None:
-        """Leave marks on at most ATTRIBUTES_MAX container instances, given by ARN."""
+    def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
+        """Put at most ATTRIBUTES_MAX attributes: a container instance's ARN, name and value."""
         _ask(
             self._client.put_attributes,
             cluster=cluster,
             attributes=[
                 {
-                    "name": marks.ATTRIBUTE,
-                    "value": marks.write(mark),
+                    "name": name,
+                    "value": value,
                     "targetType": "container-instance",
                     "targetId": arn.rpartition("/")[2],
                 }
-                for arn, mark in by_arn.items()
+                for arn, name, value in values
             ],
         )
 
@@ -386,8 +388,27 @@ def _container_instance(row: dict[str, Any]) -> ContainerInstance:
         agent_connected=row.get("agentConnected", False),
         running_tasks=row["runningTasksCount"],
         pending_tasks=row["pendingTasksCount"],
-        mark=marks.read(attributes.get(marks.ATTRIBUTE, "")),
+        free=_free(row),
+        marks=marks.read(attributes),
     )
+
+
+def _free(row: dict[str, Any]) -> bool:
+    """
+    Whether no task holds memory of the container instance; False where that cannot be told.
+
+    "Placing or stopping tasks on a container instance modifies the available resources."
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
+    """
+    registered, remaining = (
+        [
+            resource.get("integerValue")
+            for resource in row.get(key, ())
+            if resource["name"] == MEMORY
+        ]
+        for key in ("registeredResources", "remainingResources")
+    )
+    return registered == remaining and len(registered) == 1 and isinstance(registered[0], int)
 
 
 def _task(row: dict[str, Any]) -> Task:
@@ -420,7 +441,13 @@ class TopicGateway:
                 for position, message in enumerate(messages)
             ],
         )
-        return {
-            int(failure["Id"]): f"{failure.get('Code')}: {failure.get('Message', '')}"
+        taken = {entry["Id"] for entry in answer["Successful"]}
+        reasons = {
+            failure["Id"]: f"{failure.get('Code')}: {failure.get('Message', '')}"
             for failure in answer.get("Failed", ())
+        }
+        return {
+            position: reasons.get(str(position), "SNS did not confirm it")
+            for position in range(len(messages))
+            if str(position) not in taken
         }

@@ -52,6 +52,10 @@ METADATA_KEYS = (
 CLUSTER = re.compile(r"(arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:cluster/)?[A-Za-z0-9_-]{1,255}")
 TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 
+# How those problems begin that leave open which cluster is meant.
+NEITHER = "it is neither"
+CLUSTER_UNREADABLE = (NEITHER, "cluster is ")
+
 Choice = TypeVar("Choice", bound=StrEnum)
 
 
@@ -159,7 +163,7 @@ class Config:
         except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
-            return defaults, ("it is neither a JSON object nor the name of a cluster",)
+            return defaults, (f"{NEITHER} a JSON object nor the name of a cluster",)
         problems = [
             f"it has {key[:40]!r}; known are {', '.join(METADATA_KEYS)}"
             for key in body

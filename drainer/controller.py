@@ -8,23 +8,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from drainer import envelope, machine
-from drainer.errors import DrainerError, LifecycleActionOverError, RefusedError
+from drainer import mark as marks
+from drainer.errors import (
+    DrainerError,
+    LifecycleActionOverError,
+    MisconfiguredError,
+    RefusedError,
+)
 from drainer.finder import EcsReads
 from drainer.machine import Decision, Step
-from drainer.mark import belongs, hook_checksum
-from drainer.model import Mark, Origin
+from drainer.model import LifecycleActionResult, Mark, Origin
 from drainer.observer import AutoScalingReads, Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from drainer.config import Config
-    from drainer.model import Drain, LifecycleAction, LifecycleActionResult
+    from drainer.model import Drain, LifecycleAction
     from drainer.view import View
 
 # UpdateContainerInstancesState, PutAttributes and PublishBatch each take ten; so ten drains are
@@ -35,9 +39,8 @@ TOGETHER_MAX = 10
 # What a unit may need, should its calls be slow: a unit that could be cut in half is not begun.
 UNIT_SECONDS = 5.0
 
-# The mark tells copies from the chain, and a live chain from a lost one; once a minute is often
-# enough for both, and costs a thousand drains less than two modifying calls a second.
-MARK_EVERY_SECONDS = 60
+# A container instance with hundreds of standalone tasks must not use up an invocation.
+STOPS_MAX = 20
 
 # Who stops a task says why: the task's owner reads this in its description.
 STOP_REASON = "drainer: the EC2 instance leaves and the standalone grace period is over"
@@ -59,8 +62,8 @@ class Ecs(EcsReads, Protocol):
     def set_draining(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
         """Set up to TOGETHER_MAX container instances DRAINING; return refusals by ARN."""
 
-    def mark(self, cluster: str, marks: Mapping[str, Mark]) -> None:
-        """Leave up to TOGETHER_MAX marks, by the container instance's ARN."""
+    def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
+        """Put up to TOGETHER_MAX attributes: the container instance's ARN, name and value."""
 
     def stop_task(self, cluster: str, task_id: str, reason: str) -> None:
         """Stop a task."""
@@ -199,6 +202,7 @@ class Controller:
                     outcome.undone = "no time was left in the invocation"
                 else:
                     self._complete(outcome)
+        self._mark([o for o in outcomes if o.answered == LifecycleActionResult.ABANDON])
         rest = [o for o in outcomes if not (o.ended or o.undone)]
         rest.sort(key=lambda outcome: outcome.cluster)
         for start in range(0, len(rest), TOGETHER_MAX):
@@ -216,7 +220,8 @@ class Controller:
             # because a chain that cannot be seen would be begun again by every sweep.
             swept = [o for o in going if o.drain.origin == Origin.SWEEP]
             self._mark(swept)
-            self._publish([o for o in going if o.marked or o not in swept])
+            unmarkable = [o for o in swept if not o.view.status]
+            self._publish([o for o in going if o.marked or o in unmarkable or o not in swept])
             self._mark([o for o in going if o.published and not o.marked])
 
     def _complete(self, outcome: Outcome) -> None:
@@ -276,43 +281,67 @@ class Controller:
 
     def _stop_tasks(self, outcome: Outcome) -> None:
         stopped = 0
-        for task_id in outcome.decision.stop_tasks:
+        for task_id in outcome.decision.stop_tasks[:STOPS_MAX]:
             try:
                 self._ecs.stop_task(outcome.cluster, task_id, STOP_REASON)
                 stopped += 1
             except DrainerError as error:
                 outcome.trouble(f"stopping task {task_id}", error)
                 break  # the next pass lists them again; a throttle is not to be argued with
-        outcome.stopped = 0 < stopped == len(outcome.decision.stop_tasks)
+        all_of_them = stopped == len(outcome.decision.stop_tasks)
+        outcome.stopped = all_of_them and machine.stops_standalone(outcome.view)
 
     def _publish(self, unit: Sequence[Outcome]) -> None:
-        if not unit:
+        encoded: list[tuple[Outcome, str]] = []
+        for outcome in unit:
+            try:
+                encoded.append((outcome, envelope.encode(outcome.following())))
+            except DrainerError as error:
+                outcome.undone = f"encoding the re-invocation: {error}"
+        if not encoded:
             return
-        following = [outcome.following() for outcome in unit]
         try:
-            refusals = self._topic.publish([envelope.encode(drain) for drain in following])
+            refusals = self._topic.publish([text for _, text in encoded])
         except DrainerError as error:
-            refusals = dict.fromkeys(range(len(unit)), str(error))
-        for position, outcome in enumerate(unit):
+            refusals = dict.fromkeys(range(len(encoded)), str(error))
+        for position, (outcome, _) in enumerate(encoded):
             if position in refusals:
                 outcome.undone = f"publishing the re-invocation: {refusals[position]}"
             else:
                 outcome.published = True
 
-    def _mark(self, unit: Sequence[Outcome]) -> None:
-        by_cluster: dict[str, dict[str, Outcome]] = defaultdict(dict)
-        for outcome in unit:
-            if outcome.container_instance_arn and _mark_due(outcome):
-                by_cluster[outcome.cluster][outcome.container_instance_arn] = outcome
+    def _mark(self, outcomes: Sequence[Outcome]) -> None:
+        """Leave a mark for each, or write it off where the action has been abandoned."""
+        by_cluster: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in outcomes:
+            # Not where this look has seen no wait or no container instance: such a mark might
+            # outlive the action, and be taken for that of the next one.
+            if outcome.view.waiting and outcome.view.status:
+                by_cluster[outcome.cluster].append(outcome)
         for cluster, members in by_cluster.items():
-            try:
-                self._ecs.mark(cluster, {arn: _mark_of(o) for arn, o in members.items()})
-            except DrainerError as error:
-                for outcome in members.values():
-                    outcome.trouble("marking the container instance", error)
+            for start in range(0, len(members), TOGETHER_MAX):
+                self._mark_together(cluster, members[start : start + TOGETHER_MAX])
+
+    def _mark_together(self, cluster: str, members: Sequence[Outcome]) -> None:
+        values = [
+            (o.container_instance_arn, marks.name(o.drain.action), marks.write(_mark_of(o)))
+            for o in members
+        ]
+        try:
+            self._ecs.put_attributes(cluster, values)
+        except MisconfiguredError as error:
+            if len(members) > 1:
+                # One container instance that is gone must not cost the others their marks.
+                for outcome in members:
+                    self._mark_together(cluster, [outcome])
             else:
-                for outcome in members.values():
-                    outcome.marked = True
+                members[0].trouble("marking the container instance", error)
+        except DrainerError as error:
+            for outcome in members:
+                outcome.trouble("marking the container instance", error)
+        else:
+            for outcome in members:
+                outcome.marked = True
 
 
 def _place(drain: Drain) -> tuple[str, str, str]:
@@ -320,11 +349,12 @@ def _place(drain: Drain) -> tuple[str, str, str]:
     return action.auto_scaling_group_name, action.lifecycle_hook_name, action.ec2_instance_id
 
 
-def _mark_of(outcome: Outcome) -> Mark:
+def _mark_of(outcome: Outcome) -> Mark | None:
+    if outcome.answered is not None:
+        return None
     following, view = outcome.following(), outcome.view
     return Mark(
-        lifecycle_action_token=following.action.lifecycle_action_token,
-        hook_checksum=hook_checksum(following.action),
+        token_checksum=marks.checksum(following.action.lifecycle_action_token),
         hop=following.hop - 1,
         at=view.now,
         started_at=following.started_at,
@@ -332,13 +362,3 @@ def _mark_of(outcome: Outcome) -> Mark:
         last_heartbeat_at=following.last_heartbeat_at,
         draining_since=following.draining_since,
     )
-
-
-def _mark_due(outcome: Outcome) -> bool:
-    instance = outcome.view.seen.container_instance
-    mark = instance.mark if instance else None
-    if mark is None or not belongs(mark, outcome.drain.action):
-        return True
-    if outcome.heartbeat or outcome.drained_now:
-        return True  # what a hint or the sweep must know
-    return outcome.view.now - mark.at >= timedelta(seconds=MARK_EVERY_SECONDS)

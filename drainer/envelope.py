@@ -11,8 +11,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from drainer.claims import quoted
 from drainer.errors import MalformedEventError
 from drainer.model import (
+    WITNESSES_MAX,
     Drain,
     LifecycleAction,
     LifecycleActionResult,
@@ -35,6 +37,11 @@ ENVELOPE_BYTES_MAX = 8_192
 # duration, and would overflow the arithmetic of dates.
 INSTANT_MAX = 7_258_118_400
 COUNT_MAX = 1_000_000_000
+# The longest string is the ARN of a container instance in a cluster whose name has 255 characters.
+STRING_CHARACTERS_MAX = 512
+
+# What Python says of a wrong field may quote all of it.
+SENTENCE_CHARACTERS_MAX = 300
 
 
 def encode(drain: Drain) -> str:
@@ -62,7 +69,9 @@ def decode(body: dict[str, Any]) -> Drain:
         MalformedEventError: A field is missing, unknown or of the wrong kind; says which.
     """
     if body.get("version") != VERSION:
-        raise MalformedEventError(f"envelope of version {body.get('version')!r}; known: {VERSION}")
+        raise MalformedEventError(
+            f"envelope of version {quoted(body.get('version'))}; known: {VERSION}"
+        )
     fields = {key: value for key, value in body.items() if key not in {KIND_KEY, "version"}}
     try:
         policy = fields.pop("policy")
@@ -73,7 +82,7 @@ def decode(body: dict[str, Any]) -> Drain:
             deadline_at=_optional(fields.pop("deadline_at"), _instant),
             draining_since=_optional(fields.pop("draining_since"), _instant),
             policy=_policy(policy) if policy is not None else None,
-            witnesses=tuple(_string(witness) for witness in fields.pop("witnesses")),
+            witnesses=tuple(_string(one) for one in fields.pop("witnesses")[:WITNESSES_MAX]),
             origin=Origin(fields.pop("origin")),
             hop=_count(fields.pop("hop")),
             heartbeat_timeout_seconds=_optional(fields.pop("heartbeat_timeout_seconds"), _count),
@@ -82,7 +91,8 @@ def decode(body: dict[str, Any]) -> Drain:
             **{key: _flag(value) for key, value in fields.items()},
         )
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise MalformedEventError(f"envelope: {type(error).__name__}: {error}") from error
+        sentence = f"envelope: {type(error).__name__}: {error}"
+        raise MalformedEventError(sentence[:SENTENCE_CHARACTERS_MAX]) from error
 
 
 def _plain(value: Any) -> Any:
@@ -107,21 +117,21 @@ def _optional(value: Any, read: Any) -> Any:
 
 def _instant(value: Any) -> datetime:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is no instant")
+        raise TypeError(f"{quoted(value)} is no instant")
     if not 0 <= value <= INSTANT_MAX:
-        raise ValueError(f"{value!r} is no instant of our time")
+        raise ValueError(f"{value} is no instant of our time")
     return datetime.fromtimestamp(value, UTC)
 
 
 def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
-        raise ValueError(f"{value!r} is no count")
+        raise ValueError(f"{quoted(value)} is no count")
     return value
 
 
 def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no string")
+    if not isinstance(value, str) or len(value) > STRING_CHARACTERS_MAX:
+        raise TypeError(f"{quoted(value)} is no string of ours")
     return value
 
 
@@ -131,5 +141,5 @@ def _strings(value: dict[str, Any]) -> dict[str, str]:
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is no flag")
+        raise TypeError(f"{quoted(value)} is no flag")
     return value

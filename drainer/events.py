@@ -7,8 +7,8 @@ A message is a hint to look, never the truth: what is taken from it are identifi
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer import envelope, hints
@@ -25,6 +25,9 @@ TEST_NOTIFICATION = "autoscaling:TEST_NOTIFICATION"
 # What the schedule sends (infra/drainer.yaml).
 SWEEP = {envelope.KIND_KEY: "sweep"}
 EVENT_BRIDGE_DETAIL_TYPE = "EC2 Instance-terminate Lifecycle Action"
+
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
+HEARTBEAT_TIMEOUT_SECONDS_MAX = 7_200
 
 YEAR_MIN, YEAR_MAX = 2000, 2200
 
@@ -120,6 +123,17 @@ def _sns(notification: Mapping[str, Any], now: datetime) -> Drain:
 def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Drain:
     if body.get(envelope.KIND_KEY) == envelope.KIND:
         drain = envelope.decode(body)
+        if not drain.action.lifecycle_action_token:
+            # Nobody but Auto Scaling knows a token, so that who has one has seen the notice. What
+            # has none (the sweep began it) is not believed to say when it began and must end; the
+            # mark says so, or else it begins now.
+            drain = replace(
+                drain,
+                started_at=now,
+                deadline_at=None,
+                draining_since=None,
+                last_heartbeat_at=now - timedelta(seconds=HEARTBEAT_TIMEOUT_SECONDS_MAX),
+            )
         action = drain.action
         identifiers(
             {

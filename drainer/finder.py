@@ -28,8 +28,8 @@ CLUSTERS_SEARCHED_MAX = 100
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
 LOOKS_MAX = 20
 
-# What must be left of an invocation for acting: answers, and the way round for all others.
-ACTING_SECONDS = 20.0
+# What must be left of an invocation for acting: answers, heartbeats, and the way round for all.
+ACTING_SECONDS = 12.0
 
 
 class EcsReads(Protocol):
@@ -73,8 +73,10 @@ class Finder:
 
     def find(self, sights: Sequence[Sight]) -> None:
         """Describe the container instances that are known, and search for the others."""
-        known = (s for s in sights if s.waiting == Waiting.YES and s.drain.container_instance_arn)
+        known = [s for s in sights if s.waiting == Waiting.YES and s.drain.container_instance_arn]
         for cluster, members in _by_cluster(known).items():
+            for sight in members:
+                sight.known = True
             arns = [sight.drain.container_instance_arn or "" for sight in members]
             self._describe(cluster, arns, members)
         self._search_named([sight for sight in sights if sight.sought])
@@ -86,6 +88,7 @@ class Finder:
         for cluster, members in _by_cluster(seen).items():
             ids = [task_id for sight in members for task_id in sight.drain.witnesses]
             try:
+                self._must_have_time()
                 tasks = self._ecs.tasks(cluster, ids)
             except DrainerError as error:
                 unseen(members, error)
@@ -120,16 +123,19 @@ class Finder:
         except DrainerError as error:
             unseen(seen, error)
             return []
+        found = []
         for sight in seen:
             own = listed[sight.id]
-            known = {task.id: task for task in sight.tasks} if desired_status == "RUNNING" else {}
+            known = {task.id: task for task in sight.tasks}
             known.update({task_id: tasks[task_id] for task_id in own if task_id in tasks})
+            # A task that is listed and cannot be described may be alive. And a listing of those
+            # that are to stop which lacks one that we know has stopped is stale.
+            lacking = [t for t in sight.tasks if desired_status == "STOPPED" and t.id not in own]
+            if all(task_id in tasks for task_id in own) and not any(not t.wanted for t in lacking):
+                found.append(sight)
+            else:
+                sight.reason = "the tasks that are listed are not those that can be described"
             sight.tasks = tuple(known.values())
-        # A task that is listed and cannot be described may be alive: such a look is not exact.
-        found = [sight for sight in seen if all(i in tasks for i in listed[sight.id])]
-        for sight in seen:
-            if sight not in found:
-                sight.reason = "not every task that is listed could be described"
         return found
 
     def _list(
@@ -152,6 +158,11 @@ class Finder:
                 sight.unseen(error)
         return listed
 
+    def _must_have_time(self) -> None:
+        # Answers, heartbeats and the way round must not be missed for a look that takes too long.
+        if self._seconds_left() < ACTING_SECONDS:
+            raise UnavailableError("no time was left to look; the next pass does")
+
     def _search_named(self, sights: Iterable[Sight]) -> None:
         by_cluster: dict[str, list[Sight]] = defaultdict(list)
         for sight in sights:
@@ -171,6 +182,7 @@ class Finder:
         if not sights:
             return
         try:
+            self._must_have_time()
             clusters = self._ecs.clusters()
         except DrainerError as error:
             unseen(sights, error)
@@ -180,10 +192,12 @@ class Finder:
         for sight in sights:
             if sight.container_instance:
                 self._report_misnamed(sight)
-            elif sight.sound and len(clusters) <= CLUSTERS_SEARCHED_MAX:
+            elif len(clusters) > CLUSTERS_SEARCHED_MAX:
+                sight.reason = sight.reason or f"more than {CLUSTERS_SEARCHED_MAX} clusters"
+            elif sight.sound:
                 sight.registration = Registration.ABSENT
             else:
-                sight.reason = sight.reason or f"more than {CLUSTERS_SEARCHED_MAX} clusters"
+                sight.nowhere = not sight.failed
 
     def _report_misnamed(self, sight: Sight) -> None:
         policy = sight.drain.policy
@@ -197,6 +211,7 @@ class Finder:
         if not sights:
             return
         try:
+            self._must_have_time()
             arns = self._ecs.find(cluster, [sight.id for sight in sights])
         except DrainerError as error:
             unseen(sights, error)
@@ -205,6 +220,7 @@ class Finder:
 
     def _describe(self, cluster: str, arns: Sequence[str], sights: list[Sight]) -> None:
         try:
+            self._must_have_time()
             described = self._ecs.describe(cluster, arns)
         except DrainerError as error:
             unseen(sights, error)

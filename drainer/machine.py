@@ -13,9 +13,9 @@ A release (`complete CONTINUE` before the deadline) needs positive evidence, twi
 
 * `drained` needs an exact look, begun with the container instance DRAINING since an earlier look,
   that found every task of both desired statuses STOPPED. Counts alone never suffice: a task that
-  is DEACTIVATING (its load balancer target still serves) is in neither of them.
-* `unregistered` needs a sound search of the right clusters. If the container instance was known
-  before, it must be gone on two looks in a row, because one stale answer must not release it.
+  is DEACTIVATING (its load balancer target still serves) is in neither of them. Nor does one
+  listing alone: an earlier one must agree, or the container instance's memory must all be free.
+* `unregistered` needs two sound searches in a row, of the named clusters and then of all others.
 
 The same holds for stopping quietly: a look that finds Auto Scaling not waiting is believed at once
 only where the instance has visibly gone on; else a second look must agree.
@@ -50,30 +50,32 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from drainer.mark import belongs
-from drainer.model import LifecycleActionResult, Origin, Registration, StandaloneTasks, Waiting
-from drainer.view import View, ignores_standalone, is_standalone
+from drainer.model import (
+    WITNESSES_MAX,
+    LifecycleActionResult,
+    Origin,
+    Registration,
+    StandaloneTasks,
+    Waiting,
+)
+from drainer.view import (
+    View,
+    ignores_standalone,
+    is_standalone,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drainer.model import Drain, Hook, Policy
 
-# The answer must be given before Auto Scaling gives it for us: four passes of 15 s, an invocation
-# that runs into its timeout, and a minute for a clock that differs.
-GLOBAL_TIMEOUT_MARGIN_SECONDS = 180
-
 # "HeartbeatTimeout ... The range is from 30 to 7200 seconds": until the hook has been looked up,
 # assume the shortest, so that no heartbeat can come too late.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
 HEARTBEAT_TIMEOUT_SECONDS_MIN = 30
 
-# A sample large enough to hold all tasks of most container instances, small enough for a message.
-WITNESSES_MAX = 10
-
-# A mark that old belongs to a chain that was lost: four marks in a row are missing. Should the
-# chain be alive after all (a failed message comes back after six minutes), then the one that took
-# its place forks it only until the next mark.
+# A mark that old belongs to a chain that was lost: every pass leaves one, and a message that failed
+# comes back after three minutes (the queue's visibility timeout in infra/drainer.yaml).
 MARK_STALE_AFTER_SECONDS = 300
 
 # A drain that has waited for ten minutes says every five minutes which tasks it waits for, though
@@ -121,8 +123,9 @@ def _exhausted(view: View) -> bool:
 
 
 def _unregistered(view: View) -> bool:
+    # One stale answer must not release an instance that serves.
     absent = view.waiting and view.seen.registration == Registration.ABSENT
-    return absent and (view.drain.container_instance_arn is None or view.drain.absent_before)
+    return absent and view.drain.absent_before
 
 
 def _active(view: View) -> bool:
@@ -137,13 +140,21 @@ def _draining(view: View) -> bool:
 
 
 def _closing(view: View) -> bool:
-    # What could not be looked at in this pass is taken for alive until it is.
-    alive = bool(view.blocking) or view.seen.deferred
+    # What could not be looked at in this pass is taken for alive until it is; and so is what one
+    # listing alone says is gone.
+    alive = bool(view.blocking) or view.seen.deferred or (view.clear and not _confirmed(view))
     return view.waiting and view.status == "DRAINING" and alive
 
 
+def _confirmed(view: View) -> bool:
+    """Whether something beside this look's listing says that no task is left."""
+    instance = view.seen.container_instance
+    return view.drain.listed_before or (instance is not None and instance.free)
+
+
 def _drained(view: View) -> bool:
-    return view.waiting and view.status == "DRAINING" and view.seen.exact and not view.blocking
+    long_enough = view.drain.draining_since is not None and view.unexplained == 0
+    return view.waiting and view.clear and long_enough and _confirmed(view)
 
 
 def _unready(view: View) -> bool:
@@ -166,13 +177,13 @@ class Rung:
 
 LADDER = (
     Rung(Phase.OVER, "Auto Scaling no longer waits?", _over, Step.STOP),
+    Rung(Phase.UNREGISTERED, "in no cluster, on two looks?", _unregistered, Step.COMPLETE),
+    Rung(Phase.DRAINED, "DRAINING before, and surely no task left?", _drained, Step.COMPLETE),
     Rung(Phase.OVERDUE, "deadline passed?", _overdue, Step.COMPLETE),
     Rung(Phase.EXHAUSTED, "more hops than can be?", _exhausted, Step.STOP),
-    Rung(Phase.UNREGISTERED, "in none of the right clusters?", _unregistered, Step.COMPLETE),
     Rung(Phase.ACTIVE, "may ECS still place tasks?", _active, Step.DRAIN_THEN_GO_ROUND),
     Rung(Phase.DRAINING, "does ECS still want a task to run?", _draining, Step.GO_ROUND),
-    Rung(Phase.CLOSING, "is any task not STOPPED?", _closing, Step.GO_ROUND),
-    Rung(Phase.DRAINED, "exact look, and no task left?", _drained, Step.COMPLETE),
+    Rung(Phase.CLOSING, "may any task not be STOPPED?", _closing, Step.GO_ROUND),
     Rung(Phase.UNREADY, "registering or deregistering?", _unready, Step.GO_ROUND),
     Rung(Phase.BLIND, "anything else", _anything, Step.GO_ROUND),
 )
@@ -209,9 +220,9 @@ def decide(view: View) -> Decision:
         return Decision(rung.phase, rung.step, reason=why(view, rung.phase))
     republish = may_go_round(view)
     if rung.step == Step.COMPLETE:
-        policy = view.drain.policy
-        overdue = rung.phase == Phase.OVERDUE
-        result = policy.deadline_result if overdue and policy else LifecycleActionResult.CONTINUE
+        policy, result = view.drain.policy, LifecycleActionResult.CONTINUE
+        if rung.phase == Phase.OVERDUE:
+            result = policy.deadline_result if policy else view.deadline_result
         return Decision(
             rung.phase,
             rung.step,
@@ -233,9 +244,8 @@ def decide(view: View) -> Decision:
 
 def is_copy(view: View) -> bool:
     """Whether the chain has gone past this message, so that publishing it again would fork it."""
-    instance = view.seen.container_instance
-    mark = instance.mark if instance else None
-    if mark is None or not belongs(mark, view.drain.action):
+    mark = view.mark
+    if mark is None:
         return False
     alive = view.now - mark.at < timedelta(seconds=MARK_STALE_AFTER_SECONDS)
     return alive and view.drain.hop <= mark.hop
@@ -246,12 +256,13 @@ def may_go_round(view: View) -> bool:
     Whether a re-invocation may follow.
 
     A hint never goes round: it would fork the chain whose event it is. What the sweep has found
-    goes round where a mark can be left, so that the next sweep finds the chain alive.
+    goes round where a mark can be left, so that the next sweep finds the chain alive; or where the
+    next look decides, because this one has found the instance in no cluster.
     """
-    origin = view.drain.origin
-    if origin == Origin.HINT or (origin == Origin.SWEEP and not view.status):
+    origin, absent = view.drain.origin, view.seen.registration == Registration.ABSENT
+    if origin == Origin.HINT or (origin == Origin.SWEEP and not (view.status or absent)):
         return False
-    return not is_copy(view)
+    return not is_copy(view) and not _exhausted(view)
 
 
 def heartbeat_due(view: View) -> bool:
@@ -263,6 +274,10 @@ def heartbeat_due(view: View) -> bool:
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/completing-lifecycle-hooks.html
     """
     if view.seen.waiting not in {Waiting.YES, Waiting.UNSEEN} or view.now >= view.deadline_at:
+        return False
+    if view.seen.nowhere and view.drain.origin == Origin.SWEEP:
+        # No chain counts its time, and nothing in any cluster needs it: the hook's own timeout
+        # must be able to end it.
         return False
     timeout_seconds = view.drain.heartbeat_timeout_seconds or HEARTBEAT_TIMEOUT_SECONDS_MIN
     next_pass_at = view.now + timedelta(seconds=view.pass_interval_seconds)
@@ -277,9 +292,14 @@ def _grace_over(view: View) -> bool:
 
 
 def _tasks_to_stop(view: View) -> tuple[str, ...]:
-    if not (view.seen.exact and view.status == "DRAINING" and _grace_over(view)):
+    if not stops_standalone(view):
         return ()
     return tuple(t.id for t in view.seen.remaining if is_standalone(t) and t.wanted)
+
+
+def stops_standalone(view: View) -> bool:
+    """Whether this look names all standalone tasks, and their grace period is over."""
+    return view.seen.exact and view.status == "DRAINING" and _grace_over(view)
 
 
 def needs_exact_look(view: View) -> bool:
@@ -306,7 +326,7 @@ def needs_exact_look(view: View) -> bool:
     return drain.hop >= REPORT_FROM_HOP and (drain.hop + spread) % REPORT_EVERY_HOPS == 0
 
 
-def deadline(drain: Drain, hook: Hook, policy: Policy) -> datetime:
+def deadline(drain: Drain, hook: Hook, policy: Policy, margin_seconds: int) -> datetime:
     """
     Fix the deadline, or tighten the one there is.
 
@@ -316,7 +336,7 @@ def deadline(drain: Drain, hook: Hook, policy: Policy) -> datetime:
     """
     seconds = min(
         policy.drain_timeout_seconds,
-        hook.global_timeout_seconds - GLOBAL_TIMEOUT_MARGIN_SECONDS,
+        hook.global_timeout_seconds - margin_seconds,
     )
     fixed = drain.started_at + timedelta(seconds=seconds)
     return min(fixed, drain.deadline_at) if drain.deadline_at else fixed
@@ -338,8 +358,7 @@ def carry_on(view: View, *, drained_now: bool, heartbeat: bool, stopped: bool) -
         since = (since or view.now) if drained_now or view.status == "DRAINING" else None
     # Tasks at the beginning of their end live longest, so they make the best witnesses.
     blocking = sorted(view.blocking, key=lambda task: (not task.wanted, task.id))
-    mark = seen.container_instance.mark if seen.container_instance else None
-    reached = mark.hop if mark and belongs(mark, drain.action) else 0
+    reached = view.mark.hop if view.mark else 0
     return replace(
         drain,
         origin=Origin.CHAIN,
@@ -348,6 +367,9 @@ def carry_on(view: View, *, drained_now: bool, heartbeat: bool, stopped: bool) -
         draining_since=since,
         witnesses=tuple(task.id for task in blocking)[:WITNESSES_MAX],
         standalone_stopped=drain.standalone_stopped or stopped,
+        listed_before=drain.listed_before
+        or view.clear
+        or any(not task.wanted for task in view.blocking),
         absent_before=seen.registration == Registration.ABSENT,
         not_waiting_before=seen.waiting == Waiting.NO,
     )

@@ -1,55 +1,88 @@
 """
-The mark on a container instance, as the value of an attribute, and what a drain learns from it.
+The mark on a container instance, as an attribute, and what a drain learns from it.
 
 It tells a copy from the chain, a live chain from a lost one, and a hint or the sweep what they
-cannot observe. Whoever may write the attribute may end that one drain early, and no other; the
-parts are read with suspicion, and a mark that is not ours is as good as none.
+cannot observe. Whoever may write the attribute may end that one drain early, and no other; what
+is not ours is as good as none.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from math import ceil, floor
 from typing import TYPE_CHECKING
-from zlib import crc32
 
-from drainer.model import Mark, Origin
+from drainer.model import Mark
 
 if TYPE_CHECKING:
-    from drainer.model import Drain, LifecycleAction
+    from collections.abc import Mapping
 
-ATTRIBUTE = "drainer.pass"
+    from drainer.model import ContainerInstance, Drain, LifecycleAction
+
+# A group may have two hooks of ours, so that the attribute's name holds a checksum of the hook's.
+# Names have 1 to 128 letters, numbers, hyphens, underscores, slashes or periods.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attribute.html
+PREFIX = "drainer.pass."
 
 # "The value ... must contain between 1 and 128 characters. It can contain letters, numbers,
 # hyphens, underscores, periods, at signs, forward slashes, back slashes, colons, or spaces."
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attribute.html
-VALUE = re.compile(r"([A-Za-z0-9-]{1,36})/([0-9a-f]{8})/([0-9]{1,7})((?:/[0-9]{1,10}){5})")
-UNKNOWN = "-"
+VALUE = re.compile(r"([0-9a-f]{8}|-)/([0-9]{1,7})((?:/[0-9]{1,10}){5})")
+NONE = "-"
+
+# What is written over the mark of an action that has been abandoned: the instance may be retained,
+# and freed later by another action that must not take the mark for its own.
+ENDED = "ended"
 
 
-def write(mark: Mark) -> str:
-    """Return the mark as an attribute's value, of at most 109 characters."""
-    instants = (mark.at, mark.started_at, mark.deadline_at, mark.last_heartbeat_at)
-    seconds = [int(instant.timestamp()) for instant in instants]
-    since = int(mark.draining_since.timestamp()) if mark.draining_since else 0
-    token = mark.lifecycle_action_token
-    known = token if re.fullmatch(r"[A-Za-z0-9-]{1,36}", token) else UNKNOWN
-    return "/".join(map(str, (known, mark.hook_checksum, mark.hop, *seconds, since)))
+def checksum(text: str) -> str:
+    """Return what tells hooks and tokens apart; the token itself is nobody else's business."""
+    return sha256(text.encode()).hexdigest()[:8] if text else ""
 
 
-def read(value: str) -> Mark | None:
-    """Return the mark in an attribute's value; None where it is not ours."""
+def name(action: LifecycleAction) -> str:
+    """Return the name of the attribute that holds the action's mark."""
+    return PREFIX + checksum(action.lifecycle_hook_name)
+
+
+def write(mark: Mark | None) -> str:
+    """Return the mark as an attribute's value, of at most 71 characters; None writes it off."""
+    if mark is None:
+        return ENDED
+    # A part of a second is rounded to where it can make nothing early: the deadline up, and the
+    # last heartbeat down.
+    seconds = (
+        floor(mark.at.timestamp()),
+        ceil(mark.started_at.timestamp()),
+        ceil(mark.deadline_at.timestamp()),
+        floor(mark.last_heartbeat_at.timestamp()),
+        ceil(mark.draining_since.timestamp()) if mark.draining_since else 0,
+    )
+    return "/".join(map(str, (mark.token_checksum or NONE, mark.hop, *seconds)))
+
+
+def read(attributes: Mapping[str, str]) -> dict[str, Mark]:
+    """Return the marks among a container instance's attributes, by the hook's checksum."""
+    return {
+        key.removeprefix(PREFIX): mark
+        for key, value in attributes.items()
+        if key.startswith(PREFIX) and (mark := _read(value)) is not None
+    }
+
+
+def _read(value: str) -> Mark | None:
     found = VALUE.fullmatch(value)
     if not found:
         return None
-    token, checksum, hop, rest = found.groups()
+    token, hop, rest = found.groups()
     at, started_at, deadline_at, last_heartbeat_at, since = (
         datetime.fromtimestamp(int(seconds), UTC) for seconds in rest.split("/")[1:]
     )
     return Mark(
-        lifecycle_action_token="" if token == UNKNOWN else token,
-        hook_checksum=checksum,
+        token_checksum="" if token == NONE else token,
         hop=int(hop),
         at=at,
         started_at=started_at,
@@ -59,38 +92,40 @@ def read(value: str) -> Mark | None:
     )
 
 
-def hook_checksum(action: LifecycleAction) -> str:
-    """Return what tells the hooks of a group apart within a mark."""
-    return f"{crc32(action.lifecycle_hook_name.encode()):08x}"
+def of(instance: ContainerInstance | None, drain: Drain, now: datetime) -> Mark | None:
+    """
+    Return the mark that belongs to the drain, as far as both know the action's token.
 
-
-def belongs(mark: Mark | None, action: LifecycleAction) -> bool:
-    """Whether the mark is of this lifecycle action, as far as both know their tokens."""
-    if mark is None or mark.hook_checksum != hook_checksum(action):
-        return False
-    tokens = {mark.lifecycle_action_token, action.lifecycle_action_token} - {""}
-    return len(tokens) <= 1
+    A mark whose hook would have timed out since its last heartbeat is of an action that is over.
+    """
+    action = drain.action
+    mark = instance.marks.get(checksum(action.lifecycle_hook_name)) if instance else None
+    if mark is None:
+        return None
+    tokens = {mark.token_checksum, checksum(action.lifecycle_action_token)} - {""}
+    kept_for = timedelta(seconds=drain.heartbeat_timeout_seconds or 0)
+    alive = not kept_for or now <= mark.last_heartbeat_at + kept_for
+    return mark if len(tokens) <= 1 and alive else None
 
 
 def restored(drain: Drain, mark: Mark | None) -> Drain:
     """
     Return the drain with what the mark knows better.
 
-    A chain knows itself; its copies, hints and the sweep know less than the mark does.
+    What has no token came by no notice, and so knows nothing of itself that is to be believed:
+    neither when it began nor when it ends. A chain with a token knows itself.
     """
-    if mark is None or not belongs(mark, drain.action):
+    if mark is None:
         return drain
-    last_heartbeat_at = max(drain.last_heartbeat_at, mark.last_heartbeat_at)
-    if drain.origin != Origin.CHAIN:
-        token = mark.lifecycle_action_token
+    if not drain.action.lifecycle_action_token:
         return replace(
             drain,
-            action=replace(drain.action, lifecycle_action_token=token),
             started_at=mark.started_at,
             deadline_at=mark.deadline_at,
             last_heartbeat_at=mark.last_heartbeat_at,
             draining_since=mark.draining_since,
-            hop=mark.hop,
+            hop=max(drain.hop, mark.hop),
         )
     since = mark.draining_since if drain.hop == 0 else drain.draining_since
+    last_heartbeat_at = max(drain.last_heartbeat_at, mark.last_heartbeat_at)
     return replace(drain, last_heartbeat_at=last_heartbeat_at, draining_since=since)

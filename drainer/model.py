@@ -6,11 +6,12 @@ Nothing here acts, reads a clock or imports anything of ours; everything else im
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 
@@ -40,7 +41,7 @@ class StandaloneTasks(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where a drain comes from, which decides whether it may go round."""
+    """Where a drain comes from, which decides what is believed of it and whether it goes round."""
 
     CHAIN = "chain"  # a notice, or a re-invocation that follows from one
     HINT = "hint"  # an event that says that now is a good time to look; never goes round
@@ -64,7 +65,7 @@ class LifecycleAction:
         lifecycle_hook_name: The hook that holds it.
         ec2_instance_id: The machine, as Auto Scaling knows it.
         lifecycle_action_token: Names this one action; sent back wherever it is known. What a hint
-            or the sweep finds has none until the mark on the container instance tells it.
+            or the sweep has found has none: Auto Scaling tells it to the notice alone.
     """
 
     auto_scaling_group_name: str
@@ -113,6 +114,10 @@ class Hook:
     notification_metadata: str | None
 
 
+# A sample large enough to hold all tasks of most container instances, small enough for a message.
+WITNESSES_MAX = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Drain:
     """
@@ -133,6 +138,7 @@ class Drain:
         draining_since: When a look first ended with the container instance DRAINING.
         witnesses: Ids of tasks not yet STOPPED at the last exact look, a bounded sample.
         standalone_stopped: Whether the standalone tasks have been told to stop.
+        listed_before: Whether an earlier look has listed the tasks that ECS wants stopped.
         absent_before: Whether the last look found the container instance gone.
         not_waiting_before: Whether the last look found Auto Scaling not waiting.
     """
@@ -151,6 +157,7 @@ class Drain:
     draining_since: datetime | None = None
     witnesses: tuple[str, ...] = ()
     standalone_stopped: bool = False
+    listed_before: bool = False
     absent_before: bool = False
     not_waiting_before: bool = False
 
@@ -173,8 +180,7 @@ class Mark:
     The chain's footprint on the container instance: what cannot be observed, kept where we look.
 
     Attributes:
-        lifecycle_action_token: Of the action; empty where the chain was begun without one.
-        hook_checksum: Of the lifecycle hook's name; a group may have two hooks of ours.
+        token_checksum: Of the lifecycle action token; empty where the chain was begun without one.
         hop: The last hop whose re-invocation was published.
         at: When it was written.
         started_at: When Auto Scaling began to wait.
@@ -183,8 +189,7 @@ class Mark:
         draining_since: When a look first ended with the container instance DRAINING.
     """
 
-    lifecycle_action_token: str
-    hook_checksum: str
+    token_checksum: str
     hop: int
     at: datetime
     started_at: datetime
@@ -205,7 +210,8 @@ class ContainerInstance:
         agent_connected: Whether its agent can report anything at present.
         running_tasks: Tasks whose *desired* status is RUNNING; blind to tasks that are stopping.
         pending_tasks: Tasks that are PENDING.
-        mark: Ours, where there is one.
+        free: Whether no task holds memory of it; False where that cannot be told.
+        marks: Ours, by the checksum of the lifecycle hook.
     """
 
     arn: str
@@ -214,7 +220,8 @@ class ContainerInstance:
     agent_connected: bool
     running_tasks: int
     pending_tasks: int
-    mark: Mark | None = None
+    free: bool = False
+    marks: Mapping[str, Mark] = field(default_factory=dict)
 
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
@@ -284,6 +291,8 @@ class Observation:
         container_instance: Its description where it was found.
         tasks: What is known of its tasks: all of them if `exact`, else some.
         exact: Whether `tasks` are all tasks of both desired statuses.
+        nowhere: Whether no cluster that there is has the container instance, though one that is
+            named does not exist.
         deferred: Whether listing the tasks was put off to a later pass.
         reason: Why something was not seen, in words for an operator.
     """
@@ -293,6 +302,7 @@ class Observation:
     container_instance: ContainerInstance | None = None
     tasks: tuple[Task, ...] = ()
     exact: bool = False
+    nowhere: bool = False
     deferred: bool = False
     reason: str = ""
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from drainer import machine
+from drainer.config import CLUSTER_UNREADABLE
 from drainer.errors import DrainerError, RefusedError
 from drainer.finder import Finder
 from drainer.model import Drain, LifecycleAction, Origin, Waiting
@@ -26,16 +27,15 @@ if TYPE_CHECKING:
     from drainer.finder import EcsReads
     from drainer.model import Hook
 
-# The states in which a terminating hook waits for its answer, and those that come after it.
+# The states in which a terminating hook waits for its answer, and those that come after it; not
+# so Terminating:Retained, from which an instance may come to wait again.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
 WAIT_STATES = frozenset({"Terminating:Wait", "Warmed:Terminating:Wait"})
 LATER_STATES = frozenset(
     {
         "Terminating:Proceed",
-        "Terminating:Retained",
         "Terminated",
         "Warmed:Terminating:Proceed",
-        "Warmed:Terminating:Retained",
         "Warmed:Terminated",
     }
 )
@@ -96,7 +96,7 @@ class Observer:
 
     def look(self, drains: Sequence[Drain]) -> list[Sight]:
         """Return what is to be seen of each drain, in the same order."""
-        sights = [Sight(drain) for drain in drains]
+        sights = [Sight(drain, self._now) for drain in drains]
         self._look_at_lifecycle(sights)
         self._look_at_hooks([s for s in sights if s.waiting in {Waiting.YES, Waiting.UNSEEN}])
         self._finder.find(sights)
@@ -164,7 +164,7 @@ class Observer:
             seen=sight.observation(),
             now=self._now,
             pass_interval_seconds=self._config.pass_interval_seconds,
-            drain_timeout_seconds=self._config.drain_timeout_seconds,
+            deadline_result=self._config.deadline_result,
         )
 
     def _look_at_lifecycle(self, sights: list[Sight]) -> None:
@@ -195,16 +195,22 @@ class Observer:
                 sight.reason = f"the instance is {state or 'in no group'}, not waiting"
 
     def _look_at_hooks(self, sights: Iterable[Sight]) -> None:
-        """Look up the hook of drains that are new, or whose cluster may have been misnamed."""
+        """
+        Look up each group's hooks, in every pass.
+
+        So nothing is done because of what an envelope claims about its hook, and what its owner
+        changes in the metadata is seen by the drains under way.
+        """
         by_group: dict[str, list[Sight]] = defaultdict(list)
         for sight in sights:
-            if sight.drain.policy is None or sight.drain.container_instance_arn is None:
-                by_group[sight.drain.action.auto_scaling_group_name].append(sight)
+            by_group[sight.drain.action.auto_scaling_group_name].append(sight)
         for group, members in by_group.items():
             try:
                 hooks = self._hooks_of(group)
             except DrainerError as error:
                 unseen(members, error)
+                for sight in members:
+                    sight.failed = True
                 continue
             for sight in members:
                 self._take_hook(sight, hooks.get(sight.drain.action.lifecycle_hook_name))
@@ -221,14 +227,17 @@ class Observer:
             sight.reason = refusal
             return
         policy, problems = self._config.policy(hook.notification_metadata)
-        self._problems += [f"notification metadata of hook {name!r}: {p}" for p in problems]
-        if problems and policy.cluster is None:
+        if drain.policy is None:  # said once for each drain, not at every pass
+            self._problems += [f"notification metadata of hook {name!r}: {p}" for p in problems]
+        unreadable = [problem for problem in problems if problem.startswith(CLUSTER_UNREADABLE)]
+        if unreadable:
             sight.sound = False
-            sight.reason = f"no cluster can be read from hook {name!r}: {problems[0]}"
+            sight.reason = f"no cluster can be read from hook {name!r}: {unreadable[0]}"
+        margin_seconds = self.view(sight).margin_seconds
         sight.drain = replace(
             drain,
             policy=policy,
-            deadline_at=machine.deadline(drain, hook, policy),
+            deadline_at=machine.deadline(drain, hook, policy, margin_seconds),
             heartbeat_timeout_seconds=hook.heartbeat_timeout_seconds,
         )
 
@@ -239,6 +248,6 @@ class Observer:
             return f"hook {hook.name!r} is ECS's own"
         if target and target != self._config.topic_arn:
             return f"hook {hook.name!r} notifies {target}, not this drainer"
-        if not target and by_event_bridge and not hook.notification_metadata:
+        if not target and not (by_event_bridge and hook.notification_metadata):
             return f"hook {hook.name!r} has neither our topic as target nor metadata for us"
         return ""

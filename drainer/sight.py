@@ -7,12 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from drainer.errors import ClusterMissingError
-from drainer.mark import restored
+from drainer import mark as marks
+from drainer.errors import UnavailableError
 from drainer.model import Drain, Observation, Registration, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from drainer.errors import DrainerError
     from drainer.model import ContainerInstance, Task
@@ -26,18 +27,22 @@ class Sight:
     Attributes:
         sound: Whether every search for its container instance was of the right clusters.
         failed: Whether a call failed in a way that asking elsewhere cannot mend.
+        known: Whether an earlier pass has found the container instance already.
     """
 
     drain: Drain
+    now: datetime
     waiting: Waiting = Waiting.UNSEEN
     registration: Registration = Registration.UNSEEN
     container_instance: ContainerInstance | None = None
     tasks: tuple[Task, ...] = ()
     exact: bool = False
+    nowhere: bool = False
     deferred: bool = False
     reason: str = ""
     sound: bool = True
     failed: bool = False
+    known: bool = False
 
     @property
     def id(self) -> str:
@@ -52,20 +57,29 @@ class Sight:
 
     @property
     def sought(self) -> bool:
-        """Whether its container instance is still to be found."""
-        return self.waiting == Waiting.YES and self.container_instance is None and not self.failed
+        """
+        Whether its container instance is still to be found.
+
+        One whose agent is disconnected may be what is left of an earlier registration, in another
+        cluster than the one where the EC2 instance serves now.
+        """
+        found = self.container_instance
+        settled = found is not None and (found.agent_connected or self.known)
+        return self.waiting == Waiting.YES and not settled and not self.failed
 
     def found(self, cluster: str, instance: ContainerInstance) -> None:
-        """Take the description that belongs to the drain."""
+        """Take a description that belongs to the drain; the connected one of two counts."""
+        if self.container_instance and not instance.agent_connected:
+            return
         self.container_instance = instance
         self.registration = Registration.FOUND
-        known = restored(self.drain, instance.mark)
-        self.drain = replace(known, cluster=cluster, container_instance_arn=instance.arn)
+        drain = marks.restored(self.drain, marks.of(instance, self.drain, self.now))
+        self.drain = replace(drain, cluster=cluster, container_instance_arn=instance.arn)
 
     def unseen(self, error: DrainerError) -> None:
         """Note that a part of the look has failed."""
         self.sound = False
-        self.failed = self.failed or not isinstance(error, ClusterMissingError)
+        self.failed = self.failed or isinstance(error, UnavailableError)
         self.reason = self.reason or str(error)
 
     def observation(self) -> Observation:
@@ -76,6 +90,7 @@ class Sight:
             container_instance=self.container_instance,
             tasks=self.tasks,
             exact=self.exact,
+            nowhere=self.nowhere,
             deferred=self.deferred,
             reason=self.reason,
         )

@@ -61,6 +61,8 @@ class Powertools:
         for problem in report.problems:
             self._logger.error("misconfigured", reason=problem)
         self._count("Passes", len(report.outcomes))
+        self._count("Troubles", sum(len(outcome.troubles) for outcome in report.outcomes))
+        self._count("PassesUndone", sum(bool(outcome.undone) for outcome in report.outcomes))
         for outcome in report.outcomes:
             self._logger.info("pass", extra=_line(outcome))
             for trouble in outcome.troubles:
@@ -85,6 +87,7 @@ class Powertools:
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Report an exception that was not foreseen, and whose pass it ended."""
+        self._count("Crashes", 1)
         self._logger.error(
             "crashed",
             exc_info=error,

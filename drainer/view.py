@@ -6,9 +6,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
+from drainer import mark as marks
 from drainer.model import (
     Drain,
+    LifecycleActionResult,
     Observation,
     Owner,
     Registration,
@@ -16,6 +19,15 @@ from drainer.model import (
     Task,
     Waiting,
 )
+
+if TYPE_CHECKING:
+    from drainer.model import Mark
+
+# "The global timeout is 48 hours or 100 times the heartbeat timeout, whichever is smaller."
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html
+GLOBAL_TIMEOUT_SECONDS_MAX = 172_800
+
+GLOBAL_TIMEOUT_MARGIN_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +38,27 @@ class View:
     seen: Observation
     now: datetime
     pass_interval_seconds: int
-    drain_timeout_seconds: int
+    deadline_result: LifecycleActionResult
+
+    @property
+    def margin_seconds(self) -> int:
+        """
+        How long before the hook's global timeout a drain must end.
+
+        The answer must be given before Auto Scaling gives it for us: four passes, an invocation
+        that runs into its timeout, and the rest for a clock that differs.
+        """
+        return GLOBAL_TIMEOUT_MARGIN_SECONDS + 4 * self.pass_interval_seconds
 
     @property
     def deadline_at(self) -> datetime:
-        """The deadline, or what it would be by the settings until the hook is known."""
-        return self.drain.deadline_at or (
-            self.drain.started_at + timedelta(seconds=self.drain_timeout_seconds)
-        )
+        """
+        The deadline; until the hook has been read, the latest instant that it can grant.
+
+        A read that failed must not end a drain to which the hook grants more time.
+        """
+        longest = timedelta(seconds=GLOBAL_TIMEOUT_SECONDS_MAX - self.margin_seconds)
+        return self.drain.deadline_at or self.drain.started_at + longest
 
     @property
     def status(self) -> str:
@@ -68,6 +93,16 @@ class View:
             task.wanted and task.remains and not self.blocks(task) for task in self.seen.tasks
         )
         return max(0, self.counted - ignored)
+
+    @property
+    def clear(self) -> bool:
+        """Whether this look, taken alone, found the instance DRAINING and without a task."""
+        return self.status == "DRAINING" and self.seen.exact and not self.blocking
+
+    @property
+    def mark(self) -> Mark | None:
+        """The mark on the container instance, if it is of this drain."""
+        return marks.of(self.seen.container_instance, self.drain, self.now)
 
     @property
     def hops_max(self) -> int:

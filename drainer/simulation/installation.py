@@ -50,11 +50,11 @@ class Settings:
     notice_window_seconds: float = 0.0
     wait_batch_size: int = 100
     wait_window_seconds: float = 1.0
-    notice_visibility_seconds: float = 360.0
-    wait_visibility_seconds: float = 361.0
+    notice_visibility_seconds: float = 180.0
+    wait_visibility_seconds: float = 181.0
     receive_count_max: int = 5
     concurrency_max: int = 2
-    function_timeout_seconds: float = 60.0
+    function_timeout_seconds: float = 30.0
     function_duration_seconds: float = 0.0
     topic_name: str = "drainer"
     fast_path: bool = False

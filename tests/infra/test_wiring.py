@@ -208,7 +208,9 @@ def test_defect_19_alarms_watch_metrics_that_the_program_emits(stack: DeployedSt
 
     assert {alarm["MetricName"] for alarm in ours} == {
         "DeadlinesPassed",
+        "Crashes",
         "DrainsExhausted",
+        "Troubles",
         "BlindPasses",
     }
     for alarm in ours:

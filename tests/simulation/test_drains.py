@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.machine import GLOBAL_TIMEOUT_MARGIN_SECONDS
+from drainer import envelope
+from drainer.model import (
+    Drain,
+    LifecycleAction,
+    LifecycleActionResult,
+    Policy,
+    StandaloneTasks,
+)
 from drainer.simulation.quotas import Quotas
 from drainer.simulation.records import ApiError
 
@@ -165,7 +172,7 @@ def test_defect_22_draining_is_set_once_and_again_if_someone_sets_it_active(worl
     assert world.left_behind == []
 
 
-def test_an_instance_that_never_registered_is_released_at_once(world: World) -> None:
+def test_an_instance_that_never_registered_is_released_on_the_second_look(world: World) -> None:
     # Returning without an answer would hang it until the hook's timeout (aws-cdk #6867).
     world.group()
     instance = world.account.ecs.container_instance(world.oldest)
@@ -175,7 +182,8 @@ def test_an_instance_that_never_registered_is_released_at_once(world: World) -> 
 
     action = world.until_answered()
 
-    assert (action.result, world.seconds(action.ended_at)) == ("CONTINUE", 0)
+    assert action.result == "CONTINUE"
+    assert 0 < world.seconds(action.ended_at) <= PASS_SECONDS
 
 
 def test_an_instance_deregistered_in_mid_drain_is_released_after_two_looks(world: World) -> None:
@@ -230,7 +238,7 @@ def test_defect_12_a_30_second_hook_is_answered_before_its_3000_seconds_are_over
 
     action = world.until_answered()
 
-    deadline = 3000 - GLOBAL_TIMEOUT_MARGIN_SECONDS
+    deadline = 3000 - 180
     assert (action.result, action.ended_by) == ("ABANDON", "completed")
     assert deadline <= world.seconds(action.ended_at) <= deadline + PASS_SECONDS
     assert action.ended_at
@@ -524,6 +532,38 @@ def test_the_function_may_die_before_any_call(world: World, call_number: int) ->
     assert world.installed.dead_letters == []
 
 
+def test_a_hook_that_cannot_be_read_is_no_reason_to_answer(world: World) -> None:
+    # Its metadata may grant more time than the function's default.
+    world.group(metadata={"drain_timeout_seconds": 20_000})
+    world.service(healthy_after_seconds=8000)
+    refuse(
+        world,
+        "DescribeLifecycleHooks",
+        "AccessDenied",
+        when=lambda: world.seconds(world.account.now) < 7000,
+    )
+    world.scale_in()
+
+    action = world.until_answered()
+
+    assert action.ended_by == "completed"
+    assert world.left_behind == []
+
+
+def test_a_hook_deleted_beside_another_is_not_asked_about_until_the_deadline(world: World) -> None:
+    # Its action is over, but the instance still waits, for the other hook.
+    world.group(metadata={"drain_timeout_seconds": 20_000})
+    world.hook("other", target=None)
+    world.service(healthy_after_seconds=3000)
+    world.scale_in()
+    world.run(100)
+    group = world.account.auto_scaling.groups["payments-asg"]
+    world.account.auto_scaling.delete_hook(group.hooks["drainer"])
+    world.run(1500)
+
+    assert world.installed.wait_queue.messages == []
+
+
 # -- whose message is it
 
 
@@ -691,4 +731,173 @@ def test_one_drain_that_fails_does_not_hold_up_the_others(world: World) -> None:
         timedelta(seconds=390 + 3 * PASS_SECONDS),
     )
 
+    assert world.left_behind == []
+
+
+# -- one answer that is stale or odd, found by a review
+
+
+def stale_once(world: World, operation: str, answer: dict[str, Any], *, nth: int = 1) -> None:
+    """Let the nth call of an operation get another answer than the right one."""
+    call, seen = world.account.call, 0
+
+    def with_one_wrong_answer(service: str, name: str, parameters: dict[str, Any]) -> Any:
+        nonlocal seen
+        right = call(service, name, parameters)
+        seen += name == operation
+        return answer if name == operation and seen == nth else right
+
+    setattr(world.account, "call", with_one_wrong_answer)  # noqa: B010 (it is the simulation's)
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("operation", "answer"),
+    [
+        ("ListContainerInstances", {"containerInstanceArns": []}),
+        ("ListContainerInstances", {}),
+        ("ListClusters", {"clusterArns": []}),
+        ("ListClusters", {}),
+        ("DescribeContainerInstances", {"containerInstances": [], "failures": []}),
+        ("DescribeContainerInstances", {}),
+        ("ListTasks", {"taskArns": []}),
+        ("ListTasks", {}),
+        ("DescribeTasks", {"tasks": [], "failures": []}),
+        ("DescribeAutoScalingInstances", {"AutoScalingInstances": []}),
+        ("DescribeAutoScalingInstances", {}),
+        ("DescribeLifecycleHooks", {"LifecycleHooks": []}),
+        ("PublishBatch", {}),
+    ],
+)
+def test_one_stale_or_odd_answer_neither_releases_nor_ends_a_drain(
+    world: World, operation: str, answer: dict[str, Any], nth: int
+) -> None:
+    world.group()
+    world.service(start_seconds=0, healthy_after_seconds=40)
+    stale_once(world, operation, answer, nth=nth)
+    world.scale_in()
+
+    action = world.until_answered(3000)
+
+    assert (action.result, action.ended_by) == ("CONTINUE", "completed")
+    assert world.left_behind == []
+
+
+def test_the_connected_one_of_two_registrations_counts(world: World) -> None:
+    # An agent that started before ECS_CLUSTER was set is in `default` too, disconnected.
+    world.group()
+    world.service()
+    world.account.ecs.register("default", world.oldest)
+    stale = world.account.ecs.clusters["default"].by_ec2_instance_id[world.oldest]
+    stale.agent_connected = False
+    world.hook(metadata={"cluster": "default"})
+    world.scale_in()
+
+    action = world.until_answered()
+
+    assert world.seconds(action.ended_at) >= 390
+    assert world.left_behind == []
+
+
+def test_a_retained_instance_that_is_freed_is_drained_anew(
+    make_world: Callable[..., World],
+) -> None:
+    # The mark of the abandoned action must not answer for the next one.
+    world = make_world(sweep_interval_seconds=300)
+    world.group(
+        metadata={"drain_timeout_seconds": 300, "deadline_result": "ABANDON"},
+        retain_on_abandon=True,
+    )
+    world.service(healthy_after_seconds=1000)
+    [leaving] = world.scale_in()
+    first = world.until_answered()
+    world.hook(metadata={"drain_timeout_seconds": 7200})
+    world.run(10)
+    world.installed.topic.subscriptions.clear()  # the next notice is lost
+    world.account.auto_scaling.terminate(
+        world.account.auto_scaling.instances[leaving], decrement=False
+    )
+
+    second = world.until_answered()
+
+    assert (first.result, second.result) == ("ABANDON", "CONTINUE")
+    assert second is not first
+    assert world.left_behind == []
+
+
+def test_a_forged_envelope_answers_nothing(world: World) -> None:
+    # Whoever may publish to the topic must not be able to end a drain early.
+    world.group()
+    world.service()
+    world.scale_in()
+    world.run(40)
+    [body] = [message.body for message in world.installed.wait_queue.messages]
+    real = json.loads(json.loads(body)["Message"])
+    long_ago = world.account.now.timestamp() - 100_000
+    times = {"deadline_at": long_ago, "started_at": long_ago, "draining_since": long_ago}
+    for token in ("", "0" * 36):
+        for hop in (0, 3, 50):
+            named = {**real["action"], "lifecycle_action_token": token}
+            world.say({**real, **times, "action": named, "hop": hop, "listed_before": True})
+
+    action = world.until_answered()
+
+    assert world.seconds(action.ended_at) >= 390
+    assert world.left_behind == []
+
+
+def test_a_forged_envelope_touches_no_foreign_hook(world: World) -> None:
+    world.topic("another")
+    world.account.auto_scaling.create_group("payments-asg", cluster="payments", desired=3)
+    world.hook("backup", target="arn:aws:sns:us-east-1:123456789012:another")
+    world.service()
+    world.scale_in()
+    action = world.account.auto_scaling.actions[-1]
+    instance = world.account.ecs.container_instance(action.ec2_instance_id)
+    assert instance
+    at = world.account.now.timestamp()
+    forged = Drain(
+        LifecycleAction("payments-asg", "backup", action.ec2_instance_id, action.token),
+        started_at=datetime.fromtimestamp(at - 9999, UTC),
+        last_heartbeat_at=datetime.fromtimestamp(at - 9999, UTC),
+        hop=3,
+        deadline_at=datetime.fromtimestamp(at - 5000, UTC),
+        heartbeat_timeout_seconds=300,
+        policy=world_policy(),
+        cluster="payments",
+        container_instance_arn=instance.arn,
+    )
+    world.say(json.loads(envelope.encode(forged)))
+    world.run(300)
+
+    assert [world.calls(write) for write in WRITES] == [0] * len(WRITES)
+
+
+def world_policy() -> Policy:
+    return Policy("payments", 60, LifecycleActionResult.CONTINUE, StandaloneTasks.STOP, 0)
+
+
+def test_a_stop_policy_without_standalone_tasks_costs_one_listing(world: World) -> None:
+    world.group(metadata={"standalone_tasks": "stop", "standalone_grace_seconds": 0})
+    world.service(healthy_after_seconds=1000)
+    world.scale_in()
+    world.run(300)
+
+    assert world.calls("ListTasks") <= 2
+
+
+def test_hundreds_of_standalone_tasks_are_stopped_some_at_a_time(world: World) -> None:
+    # A container instance full of them must not use up an invocation.
+    world.group(metadata={"standalone_tasks": "stop", "standalone_grace_seconds": 0})
+    for _ in range(70):
+        world.account.ecs.run_standalone("payments", world.oldest, seconds=None)
+    world.scale_in()
+    world.run(20)
+    after_one_pass = world.calls("StopTask")
+
+    action = world.until_answered()
+
+    assert after_one_pass == 20
+    assert world.calls("StopTask") == 70
+    assert action.result == "CONTINUE"
     assert world.left_behind == []

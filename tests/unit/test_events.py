@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,18 @@ def test_defect_15_copies_in_a_batch_collapse_into_the_one_that_came_furthest() 
     assert events.collapse(batch) == [reinvocation(7)]
 
 
+def test_an_envelope_without_a_token_is_not_believed_to_say_when_it_began_or_ends() -> None:
+    # Whoever may publish to the topic could else answer any hook of ours at once.
+    action = replace(ACTION, lifecycle_action_token="")
+    long_ago = NOW - timedelta(days=1)
+    forged = Drain(action, long_ago, NOW, hop=3, deadline_at=long_ago, draining_since=long_ago)
+    [drain] = contents({"Records": [by_sns(json.loads(envelope.encode(forged)))]})
+
+    assert isinstance(drain, Drain)
+    assert (drain.started_at, drain.deadline_at, drain.draining_since) == (NOW, None, None)
+    assert drain.last_heartbeat_at < NOW - timedelta(hours=1)
+
+
 def test_record_ids_are_what_sqs_wants_back() -> None:
     event = {"Records": [by_sqs(notice(), "one"), by_sqs({"bad": 1}, "two")]}
 
@@ -292,6 +305,7 @@ DRAINS = st.builds(
         standalone_grace_seconds=SECONDS,
     ),
     draining_since=st.none() | INSTANTS,
+    listed_before=st.booleans(),
     witnesses=st.lists(st.from_regex(r"[0-9a-f]{32}", fullmatch=True), max_size=10).map(tuple),
     standalone_stopped=st.booleans(),
     absent_before=st.booleans(),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -44,6 +45,7 @@ class Setting:
     account: Account
     function: Callable[[Any, Any], Any]
     topic_arn: str
+    log: StringIO
     notices: list[dict[str, Any]] = field(default_factory=list)
 
     def sqs(self, *bodies: Any) -> dict[str, Any]:
@@ -60,6 +62,9 @@ class Setting:
 
     def sns(self, body: Any) -> dict[str, Any]:
         return {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": json.dumps(body)}}]}
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
     def calls(self, operation: str) -> int:
         return sum(call.operation == operation for call in self.account.calls)
@@ -80,12 +85,11 @@ def setting() -> Setting:
     account = Account(now=START)
     topic = SnsApi(account).create_topic_named("drainer")
     environ = {"DRAINER_TOPIC_ARN": topic.arn, "DRAINER_CLUSTERS": "payments"}
-    logger = Logger(
-        service=f"drainer-{uuid4()}"
-    )  # its own, so that it writes to this test's stdout
+    log = StringIO()
+    logger = Logger(service=f"drainer-{uuid4()}", stream=log)
     metrics = Metrics(service="drainer", namespace="Drainer")
     function = handler.build(environ, account.client, account.clock, Powertools(logger, metrics))
-    made = Setting(account, metrics.log_metrics(function), topic.arn)
+    made = Setting(account, metrics.log_metrics(function), topic.arn, log)
     account.on_notification.append(lambda n: made.notices.append(dict(n.message)))
     account.auto_scaling.create_group("payments-asg", cluster="payments", desired=30)
     account.auto_scaling.put_hook(
@@ -94,10 +98,6 @@ def setting() -> Setting:
     account.ecs.create_service("payments", "web", desired=30)
     made.notices.clear()
     return made
-
-
-def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 def test_a_batch_is_one_pass_and_all_of_it_is_served(setting: Setting) -> None:
@@ -166,9 +166,7 @@ def test_without_time_nothing_is_begun_and_everything_comes_back(setting: Settin
     assert setting.calls("PublishBatch") == 0
 
 
-def test_one_drain_that_crashes_does_not_spoil_the_others(
-    setting: Setting, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_drain_that_crashes_does_not_spoil_the_others(setting: Setting) -> None:
     setting.account.auto_scaling.scale_in("payments-asg", 3)
     victim = setting.notices[1]["EC2InstanceId"]
 
@@ -181,18 +179,16 @@ def test_one_drain_that_crashes_does_not_spoil_the_others(
     response = setting.function(setting.sqs(*setting.notices), Context())
 
     assert response == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
-    crashed = [line for line in lines(capsys) if line.get("message") == "crashed"]
+    crashed = [line for line in setting.lines() if line["message"] == "crashed"]
     assert "ZeroDivisionError" in crashed[0]["exception"]
 
 
-def test_one_line_for_each_drain_says_what_is_going_on(
-    setting: Setting, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_line_for_each_drain_says_what_is_going_on(setting: Setting) -> None:
     setting.account.auto_scaling.scale_in("payments-asg", 2)
 
     setting.function(setting.sqs(*setting.notices), Context())
 
-    passes = [line for line in lines(capsys) if line.get("message") == "pass"]
+    passes = [line for line in setting.lines() if line["message"] == "pass"]
     assert [line["ec2_instance_id"] for line in passes] == [
         notice["EC2InstanceId"] for notice in setting.notices
     ]
@@ -208,20 +204,19 @@ def test_defect_19_metrics_count_drains_and_what_went_wrong(
 
     setting.function(setting.sqs(*setting.notices, "{nope"), Context())
 
-    [metrics] = [line for line in lines(capsys) if "_aws" in line]
+    [metrics] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert metrics["DrainsStarted"] == [1.0, 1.0]
     assert metrics["MessagesRefused"] == [1.0]
     assert metrics["service"] == "drainer"
 
 
-def test_defect_19_no_log_line_holds_a_whole_message(
-    setting: Setting, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_defect_19_no_log_line_holds_a_whole_message(setting: Setting) -> None:
     secret = "https://cloudformation-custom-resource-response.example/?X-Amz-Signature=abcdef"
     setting.function(setting.sqs({"ResponseURL": secret, "RequestType": "Create"}), Context())
     setting.function(setting.sqs("x" * 100_000), Context())
 
-    text = capsys.readouterr().out
+    text = setting.log.getvalue()
+    assert text
     assert "X-Amz-Signature" not in text
     assert max(map(len, text.splitlines())) < 1_000
 

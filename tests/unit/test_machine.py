@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from drainer.machine import (
-    GLOBAL_TIMEOUT_MARGIN_SECONDS,
     LADDER,
     MARK_STALE_AFTER_SECONDS,
-    WITNESSES_MAX,
     Decision,
     Phase,
     Step,
@@ -21,8 +19,9 @@ from drainer.machine import (
     heartbeat_due,
     needs_exact_look,
 )
-from drainer.mark import hook_checksum
+from drainer.mark import checksum
 from drainer.model import (
+    WITNESSES_MAX,
     ContainerInstance,
     Drain,
     Hook,
@@ -43,7 +42,8 @@ from drainer.view import View
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ARN = "arn:aws:ecs:us-east-1:123456789012:container-instance/payments/0123456789abcdef"
 ACTION = LifecycleAction("payments-asg", "drainer", "i-0123456789abcdef0", "t" * 36)
-POLICY = Policy("payments", 3600, LifecycleActionResult.ABANDON, StandaloneTasks.WAIT, 300)
+ABANDON = LifecycleActionResult.ABANDON
+POLICY = Policy("payments", 3600, ABANDON, StandaloneTasks.WAIT, 300)
 
 
 def task(
@@ -53,11 +53,18 @@ def task(
 
 
 def instance(
-    status: str = "DRAINING", running: int = 0, pending: int = 0, mark: Mark | None = None
+    status: str = "DRAINING",
+    running: int = 0,
+    pending: int = 0,
+    mark: Mark | None = None,
+    hook: str = "drainer",
+    *,
+    free: bool = True,
 ) -> ContainerInstance:
     return ContainerInstance(
         ARN, ACTION.ec2_instance_id, status, agent_connected=True,
-        running_tasks=running, pending_tasks=pending, mark=mark,
+        running_tasks=running, pending_tasks=pending, free=free,
+        marks={checksum(hook): mark} if mark else {},
     )  # fmt: skip
 
 
@@ -87,56 +94,45 @@ def view(
 ) -> View:
     found = Registration.FOUND if seen_instance else Registration.UNSEEN
     seen = Observation(waiting, registration or found, seen_instance, tasks, exact)
-    return View(of or drain(), seen, START + timedelta(seconds=seconds), 15, 3600)
+    return View(of or drain(), seen, START + timedelta(seconds=seconds), 15, ABANDON)
 
 
 def phase_of(a_view: View) -> Phase:
     return decide(a_view).phase
 
 
-LAST = (
-    "PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING",
-    "DEPROVISIONING", "STOPPED", "DELETED", "SOMETHING_NEW",
-)  # fmt: skip
-STATUSES = (
-    None, "ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED", "INACTIVE",
-    "SOMETHING_NEW",
-)  # fmt: skip
+LAST = ("PENDING", "RUNNING", "DEACTIVATING", "STOPPED", "SOMETHING_NEW")
+STATUSES = (None, "ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "SOMETHING_NEW")
 
 
-def the_whole_small_space() -> list[View]:
-    """Every combination of what can be seen, of a task or two, of the policy and of the time."""
+def the_whole_small_space() -> list[tuple[View, Decision]]:
+    """Every combination of what can be seen, of a task, of the policy, the past and the time."""
     tasks: list[tuple[Task, ...]] = [()]
     tasks += [
         (task(last, desired, owner=owner),)
         for last, desired, owner in product(LAST, ("RUNNING", "STOPPED"), Owner)
     ]
-    tasks += [(one[0], task("STOPPED", "STOPPED", id="b")) for one in tasks[1:]]
     views = []
     for waiting, registration, status in product(Waiting, Registration, STATUSES):
         if (registration == Registration.FOUND) != (status is not None):
             continue
-        for some, exact, counted, late, earlier, standalone, before in product(
+        for some, exact, counted, free, late, since, listed, standalone, before in product(
             tasks if status else [()], (True, False), (0, 1) if status else (0,),
-            (False, True), (None, START), StandaloneTasks, (False, True),
+            (True, False) if status else (False,), (False, True), (None, START), (True, False),
+            StandaloneTasks, (False, True),
         ):  # fmt: skip
             a_drain = replace(
-                drain(since=earlier),
+                drain(since=since),
                 policy=replace(POLICY, standalone_tasks=standalone),
+                listed_before=listed,
                 absent_before=before,
                 not_waiting_before=before,
             )
-            views.append(
-                view(
-                    instance(status, counted) if status else None,
-                    *some,
-                    exact=exact,
-                    of=a_drain,
-                    seconds=3600 if late else 600,
-                    waiting=waiting,
-                    registration=registration,
-                )
-            )
+            seen = instance(status, counted, free=free) if status else None
+            seconds = 3600 if late else 600
+            a_view = view(seen, *some, exact=exact, of=a_drain, seconds=seconds,
+                          waiting=waiting, registration=registration)  # fmt: skip
+            views.append((a_view, decide(a_view)))
     return views
 
 
@@ -149,12 +145,12 @@ def released_early(a_view: View, decision: Decision) -> bool:
 
 def test_the_whole_small_space_is_answered() -> None:
     assert len(SPACE) > 50_000
-    assert {decide(a_view).phase for a_view in SPACE} == set(Phase) - {Phase.EXHAUSTED}
+    assert {decision.phase for _, decision in SPACE} == set(Phase) - {Phase.EXHAUSTED}
 
 
 def test_defect_01_never_released_before_the_deadline_over_a_task_that_is_not_stopped() -> None:
     # DEACTIVATING means that the load balancer still sends requests to the task.
-    for a_view in SPACE:
+    for a_view, decision in SPACE:
         ignored = a_view.drain.policy and a_view.drain.policy.standalone_tasks == "ignore"
         alive = [
             t
@@ -163,7 +159,7 @@ def test_defect_01_never_released_before_the_deadline_over_a_task_that_is_not_st
             and not (ignored and t.owner == Owner.STANDALONE)
         ]
         if alive and a_view.seen.registration == Registration.FOUND:
-            assert not released_early(a_view, decide(a_view)), a_view
+            assert not released_early(a_view, decision), a_view
 
 
 def test_defect_04_pending_provisioning_and_activating_tasks_keep_the_instance() -> None:
@@ -174,8 +170,7 @@ def test_defect_04_pending_provisioning_and_activating_tasks_keep_the_instance()
 
 def test_defect_05_never_released_by_a_look_that_did_not_begin_draining() -> None:
     # Before DRAINING is set, ECS may place a task right after the look.
-    for a_view in SPACE:
-        decision = decide(a_view)
+    for a_view, decision in SPACE:
         if released_early(a_view, decision) and decision.phase == Phase.DRAINED:
             assert a_view.status == "DRAINING"
             assert a_view.drain.draining_since is not None
@@ -189,11 +184,11 @@ def test_defect_05_an_idle_active_instance_is_drained_first() -> None:
 
 def test_defect_07_a_failed_look_never_answers_before_the_deadline() -> None:
     # One throttle must not kill tasks.
-    for a_view in SPACE:
+    for a_view, decision in SPACE:
         unseen = a_view.seen.waiting == Waiting.UNSEEN
         unseen = unseen or a_view.seen.registration == Registration.UNSEEN
         if unseen:
-            assert not released_early(a_view, decide(a_view))
+            assert not released_early(a_view, decision)
 
 
 def test_defect_07_a_failed_look_goes_round_so_that_the_chain_does_not_die() -> None:
@@ -204,14 +199,13 @@ def test_defect_07_a_failed_look_goes_round_so_that_the_chain_does_not_die() -> 
 
 def test_counts_alone_never_mean_drained() -> None:
     # runningTasksCount is blind to a task that is stopping.
-    for a_view in SPACE:
-        if decide(a_view).phase == Phase.DRAINED:
+    for a_view, decision in SPACE:
+        if decision.phase == Phase.DRAINED:
             assert a_view.seen.exact
 
 
 def test_only_the_deadline_answers_with_the_declared_policy() -> None:
-    for a_view in SPACE:
-        decision = decide(a_view)
+    for _, decision in SPACE:
         if decision.step == Step.COMPLETE:
             overdue = decision.phase == Phase.OVERDUE
             assert decision.result == ("ABANDON" if overdue else "CONTINUE")
@@ -219,8 +213,7 @@ def test_only_the_deadline_answers_with_the_declared_policy() -> None:
 
 def test_no_heartbeat_once_the_drain_is_over_or_overdue() -> None:
     # An endless heartbeat holds an instance that nobody waits for.
-    for a_view in SPACE:
-        decision = decide(a_view)
+    for _, decision in SPACE:
         if decision.phase in (Phase.OVER, Phase.OVERDUE):
             assert not decision.heartbeat
 
@@ -234,12 +227,27 @@ def test_defect_10_gone_container_instance_needs_two_looks_that_agree() -> None:
     assert phase_of(again) == Phase.UNREGISTERED
 
 
-def test_an_instance_that_no_cluster_ever_had_is_released() -> None:
+def test_an_instance_that_no_cluster_ever_had_is_released_on_the_second_look() -> None:
     # Returning without an answer would hang it until the hook's timeout.
-    never = replace(drain(), container_instance_arn=None)
+    never = replace(drain(), container_instance_arn=None, absent_before=True)
     decision = decide(view(None, registration=Registration.ABSENT, of=never))
 
     assert (decision.phase, decision.result) == (Phase.UNREGISTERED, "CONTINUE")
+
+
+def test_one_listing_alone_never_means_drained() -> None:
+    # One stale ListTasks would cut what still serves.
+    for a_view, decision in SPACE:
+        instance_seen = a_view.seen.container_instance
+        if decision.phase == Phase.DRAINED:
+            assert a_view.drain.listed_before or (instance_seen and instance_seen.free)
+
+
+def test_what_is_drained_at_the_deadline_is_continued_and_not_abandoned() -> None:
+    # ABANDON would retain an instance on which nothing runs.
+    done = view(instance(), task("STOPPED", "STOPPED"), seconds=3600)
+
+    assert decide(done).result == "CONTINUE"
 
 
 @pytest.mark.parametrize(
@@ -257,6 +265,12 @@ def test_an_instance_that_no_cluster_ever_had_is_released() -> None:
         ),
         pytest.param(view(instance(), exact=False), Phase.BLIND, id="the tasks were not listed"),
         pytest.param(view(instance(), task("STOPPED", "STOPPED")), Phase.DRAINED, id="all ended"),
+        pytest.param(view(instance(free=False)), Phase.CLOSING, id="only one listing says so"),
+        pytest.param(
+            view(instance(free=False), of=replace(drain(), listed_before=True)),
+            Phase.DRAINED,
+            id="two listings say so",
+        ),
         pytest.param(
             view(instance(), of=drain(since=None)), Phase.DRAINING, id="DRAINING only now"
         ),
@@ -297,8 +311,8 @@ HOOK = Hook("drainer", 1800, 172_800, None, None)
     ("timeout", "global_timeout", "seconds"),
     [
         (3600, 172_800, 3600),
-        (172_800, 172_800, 172_800 - GLOBAL_TIMEOUT_MARGIN_SECONDS),
-        (3600, 3000, 3000 - GLOBAL_TIMEOUT_MARGIN_SECONDS),
+        (172_800, 172_800, 172_800 - 180),
+        (3600, 3000, 3000 - 180),
     ],
 )
 def test_defect_12_deadline_is_an_instant_bounded_by_the_global_timeout(
@@ -309,13 +323,21 @@ def test_defect_12_deadline_is_an_instant_bounded_by_the_global_timeout(
     policy = replace(POLICY, drain_timeout_seconds=timeout)
     new = replace(drain(), deadline_at=None)
 
-    assert deadline(new, hook, policy) == START + timedelta(seconds=seconds)
+    assert deadline(new, hook, policy, 180) == START + timedelta(seconds=seconds)
+
+
+def test_a_hook_that_was_never_read_ends_no_drain() -> None:
+    # It may grant two days: one failed read of it must not answer at the default timeout.
+    unread = replace(drain(hop=0), deadline_at=None, policy=None)
+
+    assert phase_of(view(None, of=unread, seconds=100_000)) == Phase.BLIND
+    assert phase_of(view(None, of=unread, seconds=172_800)) == Phase.OVERDUE
 
 
 def test_defect_12_deadline_is_only_ever_tightened() -> None:
     # Metadata changed in mid-drain must not keep an instance for ever.
-    later = deadline(drain(), HOOK, replace(POLICY, drain_timeout_seconds=7200))
-    earlier = deadline(drain(), HOOK, replace(POLICY, drain_timeout_seconds=60))
+    later = deadline(drain(), HOOK, replace(POLICY, drain_timeout_seconds=7200), 180)
+    earlier = deadline(drain(), HOOK, replace(POLICY, drain_timeout_seconds=60), 180)
 
     assert later == START + timedelta(hours=1)
     assert earlier == START + timedelta(minutes=1)
@@ -349,17 +371,25 @@ def test_no_heartbeat_for_what_is_not_waiting() -> None:
     assert heartbeat_due(view(None, waiting=Waiting.UNSEEN, of=old))
 
 
+def test_the_sweep_does_not_keep_what_no_cluster_has() -> None:
+    # Without a chain nobody counts its time, and it would be kept waiting for 48 hours.
+    swept = replace(drain(), origin=Origin.SWEEP, last_heartbeat_at=START - timedelta(hours=1))
+    nowhere = view(None, of=swept)
+
+    assert heartbeat_due(nowhere)
+    assert not heartbeat_due(replace(nowhere, seen=replace(nowhere.seen, nowhere=True)))
+
+
 # -- copies
 
 
-def mark(hop: int, seconds: float = 30, token: str = "t" * 36, hook: str = "drainer") -> Mark:
-    of = replace(ACTION, lifecycle_hook_name=hook)
-    at = START + timedelta(seconds=seconds)
-    return Mark(token, hook_checksum(of), hop, at, START, START + timedelta(hours=1), START, START)
+def mark(hop: int, seconds: float = 30, token: str = "t" * 36) -> Mark:
+    at, deadline_at = START + timedelta(seconds=seconds), START + timedelta(hours=1)
+    return Mark(checksum(token), hop, at, START, deadline_at, START, START)
 
 
-def marked(hop: int, **of: Any) -> ContainerInstance:
-    return instance(running=1, mark=mark(hop, **of))
+def marked(hop: int, hook: str = "drainer", **of: Any) -> ContainerInstance:
+    return instance(running=1, mark=mark(hop, **of), hook=hook)
 
 
 @pytest.mark.parametrize(

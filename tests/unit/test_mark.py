@@ -3,19 +3,20 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drainer import mark as marks
-from drainer.model import Drain, LifecycleAction, Mark, Origin
+from drainer.model import ContainerInstance, Drain, LifecycleAction, Mark, Origin
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ACTION = LifecycleAction("payments-asg", "drainer", "i-0123456789abcdef0", "t" * 36)
+HOOK = marks.checksum("drainer")
 MARK = Mark(
-    ACTION.lifecycle_action_token,
-    marks.hook_checksum(ACTION),
+    marks.checksum(ACTION.lifecycle_action_token),
     hop=7,
     at=START + timedelta(seconds=120),
     started_at=START,
@@ -26,8 +27,7 @@ MARK = Mark(
 SECONDS = st.integers(1, 7_258_118_400).map(lambda s: datetime.fromtimestamp(s, UTC))
 MARKS = st.builds(
     Mark,
-    lifecycle_action_token=st.just("") | st.uuids().map(str),
-    hook_checksum=st.from_regex(r"[0-9a-f]{8}", fullmatch=True),
+    token_checksum=st.just("") | st.from_regex(r"[0-9a-f]{8}", fullmatch=True),
     hop=st.integers(0, 9_999_999),
     at=SECONDS,
     started_at=SECONDS,
@@ -37,61 +37,111 @@ MARKS = st.builds(
 )
 
 
+def read(value: str) -> Mark | None:
+    return marks.read({marks.name(ACTION): value, "ecs.os-type": "linux"}).get(HOOK)
+
+
 @given(MARKS)
 def test_a_mark_is_read_as_it_was_written(mark: Mark) -> None:
-    assert marks.read(marks.write(mark)) == mark
+    assert read(marks.write(mark)) == mark
 
 
 @given(MARKS)
-def test_a_mark_is_a_value_that_ecs_takes(mark: Mark) -> None:
+def test_a_mark_is_an_attribute_that_ecs_takes(mark: Mark) -> None:
     assert re.fullmatch(r"[A-Za-z0-9\-_.@/\\: ]{1,128}", marks.write(mark))
+    assert re.fullmatch(r"[A-Za-z0-9\-_./]{1,128}", marks.name(ACTION))
 
 
 @given(st.text() | st.from_regex(r"[0-9a-f/-]{0,130}", fullmatch=True))
 def test_what_is_not_ours_is_as_good_as_none_and_never_crashes(value: str) -> None:
     # Anyone with ecs:PutAttributes may write anything.
-    read = marks.read(value)
+    mark = read(value)
 
-    assert read is None or marks.read(marks.write(read)) == read
+    assert mark is None or read(marks.write(mark)) == mark
 
 
-def test_a_strange_token_is_left_out_of_the_mark() -> None:
-    assert marks.read(marks.write(replace(MARK, lifecycle_action_token="a b/c"))) == replace(
-        MARK, lifecycle_action_token=""
+def test_parts_of_a_second_make_nothing_early() -> None:
+    half = timedelta(milliseconds=500)
+    later = replace(
+        MARK,
+        deadline_at=MARK.deadline_at + half,
+        last_heartbeat_at=MARK.last_heartbeat_at + half,
     )
+    mark = read(marks.write(later))
+
+    assert mark
+    assert mark.deadline_at > MARK.deadline_at + half
+    assert mark.last_heartbeat_at == MARK.last_heartbeat_at
 
 
-def hint(origin: Origin = Origin.HINT) -> Drain:
+def test_the_token_itself_is_nobody_elses_business() -> None:
+    # Attributes are read by all who may describe the cluster; a token answers for the action.
+    assert ACTION.lifecycle_action_token not in marks.write(MARK)
+
+
+def instance(mark: Mark | None, hook: str = HOOK) -> ContainerInstance:
+    return ContainerInstance(
+        "arn", ACTION.ec2_instance_id, "DRAINING", agent_connected=True, running_tasks=0,
+        pending_tasks=0, marks={hook: mark} if mark else {},
+    )  # fmt: skip
+
+
+def chain(**changes: Any) -> Drain:
+    of = {"heartbeat_timeout_seconds": 300, "hop": 3, **changes}
+    return Drain(ACTION, START, START, **of)
+
+
+def nameless(**changes: Any) -> Drain:
     action = replace(ACTION, lifecycle_action_token="")
-    return Drain(action, START + timedelta(hours=2), START - timedelta(hours=1), origin=origin)
+    return replace(chain(), action=action, origin=Origin.HINT, hop=0, **changes)
 
 
-@pytest.mark.parametrize("origin", [Origin.HINT, Origin.SWEEP])
-def test_hint_and_sweep_learn_from_the_mark_what_they_cannot_observe(origin: Origin) -> None:
-    # Without the token the answer could be another action's; without the start, the deadline slips.
-    restored = marks.restored(hint(origin), MARK)
+NOW = START + timedelta(seconds=130)
 
-    assert restored.action == ACTION
+
+@pytest.mark.parametrize(
+    ("drain", "mark", "hook", "ours"),
+    [
+        pytest.param(chain(), MARK, HOOK, True, id="the same token"),
+        pytest.param(nameless(), MARK, HOOK, True, id="no token to compare"),
+        pytest.param(chain(), replace(MARK, token_checksum=""), HOOK, True, id="the sweep's mark"),
+        pytest.param(chain(), replace(MARK, token_checksum="0" * 8), HOOK, False, id="another's"),
+        pytest.param(chain(), MARK, "0" * 8, False, id="another hook's"),
+        pytest.param(chain(), None, HOOK, False, id="none"),
+        pytest.param(
+            chain(heartbeat_timeout_seconds=30), MARK, HOOK, False, id="its hook has timed out"
+        ),
+    ],
+)
+def test_a_mark_belongs_to_one_action(
+    drain: Drain, mark: Mark | None, hook: str, ours: bool
+) -> None:
+    # The mark of an action that is over must not tell the next one that its deadline has passed.
+    assert (marks.of(instance(mark, hook), drain, NOW) is not None) is ours
+
+
+def test_an_abandoned_actions_mark_is_written_off() -> None:
+    # The instance may be retained, and leave once more under another action.
+    assert read(marks.write(None)) is None
+
+
+def test_what_has_no_token_learns_all_that_it_cannot_observe() -> None:
+    # It came by no notice: when it began and must end is the mark's to say.
+    restored = marks.restored(nameless(started_at=NOW), MARK)
+
     assert restored.started_at == MARK.started_at
     assert restored.deadline_at == MARK.deadline_at
     assert restored.draining_since == MARK.draining_since
+    assert restored.last_heartbeat_at == MARK.last_heartbeat_at
     assert restored.hop == 7
-
-
-def test_another_hooks_mark_teaches_nothing() -> None:
-    other = replace(MARK, hook_checksum="00000000")
-
-    assert marks.restored(hint(), other) == hint()
-    assert marks.restored(hint(), None) == hint()
+    assert marks.restored(nameless(), None) == nameless()
 
 
 def test_a_chain_knows_itself_but_not_the_heartbeats_of_others() -> None:
-    chain = Drain(ACTION, START, START, hop=3, deadline_at=START + timedelta(minutes=5))
+    known = chain(deadline_at=START + timedelta(minutes=5))
 
-    assert marks.restored(chain, MARK) == replace(chain, last_heartbeat_at=MARK.last_heartbeat_at)
+    assert marks.restored(known, MARK) == replace(known, last_heartbeat_at=MARK.last_heartbeat_at)
 
 
 def test_a_notice_that_comes_again_learns_since_when_the_instance_is_draining() -> None:
-    notice = Drain(ACTION, START, START)
-
-    assert marks.restored(notice, MARK).draining_since == MARK.draining_since
+    assert marks.restored(chain(hop=0), MARK).draining_since == MARK.draining_since
