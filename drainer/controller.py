@@ -216,13 +216,13 @@ class Controller:
                 self._heartbeat(outcome)
                 self._stop_tasks(outcome)
             going = [o for o in unit if o.decision.republish and not o.over]
-            # A chain leaves its mark behind what it has published. The sweep leaves one first,
-            # because a chain that cannot be seen would be begun again by every sweep.
-            swept = [o for o in going if o.drain.origin == Origin.SWEEP]
+            # A chain leaves its mark behind what it has published. The sweep tries first whether
+            # one can be left, with a mark that counts for nothing yet, because a chain that cannot
+            # be seen would be begun again by every sweep.
+            swept = [o for o in going if o.drain.origin == Origin.SWEEP and o.view.status]
             self._mark(swept)
-            unmarkable = [o for o in swept if not o.view.status]
-            self._publish([o for o in going if o.marked or o in unmarkable or o not in swept])
-            self._mark([o for o in going if o.published and not o.marked])
+            self._publish([o for o in going if o.marked or o not in swept])
+            self._mark([o for o in going if o.published])
 
     def _complete(self, outcome: Outcome) -> None:
         result = outcome.decision.result
@@ -314,9 +314,7 @@ class Controller:
         """Leave a mark for each, or write it off where the action has been abandoned."""
         by_cluster: dict[str, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
-            # Not where this look has seen no wait or no container instance: such a mark might
-            # outlive the action, and be taken for that of the next one.
-            if outcome.view.waiting and outcome.view.status:
+            if machine.may_mark(outcome.view):
                 by_cluster[outcome.cluster].append(outcome)
         for cluster, members in by_cluster.items():
             for start in range(0, len(members), TOGETHER_MAX):
@@ -356,7 +354,7 @@ def _mark_of(outcome: Outcome) -> Mark | None:
     return Mark(
         token_checksum=marks.checksum(following.action.lifecycle_action_token),
         hop=following.hop - 1,
-        at=view.now,
+        at=view.now if outcome.published else machine.stale_before(view),
         started_at=following.started_at,
         deadline_at=view.deadline_at,
         last_heartbeat_at=following.last_heartbeat_at,

@@ -50,6 +50,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from drainer import mark as marks
 from drainer.model import (
     WITNESSES_MAX,
     LifecycleActionResult,
@@ -245,10 +246,24 @@ def decide(view: View) -> Decision:
 def is_copy(view: View) -> bool:
     """Whether the chain has gone past this message, so that publishing it again would fork it."""
     mark = view.mark
-    if mark is None:
-        return False
-    alive = view.now - mark.at < timedelta(seconds=MARK_STALE_AFTER_SECONDS)
-    return alive and view.drain.hop <= mark.hop
+    return mark is not None and mark.at > stale_before(view) and view.drain.hop <= mark.hop
+
+
+def stale_before(view: View) -> datetime:
+    """Return the instant before which a mark belongs to a chain that was lost."""
+    return view.now - timedelta(seconds=MARK_STALE_AFTER_SECONDS)
+
+
+def may_mark(view: View) -> bool:
+    """
+    Whether this look allows a mark to be left on the container instance.
+
+    Not where it has seen no wait or no container instance: such a mark might outlive the action,
+    and be taken for that of the next one. Nor over the mark of another action's chain.
+    """
+    instance = view.seen.container_instance
+    taken = marks.taken(instance, view.drain, stale_before(view))
+    return view.waiting and bool(view.status) and not taken
 
 
 def may_go_round(view: View) -> bool:

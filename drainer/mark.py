@@ -108,6 +108,19 @@ def of(instance: ContainerInstance | None, drain: Drain, now: datetime) -> Mark 
     return mark if len(tokens) <= 1 and alive else None
 
 
+def taken(instance: ContainerInstance | None, drain: Drain, fresh_since: datetime) -> bool:
+    """
+    Whether another action's chain has left a mark there since that instant.
+
+    A notice of an action that is over, or of none at all, must not move the deadline of the one
+    that waits.
+    """
+    mark = instance.marks.get(checksum(drain.action.lifecycle_hook_name)) if instance else None
+    if mark is None or mark.at < fresh_since or not drain.action.lifecycle_action_token:
+        return False
+    return mark.token_checksum not in {"", checksum(drain.action.lifecycle_action_token)}
+
+
 def restored(drain: Drain, mark: Mark | None) -> Drain:
     """
     Return the drain with what the mark knows better.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from drainer import mark as marks
-from drainer.errors import UnavailableError
+from drainer.errors import ClusterMissingError, UnavailableError
 from drainer.model import Drain, Observation, Registration, Waiting
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ class Sight:
 
     def unseen(self, error: DrainerError) -> None:
         """Note that a part of the look has failed."""
-        self.sound = False
+        # A cluster in which it was found before, and which is no more, is no slip in a name.
+        gone = self.known and isinstance(error, ClusterMissingError)
+        self.sound = self.sound and gone
         self.failed = self.failed or isinstance(error, UnavailableError)
         self.reason = self.reason or str(error)
 

@@ -314,3 +314,67 @@ def test_a_sweep_over_a_crowd_stays_within_its_calls(make_world: Callable[..., W
     assert made.count("ListContainerInstances") == 2
     assert made.count("ListTasks") == 0
     assert json.dumps(made).count("PublishBatch") <= 20
+
+
+# -- what seeded runs have found
+
+
+def test_a_sweep_whose_publication_fails_leaves_no_mark_that_counts(
+    make_world: Callable[..., World],
+) -> None:
+    # Its mark would make the redelivered notice a copy, and no chain would be left.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(heartbeat_timeout_seconds=300)
+    world.service(healthy_after_seconds=2000)
+
+    def throttle(call: Call) -> None:
+        if call.operation == "PublishBatch" and world.seconds(world.account.now) < 302:
+            raise ApiError("Throttling", "Rate exceeded")
+
+    world.account.interceptors.append(throttle)
+    world.run(290)
+    world.scale_in()
+    world.run(200)
+    assert len(world.installed.wait_queue.messages) == 1
+
+    action = world.until_answered()
+
+    assert action.ended_by == "completed"
+    assert world.left_behind == []
+
+
+def test_a_cluster_that_is_deleted_takes_its_container_instances_with_it(
+    make_world: Callable[..., World],
+) -> None:
+    # Blind until the deadline is what a slip in a name deserves, not this.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(metadata={"cluster": "payments", "drain_timeout_seconds": 7200})
+    world.service(healthy_after_seconds=5000)
+    world.scale_in()
+    world.run(100)
+    del world.account.ecs.clusters["payments"]
+
+    action = world.until_answered()
+
+    assert action.result == "CONTINUE"
+    assert world.seconds(action.ended_at) <= 100 + 4 * PASS_SECONDS
+
+
+def test_a_notice_with_another_token_does_not_move_the_deadline(
+    make_world: Callable[..., World],
+) -> None:
+    # The sweep believes the mark; a false notice must not have written it.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(metadata={"drain_timeout_seconds": 1200})
+    world.service(maximum_percent=100)
+    world.scale_in()
+    world.run(60)
+    early = (world.account.now - timedelta(seconds=900)).isoformat()
+    false = {**notice(world), "LifecycleActionToken": "0" * 36, "Time": early}
+    world.installed.notice_queue.send(json.dumps(false))
+    world.run(30)
+    world.installed.wait_queue.delete(world.installed.wait_queue.messages)
+
+    action = world.until_answered()
+
+    assert 1200 <= world.seconds(action.ended_at) <= 1200 + SWEEP_SECONDS
