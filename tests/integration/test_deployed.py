@@ -32,8 +32,8 @@ INFRA = Path(__file__).resolve().parents[2] / "infra"
 FACTOR = 25.0
 # Bounds a test that hangs, and nothing else; no test asserts real time.
 REAL_SECONDS_MAX = 60.0
-# Replacement healthy +60 s, deregistration 300 s, stop 30 s: the service's tasks are gone at +390 s;
-# only then does the daemon begin to leave, which takes 20 s.
+# Replacement healthy +60 s, deregistration 300 s, stop 30 s: the service's tasks are gone at
+# +390 s; only then does the daemon begin to leave, which takes 20 s.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
 TASKS_GONE_SECONDS = 410.0
 # A pass interval, and what a busy machine's second is in the account's time.

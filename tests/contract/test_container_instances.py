@@ -1,0 +1,361 @@
+"""
+Container instances: found by filter, described, set DRAINING, marked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drainer import mark as marks
+from drainer.aws import ATTRIBUTES_MAX, DESCRIBE_MAX, UPDATE_STATE_MAX
+from drainer.errors import ClusterMissingError, MisconfiguredError, RefusedError
+from drainer.model import LifecycleAction, Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from drainer.aws import EcsGateway
+    from tests.contract.faces import Face, SimulationFace
+
+FILTER_IGNORED = pytest.mark.moto_fault(
+    "list_container_instances `filter=` is ignored: it returns every instance"
+)
+ABSENT = "i-0abcdef0123456789"
+HOOK = marks.checksum("drainer")
+MARK_NAME = marks.name(LifecycleAction("payments-asg", "drainer", ABSENT, ""))
+MARK = Mark(
+    token_checksum=marks.checksum("87654321-4321-4321-4321-210987654321"),
+    hop=7,
+    at=datetime(2026, 11, 20, 12, 34, 56, tzinfo=UTC),
+    started_at=datetime(2026, 11, 20, 12, 30, tzinfo=UTC),
+    deadline_at=datetime(2026, 11, 20, 13, 30, tzinfo=UTC),
+    last_heartbeat_at=datetime(2026, 11, 20, 12, 31, tzinfo=UTC),
+    draining_since=datetime(2026, 11, 20, 12, 32, tzinfo=UTC),
+)
+
+
+def absent_arn(arn: str) -> str:
+    return arn.rpartition("/")[0] + "/" + "0" * 32
+
+
+@FILTER_IGNORED
+def test_one_is_found_by_its_ec2_instance_id(face: Face) -> None:
+    face.cluster("payments")
+    wanted, _ = face.register("payments", 2)
+
+    assert face.ecs.find("payments", [wanted.ec2_instance_id]) == [wanted.arn]
+
+
+# Paging a cluster of hundreds at each pass empties the account's read bucket.
+@FILTER_IGNORED
+def test_defect_02_many_are_found_by_one_filtered_call_in_a_cluster_of_350(face: Face) -> None:
+    face.cluster("payments")
+    wanted = face.register("payments", 350)[200:300]
+
+    found = face.ecs.find("payments", [one.ec2_instance_id for one in wanted])
+
+    assert sorted(found) == sorted(one.arn for one in wanted)
+    assert face.operations() == ["ListContainerInstances"]
+
+
+# With the first page alone, the others would be "not in the cluster" and let go undrained.
+@FILTER_IGNORED
+def test_defect_02_more_than_a_hundred_are_found_whole(face: Face) -> None:
+    face.cluster("payments")
+    wanted = face.register("payments", 250)
+
+    found = face.ecs.find("payments", [one.ec2_instance_id for one in wanted])
+
+    assert sorted(found) == sorted(one.arn for one in wanted)
+    assert [one.parameters["filter"].count("i-") for one in face.asked] == [100, 100, 50]
+
+
+@FILTER_IGNORED
+def test_what_is_in_no_cluster_is_found_in_none(face: Face) -> None:
+    face.cluster("payments")
+    (there,) = face.register("payments")
+
+    assert face.ecs.find("payments", [ABSENT]) == []
+    assert face.ecs.find("payments", [ABSENT, there.ec2_instance_id]) == [there.arn]
+
+
+@FILTER_IGNORED
+def test_what_is_in_another_cluster_is_not_found(face: Face) -> None:
+    face.cluster("payments")
+    face.cluster("orders")
+    (elsewhere,) = face.register("orders")
+
+    assert face.ecs.find("payments", [elsewhere.ec2_instance_id]) == []
+
+
+# "Container instances cannot be empty": the sample Lambdas die of it on an empty cluster.
+def test_defect_03_nothing_to_ask_about_asks_nothing(face: Face) -> None:
+    assert face.ecs.find("payments", []) == []
+    assert face.ecs.describe("payments", []) == []
+    assert face.ecs.tasks("payments", []) == {}
+    assert face.auto_scaling.lifecycle_states([]) == {}
+    assert face.asked == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(
+            lambda ecs: ecs.find("slip", [ABSENT]),
+            id="find",
+            marks=pytest.mark.moto_fault(
+                "list_container_instances of an unknown cluster returns [] "
+                "instead of ClusterNotFoundException"
+            ),
+        ),
+        pytest.param(lambda ecs: ecs.describe("slip", ["0" * 32]), id="describe"),
+        pytest.param(lambda ecs: ecs.set_draining("slip", ["0" * 32]), id="set_draining"),
+        pytest.param(
+            lambda ecs: ecs.put_attributes("slip", [("0" * 32, "name", "value")]),
+            id="put_attributes",
+        ),
+        pytest.param(
+            lambda ecs: ecs.task_ids("slip", "0" * 32, desired_status="RUNNING"), id="task_ids"
+        ),
+        pytest.param(lambda ecs: ecs.tasks("slip", ["0" * 32]), id="tasks"),
+        pytest.param(lambda ecs: ecs.stop_task("slip", "0" * 32, "why"), id="stop_task"),
+    ],
+)
+# A slip in the cluster's name taken for "not registered" lets go what is in full service.
+def test_defect_10_a_missing_cluster_is_an_error_of_its_own(
+    face: Face, ask: Callable[[EcsGateway], Any]
+) -> None:
+    face.cluster("payments")
+
+    with pytest.raises(ClusterMissingError, match="Cluster"):
+        ask(face.ecs)
+
+
+def test_described_ones_say_who_they_are(face: Face) -> None:
+    face.cluster("payments")
+    made = face.register("payments", 3)
+
+    described = face.ecs.describe("payments", [one.arn for one in made])
+
+    assert {(one.ec2_instance_id, one.arn) for one in described} == {
+        (one.ec2_instance_id, one.arn) for one in made
+    }
+    assert [(one.status, one.agent_connected, one.marks) for one in described] == [
+        ("ACTIVE", True, {})
+    ] * 3
+
+
+def test_a_cluster_may_be_named_by_its_arn(face: Face) -> None:
+    arn = face.cluster("payments")
+    (there,) = face.register("payments")
+
+    assert [one.arn for one in face.ecs.describe(arn, [there.arn])] == [there.arn]
+
+
+# One that has gone must not spoil the look at the others.
+def test_defect_10_a_missing_one_is_left_out_and_the_others_are_described(face: Face) -> None:
+    face.cluster("payments")
+    first, second = face.register("payments", 2)
+
+    asked = [first.arn, absent_arn(first.arn), second.arn]
+
+    assert {one.arn for one in face.ecs.describe("payments", asked)} == {first.arn, second.arn}
+    assert face.ecs.describe("payments", [absent_arn(first.arn)]) == []
+
+
+def test_defect_02_more_than_a_hundred_are_described_by_hundreds(face: Face) -> None:
+    face.cluster("payments")
+    made = face.register("payments", 130)
+
+    described = face.ecs.describe("payments", [one.arn for one in made])
+
+    assert {one.arn for one in described} == {one.arn for one in made}
+    assert [len(one.parameters["containerInstances"]) for one in face.asked] == [DESCRIBE_MAX, 30]
+
+
+def test_running_tasks_are_counted(face: Face) -> None:
+    face.cluster("payments")
+    busy, idle = face.register("payments", 2)
+    face.tasks("payments", busy, 3)
+
+    described = {one.arn: one for one in face.ecs.describe("payments", [busy.arn, idle.arn])}
+
+    assert (described[busy.arn].running_tasks, described[busy.arn].pending_tasks) == (3, 0)
+    assert (described[idle.arn].running_tasks, described[idle.arn].pending_tasks) == (0, 0)
+
+
+# A pending task not counted is a task that starts on an instance which is let go.
+@pytest.mark.moto_fault("pendingTasksCount is never anything but 0")
+def test_defect_04_pending_tasks_are_counted_apart(face: Face) -> None:
+    face.cluster("payments")
+    (there,) = face.register("payments")
+    face.tasks("payments", there, 2)
+    face.tasks("payments", there, last_status="PENDING")
+
+    (described,) = face.ecs.describe("payments", [there.arn])
+
+    assert (described.running_tasks, described.pending_tasks) == (2, 1)
+
+
+# Why counts alone never mean "drained": this task still serves requests.
+@pytest.mark.moto_fault("a task is STOPPED as soon as it is desired to be")
+def test_defect_01_a_stopping_task_is_in_no_count(face: Face) -> None:
+    face.cluster("payments")
+    (there,) = face.register("payments")
+    face.tasks("payments", there, desired_status="STOPPED", last_status="DEACTIVATING")
+
+    (described,) = face.ecs.describe("payments", [there.arn])
+
+    assert (described.running_tasks, described.pending_tasks) == (0, 0)
+
+
+def test_a_silent_agent_is_seen(simulation: SimulationFace) -> None:
+    simulation.cluster("payments")
+    (there,) = simulation.register("payments")
+    simulation.account.ecs.connect_agent(there.ec2_instance_id, connected=False)
+
+    (described,) = simulation.ecs.describe("payments", [there.arn])
+
+    assert not described.agent_connected
+
+
+def test_ten_are_set_draining_by_one_call(face: Face) -> None:
+    face.cluster("payments")
+    made = face.register("payments", UPDATE_STATE_MAX + 1)
+    arns = [one.arn for one in made]
+
+    refusals = face.ecs.set_draining("payments", arns[:UPDATE_STATE_MAX])
+
+    assert refusals == {}
+    assert face.operations() == ["UpdateContainerInstancesState"]
+    statuses = {one.arn: one.status for one in face.ecs.describe("payments", arns)}
+    assert statuses == {
+        **dict.fromkeys(arns[:UPDATE_STATE_MAX], "DRAINING"),
+        arns[UPDATE_STATE_MAX]: "ACTIVE",
+    }
+
+
+@pytest.mark.moto_fault("update_container_instances_state takes 11 ids (AWS: 10)")
+def test_eleven_are_refused(face: Face) -> None:
+    face.cluster("payments")
+    made = face.register("payments", UPDATE_STATE_MAX + 1)
+
+    with pytest.raises(RefusedError):
+        face.ecs.set_draining("payments", [one.arn for one in made])
+
+
+@pytest.mark.moto_fault("failures carry the ARN in its old form, without the cluster")
+def test_defect_10_a_refusal_names_its_container_instance_and_holds_up_no_other(
+    face: Face,
+) -> None:
+    face.cluster("payments")
+    (there,) = face.register("payments")
+    gone = absent_arn(there.arn)
+
+    assert face.ecs.set_draining("payments", [gone, there.arn]) == {gone: "MISSING"}
+    assert [one.status for one in face.ecs.describe("payments", [there.arn])] == ["DRAINING"]
+
+
+def test_one_that_is_registering_is_refused(simulation: SimulationFace) -> None:
+    simulation.cluster("payments")
+    early = simulation.account.ecs.register("payments", ABSENT, status="REGISTERING")
+
+    with pytest.raises(RefusedError, match="REGISTERING"):
+        simulation.ecs.set_draining("payments", [early.arn])
+
+
+def test_a_mark_is_read_back_as_it_was_written(face: Face) -> None:
+    face.cluster("payments")
+    made = face.register("payments", 3)
+    written = {
+        made[0].arn: MARK,
+        made[1].arn: replace(MARK, token_checksum="", hop=0, draining_since=None),
+    }
+
+    face.ecs.put_attributes(
+        "payments", [(arn, MARK_NAME, marks.write(mark)) for arn, mark in written.items()]
+    )
+
+    described = face.ecs.describe("payments", [one.arn for one in made])
+    assert {one.arn: one.marks for one in described} == {
+        **{arn: {HOOK: mark} for arn, mark in written.items()},
+        made[2].arn: {},
+    }
+    assert face.operations() == ["PutAttributes", "DescribeContainerInstances"]
+
+
+def test_a_later_mark_replaces_the_earlier(face: Face) -> None:
+    face.cluster("payments")
+    (there,) = face.register("payments")
+    later = replace(MARK, hop=MARK.hop + 1)
+
+    for mark in (MARK, later):
+        face.ecs.put_attributes("payments", [(there.arn, MARK_NAME, marks.write(mark))])
+
+    assert [one.marks for one in face.ecs.describe("payments", [there.arn])] == [{HOOK: later}]
+
+
+# Anyone may write attributes; a crash at each look would end the drain's chain for good.
+@pytest.mark.parametrize("value", ["hello", "a/b/c", "abcdef12/7/1795191296", None])
+def test_what_is_no_mark_of_ours_is_none(face: Face, value: str | None) -> None:
+    face.cluster("payments")
+    (there,) = face.register("payments")
+    attribute = {
+        "name": MARK_NAME,
+        "targetType": "container-instance",
+        "targetId": there.arn.rpartition("/")[2],
+        **({} if value is None else {"value": value}),
+    }
+    face.client("ecs").put_attributes(cluster="payments", attributes=[attribute])
+
+    assert [one.marks for one in face.ecs.describe("payments", [there.arn])] == [{}]
+
+
+def test_ten_attributes_are_put_by_one_call(face: Face) -> None:
+    face.cluster("payments")
+    made = face.register("payments", ATTRIBUTES_MAX)
+
+    face.ecs.put_attributes("payments", [(one.arn, MARK_NAME, marks.write(MARK)) for one in made])
+
+    described = face.ecs.describe("payments", [one.arn for one in made])
+    assert [one.marks for one in described] == [{HOOK: MARK}] * ATTRIBUTES_MAX
+
+
+def test_marking_one_that_has_gone_is_an_error(face: Face) -> None:
+    face.cluster("payments")
+    (there,) = face.register("payments")
+
+    with pytest.raises(MisconfiguredError, match="TargetNotFound"):
+        face.ecs.put_attributes("payments", [(absent_arn(there.arn), "name", "value")])
+
+
+# Memory tells what the counts cannot: a task that is stopping still holds its own.
+@pytest.mark.moto_fault("a task is STOPPED as soon as it is desired to be")
+def test_defect_01_an_instance_with_a_stopping_task_is_not_free(face: Face) -> None:
+    face.cluster("payments")
+    busy, idle = face.register("payments", 2)
+    face.tasks("payments", busy, desired_status="STOPPED", last_status="DEACTIVATING")
+    face.tasks("payments", idle, desired_status="STOPPED", last_status="STOPPED")
+
+    described = {one.arn: one.free for one in face.ecs.describe("payments", [busy.arn, idle.arn])}
+
+    assert described == {busy.arn: False, idle.arn: True}
+
+
+@pytest.mark.moto_fault("no pagination")
+def test_defect_02_every_page_of_clusters_is_read(face: Face) -> None:
+    made = {face.cluster(f"cluster-{number}") for number in range(230)}
+
+    found = face.ecs.clusters()
+
+    assert len(found) == len(made)
+    assert set(found) == made
+    assert face.operations() == ["ListClusters"] * 3
+
+
+def test_an_account_without_clusters_has_none(face: Face) -> None:
+    assert face.ecs.clusters() == []

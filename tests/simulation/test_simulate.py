@@ -1,0 +1,186 @@
+"""A slice of `make simulate`: production code, seeded faults, checkers that must stay silent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from drainer import handler
+from drainer.cli import simulate
+from drainer.simulation.account import Account
+from drainer.simulation.lag import measure
+from drainer.simulation.lifecycle import LifecycleHook
+from drainer.simulation.past import Past
+from drainer.simulation.run import Result, run_seed
+from drainer.simulation.world import Options
+
+SEEDS = range(150)
+KINDS = {
+    "agent disconnected",
+    "call answered stale",
+    "call answered with failures",
+    "call denied",
+    "call failing",
+    "call performed, answer lost",
+    "call throttled",
+    "channel silent",
+    "cluster deleted half-way",
+    "container instance deregistered",
+    "function killed between two calls",
+    "group deleted by force",
+    "hook deleted half-way",
+    "instance terminated half-way",
+    "invocation's result lost",
+    "message doubled",
+    "message doubled late",
+    "message late",
+    "message lost",
+    "message reordered",
+    "message stamped by a wrong clock",
+    "notice forged",
+    "set ACTIVE by someone",
+}
+
+
+@cache
+def result_of(seed: int) -> Result:
+    return run_seed(seed, handler.build)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_seed_violates_nothing(seed: int) -> None:
+    # Never early, never stuck, never more than ours: replay it with `make simulate SEED=...`.
+    assert [str(violation) for violation in result_of(seed).violations] == []
+
+
+def test_every_kind_of_fault_strikes_in_the_slice() -> None:
+    # A fault that never strikes shows nothing.
+    struck: Counter[str] = Counter()
+    for seed in SEEDS:
+        struck += result_of(seed).faults
+
+    assert set(struck) == KINDS
+
+
+def test_the_slice_answers_by_the_function_and_meets_drains_of_hours() -> None:
+    # Checkers are silent, too, where nothing happens.
+    results = [result_of(seed) for seed in SEEDS]
+
+    assert sum(result.answered for result in results) > 2 * len(SEEDS)
+    assert sum(result.drain_seconds for result in results) / 3600 > 24
+
+
+@pytest.mark.parametrize("seed", [3, 8, 68])
+def test_a_seed_is_the_same_each_time(seed: int) -> None:
+    # A failure that cannot be replayed cannot be mended.
+    first = run_seed(seed, handler.build, Options(steps=True))
+    again = run_seed(seed, handler.build, Options(steps=True))
+
+    assert len(first.lines) > 50
+    assert first == again
+
+
+def test_a_seed_is_the_same_in_another_process() -> None:
+    # The order of sets depends on a hash that differs from process to process.
+    def traced(hash_seed: str) -> str:
+        code = (
+            "from drainer import handler\n"
+            "from drainer.simulation.run import run_seed\n"
+            "from drainer.simulation.world import Options\n"
+            "print('\\n'.join(run_seed(8, handler.build, Options(steps=True)).lines))"
+        )
+        return subprocess.run(  # noqa: S603 - our own interpreter
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+
+    assert traced("1") == traced("2") != ""
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_every_call_is_one_that_botocore_would_send(seed: int) -> None:
+    # The quick client judges no parameters; both must lead to the same run.
+    judged = run_seed(seed, handler.build, Options(judged=True))
+
+    assert judged == result_of(seed)
+
+
+def test_the_past_answers_as_the_present_did() -> None:
+    # A stale answer that no service would give proves nothing either way.
+    account = Account(now=datetime(2026, 11, 20, tzinfo=UTC))
+    account.auto_scaling.create_group("group", cluster="payments", desired=3)
+    account.auto_scaling.put_hook(LifecycleHook("drainer", "group"))
+    account.ecs.create_service("payments", "web", desired=5)
+    [leaving] = account.auto_scaling.scale_in("group")
+    instance = account.ecs.container_instance(leaving.ec2_instance_id)
+    assert instance
+    account.ecs.set_status(instance, "DRAINING")
+    account.run_for(20)
+    tasks = {"cluster": "payments", "containerInstance": instance.arn}
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("autoscaling", "DescribeAutoScalingInstances", {"InstanceIds": [leaving.ec2_instance_id]}),
+        (
+            "ecs",
+            "ListContainerInstances",
+            {"cluster": "payments", "filter": f"ec2InstanceId in [{leaving.ec2_instance_id}]"},
+        ),
+        (
+            "ecs",
+            "DescribeContainerInstances",
+            {"cluster": "payments", "containerInstances": [instance.arn, "no-such-thing"]},
+        ),
+        ("ecs", "ListTasks", {**tasks, "desiredStatus": "RUNNING"}),
+        ("ecs", "ListTasks", {**tasks, "desiredStatus": "STOPPED"}),
+        (
+            "ecs",
+            "DescribeTasks",
+            {"cluster": "payments", "tasks": [task.arn for task in instance.tasks.values()]},
+        ),
+    ]
+    past = Past(account)
+    answers = [account.call(*question) for question in asked]
+    account.run_for(4_000)
+
+    def without_names(answer: dict[str, Any]) -> dict[str, Any]:
+        missing = [row["reason"] for row in answer.get("failures", ())]
+        return {**answer, "failures": missing}
+
+    for (_, operation, parameters), answer in zip(asked, answers, strict=True):
+        assert past.knows(operation)
+        assert without_names(past.answer(operation, parameters)) == without_names(answer)
+
+
+@pytest.mark.parametrize(("fast_path", "most"), [(True, 3.0), (False, 18.0)])
+def test_the_fast_path_releases_within_seconds_of_the_last_task(
+    fast_path: bool, most: float
+) -> None:
+    lags = [measure(seed, handler.build, fast_path=fast_path) for seed in range(40)]
+
+    assert 0 < max(lags) <= most
+
+
+def test_the_command_says_what_it_ran() -> None:
+    ran = CliRunner().invoke(simulate.app, ["--seeds", "4", "--processes", "1"])
+
+    assert ran.exit_code == 0
+    assert "4 seeds" in ran.output
+    assert "violations: 0" in ran.output
+
+
+def test_the_command_replays_a_seed_with_a_trace() -> None:
+    ran = CliRunner().invoke(simulate.app, ["--seed", "3"])
+
+    assert ran.exit_code == 0
+    assert "hook_opened" in ran.output
+    assert "seed 3: 0 violations" in ran.output
