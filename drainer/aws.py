@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import boto3
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
 
 from drainer import mark as marks
 from drainer.errors import (
@@ -115,7 +116,7 @@ def _ask(call: Callable[..., dict[str, Any]], **parameters: Any) -> dict[str, An
         raise translated(error) from error
     except ParamValidationError as error:
         raise MisconfiguredError(str(error)) from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         raise UnavailableError(f"{type(error).__name__}: {error}") from error
 
 
@@ -223,6 +224,7 @@ class AutoScalingGateway:
             for row in answer["LifecycleHooks"]
         }
 
+    @_understood
     def record_heartbeat(self, action: LifecycleAction) -> None:
         """
         Restart the hook's heartbeat timeout.
@@ -232,6 +234,7 @@ class AutoScalingGateway:
         """
         _ask(self._client.record_lifecycle_action_heartbeat, **_named(action))
 
+    @_understood
     def complete(self, action: LifecycleAction, result: LifecycleActionResult) -> None:
         """
         Answer the lifecycle action.

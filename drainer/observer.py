@@ -195,12 +195,7 @@ class Observer:
                 sight.reason = f"the instance is {state or 'in no group'}, not waiting"
 
     def _look_at_hooks(self, sights: Iterable[Sight]) -> None:
-        """
-        Look up each group's hooks, in every pass.
-
-        So nothing is done because of what an envelope claims about its hook, and what its owner
-        changes in the metadata is seen by the drains under way.
-        """
+        """Look up each group's hooks in every pass: no envelope is believed about its own."""
         by_group: dict[str, list[Sight]] = defaultdict(list)
         for sight in sights:
             by_group[sight.drain.action.auto_scaling_group_name].append(sight)

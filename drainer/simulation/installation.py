@@ -115,26 +115,16 @@ def install(
         timeout_seconds=settings.function_timeout_seconds,
         duration_seconds=settings.function_duration_seconds,
     )
-    notice_dead_letters = Queue(account, "drainer-notice-dead-letters")
-    wait_dead_letters = Queue(account, "drainer-wait-dead-letters")
-    notice_queue = Queue(
-        account,
-        "drainer-notices",
-        visibility_timeout_seconds=settings.notice_visibility_seconds,
-        receive_count_max=settings.receive_count_max,
-        dead_letters=notice_dead_letters,
+    notice_queue, notice_dead_letters = _queue(
+        account, "notices", settings.receive_count_max, settings.notice_visibility_seconds
     )
-    wait_queue = Queue(
-        account,
-        "drainer-wait",
-        delay_seconds=settings.pass_interval_seconds,
-        visibility_timeout_seconds=settings.wait_visibility_seconds,
-        receive_count_max=settings.receive_count_max,
-        dead_letters=wait_dead_letters,
+    wait_queue, wait_dead_letters = _queue(
+        account, "wait", settings.receive_count_max, settings.wait_visibility_seconds
     )
+    wait_queue.delay_seconds = settings.pass_interval_seconds
     topic.subscribe(notice_queue, NOTICES)
     topic.subscribe(wait_queue, ENVELOPES)
-    # EventBridge puts the event's JSON into a queue as it is, and invokes a function asynchronously.
+    # EventBridge puts an event's JSON into a queue as it is, and invokes functions asynchronously.
     rule: Channel[dict[str, Any]] = Channel(account, lambda event: _put(notice_queue, event))
     schedule: Channel[dict[str, Any]] = Channel(account, function.invoke_asynchronously)
     if settings.fast_path:
@@ -167,6 +157,21 @@ def install(
         rule,
         schedule,
     )
+
+
+def _queue(
+    account: Account, name: str, receive_count_max: int, visibility_seconds: float
+) -> tuple[Queue, Queue]:
+    """Create a queue and the one for its dead letters."""
+    dead_letters = Queue(account, f"drainer-{name}-dead-letters")
+    queue = Queue(
+        account,
+        f"drainer-{name}",
+        visibility_timeout_seconds=visibility_seconds,
+        receive_count_max=receive_count_max,
+        dead_letters=dead_letters,
+    )
+    return queue, dead_letters
 
 
 def _match(event: dict[str, Any], rule: Channel[dict[str, Any]]) -> None:
