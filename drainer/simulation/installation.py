@@ -124,13 +124,7 @@ def install(
     wait_queue.delay_seconds = settings.pass_interval_seconds
     topic.subscribe(notice_queue, NOTICES)
     topic.subscribe(wait_queue, ENVELOPES)
-    # EventBridge puts an event's JSON into a queue as it is, and invokes functions asynchronously.
-    rule: Channel[dict[str, Any]] = Channel(account, lambda event: _put(notice_queue, event))
-    schedule: Channel[dict[str, Any]] = Channel(account, function.invoke_asynchronously)
-    if settings.fast_path:
-        account.on_event.append(lambda event: _match(event, rule))
-    if settings.sweep_interval_seconds is not None:
-        _tick(account, schedule, settings.sweep_interval_seconds)
+    rule, schedule = _event_bridge(account, notice_queue, function, settings)
     return Installation(
         topic,
         notice_queue,
@@ -157,6 +151,20 @@ def install(
         rule,
         schedule,
     )
+
+
+def _event_bridge(
+    account: Account, notice_queue: Queue, function: Function, settings: Settings
+) -> tuple[Channel[dict[str, Any]], Channel[dict[str, Any]]]:
+    """Wire the rule of the fast path and the schedule of the sweep, so far as they are wanted."""
+    # EventBridge puts an event's JSON into a queue as it is, and invokes functions asynchronously.
+    rule: Channel[dict[str, Any]] = Channel(account, lambda event: _put(notice_queue, event))
+    schedule: Channel[dict[str, Any]] = Channel(account, function.invoke_asynchronously)
+    if settings.fast_path:
+        account.on_event.append(lambda event: _match(event, rule))
+    if settings.sweep_interval_seconds is not None:
+        _tick(account, schedule, settings.sweep_interval_seconds)
+    return rule, schedule
 
 
 def _queue(
