@@ -222,7 +222,9 @@ class Controller:
             swept = [o for o in going if o.drain.origin == Origin.SWEEP and o.view.status]
             self._mark(swept)
             self._publish([o for o in going if o.marked or o not in swept])
-            self._mark([o for o in going if o.published])
+            # Who has kept the hook waiting says so, lest the mark seem to be of an action that is
+            # over.
+            self._mark([o for o in unit if o.published or (o.heartbeat and not o.marked)])
 
     def _complete(self, outcome: Outcome) -> None:
         result = outcome.decision.result
@@ -351,10 +353,17 @@ def _mark_of(outcome: Outcome) -> Mark | None:
     if outcome.answered is not None:
         return None
     following, view = outcome.following(), outcome.view
+    # What has published nothing leaves the chain's footprint as it was; where there is none, one
+    # that counts for nothing.
+    hop, at = following.hop - 1, machine.stale_before(view)
+    if outcome.published:
+        at = view.now
+    elif view.mark:
+        hop, at = view.mark.hop, view.mark.at
     return Mark(
         token_checksum=marks.checksum(following.action.lifecycle_action_token),
-        hop=following.hop - 1,
-        at=view.now if outcome.published else machine.stale_before(view),
+        hop=hop,
+        at=at,
         started_at=following.started_at,
         deadline_at=view.deadline_at,
         last_heartbeat_at=following.last_heartbeat_at,

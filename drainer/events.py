@@ -29,6 +29,9 @@ EVENT_BRIDGE_DETAIL_TYPE = "EC2 Instance-terminate Lifecycle Action"
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
 HEARTBEAT_TIMEOUT_SECONDS_MAX = 7_200
 
+# Group, hook, EC2 instance and token: two hooks of a group have an action each.
+Key = tuple[str, str, str, str]
+
 YEAR_MIN, YEAR_MAX = 2000, 2200
 
 
@@ -215,7 +218,7 @@ def collapse(drains: list[Drain]) -> list[Drain]:
 
     Copies of a message, and the same notice by two channels, are one drain.
     """
-    furthest: dict[tuple[str, str, str], Drain] = {}
+    furthest: dict[Key, Drain] = {}
     for drain in drains:
         key = key_of(drain.action)
         if key not in furthest or drain.hop > furthest[key].hop:
@@ -223,6 +226,7 @@ def collapse(drains: list[Drain]) -> list[Drain]:
     return list(furthest.values())
 
 
-def key_of(action: LifecycleAction) -> tuple[str, str, str]:
+def key_of(action: LifecycleAction) -> Key:
     """Return what two messages about the same lifecycle action have in common."""
-    return action.auto_scaling_group_name, action.ec2_instance_id, action.lifecycle_action_token
+    place = (action.auto_scaling_group_name, action.lifecycle_hook_name, action.ec2_instance_id)
+    return *place, action.lifecycle_action_token

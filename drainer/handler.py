@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from drainer.telemetry import Telemetry
 
-    Key = tuple[str, str, str]
     Function = Callable[[Any, Any], dict[str, Any] | None]
 
 MILLISECONDS = 1000
@@ -115,7 +114,7 @@ def _serve(
     now: datetime,
     seconds_left: Callable[[], float],
     telemetry: Telemetry,
-) -> dict[Key, str]:
+) -> dict[events.Key, str]:
     """Run a pass and return what must be delivered again: by action, why."""
     if not (work.drains or work.hints or work.sweep):
         return {}
@@ -130,7 +129,7 @@ def _serve(
                 events.key_of(drain.action): f"{type(error).__name__}: {error}"
                 for drain in work.drains
             }
-        undone: dict[Key, str] = {}
+        undone: dict[events.Key, str] = {}
         for drain in work.drains:
             alone = Work([drain], [], sweep=False)
             undone.update(_serve(controller, alone, now, seconds_left, telemetry))

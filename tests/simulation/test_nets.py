@@ -380,3 +380,22 @@ def test_a_notice_with_another_token_does_not_move_the_deadline(
     action = world.until_answered()
 
     assert 1200 <= world.seconds(action.ended_at) <= 1200 + SWEEP_SECONDS
+
+
+def test_a_sweep_that_keeps_the_hook_waiting_keeps_the_deadline_too(
+    make_world: Callable[..., World],
+) -> None:
+    # A mark that says nothing of its heartbeats would seem to be of an action that is over, and
+    # the drain would get its time anew.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(metadata={"drain_timeout_seconds": 2400}, heartbeat_timeout_seconds=700)
+    world.service(maximum_percent=100)
+    world.scale_in()
+    world.run(1290)
+    lose_everything(world, until_seconds=FOR_GOOD)
+    world.installed.wait_queue.delete(world.installed.wait_queue.messages)
+
+    action = world.until_answered()
+
+    assert action.ended_by == "completed"
+    assert 2400 <= world.seconds(action.ended_at) <= 2400 + SWEEP_SECONDS

@@ -253,6 +253,14 @@ def test_defect_15_copies_in_a_batch_collapse_into_the_one_that_came_furthest() 
     assert events.collapse(batch) == [reinvocation(7)]
 
 
+def test_two_hooks_of_one_group_are_two_drains() -> None:
+    # One that collapsed into the other would never be answered.
+    hooks = [replace(ACTION, lifecycle_hook_name=hook, lifecycle_action_token="") for hook in "ab"]
+    batch = [Drain(action, started_at=NOW, last_heartbeat_at=NOW) for action in hooks]
+
+    assert events.collapse(batch) == batch
+
+
 def test_an_envelope_without_a_token_is_not_believed_to_say_when_it_began_or_ends() -> None:
     # Whoever may publish to the topic could else answer any hook of ours at once.
     action = replace(ACTION, lifecycle_action_token="")
