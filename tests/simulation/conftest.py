@@ -14,6 +14,7 @@ from drainer.simulation.account import Account
 from drainer.simulation.delivery import SnsApi
 from drainer.simulation.installation import Installation, Settings, install
 from drainer.simulation.lifecycle import LifecycleAction, LifecycleHook
+from drainer.simulation.policy import Gate, role_policy, shipped_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,6 +63,7 @@ class World:
     account: Account
     installed: Installation
     reports: Reports
+    gate: Gate
 
     def group(
         self, desired: int = 3, *, metadata: Mapping[str, Any] | str | None = None, **more: Any
@@ -174,8 +176,17 @@ HOOK_WORDS = ("heartbeat_timeout_seconds", "default_result", "target")
 
 @pytest.fixture
 def make_world() -> Callable[..., World]:
-    def make(environ: Mapping[str, str] | None = None, **settings: Any) -> World:
+    def make(
+        environ: Mapping[str, str] | None = None,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> World:
         account, reports = Account(now=START), Reports()
+        # Whatever the function calls in virtual time, the template's own policy has to allow.
+        stack = shipped_stack(account.account_id, account.region, **(parameters or {}))
+        gate = Gate(account, role_policy(stack))
+        account.interceptors.append(gate)
 
         def build(environment: Any, client: Any, clock: Any, /) -> Any:
             return handler.build(environment, client, clock, reports)
@@ -186,7 +197,7 @@ def make_world() -> Callable[..., World]:
             environ={"DRAINER_CLUSTERS": CLUSTER, **(environ or {})},
             settings=Settings(**settings),
         )
-        return World(account, installed, reports)
+        return World(account, installed, reports, gate)
 
     return make
 

@@ -1,0 +1,149 @@
+"""
+Run the production code in simulated accounts by the thousand: `make simulate`.
+
+It prints what it ran and found; its exit code is 0 only if nothing was violated.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from drainer.cli import simulate_mutations
+from drainer.handler import build
+from drainer.simulation.lag import measure
+from drainer.simulation.run import Result, run_seed
+from drainer.simulation.world import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SEEDS_DEFAULT = 2_000
+SEEDS_MAX = 10_000_000
+LAG_DRAINS = 1_000
+VIOLATIONS_SHOWN_MAX = 20
+# Seeds that a process takes at a time: enough to keep it busy, few enough to share evenly.
+CHUNK = 25
+BAR_CHARACTERS = 50
+SECONDS_PER_HOUR = 3_600
+SECONDS_PER_MINUTE = 60
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@dataclass
+class Sum:
+    """What many seeds came to."""
+
+    seeds: int = 0
+    answered: int = 0
+    invocations: int = 0
+    drain_seconds: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+    violated: list[Result] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """Add a seed."""
+        self.seeds += 1
+        self.answered += result.answered
+        self.invocations += result.invocations
+        self.drain_seconds += result.drain_seconds
+        self.faults += result.faults
+        if result.violations:
+            self.violated.append(result)
+
+
+def run(seed: int) -> Result:
+    """Run one seed; a function of its own because processes need a name for it."""
+    return run_seed(seed, build)
+
+
+def lag(seed: int, *, fast_path: bool) -> float:
+    """Measure one drain; a function of its own because processes need a name for it."""
+    return measure(seed, build, fast_path=fast_path)
+
+
+@app.command()
+def simulate(
+    *,
+    seeds: Annotated[int, typer.Option(min=1, max=SEEDS_MAX, help="How many.")] = SEEDS_DEFAULT,
+    first: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replay this one, with a trace.")] = None,
+    processes: Annotated[int, typer.Option(min=0, help="0: as many as there are cores.")] = 0,
+    show_lag: Annotated[
+        bool, typer.Option("--lag", help="Show how soon instances are released.")
+    ] = False,
+    mutations: Annotated[
+        bool, typer.Option("--mutations", help="Show that the checkers catch deliberate bugs.")
+    ] = False,
+) -> None:
+    """
+    Run the drainer in simulated accounts, where a seed decides workload and faults.
+
+    Exits with 0 only if no seed shows a violation.
+    """
+    count = processes or os.cpu_count() or 1
+    if seed is not None:
+        found = _replay(seed)
+    elif show_lag:
+        found = _show_lag(count)
+    elif mutations:
+        found = simulate_mutations.show(count)
+    else:
+        found = _run_all(range(first, first + seeds), count)
+    raise typer.Exit(int(found))
+
+
+def _run_all(seeds: Iterable[int], processes: int) -> bool:
+    total, began = Sum(), time.monotonic()
+    with get_context("spawn").Pool(processes) as pool:
+        for result in pool.imap_unordered(run, seeds, chunksize=CHUNK):
+            total.add(result)
+    minutes = (time.monotonic() - began) / SECONDS_PER_MINUTE
+    print(f"{total.seeds} seeds, {total.seeds / minutes:,.0f} a minute on {processes} processes")
+    print(f"{total.drain_seconds / SECONDS_PER_HOUR:,.0f} simulated drain-hours")
+    print(f"{total.invocations:,} invocations, {total.answered:,} lifecycle actions answered")
+    print("faults injected:")
+    for kind, number in total.faults.most_common():
+        print(f"  {number:>8,}  {kind}")
+    print(f"violations: {sum(len(result.violations) for result in total.violated)}")
+    for result in sorted(total.violated, key=lambda one: one.seed)[:VIOLATIONS_SHOWN_MAX]:
+        print(f"  make simulate SEED={result.seed}    # {result.violations[0]}")
+    return bool(total.violated)
+
+
+def _replay(seed: int) -> bool:
+    result = run_seed(seed, build, Options(steps=True, judged=True))
+    print("\n".join(result.lines))
+    for violation in result.violations:
+        print(f"VIOLATION {violation}")
+    print(f"seed {seed}: {len(result.violations)} violations")
+    return bool(result.violations)
+
+
+def _show_lag(processes: int) -> bool:
+    for fast_path in (False, True):
+        with get_context("spawn").Pool(processes) as pool:
+            lags = pool.map(partial(lag, fast_path=fast_path), range(LAG_DRAINS), chunksize=CHUNK)
+        print(
+            f"release after the last task STOPPED, {'with' if fast_path else 'without'} fast path"
+        )
+        cuts = statistics.quantiles(lags, n=100)
+        print(f"  p50 {cuts[49]:.2f} s   p90 {cuts[89]:.2f} s   p99 {cuts[98]:.2f} s")
+        bins = Counter(int(seconds) for seconds in lags)
+        for second in range(max(bins) + 1):
+            bar = "#" * round(BAR_CHARACTERS * bins[second] / max(bins.values()))
+            print(f"  {second:>3} s {bins[second]:>5} {bar}")
+    return False
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m drainer.cli.simulate")

@@ -1,0 +1,248 @@
+"""
+Judge what the function does, apart from it: by the account's true state and what was promised.
+
+Nothing of the drainer's own arithmetic is used here; the numbers below are its documented bounds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from drainer.simulation.violation import Violation, deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.auto_scaling import Instance
+    from drainer.simulation.ecs_model import Task
+    from drainer.simulation.lifecycle import LifecycleAction
+    from drainer.simulation.promises import Workload
+
+# A notice's time is written in whole milliseconds.
+STAMP_SECONDS = 0.001
+# An answer may be as old as this, and an invocation as long: for that long after an action's end
+# the function may still act on what it saw.
+TAIL_SECONDS = 75.0
+# Each copy of a message that comes after the end may ask once more, by an answer that Auto
+# Scaling refuses, and so may each sweep; while the instance waits for another hook there is no
+# other way to know.
+ASKED_AFTER_THE_END_MAX = 12
+ASKED_EVERY_SECONDS = 150.0
+MESSAGE_BYTES_MAX = 8_192
+# Looks at what a batch has in common, and looks and acts for each drain in it.
+CALLS_IN_COMMON = 40
+CALLS_PER_DRAIN = 12
+MARK_PREFIX = "drainer."
+
+
+@dataclass(eq=False)
+class Safety:
+    """
+    Watches every call of the function.
+
+    Attributes:
+        ceased_at: when faults cease; until then nobody can be asked to know that it is over.
+        violations: what was found.
+        answered: how many lifecycle actions the function answered.
+    """
+
+    account: Account
+    workload: Workload
+    topic_arn: str
+    started_at: datetime
+    ceased_at: datetime | None = None
+    violations: list[Violation] = field(default_factory=list)
+    answered: int = 0
+    calls: Counter[str] = field(default_factory=Counter)
+    _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
+    _calls_of_invocation: int = 0
+
+    def violated(self, rule: str, sentence: str) -> None:
+        """Note a broken promise."""
+        seconds = (self.account.now - self.started_at).total_seconds()
+        self.violations.append(Violation(seconds, rule, sentence))
+
+    def invocation_begins(self) -> None:
+        """Begin to count the calls of an invocation."""
+        self._calls_of_invocation = 0
+
+    def invocation_ends(self, records: int) -> None:
+        """Judge how many calls an invocation made."""
+        drains = max(records, len(self.account.auto_scaling.lifecycle.open))
+        most = CALLS_IN_COMMON + CALLS_PER_DRAIN * drains
+        if self._calls_of_invocation > most:
+            self.violated(
+                "bounds", f"{self._calls_of_invocation} calls for {records} records, most: {most}"
+            )
+
+    def before(self, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Judge a call that will be performed, by the state before it."""
+        self._calls_of_invocation += 1
+        self.calls[operation] += 1
+        judge = self._judges.get(operation)
+        if judge is not None:
+            judge(self, parameters)
+
+    # Answers and heartbeats
+
+    def _complete(self, parameters: Mapping[str, Any]) -> None:
+        action = self._action(parameters)
+        if action is None:
+            return
+        promise, now = self.workload.promise(action), self.account.now
+        self.answered += 1
+        result = parameters["LifecycleActionResult"]
+        instance = action.ec2_instance_id
+        if now + timedelta(seconds=STAMP_SECONDS) >= deadline(action, self.workload):
+            left = self.blocking(action)
+            if left and result != promise.deadline_result:
+                self.violated("safety", f"{instance} answered {result} at its deadline")
+            return
+        left = self.blocking(action)
+        if left:
+            names = ", ".join(f"{task.owner} {task.last_status}" for task in left[:5])
+            self.violated("safety", f"{instance} answered {result} before its deadline; {names}")
+        elif result != "CONTINUE":
+            self.violated("safety", f"{instance} answered {result} before its deadline, drained")
+
+    def _heartbeat(self, parameters: Mapping[str, Any]) -> None:
+        self._action(parameters)
+
+    def _action(self, parameters: Mapping[str, Any]) -> LifecycleAction | None:
+        """Return the open action that is meant, and judge whether it may be touched at all."""
+        group, hook = parameters["AutoScalingGroupName"], parameters["LifecycleHookName"]
+        promise = self.workload.promises.get((group, hook))
+        instance_id = parameters.get("InstanceId")
+        token = parameters.get("LifecycleActionToken")
+        if promise is None or not promise.ours:
+            self.violated("safety", f"hook {hook!r} of {group!r} is not ours to touch")
+            return None
+        if not instance_id:
+            self.violated("safety", f"no instance is named to hook {hook!r}")
+        for action in self.account.auto_scaling.lifecycle.open.values():
+            names = action.hook.auto_scaling_group_name, action.hook.name, action.ec2_instance_id
+            if names == (group, hook, instance_id) and token in (None, action.token):
+                return action
+        self._ask_after_the_end(f"{instance_id} at {hook}")
+        return None
+
+    def _ask_after_the_end(self, what: str) -> None:
+        if self.ceased_at is not None and self.account.now < self.ceased_at:
+            return
+        asked = self._asked_after_the_end.setdefault(what, [])
+        asked.append(self.account.now)
+        seconds = (self.account.now - asked[0]).total_seconds()
+        most = ASKED_AFTER_THE_END_MAX + seconds / ASKED_EVERY_SECONDS
+        if len(asked) > most:
+            self.violated("bounds", f"{what} is asked about again and again after its end")
+
+    def blocking(self, action: LifecycleAction) -> list[Task]:
+        """Return the tasks that keep an instance, by what was promised of its hook."""
+        ignored = self.workload.promise(action).standalone_tasks == "ignore"
+        return [
+            task
+            for task in self.account.ecs.remaining_tasks(action.ec2_instance_id)
+            if not (ignored and task.service is None)
+        ]
+
+    # Changes in ECS
+
+    def _update(self, parameters: Mapping[str, Any]) -> None:
+        if parameters["status"] != "DRAINING":
+            self.violated("safety", f"a container instance is set {parameters['status']}")
+        for arn in parameters["containerInstances"]:
+            self._must_leave(arn, "set DRAINING")
+
+    def _stop(self, parameters: Mapping[str, Any]) -> None:
+        for cluster in self.account.ecs.clusters.values():
+            for task in cluster.tasks.values():
+                if task.task_id == parameters["task"].rpartition("/")[2]:
+                    self._may_be_stopped(task)
+
+    def _may_be_stopped(self, task: Task) -> None:
+        self._must_leave(task.container_instance.arn, "relieved of a task")
+        if task.service is not None:
+            self.violated("safety", f"{task.owner} is stopped; only standalone tasks may be")
+            return
+        promised = [
+            self.workload.promise(action)
+            for action in self._actions(task.container_instance.ec2_instance_id)
+        ]
+        grace = [
+            promise.standalone_grace_seconds
+            for promise in promised
+            if promise.ours and promise.standalone_tasks == "stop"
+        ]
+        if not grace:
+            self.violated("safety", f"{task.owner} is stopped; nobody asked for it")
+        elif self._left_alone(task) < timedelta(seconds=min(grace) - STAMP_SECONDS):
+            self.violated("safety", f"{task.owner} is stopped before its grace period is over")
+
+    def _left_alone(self, task: Task) -> timedelta:
+        """Return how long ago the task's container instance was first set DRAINING."""
+        arn = task.container_instance.arn
+        changes = self.account.facts("container_instance", container_instance_arn=arn)
+        drained = [change.at for change in changes if change.about["status"] == "DRAINING"]
+        return self.account.now - drained[0] if drained else timedelta(0)
+
+    def _put(self, parameters: Mapping[str, Any]) -> None:
+        for attribute in parameters["attributes"]:
+            if not attribute["name"].startswith(MARK_PREFIX):
+                self.violated("safety", f"attribute {attribute['name']!r} is not ours")
+            # A mark is left by a look that could not see the end, too; it changes nothing.
+            instance = self._instance(attribute["targetId"].rpartition("/")[2])
+            if instance is not None and not self._ours(instance):
+                self.violated("safety", f"{instance.ec2_instance_id} is marked, and never left")
+
+    def _must_leave(self, reference: str, what: str) -> None:
+        """Demand that a container instance waits at a hook of ours, or did a moment ago."""
+        instance = self._instance(reference.rpartition("/")[2])
+        if instance is None:
+            return
+        for action in instance.actions:
+            ended_at = action.ended_at or self.account.now
+            recent = self.account.now - ended_at <= timedelta(seconds=TAIL_SECONDS)
+            if self.workload.promise(action).ours and recent:
+                return
+        # The instance may still wait, at somebody else's hook, for what is drained already.
+        if instance.lifecycle_state != "Terminating:Wait" or not self._ours(instance):
+            self.violated("safety", f"{instance.ec2_instance_id} is {what}, and does not wait")
+
+    def _ours(self, instance: Instance) -> bool:
+        return any(self.workload.promise(action).ours for action in instance.actions)
+
+    def _instance(self, container_instance_id: str) -> Instance | None:
+        for cluster in self.account.ecs.clusters.values():
+            for one in cluster.container_instances.values():
+                if one.container_instance_id == container_instance_id:
+                    return self.account.auto_scaling.instances.get(one.ec2_instance_id)
+        return None
+
+    def _actions(self, ec2_instance_id: str) -> list[LifecycleAction]:
+        instance = self.account.auto_scaling.instances.get(ec2_instance_id)
+        return instance.actions if instance else []
+
+    # Messages
+
+    def _publish(self, parameters: Mapping[str, Any]) -> None:
+        if parameters["TopicArn"] != self.topic_arn:
+            self.violated("safety", f"published to {parameters['TopicArn']}")
+        for entry in parameters["PublishBatchRequestEntries"]:
+            size = len(entry["Message"].encode())
+            if size > MESSAGE_BYTES_MAX:
+                self.violated("bounds", f"a message of {size} bytes")
+
+    _judges: dict[str, Callable[[Safety, Mapping[str, Any]], None]] = field(
+        default_factory=lambda: {
+            "CompleteLifecycleAction": Safety._complete,
+            "RecordLifecycleActionHeartbeat": Safety._heartbeat,
+            "UpdateContainerInstancesState": Safety._update,
+            "StopTask": Safety._stop,
+            "PutAttributes": Safety._put,
+            "PublishBatch": Safety._publish,
+        }
+    )

@@ -1,0 +1,120 @@
+"""
+Choose a seed's faults and put them into an account; what each does is in `faults` and `mishaps`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from drainer.simulation.faults import READS, STALE_SECONDS_MAX, Faults
+from drainer.simulation.intensity import INTENSITIES, WEIGHTS, Window
+from drainer.simulation.mishaps import MISHAPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.installation import Installation
+    from drainer.simulation.promises import Workload
+    from drainer.simulation.trace import Trace
+
+WRITES = frozenset(
+    {
+        "CompleteLifecycleAction",
+        "RecordLifecycleActionHeartbeat",
+        "UpdateContainerInstancesState",
+        "StopTask",
+        "PutAttributes",
+        "PublishBatch",
+    }
+)
+KINDS = (
+    "throttled",
+    "failing",
+    "denied",
+    "stale",
+    "failures",
+    "performed, answer lost",
+)
+# Faults last from some minutes to most of the longest drain that is common.
+CEASE_SECONDS = (300.0, 4_000.0)
+SILENCE_SECONDS_MAX = 3_600.0
+# Answers that are wrong rather than missing pass sooner.
+UNSOUND_SECONDS_MAX = 600.0
+
+
+def choose(
+    account: Account, random: Random, trace: Trace, went_astray: Callable[[str], None]
+) -> Faults:
+    """
+    Choose how much goes wrong, and until when.
+
+    Args:
+        account: where.
+        random: decides.
+        trace: is told of each fault.
+        went_astray: is told of each message that a channel loses or holds up.
+    """
+    name = random.choices([*WEIGHTS], weights=[*WEIGHTS.values()])[0]
+    intensity = INTENSITIES[name]
+    ceased_at = account.now
+    if name != "calm":
+        ceased_at += timedelta(seconds=random.uniform(*CEASE_SECONDS))
+    return Faults(account, random, trace, went_astray, intensity, ceased_at)
+
+
+def install(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """Put the faults into the account, the installation and the timetable."""
+    random, account, intensity = faults.random, faults.account, faults.intensity
+    if not faults.going_on:
+        return
+    faults.stale_seconds = min(STALE_SECONDS_MAX, workload.pass_interval_seconds)
+    notices, envelopes = installed.topic.subscriptions
+    faults.disturb("notice", notices.channel)
+    faults.disturb("re-invocation", envelopes.channel)
+    faults.disturb("rule", installed.rule)
+    faults.disturb("schedule", installed.schedule)
+    faults.disturb_stamps(account.on_notification)
+    for _ in range(random.randint(0, intensity.windows)):
+        _window(faults)
+    if random.random() < intensity.message:
+        begins_at = faults.account.now + timedelta(seconds=random.uniform(0, 900))
+        seconds = random.choice([random.uniform(30, 600), SILENCE_SECONDS_MAX])
+        ends_at = begins_at + timedelta(seconds=seconds)
+        faults.silences.append((begins_at, ends_at))
+        faults.ceased_at = max(faults.ceased_at, ends_at)
+    for _ in range(random.randint(0, intensity.windows)):
+        mishap = random.choice(MISHAPS)
+        seconds = random.uniform(1, _lasting(faults))
+        account.after(seconds, lambda mishap=mishap: mishap(faults, workload, installed))  # type: ignore[misc]
+
+
+def _window(faults: Faults) -> None:
+    random, now = faults.random, faults.account.now
+    kind = random.choice(KINDS)
+    operations = random.choice([READS | WRITES, READS, WRITES])
+    if random.random() < 0.6:
+        operations = frozenset({random.choice(sorted(READS | WRITES))})
+    lasting = _lasting(faults)
+    begins = random.uniform(0, lasting)
+    seconds = min(2.0 ** random.uniform(3, 12), lasting - begins)
+    if kind in {"stale", "failures"}:
+        seconds = min(seconds, UNSOUND_SECONDS_MAX)
+    window = Window(
+        kind,
+        now + timedelta(seconds=begins),
+        now + timedelta(seconds=begins + seconds),
+        operations,
+        random.choice([0.3, 0.7, 1.0]) if kind != "failures" else 0.3,
+    )
+    faults.windows.append(window)
+    if kind == "stale":
+        for number in range(int(seconds / faults.stale_seconds) + 1):
+            at = window.begins_at + timedelta(seconds=number * faults.stale_seconds)
+            faults.account.at(at, faults.remember)
+
+
+def _lasting(faults: Faults) -> float:
+    return (faults.ceased_at - faults.account.now).total_seconds()

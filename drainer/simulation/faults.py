@@ -1,0 +1,244 @@
+"""
+What a seed lets go wrong: on the way of messages, in the function, and in the APIs it calls.
+
+Faults begin with the run and cease at one instant. What production must bear is bounded here, and
+each bound says why.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from drainer.simulation.past import Past
+from drainer.simulation.records import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from random import Random
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.channel import Channel
+    from drainer.simulation.intensity import Intensity, Window
+    from drainer.simulation.records import Notification
+    from drainer.simulation.trace import Trace
+
+READS = frozenset(
+    {
+        "DescribeAutoScalingInstances",
+        "DescribeLifecycleHooks",
+        "ListClusters",
+        "ListContainerInstances",
+        "DescribeContainerInstances",
+        "ListTasks",
+        "DescribeTasks",
+    }
+)
+# How old an answer may be. AWS publishes no number; delays of some ten seconds are told of. Two
+# looks in a row must not rest upon one past, so an answer is also no older than a pass interval.
+STALE_SECONDS_MAX = 60.0
+# What is there and was not found at one instant is found again for so long: an answer that is wrong
+# twice in a row, minutes apart, is no eventual consistency.
+SEEN_SECONDS = 1_200.0
+# "hours": a message that is older than most drains take.
+DELAY_SECONDS_MAX = 3 * 3_600.0
+ERRORS = {
+    "throttled": {"ecs": "ThrottlingException", "autoscaling": "Throttling", "sns": "Throttled"},
+    "failing": {"ecs": "ServerException", "autoscaling": "InternalFailure", "sns": "InternalError"},
+    "denied": {
+        "ecs": "AccessDeniedException",
+        "autoscaling": "AccessDenied",
+        "sns": "AuthorizationError",
+    },
+}
+STATUSES = {"throttled": 400, "failing": 500, "denied": 403}
+
+
+class KilledError(BaseException):
+    """The function is no more; nothing in it may catch this."""
+
+
+@dataclass(eq=False)
+class Faults:
+    """
+    The faults of one seed.
+
+    Attributes:
+        stale_seconds: how old an answer may be.
+        ceased_at: when the last of them begins to be no more.
+        injected: how often each kind struck.
+        displaced: instances whose notice was lost, late or wrongly stamped.
+    """
+
+    account: Account
+    random: Random
+    trace: Trace
+    went_astray: Callable[[str], None]
+    intensity: Intensity
+    ceased_at: datetime
+    stale_seconds: float = STALE_SECONDS_MAX
+    windows: list[Window] = field(default_factory=list)
+    silences: list[tuple[datetime, datetime]] = field(default_factory=list)
+    injected: Counter[str] = field(default_factory=Counter)
+    displaced: set[str] = field(default_factory=set)
+    _missed_at: dict[str, datetime] = field(default_factory=dict)
+    _calls_left: int | None = None
+    _past: Past | None = None
+
+    @property
+    def going_on(self) -> bool:
+        """Whether faults have not ceased."""
+        return self.account.now < self.ceased_at
+
+    def strike(self, kind: str, about: str = "") -> None:
+        """Count a fault and tell of it."""
+        self.injected[kind] += 1
+        self.trace.say("FAULT", f"{kind} {about}")
+
+    # The way of messages
+
+    def disturb(self, name: str, channel: Channel[Any]) -> None:
+        """Let a channel lose, double, delay and reorder what it carries."""
+
+        def fault(item: object) -> Sequence[float]:
+            delays = self._delays(name)
+            if not delays or min(delays) > 0:
+                message = getattr(item, "message", "")
+                self.went_astray(message)
+                if name == "notice":
+                    self._displace(message)
+            return delays
+
+        channel.faults.append(fault)
+
+    def disturb_stamps(self, listeners: list[Callable[[Notification], None]]) -> None:
+        """Let the clock that stamps a notice be wrong by hours, now and then."""
+        listen = listeners.pop()
+
+        def stamped(notification: Notification) -> None:
+            if self.going_on and self.random.random() < self.intensity.message:
+                hours = self.random.choice([-5.0, -1.0, -0.05, 0.05, 2.0])
+                self.strike("message stamped by a wrong clock", f"{hours:+} h")
+                at = self.account.now + timedelta(hours=hours)
+                message = {**notification.message, "Time": at.isoformat()}
+                if "EC2InstanceId" in message:
+                    self.displaced.add(message["EC2InstanceId"])
+                notification = replace(notification, message=message)
+            listen(notification)
+
+        listeners.append(stamped)
+
+    def _delays(self, name: str) -> tuple[float, ...]:
+        now, random = self.account.now, self.random
+        for begins_at, ends_at in self.silences:
+            if begins_at <= now < ends_at:
+                self.strike("channel silent", name)
+                held = (ends_at - now).total_seconds() + random.uniform(0, 30)
+                return () if random.random() < 0.5 else (held,)
+        if not self.going_on or random.random() >= self.intensity.message:
+            return (0.0,)
+        kind = random.choice(["lost", "doubled", "late", "reordered", "doubled late"])
+        self.strike(f"message {kind}", name)
+        late = 2.0 ** random.uniform(0, 13.4)
+        return {
+            "lost": (),
+            "doubled": (0.0, random.uniform(0, 60)),
+            "late": (min(late, DELAY_SECONDS_MAX),),
+            "reordered": (random.uniform(0, 30),),
+            "doubled late": (0.0, random.uniform(0, 30), late),
+        }[kind]
+
+    def _displace(self, message: str) -> None:
+        for ec2_instance_id in self.account.auto_scaling.instances:
+            if ec2_instance_id in message:
+                self.displaced.add(ec2_instance_id)
+
+    # The function
+
+    def invocation_begins(self) -> None:
+        """Decide whether the invocation that begins will be killed, and before which call."""
+        self._calls_left = None
+        if self.going_on and self.random.random() < self.intensity.invocation:
+            self._calls_left = self.random.randint(0, 12)
+
+    def result_is_lost(self) -> bool:
+        """Decide whether a finished invocation is taken for a failed one."""
+        lost = self.going_on and self.random.random() < self.intensity.invocation
+        if lost:
+            self.strike("invocation's result lost")
+        return lost
+
+    # The APIs
+
+    def before_call(self, service: str, operation: str) -> str:
+        """
+        Decide how a call goes wrong: return the kind, empty for not at all.
+
+        Raises:
+            KilledError: the function ends before the call.
+            ApiError: the call is refused.
+        """
+        if not self.going_on:
+            return ""
+        if self._calls_left is not None:
+            self._calls_left -= 1
+            if self._calls_left < 0:
+                self.strike("function killed between two calls", f"before {operation}")
+                raise KilledError
+        kind = self._kind(operation)
+        if kind in ERRORS:
+            self.strike(f"call {kind}", operation)
+            raise ApiError(ERRORS[kind][service], f"injected: {kind}", STATUSES[kind])
+        return kind
+
+    def stale(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any] | None:
+        """Return an answer from the past; None where there is none to be had."""
+        past = self._past
+        if past is None or not past.knows(operation):
+            return None
+        age = (self.account.now - past.at).total_seconds()
+        if age >= self.stale_seconds:
+            return None
+        self.strike("call answered stale", f"{operation}, {age:.0f} s old")
+        return past.answer(operation, parameters)
+
+    def with_failures(self, operation: str, answer: dict[str, Any]) -> dict[str, Any]:
+        """Move one described thing to the failures."""
+        rows, name = {
+            "DescribeContainerInstances": ("containerInstances", "containerInstanceArn"),
+            "DescribeTasks": ("tasks", "taskArn"),
+            "UpdateContainerInstancesState": ("containerInstances", "containerInstanceArn"),
+        }.get(operation, ("", ""))
+        if not answer.get(rows):
+            return answer
+        kept = [*answer[rows]]
+        gone = kept.pop(self.random.randrange(len(kept)))
+        if not self._may_miss(gone[name]):
+            return answer
+        self.strike("call answered with failures", operation)
+        failures = [*answer.get("failures", ()), {"arn": gone[name], "reason": "MISSING"}]
+        return {**answer, rows: kept, "failures": failures}
+
+    def _may_miss(self, arn: str) -> bool:
+        """Let a thing be missing at one instant only, for then it must be seen for a while."""
+        at = self._missed_at.setdefault(arn, self.account.now)
+        if self.account.now - at > timedelta(seconds=SEEN_SECONDS):
+            self._missed_at[arn] = at = self.account.now
+        return at == self.account.now
+
+    def _kind(self, operation: str) -> str:
+        now, random = self.account.now, self.random
+        for window in self.windows:
+            inside = window.begins_at <= now < window.ends_at and operation in window.operations
+            if inside and random.random() < window.probability:
+                return window.kind
+        if random.random() < self.intensity.background:
+            return random.choice(["throttled", "failing", "performed, answer lost", "failures"])
+        return ""
+
+    def remember(self) -> None:
+        """Keep the present as the past that stale answers come from."""
+        self._past = Past(self.account)

@@ -1,0 +1,146 @@
+"""
+Judge a run that has ended: is every lifecycle action answered by us, and in time?
+
+Precisely, with S the sweep's interval, P a pass interval with its window, and C the instant at
+which faults ceased: an action of ours that was not taken from us (its hook, group or instance gone,
+another hook's ABANDON) is answered by the function, and before its deadline or C, whichever is
+later, and S and two P more; and, if nothing kept it any more at an earlier instant, within S and
+two P of that instant or of C. The exceptions:
+
+* Its deadline counts from where the drainer first sees the instance (C and S and two P at the
+  latest) where its notice was lost, late or wrongly stamped, or its messages before any mark.
+* Its hook's timeout may answer it until C and S and two P; and where that timeout is no longer than
+  S, until a chain that was lost is begun again: C and S and the age at which its mark is stale.
+* An instance that is in no cluster can hold no mark. Where besides a cluster is named that does not
+  exist, and a message about it was lost, it is left to its hook's timeout, which nobody restarts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from drainer.simulation.violation import Violation, deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.chains import Chains
+    from drainer.simulation.lifecycle import LifecycleAction
+    from drainer.simulation.promises import Workload
+    from drainer.simulation.records import Fact
+
+# The event source mapping's window, and as much again for invocations that take a while.
+WINDOW_SECONDS = 1.0
+INVOCATION_SECONDS = 30.0
+# A chain whose mark is older than this is begun again.
+MARK_STALE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """Judges the actions of an account whose run has ended."""
+
+    account: Account
+    workload: Workload
+    ceased_at: datetime
+    displaced: set[str]
+    chains: Chains
+    sweep_interval_seconds: float
+    started_at: datetime
+
+    def violations(self) -> Iterator[Violation]:
+        """Yield what was not answered, or not in time."""
+        for action in self.account.auto_scaling.actions:
+            if self.workload.promise(action).ours:
+                sentence = self._judge(action)
+                if sentence:
+                    at = action.ended_at or self.account.now
+                    seconds = (at - self.started_at).total_seconds()
+                    yield Violation(seconds, "liveness", f"{action.ec2_instance_id} {sentence}")
+
+    def within(self, at: datetime) -> datetime:
+        """Return until when what is possible from an instant on must have been done."""
+        return at + self._reaction
+
+    def latest(self, action: LifecycleAction) -> datetime:
+        """Return the latest instant at which an action may be answered."""
+        deadline_at = deadline(action, self.workload)
+        unknown = (action.ec2_instance_id, action.hook.name) in self.chains.unknown
+        if unknown or action.ec2_instance_id in self.displaced:
+            span = deadline_at - action.started_at
+            seen_at = max(action.started_at, self.within(self.ceased_at))
+            deadline_at = seen_at + span
+        latest = self.within(max(deadline_at, self.ceased_at))
+        return max(latest, self.within(action.timeout_at)) if self._is_left(action) else latest
+
+    def _is_left(self, action: LifecycleAction) -> bool:
+        """Whether nothing but its hook's timeout may be left to an action."""
+        lost = (action.ec2_instance_id, action.hook.name) in self.chains.astray
+        nowhere = self.account.ecs.container_instance(action.ec2_instance_id) is None
+        named = set(self.workload.promise(action).clusters)
+        return lost and nowhere and not named <= set(self.account.ecs.clusters)
+
+    def _kept_from(self, action: LifecycleAction) -> datetime:
+        """Return from when on heartbeats must keep an action from its hook's timeout."""
+        again_at = self.within(self.ceased_at)
+        if action.hook.heartbeat_timeout_seconds > self.sweep_interval_seconds:
+            return again_at
+        stale_seconds = MARK_STALE_SECONDS + action.hook.heartbeat_timeout_seconds
+        return again_at + timedelta(seconds=stale_seconds)
+
+    @property
+    def _reaction(self) -> timedelta:
+        two_passes = 2 * (self.workload.pass_interval_seconds + WINDOW_SECONDS)
+        return timedelta(seconds=self.sweep_interval_seconds + two_passes + INVOCATION_SECONDS)
+
+    def _judge(self, action: LifecycleAction) -> str:
+        latest = self.latest(action)
+        if action.ended_at is None:
+            late = self.account.now > latest
+            return "was never answered" if late else ""
+        if action.ended_by == "timeout":
+            if action.ended_at <= self._kept_from(action) or self._is_left(action):
+                return ""
+            globally = action.ended_at >= action.global_timeout_at
+            if globally and latest >= action.global_timeout_at:
+                return ""
+            return "was answered by its hook's timeout"
+        if action.ended_by != "completed":
+            return ""
+        if action.ended_at > latest:
+            late_seconds = (action.ended_at - latest).total_seconds()
+            return f"was answered {late_seconds:.0f} s later than it may be"
+        idle_at = self._idle_at(action)
+        if idle_at is not None and action.ended_at > self.within(max(idle_at, self.ceased_at)):
+            idle_seconds = (action.ended_at - idle_at).total_seconds()
+            return f"was answered {idle_seconds:.0f} s after nothing kept it any more"
+        return ""
+
+    def _idle_at(self, action: LifecycleAction) -> datetime | None:
+        """Return since when nothing has kept an action that was answered; None if something did."""
+        keeping: dict[str, bool] = {}
+        idle_at = None
+        ignored = self.workload.promise(action).standalone_tasks == "ignore"
+        for fact in self._facts.get(action.ec2_instance_id, ()):
+            if action.ended_at is not None and fact.at > action.ended_at:
+                break
+            if fact.kind == "container_instance":
+                keeping["status"] = fact.about["status"] != "DRAINING"
+            elif not (ignored and fact.about["owner"].startswith("standalone:")):
+                keeping[fact.about["task_id"]] = fact.about["last_status"] != "STOPPED"
+            idle_at = None if any(keeping.values()) else idle_at or fact.at
+        return idle_at
+
+    @cached_property
+    def _facts(self) -> dict[str, list[Fact]]:
+        """The facts about tasks and container instances, by EC2 instance."""
+        found: dict[str, list[Fact]] = defaultdict(list)
+        for fact in self.account.history:
+            if fact.kind in {"task", "container_instance"}:
+                found[fact.about["ec2_instance_id"]].append(fact)
+        return found

@@ -1,0 +1,171 @@
+"""
+What befalls an account while instances leave: things and people beside the drainer.
+
+Each takes one thing at random that is there to be befallen, or does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from drainer.simulation.auto_scaling import Instance
+    from drainer.simulation.faults import Faults
+    from drainer.simulation.installation import Installation
+    from drainer.simulation.promises import Workload
+
+    Mishap = Callable[[Faults, Workload, Installation], None]
+
+GONE = "gone"
+
+
+def agent_vanishes(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """Disconnect the agent of a leaving instance for a while."""
+    del workload, installed
+    ecs = faults.account.ecs
+    for instance in _one_waiting(faults):
+        faults.strike("agent disconnected", instance.ec2_instance_id)
+        ecs.connect_agent(instance.ec2_instance_id, connected=False)
+        faults.account.after(
+            faults.random.uniform(30, 1_800),
+            partial(ecs.connect_agent, instance.ec2_instance_id, connected=True),
+        )
+
+
+def someone_activates(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """
+    Set a draining container instance ACTIVE again.
+
+    Not while answers are stale: a look at what was DRAINING some seconds ago cannot know.
+    """
+    del workload, installed
+    if any(window.kind == "stale" for window in faults.windows):
+        return
+    for instance in _one_waiting(faults):
+        container_instance = faults.account.ecs.container_instance(instance.ec2_instance_id)
+        if container_instance is not None and container_instance.status == "DRAINING":
+            faults.strike("set ACTIVE by someone", instance.ec2_instance_id)
+            faults.account.ecs.set_status(container_instance, "ACTIVE")
+
+
+def someone_deregisters(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """Deregister a leaving container instance by force."""
+    del workload, installed
+    for instance in _one_waiting(faults):
+        container_instance = faults.account.ecs.container_instance(instance.ec2_instance_id)
+        if container_instance is not None:
+            faults.strike("container instance deregistered", instance.ec2_instance_id)
+            faults.account.call(
+                "ecs",
+                "DeregisterContainerInstance",
+                {
+                    "cluster": container_instance.cluster.name,
+                    "containerInstance": container_instance.arn,
+                    "force": True,
+                },
+            )
+
+
+def instance_dies(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """Terminate a leaving instance behind its hooks' back."""
+    del workload, installed
+    for instance in _one_waiting(faults):
+        faults.strike("instance terminated half-way", instance.ec2_instance_id)
+        _end_actions(faults, instance)
+
+
+def hook_is_deleted(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """Delete one of our hooks half-way."""
+    del workload, installed
+    for instance in _one_waiting(faults):
+        for action in instance.actions:
+            if action.hook.name in instance.group.hooks:
+                faults.strike("hook deleted half-way", action.hook.name)
+                faults.account.auto_scaling.delete_hook(action.hook)
+                return
+
+
+def group_is_deleted(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """Delete a group by force, with all that is in it."""
+    del workload, installed
+    scaling = faults.account.auto_scaling
+    for waiting in _one_waiting(faults):
+        group = waiting.group
+        faults.strike("group deleted by force", group.name)
+        group.desired = 0
+        for instance in [*group.instances.values()]:
+            _end_actions(faults, instance)
+        scaling.groups.pop(group.name, None)
+
+
+def cluster_is_deleted(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """Delete a cluster; ECS demands that its container instances are deregistered before."""
+    del workload, installed
+    ecs = faults.account.ecs
+    for waiting in _one_waiting(faults):
+        container_instance = ecs.container_instance(waiting.ec2_instance_id)
+        if container_instance is None or faults.random.random() < 0.5:
+            continue
+        cluster = container_instance.cluster
+        faults.strike("cluster deleted half-way", cluster.name)
+        cluster.services.clear()
+        for member in [*cluster.container_instances.values()]:
+            for task in member.remaining_tasks():
+                ecs.life.kill(task, "Container instance deregistered forcibly by user")
+            ecs.deregister(member)
+        ecs.clusters.pop(cluster.name, None)
+
+
+def forger_speaks(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """Publish a notice that Auto Scaling did not: an instance in service, a foreign hook, ..."""
+    instances = [*faults.account.auto_scaling.instances.values()]
+    if not instances:
+        return
+    instance = faults.random.choice(instances)
+    names = [name for group, name in workload.promises if group == instance.group.name]
+    body = {
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "LifecycleHookName": faults.random.choice(names),
+        "AutoScalingGroupName": instance.group.name,
+        "EC2InstanceId": instance.ec2_instance_id,
+        "LifecycleActionToken": faults.account.uuid(),
+        "Time": faults.account.now.isoformat(),
+    }
+    real = [action for action in instance.actions if action.hook.name == body["LifecycleHookName"]]
+    if real and faults.random.random() < 0.5:
+        body["LifecycleActionToken"] = real[0].token
+    faults.strike("notice forged", f"{instance.ec2_instance_id} {body['LifecycleHookName']}")
+    installed.topic.publish(json.dumps(body))
+
+
+MISHAPS: tuple[Mishap, ...] = (
+    agent_vanishes,
+    agent_vanishes,
+    someone_activates,
+    someone_activates,
+    someone_deregisters,
+    instance_dies,
+    hook_is_deleted,
+    group_is_deleted,
+    cluster_is_deleted,
+    forger_speaks,
+    forger_speaks,
+)
+
+
+def _one_waiting(faults: Faults) -> list[Instance]:
+    waiting = [
+        instance
+        for instance in faults.account.auto_scaling.instances.values()
+        if instance.lifecycle_state == "Terminating:Wait"
+    ]
+    return [faults.random.choice(waiting)] if waiting and faults.going_on else []
+
+
+def _end_actions(faults: Faults, instance: Instance) -> None:
+    for action in instance.actions:
+        faults.account.auto_scaling.lifecycle.end(action, "CONTINUE", GONE)

@@ -1,0 +1,263 @@
+"""
+A seed's account with the drainer in it and all that stands around: faults, checkers, a trace.
+
+The drainer is production's code, handed in by the caller; nothing of it is replaced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from drainer.simulation import fault_plan, workload
+from drainer.simulation.account import Account
+from drainer.simulation.chains import Chains
+from drainer.simulation.checkers import Safety
+from drainer.simulation.client import InProcessClient
+from drainer.simulation.faults import READS, Faults, KilledError
+from drainer.simulation.installation import Settings, install
+from drainer.simulation.liveness import Liveness
+from drainer.simulation.quick_client import QuickClient
+from drainer.simulation.records import ApiError
+from drainer.simulation.trace import Trace, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from drainer.simulation.installation import Installation
+    from drainer.simulation.lifecycle import LifecycleAction
+    from drainer.simulation.promises import Workload
+
+    Function = Callable[[Any, Any], dict[str, Any] | None]
+
+STARTED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+SWEEP_INTERVAL_SECONDS = 300.0
+# Scale-ins are over after this; no action begins later.
+BEGUN_SECONDS = 1_000.0
+# After the last action's end: long enough for what was delivered late to come and do nothing.
+AFTERMATH_SECONDS = 400.0
+# Looks at how many chains are alive, once faults have ceased and marks have been written.
+SETTLED_SECONDS = 1_200.0
+
+
+class Reports(Protocol):
+    """What the function reports to."""
+
+    def passed(self, report: Any) -> None:
+        """Take a pass."""
+
+    def refused(self, record_id: str, refusal: Any) -> None:
+        """Take a refusal."""
+
+    def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
+        """Take a crash."""
+
+
+class Build(Protocol):
+    """Makes the function: `drainer.handler.build`."""
+
+    def __call__(
+        self,
+        environ: Mapping[str, str],
+        client: Callable[[str], Any],
+        clock: Callable[[], datetime],
+        telemetry: Reports,
+        /,
+    ) -> Function:
+        """Make the function on clients, a clock and telemetry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """
+    How to run a seed.
+
+    Attributes:
+        steps: whether to keep a trace.
+        judged: whether botocore's models judge every call; costs a third of the time.
+        fast_path: whether the rule of the fast path is there.
+        sweep: whether the sweep's schedule is there.
+    """
+
+    steps: bool = False
+    judged: bool = False
+    fast_path: bool = True
+    sweep: bool = True
+
+
+class FailedInvocationError(Exception):
+    """The function ended without an answer."""
+
+
+@dataclass(eq=False)
+class World:
+    """A seed's account with all that stands around it."""
+
+    seed: int
+    options: Options
+    account: Account = field(init=False)
+    workload: Workload = field(init=False)
+    trace: Trace = field(init=False)
+    faults: Faults = field(init=False)
+    safety: Safety = field(init=False)
+    chains: Chains = field(init=False)
+    installed: Installation = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Build the account."""
+        account = self.account = Account(now=STARTED_AT, seed=self.seed)
+        self.trace = Trace(account, STARTED_AT, on=self.options.steps)
+        self.workload = workload.choose(account, Random(f"workload {self.seed}"))
+        self.chains = Chains(account, self.workload)
+        self.faults = fault_plan.choose(
+            account, Random(f"faults {self.seed}"), self.trace, self.chains.went_astray
+        )
+
+    def install(self, build: Build) -> None:
+        """Install the drainer, then build what it is for, then let things go wrong."""
+        options, account = self.options, self.account
+
+        def built(environ: Any, client: Any, clock: Any, /) -> Function:
+            return self._guarded(build(environ, client, clock, self))
+
+        self.installed = install(
+            account,
+            build=built,
+            environ=self.workload.environ,
+            settings=Settings(
+                pass_interval_seconds=self.workload.pass_interval_seconds,
+                function_duration_seconds=self.workload.random.choice([0.0, 0.5, 4.0]),
+                fast_path=options.fast_path,
+                sweep_interval_seconds=SWEEP_INTERVAL_SECONDS if options.sweep else None,
+            ),
+            client=self._client,
+        )
+        topic_arn = self.installed.topic.arn
+        self.safety = Safety(account, self.workload, topic_arn, STARTED_AT)
+        workload.begin(self.workload, topic_arn)
+        fault_plan.install(self.faults, self.workload, self.installed)
+        self.safety.ceased_at = self.faults.ceased_at
+        account.at(self.faults.ceased_at + timedelta(seconds=SETTLED_SECONDS), self._count_chains)
+
+    def run(self) -> None:
+        """Let time pass until every action of ours has ended, or may no longer be open."""
+        account, begun_at = self.account, STARTED_AT + timedelta(seconds=BEGUN_SECONDS)
+        account.advance_to(max(begun_at, self.faults.ceased_at))
+        self.chains.buried(self.installed)
+        liveness = self.liveness()
+        while waiting := self._open():
+            end_at = max(liveness.latest(action) for action in waiting) + timedelta(seconds=1)
+            if account.now >= end_at:
+                break
+            due_at = account.next_event_at()
+            account.advance_to(min(due_at, end_at) if due_at else end_at)
+        account.run_for(AFTERMATH_SECONDS)
+        self.chains.buried(self.installed)
+        self.safety.violations.extend(liveness.violations())
+        self.trace.finish()
+
+    def liveness(self) -> Liveness:
+        """Return the judge of what has been answered."""
+        return Liveness(
+            self.account,
+            self.workload,
+            self.faults.ceased_at,
+            self.faults.displaced,
+            self.chains,
+            SWEEP_INTERVAL_SECONDS,
+            STARTED_AT,
+        )
+
+    # What the function reports to
+
+    def passed(self, report: Any) -> None:
+        """Tell of a pass."""
+        if self.trace.on:
+            for outcome in report.outcomes:
+                action = outcome.drain.action
+                self.trace.say(
+                    "pass",
+                    f"{action.ec2_instance_id} {action.lifecycle_hook_name} "
+                    f"hop {outcome.view.drain.hop}: {outcome.decision.phase} -> "
+                    f"{outcome.decision.step} {outcome.decision.reason} {outcome.undone}"
+                    f"{'; '.join(outcome.troubles)}",
+                )
+
+    def refused(self, record_id: str, refusal: Any) -> None:
+        """Tell of a refusal."""
+        self.trace.say("refused", f"{record_id}: {refusal}")
+
+    def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
+        """Take a crash for what it is."""
+        self.safety.violated("crash", f"{type(error).__name__}: {error} ({ec2_instance_ids})")
+
+    # The function and its way into the account
+
+    def _guarded(self, function: Function) -> Function:
+        def guarded(event: Any, context: Any) -> dict[str, Any] | None:
+            self.faults.invocation_begins()
+            self.safety.invocation_begins()
+            self.chains.invocation_begins()
+            records = len(event.get("Records", ()))
+            self.trace.say("invoked", f"with {records} records")
+            try:
+                answer = function(event, context)
+            except KilledError:
+                raise FailedInvocationError from None
+            self.safety.invocation_ends(records)
+            if self.faults.result_is_lost():
+                raise FailedInvocationError
+            for sentence in self.chains.forgotten(self.installed, event, answer):
+                self.safety.violated("liveness", sentence)
+            return answer
+
+        return guarded
+
+    def _client(self, service: str) -> Any:
+        if self.options.judged:
+            return InProcessClient(service, self._perform, self.account.region)
+        return QuickClient(service, self._perform)
+
+    def _perform(
+        self, service: str, operation: str, parameters: dict[str, Any], /
+    ) -> dict[str, Any]:
+        try:
+            answer = self._ask(service, operation, parameters)
+        except ApiError as error:
+            self.trace.call(operation, parameters, str(error))
+            raise
+        if self.trace.on:
+            self.trace.call(operation, parameters, told(answer))
+        return answer
+
+    def _ask(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        kind = self.faults.before_call(service, operation)
+        if kind == "stale" and operation in READS:
+            past = self.faults.stale(operation, parameters)
+            if past is not None:
+                return past
+        self.safety.before(operation, parameters)
+        answer = self.account.call(service, operation, parameters)
+        if operation == "PublishBatch":
+            self.chains.published(parameters["PublishBatchRequestEntries"])
+        if operation == "PutAttributes":
+            self.chains.marked(parameters["attributes"])
+        if kind == "failures":
+            return self.faults.with_failures(operation, answer)
+        if kind == "performed, answer lost":
+            self.faults.strike("call performed, answer lost", operation)
+            raise ApiError("InternalFailure", "injected: the answer is lost", 500)
+        return answer
+
+    def _open(self) -> list[LifecycleAction]:
+        return [
+            action
+            for action in self.account.auto_scaling.lifecycle.open.values()
+            if self.workload.promise(action).ours
+        ]
+
+    def _count_chains(self) -> None:
+        for sentence in self.chains.too_many(self.installed):
+            self.safety.violated("bounds", sentence)
