@@ -101,7 +101,9 @@ THROTTLES = frozenset(
     }
 )
 MEMORY = "MEMORY"
-REFUSALS = frozenset({"ClientException", "InvalidParameterException", "ValidationError"})
+REFUSALS = frozenset(
+    {"ClientException", "InvalidParameterException", "InvalidTarget", "ValidationError"}
+)
 
 
 def client(service: str) -> Any:
@@ -109,7 +111,8 @@ def client(service: str) -> Any:
     return boto3.client(service, config=CLIENT_CONFIG)
 
 
-def _ask(call: Callable[..., dict[str, Any]], **parameters: Any) -> dict[str, Any]:
+def ask(call: Callable[..., dict[str, Any]], **parameters: Any) -> dict[str, Any]:
+    """Make a call, with AWS's errors turned into ours."""
     try:
         return call(**parameters)
     except ClientError as error:
@@ -120,7 +123,7 @@ def _ask(call: Callable[..., dict[str, Any]], **parameters: Any) -> dict[str, An
         raise UnavailableError(f"{type(error).__name__}: {error}") from error
 
 
-def _understood(read: Callable[Parameters, Item]) -> Callable[Parameters, Item]:
+def understood(read: Callable[Parameters, Item]) -> Callable[Parameters, Item]:
     """Take an answer that lacks what AWS documents for a failed look, never for an empty one."""
 
     @wraps(read)
@@ -159,7 +162,7 @@ def _pages(
 ) -> Iterator[Any]:
     cursor: dict[str, str] = {}
     for _ in range(PAGES_MAX):
-        answer = _ask(call, **parameters, **cursor)
+        answer = ask(call, **parameters, **cursor)
         yield from answer[key]
         if not answer.get(token):
             return
@@ -183,7 +186,7 @@ class AutoScalingGateway:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    @_understood
+    @understood
     def lifecycle_states(self, ec2_instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Return group name and lifecycle state of each instance that is in a group."""
         found = {}
@@ -191,7 +194,7 @@ class AutoScalingGateway:
             found.update(self._instances(InstanceIds=list(ids)))
         return found
 
-    @_understood
+    @understood
     def all_lifecycle_states(self) -> dict[str, tuple[str, str]]:
         """Return the same of every instance of every group, at most PAGES_MAX times fifty."""
         return self._instances()
@@ -207,10 +210,10 @@ class AutoScalingGateway:
             )
         }
 
-    @_understood
+    @understood
     def lifecycle_hooks(self, auto_scaling_group_name: str) -> dict[str, Hook]:
         """Return the group's hooks by name; at most 50, in one answer."""
-        answer = _ask(
+        answer = ask(
             self._client.describe_lifecycle_hooks, AutoScalingGroupName=auto_scaling_group_name
         )
         return {
@@ -224,7 +227,7 @@ class AutoScalingGateway:
             for row in answer["LifecycleHooks"]
         }
 
-    @_understood
+    @understood
     def record_heartbeat(self, action: LifecycleAction) -> None:
         """
         Restart the hook's heartbeat timeout.
@@ -232,9 +235,9 @@ class AutoScalingGateway:
         Raises:
             LifecycleActionOverError: Auto Scaling no longer waits.
         """
-        _ask(self._client.record_lifecycle_action_heartbeat, **_named(action))
+        ask(self._client.record_lifecycle_action_heartbeat, **_named(action))
 
-    @_understood
+    @understood
     def complete(self, action: LifecycleAction, result: LifecycleActionResult) -> None:
         """
         Answer the lifecycle action.
@@ -242,7 +245,7 @@ class AutoScalingGateway:
         Raises:
             LifecycleActionOverError: Auto Scaling no longer waits.
         """
-        _ask(
+        ask(
             self._client.complete_lifecycle_action,
             LifecycleActionResult=result.value,
             **_named(action),
@@ -271,12 +274,12 @@ class EcsGateway:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    @_understood
+    @understood
     def clusters(self) -> list[str]:
         """Return the ARNs of the account's clusters in this Region."""
         return list(_pages(self._client.list_clusters, "clusterArns", "nextToken"))
 
-    @_understood
+    @understood
     def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
         """Return the ARNs of the container instances that the EC2 instances are in a cluster."""
         # One filtered look-up replaces paging the cluster.
@@ -293,24 +296,24 @@ class EcsGateway:
             )
         ]
 
-    @_understood
+    @understood
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
         """Return the container instances that still are; those that are not are left out."""
         found = []
         for chunk in chunks(arns, DESCRIBE_MAX):
-            answer = _ask(
+            answer = ask(
                 self._client.describe_container_instances,
                 cluster=cluster,
                 containerInstances=list(chunk),
             )
-            _only_missing(answer)
+            only_missing(answer)
             found += [_container_instance(row) for row in answer["containerInstances"]]
         return found
 
-    @_understood
+    @understood
     def set_draining(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
         """Set at most UPDATE_STATE_MAX container instances DRAINING; return refusals by ARN."""
-        answer = _ask(
+        answer = ask(
             self._client.update_container_instances_state,
             cluster=cluster,
             containerInstances=list(arns),
@@ -323,7 +326,7 @@ class EcsGateway:
 
     def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
         """Put at most ATTRIBUTES_MAX attributes: a container instance's ARN, name and value."""
-        _ask(
+        ask(
             self._client.put_attributes,
             cluster=cluster,
             attributes=[
@@ -337,7 +340,7 @@ class EcsGateway:
             ],
         )
 
-    @_understood
+    @understood
     def task_ids(
         self, cluster: str, container_instance_arn: str, *, desired_status: str
     ) -> list[str]:
@@ -360,22 +363,28 @@ class EcsGateway:
             )
         ]
 
-    @_understood
+    @understood
     def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
         """Return the tasks that ECS still knows, by id."""
         found = {}
         for chunk in chunks(task_ids, DESCRIBE_MAX):
-            answer = _ask(self._client.describe_tasks, cluster=cluster, tasks=list(chunk))
-            _only_missing(answer)
+            answer = ask(self._client.describe_tasks, cluster=cluster, tasks=list(chunk))
+            only_missing(answer)
             found.update({task.id: task for task in map(_task, answer["tasks"])})
         return found
 
     def stop_task(self, cluster: str, task_id: str, reason: str) -> None:
         """Stop a task; its owner finds the reason in the task's description."""
-        _ask(self._client.stop_task, cluster=cluster, task=task_id, reason=reason)
+        ask(self._client.stop_task, cluster=cluster, task=task_id, reason=reason)
 
 
-def _only_missing(answer: dict[str, Any]) -> None:
+def only_missing(answer: dict[str, Any]) -> None:
+    """
+    Take failures other than MISSING for a failed look.
+
+    Raises:
+        UnavailableError: Names the first of them.
+    """
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
     others = [f for f in answer.get("failures", ()) if f.get("reason") != "MISSING"]
     if others:
@@ -433,10 +442,10 @@ class TopicGateway:
         self._client = client
         self._topic_arn = topic_arn
 
-    @_understood
+    @understood
     def publish(self, messages: Sequence[str]) -> dict[int, str]:
         """Publish at most PUBLISH_MAX messages; return refusals by position."""
-        answer = _ask(
+        answer = ask(
             self._client.publish_batch,
             TopicArn=self._topic_arn,
             PublishBatchRequestEntries=[

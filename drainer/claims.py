@@ -5,6 +5,7 @@ Judge what a message claims: what an identifier may look like, and how a claim i
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from drainer.errors import MalformedEventError
@@ -22,6 +23,8 @@ PATTERNS = {
     "AutoScalingGroupName": re.compile(r"[^\x00-\x1f]{1,255}"),
 }
 
+YEAR_MIN, YEAR_MAX = 2000, 2200
+
 # A claim is quoted in a log line or an error, but never at length.
 QUOTED_CHARACTERS_MAX = 80
 
@@ -38,6 +41,17 @@ def identifiers(claimed: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(value, str) or not pattern.fullmatch(value):
             raise MalformedEventError(f"{name} is {quoted(value)}, which it cannot be")
     return dict(claimed)
+
+
+def instant(value: Any) -> datetime | None:
+    """Return the instant that a claim in ISO 8601 names; None where it names none."""
+    try:
+        stamp = datetime.fromisoformat(value)
+        aware = stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
+        # An instant at the edge of the calendar cannot take part in arithmetic.
+        return aware if YEAR_MIN <= aware.year <= YEAR_MAX else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def quoted(value: Any) -> str:

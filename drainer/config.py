@@ -13,7 +13,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from drainer.errors import MisconfiguredError
-from drainer.model import LifecycleActionResult, Policy, StandaloneTasks
+from drainer.model import (
+    InterruptedTargets,
+    LifecycleActionResult,
+    Policy,
+    StandaloneTasks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +42,7 @@ ENVIRONMENT_NAMES = (
     "DRAINER_STANDALONE_TASKS",
     "DRAINER_STANDALONE_GRACE_SECONDS",
     "DRAINER_PASS_INTERVAL_SECONDS",
+    "DRAINER_INTERRUPTED_TARGETS",
 )
 
 METADATA_KEYS = (
@@ -72,6 +78,7 @@ class Config:
         standalone_tasks: The policy for standalone tasks where its hook says nothing.
         standalone_grace_seconds: Their grace period where its hook says nothing.
         pass_interval_seconds: The delay of the wait queue: the time between two passes.
+        interrupted_targets: What to do about the targets of what Spot takes back.
     """
 
     topic_arn: str
@@ -81,6 +88,7 @@ class Config:
     standalone_tasks: StandaloneTasks = StandaloneTasks.WAIT
     standalone_grace_seconds: int = STANDALONE_GRACE_SECONDS_DEFAULT
     pass_interval_seconds: int = PASS_INTERVAL_SECONDS_DEFAULT
+    interrupted_targets: InterruptedTargets = InterruptedTargets.DEREGISTER
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
@@ -122,6 +130,9 @@ class Config:
             maximum=PASS_INTERVAL_SECONDS_MAX,
             problems=problems,
         )
+        interrupted = _choice(
+            values, "interrupted_targets", InterruptedTargets.DEREGISTER, problems
+        )
         if problems:
             raise MisconfiguredError("the function's environment: " + "; ".join(problems))
         return cls(
@@ -132,6 +143,7 @@ class Config:
             standalone_tasks=policy.standalone_tasks,
             standalone_grace_seconds=policy.standalone_grace_seconds,
             pass_interval_seconds=interval,
+            interrupted_targets=interrupted,
         )
 
     def policy(self, metadata: str | None) -> tuple[Policy, tuple[str, ...]]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer import envelope, hints
-from drainer.claims import PATTERNS, identifiers, quoted
+from drainer import envelope, hints, spot
+from drainer.claims import PATTERNS, identifiers, instant, quoted
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
 from drainer.model import Drain, Hint, LifecycleAction, Sweep
+from drainer.spot import Interruption, TaskInterruption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,10 +30,12 @@ EVENT_BRIDGE_DETAIL_TYPE = "EC2 Instance-terminate Lifecycle Action"
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
 HEARTBEAT_TIMEOUT_SECONDS_MAX = 7_200
 
+# What a record can ask for; and what a record comes to, since not every one asks for something.
+Asked = Drain | Hint | Sweep | Interruption | TaskInterruption
+Content = Asked | DrainerError
+
 # Group, hook, EC2 instance and token: two hooks of a group have an action each.
 Key = tuple[str, str, str, str]
-
-YEAR_MIN, YEAR_MAX = 2000, 2200
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Received:
     """
 
     record_id: str
-    content: Drain | Hint | Sweep | DrainerError
+    content: Content
 
 
 def is_sqs(event: Any) -> bool:
@@ -66,7 +69,7 @@ def receive(event: Any, *, now: datetime) -> list[Received]:
     """
     received = []
     for record_id, record in _records(event):
-        content: Drain | Hint | Sweep | DrainerError
+        content: Content
         try:
             content = _record(record, now)
         except (MalformedEventError, NotForUsError) as refusal:
@@ -87,7 +90,7 @@ def _records(event: Any) -> Iterator[tuple[str, Any]]:
         yield record_id if isinstance(record_id, str) else str(position), record
 
 
-def _record(record: Any, now: datetime) -> Drain | Hint | Sweep:
+def _record(record: Any, now: datetime) -> Asked:
     if not isinstance(record, dict):
         raise MalformedEventError(f"a record that is no JSON object: {quoted(record)}")
     if isinstance(record.get("Sns"), dict):
@@ -102,10 +105,12 @@ def _record(record: Any, now: datetime) -> Drain | Hint | Sweep:
     return _event(record, now)
 
 
-def _event(record: dict[str, Any], now: datetime) -> Drain | Hint | Sweep:
+def _event(record: dict[str, Any], now: datetime) -> Asked:
     """Read what comes from EventBridge, with or without a queue in between."""
     if record == SWEEP:
         return Sweep()
+    if record.get("detail-type") in {spot.INTERRUPTION, spot.REBALANCE, spot.TASK_CHANGE}:
+        return spot.read(record, now)
     if record.get("detail-type") == hints.DETAIL_TYPE:
         return hints.read(record.get("source"), record.get("detail"))
     if record.get("detail-type") == EVENT_BRIDGE_DETAIL_TYPE:
@@ -188,18 +193,8 @@ def _started_at(times: tuple[Any, ...], now: datetime) -> datetime:
     Two clocks stamp it, Auto Scaling's and SNS's. The later one counts, since a clock that is
     behind would end the drain early; but none counts that is ahead of ours.
     """
-    stamps = [stamp for stamp in map(_instant, times) if stamp is not None]
+    stamps = [stamp for stamp in map(instant, times) if stamp is not None]
     return min(now, max(stamps, default=now))
-
-
-def _instant(value: Any) -> datetime | None:
-    try:
-        stamp = datetime.fromisoformat(value)
-        aware = stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
-        # An instant at the edge of the calendar cannot take part in arithmetic.
-        return aware if YEAR_MIN <= aware.year <= YEAR_MAX else None
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _json(text: Any) -> dict[str, Any]:

@@ -20,10 +20,13 @@ from aws_lambda_powertools.utilities.batch import (
 )
 
 from drainer import aws, clock, events
+from drainer.aws_spot import SpotGateway
 from drainer.config import Config
 from drainer.controller import Controller
 from drainer.errors import DrainerError, UnavailableError
+from drainer.interruptions import Rescuer, raise_for_retry
 from drainer.model import Drain, Hint, Origin, Sweep
+from drainer.spot import Interruption, TaskInterruption
 from drainer.telemetry import Powertools, Silent
 
 if TYPE_CHECKING:
@@ -58,13 +61,17 @@ def build(
         MisconfiguredError: A setting is wrong; names it.
     """
     config = Config.from_environment(environ)
-    controller = Controller(
-        aws.AutoScalingGateway(client("autoscaling")),
-        aws.EcsGateway(client("ecs")),
-        aws.TopicGateway(client("sns"), config.topic_arn),
-        config,
-    )
+    auto_scaling = aws.AutoScalingGateway(client("autoscaling"))
+    ecs = aws.EcsGateway(client("ecs"))
+    topic = aws.TopicGateway(client("sns"), config.topic_arn)
+    controller = Controller(auto_scaling, ecs, topic, config)
     report_to = telemetry or Silent()
+
+    @cache
+    def rescuer() -> Rescuer:
+        # Made for the first interruption, since most installations never see one.
+        spot = SpotGateway(client("ecs"), client("elbv2"))
+        return Rescuer(auto_scaling, ecs, spot, config)
 
     def function(event: Any, context: Any) -> dict[str, Any] | None:
         def seconds_left() -> float:
@@ -81,6 +88,10 @@ def build(
             hints=sorted({hint.ec2_instance_id for hint in contents if isinstance(hint, Hint)}),
             sweep=any(isinstance(content, Sweep) for content in contents),
         )
+        interrupted = [c for c in contents if isinstance(c, Interruption | TaskInterruption)]
+        rescues = rescuer().rescue(interrupted, now) if interrupted else []
+        if rescues:
+            report_to.rescued(rescues)
         undone = _serve(controller, work, now, seconds_left, report_to)
         failed = {
             record.record_id: undone[key]
@@ -90,6 +101,7 @@ def build(
         }
         if events.is_sqs(event):
             return _partial_response(event, context, failed)
+        raise_for_retry(rescues)
         if failed:
             # Lambda invokes again, a minute later and then two, and then keeps the event.
             # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html

@@ -40,6 +40,13 @@ class StandaloneTasks(StrEnum):
     IGNORE = "ignore"
 
 
+class InterruptedTargets(StrEnum):
+    """What to do about the load balancer targets of what Spot takes back."""
+
+    DEREGISTER = "deregister"
+    LEAVE = "leave"
+
+
 class Origin(StrEnum):
     """Where a drain comes from, which decides what is believed of it and whether it goes round."""
 

@@ -14,10 +14,13 @@ from drainer.errors import NotForUsError, QuietError
 from drainer.machine import Phase, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aws_lambda_powertools import Logger, Metrics
 
     from drainer.controller import Outcome, PassReport
     from drainer.errors import DrainerError
+    from drainer.interruptions import Rescue
 
 # A drain with hundreds of tasks must not make a log line of hundreds of kilobytes.
 TASKS_NAMED_MAX = 20
@@ -32,6 +35,9 @@ class Telemetry(Protocol):
     def refused(self, record_id: str, refusal: DrainerError) -> None:
         """Report a record that asks for nothing we do."""
 
+    def rescued(self, rescues: Sequence[Rescue]) -> None:
+        """Report what was done about interruptions."""
+
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Report an exception that was not foreseen, and whose pass it ended."""
 
@@ -43,6 +49,9 @@ class Silent:
         """Report nothing."""
 
     def refused(self, record_id: str, refusal: DrainerError) -> None:
+        """Report nothing."""
+
+    def rescued(self, rescues: Sequence[Rescue]) -> None:
         """Report nothing."""
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
@@ -84,6 +93,27 @@ class Powertools:
         log("ignored" if ignored else "refused", record_id=record_id, reason=str(refusal))
         if not ignored:
             self._count("MessagesRefused", 1)
+
+    def rescued(self, rescues: Sequence[Rescue]) -> None:
+        """Report what was done about interruptions: one line for each, and counts."""
+        for rescue in rescues:
+            gone, (targets, groups) = rescue.interruption, rescue.deregistered
+            line = {
+                **gone.names(),
+                "ends_at": gone.ends_at.isoformat(),
+                "cluster": rescue.cluster or None,
+                "drained": rescue.drained,
+                "targets_deregistered": targets,
+                "target_groups": groups,
+                "late": list(rescue.late),
+            }
+            self._logger.info("interruption", extra=line)
+            for trouble in rescue.troubles:
+                self._logger.warning("trouble", extra={"reason": trouble, **line})
+            self._count("Interruptions", 1)
+            self._count("TargetsDeregistered", targets)
+            self._count("InterruptionsLate", len(rescue.late))
+            self._count("Troubles", len(rescue.troubles))
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Report an exception that was not foreseen, and whose pass it ended."""

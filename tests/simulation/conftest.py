@@ -17,10 +17,11 @@ from drainer.simulation.lifecycle import LifecycleAction, LifecycleHook
 from drainer.simulation.policy import Gate, role_policy, shipped_stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from drainer.controller import PassReport
     from drainer.errors import DrainerError
+    from drainer.interruptions import Rescue
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GROUP = "payments-asg"
@@ -34,12 +35,16 @@ class Reports:
     passes: list[PassReport] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     crashes: list[Exception] = field(default_factory=list)
+    rescues: list[Rescue] = field(default_factory=list)
 
     def passed(self, report: PassReport) -> None:
         self.passes.append(report)
 
     def refused(self, record_id: str, refusal: DrainerError) -> None:
         self.refusals.append(f"{record_id}: {refusal}")
+
+    def rescued(self, rescues: Sequence[Rescue]) -> None:
+        self.rescues += rescues
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         error.add_note(", ".join(ec2_instance_ids))

@@ -1,0 +1,137 @@
+"""
+The gateway to what Spot interruptions need of ECS and Elastic Load Balancing; it decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drainer.aws import DESCRIBE_MAX, ask, chunks, only_missing, understood
+from drainer.errors import RefusedError
+from drainer.interruptions import Service
+from drainer.spot import LoadBalancer, Placed, addresses_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from drainer.spot import Target
+
+# What infra/spot.yaml grants beyond infra/drainer.yaml.
+SPOT_CALLS = {
+    "ecs": ("DescribeServices", "DescribeTaskDefinition"),
+    "elbv2": ("DeregisterTargets", "DescribeTargetGroupAttributes"),
+}
+
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html
+SERVICES_MAX = 10
+# A call's own limit is not documented; an ECS service registers no more than a few at once.
+TARGETS_MAX = 100
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
+STOP_SECONDS_DEFAULT = 30
+DELAY_ATTRIBUTE = "deregistration_delay.timeout_seconds"
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroupAttribute.html
+DELAY_SECONDS_DEFAULT = 300
+
+
+class SpotGateway:
+    """
+    ECS and Elastic Load Balancing, as far as an interruption needs them.
+
+    Every method raises UnavailableError or MisconfiguredError for a call that did not succeed.
+    """
+
+    def __init__(self, ecs: Any, elbv2: Any) -> None:
+        self._ecs = ecs
+        self._elbv2 = elbv2
+
+    @understood
+    def services(self, cluster: str, names: Sequence[str]) -> dict[str, Service]:
+        """Return the services that there are, by name."""
+        found = {}
+        for chunk in chunks(names, SERVICES_MAX):
+            answer = ask(self._ecs.describe_services, cluster=cluster, services=list(chunk))
+            only_missing(answer)
+            found.update({row["serviceName"]: _service(row) for row in answer["services"]})
+        return found
+
+    @understood
+    def placed(self, cluster: str, task_ids: Sequence[str]) -> list[Placed]:
+        """Return where those of the tasks that are of services can be reached."""
+        found = []
+        for chunk in chunks(task_ids, DESCRIBE_MAX):
+            answer = ask(self._ecs.describe_tasks, cluster=cluster, tasks=list(chunk))
+            only_missing(answer)
+            rows = (row for row in answer["tasks"] if row.get("group", "").startswith("service:"))
+            found += [_placed(row) for row in rows]
+        return found
+
+    @understood
+    def deregister(self, target_group_arn: str, targets: Sequence[Target]) -> None:
+        """
+        Take targets out of a target group; one that is not in it is none the worse.
+
+        A target that the group cannot have (an IPv6 address in a group of IPv4) is left out.
+        """
+        for chunk in chunks(targets, TARGETS_MAX):
+            try:
+                self._deregister(target_group_arn, chunk)
+            except RefusedError:
+                if len(chunk) == 1:
+                    continue
+                for target in chunk:
+                    self.deregister(target_group_arn, [target])
+
+    def _deregister(self, target_group_arn: str, targets: Sequence[Target]) -> None:
+        # "If the target was registered with a port override, you must specify the port", and ECS
+        # registers every target with its port.
+        # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html
+        ask(
+            self._elbv2.deregister_targets,
+            TargetGroupArn=target_group_arn,
+            Targets=[{"Id": target.id, "Port": target.port} for target in targets],
+        )
+
+    @understood
+    def deregistration_seconds(self, target_group_arn: str) -> int:
+        """Return how long a target group lets its targets drain."""
+        answer = ask(self._elbv2.describe_target_group_attributes, TargetGroupArn=target_group_arn)
+        values = {row["Key"]: row["Value"] for row in answer["Attributes"]}
+        return int(values.get(DELAY_ATTRIBUTE, DELAY_SECONDS_DEFAULT))
+
+    @understood
+    def stop_seconds(self, task_definition: str) -> int:
+        """Return the longest time that a container may take to exit."""
+        if not task_definition:
+            return STOP_SECONDS_DEFAULT
+        answer = ask(self._ecs.describe_task_definition, taskDefinition=task_definition)
+        containers = answer["taskDefinition"]["containerDefinitions"]
+        timeouts = [row.get("stopTimeout") or STOP_SECONDS_DEFAULT for row in containers]
+        return max(timeouts, default=STOP_SECONDS_DEFAULT)
+
+
+def _service(row: dict[str, Any]) -> Service:
+    # For blue/green, each task set has its own target groups.
+    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html
+    rows = [row, *row.get("taskSets", ())]
+    balancers = {
+        LoadBalancer(item["targetGroupArn"], item["containerName"], item["containerPort"]): None
+        for one in rows
+        for item in one.get("loadBalancers", ())
+        if item.get("targetGroupArn")
+    }
+    return Service(row["serviceName"], row.get("taskDefinition", ""), tuple(balancers))
+
+
+def _placed(row: dict[str, Any]) -> Placed:
+    ports = {
+        (container["name"], binding["containerPort"]): binding["hostPort"]
+        for container in row.get("containers", ())
+        for binding in container.get("networkBindings", ())
+        if "containerPort" in binding and "hostPort" in binding
+    }
+    return Placed(
+        task_id=row["taskArn"].rpartition("/")[2],
+        service=row["group"].removeprefix("service:"),
+        addresses=tuple(addresses_of(row)),
+        host_ports=ports,
+    )
