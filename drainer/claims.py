@@ -25,6 +25,10 @@ PATTERNS = {
 
 YEAR_MIN, YEAR_MAX = 2000, 2200
 
+# ECS's own hook for managed instance draining; its notices come by EventBridge, and are ECS's.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html
+ECS_OWN_HOOK = "ecs-managed-draining-termination-hook"
+
 # A claim is quoted in a log line or an error, but never at length.
 QUOTED_CHARACTERS_MAX = 80
 

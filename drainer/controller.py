@@ -211,11 +211,14 @@ class Controller:
                 for outcome in unit:
                     outcome.undone = "no time was left in the invocation"
                 continue
-            self._set_draining(unit)
+            # The heartbeat comes before every change: it proves that the action is a true one.
             for outcome in unit:
                 self._heartbeat(outcome)
+            unit = [outcome for outcome in unit if not outcome.over]
+            self._set_draining(unit)
+            for outcome in unit:
                 self._stop_tasks(outcome)
-            going = [o for o in unit if o.decision.republish and not o.over]
+            going = [o for o in unit if o.decision.republish]
             # A chain leaves its mark behind what it has published. The sweep tries first whether
             # one can be left, with a mark that counts for nothing yet, because a chain that cannot
             # be seen would be begun again by every sweep.
@@ -316,7 +319,7 @@ class Controller:
         """Leave a mark for each, or write it off where the action has been abandoned."""
         by_cluster: dict[str, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
-            if machine.may_mark(outcome.view):
+            if machine.may_mark(outcome.view, confirmed=outcome.heartbeat):
                 by_cluster[outcome.cluster].append(outcome)
         for cluster, members in by_cluster.items():
             for start in range(0, len(members), TOGETHER_MAX):

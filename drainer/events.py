@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer import envelope, hints, spot
-from drainer.claims import PATTERNS, identifiers, instant, quoted
+from drainer.claims import ECS_OWN_HOOK, PATTERNS, identifiers, instant, quoted
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
 from drainer.model import Drain, Hint, LifecycleAction, Sweep
 from drainer.spot import Interruption, TaskInterruption
@@ -172,6 +172,8 @@ def _notice(
             f"{quoted(transition)}, keys are {quoted(keys)}"
         )
     found = identifiers({name: body.get(name) for name in PATTERNS})
+    if found["LifecycleHookName"] == ECS_OWN_HOOK:
+        raise NotForUsError(f"hook {ECS_OWN_HOOK} is ECS's own")
     started_at = _started_at(times, now)
     return Drain(
         action=LifecycleAction(

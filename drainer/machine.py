@@ -254,16 +254,15 @@ def stale_before(view: View) -> datetime:
     return view.now - timedelta(seconds=MARK_STALE_AFTER_SECONDS)
 
 
-def may_mark(view: View) -> bool:
+def may_mark(view: View, *, confirmed: bool) -> bool:
     """
     Whether this look allows a mark to be left on the container instance.
 
     Not where it has seen no wait or no container instance: such a mark might outlive the action,
-    and be taken for that of the next one. Nor over the mark of another action's chain.
+    and be taken for that of the next one. Nor over the mark of another action's chain, unless
+    Auto Scaling has confirmed in this pass that ours is the action that it waits for.
     """
-    instance = view.seen.container_instance
-    taken = marks.taken(instance, view.drain, stale_before(view))
-    return view.waiting and bool(view.status) and not taken
+    return view.waiting and bool(view.status) and (confirmed or not _taken(view))
 
 
 def may_go_round(view: View) -> bool:
@@ -290,6 +289,8 @@ def heartbeat_due(view: View) -> bool:
     """
     if view.seen.waiting not in {Waiting.YES, Waiting.UNSEEN} or view.now >= view.deadline_at:
         return False
+    if _unproven(view):
+        return True
     if view.seen.nowhere and view.drain.origin == Origin.SWEEP:
         # No chain counts its time, and nothing in any cluster needs it: the hook's own timeout
         # must be able to end it.
@@ -297,6 +298,21 @@ def heartbeat_due(view: View) -> bool:
     timeout_seconds = view.drain.heartbeat_timeout_seconds or HEARTBEAT_TIMEOUT_SECONDS_MIN
     next_pass_at = view.now + timedelta(seconds=view.pass_interval_seconds)
     return next_pass_at >= view.drain.last_heartbeat_at + timedelta(seconds=timeout_seconds / 2)
+
+
+def _unproven(view: View) -> bool:
+    """
+    Whether Auto Scaling has yet to confirm the token, which it does by taking a heartbeat.
+
+    So nothing is done, and no mark is left, for a notice that Auto Scaling never sent.
+    """
+    if not (view.waiting and view.status and view.drain.action.lifecycle_action_token):
+        return False
+    return view.drain.draining_since is None or _taken(view)
+
+
+def _taken(view: View) -> bool:
+    return marks.taken(view.seen.container_instance, view.drain, stale_before(view))
 
 
 def _grace_over(view: View) -> bool:

@@ -96,7 +96,9 @@ def of(instance: ContainerInstance | None, drain: Drain, now: datetime) -> Mark 
     """
     Return the mark that belongs to the drain, as far as both know the action's token.
 
-    A mark whose hook would have timed out since its last heartbeat is of an action that is over.
+    A mark whose hook would have timed out since its last heartbeat is of an action that is over;
+    unless the instance is still DRAINING, and the mark still has time: then heartbeats have been
+    recorded that it does not know of.
     """
     action = drain.action
     mark = instance.marks.get(checksum(action.lifecycle_hook_name)) if instance else None
@@ -104,7 +106,9 @@ def of(instance: ContainerInstance | None, drain: Drain, now: datetime) -> Mark 
         return None
     tokens = {mark.token_checksum, checksum(action.lifecycle_action_token)} - {""}
     kept_for = timedelta(seconds=drain.heartbeat_timeout_seconds or 0)
-    alive = not kept_for or now <= mark.last_heartbeat_at + kept_for
+    kept = not kept_for or now <= mark.last_heartbeat_at + kept_for
+    still_draining = instance is not None and instance.status == "DRAINING"
+    alive = kept or (still_draining and now < mark.deadline_at)
     return mark if len(tokens) <= 1 and alive else None
 
 

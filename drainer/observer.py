@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from drainer import machine
+from drainer.claims import ECS_OWN_HOOK
 from drainer.config import CLUSTER_UNREADABLE
 from drainer.errors import DrainerError, RefusedError
 from drainer.finder import Finder
@@ -39,10 +40,6 @@ LATER_STATES = frozenset(
         "Warmed:Terminated",
     }
 )
-
-# ECS's own hook for managed instance draining; its notices come by EventBridge, and are ECS's.
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html
-ECS_OWN_HOOK = "ecs-managed-draining-termination-hook"
 
 
 # What one sweep sees through: ten times a pass of a hundred, in turns of the next sweeps.

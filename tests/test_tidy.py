@@ -40,7 +40,7 @@ MODULE_LINES_MAX = 250
 LONG_MODULES = {
     "aws.py": 475,  # every gateway in one file: the one place that knows boto3
     "controller.py": 380,  # the ports beside their user, and what a pass does with each step
-    "machine.py": 420,  # carries the theory of operation, and is the only file with the phases
+    "machine.py": 450,  # carries the theory of operation, and is the only file with the phases
     "model.py": 320,  # half of it says what each value means
 }
 IMPORTS_SECONDS_MAX = 120
@@ -90,6 +90,7 @@ COMMAND_LINE = {"__main__"}
 # Who besides the production gateways imports AWS's library.
 AWS_LIBRARY = {
     "drainer/aws.py": "the one production module that knows AWS",
+    "drainer/cli/redrive.py": "an operator's command: it has its own calls, and its own errors",
     "drainer/simulation/account.py": "AWS's own names of methods",
     "drainer/simulation/client.py": "AWS's own service models judge requests and class errors",
     "drainer/simulation/embedded.py": "deploys into the embedded account as a user would",

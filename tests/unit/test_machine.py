@@ -364,6 +364,17 @@ def test_defect_11_heartbeats_come_at_about_half_the_timeout_and_never_too_late(
     assert min(beats[1:]) > timeout / 2 - 30
 
 
+def test_a_heartbeat_proves_the_token_before_anything_is_changed() -> None:
+    # A notice that Auto Scaling never sent must not set an instance DRAINING.
+    new, later = drain(since=None), drain()
+    nameless = replace(new, action=replace(ACTION, lifecycle_action_token=""))
+
+    assert heartbeat_due(view(instance("ACTIVE"), of=new))
+    assert not heartbeat_due(view(instance(), of=later))
+    assert heartbeat_due(view(marked(9, token="u" * 36), of=later))
+    assert not heartbeat_due(view(instance("ACTIVE"), of=nameless))
+
+
 def test_no_heartbeat_for_what_is_not_waiting() -> None:
     old = replace(drain(), last_heartbeat_at=START - timedelta(hours=1))
 

@@ -109,7 +109,14 @@ NOW = START + timedelta(seconds=130)
         pytest.param(chain(), MARK, "0" * 8, False, id="another hook's"),
         pytest.param(chain(), None, HOOK, False, id="none"),
         pytest.param(
-            chain(heartbeat_timeout_seconds=30), MARK, HOOK, False, id="its hook has timed out"
+            chain(heartbeat_timeout_seconds=30), MARK, HOOK, True, id="timed out, but DRAINING"
+        ),
+        pytest.param(
+            chain(heartbeat_timeout_seconds=30),
+            replace(MARK, deadline_at=NOW),
+            HOOK,
+            False,
+            id="timed out, and out of time",
         ),
     ],
 )
@@ -118,6 +125,13 @@ def test_a_mark_belongs_to_one_action(
 ) -> None:
     # The mark of an action that is over must not tell the next one that its deadline has passed.
     assert (marks.of(instance(mark, hook), drain, NOW) is not None) is ours
+
+
+def test_the_mark_of_an_instance_that_came_back_is_of_an_action_that_is_over() -> None:
+    back = replace(instance(MARK), status="ACTIVE")
+
+    assert marks.of(back, chain(heartbeat_timeout_seconds=30), NOW) is None
+    assert marks.of(back, chain(), NOW) == MARK
 
 
 def test_an_abandoned_actions_mark_is_written_off() -> None:
