@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drainer.config import Config
+from drainer.errors import MalformedEventError, MisconfiguredError, QuietError, UnavailableError
+from drainer.interruptions import Rescue, Rescuer, Service, raise_for_retry
+from drainer.model import Hook, InterruptedTargets
+from drainer.spot import (
+    Interruption,
+    LoadBalancer,
+    Placed,
+    Target,
+    TaskInterruption,
+    addresses_of,
+    read,
+    targets_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NOW = datetime(2026, 11, 20, 12, 0, 5, tzinfo=UTC)
+EVENTS = Path(__file__).parents[1] / "events"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:drainer"
+CLUSTER = "arn:aws:ecs:us-east-1:123456789012:cluster/shop"
+
+
+def ec2(kind: str = "EC2 Spot Instance Interruption Warning", **detail: Any) -> dict[str, Any]:
+    of = {"instance-id": "i-1234567890abcdef0", "instance-action": "terminate", **detail}
+    return {
+        "detail-type": kind,
+        "source": "aws.ec2",
+        "time": "2026-11-20T12:00:00Z",
+        "resources": ["arn:aws:ec2:us-east-2a:instance/i-1234567890abcdef0"],
+        "detail": of,
+    }
+
+
+def fargate(**detail: Any) -> dict[str, Any]:
+    of = {
+        "clusterArn": CLUSTER,
+        "taskArn": f"{CLUSTER.replace('cluster', 'task')}/0123456789abcdef",
+        "group": "service:web",
+        "desiredStatus": "STOPPED",
+        "lastStatus": "RUNNING",
+        "stopCode": "SpotInterruption",
+        "stoppedReason": "Your Spot Task was interrupted.",
+        "attachments": [{"details": [{"name": "privateIPv4Address", "value": "10.0.1.37"}]}],
+        "containers": [{"networkInterfaces": [{"privateIpv4Address": "10.0.1.37"}]}],
+        **detail,
+    }
+    return {
+        "detail-type": "ECS Task State Change",
+        "source": "aws.ecs",
+        "time": "2026-11-20T12:00:00Z",
+        "detail": {key: value for key, value in of.items() if value is not None},
+    }
+
+
+@pytest.mark.parametrize("action", ["terminate", "stop", "hibernate"])
+def test_an_interruption_names_the_instance_and_when_its_time_is_over(action: str) -> None:
+    # The ARN beside it has the zone where the Region goes and no account: it is not an EC2 ARN.
+    gone = read(ec2(**{"instance-action": action}), NOW)
+
+    ends_at = datetime(2026, 11, 20, 12, 2, tzinfo=UTC)
+    assert gone == Interruption("i-1234567890abcdef0", action, ends_at)
+    assert isinstance(gone, Interruption)
+    assert gone.hasty
+
+
+def test_a_rebalance_recommendation_has_no_haste() -> None:
+    gone = read(ec2("EC2 Instance Rebalance Recommendation"), NOW)
+
+    assert isinstance(gone, Interruption)
+    assert not gone.hasty
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(fargate(), id="today's stop code"),
+        pytest.param(fargate(stopCode="TerminationNotice", stoppedReason=None), id="until 2023"),
+        pytest.param(fargate(stopCode=None), id="no stop code, which happens"),
+        pytest.param(fargate(lastStatus="DEACTIVATING"), id="ECS deregisters it already"),
+        pytest.param(fargate(containers=[]), id="address in the attachment alone"),
+        pytest.param(fargate(attachments=[]), id="address in the container alone"),
+    ],
+)
+def test_an_interrupted_fargate_task_of_a_service_is_read(event: dict[str, Any]) -> None:
+    ends_at = datetime(2026, 11, 20, 12, 2, tzinfo=UTC)
+
+    assert read(event, NOW) == TaskInterruption(
+        CLUSTER, "web", "0123456789abcdef", ("10.0.1.37",), ends_at
+    )
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(
+            fargate(stopCode="ServiceSchedulerInitiated", stoppedReason="Scaling"), id="scale-in"
+        ),
+        pytest.param(fargate(desiredStatus="RUNNING"), id="still wanted"),
+        pytest.param(fargate(lastStatus="STOPPED"), id="gone already"),
+        pytest.param(fargate(group="family:job"), id="of no service"),
+    ],
+)
+def test_other_changes_of_tasks_cost_nothing(event: dict[str, Any]) -> None:
+    with pytest.raises(QuietError):
+        read(event, NOW)
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        (ec2(**{"instance-id": None}), "instance-id"),
+        (ec2(**{"instance-id": "i-1 or true"}), "instance-id"),
+        ({**ec2(), "source": "my.app"}, "my.app"),
+        ({**ec2(), "detail": None}, "source"),
+        ({**fargate(), "source": "aws.ec2"}, "source"),
+        (fargate(clusterArn="x y"), "clusterArn"),
+        (fargate(group="service:a b"), "group"),
+        (fargate(containers=[], attachments=[]), "no address"),
+        (fargate(containers="x", attachments=[{"details": [{"name": 1}]}]), "no address"),
+    ],
+)
+def test_a_strange_event_is_refused_with_the_field_that_is_wrong(
+    event: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(MalformedEventError, match=says):
+        read(event, NOW)
+
+
+def test_both_families_of_addresses_count() -> None:
+    task = {
+        "attachments": [
+            {
+                "details": [
+                    {"name": "privateIPv4Address", "value": "10.0.1.37"},
+                    {"name": "macAddress", "value": "0e:d5"},
+                ]
+            }
+        ],
+        "containers": [
+            {
+                "networkInterfaces": [
+                    {"privateIpv4Address": "10.0.1.37", "ipv6Address": "2001:db8::7"},
+                    {"privateIpv4Address": "not an address"},
+                ]
+            }
+        ],
+    }
+
+    assert addresses_of(task) == ["10.0.1.37", "2001:db8::7"]
+
+
+BALANCER = LoadBalancer("arn:group", "web", 80)
+
+
+@pytest.mark.parametrize(
+    ("placed", "target"),
+    [
+        (Placed("t", "web", ("10.0.0.1",), {}), Target("10.0.0.1", 80)),
+        (Placed("t", "web", (), {("web", 80): 32768}), Target("i-1", 32768)),
+        (Placed("t", "web", (), {("sidecar", 80): 32768}), Target("i-1", 80)),
+    ],
+)
+def test_the_target_is_what_ecs_registered(placed: Placed, target: Target) -> None:
+    # A target without its port, or with another's, is a success that deregisters nothing.
+    assert targets_of(placed, BALANCER, "i-1") == [target]
+
+
+# -- what is done, in which order
+
+
+@dataclass
+class Fake:
+    """ECS, Auto Scaling and the load balancers, as far as an interruption meets them."""
+
+    in_cluster: str = "shop"
+    hooks: dict[str, Hook] = field(default_factory=dict)
+    fails: dict[str, Exception] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def note(self, what: str) -> None:
+        self.asked.append(what)
+        if what in self.fails:
+            raise self.fails[what]
+
+    def lifecycle_states(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        self.note("lifecycle_states")
+        return dict.fromkeys(ids, ("shop-asg", "InService")) if self.hooks else {}
+
+    def lifecycle_hooks(self, group: str) -> dict[str, Hook]:
+        self.note("lifecycle_hooks")
+        return self.hooks
+
+    def find(self, cluster: str, ids: Sequence[str]) -> list[str]:
+        self.note("find")
+        return ["arn:instance"] if cluster == self.in_cluster and ids else []
+
+    def set_draining(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
+        self.note("set_draining")
+        return {}
+
+    def task_ids(self, cluster: str, arn: str, *, desired_status: str) -> list[str]:
+        self.note("task_ids")
+        return ["t1", "t2"]
+
+    def placed(self, cluster: str, ids: Sequence[str]) -> list[Placed]:
+        self.note("placed")
+        return [Placed(i, "web", (), {("web", 80): 32768 + n}) for n, i in enumerate(ids)]
+
+    def services(self, cluster: str, names: Sequence[str]) -> dict[str, Service]:
+        self.note("services")
+        two = (BALANCER, LoadBalancer("arn:nlb", "web", 80))
+        return {name: Service(name, "web:1", two) for name in names}
+
+    def deregister(self, group: str, targets: Sequence[Target]) -> None:
+        self.note(f"deregister {group} {len(targets)}")
+
+    def deregistration_seconds(self, group: str) -> int:
+        self.note("deregistration_seconds")
+        return 300
+
+    def stop_seconds(self, task_definition: str) -> int:
+        self.note("stop_seconds")
+        return 30
+
+
+def rescue(
+    fake: Fake, gone: Interruption | TaskInterruption, **config: Any
+) -> tuple[Rescue, list[str]]:
+    settings = Config(TOPIC, **{"clusters": ("shop",), **config})
+    [done] = Rescuer(fake, fake, fake, settings).rescue([gone], NOW)  # type: ignore[arg-type]
+    return done, fake.asked
+
+
+GONE = Interruption("i-1", "terminate", NOW + timedelta(seconds=110))
+TASK = TaskInterruption(CLUSTER, "web", "t", ("10.0.0.1",), NOW + timedelta(seconds=110))
+
+
+def test_one_read_before_draining_where_the_cluster_is_configured() -> None:
+    done, asked = rescue(Fake(), GONE)
+
+    assert asked[:2] == ["find", "set_draining"]
+    assert (done.drained, done.deregistered) == (True, (4, 2))
+
+
+def test_three_reads_before_draining_where_only_a_hook_names_the_cluster() -> None:
+    hook = Hook("drainer", 1800, 172_800, TOPIC, '{"cluster": "shop"}')
+    done, asked = rescue(Fake(hooks={"drainer": hook}), GONE, clusters=())
+
+    assert asked[:4] == ["lifecycle_states", "lifecycle_hooks", "find", "set_draining"]
+    assert done.cluster == "shop"
+
+
+def test_every_target_group_of_the_service_is_told_and_what_is_late_is_reported() -> None:
+    done, asked = rescue(Fake(), GONE)
+
+    assert [what for what in asked if what.startswith("deregister ")] == [
+        "deregister arn:group 2",
+        "deregister arn:nlb 2",
+    ]
+    assert done.late == (
+        "web: deregistration delay 300 s and stop timeout 30 s, where 110 s are left",
+    )
+
+
+@pytest.mark.parametrize(
+    ("gone", "config"),
+    [
+        (Interruption("i-1", "recommend", NOW), {}),
+        (GONE, {"interrupted_targets": InterruptedTargets.LEAVE}),
+    ],
+)
+def test_targets_are_left_without_haste_or_on_demand(
+    gone: Interruption, config: dict[str, Any]
+) -> None:
+    done, asked = rescue(Fake(), gone, **config)
+
+    assert (done.drained, asked) == (True, ["find", "set_draining"])
+
+
+@pytest.mark.parametrize("clusters", [("shop",), ()])
+def test_an_instance_of_no_cluster_is_left_alone(clusters: tuple[str, ...]) -> None:
+    # Every Spot instance of the account is in these events.
+    done, asked = rescue(Fake(in_cluster="another"), GONE, clusters=clusters)
+
+    assert (done.cluster, done.drained, done.troubles) == ("", False, ())
+    assert "set_draining" not in asked
+
+
+def test_a_fargate_task_costs_one_read_before_its_targets_go() -> None:
+    done, asked = rescue(Fake(), TASK)
+
+    assert asked == ["services", "deregister arn:group 1", "deregister arn:nlb 1"]
+    assert done.deregistered == (2, 2)
+
+
+def test_one_target_group_that_fails_does_not_keep_the_others() -> None:
+    fake = Fake(fails={"deregister arn:group 1": MisconfiguredError("denied")})
+    done, _ = rescue(fake, TASK)
+
+    assert done.deregistered == (1, 1)
+    with pytest.raises(UnavailableError, match="denied"):
+        raise_for_retry([done])
+
+
+def test_targets_go_even_where_draining_fails() -> None:
+    # The agent may have set it DRAINING; the load balancer has yet to know.
+    fake = Fake(fails={"set_draining": UnavailableError("Rate exceeded")})
+    done, asked = rescue(fake, GONE)
+
+    assert "deregister arn:group 2" in asked
+    assert done.troubles == ("setting DRAINING: Rate exceeded",)
+
+
+def test_a_report_that_fails_is_no_trouble() -> None:
+    done, _ = rescue(Fake(fails={"stop_seconds": UnavailableError("no")}), GONE)
+
+    assert (done.late, done.troubles) == ((), ())
+
+
+def spot_payloads() -> list[Path]:
+    return sorted([*EVENTS.glob("spot_*.json"), *EVENTS.glob("fargate_spot_*.json")])
+
+
+@pytest.mark.parametrize("path", spot_payloads(), ids=lambda path: path.stem)
+def test_every_payload_on_file_is_read_or_left_in_one_way(path: Path) -> None:
+    event = json.loads(path.read_text())
+    try:
+        found: object = read(event, NOW + timedelta(days=3650))
+    except (QuietError, MalformedEventError) as refusal:
+        found = refusal
+
+    assert isinstance(found, Interruption | TaskInterruption | QuietError), found
