@@ -29,7 +29,8 @@ PYTHON_VERSION = "3.13"
 PROGRAM_LEFT_OUT = frozenset({"__main__.py", "cli", "simulation"})
 
 # botocore carries the models of some four hundred services, 27 MB of the zip. The function calls
-# these, elbv2 for Spot alone. The X-Ray SDK makes a client of its own when it is imported outside Lambda.
+# the first four, elbv2 for Spot alone. The X-Ray SDK makes a client of its own when it is imported
+# outside Lambda.
 BOTOCORE_SERVICES = frozenset({"autoscaling", "ecs", "elbv2", "sns", "xray"})
 
 # What installers and type checkers leave behind; RECORD and its like differ between machines.
