@@ -120,7 +120,7 @@ def test_other_changes_of_tasks_cost_nothing(event: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("event", "says"),
     [
-        (ec2(**{"instance-id": None}), "instance-id"),
+        ({**ec2(), "detail": {}}, "instance-id"),
         (ec2(**{"instance-id": "i-1 or true"}), "instance-id"),
         ({**ec2(), "source": "my.app"}, "my.app"),
         ({**ec2(), "detail": None}, "source"),
