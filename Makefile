@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE ?=
 
 .PHONY: help
 help: ## Say what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -32,7 +32,7 @@ $(VENV)/.development: requirements.txt | $(BIN)/python
 setup: $(VENV)/.development ## Make the environment for development
 
 .PHONY: demo
-demo: package ## Watch a drain on an embedded account (SCENARIO=drain, stuck or crowd)
+demo: package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot or fargate-spot)
 	@$(BIN)/python -m drainer demo --scenario $(SCENARIO)
 
 .PHONY: test
@@ -50,6 +50,27 @@ lint: $(VENV)/.development ## Check style, types and templates
 format: $(VENV)/.development ## Format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
+
+.PHONY: simulate
+simulate: $(VENV)/.demo ## Put faults into simulated accounts by the thousand (SEEDS=2000, or SEED=7 to replay one)
+	@$(BIN)/python -m drainer.cli.simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
+
+.PHONY: simulate-mutations
+simulate-mutations: $(VENV)/.demo ## Show that the checkers bite: how many seeds each deliberate bug takes
+	@$(BIN)/python -m drainer.cli.simulate --mutations
+
+.PHONY: simulate-lag
+simulate-lag: $(VENV)/.demo ## Show how long after the last task the answer comes, with and without the fast path
+	@$(BIN)/python -m drainer.cli.simulate --lag
+
+.PHONY: fuzz
+fuzz: $(VENV)/.development ## Feed the event parser by coverage (SECONDS=60)
+	@$(BIN)/python -m pip install --quiet --requirement tests/fuzz/requirements.txt
+	@$(BIN)/python tests/fuzz/fuzz_events.py $(or $(SECONDS),60)
+
+.PHONY: redrive
+redrive: $(VENV)/.demo ## Put back what lies in the dead-letter queues (STACK=drainer)
+	@$(BIN)/python -m drainer redrive --stack $(or $(STACK),drainer)
 
 .PHONY: bench
 bench: $(VENV)/.demo ## Count what a drain costs in AWS calls
