@@ -27,9 +27,8 @@ STAMP_SECONDS = 0.001
 # An answer may be as old as this, and an invocation as long: for that long after an action's end
 # the function may still act on what it saw.
 TAIL_SECONDS = 75.0
-# Each copy of a message that comes after the end may ask once more, by an answer that Auto
-# Scaling refuses, and so may each sweep; while the instance waits for another hook there is no
-# other way to know.
+# Each copy of a message that comes after the end may ask once more, and so may each sweep: while
+# the instance waits for another hook there is no other way to know.
 ASKED_AFTER_THE_END_MAX = 12
 ASKED_EVERY_SECONDS = 150.0
 MESSAGE_BYTES_MAX = 8_192
@@ -46,6 +45,7 @@ class Safety:
 
     Attributes:
         ceased_at: when faults cease; until then nobody can be asked to know that it is over.
+        hook_unread: whether a look at a group's hooks has failed in this invocation.
         violations: what was found.
         answered: how many lifecycle actions the function answered.
     """
@@ -55,6 +55,7 @@ class Safety:
     topic_arn: str
     started_at: datetime
     ceased_at: datetime | None = None
+    hook_unread: bool = False
     violations: list[Violation] = field(default_factory=list)
     answered: int = 0
     calls: Counter[str] = field(default_factory=Counter)
@@ -69,6 +70,7 @@ class Safety:
     def invocation_begins(self) -> None:
         """Begin to count the calls of an invocation."""
         self._calls_of_invocation = 0
+        self.hook_unread = False
 
     def invocation_ends(self, records: int) -> None:
         """Judge how many calls an invocation made."""
@@ -110,7 +112,8 @@ class Safety:
             self.violated("safety", f"{instance} answered {result} before its deadline, drained")
 
     def _heartbeat(self, parameters: Mapping[str, Any]) -> None:
-        self._action(parameters)
+        if not self.hook_unread:  # else it may be ours, and to let it time out would cut tasks
+            self._action(parameters)
 
     def _action(self, parameters: Mapping[str, Any]) -> LifecycleAction | None:
         """Return the open action that is meant, and judge whether it may be touched at all."""
@@ -193,7 +196,6 @@ class Safety:
         for attribute in parameters["attributes"]:
             if not attribute["name"].startswith(MARK_PREFIX):
                 self.violated("safety", f"attribute {attribute['name']!r} is not ours")
-            # A mark is left by a look that could not see the end, too; it changes nothing.
             instance = self._instance(attribute["targetId"].rpartition("/")[2])
             if instance is not None and not self._ours(instance):
                 self.violated("safety", f"{instance.ec2_instance_id} is marked, and never left")

@@ -40,6 +40,12 @@ READS = frozenset(
 # How old an answer may be. AWS publishes no number; delays of some ten seconds are told of. Two
 # looks in a row must not rest upon one past, so an answer is also no older than a pass interval.
 STALE_SECONDS_MAX = 60.0
+# Where a call's answer has the things asked about, and their names.
+DESCRIBED = {
+    "DescribeContainerInstances": ("containerInstances", "containerInstanceArn"),
+    "DescribeTasks": ("tasks", "taskArn"),
+    "UpdateContainerInstancesState": ("containerInstances", "containerInstanceArn"),
+}
 # What is there and was not found at one instant is found again for so long: an answer that is wrong
 # twice in a row, minutes apart, is no eventual consistency.
 SEEN_SECONDS = 1_200.0
@@ -205,29 +211,26 @@ class Faults:
         self.strike("call answered stale", f"{operation}, {age:.0f} s old")
         return past.answer(operation, parameters)
 
-    def with_failures(self, operation: str, answer: dict[str, Any]) -> dict[str, Any]:
-        """Move one described thing to the failures."""
-        rows, name = {
-            "DescribeContainerInstances": ("containerInstances", "containerInstanceArn"),
-            "DescribeTasks": ("tasks", "taskArn"),
-            "UpdateContainerInstancesState": ("containerInstances", "containerInstanceArn"),
-        }.get(operation, ("", ""))
-        if not answer.get(rows):
-            return answer
-        kept = [*answer[rows]]
-        gone = kept.pop(self.random.randrange(len(kept)))
-        if not self._may_miss(gone[name]):
+    def with_failures(self, operation: str, answer: dict[str, Any], kind: str) -> dict[str, Any]:
+        """Move what is missing at this instant to the failures; another thing too, by kind."""
+        rows, name = DESCRIBED.get(operation, ("", ""))
+        present = [row[name] for row in answer.get(rows, ())]
+        if kind == "failures" and present:
+            self._may_miss(self.random.choice(present))
+        gone = {arn for arn in present if self._missed_at.get(arn) == self.account.now}
+        if not gone:
             return answer
         self.strike("call answered with failures", operation)
-        failures = [*answer.get("failures", ()), {"arn": gone[name], "reason": "MISSING"}]
-        return {**answer, rows: kept, "failures": failures}
+        failures = [{"arn": arn, "reason": "MISSING"} for arn in sorted(gone)]
+        kept = [row for row in answer[rows] if row[name] not in gone]
+        return {**answer, rows: kept, "failures": [*answer.get("failures", ()), *failures]}
 
-    def _may_miss(self, arn: str) -> bool:
-        """Let a thing be missing at one instant only, for then it must be seen for a while."""
-        at = self._missed_at.setdefault(arn, self.account.now)
-        if self.account.now - at > timedelta(seconds=SEEN_SECONDS):
-            self._missed_at[arn] = at = self.account.now
-        return at == self.account.now
+    def _may_miss(self, arn: str) -> None:
+        """Let a thing be missing at this instant, unless it was at another not long ago."""
+        now = self.account.now
+        at = self._missed_at.setdefault(arn, now)
+        if now - at > timedelta(seconds=SEEN_SECONDS):
+            self._missed_at[arn] = now
 
     def _kind(self, operation: str) -> str:
         now, random = self.account.now, self.random

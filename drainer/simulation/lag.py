@@ -19,7 +19,7 @@ from drainer.simulation.quick_client import QuickClient
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.simulation.world import Function
+    from drainer.simulation.production import Function
 
 GROUP, CLUSTER = "group", "payments"
 DRAIN_SECONDS_MAX = 7_200.0

@@ -11,6 +11,8 @@ two P of that instant or of C. The exceptions:
   latest) where its notice was lost, late or wrongly stamped, or its messages before any mark.
 * Its hook's timeout may answer it until C and S and two P; and where that timeout is no longer than
   S, until a chain that was lost is begun again: C and S and the age at which its mark is stale.
+* The global timeout, which no heartbeat gets past, may answer it where a message about it was lost
+  or faults had hardly ceased: between its deadline and that timeout there is no time for a sweep.
 * An instance that is in no cluster can hold no mark. Where besides a cluster is named that does not
   exist, and a message about it was lost, it is left to its hook's timeout, which nobody restarts.
 """
@@ -85,6 +87,13 @@ class Liveness:
         named = set(self.workload.promise(action).clusters)
         return lost and nowhere and not named <= set(self.account.ecs.clusters)
 
+    def _was_disturbed(self, action: LifecycleAction) -> bool:
+        """Whether faults may have kept the chain from answering just before the global timeout."""
+        subject = action.ec2_instance_id, action.hook.name
+        back_at = self.within(self.ceased_at) + timedelta(seconds=MARK_STALE_SECONDS)
+        astray = subject in self.chains.astray or action.ec2_instance_id in self.displaced
+        return astray or back_at >= deadline(action, self.workload)
+
     def _kept_from(self, action: LifecycleAction) -> datetime:
         """Return from when on heartbeats must keep an action from its hook's timeout."""
         again_at = self.within(self.ceased_at)
@@ -106,8 +115,7 @@ class Liveness:
         if action.ended_by == "timeout":
             if action.ended_at <= self._kept_from(action) or self._is_left(action):
                 return ""
-            globally = action.ended_at >= action.global_timeout_at
-            if globally and latest >= action.global_timeout_at:
+            if action.ended_at >= action.global_timeout_at and self._was_disturbed(action):
                 return ""
             return "was answered by its hook's timeout"
         if action.ended_by != "completed":

@@ -28,6 +28,8 @@ ECS_OWN_HOOK = "ecs-managed-draining-termination-hook"
 DRAIN_TIMEOUT_SECONDS_MIN = 120
 DRAIN_TIMEOUT_SECONDS_MAX = 10_800
 PASSES_MAX = 120
+# Pass intervals with which the shortest heartbeat timeout can be kept.
+BRISK_SECONDS_MAX = 10
 HEARTBEAT_TIMEOUTS = (30, 60, 120, 300, 900, 1_800, 3_600, 7_200)
 
 
@@ -93,12 +95,18 @@ def _our_hook(
     # A hook whose heartbeat timeout is shorter than two passes cannot be kept open by passes.
     possible = [s for s in HEARTBEAT_TIMEOUTS if s >= 2 * interval + 4]
     heartbeat_timeout_seconds = random.choice(possible)
+    timeout_min = DRAIN_TIMEOUT_SECONDS_MIN
     # So that no drain takes more passes than a run of thousands of seeds can bear.
     timeout_max = max(180, PASSES_MAX * interval)
+    if interval <= BRISK_SECONDS_MAX and random.random() < 0.9:
+        # The hook's global timeout is shorter than what is asked for.
+        heartbeat_timeout_seconds = possible[0]
+        timeout_min = 100 * possible[0]
+        timeout_max = 2 * timeout_min
     policy: dict[str, Any] = {
         "cluster": random.choices([cluster, None, "no-such-cluster"], weights=[80, 15, 5])[0],
         "drain_timeout_seconds": log_uniform(
-            random, DRAIN_TIMEOUT_SECONDS_MIN, min(DRAIN_TIMEOUT_SECONDS_MAX, timeout_max)
+            random, timeout_min, min(DRAIN_TIMEOUT_SECONDS_MAX, timeout_max)
         ),
         "deadline_result": result(random),
         "standalone_tasks": standalone(random),

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drainer.simulation.world import Build, Options, World
+from drainer.simulation.world import Options, World
 
 if TYPE_CHECKING:
     from collections import Counter
 
+    from drainer.simulation.production import Build
     from drainer.simulation.violation import Violation
 
 

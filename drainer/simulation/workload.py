@@ -109,13 +109,14 @@ def _tasks(workload: Workload, cluster: str) -> None:
         )
     if random.random() < 0.3:
         ecs.create_daemon(cluster, "agent")
-    for _ in range(random.choice([0, 0, 0, 1, 2])):
-        if instances:
-            ecs.run_standalone(
-                cluster,
-                random.choice(instances),
-                seconds=random.choice([None, random.uniform(60, 4_000)]),
-            )
+    lasting = [random.choice(instances) for _ in range(random.choice([0, 0, 0, 1, 2])) if instances]
+    for instance in lasting:
+        seconds = random.choice([None, random.uniform(60, 4_000)])
+        ecs.run_standalone(cluster, instance, seconds=seconds)
+    if random.random() < 0.1:
+        # Every drain here lasts until its deadline.
+        for instance in instances:
+            ecs.run_standalone(cluster, instance, family="report", seconds=None)
 
 
 def _profile(random: Random) -> TaskProfile:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from drainer.simulation import fault_plan, workload
 from drainer.simulation.account import Account
@@ -19,18 +19,17 @@ from drainer.simulation.client import InProcessClient
 from drainer.simulation.faults import READS, Faults, KilledError
 from drainer.simulation.installation import Settings, install
 from drainer.simulation.liveness import Liveness
+from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.quick_client import QuickClient
 from drainer.simulation.records import ApiError
 from drainer.simulation.trace import Trace, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from drainer.simulation.installation import Installation
     from drainer.simulation.lifecycle import LifecycleAction
+    from drainer.simulation.production import Build, Function
     from drainer.simulation.promises import Workload
 
-    Function = Callable[[Any, Any], dict[str, Any] | None]
 
 STARTED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SWEEP_INTERVAL_SECONDS = 300.0
@@ -40,33 +39,6 @@ BEGUN_SECONDS = 1_000.0
 AFTERMATH_SECONDS = 400.0
 # Looks at how many chains are alive, once faults have ceased and marks have been written.
 SETTLED_SECONDS = 1_200.0
-
-
-class Reports(Protocol):
-    """What the function reports to."""
-
-    def passed(self, report: Any) -> None:
-        """Take a pass."""
-
-    def refused(self, record_id: str, refusal: Any) -> None:
-        """Take a refusal."""
-
-    def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
-        """Take a crash."""
-
-
-class Build(Protocol):
-    """Makes the function: `drainer.handler.build`."""
-
-    def __call__(
-        self,
-        environ: Mapping[str, str],
-        client: Callable[[str], Any],
-        clock: Callable[[], datetime],
-        telemetry: Reports,
-        /,
-    ) -> Function:
-        """Make the function on clients, a clock and telemetry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +57,6 @@ class Options:
     judged: bool = False
     fast_path: bool = True
     sweep: bool = True
-
-
-class FailedInvocationError(Exception):
-    """The function ended without an answer."""
 
 
 @dataclass(eq=False)
@@ -189,6 +157,9 @@ class World:
         """Tell of a refusal."""
         self.trace.say("refused", f"{record_id}: {refusal}")
 
+    def rescued(self, rescues: Any) -> None:
+        """Tell of nothing: no instance is interrupted here."""
+
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Take a crash for what it is."""
         self.safety.violated("crash", f"{type(error).__name__}: {error} ({ec2_instance_ids})")
@@ -226,6 +197,7 @@ class World:
         try:
             answer = self._ask(service, operation, parameters)
         except ApiError as error:
+            self.safety.hook_unread |= operation == "DescribeLifecycleHooks"
             self.trace.call(operation, parameters, str(error))
             raise
         if self.trace.on:
@@ -244,12 +216,10 @@ class World:
             self.chains.published(parameters["PublishBatchRequestEntries"])
         if operation == "PutAttributes":
             self.chains.marked(parameters["attributes"])
-        if kind == "failures":
-            return self.faults.with_failures(operation, answer)
         if kind == "performed, answer lost":
             self.faults.strike("call performed, answer lost", operation)
             raise ApiError("InternalFailure", "injected: the answer is lost", 500)
-        return answer
+        return self.faults.with_failures(operation, answer, kind)
 
     def _open(self) -> list[LifecycleAction]:
         return [
