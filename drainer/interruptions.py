@@ -119,7 +119,7 @@ class Rescuer:
             if isinstance(rescue.interruption, Interruption):
                 self._rescue_instance(rescue, rescue.interruption, now)
             else:
-                self._rescue_task(rescue, rescue.interruption)
+                self._rescue_task(rescue, rescue.interruption, now)
         return rescues
 
     def _rescue_instance(self, rescue: Rescue, gone: Interruption, now: datetime) -> None:
@@ -156,8 +156,10 @@ class Rescuer:
         left_seconds = int((gone.ends_at - now).total_seconds())
         rescue.late = tuple(self._late(services.values(), left_seconds))
 
-    def _rescue_task(self, rescue: Rescue, gone: TaskInterruption) -> None:
+    def _rescue_task(self, rescue: Rescue, gone: TaskInterruption, now: datetime) -> None:
         rescue.cluster = gone.cluster
+        if self._config.interrupted_targets == InterruptedTargets.LEAVE:
+            return
         try:
             services = self._spot.services(gone.cluster, [gone.service])
         except DrainerError as error:
@@ -168,6 +170,8 @@ class Rescuer:
             for balancer in service.load_balancers:
                 by_group[balancer.target_group_arn] += targets_of_task(gone, balancer)
         self._deregister(rescue, by_group)
+        left_seconds = int((gone.ends_at - now).total_seconds())
+        rescue.late = tuple(self._late(services.values(), left_seconds))
 
     def _find(self, ec2_instance_id: str) -> tuple[str, str]:
         """Return cluster and ARN of the container instance, by three reads at the most."""

@@ -85,8 +85,14 @@ def parameters(template: Path, names: Callable[[str], bool]) -> str:
 def permissions(infra: Path) -> str:
     """Return what the function's role may do, and why, as a table."""
     role = read_template(infra / "drainer.yaml")["Resources"]["Role"]["Properties"]
+    [policy] = [
+        resource["Properties"]
+        for resource in read_template(infra / "spot.yaml")["Resources"].values()
+        if resource["Type"] == "AWS::IAM::Policy"
+    ]
     rows = ["| action | why |", "|---|---|"]
-    for statement in role["Policies"][0]["PolicyDocument"]["Statement"]:
+    statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+    for statement in [*statements, *policy["PolicyDocument"]["Statement"]]:
         plain = statement["Fn::If"][1] if "Fn::If" in statement else statement
         actions = plain["Action"] if isinstance(plain["Action"], list) else [plain["Action"]]
         reason = re.sub(r"(?<=[a-zA-Z])(?=[A-Z])", " ", plain["Sid"]).lower()

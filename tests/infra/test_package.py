@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from drainer.aws import CALLS
+from drainer.aws_spot import SPOT_CALLS
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT / "infra" / "package.py"
@@ -101,8 +102,8 @@ def test_every_service_that_is_called_keeps_its_model(drainer_zip: Path) -> None
     found = names(drainer_zip)
     services = {name.split("/")[2] for name in found if name.startswith("botocore/data/")}
 
-    assert set(CALLS) <= services
-    assert {"autoscaling", "ecs", "sns", "xray"} == {name for name in services if "." not in name}
+    assert set(CALLS) | set(SPOT_CALLS) <= services
+    assert {"autoscaling", "ecs", "elbv2", "sns", "xray"} == {name for name in services if "." not in name}
     assert "botocore/data/endpoints.json" in found
     assert "botocore/data/partitions.json" in found
 

@@ -289,6 +289,12 @@ def test_targets_are_left_without_haste_or_on_demand(
     assert (done.drained, asked) == (True, ["find", "set_draining"])
 
 
+def test_a_fargate_tasks_targets_are_left_on_demand() -> None:
+    done, asked = rescue(Fake(), TASK, interrupted_targets=InterruptedTargets.LEAVE)
+
+    assert (done.deregistered, asked) == ((0, 0), [])
+
+
 @pytest.mark.parametrize("clusters", [("shop",), ()])
 def test_an_instance_of_no_cluster_is_left_alone(clusters: tuple[str, ...]) -> None:
     # Every Spot instance of the account is in these events.
@@ -301,8 +307,9 @@ def test_an_instance_of_no_cluster_is_left_alone(clusters: tuple[str, ...]) -> N
 def test_a_fargate_task_costs_one_read_before_its_targets_go() -> None:
     done, asked = rescue(Fake(), TASK)
 
-    assert asked == ["services", "deregister arn:group 1", "deregister arn:nlb 1"]
+    assert asked[:3] == ["services", "deregister arn:group 1", "deregister arn:nlb 1"]
     assert done.deregistered == (2, 2)
+    assert len(done.late) == 1
 
 
 def test_one_target_group_that_fails_does_not_keep_the_others() -> None:
