@@ -103,7 +103,9 @@ def test_every_service_that_is_called_keeps_its_model(drainer_zip: Path) -> None
     services = {name.split("/")[2] for name in found if name.startswith("botocore/data/")}
 
     assert set(CALLS) | set(SPOT_CALLS) <= services
-    assert {"autoscaling", "ecs", "elbv2", "sns", "xray"} == {name for name in services if "." not in name}
+    assert {"autoscaling", "ecs", "elbv2", "sns", "xray"} == {
+        name for name in services if "." not in name
+    }
     assert "botocore/data/endpoints.json" in found
     assert "botocore/data/partitions.json" in found
 
