@@ -64,9 +64,9 @@ simulate-lag: $(VENV)/.demo ## Show how long after the last task the answer come
 	@$(BIN)/python -m drainer.cli.simulate --lag
 
 .PHONY: fuzz
-fuzz: $(VENV)/.development ## Feed the event parser by coverage (SECONDS=60)
-	@$(BIN)/python -m pip install --quiet --requirement tests/fuzz/requirements.txt
-	@$(BIN)/python tests/fuzz/fuzz_events.py $(or $(SECONDS),60)
+fuzz: $(VENV)/.development ## Fuzz the reading of events, guided by coverage (SECONDS=60)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet atheris==3.0.0
+	@$(BIN)/python -m tests.fuzz.fuzz_events $(or $(SECONDS),60)
 
 .PHONY: redrive
 redrive: $(VENV)/.demo ## Put back what lies in the dead-letter queues (STACK=drainer)

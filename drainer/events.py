@@ -109,7 +109,7 @@ def _event(record: dict[str, Any], now: datetime) -> Asked:
     """Read what comes from EventBridge, with or without a queue in between."""
     if record == SWEEP:
         return Sweep()
-    if record.get("detail-type") in {spot.INTERRUPTION, spot.REBALANCE, spot.TASK_CHANGE}:
+    if record.get("detail-type") in (spot.INTERRUPTION, spot.REBALANCE, spot.TASK_CHANGE):
         return spot.read(record, now)
     if record.get("detail-type") == hints.DETAIL_TYPE:
         return hints.read(record.get("source"), record.get("detail"))
@@ -140,6 +140,10 @@ def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Dra
                 started_at=now,
                 deadline_at=None,
                 draining_since=None,
+                policy=None,
+                witnesses=(),
+                listed_before=False,
+                standalone_stopped=False,
                 last_heartbeat_at=now - timedelta(seconds=HEARTBEAT_TIMEOUT_SECONDS_MAX),
             )
         action = drain.action
@@ -203,9 +207,11 @@ def _json(text: Any) -> dict[str, Any]:
     try:
         body = json.loads(text)
     except (TypeError, ValueError) as error:
-        raise MalformedEventError(f"not JSON ({error}): {quoted(text)}") from error
+        # What is no JSON may be a message that was cut off, with a token or a signature in it.
+        size = len(text) if isinstance(text, str) else type(text).__name__
+        raise MalformedEventError(f"not JSON ({error}), of {size} characters") from error
     if not isinstance(body, dict):
-        raise MalformedEventError(f"JSON, but no object: {quoted(text)}")
+        raise MalformedEventError(f"JSON, but no object: {type(body).__name__}")
     return body
 
 

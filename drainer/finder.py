@@ -197,7 +197,7 @@ class Finder:
             elif sight.sound:
                 sight.registration = Registration.ABSENT
             else:
-                sight.nowhere = not sight.failed
+                sight.nowhere = not sight.denied
 
     def _report_misnamed(self, sight: Sight) -> None:
         policy = sight.drain.policy

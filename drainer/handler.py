@@ -166,9 +166,17 @@ def _partial_response(event: Any, context: Any, failed: Mapping[str, str]) -> di
         if record.message_id in failed:
             raise UnavailableError(failed[record.message_id])
 
+    # SQS writes no record without an id; what else may be in a batch cannot be named to it.
+    records = [
+        record
+        for record in event["Records"]
+        if isinstance(record, dict) and isinstance(record.get("messageId"), str)
+    ]
+    if not records:
+        return {"batchItemFailures": []}
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     response = process_partial_response(
-        event=event, record_handler=judge, processor=processor, context=context
+        event={"Records": records}, record_handler=judge, processor=processor, context=context
     )
     return dict(response)
 

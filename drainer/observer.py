@@ -202,7 +202,8 @@ class Observer:
             except DrainerError as error:
                 unseen(members, error)
                 for sight in members:
-                    sight.failed = True
+                    # Whose hook it is cannot be told now, so that nothing may be changed.
+                    sight.failed, sight.waiting = True, Waiting.UNSEEN
                 continue
             for sight in members:
                 self._take_hook(sight, hooks.get(sight.drain.action.lifecycle_hook_name))

@@ -27,6 +27,7 @@ class Sight:
     Attributes:
         sound: Whether every search for its container instance was of the right clusters.
         failed: Whether a call failed in a way that asking elsewhere cannot mend.
+        denied: Whether a call failed for another reason than a cluster that does not exist.
         known: Whether an earlier pass has found the container instance already.
     """
 
@@ -42,6 +43,7 @@ class Sight:
     reason: str = ""
     sound: bool = True
     failed: bool = False
+    denied: bool = False
     known: bool = False
 
     @property
@@ -82,6 +84,7 @@ class Sight:
         gone = self.known and isinstance(error, ClusterMissingError)
         self.sound = self.sound and gone
         self.failed = self.failed or isinstance(error, UnavailableError)
+        self.denied = self.denied or not isinstance(error, ClusterMissingError)
         self.reason = self.reason or str(error)
 
     def observation(self) -> Observation:

@@ -148,7 +148,7 @@ def read(event: Mapping[str, Any], now: datetime) -> Interruption | TaskInterrup
 
 def _task_interruption(detail: Mapping[str, Any], ends_at: datetime) -> TaskInterruption:
     reason = detail.get("stoppedReason")
-    interrupted = detail.get("stopCode") in STOP_CODES or (
+    interrupted = str(detail.get("stopCode")) in STOP_CODES or (
         isinstance(reason, str) and reason.startswith(STOPPED_REASON)
     )
     group = detail.get("group")

@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from drainer.cli.scenarios import SCENARIOS, ScenarioName
+from drainer.cli.scenarios import SCENARIOS, SPOT_SCENARIOS, ScenarioName
 
 # A shell's code for a command ended by SIGINT.
 EXIT_INTERRUPTED = 130
 FACTOR_DEFAULT = 12.0
 FACTOR_MAX = 40.0
+MESSAGES_DEFAULT = 1_000
+MESSAGES_MAX = 100_000
 
 app = typer.Typer(
     add_completion=False,
@@ -54,13 +56,20 @@ def demo(
     Deploys the shipped templates and zip into an account of this machine alone, lets instances
     leave an Auto Scaling group, and shows what happens until the last lifecycle action is
     answered. Exits with 0 only if nothing was let go early and nothing was left hanging.
+    The scenarios spot and fargate-spot let Spot take back an instance or a task, with requests
+    under way, and exit with 0 only if none was cut that the two minutes allow.
     """
     # The emulator and the simulation take half a second to import; --help need not.
     from drainer.cli.demo import Demo  # noqa: PLC0415 (see above)
+    from drainer.cli.spot_demo import SpotDemo  # noqa: PLC0415 (see above)
+    from drainer.cli.voice import Voice  # noqa: PLC0415 (see above)
 
-    console = Console()
+    voice = Voice(Console(), as_json)
     try:
-        found = Demo(SCENARIOS[scenario], factor, zip_file, console, as_json).run()
+        if scenario in SPOT_SCENARIOS:
+            found = SpotDemo(SPOT_SCENARIOS[scenario], factor, zip_file, voice).run()
+        else:
+            found = Demo(SCENARIOS[scenario], factor, zip_file, voice).run()
     except KeyboardInterrupt:
         typer.echo("interrupted; the embedded account is gone", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -74,4 +83,38 @@ def demo(
             typer.echo(f"FAILED: {sentence}", err=True)
         raise typer.Exit(1)
     if not as_json:
-        console.print("nothing was let go early", style="green")
+        kept = "nothing was let go early"
+        if scenario in SPOT_SCENARIOS:
+            kept = "no request was cut that the two minutes allow"
+        voice.console.print(kept, style="green")
+
+
+@app.command(
+    epilog="Examples: `python -m drainer redrive --dry-run` says what would be done; "
+    "`python -m drainer redrive --stack drainer-eu --max 50` puts fifty messages back; "
+    "`AWS_PROFILE=ops python -m drainer redrive --json` is for programs."
+)
+def redrive(
+    stack: Annotated[str, typer.Option(help="Name of the drainer's stack.")] = "drainer",
+    messages_max: Annotated[
+        int, typer.Option("--max", min=1, max=MESSAGES_MAX, help="The most messages to put back.")
+    ] = MESSAGES_DEFAULT,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a message, for programs.")
+    ] = False,
+) -> None:
+    """
+    Put back what lies in the stack's dead-letter queues.
+
+    Each message goes back to where it belongs, and is deleted only after that; one that cannot be
+    understood stays where it is and is named. However old a message is, it releases nothing early.
+    Exits with 0 if nothing stays, with 1 if something does or failed, with 2 if asked wrongly.
+    """
+    # boto3 takes a quarter of a second to import; --help need not.
+    from drainer.cli.redrive import show  # noqa: PLC0415 (see above)
+
+    code = show(stack, messages_max, dry_run=dry_run, as_json=as_json, console=Console())
+    raise typer.Exit(code)

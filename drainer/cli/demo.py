@@ -4,18 +4,17 @@ The demo: the shipped templates and zip in the embedded account, a scale-in, and
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.live import Live
 
 import drainer
 from drainer.cli import report
-from drainer.cli.live import duration, plain_line, screen
+from drainer.cli.live import plain_line, screen
 from drainer.cli.verdict import problems
 from drainer.simulation.ecs_model import NEVER_STOPS
 from drainer.simulation.embedded import EmbeddedAccount
@@ -26,9 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from rich.console import Console
-
     from drainer.cli.scenarios import Scenario
+    from drainer.cli.voice import Voice
     from drainer.simulation.embedded_installation import Installation
     from drainer.simulation.embedded_watch import DrainTrack
 
@@ -53,23 +51,21 @@ class Demo:
         scenario: what to show.
         factor: how many of the account's seconds pass in a real one.
         zip_file: what `make package` built.
-        console: where to show it; it knows whether it is a terminal.
-        as_json: one JSON object a line instead, for programs.
+        voice: how to show it.
 
     """
 
     scenario: Scenario
     factor: float
     zip_file: Path
-    console: Console
-    as_json: bool = False
+    voice: Voice
 
     def run(self) -> list[str]:
         """Show it and return what went wrong; nothing if the promise was kept."""
         if not self.zip_file.is_file():
             raise DemoError(f"there is no {self.zip_file}: `make package` builds it")
         stop_at = time.monotonic() + WALL_SECONDS_MAX
-        self._say(f"{self.scenario.title}; time runs {self.factor:g} times as fast")
+        self.voice.say(f"{self.scenario.title}; time runs {self.factor:g} times as fast")
         with EmbeddedAccount(factor=self.factor) as embedded:
             try:
                 installation = self._install(embedded)
@@ -85,7 +81,7 @@ class Demo:
         return found
 
     def _install(self, embedded: EmbeddedAccount) -> Installation:
-        self._say("deploying infra/drainer.yaml, the zip and infra/examples/cluster.yaml ...")
+        self.voice.say("deploying infra/drainer.yaml, the zip and infra/examples/cluster.yaml ...")
         installation = install(
             embedded,
             infra=INFRA,
@@ -100,7 +96,7 @@ class Demo:
             f"{service.name} ({'daemon' if service.daemon else f'{service.desired_count} tasks'})"
             for service in shape.services
         )
-        self._say(f"{count} resources; {shape.group.desired} instances run {services}")
+        self.voice.say(f"{count} resources; {shape.group.desired} instances run {services}")
         return installation
 
     def _scale_in(self, embedded: EmbeddedAccount, installation: Installation) -> datetime:
@@ -118,7 +114,7 @@ class Demo:
                     profile=NEVER_STOPS if scenario.standalone_seconds is None else None,
                 )
         desired = shape.group.desired - scenario.leaving
-        self._say(f"scale-in: desired capacity {shape.group.desired} -> {desired}")
+        self.voice.say(f"scale-in: desired capacity {shape.group.desired} -> {desired}")
         began_at = embedded.time.now()
         auto_scaling.set_desired_capacity(
             AutoScalingGroupName=shape.group.name, DesiredCapacity=desired
@@ -134,8 +130,8 @@ class Demo:
     ) -> list[DrainTrack]:
         said = ""
         live = (
-            Live(console=self.console, auto_refresh=False, transient=True)
-            if self.console.is_terminal and not self.as_json
+            Live(console=self.voice.console, auto_refresh=False, transient=True)
+            if self.voice.live
             else None
         )
         with live or nullcontext():
@@ -147,11 +143,11 @@ class Demo:
                     live.update(screen(drains, now, began_at), refresh=True)
                 elif (line := plain_line(drains)) != said:
                     said = line
-                    self._say(line, elapsed=elapsed)
+                    self.voice.say(line, elapsed=elapsed)
                 if self._settled(drains, now):
                     return drains
                 if elapsed > self.scenario.limit_seconds:
-                    self._say("the drains took longer than they may", elapsed=elapsed)
+                    self.voice.say("the drains took longer than they may", elapsed=elapsed)
                     return drains
                 if time.monotonic() > stop_at:
                     raise DemoError(
@@ -179,21 +175,8 @@ class Demo:
         summary = report.summary(
             drains, calls=installation.watch.calls(), passes=installation.watch.passes
         )
-        if self.as_json:
+        if self.voice.as_json:
             ended = {"problems": list(found), "factor": embedded.factor, **summary}
-            self._print_json({"message": "summary", **ended})
+            self.voice.tell({"message": "summary", **ended})
             return
-        report.show(self.console, drains, summary, began_at=began_at)
-
-    def _say(self, text: str, *, elapsed: float | None = None) -> None:
-        if self.as_json:
-            self._print_json({"message": text, "elapsed_seconds": elapsed})
-            return
-        prefix = "" if elapsed is None else f"+{duration(elapsed)} "
-        # A pipe's reader takes whole lines; a terminal's reads words.
-        wraps = not self.console.is_terminal
-        self.console.print(f"{prefix}{text}", highlight=False, markup=False, soft_wrap=wraps)
-
-    def _print_json(self, line: dict[str, Any]) -> None:
-        self.console.file.write(json.dumps(line) + "\n")
-        self.console.file.flush()
+        report.show(self.voice.console, drains, summary, began_at=began_at)

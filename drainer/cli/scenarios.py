@@ -14,6 +14,8 @@ class ScenarioName(StrEnum):
     DRAIN = "drain"
     STUCK = "stuck"
     CROWD = "crowd"
+    SPOT = "spot"
+    FARGATE_SPOT = "fargate-spot"
 
 
 @dataclass(frozen=True)
@@ -88,5 +90,46 @@ SCENARIOS = {
         parameters={},
         result="CONTINUE",
         limit_seconds=1_000.0,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class SpotScenario:
+    """
+    One interruption to show.
+
+    Attributes:
+        title: what happens, in one line.
+        example: the template that is interrupted, in infra/.
+        fargate: whether a task of Fargate Spot is taken back, and not an EC2 instance.
+        parameters: of the example; all others keep their defaults.
+
+    """
+
+    title: str
+    example: str
+    fargate: bool
+    parameters: dict[str, str]
+
+
+SPOT_SCENARIOS = {
+    ScenarioName.SPOT: SpotScenario(
+        title="Spot takes back one of three instances; no replacement will be there in time",
+        example="examples/cluster.yaml",
+        fargate=False,
+        parameters={
+            "InstanceCount": "3",
+            "InstanceCountMax": "3",
+            "TaskCount": "6",
+            # Within the two minutes, and longer than any request.
+            "DeregistrationDelaySeconds": "60",
+        },
+    ),
+    ScenarioName.FARGATE_SPOT: SpotScenario(
+        title="Fargate Spot takes back one of six tasks; ECS itself deregisters it too late",
+        example="examples/fargate-spot.yaml",
+        fargate=True,
+        parameters={"TaskCount": "6"},
     ),
 }

@@ -23,6 +23,7 @@ from drainer.simulation.ecs_api import EcsApi
 from drainer.simulation.load_balancing import LoadBalancing
 from drainer.simulation.load_balancing_api import LoadBalancingApi
 from drainer.simulation.records import ApiError, Call, Fact, Notification, NotReachedError
+from drainer.simulation.spot import Spot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +75,7 @@ class Account:
         self.load_balancing = LoadBalancing(self)
         self.ecs = Ecs(self)
         self.auto_scaling = AutoScaling(self)
+        self.spot = Spot(self)
         self.apis: dict[str, object] = {
             "autoscaling": AutoScalingApi(self),
             "ecs": EcsApi(self),

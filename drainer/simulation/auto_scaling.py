@@ -27,6 +27,9 @@ LifecycleState = Literal[
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
 COUNTED: tuple[LifecycleState, ...] = ("Pending", "InService")
 PAST_ACTIONS_MAX = 100_000
+# Health checks are periodic; how often is not documented.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-health-checks.html
+HEALTH_CHECK_SECONDS = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -176,6 +179,19 @@ class AutoScaling:
             instance.group.desired -= 1
         self._begin_termination(instance)
         self._fill(instance.group)
+
+    def notice_loss(self, ec2_instance_id: str) -> None:
+        """
+        Replace an instance that is gone, as soon as its health check fails; its hooks still run.
+
+        An unhealthy instance passes the group's hooks like any other that is replaced.
+        https://docs.aws.amazon.com/autoscaling/ec2/userguide/gracefully-handle-instance-termination.html
+        """
+        instance = self.instances.get(ec2_instance_id)
+        if instance is not None:
+            self._account.after(
+                HEALTH_CHECK_SECONDS, lambda: self.terminate(instance, decrement=False)
+            )
 
     def _begin_termination(self, instance: Instance) -> None:
         """

@@ -9,15 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from drainer.simulation.ecs_events import emit_container_instance_event
-from drainer.simulation.ecs_model import Cluster, ContainerInstance, Service, Task, TaskProfile
+from drainer.simulation.ecs_model import (
+    Balanced,
+    Cluster,
+    ContainerInstance,
+    Service,
+    Task,
+    TaskProfile,
+)
+from drainer.simulation.fargate import capacity_provider_of_next, machine
 from drainer.simulation.scheduler import Scheduler
 from drainer.simulation.tasks import TaskLife
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from drainer.simulation.account import Account
-    from drainer.simulation.ecs_model import ContainerInstanceStatus
+    from drainer.simulation.ecs_model import CapacityProvider, ContainerInstanceStatus
     from drainer.simulation.load_balancing import TargetGroup
 
 # The range from which Docker takes host ports for bridge networking.
@@ -90,8 +98,9 @@ class Ecs:
         minimum_healthy_percent: int = 100,
         maximum_percent: int = 200,
         deregistration_delay_seconds: float | None = 300.0,
-        target_group: TargetGroup | None = None,
+        target_groups: Sequence[TargetGroup] = (),
         container_port: int = 80,
+        capacity_providers: Sequence[CapacityProvider] = (),
         profile: TaskProfile | None = None,
         stop_seconds: float = 30.0,
         start_seconds: float = 10.0,
@@ -108,8 +117,9 @@ class Ecs:
             minimum_healthy_percent: how many must stay healthy.
             maximum_percent: how many there may be.
             deregistration_delay_seconds: of the target group made for it; None makes none.
-            target_group: one made before, instead.
+            target_groups: some made before, instead.
             container_port: what its containers listen on.
+            capacity_providers: where Fargate runs its tasks; none for a service on EC2.
             profile: the life of its tasks, instead of the three durations that follow.
             stop_seconds: what a container takes to exit.
             start_seconds: what a task takes from placement to RUNNING.
@@ -121,19 +131,20 @@ class Ecs:
             healthy_after_seconds=healthy_after_seconds,
             stop_seconds=stop_seconds,
         )
-        if target_group is None and deregistration_delay_seconds is not None:
-            target_group = self._account.load_balancing.create_target_group(
+        if not target_groups and deregistration_delay_seconds is not None:
+            group = self._account.load_balancing.create_target_group(
                 name,
                 target_type="ip" if profile.network_mode == "awsvpc" else "instance",
                 port=container_port,
                 deregistration_delay_seconds=deregistration_delay_seconds,
             )
+            target_groups = [group]
         service = self._create(cluster_name, name, "REPLICA", profile)
         service.desired = desired
         service.minimum_healthy_percent = minimum_healthy_percent
         service.maximum_percent = maximum_percent
-        service.target_group = target_group
-        service.container_port = container_port
+        service.balanced = tuple(Balanced(group, container_port) for group in target_groups)
+        service.capacity_providers = tuple(capacity_providers)
         self._begin(service, already_running=already_running)
         return service
 
@@ -236,13 +247,14 @@ class Ecs:
         service: Service | None = None,
         group: str,
         started_by: str | None = None,
+        capacity_provider: str | None = None,
     ) -> Task:
         """Make a task on a container instance; its life has yet to begin."""
         task_id = self._account.hexadecimal(32)
         cluster = instance.cluster
-        self._ports += 1
         self._addresses += 1
         address = self._addresses % 65_536
+        container_ports = {one.container_port for one in service.balanced} if service else ()
         task = Task(
             self._account.arn("ecs", f"task/{cluster.name}/{task_id}"),
             task_id,
@@ -255,7 +267,9 @@ class Ecs:
             started_by,
             self._account.now,
             f"10.0.{address // 256}.{address % 256}",
-            EPHEMERAL_PORTS[self._ports % len(EPHEMERAL_PORTS)],
+            {port: self._next_host_port() for port in sorted(container_ports)},
+            capacity_provider,
+            f"fd00::{address:x}",
         )
         cluster.tasks[task.arn] = task
         instance.tasks[task.arn] = task
@@ -264,6 +278,10 @@ class Ecs:
         return task
 
     # Private
+
+    def _next_host_port(self) -> int:
+        self._ports += 1
+        return EPHEMERAL_PORTS[self._ports % len(EPHEMERAL_PORTS)]
 
     def _create(
         self,
@@ -298,14 +316,15 @@ class Ecs:
         self._scheduler.fill(service)
         self._settling = False
 
-    def _place_for_service(self, service: Service, instance: ContainerInstance) -> Task:
+    def _place_for_service(self, service: Service, instance: ContainerInstance | None) -> Task:
         task = self.make_task(
-            instance,
+            instance or machine(self._account, service.cluster),
             service.family,
             service.profile,
             service=service,
             group=f"service:{service.name}",
             started_by=service.deployment_id,
+            capacity_provider=None if instance else capacity_provider_of_next(service),
         )
         (self.life.settle if self._settling else self.life.start)(task)
         return task

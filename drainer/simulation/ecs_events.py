@@ -36,6 +36,10 @@ def emit_task_event(account: Account, task: Task) -> None:
     if not account.on_event:
         return
     detail = {**describe_task(task), "updatedAt": _stamp(account.now)}
+    # The event calls by its short name what the operation calls ElasticNetworkInterface, and tells
+    # nothing of health (same page as above).
+    detail["attachments"] = [{**one, "type": "eni"} for one in detail["attachments"]]
+    del detail["healthStatus"]
     account.emit("aws.ecs", "ECS Task State Change", [task.arn], _plain(detail))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class TaskProfile:
         run_seconds: when the container exits by itself; None is never.
         network_mode: `awsvpc` adds PROVISIONING and DEPROVISIONING.
         interface_seconds: what attaching or detaching its network interface takes.
+        accepts_after_signal_seconds: how long the container still takes new requests once it is
+            told to stop.
     """
 
     start_seconds: float = 10.0
@@ -52,6 +55,7 @@ class TaskProfile:
     run_seconds: float | None = None
     network_mode: Literal["bridge", "awsvpc"] = "bridge"
     interface_seconds: float = 5.0
+    accepts_after_signal_seconds: float = 0.0
 
     @property
     def leaving_seconds(self) -> float:
@@ -65,9 +69,43 @@ class TaskProfile:
 NEVER_STOPS = TaskProfile(stop_seconds=math.inf, stop_timeout_seconds=math.inf)
 
 
+@dataclass(frozen=True, slots=True)
+class CapacityProvider:
+    """
+    A share of a service's capacity provider strategy.
+
+    Attributes:
+        name: FARGATE or FARGATE_SPOT.
+        base: how many tasks it gets before any weight counts.
+        weight: its share of the others.
+    """
+
+    name: Literal["FARGATE", "FARGATE_SPOT"]
+    base: int = 0
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Balanced:
+    """A target group of a service, and the container port that it sends requests to."""
+
+    target_group: TargetGroup
+    container_port: int
+
+
 @dataclass(slots=True, eq=False)
 class Task:
-    """A task; standalone when it has no service."""
+    """
+    A task; standalone when it has no service.
+
+    Attributes:
+        container_instance: where it is; for one on Fargate a machine of its own that ECS shows
+            nobody.
+        host_ports: the host's port for each container port (bridge).
+        capacity_provider: where Fargate runs it; None for one on EC2.
+        signalled_at: when its container was told to stop.
+        ended_at: when its container was no more.
+    """
 
     arn: str
     task_id: str
@@ -80,7 +118,9 @@ class Task:
     started_by: str | None
     created_at: datetime
     ip_address: str
-    host_port: int
+    host_ports: dict[int, int]
+    capacity_provider: str | None = None
+    ipv6_address: str | None = None
     desired_status: Literal["RUNNING", "STOPPED"] = "RUNNING"
     last_status: LastStatus = "PROVISIONING"
     healthy: bool = False
@@ -90,6 +130,8 @@ class Task:
     stopped_at: datetime | None = None
     stop_code: str | None = None
     stopped_reason: str | None = None
+    signalled_at: datetime | None = None
+    ended_at: datetime | None = None
 
     @property
     def owner(self) -> str:
@@ -110,18 +152,54 @@ class Task:
         return self.last_status != "STOPPED"
 
     @property
+    def balanced(self) -> tuple[Balanced, ...]:
+        """The target groups that it is registered with once it runs."""
+        return self.service.balanced if self.service is not None else ()
+
+    @property
     def target_id(self) -> str:
-        """What a load balancer knows it by."""
-        service = self.service
-        target_group = service.target_group if service is not None else None
-        if target_group is not None and target_group.target_type == "ip":
-            return self.ip_address
-        return self.container_instance.ec2_instance_id
+        """What its first load balancer knows it by."""
+        target_group = self.service.target_group if self.service is not None else None
+        return self.target_in(target_group)[0]
+
+    def target_in(self, group: TargetGroup | None, container_port: int = 80) -> tuple[str, int]:
+        """Return the id and the port that it has in a target group."""
+        if self.profile.network_mode == "bridge":
+            port = self.host_ports.get(container_port, container_port)
+        else:
+            port = container_port
+        if group is None or group.target_type == "instance":
+            return self.container_instance.ec2_instance_id, port
+        if group.ip_address_type == "ipv6":
+            return self.ipv6_address or "", port
+        return self.ip_address, port
+
+    @property
+    def refuses_since(self) -> datetime | None:
+        """From when its container takes no new requests, if that is known already."""
+        if self.signalled_at is None:
+            return self.ended_at
+        grace = timedelta(seconds=self.profile.accepts_after_signal_seconds)
+        refuses_at = self.signalled_at + grace
+        return min(refuses_at, self.ended_at) if self.ended_at else refuses_at
+
+    def accepts(self, now: datetime) -> bool:
+        """Say whether its container takes new requests."""
+        since = self.refuses_since
+        return self.started_at is not None and (since is None or now < since)
 
 
 @dataclass(slots=True, eq=False)
 class Service:
-    """A replicated or daemon service."""
+    """
+    A replicated or daemon service.
+
+    Attributes:
+        balanced: its target groups.
+        in_task_sets: whether those belong to its task set, as with an external deployment
+            controller, and not to the service itself.
+        capacity_providers: where Fargate runs its tasks; none for a service on EC2.
+    """
 
     name: str
     arn: str
@@ -134,14 +212,20 @@ class Service:
     profile: TaskProfile
     deployment_id: str
     created_at: datetime
-    target_group: TargetGroup | None = None
-    container_port: int = 80
+    balanced: tuple[Balanced, ...] = ()
+    in_task_sets: bool = False
+    capacity_providers: tuple[CapacityProvider, ...] = ()
     # Tasks of either desired status until they are STOPPED.
     tasks: dict[str, Task] = field(default_factory=dict)
     events: deque[tuple[datetime, str]] = field(
         default_factory=lambda: deque(maxlen=SERVICE_EVENTS_MAX)
     )
     lacks_room: bool = False
+
+    @property
+    def target_group(self) -> TargetGroup | None:
+        """Its first target group, which is the only one of most services."""
+        return self.balanced[0].target_group if self.balanced else None
 
 
 @dataclass(slots=True, eq=False)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from drainer.simulation.ecs_model import Cluster, ContainerInstance, Service, Task
+    from drainer.simulation.ecs_model import (
+        Cluster,
+        ContainerInstance,
+        Service,
+        Task,
+        TaskProfile,
+    )
 
 # What each container instance has and each task takes; the scheduler counts tasks, not memory.
 MEMORY_MEBIBYTES = 65_536
@@ -74,10 +81,9 @@ def describe_task(task: Task) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "taskArn": task.arn,
         "clusterArn": task.cluster.arn,
-        "containerInstanceArn": task.container_instance.arn,
         "taskDefinitionArn": task_definition_arn(task),
         "group": task.group,
-        "launchType": "EC2",
+        "launchType": "FARGATE" if task.capacity_provider else "EC2",
         "availabilityZone": task.container_instance.availability_zone,
         "desiredStatus": task.desired_status,
         "lastStatus": task.last_status,
@@ -90,6 +96,9 @@ def describe_task(task: Task) -> dict[str, Any]:
         "overrides": {"containerOverrides": [{"name": task.family}]},
     }
     optional = {
+        "containerInstanceArn": task.container_instance.arn or None,
+        "capacityProviderName": task.capacity_provider,
+        "platformVersion": "1.4.0" if task.capacity_provider else None,
         "startedBy": task.started_by,
         "startedAt": task.started_at,
         "stoppingAt": task.stopping_at,
@@ -102,8 +111,26 @@ def describe_task(task: Task) -> dict[str, Any]:
 
 def task_definition_arn(task: Task) -> str:
     """Name the task definition of a task; a family has one revision here."""
-    prefix = task.cluster.arn.rpartition(":")[0]
-    return f"{prefix}:task-definition/{task.family}:1"
+    return _task_definition(task.cluster.arn, task.family)
+
+
+def _task_definition(cluster_arn: str, family: str) -> str:
+    return f"{cluster_arn.rpartition(':')[0]}:task-definition/{family}:1"
+
+
+def describe_task_definition(arn: str, family: str, profile: TaskProfile) -> dict[str, Any]:
+    """Shape a task definition, as far as the life of its tasks says what is in it."""
+    container: dict[str, Any] = {"name": family, "essential": True}
+    if profile.stop_timeout_seconds != math.inf:
+        container["stopTimeout"] = int(profile.stop_timeout_seconds)
+    return {
+        "taskDefinitionArn": arn,
+        "family": family,
+        "revision": 1,
+        "status": "ACTIVE",
+        "networkMode": profile.network_mode,
+        "containerDefinitions": [container],
+    }
 
 
 def _container(task: Task) -> dict[str, Any]:
@@ -112,7 +139,30 @@ def _container(task: Task) -> dict[str, Any]:
         status = "RUNNING"
     if task.last_status == "DEPROVISIONING":
         status = "STOPPED"
-    return {"name": task.family, "taskArn": task.arn, "lastStatus": status}
+    container: dict[str, Any] = {
+        "containerArn": task.arn.replace(":task/", ":container/"),
+        "name": task.family,
+        "taskArn": task.arn,
+        "lastStatus": status,
+        "networkBindings": [],
+        "networkInterfaces": [],
+    }
+    if task.profile.network_mode == "awsvpc":
+        # Here the address is spelled privateIpv4Address, in the attachment privateIPv4Address.
+        # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
+        interface = {"attachmentId": task.task_id, "privateIpv4Address": task.ip_address}
+        container["networkInterfaces"] = [{**interface, "ipv6Address": task.ipv6_address}]
+    elif task.started_at is not None:
+        container["networkBindings"] = [
+            {
+                "bindIP": "0.0.0.0",  # noqa: S104 - Docker's word for every address
+                "containerPort": container_port,
+                "hostPort": host_port,
+                "protocol": "tcp",
+            }
+            for container_port, host_port in task.host_ports.items()
+        ]
+    return container
 
 
 def _attachments(task: Task) -> list[dict[str, Any]]:
@@ -123,7 +173,10 @@ def _attachments(task: Task) -> list[dict[str, Any]]:
             "id": task.task_id,
             "type": "ElasticNetworkInterface",
             "status": "ATTACHED" if task.last_status == "RUNNING" else "PRECREATED",
-            "details": [{"name": "privateIPv4Address", "value": task.ip_address}],
+            "details": [
+                {"name": "privateIPv4Address", "value": task.ip_address},
+                {"name": "ipv6Address", "value": task.ipv6_address},
+            ],
         }
     ]
 
@@ -144,7 +197,7 @@ def describe_service(service: Service) -> dict[str, Any]:
             "minimumHealthyPercent": service.minimum_healthy_percent,
             "maximumPercent": service.maximum_percent,
         },
-        "launchType": "EC2",
+        "taskDefinition": _task_definition(service.cluster.arn, service.family),
         "loadBalancers": [],
         "createdAt": service.created_at,
         "events": [
@@ -152,12 +205,25 @@ def describe_service(service: Service) -> dict[str, Any]:
             for number, (at, message) in enumerate(service.events)
         ],
     }
-    if service.target_group is not None:
-        answer["loadBalancers"] = [
-            {
-                "targetGroupArn": service.target_group.arn,
-                "containerName": service.family,
-                "containerPort": service.container_port,
-            }
+    balancers = [
+        {
+            "targetGroupArn": one.target_group.arn,
+            "containerName": service.family,
+            "containerPort": one.container_port,
+        }
+        for one in service.balanced
+    ]
+    if service.in_task_sets:
+        # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html
+        del answer["taskDefinition"]
+        answer["taskSets"] = [{"id": service.deployment_id, "loadBalancers": balancers}]
+    else:
+        answer["loadBalancers"] = balancers
+    if service.capacity_providers:
+        answer["capacityProviderStrategy"] = [
+            {"capacityProvider": one.name, "base": one.base, "weight": one.weight}
+            for one in service.capacity_providers
         ]
+    else:
+        answer["launchType"] = "EC2"
     return answer

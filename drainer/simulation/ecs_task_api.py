@@ -15,7 +15,8 @@ from drainer.simulation.ecs_requests import (
     list_page,
     missing,
 )
-from drainer.simulation.ecs_shapes import describe_task
+from drainer.simulation.ecs_shapes import describe_task, describe_task_definition
+from drainer.simulation.records import ApiError
 from drainer.simulation.scheduler import accepts_tasks
 
 if TYPE_CHECKING:
@@ -66,6 +67,15 @@ class TaskApi(EcsOperations):
             else:
                 answer["tasks"].append(describe_task(task))
         return answer
+
+    def describe_task_definition(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Describe what tasks of a family are made from."""
+        family = parameters["taskDefinition"].rpartition("/")[2].partition(":")[0]
+        profile = self._ecs.task_profiles.get(family)
+        if profile is None:
+            raise ApiError("ClientException", "Unable to describe task definition.")
+        arn = self._arn("ecs", f"task-definition/{family}:1")
+        return {"taskDefinition": describe_task_definition(arn, family, profile)}
 
     def stop_task(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Stop a task; one that is stopping or stopped already stays as it is."""

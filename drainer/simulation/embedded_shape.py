@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from drainer.simulation.ecs_model import TaskProfile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from drainer.simulation.account import Account
     from drainer.simulation.embedded_template import DeployedStack
@@ -187,22 +187,24 @@ def _services(stack: DeployedStack) -> Iterator[ServiceShape]:
             minimum_healthy_percent=int(rollout.get("MinimumHealthyPercent", 0 if daemon else 100)),
             maximum_percent=int(rollout.get("MaximumPercent", 100 if daemon else 200)),
             deregistration_delay_seconds=(
-                _deregistration_delay(target_groups[balanced[0]["TargetGroupArn"]])
+                deregistration_delay(target_groups[balanced[0]["TargetGroupArn"]])
                 if balanced
                 else None
             ),
-            stop_timeout_seconds=_stop_timeout(task_definitions[service["TaskDefinition"]]),
+            stop_timeout_seconds=stop_timeout(task_definitions[service["TaskDefinition"]]),
         )
 
 
-def _deregistration_delay(target_group: dict[str, Any]) -> int:
+def deregistration_delay(target_group: Mapping[str, Any]) -> int:
+    """Return a target group's deregistration delay in seconds."""
     for attribute in target_group.get("TargetGroupAttributes", []):
         if attribute["Key"] == "deregistration_delay.timeout_seconds":
             return int(attribute["Value"])
     return DEREGISTRATION_DELAY_SECONDS
 
 
-def _stop_timeout(task_definition: dict[str, Any]) -> int:
+def stop_timeout(task_definition: Mapping[str, Any]) -> int:
+    """Return the longest stop timeout of a task definition's containers in seconds."""
     return max(
         int(container.get("StopTimeout", STOP_TIMEOUT_SECONDS))
         for container in task_definition["ContainerDefinitions"]

@@ -25,7 +25,14 @@ TEMPLATE_BODY_BYTES_MAX = 51_200
 
 # Properties whose text ministack computes with.
 NUMERIC_PROPERTIES = frozenset(
-    {"DesiredCount", "HeartbeatTimeout", "MaximumConcurrency", "MemorySize", "StopTimeout"}
+    {
+        "Base",
+        "DesiredCount",
+        "HeartbeatTimeout",
+        "MaximumConcurrency",
+        "MemorySize",
+        "StopTimeout",
+    }
 )
 
 SUB_VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")

@@ -137,6 +137,7 @@ class Watch:
         self.drains: dict[str, DrainTrack] = {}
         self.passes = 0
         self.refusals: list[dict[str, Any]] = []
+        self.interruptions: list[dict[str, Any]] = []
 
     def look(self) -> list[DrainTrack]:
         """Return all drains as they are now, in the order of their notices."""
@@ -199,6 +200,8 @@ class Watch:
         if line.get("message") == "pass" and "ec2_instance_id" in line:
             self._passes[line["ec2_instance_id"]] = line
             self.passes += 1
+        elif line.get("message") == "interruption":
+            self.interruptions.append(line)
         elif line.get("level") in ("WARNING", "ERROR", "CRITICAL"):
             self.refusals.append(line)
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from drainer.simulation.channel import Channel
 from drainer.simulation.delivery import SnsApi, Topic
+from drainer.simulation.event_pattern import matches
 from drainer.simulation.functions import EventSourceMapping, Function
+from drainer.simulation.policy import spot_patterns
 from drainer.simulation.queues import Queue
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class Settings:
     topic_name: str = "drainer"
     fast_path: bool = False
     sweep_interval_seconds: float | None = None
+    spot: bool = False
+    spot_rules: tuple[str, ...] = ("Interruptions", "RebalanceRecommendations", "FargateSpot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Installation:
     function: Function
     rule: Channel[dict[str, Any]]
     schedule: Channel[dict[str, Any]]
+    spot_rules: dict[str, Channel[dict[str, Any]]]
 
     @property
     def dead_letters(self) -> list[str]:
@@ -150,7 +155,26 @@ def install(
         function,
         rule,
         schedule,
+        _spot_rules(account, function, settings),
     )
+
+
+def _spot_rules(
+    account: Account, function: Function, settings: Settings
+) -> dict[str, Channel[dict[str, Any]]]:
+    """Wire the rules of infra/spot.yaml, by its own patterns, so far as they are wanted."""
+    if not settings.spot:
+        return {}
+    rules: dict[str, Channel[dict[str, Any]]] = {}
+    for name, pattern in spot_patterns().items():
+        if name in settings.spot_rules:
+            rules[name] = Channel(account, function.invoke_asynchronously)
+            account.on_event.append(
+                lambda event, pattern=pattern, rule=rules[name]: (  # type: ignore[misc]
+                    rule.send(event) if matches(pattern, event) else None
+                )
+            )
+    return rules
 
 
 def _event_bridge(

@@ -71,6 +71,8 @@ class LoadBalancingApi:
         """
         group = self._group(parameters["TargetGroupArn"])
         for target in parameters["Targets"]:
+            _check_family(group, target["Id"])
+        for target in parameters["Targets"]:
             # "If you specified a port override when you registered a target, you must specify
             # both the target ID and the port when you deregister it." (same page)
             self._balancing.deregister(group, target["Id"], target.get("Port") or group.port)
@@ -96,6 +98,21 @@ class LoadBalancingApi:
         return group
 
 
+def _check_family(group: TargetGroup, target_id: str) -> None:
+    """
+    Refuse an address that the group cannot have.
+
+    "The specified target does not exist, is not in the same VPC as the target group, or has an
+    unsupported instance type."
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RegisterTargets.html
+    """
+    if group.target_type != "ip":
+        return
+    if (":" in target_id) != (group.ip_address_type == "ipv6"):
+        message = f"The IP address '{target_id}' is not a valid {group.ip_address_type} address"
+        raise ApiError("ValidationError", message)
+
+
 def _group_not_found() -> ApiError:
     return ApiError("TargetGroupNotFound", "One or more target groups not found")
 
@@ -104,9 +121,10 @@ def _describe(group: TargetGroup) -> dict[str, Any]:
     return {
         "TargetGroupArn": group.arn,
         "TargetGroupName": group.name,
-        "Protocol": "HTTP",
+        "Protocol": "HTTP" if group.balancer == "application" else "TCP",
         "Port": group.port,
         "TargetType": group.target_type,
+        "IpAddressType": group.ip_address_type,
         "LoadBalancerArns": group.load_balancer_arns,
     }
 

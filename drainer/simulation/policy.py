@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from drainer.simulation.account import Account
     from drainer.simulation.records import Call
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "infra" / "drainer.yaml"
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+TEMPLATE = INFRA / "drainer.yaml"
+SPOT_TEMPLATE = INFRA / "spot.yaml"
 STATEMENT_KEYS = frozenset({"Sid", "Effect", "Principal", "Action", "Resource", "Condition"})
 # "ArnEquals and ArnLike behave identically": both know wildcards.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
@@ -33,6 +35,10 @@ ANYBODY = "*"
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 DENIED = {"ecs": "AccessDeniedException", "sns": "AuthorizationError"}
+# boto3's name for a service, where IAM has another.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
+IAM_NAMES = {"elbv2": "elasticloadbalancing"}
+ARN_OF = {"DeregisterTargets": "TargetGroupArn", "Publish": "TopicArn"}
 # What Ref gives where it is no plain name; of a queue only the ARN matters to a policy.
 ARNS = {
     "AWS::Events::Rule": "arn:aws:events:{place}:rule/{name}",
@@ -156,12 +162,7 @@ def shipped_stack(account_id: str, region: str, **parameters: str) -> DeployedSt
             for name, one in template["Resources"].items()
         },
         outputs={},
-        pseudo={
-            "AWS::Region": region,
-            "AWS::AccountId": account_id,
-            "AWS::Partition": "aws",
-            "AWS::StackName": "drainer",
-        },
+        pseudo=_pseudo(account_id, region),
     )
 
 
@@ -170,6 +171,41 @@ def role_policy(stack: DeployedStack) -> Policy:
     role = dict(stack.resources("AWS::IAM::Role"))["Role"]
     documents = [one["PolicyDocument"] for one in role["Policies"]]
     return Policy(statement for document in documents for statement in document["Statement"])
+
+
+def spot_patterns() -> dict[str, dict[str, Any]]:
+    """Return the event patterns of infra/spot.yaml, by the logical names of their rules."""
+    return {
+        name: one["Properties"]["EventPattern"]
+        for name, one in read_template(SPOT_TEMPLATE)["Resources"].items()
+        if one["Type"] == "AWS::Events::Rule"
+    }
+
+
+def spot_policy(account_id: str, region: str) -> Policy:
+    """Return what infra/spot.yaml adds to the role of the function, with its defaults."""
+    template = read_template(SPOT_TEMPLATE)
+    stack = DeployedStack(
+        template=template,
+        parameters={
+            name: str(parameter.get("Default", "drainer"))
+            for name, parameter in template["Parameters"].items()
+        },
+        physical_ids=dict.fromkeys(template["Resources"], "drainer-spot"),
+        outputs={},
+        pseudo=_pseudo(account_id, region),
+    )
+    document = dict(stack.resources("AWS::IAM::Policy"))["Policy"]["PolicyDocument"]
+    return Policy(document["Statement"])
+
+
+def _pseudo(account_id: str, region: str) -> dict[str, str]:
+    return {
+        "AWS::Region": region,
+        "AWS::AccountId": account_id,
+        "AWS::Partition": "aws",
+        "AWS::StackName": "drainer",
+    }
 
 
 def requests(call: Call, account: Account) -> list[Request]:
@@ -198,11 +234,14 @@ def requests(call: Call, account: Account) -> list[Request]:
             resources = [_ecs_arn(account, given, one, "task") for one in given["tasks"]]
         case "StopTask":
             resources = [_ecs_arn(account, given, given["task"], "task")]
-        case "Publish":
-            resources = [given["TopicArn"]]
+        case "DescribeServices":
+            resources = [_ecs_arn(account, given, one, "service") for one in given["services"]]
+        case "DeregisterTargets" | "Publish":
+            resources = [given[ARN_OF[operation]]]
         case _:
             resources = ["*"]
-    return [Request(f"{call.service}:{operation}", one) for one in resources]
+    service = IAM_NAMES.get(call.service, call.service)
+    return [Request(f"{service}:{operation}", one) for one in resources]
 
 
 def _cluster_arn(account: Account, given: Mapping[str, Any]) -> str:

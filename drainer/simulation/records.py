@@ -43,8 +43,8 @@ class Fact:
     Attributes:
         at: the instant, in virtual time.
         kind: `lifecycle_state`, `hook_opened`, `heartbeat`, `answered`, `released`, `terminated`,
-            `killed`, `launched`, `container_instance`, `task`, `target`, `invoked` or
-            `dead_letter`.
+            `killed`, `launched`, `interrupted`, `taken_back`, `container_instance`, `task`,
+            `target`, `invoked` or `dead_letter`.
         about: identifiers and values, in the project's own words.
     """
 

@@ -20,10 +20,10 @@ STOP_CODE = "ServiceSchedulerInitiated"
 
 
 class PlacesTask(Protocol):
-    """Makes a service's task on a container instance and starts its life."""
+    """Makes a service's task on a container instance, or on Fargate, and starts its life."""
 
-    def __call__(self, service: Service, instance: ContainerInstance, /) -> Task:
-        """Place one task."""
+    def __call__(self, service: Service, instance: ContainerInstance | None, /) -> Task:
+        """Place one task; on no container instance means on Fargate."""
 
 
 class Scheduler:
@@ -88,6 +88,10 @@ class Scheduler:
             leaving.remove(task)
 
     def _start(self, service: Service, missing: int) -> None:
+        if service.capacity_providers:
+            for _ in range(missing):
+                self._place(service, None)
+            return
         own = Counter(task.container_instance.arn for task in service.tasks.values())
         # Looked up once for all the tasks that are missing: a crowd may miss hundreds.
         rooms = [

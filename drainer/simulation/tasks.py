@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
     from drainer.simulation.account import Account
     from drainer.simulation.ecs_model import Cluster, LastStatus, Task
+    from drainer.simulation.load_balancing import TargetGroup
 
 # "Stopped tasks only appear in the returned results for at least one hour."
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
 STOPPED_VISIBLE_SECONDS = 3_600.0
 # A task that has not started has no container to signal; its agent only drops it.
 DROP_PENDING_SECONDS = 2.0
+# How long the warning comes before the end, and what the event gives as the reason.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
+WARNING_SECONDS = 120.0
+SPOT_REASON = "Your Spot Task was interrupted."
 
 
 class TaskLife:
@@ -30,6 +35,8 @@ class TaskLife:
     def __init__(self, account: Account, disturb: Callable[[Cluster], None]) -> None:
         self._account = account
         self._disturb = disturb
+        # Told of each container that is no more, whatever ended it.
+        self.on_end: list[Callable[[Task], None]] = []
 
     def start(self, task: Task) -> None:
         """Begin with a task that has just been placed."""
@@ -43,7 +50,7 @@ class TaskLife:
         """Put a task where it is after a long while: running, healthy and receiving requests."""
         task.started_at = self._account.now
         task.healthy = True
-        self._join_target_group(task, healthy_after_seconds=0.0)
+        self._join_target_groups(task, healthy_after_seconds=0.0)
         self._move(task, "RUNNING")
         self._end_by_itself(task)
 
@@ -63,8 +70,33 @@ class TaskLife:
         if not task.remains:
             return
         self._want_stopped(task, "TerminationNotice", reason)
-        self._leave_target_group(task)
+        self._end_container(task)
+        self._leave_target_groups(task)
         self._finish(task)
+
+    def interrupt(self, task: Task, code: str | None, *, deregister_after: float | None) -> None:
+        """
+        Let Fargate Spot take a task back: two minutes, and the stop signal at their beginning.
+
+        The warning is both an event and the signal; what runs on after the two minutes is killed.
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
+
+        Args:
+            task: the task.
+            code: its stop code; None for an event without one.
+            deregister_after: when ECS itself deregisters its targets; None for not before the end.
+        """
+        if task.last_status not in ("ACTIVATING", "RUNNING"):
+            self.stop(task, code or "SpotInterruption", SPOT_REASON)
+            return
+        if task.desired_status == "STOPPED":
+            return
+        self._want_stopped(task, code, SPOT_REASON)
+        self._note(task)
+        if deregister_after is not None:
+            self._down_after(task, deregister_after, self._leave_target_groups)
+        self._down_after(task, WARNING_SECONDS, self._end)
+        self._signal(task)
 
     # On the way up; each step is dropped if ECS has changed its mind.
 
@@ -73,7 +105,7 @@ class TaskLife:
         self._up_after(task, task.profile.start_seconds, self._activate)
 
     def _activate(self, task: Task) -> None:
-        if task.service is not None and task.service.target_group is not None:
+        if task.balanced:
             self._move(task, "ACTIVATING")
             if task.profile.activate_seconds > 0:
                 self._up_after(task, task.profile.activate_seconds, self._run)
@@ -83,7 +115,7 @@ class TaskLife:
     def _run(self, task: Task) -> None:
         task.started_at = self._account.now
         healthy_after_seconds = task.profile.healthy_after_seconds
-        self._join_target_group(task, healthy_after_seconds=healthy_after_seconds)
+        self._join_target_groups(task, healthy_after_seconds=healthy_after_seconds)
         self._move(task, "RUNNING")
         if task.service is not None:
             self._up_after(task, healthy_after_seconds, self._become_healthy)
@@ -102,26 +134,43 @@ class TaskLife:
 
     def _exit(self, task: Task) -> None:
         self._want_stopped(task, "EssentialContainerExited", "Essential container in task exited")
-        self._leave_target_group(task)
+        self._leave_target_groups(task)
         self._deprovision(task)
 
     def _deactivate(self, task: Task) -> None:
-        target_group = task.service.target_group if task.service else None
-        if target_group is None:
+        if not task.balanced:
             self._signal(task)
             return
-        # The target drains before the container is signalled.
+        # The target drains before the container is signalled; one that somebody else has taken
+        # out before has the less to wait for.
         # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-connection-draining.html
         self._move(task, "DEACTIVATING")
-        self._leave_target_group(task)
-        self._down_after(task, target_group.deregistration_delay_seconds, self._signal)
+        self._leave_target_groups(task)
+        balancing = self._account.load_balancing
+        seconds = max(
+            balancing.seconds_until_unused(group, *target) for group, target in _targets(task)
+        )
+        self._down_after(task, seconds, self._signal)
 
     def _signal(self, task: Task) -> None:
+        task.signalled_at = self._account.now
         self._move(task, "STOPPING")
         if task.profile.leaving_seconds != math.inf:
-            self._down_after(task, task.profile.leaving_seconds, self._deprovision)
+            self._down_after(task, task.profile.leaving_seconds, self._end)
+
+    def _end(self, task: Task) -> None:
+        # What the two minutes have cut off may have ended by itself before.
+        if task.ended_at is None:
+            self._deprovision(task)
+
+    def _end_container(self, task: Task) -> None:
+        if task.ended_at is None:
+            task.ended_at = self._account.now
+            for listen in self.on_end:
+                listen(task)
 
     def _deprovision(self, task: Task) -> None:
+        self._end_container(task)
         if task.profile.network_mode == "awsvpc":
             self._move(task, "DEPROVISIONING")
             self._down_after(task, task.profile.interface_seconds, self._finish)
@@ -130,6 +179,10 @@ class TaskLife:
 
     def _finish(self, task: Task) -> None:
         task.stopped_at = self._account.now
+        if task.capacity_provider is not None:
+            # At the latest now, where ECS has not done it before; late enough to have been
+            # reported as a fault (aws/containers-roadmap #2673).
+            self._leave_target_groups(task)
         self._move(task, "STOPPED")
         if task.service is not None:
             task.service.tasks.pop(task.arn, None)
@@ -142,7 +195,7 @@ class TaskLife:
 
     # Shared
 
-    def _want_stopped(self, task: Task, code: str, reason: str) -> None:
+    def _want_stopped(self, task: Task, code: str | None, reason: str) -> None:
         if task.desired_status == "RUNNING":
             task.desired_status = "STOPPED"
             task.stopping_at = self._account.now
@@ -151,28 +204,15 @@ class TaskLife:
             task.healthy = False
             self._disturb(task.cluster)
 
-    def _join_target_group(self, task: Task, *, healthy_after_seconds: float) -> None:
-        service = task.service
-        if service is not None and service.target_group is not None:
+    def _join_target_groups(self, task: Task, *, healthy_after_seconds: float) -> None:
+        for group, target in _targets(task):
             self._account.load_balancing.register(
-                service.target_group,
-                task.target_id,
-                self._target_port(task),
-                healthy_after_seconds=healthy_after_seconds,
+                group, *target, healthy_after_seconds=healthy_after_seconds, behind=task
             )
 
-    def _leave_target_group(self, task: Task) -> None:
-        service = task.service
-        if service is not None and service.target_group is not None:
-            self._account.load_balancing.deregister(
-                service.target_group, task.target_id, self._target_port(task)
-            )
-
-    def _target_port(self, task: Task) -> int:
-        service = task.service
-        if service is not None and task.profile.network_mode == "awsvpc":
-            return service.container_port
-        return task.host_port
+    def _leave_target_groups(self, task: Task) -> None:
+        for group, target in _targets(task):
+            self._account.load_balancing.deregister(group, *target)
 
     def _move(self, task: Task, status: LastStatus) -> None:
         task.last_status = status
@@ -189,7 +229,7 @@ class TaskLife:
             last_status=task.last_status,
         )
         emit_task_event(self._account, task)
-        if task.last_status == "STOPPED":
+        if task.last_status == "STOPPED" and task.capacity_provider is None:
             # "Placing or stopping tasks on a container instance modifies the available resources."
             # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
             task.container_instance.version += 1
@@ -209,3 +249,11 @@ class TaskLife:
                 then(task)
 
         self._account.after(seconds, step)
+
+
+def _targets(task: Task) -> list[tuple[TargetGroup, tuple[str, int]]]:
+    """Return the target group and the target, for each that the task's service has."""
+    return [
+        (one.target_group, task.target_in(one.target_group, one.container_port))
+        for one in task.balanced
+    ]

@@ -1,0 +1,228 @@
+"""
+Put back what lies in the stack's dead-letter queues, one message at a time.
+
+A message is deleted only after it has been sent on, so that none is lost; one that is sent twice
+does no harm. It calls the user's own AWS account, so that it knows boto3's clients and errors.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+
+from drainer import aws, clock
+from drainer.cli.dead_letters import DEAD_LETTERS, FUNCTION, OUTPUTS, Fate, Result, Route, route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+AWS_ERRORS = (BotoCoreError, ClientError)
+# What is not done by the end of a run.
+STAYING = frozenset({Fate.KEPT, Fate.FAILED})
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+# Long enough that a run of the most messages meets none of them twice.
+VISIBILITY_SECONDS = 900
+# Asking with a wait reaches every server of a queue, so that nothing is found only if it is empty.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
+WAIT_SECONDS = 1
+
+
+def stack_outputs(cloudformation: Any, stack: str) -> dict[str, str]:
+    """
+    Return the stack's outputs that a redrive needs.
+
+    Raises:
+        LookupError: There is no such stack, or it is not the drainer's.
+    """
+    try:
+        found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    except ClientError as error:
+        # "If the stack doesn't exist, a ValidationError is returned."
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        raise LookupError(f"there is no stack {stack!r} in this account and Region") from error
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
+    missing = [name for name in OUTPUTS if name not in outputs]
+    if missing:
+        raise LookupError(f"stack {stack!r} is not the drainer's: it has no output {missing[0]}")
+    return {name: outputs[name] for name in OUTPUTS}
+
+
+class Redrive:
+    """
+    One run over the four dead-letter queues.
+
+    Args:
+        sqs: boto3's client, or one like it.
+        functions: The same for Lambda.
+        outputs: The stack's.
+        now: The present instant.
+        dry_run: Whether to say only what would be done.
+        wait_seconds: How long to ask a queue that seems empty.
+    """
+
+    def __init__(
+        self,
+        sqs: Any,
+        functions: Any,
+        outputs: Mapping[str, str],
+        now: datetime,
+        *,
+        dry_run: bool = False,
+        wait_seconds: int = WAIT_SECONDS,
+    ) -> None:
+        self._sqs = sqs
+        self._functions = functions
+        self._outputs = outputs
+        self._now = now
+        self._dry_run = dry_run
+        self._wait_seconds = wait_seconds
+
+    def run(self, messages_max: int, tell: Callable[[Result], None]) -> list[Result]:
+        """Put back at most so many messages, telling of each; return them all."""
+        results: list[Result] = []
+        for queue in DEAD_LETTERS:
+            for result in self._empty(queue, messages_max - len(results)):
+                results.append(result)
+                tell(result)
+        return results
+
+    def _empty(self, queue: str, messages_max: int) -> Iterator[Result]:
+        staying: list[str] = []
+        try:
+            for _ in range(messages_max):
+                result, receipt_handle = self._next(queue)
+                if result is None:
+                    break
+                if self._dry_run or result.fate in STAYING:
+                    staying.append(receipt_handle)
+                yield result
+                if result.fate == Fate.FAILED:
+                    break  # what is refused once is refused again
+        finally:
+            self._show_again(queue, [handle for handle in staying if handle])
+
+    def _next(self, queue: str) -> tuple[Result | None, str]:
+        try:
+            message = self._receive(queue)
+        except AWS_ERRORS as error:
+            return Result(queue, "-", Fate.FAILED, "", f"reading the queue: {error}"), ""
+        if message is None:
+            return None, ""
+        return self._serve(queue, message), message["ReceiptHandle"]
+
+    def _receive(self, queue: str) -> dict[str, Any] | None:
+        answer = self._sqs.receive_message(
+            QueueUrl=self._outputs[queue],
+            MaxNumberOfMessages=1,
+            VisibilityTimeout=VISIBILITY_SECONDS,
+            WaitTimeSeconds=self._wait_seconds,
+        )
+        messages: list[dict[str, Any]] = answer.get("Messages", [])
+        return messages[0] if messages else None
+
+    def _serve(self, queue: str, message: Mapping[str, Any]) -> Result:
+        message_id, found = message["MessageId"], route(queue, message["Body"], self._now)
+        if self._dry_run or found.fate == Fate.KEPT:
+            return Result(queue, message_id, found.fate, found.to, found.what)
+        doing = f"sending {found.what}"
+        try:
+            self._send(found)
+            doing = f"deleting {found.what}, which has been sent and will be again"
+            url, handle = self._outputs[queue], message["ReceiptHandle"]
+            self._sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
+        except AWS_ERRORS as error:
+            return Result(queue, message_id, Fate.FAILED, found.to, f"{doing}: {error}")
+        return Result(queue, message_id, found.fate, found.to, found.what)
+
+    def _send(self, found: Route) -> None:
+        if found.to == FUNCTION:
+            self._functions.invoke(
+                FunctionName=self._outputs[FUNCTION],
+                InvocationType="Event",
+                Payload=json.dumps(found.content).encode(),
+            )
+        elif found.to:
+            self._sqs.send_message(QueueUrl=self._outputs[found.to], MessageBody=found.content)
+
+    def _show_again(self, queue: str, receipt_handles: Sequence[str]) -> None:
+        """Make what stays visible at once, for the alarm and for the next run."""
+        for handle in receipt_handles:
+            try:
+                self._sqs.change_message_visibility(
+                    QueueUrl=self._outputs[queue], ReceiptHandle=handle, VisibilityTimeout=0
+                )
+            except AWS_ERRORS:
+                return  # they come back by themselves, when their time is over
+
+
+def table(results: Sequence[Result], *, dry_run: bool) -> Table:
+    """Return what has become of the messages: counts, and each that stays by its id."""
+    made = Table("from", "fate", "to", "messages", "what")
+    counts = Counter((one.queue, one.fate, one.to) for one in results if one.fate not in STAYING)
+    for (queue, fate, to), count in counts.items():
+        line = Result(queue, "", fate, to, "").line()
+        told = f"would be {fate}" if dry_run else str(fate)
+        made.add_row(line["queue"], told, line["to"], str(count), "")
+    for one in results:
+        if one.fate in STAYING:
+            line = one.line()
+            made.add_row(line["queue"], line["fate"], line["to"], one.message_id, one.what)
+    return made
+
+
+def show(
+    stack: str,
+    messages_max: int,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    console: Console,
+    client: Callable[[str], Any] = aws.client,
+    wait_seconds: int = WAIT_SECONDS,
+) -> int:
+    """
+    Redrive a stack and show it; return the exit code.
+
+    Region, profile and endpoint are those of boto3's usual environment.
+    """
+    try:
+        outputs = stack_outputs(client("cloudformation"), stack)
+        run = Redrive(
+            client("sqs"),
+            client("lambda"),
+            outputs,
+            clock.now(),
+            dry_run=dry_run,
+            wait_seconds=wait_seconds,
+        )
+        results = _run(run, messages_max, as_json=as_json)
+    except LookupError as error:
+        print(error, file=sys.stderr)
+        return EXIT_USAGE
+    except AWS_ERRORS as error:
+        print(f"the redrive failed: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    if not as_json:
+        console.print(table(results, dry_run=dry_run) if results else "no dead letters")
+        if len(results) == messages_max:
+            console.print(f"stopped after {messages_max} messages; there may be more")
+    return EXIT_FAILED if any(one.fate in STAYING for one in results) else 0
+
+
+def _run(run: Redrive, messages_max: int, *, as_json: bool) -> list[Result]:
+    if as_json:
+        return run.run(messages_max, lambda one: print(json.dumps(one.line()), flush=True))
+    with Console(stderr=True).status("redriving ...") as status:
+        count = itertools.count(1)
+        return run.run(messages_max, lambda _: status.update(f"redriving ... {next(count)}"))

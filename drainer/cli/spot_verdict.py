@@ -1,0 +1,64 @@
+"""
+Whether an interruption that was shown cut nothing that the two minutes allowed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from drainer.simulation.embedded_spot_watch import SpotView
+    from drainer.simulation.embedded_watch import DrainTrack
+
+# "at most three reads before the first write", which is what the function is built for.
+READS_MAX = 3
+NAMED_MAX = 5
+
+
+def problems(view: SpotView, drains: Sequence[DrainTrack], *, by_instance: bool) -> list[str]:
+    """
+    Return what was wrong, in words; nothing if all was well.
+
+    Args:
+        view: how it ended.
+        drains: the lifecycle actions since.
+        by_instance: an EC2 instance was taken back, and not a task on Fargate.
+    """
+    found = []
+    for group in view.groups:
+        if group.needless:
+            named = "; ".join(group.needless[:NAMED_MAX])
+            found.append(
+                f"{group.name}: {len(group.needless)} requests were cut that the two minutes "
+                f"allowed ({named})"
+            )
+        if group.unserved:
+            found.append(f"{group.name}: {group.unserved} requests found no target")
+        if group.under_way or not group.served:
+            found.append(f"{group.name}: {group.served} requests served, {group.under_way} not yet")
+    if view.deregistered_after is None:
+        found.append("its targets were not taken out of their target groups")
+    if not view.gone:
+        found.append("it was not taken back")
+    if len(view.reads) > READS_MAX:
+        found.append(f"{len(view.reads)} reads came before the first write")
+    if by_instance:
+        found += _of_instance(view, drains)
+    return found
+
+
+def _of_instance(view: SpotView, drains: Sequence[DrainTrack]) -> list[str]:
+    found = []
+    if view.drained_after is None:
+        found.append("its container instance was not set DRAINING")
+    ended = [drain.action for drain in drains if drain.ec2_instance_id == view.subject]
+    if not ended:
+        found.append("its group's lifecycle action did not begin")
+    found += [
+        f"its lifecycle action was ended {action.result} by {action.ended_by}"
+        for action in ended
+        if (action.result, action.ended_by) != ("CONTINUE", "completed")
+    ]
+    return found

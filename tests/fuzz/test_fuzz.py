@@ -1,0 +1,196 @@
+"""
+A hundred thousand events that are almost true: nothing crashes, and nothing is done.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from drainer import events, handler
+from drainer.errors import MalformedEventError, UnavailableError
+from drainer.simulation.account import Account
+from drainer.simulation.delivery import SnsApi
+from drainer.simulation.functions import Context
+from drainer.simulation.lifecycle import LifecycleHook
+from drainer.telemetry import Silent
+from tests.fuzz.mutations import ACTION, NOW, STRANGE, by_sqs, mutated, seeds
+from tests.fuzz.reading import judge
+
+RECEIVED, SERVED = 100_000, 10_000
+WRITES = {
+    "CompleteLifecycleAction",
+    "DeregisterTargets",
+    "PutAttributes",
+    "RecordLifecycleActionHeartbeat",
+    "StopTask",
+    "UpdateContainerInstancesState",
+}
+
+
+def test_a_hundred_thousand_events_are_read_or_refused_and_crash_nothing() -> None:
+    # An event that crashes the reader comes back five times, and takes its batch with it.
+    random, originals = Random(2026), seeds()  # noqa: S311 (seeded, not secret)
+    kinds: dict[str, int] = {}
+
+    for _ in range(RECEIVED):
+        event = mutated(random.choice(originals), random)
+        try:
+            contents = judge(event)
+        except Exception as error:
+            error.add_note(f"event: {event!r:.2000}")
+            raise
+        for content in contents:
+            name = type(content).__name__
+            kinds[name] = kinds.get(name, 0) + 1
+
+    # A mutator that only breaks, or breaks nothing, would test nothing.
+    for name in ("Drain", "Hint", "MalformedEventError", "NotForUsError"):
+        assert kinds[name] > RECEIVED / 200, kinds
+
+
+class Reports(Silent):
+    """Of what the function reports, only crashes matter here."""
+
+    def __init__(self) -> None:
+        self.crashes: list[Exception] = []
+
+    def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
+        error.add_note(str(ec2_instance_ids))
+        self.crashes.append(error)
+
+
+class Setting:
+    """An account that has the group and the hook that the events name, and the function."""
+
+    def __init__(self, *, leaving: bool) -> None:
+        self.account, self.reports = Account(now=NOW), Reports()
+        topic = SnsApi(self.account).create_topic_named("drainer")
+        scaling = self.account.auto_scaling
+        scaling.create_group("example-asg", cluster="payments", desired=2)
+        scaling.put_hook(
+            LifecycleHook("dev-drain", "example-asg", notification_target_arn=topic.arn)
+        )
+        self.account.ecs.create_service("payments", "web", desired=2, maximum_percent=100)
+        environ = {"DRAINER_TOPIC_ARN": topic.arn, "DRAINER_CLUSTERS": "payments"}
+        client, clock = self.account.client, self.account.clock
+        self.function = handler.build(environ, client, clock, self.reports)
+        self.named = next(iter(scaling.groups["example-asg"].instances))
+        if leaving:
+            scaling.scale_in("example-asg", 1)
+        self.account.calls.clear()
+
+    def seeds(self) -> list[Any]:
+        """The true events, about an instance of this account."""
+        text = json.dumps(seeds()).replace(ACTION.ec2_instance_id, self.named)
+        found: list[Any] = json.loads(text)
+        return found
+
+    def serve(self, event: Any) -> Any:
+        ends_at = self.account.now + timedelta(seconds=30)
+        context = Context("drainer", "arn", "request", 512, self.account.clock, ends_at)
+        return self.function(event, context)
+
+    def serve_many(self, random: Random) -> None:
+        originals = self.seeds()
+        for _ in range(SERVED):
+            event = as_lambda_writes_it(mutated(random.choice(originals), random))
+            try:
+                self.serve(event)
+            except UnavailableError:
+                continue  # how an asynchronous event asks to be retried
+            except Exception as error:
+                error.add_note(f"event: {event!r:.2000}")
+                raise
+
+    @property
+    def writes(self) -> set[str]:
+        """What was written with success."""
+        return WRITES & {call.operation for call in self.account.calls if call.error is None}
+
+
+def as_lambda_writes_it(event: Any) -> Any:
+    """Mend what no sender can break: the batch around SQS's messages is written by Lambda."""
+    if not events.is_sqs(event):
+        return event
+    whole = [one for one in event["Records"] if isinstance(one, dict)]
+    return {"Records": [{**one, "messageId": f"m{n}"} for n, one in enumerate(whole)]}
+
+
+@pytest.mark.parametrize("odd", ["text", None, {}, []])
+def test_a_record_that_lambda_never_writes_spoils_no_other(odd: Any) -> None:
+    [good] = by_sqs("{}")["Records"]
+
+    assert Setting(leaving=False).serve({"Records": [good, odd]}) == {"batchItemFailures": []}
+
+
+def test_what_is_almost_true_goes_through_the_whole_function_and_changes_nothing() -> None:
+    # Whatever is left of a true event, it is about an instance that stays.
+    setting = Setting(leaving=False)
+
+    setting.serve_many(Random(1))  # noqa: S311 (seeded, not secret)
+
+    assert setting.reports.crashes == []
+    assert setting.writes == set()
+    assert len(setting.account.calls) > SERVED / 10
+
+
+def test_what_is_almost_true_about_an_instance_that_leaves_never_answers_for_it() -> None:
+    # The account stands still: before the deadline, with a task on it, there is no answer.
+    setting = Setting(leaving=True)
+
+    setting.serve_many(Random(2))  # noqa: S311 (seeded, not secret)
+
+    assert setting.reports.crashes == []
+    assert "UpdateContainerInstancesState" in setting.writes
+    assert setting.writes & {"CompleteLifecycleAction", "StopTask"} == set()
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(STRANGE),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+@settings(max_examples=300, deadline=None, database=None)
+def test_any_json_at_all_is_refused_or_read(value: Any) -> None:
+    judge(value)
+
+
+@given(st.sampled_from(seeds()), st.data())
+@settings(
+    max_examples=300, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+def test_any_value_in_any_field_is_refused_or_read(event: Any, data: st.DataObject) -> None:
+    inner, changed = event, data.draw(VALUES)
+    if isinstance(inner.get("Records"), list):
+        inner = inner["Records"][0]
+    key = data.draw(st.sampled_from(sorted(inner)))
+
+    judge({"Records": [{**inner, key: changed}]})
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "9" * 10_000, "\ud800"])
+def test_json_that_is_made_to_hurt_is_refused(text: str) -> None:
+    # Deep nesting ends the stack, and a long number the processor.
+    records = [
+        {"eventSource": "aws:sqs", "messageId": "m", "body": text},
+        {"Sns": {"Message": text}},
+        {
+            "eventSource": "aws:sqs",
+            "messageId": "n",
+            "body": json.dumps({"Type": "Notification", "Message": text}),
+        },
+    ]
+
+    contents = judge({"Records": records})
+
+    assert [type(content) for content in contents] == [MalformedEventError] * 3

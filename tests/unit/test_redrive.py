@@ -1,0 +1,375 @@
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from rich.console import Console
+from typer.testing import CliRunner
+
+from drainer import envelope
+from drainer.cli.app import app
+from drainer.cli.dead_letters import DEAD_LETTERS, OUTPUTS, Fate
+from drainer.cli.redrive import Redrive, show
+from drainer.model import Drain, LifecycleAction
+from drainer.simulation.embedded_template import read_template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from drainer.cli.dead_letters import Result
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+REGION = "us-east-1"
+TEMPLATE = Path(__file__).parents[2] / "infra" / "drainer.yaml"
+EVENTS = Path(__file__).parents[1] / "events"
+SUBSCRIPTION, NOTICES, WAITING, ASYNCHRONOUS = DEAD_LETTERS
+NOTICE_QUEUE, WAIT_QUEUE, FUNCTION = OUTPUTS[4:]
+QUEUES = [name for name in OUTPUTS if name != FUNCTION]
+FUNCTION_ARN = f"arn:aws:lambda:{REGION}:123456789012:function:drainer"
+
+SNS_NOTICE = json.loads((EVENTS / "sns_terminating.json").read_text())["Records"][0]["Sns"]
+NOTICE = SNS_NOTICE["Message"]
+HINT = (EVENTS / "eventbridge_container_instance_draining.json").read_text()
+EVENT = json.loads((EVENTS / "eventbridge_terminating.json").read_text())
+ACTION = LifecycleAction("example-asg", "dev-drain", "i-05629ab7d9287e205", "t-1")
+ENVELOPE = envelope.encode(Drain(ACTION, started_at=NOW, last_heartbeat_at=NOW, hop=3))
+
+
+def by_sns(message: str) -> str:
+    """What SNS puts into a queue, also into its dead-letter queue."""
+    return json.dumps({**SNS_NOTICE, "Type": "Notification", "Message": message})
+
+
+def failed(payload: Any) -> str:
+    """Lambda's record of an asynchronous invocation that has failed for good."""
+    context = {"requestId": "r", "functionArn": FUNCTION_ARN, "condition": "RetriesExhausted"}
+    return json.dumps({"version": "1.0", "requestContext": context, "requestPayload": payload})
+
+
+@dataclass
+class Functions:
+    """Lambda, which takes an event or refuses it."""
+
+    invoked: list[Any] = field(default_factory=list)
+    error: Exception | None = None
+
+    def invoke(self, **parameters: Any) -> dict[str, Any]:
+        if self.error:
+            raise self.error
+        assert parameters["FunctionName"] == FUNCTION_ARN
+        assert parameters["InvocationType"] == "Event"
+        self.invoked.append(json.loads(parameters["Payload"]))
+        return {"StatusCode": 202}
+
+
+@dataclass
+class CloudFormation:
+    """The stacks of an account, by their outputs."""
+
+    stacks: dict[str, dict[str, str]]
+
+    def describe_stacks(self, **parameters: str) -> dict[str, Any]:
+        name = parameters["StackName"]
+        if name not in self.stacks:
+            error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
+            raise ClientError({"Error": error}, "DescribeStacks")
+        outputs = self.stacks[name].items()
+        return {"Stacks": [{"Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in outputs]}]}
+
+
+class Refusing:
+    """A client that refuses one operation."""
+
+    def __init__(self, client: Any, operation: str) -> None:
+        self._client = client
+        self._operation = operation
+
+    def __getattr__(self, name: str) -> Any:
+        if name != self._operation:
+            return getattr(self._client, name)
+
+        def refuse(**_: Any) -> Any:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, name)
+
+        return refuse
+
+
+@dataclass
+class Stack:
+    """The stack's queues in moto, with what is in them."""
+
+    sqs: Any
+    outputs: dict[str, str]
+    functions: Functions = field(default_factory=Functions)
+
+    def put(self, queue: str, body: str) -> str:
+        sent = self.sqs.send_message(QueueUrl=self.outputs[queue], MessageBody=body)
+        return str(sent["MessageId"])
+
+    def run(
+        self, *, dry_run: bool = False, sqs: Any = None, messages_max: int = 100
+    ) -> list[Result]:
+        client = sqs or self.sqs
+        run = Redrive(client, self.functions, self.outputs, NOW, dry_run=dry_run, wait_seconds=0)
+        told: list[Result] = []
+        results = run.run(messages_max, told.append)
+        assert told == results
+        return results
+
+    def bodies(self, queue: str) -> list[str]:
+        """What could be received now, without taking it away."""
+        answer = self.sqs.receive_message(
+            QueueUrl=self.outputs[queue], MaxNumberOfMessages=10, VisibilityTimeout=0
+        )
+        return [one["Body"] for one in answer.get("Messages", [])]
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with mock_aws():
+        sqs = boto3.client("sqs")
+        outputs = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
+        yield Stack(sqs, {**outputs, FUNCTION: FUNCTION_ARN})
+
+
+@pytest.mark.parametrize(
+    ("queue", "body", "to"),
+    [
+        pytest.param(NOTICES, by_sns(NOTICE), NOTICE_QUEUE, id="a notice"),
+        pytest.param(NOTICES, NOTICE, NOTICE_QUEUE, id="a notice as it is"),
+        pytest.param(NOTICES, HINT, NOTICE_QUEUE, id="an event of ECS"),
+        pytest.param(WAITING, by_sns(ENVELOPE), WAIT_QUEUE, id="an envelope"),
+        pytest.param(WAITING, ENVELOPE, WAIT_QUEUE, id="an envelope as it is"),
+        pytest.param(SUBSCRIPTION, by_sns(NOTICE), NOTICE_QUEUE, id="a notice of SNS"),
+        pytest.param(SUBSCRIPTION, by_sns(ENVELOPE), WAIT_QUEUE, id="an envelope of SNS"),
+    ],
+)
+def test_a_dead_letter_goes_back_to_the_queue_that_it_belongs_to(
+    stack: Stack, queue: str, body: str, to: str
+) -> None:
+    # A notice in the wait queue is late; an envelope in the other one goes round without a delay.
+    stack.put(queue, body)
+
+    [result] = stack.run()
+
+    assert (result.queue, result.fate, result.to) == (queue, Fate.MOVED, to)
+    assert stack.bodies(to) == [body]
+    assert stack.bodies(queue) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(failed(EVENT), id="Lambda's record"),
+        pytest.param(json.dumps(EVENT), id="EventBridge's event"),
+    ],
+)
+def test_an_event_that_failed_is_handed_to_the_function_again(stack: Stack, body: str) -> None:
+    stack.put(ASYNCHRONOUS, body)
+
+    [result] = stack.run()
+
+    assert (result.fate, result.to) == (Fate.MOVED, FUNCTION)
+    assert stack.functions.invoked == [EVENT]
+    assert stack.bodies(ASYNCHRONOUS) == []
+
+
+@pytest.mark.parametrize("body", [failed({"drainer": "sweep"}), '{"drainer": "sweep"}'])
+def test_a_sweep_that_failed_is_dropped(stack: Stack, body: str) -> None:
+    # The next one has come since, and has seen the same and more.
+    stack.put(ASYNCHRONOUS, body)
+
+    [result] = stack.run()
+
+    assert result.fate == Fate.DROPPED
+    assert stack.functions.invoked == []
+    assert stack.bodies(ASYNCHRONOUS) == []
+
+
+@pytest.mark.parametrize(
+    "body", ["{nope", "[]", '{"hello": "world"}', by_sns("{nope"), failed(None), "[" * 5000]
+)
+@pytest.mark.parametrize("queue", DEAD_LETTERS)
+def test_what_cannot_be_understood_stays_where_it_is_and_is_named(
+    stack: Stack, queue: str, body: str
+) -> None:
+    # What is deleted here is gone for good, and nobody has looked at it.
+    message_id = stack.put(queue, body)
+    stack.put(WAITING, ENVELOPE)
+
+    results = stack.run()
+
+    kept = [one for one in results if one.fate == Fate.KEPT]
+    assert [(one.queue, one.message_id) for one in kept] == [(queue, message_id)]
+    assert kept[0].what
+    assert stack.bodies(queue) == [body]
+    assert stack.bodies(WAIT_QUEUE) == [ENVELOPE]
+
+
+def test_nothing_is_deleted_that_could_not_be_sent(stack: Stack) -> None:
+    # A message that is neither here nor there is a drain that nobody sees through.
+    for _ in range(3):
+        stack.put(NOTICES, NOTICE)
+    stack.put(ASYNCHRONOUS, failed(EVENT))
+    stack.functions.error = ClientError({"Error": {"Code": "TooManyRequests"}}, "Invoke")
+
+    results = stack.run(sqs=Refusing(stack.sqs, "send_message"))
+
+    assert [one.fate for one in results] == [Fate.FAILED, Fate.FAILED]
+    assert "sending notice of i-05629ab7d9287e205" in results[0].what
+    assert stack.bodies(NOTICES) == [NOTICE] * 3
+    assert stack.bodies(ASYNCHRONOUS) == [failed(EVENT)]
+
+
+def test_a_message_that_cannot_be_deleted_is_said_to_come_again(stack: Stack) -> None:
+    stack.put(NOTICES, NOTICE)
+
+    [result] = stack.run(sqs=Refusing(stack.sqs, "delete_message"))
+
+    assert result.fate == Fate.FAILED
+    assert "will be again" in result.what
+    assert stack.bodies(NOTICES) == stack.bodies(NOTICE_QUEUE) == [NOTICE]
+
+
+def test_a_queue_that_cannot_be_read_does_not_hide_the_others(stack: Stack) -> None:
+    results = stack.run(sqs=Refusing(stack.sqs, "receive_message"))
+
+    assert [(one.queue, one.fate) for one in results] == [
+        (queue, Fate.FAILED) for queue in DEAD_LETTERS
+    ]
+
+
+def test_a_dry_run_changes_nothing(stack: Stack) -> None:
+    stack.put(NOTICES, NOTICE)
+    stack.put(ASYNCHRONOUS, failed(EVENT))
+
+    results = stack.run(dry_run=True)
+
+    assert [(one.fate, one.to) for one in results] == [
+        (Fate.MOVED, NOTICE_QUEUE),
+        (Fate.MOVED, FUNCTION),
+    ]
+    assert stack.bodies(NOTICES) == [NOTICE]
+    assert stack.bodies(ASYNCHRONOUS) == [failed(EVENT)]
+    assert stack.bodies(NOTICE_QUEUE) == stack.functions.invoked == []
+
+
+def test_no_more_messages_are_put_back_than_were_asked_for(stack: Stack) -> None:
+    # A thousand notices at once are a crowd that the account's quotas feel.
+    for _ in range(4):
+        stack.put(NOTICES, NOTICE)
+        stack.put(WAITING, ENVELOPE)
+
+    assert len(stack.run(messages_max=6)) == 6
+    assert len(stack.bodies(WAITING)) == 2
+
+
+def test_the_outputs_are_those_of_the_shipped_template() -> None:
+    assert set(OUTPUTS) <= set(read_template(TEMPLATE)["Outputs"])
+
+
+# -- the command
+
+
+def redrive(stack: Stack, name: str = "drainer", *, as_json: bool = False) -> int:
+    clients = {
+        "cloudformation": CloudFormation({"drainer": stack.outputs, "another": {}}),
+        "sqs": stack.sqs,
+        "lambda": stack.functions,
+    }
+    return show(
+        name,
+        10,
+        dry_run=False,
+        as_json=as_json,
+        console=Console(width=200),
+        client=clients.__getitem__,
+        wait_seconds=0,
+    )
+
+
+def test_the_command_shows_what_it_has_moved_and_what_stays(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.put(NOTICES, NOTICE)
+    stack.put(SUBSCRIPTION, by_sns(NOTICE))
+    message_id = stack.put(WAITING, "{nope")
+
+    code, shown = redrive(stack), capsys.readouterr().out
+
+    assert code == 1
+    assert message_id in shown
+    assert "not JSON" in shown
+    assert len(stack.bodies(NOTICE_QUEUE)) == 2
+
+
+def test_the_command_tells_programs_of_each_message_without_its_token(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message_id = stack.put(WAITING, ENVELOPE)
+
+    code, lines = redrive(stack, as_json=True), capsys.readouterr().out.splitlines()
+
+    assert code == 0
+    assert [json.loads(line) for line in lines] == [
+        {
+            "queue": "WaitDeadLetterQueue",
+            "message_id": message_id,
+            "fate": "moved",
+            "to": "WaitQueue",
+            "what": "envelope of i-05629ab7d9287e205",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("nobodys", "there is no stack 'nobodys'"), ("another", "is not the drainer's")],
+)
+def test_a_stack_that_is_not_the_drainers_is_told_so(
+    stack: Stack, capsys: pytest.CaptureFixture[str], name: str, sentence: str
+) -> None:
+    stack.put(NOTICES, NOTICE)
+
+    assert redrive(stack, name) == 2
+    assert sentence in capsys.readouterr().err
+    assert stack.bodies(NOTICES) == [NOTICE]
+
+
+@pytest.mark.parametrize("arguments", [["--max", "0"], ["--everything"], ["drainer"]])
+def test_what_is_asked_wrongly_is_told_so(arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, ["redrive", *arguments])
+
+    assert done.exit_code == 2
+    assert done.stderr
+
+
+def test_without_a_region_there_is_a_sentence_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+
+    done = CliRunner().invoke(app, ["redrive"])
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "region" in done.stderr
+
+
+def test_the_help_has_examples() -> None:
+    done = CliRunner().invoke(app, ["redrive", "--help"])
+
+    assert done.exit_code == 0
+    assert "redrive --dry-run" in done.stdout
