@@ -187,11 +187,14 @@ class Finder:
         except DrainerError as error:
             unseen(sights, error)
             return
+        # One whose agent is disconnected has been found already, and is sought all the same.
+        found_before = {sight.id: sight.drain.cluster for sight in sights}
         for cluster in clusters[:CLUSTERS_SEARCHED_MAX]:
             self._search(cluster, [sight for sight in sights if sight.sought])
         for sight in sights:
             if sight.container_instance:
-                self._report_misnamed(sight)
+                if sight.drain.cluster != found_before[sight.id]:
+                    self._report_misnamed(sight)
             elif len(clusters) > CLUSTERS_SEARCHED_MAX:
                 sight.reason = sight.reason or f"more than {CLUSTERS_SEARCHED_MAX} clusters"
             elif sight.sound:

@@ -81,6 +81,14 @@ class Rescue:
     late: tuple[str, ...] = ()
     troubles: tuple[str, ...] = ()
 
+    def is_late(self, service: str, delay: int, stop: int, left_seconds: int) -> None:
+        """Note that a service's tasks need longer than there is."""
+        sentence = (
+            f"{service}: deregistration delay {delay} s and stop timeout {stop} s, "
+            f"where {left_seconds} s are left"
+        )
+        self.late = (*self.late, sentence)
+
     def trouble(self, what: str, error: object) -> None:
         """Note what failed."""
         self.troubles = (*self.troubles, f"{what}: {error}")
@@ -123,20 +131,9 @@ class Rescuer:
         return rescues
 
     def _rescue_instance(self, rescue: Rescue, gone: Interruption, now: datetime) -> None:
-        try:
-            rescue.cluster, arn = self._find(gone.ec2_instance_id)
-            if not arn:
-                return
-            refusals = self._ecs.set_draining(rescue.cluster, [arn])
-            rescue.drained = arn not in refusals
-            if not rescue.drained:
-                rescue.trouble("setting DRAINING", refusals[arn])
-        except DrainerError as error:
-            rescue.trouble("setting DRAINING", error)
-            if not rescue.cluster:
-                return
+        arn = self._set_draining(rescue, gone)
         leave = self._config.interrupted_targets == InterruptedTargets.LEAVE
-        if leave or not gone.hasty:
+        if not arn or leave or not gone.hasty:
             return
         try:
             ids = self._ecs.task_ids(rescue.cluster, arn, desired_status="RUNNING")
@@ -154,7 +151,24 @@ class Rescuer:
                 by_group[balancer.target_group_arn] += targets
         self._deregister(rescue, by_group)
         left_seconds = int((gone.ends_at - now).total_seconds())
-        rescue.late = tuple(self._late(services.values(), left_seconds))
+        for name, delay, stop in self._way_out(services.values()):
+            # ECS lets a target drain first, and stops the container then.
+            if delay + stop > left_seconds:
+                rescue.is_late(name, delay, stop, left_seconds)
+
+    def _set_draining(self, rescue: Rescue, gone: Interruption) -> str:
+        """Set the container instance DRAINING; return its ARN, empty where it is in no cluster."""
+        arn = ""
+        try:
+            rescue.cluster, arn = self._find(gone.ec2_instance_id)
+            refusals = self._ecs.set_draining(rescue.cluster, [arn]) if arn else {}
+        except DrainerError as error:
+            rescue.trouble("setting DRAINING", error)
+            return arn
+        rescue.drained = bool(arn) and arn not in refusals
+        if arn in refusals:
+            rescue.trouble("setting DRAINING", refusals[arn])
+        return arn
 
     def _rescue_task(self, rescue: Rescue, gone: TaskInterruption, now: datetime) -> None:
         rescue.cluster = gone.cluster
@@ -171,7 +185,10 @@ class Rescuer:
                 by_group[balancer.target_group_arn] += targets_of_task(gone, balancer)
         self._deregister(rescue, by_group)
         left_seconds = int((gone.ends_at - now).total_seconds())
-        rescue.late = tuple(self._late(services.values(), left_seconds))
+        for name, delay, stop in self._way_out(services.values()):
+            # The container is told to stop at once, and is killed while its target still drains.
+            if delay > min(stop, left_seconds):
+                rescue.is_late(name, delay, stop, left_seconds)
 
     def _find(self, ec2_instance_id: str) -> tuple[str, str]:
         """Return cluster and ARN of the container instance, by three reads at the most."""
@@ -206,8 +223,8 @@ class Rescuer:
             targets, groups = targets + len(members), groups + 1
         rescue.deregistered = (targets, groups)
 
-    def _late(self, services: Iterable[Service], left_seconds: int) -> Iterable[str]:
-        """Say which services need longer than is left; a look that fails says nothing."""
+    def _way_out(self, services: Iterable[Service]) -> Iterable[tuple[str, int, int]]:
+        """Yield each service's deregistration delay and stop timeout; a failed look, nothing."""
         for service in services:
             try:
                 groups = {b.target_group_arn for b in service.load_balancers}
@@ -215,12 +232,7 @@ class Rescuer:
                 stop = self._spot.stop_seconds(service.task_definition)
             except DrainerError:
                 continue
-            delay = max(delays, default=0)
-            if delay + stop > left_seconds:
-                yield (
-                    f"{service.name}: deregistration delay {delay} s and stop timeout {stop} s, "
-                    f"where {left_seconds} s are left"
-                )
+            yield service.name, max(delays, default=0), stop
 
 
 def raise_for_retry(rescues: Iterable[Rescue]) -> None:

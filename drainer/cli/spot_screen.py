@@ -54,8 +54,8 @@ def plain_line(view: SpotView) -> str:
 def requests_table(view: SpotView) -> Table:
     """Return what became of the requests, one row for each target group."""
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("load balancer")
-    for name in ("sent", "served", "under way", "no target", "cut", "cut needlessly"):
+    table.add_column("balancer", no_wrap=True)
+    for name in ("sent", "served", "under way", "no target", "cut", "needless"):
         table.add_column(name, justify="right")
     for group in view.groups:
         table.add_row(group.balancer, *_numbers(group))
@@ -77,9 +77,9 @@ def _clock(view: SpotView) -> Text:
 
 def _groups(view: SpotView) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("load balancer")
-    table.add_column("leaving")
-    for name in ("staying", "sent", "served", "under way", "cut", "cut needlessly"):
+    table.add_column("balancer", no_wrap=True)
+    table.add_column("leaving", no_wrap=True)
+    for name in ("staying", "sent", "served", "under way", "cut", "needless"):
         table.add_column(name, justify="right")
     for group in view.groups:
         leaving = Text()

@@ -57,6 +57,7 @@ def install(
     zip_file: Path,
     cluster_parameters: Mapping[str, str],
     physics: Physics,
+    drainer_parameters: Mapping[str, str] | None = None,
 ) -> Installation:
     """
     Deploy the templates and the zip, and let the simulation take its shape from them.
@@ -65,14 +66,17 @@ def install(
         embedded: where to.
         infra: the folder of the templates.
         zip_file: what `make package` built.
-        cluster_parameters: parameters of the example cluster; the drainer's own keep their
-            defaults, so that what is seen is what is shipped.
+        cluster_parameters: parameters of the example cluster.
         physics: what the templates do not say.
+        drainer_parameters: the drainer's own, which keep their defaults where what is seen is to
+            be what is shipped.
 
     """
     deployment = embedded.deployment()
     deployment.upload(zip_file)
-    drainer = deployment.create_stack(DRAINER_STACK, read_template(infra / "drainer.yaml"), {})
+    drainer = deployment.create_stack(
+        DRAINER_STACK, read_template(infra / "drainer.yaml"), drainer_parameters or {}
+    )
     cluster = deployment.create_stack(
         CLUSTER_STACK,
         read_template(infra / "examples" / "cluster.yaml"),

@@ -91,10 +91,16 @@ def ec2_stage(
     parameters: Mapping[str, str],
     physics: Physics,
     mix: Mix,
+    drainer_parameters: Mapping[str, str] | None = None,
 ) -> Iterator[Stage]:
     """Deploy drainer.yaml, spot.yaml and examples/cluster.yaml, and send it requests."""
     installation = install(
-        embedded, infra=infra, zip_file=zip_file, cluster_parameters=parameters, physics=physics
+        embedded,
+        infra=infra,
+        zip_file=zip_file,
+        cluster_parameters=parameters,
+        physics=physics,
+        drainer_parameters=drainer_parameters,
     )
     spot = _deploy_spot(embedded, infra, installation.drainer)
     auto_scaling = embedded.client("autoscaling")
@@ -118,11 +124,14 @@ def fargate_stage(
     zip_file: Path,
     parameters: Mapping[str, str],
     mix: Mix,
+    drainer_parameters: Mapping[str, str] | None = None,
 ) -> Iterator[Stage]:
     """Deploy drainer.yaml, spot.yaml and examples/fargate-spot.yaml, and send it requests."""
     deployment = embedded.deployment()
     deployment.upload(zip_file)
-    drainer = deployment.create_stack(DRAINER_STACK, read_template(infra / "drainer.yaml"), {})
+    drainer = deployment.create_stack(
+        DRAINER_STACK, read_template(infra / "drainer.yaml"), drainer_parameters or {}
+    )
     spot = _deploy_spot(embedded, infra, drainer)
     template = without_unknown(read_template(infra / "examples" / "fargate-spot.yaml"))
     example = deployment.create_stack(FARGATE_STACK, template, dict(parameters))

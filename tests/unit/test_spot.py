@@ -185,6 +185,8 @@ class Fake:
     """ECS, Auto Scaling and the load balancers, as far as an interruption meets them."""
 
     in_cluster: str = "shop"
+    delay: int = 300
+    stop: int = 30
     hooks: dict[str, Hook] = field(default_factory=dict)
     fails: dict[str, Exception] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -228,11 +230,11 @@ class Fake:
 
     def deregistration_seconds(self, group: str) -> int:
         self.note("deregistration_seconds")
-        return 300
+        return self.delay
 
     def stop_seconds(self, task_definition: str) -> int:
         self.note("stop_seconds")
-        return 30
+        return self.stop
 
 
 def rescue(
@@ -287,6 +289,16 @@ def test_targets_are_left_without_haste_or_on_demand(
     done, asked = rescue(Fake(), gone, **config)
 
     assert (done.drained, asked) == (True, ["find", "set_draining"])
+
+
+@pytest.mark.parametrize(("delay", "stop", "late"), [(90, 120, 0), (90, 30, 1), (115, 120, 1)])
+def test_a_fargate_task_is_late_where_it_is_killed_while_its_target_drains(
+    delay: int, stop: int, late: int
+) -> None:
+    # Fargate stops the container at once, not after the target has drained.
+    done, _ = rescue(Fake(delay=delay, stop=stop), TASK)
+
+    assert len(done.late) == late
 
 
 def test_a_fargate_tasks_targets_are_left_on_demand() -> None:

@@ -1,0 +1,105 @@
+"""
+Spot takes back, on the embedded account: the shipped templates and zip, and the requests counted.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from drainer.simulation.embedded import EmbeddedAccount
+from drainer.simulation.embedded_shape import Physics
+from drainer.simulation.embedded_spot import ec2_stage, fargate_stage, warm_up
+from drainer.simulation.embedded_spot_watch import SpotView, SpotWatch
+from drainer.simulation.requests import Mix
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from drainer.simulation.embedded_spot import Stage
+
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+# As fast as leaves the function the milliseconds of its calls within the seconds it has.
+FACTOR = 20.0
+BEFORE_SECONDS = 45.0
+# Until both minutes are over, and then until what is under way has come to its end.
+REQUESTS_SECONDS = 140.0
+SETTLED_SECONDS = 50.0
+MIX = Mix(every_seconds=0.5, lasting_seconds=3.0, long_every=10, long_seconds=40.0)
+# No replacement is there within the two minutes.
+PHYSICS = Physics(start_seconds=180.0)
+CLUSTER = {
+    "InstanceCount": "3",
+    "InstanceCountMax": "3",
+    "TaskCount": "6",
+    "DeregistrationDelaySeconds": "60",
+}
+
+
+def stage_of(
+    embedded: EmbeddedAccount, drainer_zip: Path, kind: str, targets: str
+) -> AbstractContextManager[Stage]:
+    drainer = {"InterruptedTargets": targets}
+    if kind == "ec2":
+        return ec2_stage(
+            embedded,
+            infra=INFRA,
+            zip_file=drainer_zip,
+            parameters=CLUSTER,
+            physics=PHYSICS,
+            mix=MIX,
+            drainer_parameters=drainer,
+        )
+    return fargate_stage(
+        embedded,
+        infra=INFRA,
+        zip_file=drainer_zip,
+        parameters={"TaskCount": "6"},
+        mix=MIX,
+        drainer_parameters=drainer,
+    )
+
+
+def interrupted(drainer_zip: Path, kind: str, targets: str) -> SpotView:
+    """
+    Let Spot take something back, and return how it stands when all requests have ended.
+    """
+    with (
+        EmbeddedAccount(factor=FACTOR) as embedded,
+        stage_of(embedded, drainer_zip, kind, targets) as stage,
+    ):
+        warm_up(stage)
+        time.sleep(embedded.time.real_seconds(BEFORE_SECONDS))
+        watch = SpotWatch(stage, *stage.strike())
+        time.sleep(embedded.time.real_seconds(REQUESTS_SECONDS))
+        with embedded.lock:
+            for stream in stage.streams:
+                stream.stop()
+        time.sleep(embedded.time.real_seconds(SETTLED_SECONDS))
+        assert embedded.failures == []
+        assert stage.bus.failures == []
+        return watch.look()
+
+
+@pytest.mark.parametrize(("kind", "groups", "reads"), [("ec2", 1, 3), ("fargate", 2, 1)])
+def test_no_request_is_cut_that_the_two_minutes_allow(
+    drainer_zip: Path, kind: str, groups: int, reads: int
+) -> None:
+    view = interrupted(drainer_zip, kind, "deregister")
+
+    assert len(view.groups) == groups
+    assert [group.needless for group in view.groups] == [()] * groups
+    assert all(group.served == group.sent > 300 for group in view.groups)
+    assert len(view.reads) == reads
+    assert view.gone
+
+
+# Were none cut here, the test before would show nothing.
+@pytest.mark.parametrize("kind", ["ec2", "fargate"])
+def test_where_targets_are_left_to_ecs_requests_are_cut(drainer_zip: Path, kind: str) -> None:
+    view = interrupted(drainer_zip, kind, "leave")
+
+    assert all(group.needless for group in view.groups)

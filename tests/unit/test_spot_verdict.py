@@ -1,0 +1,66 @@
+"""The demo of Spot says no where the two minutes were not used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from drainer.cli.spot_verdict import problems
+from drainer.simulation.embedded_spot_watch import GroupView, SpotView
+
+WARNED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+GROUP = GroupView(
+    name="web",
+    balancer="application",
+    leaving=(),
+    staying=4,
+    sent=400,
+    served=400,
+    under_way=0,
+    unserved=0,
+    cut=0,
+    needless=(),
+)
+VIEW = SpotView(
+    subject="0123456789abcdef",
+    warned_at=WARNED_AT,
+    now=WARNED_AT + timedelta(seconds=200),
+    status="STOPPED",
+    drained_after=None,
+    deregistered_after=1.0,
+    gone=True,
+    groups=(GROUP,),
+    tasks=(("service:web", "0123456789abcdef", "STOPPED"),),
+    reads=("DescribeServices",),
+)
+
+
+def test_a_task_that_went_without_harm_is_no_problem() -> None:
+    assert problems(VIEW, [], by_instance=False) == []
+
+
+# Each of these is what the demo exists to find; one that passes unseen makes it a show.
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (replace(VIEW, groups=(replace(GROUP, cut=1, needless=("sent",)),)), "were cut"),
+        (replace(VIEW, groups=(replace(GROUP, unserved=3),)), "found no target"),
+        (replace(VIEW, groups=(replace(GROUP, under_way=2),)), "not yet"),
+        (replace(VIEW, groups=(replace(GROUP, served=0),)), "0 requests served"),
+        (replace(VIEW, deregistered_after=None), "not taken out"),
+        (replace(VIEW, gone=False), "not taken back"),
+        (replace(VIEW, reads=("ListClusters",) * 4), "4 reads"),
+    ],
+)
+def test_each_harm_has_its_sentence(view: SpotView, words: str) -> None:
+    (found,) = problems(view, [], by_instance=False)
+
+    assert words in found
+
+
+def test_an_instance_has_to_be_drained_and_its_lifecycle_action_to_begin() -> None:
+    found = problems(VIEW, [], by_instance=True)
+
+    assert len(found) == 2
