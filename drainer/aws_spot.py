@@ -4,6 +4,7 @@ The gateway to what Spot interruptions need of ECS and Elastic Load Balancing; i
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws import DESCRIBE_MAX, ask, chunks, only_missing, understood
@@ -66,20 +67,29 @@ class SpotGateway:
         return found
 
     @understood
-    def deregister(self, target_group_arn: str, targets: Sequence[Target]) -> None:
+    def deregister(self, target_group_arn: str, targets: Sequence[Target]) -> int:
         """
-        Take targets out of a target group; one that is not in it is none the worse.
+        Take targets out of a target group and return how many; one that is not in it counts too.
 
         A target that the group cannot have (an IPv6 address in a group of IPv4) is left out.
+
+        Raises:
+            RefusedError: The group can have none of them.
         """
+        taken, refusal = 0, None
         for chunk in chunks(targets, TARGETS_MAX):
             try:
                 self._deregister(target_group_arn, chunk)
-            except RefusedError:
-                if len(chunk) == 1:
-                    continue
-                for target in chunk:
-                    self.deregister(target_group_arn, [target])
+                taken += len(chunk)
+            except RefusedError as error:
+                refusal = error
+                for target in chunk if len(chunk) > 1 else ():
+                    with suppress(RefusedError):
+                        self._deregister(target_group_arn, [target])
+                        taken += 1
+        if refusal and not taken:
+            raise refusal
+        return taken
 
     def _deregister(self, target_group_arn: str, targets: Sequence[Target]) -> None:
         # "If the target was registered with a port override, you must specify the port", and ECS

@@ -7,7 +7,7 @@ No write happens above the decision. Every act can be done twice; each drain sta
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from drainer import envelope, machine
@@ -202,32 +202,34 @@ class Controller:
                     outcome.undone = "no time was left in the invocation"
                 else:
                     self._complete(outcome)
-        self._mark([o for o in outcomes if o.answered == LifecycleActionResult.ABANDON])
-        rest = [o for o in outcomes if not (o.ended or o.undone)]
-        rest.sort(key=lambda outcome: outcome.cluster)
+        self._mark([o for o in outcomes if o.answered is not None])
+        rest = _one_chain_each([o for o in outcomes if not (o.ended or o.undone)])
         for start in range(0, len(rest), TOGETHER_MAX):
             unit = rest[start : start + TOGETHER_MAX]
             if seconds_left() < UNIT_SECONDS:
                 for outcome in unit:
                     outcome.undone = "no time was left in the invocation"
-                continue
-            # The heartbeat comes before every change: it proves that the action is a true one.
-            for outcome in unit:
-                self._heartbeat(outcome)
-            unit = [outcome for outcome in unit if not outcome.over]
-            self._set_draining(unit)
-            for outcome in unit:
-                self._stop_tasks(outcome)
-            going = [o for o in unit if o.decision.republish]
-            # A chain leaves its mark behind what it has published. The sweep tries first whether
-            # one can be left, with a mark that counts for nothing yet, because a chain that cannot
-            # be seen would be begun again by every sweep.
-            swept = [o for o in going if o.drain.origin == Origin.SWEEP and o.view.status]
-            self._mark(swept)
-            self._publish([o for o in going if o.marked or o not in swept])
-            # Who has kept the hook waiting says so, lest the mark seem to be of an action that is
-            # over.
-            self._mark([o for o in unit if o.published or (o.heartbeat and not o.marked)])
+            else:
+                self._act_on(unit)
+
+    def _act_on(self, unit: Sequence[Outcome]) -> None:
+        # The heartbeat comes before every change: it proves that the action is a true one.
+        for outcome in unit:
+            self._heartbeat(outcome)
+        unit = [outcome for outcome in unit if not outcome.over]
+        proven = [o for o in unit if o.heartbeat or not machine.unproven(o.view)]
+        self._set_draining(proven)
+        for outcome in proven:
+            self._stop_tasks(outcome)
+        going = [outcome for outcome in unit if outcome.decision.republish]
+        # A chain leaves its mark behind what it has published. The sweep tries first whether one
+        # can be left, with a mark that counts for nothing yet, because a chain that cannot be seen
+        # would be begun again by every sweep.
+        swept = [o for o in going if o.drain.origin == Origin.SWEEP and o.view.status]
+        self._mark(swept)
+        self._publish([o for o in going if o.marked or o not in swept])
+        # Who has kept the hook waiting says so, lest the mark seem to be of an action that is over.
+        self._mark([o for o in unit if o.published or (o.heartbeat and not o.marked)])
 
     def _complete(self, outcome: Outcome) -> None:
         result = outcome.decision.result
@@ -251,8 +253,10 @@ class Controller:
             self._set_draining_together(cluster, members)
 
     def _set_draining_together(self, cluster: str, members: Sequence[Outcome]) -> None:
+        # Two hooks of one group have one container instance.
+        arns = list(dict.fromkeys(outcome.container_instance_arn for outcome in members))
         try:
-            refusals = self._ecs.set_draining(cluster, [o.container_instance_arn for o in members])
+            refusals = self._ecs.set_draining(cluster, arns)
         except RefusedError as error:
             if len(members) > 1:
                 # One container instance that has changed its status must not hold up the others.
@@ -347,6 +351,31 @@ class Controller:
                 outcome.marked = True
 
 
+def _one_chain_each(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """
+    Return the outcomes by cluster, and let one of each action go round.
+
+    A message with the action's token and one of a chain that the sweep began are of one action,
+    though they do not collapse into one drain; the one that is known to be true goes on.
+    """
+    ordered = sorted(
+        outcomes,
+        key=lambda o: (
+            o.cluster,
+            machine.unproven(o.view),
+            not o.drain.action.lifecycle_action_token,
+        ),
+    )
+    seen: set[tuple[str, str, str]] = set()
+    for outcome in ordered:
+        if not outcome.decision.republish:
+            continue
+        if _place(outcome.drain) in seen:
+            outcome.decision = replace(outcome.decision, republish=False)
+        seen.add(_place(outcome.drain))
+    return ordered
+
+
 def _place(drain: Drain) -> tuple[str, str, str]:
     action = drain.action
     return action.auto_scaling_group_name, action.lifecycle_hook_name, action.ec2_instance_id
@@ -364,7 +393,8 @@ def _mark_of(outcome: Outcome) -> Mark | None:
     elif view.mark:
         hop, at = view.mark.hop, view.mark.at
     return Mark(
-        token_checksum=marks.checksum(following.action.lifecycle_action_token),
+        token_checksum=marks.checksum(following.action.lifecycle_action_token)
+        or (view.mark.token_checksum if view.mark else ""),
         hop=hop,
         at=at,
         started_at=following.started_at,

@@ -142,7 +142,6 @@ def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Dra
                 draining_since=None,
                 policy=None,
                 witnesses=(),
-                listed_before=False,
                 standalone_stopped=False,
                 last_heartbeat_at=now - timedelta(seconds=HEARTBEAT_TIMEOUT_SECONDS_MAX),
             )

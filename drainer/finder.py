@@ -215,7 +215,7 @@ class Finder:
             return
         try:
             self._must_have_time()
-            arns = self._ecs.find(cluster, [sight.id for sight in sights])
+            arns = self._ecs.find(cluster, list(dict.fromkeys(sight.id for sight in sights)))
         except DrainerError as error:
             unseen(sights, error)
             return
@@ -224,7 +224,7 @@ class Finder:
     def _describe(self, cluster: str, arns: Sequence[str], sights: list[Sight]) -> None:
         try:
             self._must_have_time()
-            described = self._ecs.describe(cluster, arns)
+            described = self._ecs.describe(cluster, list(dict.fromkeys(arns)))
         except DrainerError as error:
             unseen(sights, error)
             return

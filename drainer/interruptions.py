@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.errors import DrainerError, UnavailableError
+from drainer.finder import CLUSTERS_SEARCHED_MAX
 from drainer.model import InterruptedTargets
 from drainer.spot import Interruption, targets_of, targets_of_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from drainer.config import Config
     from drainer.controller import AutoScaling, Ecs
     from drainer.spot import LoadBalancer, Placed, Target, TaskInterruption
+
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html
+UPDATE_STATE_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,8 @@ class SpotReads(Protocol):
     def placed(self, cluster: str, task_ids: Sequence[str]) -> list[Placed]:
         """Return where those of the tasks that are of services can be reached."""
 
-    def deregister(self, target_group_arn: str, targets: Sequence[Target]) -> None:
-        """Take targets out of a target group; one that is not in it is none the worse."""
+    def deregister(self, target_group_arn: str, targets: Sequence[Target]) -> int:
+        """Take targets out of a target group and return how many."""
 
     def deregistration_seconds(self, target_group_arn: str) -> int:
         """Return how long a target group lets its targets drain."""
@@ -116,12 +120,7 @@ class Rescuer:
     def rescue(
         self, interruptions: Iterable[Interruption | TaskInterruption], now: datetime
     ) -> list[Rescue]:
-        """
-        Act on each interruption by itself.
-
-        Raises:
-            UnavailableError: Something failed that may succeed in a minute; all were tried.
-        """
+        """Act on each interruption by itself; what failed is in its rescue."""
         rescues = [Rescue(interruption) for interruption in interruptions]
         for rescue in rescues:
             if isinstance(rescue.interruption, Interruption):
@@ -131,12 +130,16 @@ class Rescuer:
         return rescues
 
     def _rescue_instance(self, rescue: Rescue, gone: Interruption, now: datetime) -> None:
-        arn = self._set_draining(rescue, gone)
+        arns = self._set_draining(rescue, gone)
         leave = self._config.interrupted_targets == InterruptedTargets.LEAVE
-        if not arn or leave or not gone.hasty:
+        if not arns or leave or not gone.hasty:
             return
         try:
-            ids = self._ecs.task_ids(rescue.cluster, arn, desired_status="RUNNING")
+            ids = [
+                task_id
+                for arn in arns
+                for task_id in self._ecs.task_ids(rescue.cluster, arn, desired_status="RUNNING")
+            ]
             placed = self._spot.placed(rescue.cluster, ids)
             names = sorted({task.service for task in placed})
             services = self._spot.services(rescue.cluster, names)
@@ -156,19 +159,20 @@ class Rescuer:
             if delay + stop > left_seconds:
                 rescue.is_late(name, delay, stop, left_seconds)
 
-    def _set_draining(self, rescue: Rescue, gone: Interruption) -> str:
-        """Set the container instance DRAINING; return its ARN, empty where it is in no cluster."""
-        arn = ""
+    def _set_draining(self, rescue: Rescue, gone: Interruption) -> list[str]:
+        """Set the container instance DRAINING; return its ARNs, none where it is in no cluster."""
+        arns: list[str] = []
         try:
-            rescue.cluster, arn = self._find(gone.ec2_instance_id)
-            refusals = self._ecs.set_draining(rescue.cluster, [arn]) if arn else {}
+            rescue.cluster, arns = self._find(gone.ec2_instance_id)
+            refusals = self._ecs.set_draining(rescue.cluster, arns) if arns else {}
         except DrainerError as error:
             rescue.trouble("setting DRAINING", error)
-            return arn
-        rescue.drained = bool(arn) and arn not in refusals
-        if arn in refusals:
-            rescue.trouble("setting DRAINING", refusals[arn])
-        return arn
+            return arns
+        rescue.drained = any(arn not in refusals for arn in arns)
+        for arn in arns:
+            if arn in refusals:
+                rescue.trouble("setting DRAINING", refusals[arn])
+        return arns
 
     def _rescue_task(self, rescue: Rescue, gone: TaskInterruption, now: datetime) -> None:
         rescue.cluster = gone.cluster
@@ -190,13 +194,37 @@ class Rescuer:
             if delay > min(stop, left_seconds):
                 rescue.is_late(name, delay, stop, left_seconds)
 
-    def _find(self, ec2_instance_id: str) -> tuple[str, str]:
-        """Return cluster and ARN of the container instance, by three reads at the most."""
-        for cluster in self._config.clusters or self._clusters_of_hooks(ec2_instance_id):
-            found = self._ecs.find(cluster, [ec2_instance_id])
+    def _find(self, ec2_instance_id: str) -> tuple[str, list[str]]:
+        """
+        Return cluster and ARNs of the container instance; two where its agent registered anew.
+
+        One configured cluster is asked first, by one read; where there are several, or it has none,
+        the hooks of the instance's group say which, by three. Where neither names any, all are.
+
+        Raises:
+            DrainerError: Some cluster could not be asked, and no other has the instance.
+        """
+        failure = None
+        for cluster in self._clusters_for(ec2_instance_id):
+            try:
+                found = self._ecs.find(cluster, [ec2_instance_id])
+            except DrainerError as error:
+                failure = error
+                continue
             if found:
-                return cluster, found[0]
-        return "", ""
+                return cluster, found[:UPDATE_STATE_MAX]
+        if failure:
+            raise failure
+        return "", []
+
+    def _clusters_for(self, ec2_instance_id: str) -> Iterator[str]:
+        configured = list(self._config.clusters)
+        asked = configured if len(configured) == 1 else []
+        yield from asked
+        of_hooks = [c for c in self._clusters_of_hooks(ec2_instance_id) if c not in asked]
+        yield from of_hooks
+        others = configured or ([] if of_hooks else self._ecs.clusters())
+        yield from [c for c in others if c not in {*asked, *of_hooks}][:CLUSTERS_SEARCHED_MAX]
 
     def _clusters_of_hooks(self, ec2_instance_id: str) -> list[str]:
         """Return the clusters that the hooks of the instance's group name; none for a fleet's."""
@@ -216,11 +244,11 @@ class Rescuer:
         targets = groups = 0
         for target_group_arn, members in by_group.items():
             try:
-                self._spot.deregister(target_group_arn, members)
+                targets += self._spot.deregister(target_group_arn, members)
             except DrainerError as error:
                 rescue.trouble(f"deregistering from {target_group_arn}", error)
                 continue
-            targets, groups = targets + len(members), groups + 1
+            groups += 1
         rescue.deregistered = (targets, groups)
 
     def _way_out(self, services: Iterable[Service]) -> Iterable[tuple[str, int, int]]:

@@ -12,9 +12,10 @@ was not foreseen can delay a release, never cause one.
 A release (`complete CONTINUE` before the deadline) needs positive evidence, twice over:
 
 * `drained` needs an exact look, begun with the container instance DRAINING since an earlier look,
-  that found every task of both desired statuses STOPPED. Counts alone never suffice: a task that
-  is DEACTIVATING (its load balancer target still serves) is in neither of them. Nor does one
-  listing alone: an earlier one must agree, or the container instance's memory must all be free.
+  that found every task of both desired statuses STOPPED (or standalone, where those are to be
+  ignored). Counts alone never suffice: a task that is DEACTIVATING (its load balancer target still
+  serves) is in neither of them. Nor does one listing alone: there must have been one before, which
+  showed tasks on their way out or none, or the container instance's memory must all be free.
 * `unregistered` needs two sound searches in a row, of the named clusters and then of all others.
 
 The same holds for stopping quietly: a look that finds Auto Scaling not waiting is believed at once
@@ -31,9 +32,10 @@ What happens when things go wrong:
   hook of ours, and sees them through; where a chain is lost it begins another from the mark.
 * A message is **late**: the look is what counts; the deadline is an instant, so lateness cannot
   extend it. An old notice of a finished drain finds nothing waiting and stops.
-* The function **dies between two calls**: answers come first, then DRAINING, heartbeat, the
-  re-invocation, and last the mark. Whatever was not reached is done by the retry of the message,
-  and the mark is never ahead of a re-invocation that was really published.
+* The function **dies between two calls**: answers come first, then heartbeats (which prove that
+  the action is a true one), DRAINING, the re-invocation, and last the mark. Whatever was not
+  reached is done by the retry of the message, and no mark that counts is ahead of a re-invocation
+  that was really published.
 * A look **fails** (a throttle, a denied call, a missing cluster): the phase is `blind`, the hook
   gets its heartbeat, and the next pass looks again, until the deadline.
 
@@ -50,7 +52,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from drainer import mark as marks
 from drainer.model import (
     WITNESSES_MAX,
     LifecycleActionResult,
@@ -75,9 +76,10 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
 HEARTBEAT_TIMEOUT_SECONDS_MIN = 30
 
-# A mark that old belongs to a chain that was lost: every pass leaves one, and a message that failed
-# comes back after three minutes (the queue's visibility timeout in infra/drainer.yaml).
-MARK_STALE_AFTER_SECONDS = 300
+# A mark that old, and two pass intervals more, belongs to a chain that was lost: every pass leaves
+# one, and a message that failed comes back after three minutes (the queue's visibility timeout in
+# infra/drainer.yaml).
+MARK_STALE_AFTER_SECONDS = 270
 
 # A drain that has waited for ten minutes says every five minutes which tasks it waits for, though
 # the counts alone would do to decide: nobody should have to guess (40 and 20 passes of 15 s).
@@ -251,7 +253,8 @@ def is_copy(view: View) -> bool:
 
 def stale_before(view: View) -> datetime:
     """Return the instant before which a mark belongs to a chain that was lost."""
-    return view.now - timedelta(seconds=MARK_STALE_AFTER_SECONDS)
+    seconds = MARK_STALE_AFTER_SECONDS + 2 * view.pass_interval_seconds
+    return view.now - timedelta(seconds=seconds)
 
 
 def may_mark(view: View, *, confirmed: bool) -> bool:
@@ -262,7 +265,7 @@ def may_mark(view: View, *, confirmed: bool) -> bool:
     and be taken for that of the next one. Nor over the mark of another action's chain, unless
     Auto Scaling has confirmed in this pass that ours is the action that it waits for.
     """
-    return view.waiting and bool(view.status) and (confirmed or not _taken(view))
+    return view.waiting and bool(view.status) and (confirmed or not unproven(view))
 
 
 def may_go_round(view: View) -> bool:
@@ -289,7 +292,7 @@ def heartbeat_due(view: View) -> bool:
     """
     if view.seen.waiting not in {Waiting.YES, Waiting.UNSEEN} or view.now >= view.deadline_at:
         return False
-    if _unproven(view):
+    if unproven(view):
         return True
     if view.seen.nowhere and view.drain.origin == Origin.SWEEP:
         # No chain counts its time, and nothing in any cluster needs it: the hook's own timeout
@@ -300,19 +303,16 @@ def heartbeat_due(view: View) -> bool:
     return next_pass_at >= view.drain.last_heartbeat_at + timedelta(seconds=timeout_seconds / 2)
 
 
-def _unproven(view: View) -> bool:
+def unproven(view: View) -> bool:
     """
     Whether Auto Scaling has yet to confirm the token, which it does by taking a heartbeat.
 
-    So nothing is done, and no mark is left, for a notice that Auto Scaling never sent.
+    A mark with the token's checksum says that it has. Until then nothing is changed and no mark is
+    left, so that a notice that Auto Scaling never sent changes nothing.
     """
     if not (view.waiting and view.status and view.drain.action.lifecycle_action_token):
         return False
-    return view.drain.draining_since is None or _taken(view)
-
-
-def _taken(view: View) -> bool:
-    return marks.taken(view.seen.container_instance, view.drain, stale_before(view))
+    return view.mark is None or not view.mark.token_checksum or view.drain.draining_since is None
 
 
 def _grace_over(view: View) -> bool:

@@ -33,8 +33,8 @@ PREFIX = "drainer.pass."
 VALUE = re.compile(r"([0-9a-f]{8}|-)/([0-9]{1,7})((?:/[0-9]{1,10}){5})")
 NONE = "-"
 
-# What is written over the mark of an action that has been abandoned: the instance may be retained,
-# and freed later by another action that must not take the mark for its own.
+# What is written over the mark of an action that has been answered: the instance may be retained,
+# or return from a warm pool, and leave by another action that must not take the mark for its own.
 ENDED = "ended"
 
 
@@ -110,19 +110,6 @@ def of(instance: ContainerInstance | None, drain: Drain, now: datetime) -> Mark 
     still_draining = instance is not None and instance.status == "DRAINING"
     alive = kept or (still_draining and now < mark.deadline_at)
     return mark if len(tokens) <= 1 and alive else None
-
-
-def taken(instance: ContainerInstance | None, drain: Drain, fresh_since: datetime) -> bool:
-    """
-    Whether another action's chain has left a mark there since that instant.
-
-    A notice of an action that is over, or of none at all, must not move the deadline of the one
-    that waits.
-    """
-    mark = instance.marks.get(checksum(drain.action.lifecycle_hook_name)) if instance else None
-    if mark is None or mark.at < fresh_since or not drain.action.lifecycle_action_token:
-        return False
-    return mark.token_checksum not in {"", checksum(drain.action.lifecycle_action_token)}
 
 
 def restored(drain: Drain, mark: Mark | None) -> Drain:

@@ -189,7 +189,7 @@ class Mark:
     Attributes:
         token_checksum: Of the lifecycle action token; empty where the chain was begun without one.
         hop: The last hop whose re-invocation was published.
-        at: When it was written.
+        at: When that was; long ago where nothing was published yet.
         started_at: When Auto Scaling began to wait.
         deadline_at: When the drain must be answered.
         last_heartbeat_at: When the hook's timeout was last restarted.

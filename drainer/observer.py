@@ -122,7 +122,7 @@ class Observer:
             except DrainerError as error:
                 self._problems.append(f"the hooks of group {group!r}: {error}")
                 continue
-            ours = [h for h in hooks.values() if not self._refusal(h, by_event_bridge=True)]
+            ours = [h for h in hooks.values() if not self._refusal(h, by_event_bridge=False)]
             members = [one for one, its_group in waiting.items() if its_group == group]
             drains += [
                 self._found(one, hook, group, sweep=sweep) for one in members for hook in ours
@@ -166,7 +166,8 @@ class Observer:
 
     def _look_at_lifecycle(self, sights: list[Sight]) -> None:
         try:
-            states = self._auto_scaling.lifecycle_states([sight.id for sight in sights])
+            ids = list(dict.fromkeys(sight.id for sight in sights))
+            states = self._auto_scaling.lifecycle_states(ids)
         except RefusedError as error:
             if len(sights) > 1:
                 # One id that Auto Scaling refuses must not blind the others beside it.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.claims import PATTERNS, instant, quoted
 from drainer.config import CLUSTER
-from drainer.errors import MalformedEventError, QuietError
+from drainer.errors import MalformedEventError, NotForUsError, QuietError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,6 +27,9 @@ TASK_CHANGE = "ECS Task State Change"
 # "Amazon EC2 Spot Instances are interrupted with a two-minute warning."
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 NOTICE = timedelta(seconds=120)
+
+# A recommendation has no haste, but one that has lain for a quarter of an hour is not news.
+ADVICE = timedelta(seconds=780)
 
 # The stop code of today and that of the documentation until 2023; and the reason, because the code
 # was missing from some events (aws/containers-roadmap #1565).
@@ -84,7 +87,7 @@ class TaskInterruption:
 
     def names(self) -> dict[str, str]:
         """Return what tells it from others, for a log line."""
-        return {"task_id": self.task_id, "service": self.service, "action": "terminate"}
+        return {"task_id": self.task_id, "ecs_service": self.service, "action": "terminate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +131,19 @@ def read(event: Mapping[str, Any], now: datetime) -> Interruption | TaskInterrup
 
     Raises:
         QuietError: It is a task's state change that is no interruption.
+        NotForUsError: It is too old to be acted upon.
         MalformedEventError: A field is missing or wrong; names it.
     """
     kind, detail = event.get("detail-type"), event.get("detail")
     source = "aws.ecs" if kind == TASK_CHANGE else "aws.ec2"
     if event.get("source") != source or not isinstance(detail, dict):
         raise MalformedEventError(f"{quoted(kind)} of source {quoted(event.get('source'))}")
-    ends_at = min(now, instant(event.get("time")) or now) + NOTICE
+    # A task's event comes again at each of its changes; its two minutes began when it was stopped.
+    told_at = instant(detail.get("stoppingAt")) or instant(event.get("time")) or now
+    ends_at = min(now, told_at) + NOTICE
+    if now >= ends_at + (ADVICE if kind == REBALANCE else timedelta(0)):
+        # What is redriven or retried late must touch nobody: an address may be another task's now.
+        raise NotForUsError(f"{quoted(kind)} that is over")
     if kind == TASK_CHANGE:
         return _task_interruption(detail, ends_at)
     ec2_instance_id = detail.get("instance-id")

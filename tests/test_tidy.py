@@ -39,7 +39,8 @@ MODULE_LINES_MAX = 250
 # Each has its cap, so that growing further is a decision.
 LONG_MODULES = {
     "aws.py": 475,  # every gateway in one file: the one place that knows boto3
-    "controller.py": 380,  # the ports beside their user, and what a pass does with each step
+    "controller.py": 420,  # the ports beside their user, and what a pass does with each step
+    "interruptions.py": 290,  # the ports beside their user, and what is done about both kinds
     "machine.py": 450,  # carries the theory of operation, and is the only file with the phases
     "model.py": 320,  # half of it says what each value means
 }
@@ -64,6 +65,7 @@ MAY_IMPORT = {
 PLAIN_LIBRARY = {
     "__future__",
     "collections",
+    "contextlib",
     "dataclasses",
     "datetime",
     "enum",

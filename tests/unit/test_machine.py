@@ -9,7 +9,6 @@ import pytest
 
 from drainer.machine import (
     LADDER,
-    MARK_STALE_AFTER_SECONDS,
     Decision,
     Phase,
     Step,
@@ -356,7 +355,8 @@ def test_defect_11_heartbeats_come_at_about_half_the_timeout_and_never_too_late(
             heartbeat_timeout_seconds=timeout,
             deadline_at=START + timedelta(seconds=20_000),
         )
-        if heartbeat_due(view(instance(running=1), of=a_drain, seconds=second)):
+        seen = marked(0, seconds=second, heartbeat=last)
+        if heartbeat_due(view(seen, of=a_drain, seconds=second)):
             beats.append(second - last)
             last = second
 
@@ -370,7 +370,9 @@ def test_a_heartbeat_proves_the_token_before_anything_is_changed() -> None:
     nameless = replace(new, action=replace(ACTION, lifecycle_action_token=""))
 
     assert heartbeat_due(view(instance("ACTIVE"), of=new))
-    assert not heartbeat_due(view(instance(), of=later))
+    assert heartbeat_due(view(instance(), of=later))
+    assert not heartbeat_due(view(marked(0), of=later))
+    assert heartbeat_due(view(marked(9, token=""), of=later))
     assert heartbeat_due(view(marked(9, token="u" * 36), of=later))
     assert not heartbeat_due(view(instance("ACTIVE"), of=nameless))
 
@@ -394,9 +396,10 @@ def test_the_sweep_does_not_keep_what_no_cluster_has() -> None:
 # -- copies
 
 
-def mark(hop: int, seconds: float = 30, token: str = "t" * 36) -> Mark:
+def mark(hop: int, seconds: float = 30, token: str = "t" * 36, heartbeat: float = 0) -> Mark:
     at, deadline_at = START + timedelta(seconds=seconds), START + timedelta(hours=1)
-    return Mark(checksum(token), hop, at, START, deadline_at, START, START)
+    last_heartbeat_at = START + timedelta(seconds=heartbeat)
+    return Mark(checksum(token), hop, at, START, deadline_at, last_heartbeat_at, START)
 
 
 def marked(hop: int, hook: str = "drainer", **of: Any) -> ContainerInstance:
@@ -412,7 +415,7 @@ def marked(hop: int, hook: str = "drainer", **of: Any) -> ContainerInstance:
         pytest.param(marked(9, token="u" * 36), True, id="another action's mark"),
         pytest.param(marked(9, hook="other"), True, id="another hook's mark"),
         pytest.param(marked(9, token=""), False, id="a mark of the sweep, without a token"),
-        pytest.param(marked(9, seconds=60 - MARK_STALE_AFTER_SECONDS), True, id="a dead chain"),
+        pytest.param(marked(9, seconds=60 - 300), True, id="a dead chain"),
         pytest.param(instance(running=1), True, id="no mark yet"),
     ],
 )
@@ -431,7 +434,7 @@ def test_a_copy_may_still_answer() -> None:
 
 def test_a_revived_chain_goes_on_past_the_mark() -> None:
     # Else its next message would count as a copy at once.
-    dead = view(marked(9, seconds=60 - MARK_STALE_AFTER_SECONDS))
+    dead = view(marked(9, seconds=60 - 300))
 
     assert carry_on(dead, drained_now=False, heartbeat=False, stopped=False).hop == 10
 
@@ -442,7 +445,7 @@ def test_a_revived_chain_goes_on_past_the_mark() -> None:
         (Origin.HINT, instance(running=1), False),
         (Origin.SWEEP, instance(running=1), True),
         (Origin.SWEEP, marked(5), False),
-        (Origin.SWEEP, marked(5, seconds=60 - MARK_STALE_AFTER_SECONDS), True),
+        (Origin.SWEEP, marked(5, seconds=60 - 300), True),
         (Origin.SWEEP, None, False),
     ],
 )

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.config import Config
-from drainer.errors import MalformedEventError, MisconfiguredError, QuietError, UnavailableError
+from drainer.errors import (
+    MalformedEventError,
+    MisconfiguredError,
+    NotForUsError,
+    QuietError,
+    UnavailableError,
+)
 from drainer.interruptions import Rescue, Rescuer, Service, raise_for_retry
 from drainer.model import Hook, InterruptedTargets
 from drainer.spot import (
@@ -196,6 +202,10 @@ class Fake:
         if what in self.fails:
             raise self.fails[what]
 
+    def clusters(self) -> list[str]:
+        self.note("clusters")
+        return ["default", "shop"]
+
     def lifecycle_states(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         self.note("lifecycle_states")
         return dict.fromkeys(ids, ("shop-asg", "InService")) if self.hooks else {}
@@ -225,8 +235,9 @@ class Fake:
         two = (BALANCER, LoadBalancer("arn:nlb", "web", 80))
         return {name: Service(name, "web:1", two) for name in names}
 
-    def deregister(self, group: str, targets: Sequence[Target]) -> None:
+    def deregister(self, group: str, targets: Sequence[Target]) -> int:
         self.note(f"deregister {group} {len(targets)}")
+        return len(targets)
 
     def deregistration_seconds(self, group: str) -> int:
         self.note("deregistration_seconds")
@@ -262,6 +273,41 @@ def test_three_reads_before_draining_where_only_a_hook_names_the_cluster() -> No
 
     assert asked[:4] == ["lifecycle_states", "lifecycle_hooks", "find", "set_draining"]
     assert done.cluster == "shop"
+
+
+def test_the_hooks_say_where_several_clusters_are_configured() -> None:
+    # A configured cluster that is not this instance's must not hide the one that its hook names.
+    hook = Hook("drainer", 1800, 172_800, TOPIC, '{"cluster": "shop"}')
+    done, asked = rescue(Fake(hooks={"drainer": hook}), GONE, clusters=("a", "b", "c", "d"))
+
+    assert asked[:4] == ["lifecycle_states", "lifecycle_hooks", "find", "set_draining"]
+    assert done.cluster == "shop"
+
+
+def test_a_cluster_that_cannot_be_asked_does_not_hide_the_others() -> None:
+    class OneMissing(Fake):
+        def find(self, cluster: str, ids: Sequence[str]) -> list[str]:
+            if cluster == "typo":
+                raise MisconfiguredError("there is no such cluster")
+            return super().find(cluster, ids)
+
+    done, _ = rescue(OneMissing(), GONE, clusters=("typo", "shop"))
+
+    assert (done.cluster, done.drained, done.troubles) == ("shop", True, ())
+
+
+def test_without_any_name_all_clusters_are_asked() -> None:
+    done, asked = rescue(Fake(), GONE, clusters=())
+
+    assert asked[:4] == ["lifecycle_states", "clusters", "find", "find"]
+    assert done.drained
+
+
+@pytest.mark.parametrize("event", [ec2(), fargate()])
+def test_an_interruption_that_is_over_touches_nobody(event: dict[str, Any]) -> None:
+    # Redriven hours later, its address may be another task's, and its instance may run again.
+    with pytest.raises(NotForUsError, match="over"):
+        read(event, NOW + timedelta(seconds=120))
 
 
 def test_every_target_group_of_the_service_is_told_and_what_is_late_is_reported() -> None:
@@ -356,8 +402,9 @@ def spot_payloads() -> list[Path]:
 def test_every_payload_on_file_is_read_or_left_in_one_way(path: Path) -> None:
     event = json.loads(path.read_text())
     try:
-        found: object = read(event, NOW + timedelta(days=3650))
-    except (QuietError, MalformedEventError) as refusal:
+        told_at = event.get("time", "").replace("Z", "+00:00")
+        found: object = read(event, datetime.fromisoformat(told_at) + timedelta(seconds=1))
+    except (NotForUsError, MalformedEventError) as refusal:
         found = refusal
 
     assert isinstance(found, Interruption | TaskInterruption | QuietError), found
