@@ -1,4 +1,5 @@
 # Two commands suffice on a fresh machine with Python 3.11 or later: `make demo` and `make test`.
+# PYTHON makes the environment in VENV and counts only then: name another VENV for another Python.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -33,7 +34,7 @@ setup: $(VENV)/.development ## Make the environment for development
 
 .PHONY: demo
 demo: package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot or fargate-spot)
-	@$(BIN)/python -m drainer demo --scenario $(SCENARIO)
+	@$(BIN)/python -m drainer demo --scenario $(SCENARIO) $(if $(FACTOR),--factor $(FACTOR))
 
 .PHONY: test
 test: $(VENV)/.development ## Run all tests
@@ -84,9 +85,12 @@ docs: $(VENV)/.development ## Write the generated parts of the README anew
 package: $(VENV)/.demo ## Build build/drainer.zip, the same bytes every time
 	@$(BIN)/python infra/package.py --output build/drainer.zip
 
-.PHONY: deploy
-deploy: package ## Ship the stack with the AWS CLI (BUCKET=..., and STACK, PARAMETERS if need be)
+.PHONY: bucket
+bucket:
 	@test -n "$(BUCKET)" || { echo "name an S3 bucket for the zip: make deploy BUCKET=..." >&2; exit 2; }
+
+.PHONY: deploy
+deploy: bucket package ## Ship the stack with the AWS CLI (BUCKET=..., and STACK, PARAMETERS if need be)
 	aws cloudformation package --template-file infra/drainer.yaml --s3-bucket $(BUCKET) \
 	  --output-template-file build/drainer.packaged.yaml
 	aws cloudformation deploy --template-file build/drainer.packaged.yaml \

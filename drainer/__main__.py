@@ -2,7 +2,12 @@
 `python -m drainer`.
 """
 
-from drainer.cli.app import app
+import sys
+
+try:
+    from drainer.cli.app import app
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}; `make demo` makes the environment: .venv/bin/python -m drainer")
 
 if __name__ == "__main__":
     app(prog_name="python -m drainer")

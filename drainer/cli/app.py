@@ -33,7 +33,7 @@ def drainer() -> None:
 
 
 @app.command(
-    epilog="Examples: `python -m drainer demo` shows one drain; "
+    epilog="Examples: `.venv/bin/python -m drainer demo` shows one drain; "
     "`python -m drainer demo --scenario stuck` the deadline policy; "
     "`python -m drainer demo --scenario crowd --json` is for programs."
 )

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -96,10 +97,11 @@ def _bucket(service: str, operation: str) -> str:
 
 def main() -> None:
     """Print the table."""
-    table = Table(title="one drain of 390 s: AWS calls for each instance")
-    for heading in ("instances", "first notices", "ECS reads", "ECS modifies", "other calls",
-                    "invocations", "throttles, in all", "last answer after last task"):  # fmt: skip
-        table.add_column(heading, justify="right")
+    title = "one drain of 390 s: AWS calls for each instance; throttles of all; last answer"
+    table = Table(title=title, box=SIMPLE_HEAD)
+    for heading in ("inst.", "notices", "ECS read", "modify", "other", "invoked", "throttled",
+                    "answer after"):  # fmt: skip
+        table.add_column(heading, justify="right", no_wrap=True)
     for instances in CROWDS:
         for queued in (False, True):
             cost = drain(instances, queued=queued)
@@ -113,7 +115,7 @@ def main() -> None:
                 str(cost.throttles),
                 f"{cost.lag_seconds:.0f} s",
             )
-    Console(width=110).print(table)
+    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def _one(drain: DrainTrack, now: datetime, elapsed: Text) -> RenderableType:
         drain.container_instance_status,
     )
     facts.add_row("hop", str(hop_of(drain)), "heartbeats", str(len(action.heartbeats)))
-    facts.add_row("deadline in", _deadline(drain, now), "heartbeat due in", _due(drain, now))
+    facts.add_row("deadline in", _deadline(drain, now), "hook times out in", _due(drain, now))
     reason = str(drain.latest_pass.get("reason") or f"{len(drain.remaining)} tasks")
     waits_for = Text.assemble(("waits for    ", "dim"), reason, overflow="ellipsis", no_wrap=True)
     return Group(elapsed, facts, waits_for, Text(), _tasks(drain, now))

@@ -38,13 +38,13 @@ DRAIN_SETTINGS = {
 
 def diagram() -> str:
     """Return the state machine as a Mermaid diagram: what goes round, and what ends it."""
-    lines = ["```mermaid", "stateDiagram-v2", "  direction LR", "  [*] --> round: a notice"]
-    lines.append('  state "a look every pass interval" as round {')
-    lines += [f"    {rung.phase}" for rung in LADDER if rung.step in ROUND]
+    lines = ["```mermaid", "stateDiagram-v2", "  direction LR", "  [*] --> looking: a notice"]
+    lines.append('  state "a look every pass interval" as looking {')
+    lines += [f"    [*] --> {rung.phase}" for rung in LADDER if rung.step in ROUND]
     lines += ["    active --> draining", "    draining --> closing", "  }"]
     for rung in LADDER:
         if rung.step not in ROUND:
-            lines.append(f"  round --> {rung.phase}: {rung.question.rstrip('?')}")
+            lines.append(f"  looking --> {rung.phase}: {rung.question.rstrip('?')}")
             lines.append(f"  {rung.phase} --> [*]: {STEPS[rung.step]}")
     return "\n".join([*lines, "```"])
 
@@ -96,6 +96,9 @@ def permissions(infra: Path) -> str:
         plain = statement["Fn::If"][1] if "Fn::If" in statement else statement
         actions = plain["Action"] if isinstance(plain["Action"], list) else [plain["Action"]]
         reason = re.sub(r"(?<=[a-zA-Z])(?=[A-Z])", " ", plain["Sid"]).lower()
+        reason = reason.replace("hooks timeouts", "hook's timeouts").replace(
+            "queues s", "queues' s"
+        )
         rows.append(f"| {', '.join(f'`{action}`' for action in actions)} | {reason} |")
     return "\n".join(rows)
 
@@ -119,6 +122,7 @@ def render(text: str, root: Path) -> str:
         "settings": settings(infra),
         "stack-parameters": parameters(infra / "drainer.yaml", lambda name: name not in own),
         "hook-parameters": parameters(infra / "attach.yaml", lambda name: name not in own),
+        "spot-parameters": parameters(infra / "spot.yaml", lambda _name: True),
         "permissions": permissions(infra),
     }
     for name, part in parts.items():

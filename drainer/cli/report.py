@@ -91,7 +91,7 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("instances are now", ", ".join(figures["lifecycle_states"])),
         ("passes, hops", f"{figures['passes']}, {figures['hops_max']}"),
         ("heartbeats", str(figures["heartbeats"])),
-        ("calls", ", ".join(f"{calls[name]} {name}" for name in sorted(calls))),
+        ("calls", ", ".join(f"{calls[name]}\u00a0{name}" for name in sorted(calls))),
     ]
     return [(name, text) for name, text in rows if text]
 

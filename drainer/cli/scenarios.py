@@ -68,7 +68,7 @@ SCENARIOS = {
         limit_seconds=900.0,
     ),
     ScenarioName.STUCK: Scenario(
-        title="a standalone task never ends; at the deadline the policy keeps the instance",
+        title="a standalone task never ends; at the deadline ABANDON keeps the instance",
         instances=3,
         leaving=1,
         tasks=6,

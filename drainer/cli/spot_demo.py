@@ -137,7 +137,7 @@ class SpotDemo:
                 if time.monotonic() > stop_at:
                     raise DemoError(
                         f"not done after {WALL_SECONDS_MAX:.0f} seconds of real time; is the "
-                        "machine busy? A smaller --factor asks less of it."
+                        "machine busy, or --factor below 6?"
                     )
                 time.sleep(LOOK_EVERY_SECONDS)
 
