@@ -24,6 +24,9 @@ STEPS = {
     Step.DRAIN_THEN_GO_ROUND: "set DRAINING, heartbeat when due, go round",
     Step.GO_ROUND: "heartbeat when due, go round",
 }
+# A Sid has letters only.
+APOSTROPHES = {"hooks timeouts": "hook's timeouts", "queues settings": "queues' settings"}
+
 ROUND = (Step.DRAIN_THEN_GO_ROUND, Step.GO_ROUND)
 
 # Settings that belong to a drain: the same word in the template, the environment and the metadata.
@@ -96,9 +99,8 @@ def permissions(infra: Path) -> str:
         plain = statement["Fn::If"][1] if "Fn::If" in statement else statement
         actions = plain["Action"] if isinstance(plain["Action"], list) else [plain["Action"]]
         reason = re.sub(r"(?<=[a-zA-Z])(?=[A-Z])", " ", plain["Sid"]).lower()
-        reason = reason.replace("hooks timeouts", "hook's timeouts").replace(
-            "queues s", "queues' s"
-        )
+        for sid, words in APOSTROPHES.items():
+            reason = reason.replace(sid, words)
         rows.append(f"| {', '.join(f'`{action}`' for action in actions)} | {reason} |")
     return "\n".join(rows)
 
