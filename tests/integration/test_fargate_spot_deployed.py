@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,10 @@ class Deployed:
         """
         text = (EVENTS / f"{name}.json").read_text()
         event: dict[str, Any] = json.loads(text)
+        # It has just happened: what is over is left alone.
+        event["time"] = datetime.now(UTC).isoformat()
+        if "stoppingAt" in event["detail"]:
+            event["detail"]["stoppingAt"] = event["time"]
         if "clusterArn" in event["detail"]:
             cluster = self.example.outputs["ClusterName"]
             arn = f"arn:aws:ecs:{REGION}:{ACCOUNT_ID}:cluster/{cluster}"
@@ -284,7 +289,7 @@ def test_an_interrupted_task_leaves_every_target_group_of_its_service_alone(
 
     assert deployed.registered() == {group: {(OTHER_ADDRESS, PORT)} for group in TARGET_GROUPS}
     assert line["message"] == "interruption"
-    assert line["service"] == deployed.example.outputs["ServiceName"]
+    assert line["ecs_service"] == deployed.example.outputs["ServiceName"]
     assert (line["targets_deregistered"], line["target_groups"]) == (2, 2)
 
 
