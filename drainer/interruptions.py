@@ -131,8 +131,7 @@ class Rescuer:
 
     def _rescue_instance(self, rescue: Rescue, gone: Interruption, now: datetime) -> None:
         arns = self._set_draining(rescue, gone)
-        leave = self._config.interrupted_targets == InterruptedTargets.LEAVE
-        if not arns or leave or not gone.hasty:
+        if not arns or not gone.hasty:
             return
         try:
             ids = [
@@ -176,8 +175,6 @@ class Rescuer:
 
     def _rescue_task(self, rescue: Rescue, gone: TaskInterruption, now: datetime) -> None:
         rescue.cluster = gone.cluster
-        if self._config.interrupted_targets == InterruptedTargets.LEAVE:
-            return
         try:
             services = self._spot.services(gone.cluster, [gone.service])
         except DrainerError as error:
@@ -242,6 +239,8 @@ class Rescuer:
 
     def _deregister(self, rescue: Rescue, by_group: Mapping[str, Sequence[Target]]) -> None:
         targets = groups = 0
+        if self._config.interrupted_targets == InterruptedTargets.LEAVE:
+            return  # ECS does it, in its own time; what is late is reported all the same
         for target_group_arn, members in by_group.items():
             try:
                 targets += self._spot.deregister(target_group_arn, members)

@@ -322,19 +322,18 @@ def test_every_target_group_of_the_service_is_told_and_what_is_late_is_reported(
     )
 
 
-@pytest.mark.parametrize(
-    ("gone", "config"),
-    [
-        (Interruption("i-1", "recommend", NOW), {}),
-        (GONE, {"interrupted_targets": InterruptedTargets.LEAVE}),
-    ],
-)
-def test_targets_are_left_without_haste_or_on_demand(
-    gone: Interruption, config: dict[str, Any]
-) -> None:
-    done, asked = rescue(Fake(), gone, **config)
+def test_without_haste_the_targets_are_left_to_ecs() -> None:
+    done, asked = rescue(Fake(), Interruption("i-1", "recommend", NOW))
 
     assert (done.drained, asked) == (True, ["find", "set_draining"])
+
+
+def test_targets_are_left_on_demand_and_what_is_late_is_reported_all_the_same() -> None:
+    done, asked = rescue(Fake(), GONE, interrupted_targets=InterruptedTargets.LEAVE)
+
+    assert (done.drained, done.deregistered) == (True, (0, 0))
+    assert [what for what in asked if what.startswith("deregister ")] == []
+    assert len(done.late) == 1
 
 
 @pytest.mark.parametrize(("delay", "stop", "late"), [(90, 120, 0), (90, 30, 1), (115, 120, 1)])
@@ -350,7 +349,9 @@ def test_a_fargate_task_is_late_where_it_is_killed_while_its_target_drains(
 def test_a_fargate_tasks_targets_are_left_on_demand() -> None:
     done, asked = rescue(Fake(), TASK, interrupted_targets=InterruptedTargets.LEAVE)
 
-    assert (done.deregistered, asked) == ((0, 0), [])
+    assert done.deregistered == (0, 0)
+    assert [what for what in asked if what.startswith("deregister ")] == []
+    assert len(done.late) == 1
 
 
 @pytest.mark.parametrize("clusters", [("shop",), ()])
