@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from drainer.controller import TOGETHER_MAX
 from drainer.errors import DrainerError, UnavailableError
 from drainer.finder import CLUSTERS_SEARCHED_MAX
 from drainer.model import InterruptedTargets
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from drainer.config import Config
     from drainer.controller import AutoScaling, Ecs
     from drainer.spot import LoadBalancer, Placed, Target, TaskInterruption
-
-# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html
-UPDATE_STATE_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +207,7 @@ class Rescuer:
                 failure = error
                 continue
             if found:
-                return cluster, found[:UPDATE_STATE_MAX]
+                return cluster, found[:TOGETHER_MAX]
         if failure:
             raise failure
         return "", []

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from drainer import mark as marks
+from drainer.config import DRAIN_TIMEOUT_SECONDS_MAX
 from drainer.model import (
     Drain,
     LifecycleActionResult,
@@ -22,10 +23,6 @@ from drainer.model import (
 
 if TYPE_CHECKING:
     from drainer.model import Mark
-
-# "The global timeout is 48 hours or 100 times the heartbeat timeout, whichever is smaller."
-# https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html
-GLOBAL_TIMEOUT_SECONDS_MAX = 172_800
 
 GLOBAL_TIMEOUT_MARGIN_SECONDS = 120
 
@@ -57,7 +54,7 @@ class View:
 
         A read that failed must not end a drain to which the hook grants more time.
         """
-        longest = timedelta(seconds=GLOBAL_TIMEOUT_SECONDS_MAX - self.margin_seconds)
+        longest = timedelta(seconds=DRAIN_TIMEOUT_SECONDS_MAX - self.margin_seconds)
         return self.drain.deadline_at or self.drain.started_at + longest
 
     @property
