@@ -12,38 +12,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from drainer import envelope, machine
 from drainer import mark as marks
-from drainer.errors import (
-    DrainerError,
-    LifecycleActionOverError,
-    MisconfiguredError,
-    RefusedError,
-)
-from drainer.finder import EcsReads
-from drainer.machine import Decision, Step
-from drainer.model import LifecycleActionResult, Mark, Origin
+from drainer.acts import TOGETHER_MAX, UNIT_SECONDS, EcsActs, Outcome
+from drainer.errors import DrainerError, LifecycleActionOverError, MisconfiguredError
+from drainer.machine import Step
+from drainer.model import Mark, Origin
 from drainer.observer import AutoScalingReads, Observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from drainer.acts import Ecs
     from drainer.config import Config
-    from drainer.model import Drain, LifecycleAction
-    from drainer.view import View
-
-# UpdateContainerInstancesState, PutAttributes and PublishBatch each take ten; so ten drains are
-# the unit that is acted upon, or goes back as a whole when time runs out.
-# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html
-TOGETHER_MAX = 10
-
-# What a unit may need, should its calls be slow: a unit that could be cut in half is not begun.
-UNIT_SECONDS = 5.0
-
-# A container instance with hundreds of standalone tasks must not use up an invocation.
-STOPS_MAX = 20
-
-# Who stops a task says why: the task's owner reads this in its description.
-STOP_REASON = "drainer: the EC2 instance leaves and the standalone grace period is over"
+    from drainer.model import Drain, LifecycleAction, LifecycleActionResult
 
 
 class AutoScaling(AutoScalingReads, Protocol):
@@ -56,86 +37,11 @@ class AutoScaling(AutoScalingReads, Protocol):
         """Answer the lifecycle action."""
 
 
-class Ecs(EcsReads, Protocol):
-    """What a pass asks of ECS; every method may raise a DrainerError."""
-
-    def set_draining(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
-        """Set up to TOGETHER_MAX container instances DRAINING; return refusals by ARN."""
-
-    def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
-        """Put up to TOGETHER_MAX attributes: the container instance's ARN, name and value."""
-
-    def stop_task(self, cluster: str, task_id: str, reason: str) -> None:
-        """Stop a task."""
-
-
 class Topic(Protocol):
     """Our own topic."""
 
     def publish(self, messages: Sequence[str]) -> dict[int, str]:
         """Publish up to TOGETHER_MAX messages; return refusals by position."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """
-    What a pass did about one drain.
-
-    Attributes:
-        drain: As the look left it.
-        view: What was seen, and when.
-        decision: What it led to.
-        answered: The answer that Auto Scaling took.
-        drained_now: Whether the container instance was set DRAINING.
-        heartbeat: Whether a heartbeat was recorded.
-        stopped: Whether every standalone task that was to stop has been told to.
-        over: Whether Auto Scaling said that it no longer waits.
-        published: Whether the re-invocation went out.
-        marked: Whether the mark on the container instance was renewed.
-        troubles: What failed on the way and will be done again, in words for an operator.
-        undone: Why the message must be delivered again; empty where the pass is complete.
-    """
-
-    drain: Drain
-    view: View
-    decision: Decision
-    answered: LifecycleActionResult | None = None
-    drained_now: bool = False
-    heartbeat: bool = False
-    stopped: bool = False
-    over: bool = False
-    published: bool = False
-    marked: bool = False
-    undone: str = ""
-    troubles: tuple[str, ...] = ()
-
-    def following(self) -> Drain:
-        """Return the drain as the next pass gets it, after what this one has done so far."""
-        return machine.carry_on(
-            self.view,
-            drained_now=self.drained_now,
-            heartbeat=self.heartbeat,
-            stopped=self.stopped,
-        )
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing of the drain goes round any more."""
-        return self.over or self.answered is not None or self.decision.step == Step.STOP
-
-    def trouble(self, what: str, error: object) -> None:
-        """Note what failed; the next pass does it again."""
-        self.troubles = (*self.troubles, f"{what}: {error}")
-
-    @property
-    def cluster(self) -> str:
-        """The cluster of the container instance."""
-        return self.drain.cluster or ""
-
-    @property
-    def container_instance_arn(self) -> str:
-        """The ARN of the container instance."""
-        return self.drain.container_instance_arn or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +66,7 @@ class Controller:
     def __init__(self, auto_scaling: AutoScaling, ecs: Ecs, topic: Topic, config: Config) -> None:
         self._auto_scaling = auto_scaling
         self._ecs = ecs
+        self._acts = EcsActs(ecs)
         self._topic = topic
         self._config = config
 
@@ -218,9 +125,9 @@ class Controller:
             self._heartbeat(outcome)
         unit = [outcome for outcome in unit if not outcome.over]
         proven = [o for o in unit if o.heartbeat or not machine.unproven(o.view)]
-        self._set_draining(proven)
+        self._acts.set_draining(proven)
         for outcome in proven:
-            self._stop_tasks(outcome)
+            self._acts.stop_tasks(outcome)
         going = [outcome for outcome in unit if outcome.decision.republish]
         # A chain leaves its mark behind what it has published. The sweep tries first whether one
         # can be left, with a mark that counts for nothing yet, because a chain that cannot be seen
@@ -244,38 +151,6 @@ class Controller:
         else:
             outcome.answered = result
 
-    def _set_draining(self, unit: Sequence[Outcome]) -> None:
-        by_cluster: dict[str, list[Outcome]] = defaultdict(list)
-        for outcome in unit:
-            if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
-                by_cluster[outcome.cluster].append(outcome)
-        for cluster, members in by_cluster.items():
-            self._set_draining_together(cluster, members)
-
-    def _set_draining_together(self, cluster: str, members: Sequence[Outcome]) -> None:
-        # Two hooks of one group have one container instance.
-        arns = list(dict.fromkeys(outcome.container_instance_arn for outcome in members))
-        try:
-            refusals = self._ecs.set_draining(cluster, arns)
-        except RefusedError as error:
-            if len(members) > 1:
-                # One container instance that has changed its status must not hold up the others.
-                for outcome in members:
-                    self._set_draining_together(cluster, [outcome])
-            else:
-                members[0].trouble("setting DRAINING", error)
-            return
-        except DrainerError as error:
-            for outcome in members:
-                outcome.trouble("setting DRAINING", error)
-            return
-        for outcome in members:
-            refusal = refusals.get(outcome.container_instance_arn)
-            if refusal is None:
-                outcome.drained_now = True
-            else:
-                outcome.trouble("setting DRAINING", refusal)
-
     def _heartbeat(self, outcome: Outcome) -> None:
         if not outcome.decision.heartbeat:
             return
@@ -287,18 +162,6 @@ class Controller:
             outcome.trouble("recording a heartbeat", error)
         else:
             outcome.heartbeat = True
-
-    def _stop_tasks(self, outcome: Outcome) -> None:
-        stopped = 0
-        for task_id in outcome.decision.stop_tasks[:STOPS_MAX]:
-            try:
-                self._ecs.stop_task(outcome.cluster, task_id, STOP_REASON)
-                stopped += 1
-            except DrainerError as error:
-                outcome.trouble(f"stopping task {task_id}", error)
-                break  # the next pass lists them again; a throttle is not to be argued with
-        all_of_them = stopped == len(outcome.decision.stop_tasks)
-        outcome.stopped = all_of_them and machine.stops_standalone(outcome.view)
 
     def _publish(self, unit: Sequence[Outcome]) -> None:
         encoded: list[tuple[Outcome, str]] = []

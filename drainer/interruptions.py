@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.controller import TOGETHER_MAX
+from drainer.acts import TOGETHER_MAX
 from drainer.errors import DrainerError, UnavailableError
 from drainer.finder import CLUSTERS_SEARCHED_MAX
 from drainer.model import InterruptedTargets
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from drainer.acts import Ecs
     from drainer.config import Config
-    from drainer.controller import AutoScaling, Ecs
+    from drainer.controller import AutoScaling
     from drainer.spot import LoadBalancer, Placed, Target, TaskInterruption
 
 

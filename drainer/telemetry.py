@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger, Metrics
 
-    from drainer.controller import Outcome, PassReport
+    from drainer.acts import Outcome
+    from drainer.controller import PassReport
     from drainer.errors import DrainerError
     from drainer.interruptions import Rescue
 

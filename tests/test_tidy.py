@@ -39,7 +39,7 @@ MODULE_LINES_MAX = 250
 # Each has its cap, so that growing further is a decision.
 LONG_MODULES = {
     "aws.py": 475,  # every gateway in one file: the one place that knows boto3
-    "controller.py": 420,  # the ports beside their user, and what a pass does with each step
+    "controller.py": 280,  # the ports beside their user, and what a pass does with each step
     "interruptions.py": 290,  # the ports beside their user, and what is done about both kinds
     "machine.py": 450,  # carries the theory of operation, and is the only file with the phases
     "model.py": 320,  # half of it says what each value means
@@ -51,7 +51,7 @@ IMPORTS_SECONDS_MAX = 120
 ROOMS = {
     "words": {"errors", "model"},
     "pure": {"claims", "config", "envelope", "events", "hints", "machine", "mark", "spot", "view"},
-    "core": {"controller", "finder", "interruptions", "observer", "sight"},
+    "core": {"acts", "controller", "finder", "interruptions", "observer", "sight"},
     "edges": {"aws", "aws_spot", "clock", "telemetry"},
     "root": {"handler"},
 }
