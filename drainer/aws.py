@@ -17,8 +17,10 @@ from botocore.parsers import ResponseParserError
 from drainer import mark as marks
 from drainer.errors import (
     ClusterMissingError,
+    FleetMissingError,
     LifecycleActionOverError,
     MisconfiguredError,
+    OvertakenError,
     RefusedError,
     UnavailableError,
 )
@@ -87,6 +89,7 @@ CLIENT_CONFIG = BotoConfig(
 
 THROTTLES = frozenset(
     {
+        "ProvisionedThroughputExceededException",
         "RateExceeded",
         "RequestLimitExceeded",
         "ServiceUnavailable",
@@ -104,6 +107,14 @@ MEMORY = "MEMORY"
 REFUSALS = frozenset(
     {"ClientException", "InvalidParameterException", "InvalidTarget", "ValidationError"}
 )
+# What each of these means is decided by what was asked, so that each is an error of its own.
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+NAMED = {
+    "ClusterNotFoundException": ClusterMissingError,
+    "ConditionalCheckFailedException": OvertakenError,
+    "InvalidSpotFleetRequestId.NotFound": FleetMissingError,
+}
 
 
 def client(service: str) -> Any:
@@ -152,21 +163,38 @@ def translated(error: ClientError) -> DrainerError:
     # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html
     if code in THROTTLES or status >= 500:  # noqa: PLR2004 (HTTP's own border)
         return UnavailableError(sentence)
-    if code == "ClusterNotFoundException":
-        return ClusterMissingError(sentence)
-    return RefusedError(sentence) if code in REFUSALS else MisconfiguredError(sentence)
+    otherwise = RefusedError if code in REFUSALS else MisconfiguredError
+    return NAMED.get(code, otherwise)(sentence)
 
 
-def _pages(
-    call: Callable[..., dict[str, Any]], key: str, token: str, **parameters: Any
+def pages(
+    call: Callable[..., dict[str, Any]],
+    key: str,
+    token: str,
+    *,
+    into: str | None = None,
+    **parameters: Any,
 ) -> Iterator[Any]:
-    cursor: dict[str, str] = {}
+    """
+    Yield the items of all pages.
+
+    Args:
+        call: The operation.
+        key: Where an answer has its items.
+        token: Where it has the way to the next page.
+        into: Which parameter takes that; by default the one of the same name.
+        parameters: Of every call.
+
+    Raises:
+        UnavailableError: There are more than PAGES_MAX pages.
+    """
+    cursor: dict[str, Any] = {}
     for _ in range(PAGES_MAX):
         answer = ask(call, **parameters, **cursor)
         yield from answer[key]
         if not answer.get(token):
             return
-        cursor = {token: answer[token]}
+        cursor = {into or token: answer[token]}
     raise UnavailableError(f"{key}: more than {PAGES_MAX} pages")
 
 
@@ -202,7 +230,7 @@ class AutoScalingGateway:
     def _instances(self, **parameters: Any) -> dict[str, tuple[str, str]]:
         return {
             row["InstanceId"]: (row["AutoScalingGroupName"], row["LifecycleState"])
-            for row in _pages(
+            for row in pages(
                 self._client.describe_auto_scaling_instances,
                 "AutoScalingInstances",
                 "NextToken",
@@ -277,7 +305,7 @@ class EcsGateway:
     @understood
     def clusters(self) -> list[str]:
         """Return the ARNs of the account's clusters in this Region."""
-        return list(_pages(self._client.list_clusters, "clusterArns", "nextToken"))
+        return list(pages(self._client.list_clusters, "clusterArns", "nextToken"))
 
     @understood
     def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
@@ -287,7 +315,7 @@ class EcsGateway:
         return [
             arn
             for ids in chunks(ec2_instance_ids, DESCRIBE_MAX)
-            for arn in _pages(
+            for arn in pages(
                 self._client.list_container_instances,
                 "containerInstanceArns",
                 "nextToken",
@@ -353,7 +381,7 @@ class EcsGateway:
         """
         return [
             arn.rpartition("/")[2]
-            for arn in _pages(
+            for arn in pages(
                 self._client.list_tasks,
                 "taskArns",
                 "nextToken",
@@ -402,6 +430,7 @@ def _container_instance(row: dict[str, Any]) -> ContainerInstance:
         pending_tasks=row["pendingTasksCount"],
         free=_free(row),
         marks=marks.read(attributes),
+        drained_for=attributes.get(marks.DRAINED_FOR, ""),
     )
 
 

@@ -43,6 +43,8 @@ ENVIRONMENT_NAMES = (
     "DRAINER_STANDALONE_GRACE_SECONDS",
     "DRAINER_PASS_INTERVAL_SECONDS",
     "DRAINER_INTERRUPTED_TARGETS",
+    "DRAINER_REQUESTS_TABLE",
+    "DRAINER_VERIFY_STACKS",
 )
 
 METADATA_KEYS = (
@@ -58,11 +60,23 @@ METADATA_KEYS = (
 CLUSTER = re.compile(r"(arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:cluster/)?[A-Za-z0-9_-]{1,255}")
 TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 
+# "Names must be between 3 and 255 characters long, and can contain only ... a-z, A-Z, 0-9, _
+# (underscore), - (dash), . (dot)"
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+
 # How those problems begin that leave open which cluster is meant.
 NEITHER = "it is neither"
 CLUSTER_UNREADABLE = (NEITHER, "cluster is ")
 
 Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class Switch(StrEnum):
+    """Yes or no, as an environment spells it."""
+
+    TRUE = "true"
+    FALSE = "false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,8 @@ class Config:
         standalone_grace_seconds: Their grace period where its hook says nothing.
         pass_interval_seconds: The delay of the wait queue: the time between two passes.
         interrupted_targets: What to do about the targets of what Spot takes back.
+        requests_table: The DynamoDB table that holds CloudFormation's requests; empty for none.
+        verify_stacks: Whether CloudFormation is asked if it waits before a request is believed.
     """
 
     topic_arn: str
@@ -89,6 +105,8 @@ class Config:
     standalone_grace_seconds: int = STANDALONE_GRACE_SECONDS_DEFAULT
     pass_interval_seconds: int = PASS_INTERVAL_SECONDS_DEFAULT
     interrupted_targets: InterruptedTargets = InterruptedTargets.DEREGISTER
+    requests_table: str = ""
+    verify_stacks: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
@@ -122,7 +140,7 @@ class Config:
             standalone_grace_seconds=STANDALONE_GRACE_SECONDS_DEFAULT,
         )
         policy = _policy(values, defaults, problems)
-        interval = _seconds(
+        interval = seconds(
             values,
             "pass_interval_seconds",
             default=PASS_INTERVAL_SECONDS_DEFAULT,
@@ -130,9 +148,11 @@ class Config:
             maximum=PASS_INTERVAL_SECONDS_MAX,
             problems=problems,
         )
-        interrupted = _choice(
-            values, "interrupted_targets", InterruptedTargets.DEREGISTER, problems
-        )
+        interrupted = choice(values, "interrupted_targets", InterruptedTargets.DEREGISTER, problems)
+        table = values.get("requests_table", "")
+        if table and not TABLE.fullmatch(table):
+            problems.append(f"requests_table is {table!r}; it must be a DynamoDB table's name")
+        verify = choice(values, "verify_stacks", Switch.FALSE, problems)
         if problems:
             raise MisconfiguredError("the function's environment: " + "; ".join(problems))
         return cls(
@@ -144,6 +164,8 @@ class Config:
             standalone_grace_seconds=policy.standalone_grace_seconds,
             pass_interval_seconds=interval,
             interrupted_targets=interrupted,
+            requests_table=table,
+            verify_stacks=verify == Switch.TRUE,
         )
 
     def policy(self, metadata: str | None) -> tuple[Policy, tuple[str, ...]]:
@@ -191,7 +213,7 @@ def _policy(values: Mapping[str, Any], defaults: Policy, problems: list[str]) ->
         cluster = None
     return Policy(
         cluster=cluster,
-        drain_timeout_seconds=_seconds(
+        drain_timeout_seconds=seconds(
             values,
             "drain_timeout_seconds",
             default=defaults.drain_timeout_seconds,
@@ -199,9 +221,9 @@ def _policy(values: Mapping[str, Any], defaults: Policy, problems: list[str]) ->
             maximum=DRAIN_TIMEOUT_SECONDS_MAX,
             problems=problems,
         ),
-        deadline_result=_choice(values, "deadline_result", defaults.deadline_result, problems),
-        standalone_tasks=_choice(values, "standalone_tasks", defaults.standalone_tasks, problems),
-        standalone_grace_seconds=_seconds(
+        deadline_result=choice(values, "deadline_result", defaults.deadline_result, problems),
+        standalone_tasks=choice(values, "standalone_tasks", defaults.standalone_tasks, problems),
+        standalone_grace_seconds=seconds(
             values,
             "standalone_grace_seconds",
             default=defaults.standalone_grace_seconds,
@@ -212,7 +234,7 @@ def _policy(values: Mapping[str, Any], defaults: Policy, problems: list[str]) ->
     )
 
 
-def _seconds(
+def seconds(
     values: Mapping[str, Any],
     name: str,
     *,
@@ -221,6 +243,7 @@ def _seconds(
     maximum: int,
     problems: list[str],
 ) -> int:
+    """Return a whole number of seconds; a wrong one is added to the problems, and replaced."""
     if name not in values:
         return default
     text = str(values[name])
@@ -232,7 +255,8 @@ def _seconds(
     return default
 
 
-def _choice(values: Mapping[str, Any], name: str, default: Choice, problems: list[str]) -> Choice:
+def choice(values: Mapping[str, Any], name: str, default: Choice, problems: list[str]) -> Choice:
+    """Return one of an enumeration's values; a wrong one is added to the problems, and replaced."""
     if name not in values:
         return default
     choices = [member.value for member in type(default)]

@@ -77,15 +77,15 @@ def decode(body: dict[str, Any]) -> Drain:
         policy = fields.pop("policy")
         return Drain(
             action=LifecycleAction(**_strings(fields.pop("action"))),
-            started_at=_instant(fields.pop("started_at")),
-            last_heartbeat_at=_instant(fields.pop("last_heartbeat_at")),
-            deadline_at=_optional(fields.pop("deadline_at"), _instant),
-            draining_since=_optional(fields.pop("draining_since"), _instant),
+            started_at=instant(fields.pop("started_at")),
+            last_heartbeat_at=instant(fields.pop("last_heartbeat_at")),
+            deadline_at=_optional(fields.pop("deadline_at"), instant),
+            draining_since=_optional(fields.pop("draining_since"), instant),
             policy=_policy(policy) if policy is not None else None,
             witnesses=tuple(_string(one) for one in fields.pop("witnesses")[:WITNESSES_MAX]),
             origin=Origin(fields.pop("origin")),
-            hop=_count(fields.pop("hop")),
-            heartbeat_timeout_seconds=_optional(fields.pop("heartbeat_timeout_seconds"), _count),
+            hop=count(fields.pop("hop")),
+            heartbeat_timeout_seconds=_optional(fields.pop("heartbeat_timeout_seconds"), count),
             cluster=_optional(fields.pop("cluster"), _string),
             container_instance_arn=_optional(fields.pop("container_instance_arn"), _string),
             **{key: _flag(value) for key, value in fields.items()},
@@ -104,10 +104,10 @@ def _plain(value: Any) -> Any:
 def _policy(body: dict[str, Any]) -> Policy:
     return Policy(
         cluster=_optional(body["cluster"], _string),
-        drain_timeout_seconds=_count(body["drain_timeout_seconds"]),
+        drain_timeout_seconds=count(body["drain_timeout_seconds"]),
         deadline_result=LifecycleActionResult(body["deadline_result"]),
         standalone_tasks=StandaloneTasks(body["standalone_tasks"]),
-        standalone_grace_seconds=_count(body["standalone_grace_seconds"]),
+        standalone_grace_seconds=count(body["standalone_grace_seconds"]),
     )
 
 
@@ -115,7 +115,8 @@ def _optional(value: Any, read: Any) -> Any:
     return None if value is None else read(value)
 
 
-def _instant(value: Any) -> datetime:
+def instant(value: Any) -> datetime:
+    """Return the instant that a number of seconds names; raises TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{quoted(value)} is no instant")
     if not 0 <= value <= INSTANT_MAX:
@@ -123,7 +124,8 @@ def _instant(value: Any) -> datetime:
     return datetime.fromtimestamp(value, UTC)
 
 
-def _count(value: Any) -> int:
+def count(value: Any) -> int:
+    """Return a whole number that may be one of ours; raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
         raise ValueError(f"{quoted(value)} is no count")
     return value

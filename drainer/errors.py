@@ -41,3 +41,11 @@ class RefusedError(MisconfiguredError):
 
 class ClusterMissingError(MisconfiguredError):
     """There is no such cluster: its name may have a slip in it."""
+
+
+class FleetMissingError(MisconfiguredError):
+    """There is no such Spot Fleet, or no more."""
+
+
+class OvertakenError(DrainerError):
+    """Somebody else has written what was to be written: what was read is no longer true."""

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer import envelope, hints, spot
+from drainer import cloudformation, envelope, errand, hints, spot
 from drainer.claims import ECS_OWN_HOOK, PATTERNS, identifiers, instant, quoted
+from drainer.cloudformation import Request
+from drainer.errand import Continuation
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
 from drainer.model import Drain, Hint, LifecycleAction, Sweep
 from drainer.spot import Interruption, TaskInterruption
@@ -31,7 +33,7 @@ EVENT_BRIDGE_DETAIL_TYPE = "EC2 Instance-terminate Lifecycle Action"
 HEARTBEAT_TIMEOUT_SECONDS_MAX = 7_200
 
 # What a record can ask for; and what a record comes to, since not every one asks for something.
-Asked = Drain | Hint | Sweep | Interruption | TaskInterruption
+Asked = Drain | Hint | Sweep | Interruption | TaskInterruption | Request | Continuation
 Content = Asked | DrainerError
 
 # Group, hook, EC2 instance and token: two hooks of a group have an action each.
@@ -123,13 +125,18 @@ def _event(record: dict[str, Any], now: datetime) -> Asked:
     return _message(record, (), now)
 
 
-def _sns(notification: Mapping[str, Any], now: datetime) -> Drain:
+def _sns(notification: Mapping[str, Any], now: datetime) -> Asked:
     message = _json(notification.get("Message"))
     return _message(message, (notification.get("Timestamp"),), now)
 
 
-def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Drain:
+def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Asked:
+    if cloudformation.is_request(body):
+        told_at = next((stamp for stamp in map(instant, times) if stamp), None)
+        return cloudformation.read(body, told_at, now)
     if body.get(envelope.KIND_KEY) == envelope.KIND:
+        if "request" in body:
+            return errand.read(body)
         drain = envelope.decode(body)
         if not drain.action.lifecycle_action_token:
             # Nobody but Auto Scaling knows a token, so that who has one has seen the notice. What

@@ -61,14 +61,20 @@ class Finder:
         ecs: Reads of ECS.
         clusters: Where to search for what names no cluster.
         seconds_left: How much of the invocation's time is left.
+        looks_max: For how many container instances a pass may list the tasks.
     """
 
     def __init__(
-        self, ecs: EcsReads, clusters: Sequence[str], seconds_left: Callable[[], float]
+        self,
+        ecs: EcsReads,
+        clusters: Sequence[str],
+        seconds_left: Callable[[], float],
+        looks_max: int = LOOKS_MAX,
     ) -> None:
         self._ecs = ecs
         self._clusters = clusters
         self._seconds_left = seconds_left
+        self._looks_max = looks_max
         self.problems: list[str] = []
 
     def find(self, sights: Sequence[Sight]) -> None:
@@ -80,7 +86,7 @@ class Finder:
             arns = [sight.drain.container_instance_arn or "" for sight in members]
             self._describe(cluster, arns, members)
         self._search_named([sight for sight in sights if sight.sought])
-        self._search_everywhere([sight for sight in sights if sight.sought])
+        self._search_everywhere([s for s in sights if s.sought and s.elsewhere])
 
     def look_at_witnesses(self, sights: Iterable[Sight]) -> None:
         """Describe the tasks that were left at each drain's last exact look."""
@@ -103,9 +109,9 @@ class Finder:
         Tasks that ECS wants stopped come first. Where the counts know of no others, one of them
         that is not STOPPED yet decides, and listing the others is spared.
         """
-        for sight in sights[LOOKS_MAX:]:
+        for sight in sights[self._looks_max :]:
             sight.deferred = True
-        for cluster, members in _by_cluster(sights[:LOOKS_MAX]).items():
+        for cluster, members in _by_cluster(sights[: self._looks_max]).items():
             ending = self._look_at_tasks(cluster, members, "STOPPED")
             open_ones = [s for s in ending if s.counted or not any(t.remains for t in s.tasks)]
             for sight in self._look_at_tasks(cluster, open_ones, "RUNNING"):

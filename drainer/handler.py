@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +19,17 @@ from aws_lambda_powertools.utilities.batch import (
 )
 
 from drainer import aws, clock, events
+from drainer.aws_custom_resource import TableBook, TargetGateway
 from drainer.aws_spot import SpotGateway
+from drainer.book import Memory
 from drainer.config import Config
 from drainer.controller import Controller
+from drainer.errands import Errands
 from drainer.errors import DrainerError, UnavailableError
+from drainer.fleet import Fleet
 from drainer.interruptions import Rescuer, raise_for_retry
-from drainer.model import Drain, Hint, Origin, Sweep
+from drainer.responder import Responder
+from drainer.serving import Servants, Work, key_of, serve
 from drainer.spot import Interruption, TaskInterruption
 from drainer.telemetry import Powertools, Silent
 
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
+    from drainer.errands import Respond
     from drainer.telemetry import Telemetry
 
     Function = Callable[[Any, Any], dict[str, Any] | None]
@@ -47,6 +52,7 @@ def build(
     client: Callable[[str], Any],
     clock: Callable[[], datetime],
     telemetry: Telemetry | None = None,
+    respond: Respond | None = None,
 ) -> Function:
     """
     Return the function on any clients and any clock.
@@ -56,6 +62,7 @@ def build(
         client: Returns boto3's client, or one that behaves like it, for a service's name.
         clock: Returns the present instant; read once for each invocation.
         telemetry: Where to report to; nowhere by default.
+        respond: Puts answers to CloudFormation; by HTTP by default.
 
     Raises:
         MisconfiguredError: A setting is wrong; names it.
@@ -73,6 +80,13 @@ def build(
         spot = SpotGateway(client("ecs"), client("elbv2"))
         return Rescuer(auto_scaling, ecs, spot, config)
 
+    @cache
+    def runner() -> Errands:
+        # Made for the first request of CloudFormation, for the same reason.
+        return _errands(config, ecs, topic, cache(client), respond)
+
+    servants = Servants(controller, runner, bool(config.requests_table), report_to)
+
     def function(event: Any, context: Any) -> dict[str, Any] | None:
         def seconds_left() -> float:
             return float(context.get_remaining_time_in_millis()) / MILLISECONDS
@@ -83,21 +97,15 @@ def build(
         for record in received:
             if isinstance(record.content, DrainerError):
                 report_to.refused(record.record_id, record.content)
-        work = Work(
-            drains=events.collapse([drain for drain in contents if isinstance(drain, Drain)]),
-            hints=sorted({hint.ec2_instance_id for hint in contents if isinstance(hint, Hint)}),
-            sweep=any(isinstance(content, Sweep) for content in contents),
-        )
         interrupted = [c for c in contents if isinstance(c, Interruption | TaskInterruption)]
         rescues = rescuer().rescue(interrupted, now) if interrupted else []
         if rescues:
             report_to.rescued(rescues)
-        undone = _serve(controller, work, now, seconds_left, report_to)
+        undone = serve(Work.of(contents), servants, now, seconds_left)
         failed = {
             record.record_id: undone[key]
             for record in received
-            if isinstance(record.content, Drain)
-            and (key := events.key_of(record.content.action)) in undone
+            if (key := key_of(record.content)) in undone
         }
         if events.is_sqs(event):
             return _partial_response(event, context, failed)
@@ -111,48 +119,22 @@ def build(
     return function
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What the records of one invocation come to."""
-
-    drains: list[Drain]
-    hints: list[str]
-    sweep: bool
-
-
-def _serve(
-    controller: Controller,
-    work: Work,
-    now: datetime,
-    seconds_left: Callable[[], float],
-    telemetry: Telemetry,
-) -> dict[events.Key, str]:
-    """Run a pass and return what must be delivered again: by action, why."""
-    if not (work.drains or work.hints or work.sweep):
-        return {}
-    try:
-        report = controller.run_pass(
-            work.drains, now=now, seconds_left=seconds_left, hints=work.hints, sweep=work.sweep
-        )
-    except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
-        telemetry.crashed(error, [drain.action.ec2_instance_id for drain in work.drains])
-        if len(work.drains) <= 1 and not (work.hints or work.sweep):
-            return {
-                events.key_of(drain.action): f"{type(error).__name__}: {error}"
-                for drain in work.drains
-            }
-        undone: dict[events.Key, str] = {}
-        for drain in work.drains:
-            alone = Work([drain], [], sweep=False)
-            undone.update(_serve(controller, alone, now, seconds_left, telemetry))
-        return undone
-    telemetry.passed(report)
-    # Hints and sweeps are not delivered again: the chain and the next sweep come anyway.
-    return {
-        events.key_of(outcome.drain.action): outcome.undone
-        for outcome in report.outcomes
-        if outcome.undone and outcome.drain.origin == Origin.CHAIN
-    }
+def _errands(
+    config: Config,
+    ecs: aws.EcsGateway,
+    topic: aws.TopicGateway,
+    client: Callable[[str], Any],
+    respond: Respond | None,
+) -> Errands:
+    targets, table = TargetGateway(client), config.requests_table
+    return Errands(
+        fleet=Fleet(ecs, targets, config),
+        targets=targets,
+        book=TableBook(client, table) if table else Memory(),
+        topic=topic,
+        respond=respond or Responder(),
+        config=config,
+    )
 
 
 def _partial_response(event: Any, context: Any, failed: Mapping[str, str]) -> dict[str, Any]:

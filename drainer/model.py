@@ -219,6 +219,7 @@ class ContainerInstance:
         pending_tasks: Tasks that are PENDING.
         free: Whether no task holds memory of it; False where that cannot be told.
         marks: Ours, by the checksum of the lifecycle hook.
+        drained_for: Checksum of the stack for which it was set DRAINING; empty for none.
     """
 
     arn: str
@@ -229,6 +230,7 @@ class ContainerInstance:
     pending_tasks: int
     free: bool = False
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    drained_for: str = ""
 
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html

@@ -29,6 +29,7 @@ class Sight:
         failed: Whether a call failed in a way that asking elsewhere cannot mend.
         denied: Whether a call failed for another reason than a cluster that does not exist.
         known: Whether an earlier pass has found the container instance already.
+        elsewhere: Whether it is sought in other clusters than those that are named, too.
     """
 
     drain: Drain
@@ -45,6 +46,7 @@ class Sight:
     failed: bool = False
     denied: bool = False
     known: bool = False
+    elsewhere: bool = True
 
     @property
     def id(self) -> str:

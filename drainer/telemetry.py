@@ -6,10 +6,12 @@ No event, metadata or message is logged as a whole; what is quoted is bounded.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from drainer import errands
 from drainer.errors import NotForUsError, QuietError
 from drainer.machine import Phase, Step
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from drainer.acts import Outcome
     from drainer.controller import PassReport
+    from drainer.errands import Report
     from drainer.errors import DrainerError
     from drainer.interruptions import Rescue
 
@@ -39,6 +42,9 @@ class Telemetry(Protocol):
     def rescued(self, rescues: Sequence[Rescue]) -> None:
         """Report what was done about interruptions."""
 
+    def requested(self, report: Report) -> None:
+        """Report what was done about a request of CloudFormation."""
+
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Report an exception that was not foreseen, and whose pass it ended."""
 
@@ -53,6 +59,9 @@ class Silent:
         """Report nothing."""
 
     def rescued(self, rescues: Sequence[Rescue]) -> None:
+        """Report nothing."""
+
+    def requested(self, report: Report) -> None:
         """Report nothing."""
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
@@ -115,6 +124,27 @@ class Powertools:
             self._count("TargetsDeregistered", targets)
             self._count("InterruptionsLate", len(rescue.late))
             self._count("Troubles", len(rescue.troubles))
+
+    def requested(self, report: Report) -> None:
+        """Report a pass over a request of CloudFormation: a line, and counts; never its URL."""
+        line = _request_line(report)
+        refused = report.step in {errands.Step.REFUSED, errands.Step.UNDONE}
+        log = self._logger.error if refused else self._logger.info
+        log("custom resource", extra=line)
+        for trouble in report.troubles:
+            self._logger.warning("trouble", extra={**line, "reason": trouble})
+        muster = report.muster
+        drained = sum(one.drained_now for one in muster.outcomes) if muster else 0
+        self._count("DrainsStarted", drained)
+        self._count("Troubles", len(report.troubles))
+        self._count("RequestPassesUndone", int(report.step == errands.Step.UNDONE))
+        self._count("RequestTimeouts", int(report.overdue))
+        refused_answer = report.step == errands.Step.REFUSED and report.answer is not None
+        self._count("ResponsesRefused", int(refused_answer))
+        if report.step == errands.Step.REFUSED and report.answer is None:
+            self._count("MessagesRefused", 1)
+        if report.step == errands.Step.ANSWERED:
+            self._count("RequestsAnswered", 1)
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Report an exception that was not foreseen, and whose pass it ended."""
@@ -185,3 +215,23 @@ def _step(outcome: Outcome) -> str:
     if outcome.decision.step == Step.GO_ROUND and not outcome.decision.republish:
         return "look only"
     return outcome.decision.step
+
+
+def _request_line(report: Report) -> dict[str, Any]:
+    request, muster, answer = report.request, report.muster, report.answer
+    stack_id, _, request_id = report.key.partition("|")
+    return {
+        "stack_id": stack_id,
+        "request_id": request_id,
+        "logical_resource_id": request.logical_id if request else None,
+        "physical_resource_id": request.physical_id if request else None,
+        "request_type": request.request_type if request else None,
+        "started_at": request.started_at.isoformat() if request else None,
+        "step": report.step,
+        "result": answer.status if answer else None,
+        "hop": report.hop,
+        "instances": muster.total if muster else None,
+        "instances_drained": muster.done if muster else None,
+        "phases": dict(Counter(one.decision.phase for one in muster.outcomes)) if muster else {},
+        "reason": report.reason,
+    }

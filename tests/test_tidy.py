@@ -38,11 +38,14 @@ COLUMNS_MAX = 100
 MODULE_LINES_MAX = 250
 # Each has its cap, so that growing further is a decision.
 LONG_MODULES = {
-    "aws.py": 475,  # every gateway in one file: the one place that knows boto3
+    "aws.py": 500,  # every gateway in one file: the one place that knows boto3
     "controller.py": 280,  # the ports beside their user, and what a pass does with each step
+    "config.py": 270,  # two readers of the same settings, and the two kinds of value they share
+    "errands.py": 370,  # the order of book, look, answer and way round is one thought
+    "fleet.py": 320,  # the ports beside their user; draining and undoing it
     "interruptions.py": 290,  # the ports beside their user, and what is done about both kinds
     "machine.py": 450,  # carries the theory of operation, and is the only file with the phases
-    "model.py": 320,  # half of it says what each value means
+    "model.py": 330,  # half of it says what each value means
 }
 IMPORTS_SECONDS_MAX = 120
 
@@ -50,17 +53,40 @@ IMPORTS_SECONDS_MAX = 120
 # environment and of the clock comes in from the right, and never the other way round.
 ROOMS = {
     "words": {"errors", "model"},
-    "pure": {"claims", "config", "envelope", "events", "hints", "machine", "mark", "spot", "view"},
-    "core": {"acts", "controller", "finder", "interruptions", "observer", "sight"},
-    "edges": {"aws", "aws_spot", "clock", "telemetry"},
-    "root": {"handler"},
+    "pure": {
+        "claims",
+        "cloudformation",
+        "config",
+        "custom_resource",
+        "envelope",
+        "errand",
+        "events",
+        "hints",
+        "machine",
+        "mark",
+        "spot",
+        "view",
+    },
+    "core": {
+        "acts",
+        "book",
+        "controller",
+        "errands",
+        "finder",
+        "fleet",
+        "interruptions",
+        "observer",
+        "sight",
+    },
+    "edges": {"aws", "aws_custom_resource", "aws_spot", "clock", "responder", "telemetry"},
+    "root": {"handler", "serving"},
 }
 MAY_IMPORT = {
     "words": set[str](),
     "pure": {"words", "pure"},
     "core": {"words", "pure", "core"},
     "edges": {"words", "pure", "core", "edges"},  # aws_spot stands on aws
-    "root": {"words", "pure", "core", "edges"},
+    "root": {"words", "pure", "core", "edges", "root"},
 }
 PLAIN_LIBRARY = {
     "__future__",
@@ -76,6 +102,7 @@ PLAIN_LIBRARY = {
     "math",
     "re",
     "typing",
+    "urllib",
     "zlib",
 }
 # What else a production module may import, and why it alone.
@@ -84,6 +111,7 @@ LIBRARIES = {
     "clock": {"time"},  # the one reader of the time
     # The composition root: the environment, tracing, and which warnings of its libraries matter.
     "handler": {"aws_lambda_powertools", "os", "warnings"},
+    "responder": {"urllib3"},  # the answers to CloudFormation, which are no calls of an AWS API
     "telemetry": {"aws_lambda_powertools"},  # logs and metrics
 }
 # What begins the command line is no part of the function.
@@ -377,9 +405,10 @@ def test_defect_27_no_module_keeps_state(path: Path) -> None:
     ]
 
     assert found == []
-    # The function is made at the first invocation, and what answers Spot at the first
-    # interruption; both hold clients and settings only.
-    assert set(cached) == ({"_production", "rescuer"} if path.stem == "handler" else set())
+    # The function is made at the first invocation, and what answers Spot or CloudFormation when
+    # one of them first asks; they hold clients and settings, and where there is no table the book.
+    made = {"_production", "rescuer", "runner"}
+    assert set(cached) == (made if path.stem == "handler" else set())
 
 
 # In a Lambda function the import is the cold start: it is billed, and its failures have no event.

@@ -1,0 +1,235 @@
+"""
+The gateways to what `Custom::ECSDrain` needs beyond a drain; they decide nothing.
+
+They say which instances the target has and whether the stack waits, keep the book of requests, and
+bring instances back to their former state.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from drainer.aws import ask, only_missing, pages, understood
+from drainer.book import Entry
+from drainer.custom_resource import TargetKind
+from drainer.errors import FleetMissingError, OvertakenError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from drainer.custom_resource import Guard
+
+# What infra/drainer.yaml grants for it beyond drainer.aws.CALLS.
+CUSTOM_RESOURCE_CALLS = {
+    "autoscaling": ("DescribeAutoScalingGroups",),
+    "cloudformation": ("DescribeStacks",),
+    "dynamodb": ("GetItem", "PutItem", "Scan"),
+    "ec2": ("DescribeSpotFleetInstances",),
+    "ecs": ("DeleteAttributes", "DescribeCapacityProviders", "DescribeClusters"),
+}
+
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotFleetInstances.html
+FLEET_PAGE_MAX = 1_000
+# A stack's status while CloudFormation works on it, cleans up after an update included.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
+AT_WORK = "IN_PROGRESS"
+GONE_STATUS = "INACTIVE"
+
+
+class TargetGateway:
+    """
+    Whose instances a custom resource guards, and whether its stack waits.
+
+    Every method raises UnavailableError or MisconfiguredError for a call that did not succeed.
+
+    Args:
+        client: Returns boto3's client for a service's name; each is made when it is needed.
+    """
+
+    def __init__(self, client: Callable[[str], Any]) -> None:
+        self._client = client
+
+    @understood
+    def stack_at_work(self, stack_id: str) -> bool:
+        """Whether CloudFormation is at work on the stack; False where there is no such stack."""
+        try:
+            answer = ask(self._client("cloudformation").describe_stacks, StackName=stack_id)
+        except RefusedError:
+            # "If the stack doesn't exist, a ValidationError is returned."
+            # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
+            return False
+        return any(AT_WORK in stack["StackStatus"] for stack in answer["Stacks"])
+
+    @understood
+    def cluster_exists(self, cluster: str) -> bool:
+        """Whether there is such a cluster."""
+        answer = ask(self._client("ecs").describe_clusters, clusters=[cluster])
+        only_missing(answer)
+        return any(row["status"] != GONE_STATUS for row in answer["clusters"])
+
+    def instances(self, guard: Guard) -> list[str] | None:
+        """Return the ids of the target's EC2 instances; None where there is no such target."""
+        if guard.kind == TargetKind.INSTANCE_IDS:
+            return list(guard.names)
+        (name,) = guard.names
+        if guard.kind == TargetKind.SPOT_FLEET:
+            return self._of_fleet(name)
+        if guard.kind == TargetKind.CAPACITY_PROVIDER:
+            group = self._group_of(name)
+            return None if group is None else self._of_group(group)
+        return self._of_group(name)
+
+    @understood
+    def _of_fleet(self, fleet_id: str) -> list[str] | None:
+        try:
+            return [
+                row["InstanceId"]
+                for row in pages(
+                    self._client("ec2").describe_spot_fleet_instances,
+                    "ActiveInstances",
+                    "NextToken",
+                    SpotFleetRequestId=fleet_id,
+                    MaxResults=FLEET_PAGE_MAX,
+                )
+            ]
+        except FleetMissingError:
+            return None
+
+    @understood
+    def _of_group(self, auto_scaling_group_name: str) -> list[str] | None:
+        answer = ask(
+            self._client("autoscaling").describe_auto_scaling_groups,
+            AutoScalingGroupNames=[auto_scaling_group_name],
+        )
+        groups = answer["AutoScalingGroups"]
+        return [row["InstanceId"] for row in groups[0]["Instances"]] if groups else None
+
+    @understood
+    def _group_of(self, capacity_provider: str) -> str | None:
+        answer = ask(
+            self._client("ecs").describe_capacity_providers,
+            capacityProviders=[capacity_provider],
+        )
+        only_missing(answer)
+        for row in answer["capacityProviders"]:
+            if row.get("status") != GONE_STATUS and "autoScalingGroupProvider" in row:
+                arn: str = row["autoScalingGroupProvider"]["autoScalingGroupArn"]
+                return arn.rpartition("autoScalingGroupName/")[2]
+        return None
+
+    def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
+        """Set at most UPDATE_STATE_MAX container instances ACTIVE; return refusals by ARN."""
+        answer = ask(
+            self._client("ecs").update_container_instances_state,
+            cluster=cluster,
+            containerInstances=list(arns),
+            status="ACTIVE",
+        )
+        return {
+            failure.get("arn", ""): failure.get("reason", "")
+            for failure in answer.get("failures", ())
+        }
+
+    def delete_attribute(self, cluster: str, arns: Sequence[str], name: str) -> None:
+        """Take an attribute off at most ATTRIBUTES_MAX container instances."""
+        ask(
+            self._client("ecs").delete_attributes,
+            cluster=cluster,
+            attributes=[
+                {
+                    "name": name,
+                    "targetType": "container-instance",
+                    "targetId": arn.rpartition("/")[2],
+                }
+                for arn in arns
+            ],
+        )
+
+
+class TableBook:
+    """
+    The book of requests in a DynamoDB table, which encrypts what it holds.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/EncryptionAtRest.html
+    """
+
+    durable = True
+
+    def __init__(self, client: Callable[[str], Any], table: str) -> None:
+        self._client = client
+        self._table = table
+
+    @understood
+    def look(self, key: str) -> Entry | None:
+        """Return what is written of a request."""
+        answer = ask(
+            self._client("dynamodb").get_item,
+            TableName=self._table,
+            Key={"request": {"S": key}},
+            ConsistentRead=True,
+        )
+        return _entry(answer["Item"]) if "Item" in answer else None
+
+    def save(self, entry: Entry) -> bool:
+        """Write an entry, unless another of the same version was written meanwhile."""
+        try:
+            ask(
+                self._client("dynamodb").put_item,
+                TableName=self._table,
+                Item=_item(entry),
+                ConditionExpression="attribute_not_exists(#version) OR #version = :seen",
+                ExpressionAttributeNames={"#version": "version"},
+                ExpressionAttributeValues={":seen": {"N": str(entry.version - 1)}},
+            )
+        except OvertakenError:
+            return False
+        return True
+
+    @understood
+    def unanswered(self) -> list[Entry]:
+        """Return all that is written of requests that have no answer yet."""
+        return [
+            _entry(item)
+            for item in pages(
+                self._client("dynamodb").scan,
+                "Items",
+                "LastEvaluatedKey",
+                into="ExclusiveStartKey",
+                TableName=self._table,
+                FilterExpression="attribute_not_exists(answered)",
+            )
+        ]
+
+
+def _item(entry: Entry) -> dict[str, Any]:
+    item = {
+        "request": {"S": entry.key},
+        "version": {"N": str(entry.version)},
+        "hop": {"N": str(entry.hop)},
+        "served": {"N": str(int(entry.served))},
+        "at": {"N": str(entry.at.timestamp())},
+        "deadline_at": {"N": str(entry.deadline_at.timestamp())},
+        "timeout_at": {"N": str(entry.timeout_at.timestamp())},
+        "expires_at": {"N": str(int(entry.expires_at.timestamp()))},
+    }
+    # DynamoDB takes no empty string for what is absent.
+    texts = {"state": entry.state, "answered": entry.answered}
+    return {**item, **{name: {"S": text} for name, text in texts.items() if text}}
+
+
+def _entry(item: dict[str, Any]) -> Entry:
+    def instant(name: str) -> datetime:
+        return datetime.fromtimestamp(float(item[name]["N"]), UTC)
+
+    return Entry(
+        key=item["request"]["S"],
+        version=int(item["version"]["N"]),
+        hop=int(item["hop"]["N"]),
+        at=instant("at"),
+        deadline_at=instant("deadline_at"),
+        timeout_at=instant("timeout_at"),
+        state=item.get("state", {}).get("S", ""),
+        answered=item.get("answered", {}).get("S", ""),
+        served=item["served"]["N"] != "0",
+    )

@@ -1,0 +1,242 @@
+"""
+Read CloudFormation's request to a custom resource, and word the one answer to it: pure.
+
+Where the answer goes is a signed URL, and so a secret: nothing here quotes it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from drainer.claims import quoted
+from drainer.config import seconds
+from drainer.custom_resource import SERVICE_TIMEOUT_SECONDS_MAX, Status
+from drainer.errors import MalformedEventError, NotForUsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drainer.custom_resource import Guard
+
+# The answer must be there before CloudFormation gives up: one failed invocation (its message comes
+# back after three minutes), or a lost chain (the sweep finds it within five), fits in between.
+RESPONSE_MARGIN_SECONDS = 420
+# Where little time is given at all, a third of it is kept for that.
+RESPONSE_MARGIN_SHARE = 3
+
+# "The total size of the response body can't exceed 4096 bytes."
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-responses.html
+RESPONSE_BYTES_MAX = 4_096
+# What comes from the request is bounded too, so that it always leaves room for the reason.
+NAME_CHARACTERS_MAX = 512
+URL_CHARACTERS_MAX = 8_192
+
+# What is answered as physical id by a Create that was refused: its Delete drains nothing.
+NOTHING_GUARDED = "nothing-guarded-"
+
+# Where CloudFormation waits for answers: a bucket of S3. The emulators of it are on this machine.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-vpce-bucketnames.html
+RESPONSE_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
+LOOPBACK = frozenset({"localhost", "127.0.0.1"})
+
+
+class RequestType(StrEnum):
+    """What CloudFormation asks for."""
+
+    CREATE = "Create"
+    UPDATE = "Update"
+    DELETE = "Delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    A request of CloudFormation; stack and request id together tell it from every other.
+
+    Attributes:
+        request_type: Create, Update or Delete.
+        stack_id: The stack's ARN.
+        request_id: Of this one request.
+        logical_id: The resource's name in the template.
+        physical_id: What an earlier answer called it; empty on Create.
+        response_url: Where the answer goes; signed, and so a secret.
+        properties: As they came.
+        started_at: When CloudFormation began to wait.
+    """
+
+    request_type: RequestType
+    stack_id: str
+    request_id: str
+    logical_id: str
+    physical_id: str
+    response_url: str = field(repr=False)
+    properties: Mapping[str, Any]
+    started_at: datetime
+
+    @property
+    def key(self) -> str:
+        """
+        What tells this request from every other.
+
+        "StackId ... combined with the RequestId, ... uniquely identify a request."
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-requests.html
+        """
+        return f"{self.stack_id}|{self.request_id}"
+
+    @property
+    def timeout_at(self) -> datetime:
+        """When CloudFormation gives up."""
+        return self.started_at + timedelta(seconds=self._service_timeout())
+
+    @property
+    def margin(self) -> timedelta:
+        """How long before that the answer is to be given."""
+        share = self._service_timeout() / RESPONSE_MARGIN_SHARE
+        return timedelta(seconds=min(RESPONSE_MARGIN_SECONDS, share))
+
+    def deadline_at(self, guard: Guard | None) -> datetime:
+        """Return when the request must be answered, whatever is left then."""
+        latest = self.timeout_at - self.margin
+        if guard is None:
+            return latest
+        wanted = self.started_at + timedelta(seconds=guard.policy.drain_timeout_seconds)
+        return min(latest, wanted)
+
+    @property
+    def stays_refused(self) -> bool:
+        """Whether this is the Delete of what was never guarded."""
+        return self.physical_id.startswith(NOTHING_GUARDED)
+
+    @property
+    def refused_id(self) -> str:
+        """The physical id to answer a refusal with: the old one, or one that guards nothing."""
+        if self.physical_id:
+            return self.physical_id
+        return NOTHING_GUARDED + sha256(self.key.encode()).hexdigest()[:16]
+
+    def _service_timeout(self) -> int:
+        named = "ServiceTimeout"
+        return seconds(
+            self.properties,
+            named,
+            default=SERVICE_TIMEOUT_SECONDS_MAX,
+            minimum=1,
+            maximum=SERVICE_TIMEOUT_SECONDS_MAX,
+            problems=[],
+        )
+
+
+def is_request(body: Mapping[str, Any]) -> bool:
+    """Whether a message is a request of CloudFormation, be it right or wrong."""
+    return "RequestType" in body and "ResponseURL" in body
+
+
+def read(body: Mapping[str, Any], told_at: datetime | None, now: datetime) -> Request:
+    """
+    Read a request.
+
+    Args:
+        body: The request, as JSON.
+        told_at: When it was published; None where that is not known.
+        now: The present instant, which no claimed time may lie after.
+
+    Raises:
+        MalformedEventError: It cannot be answered; names what is missing. No URL is quoted.
+        NotForUsError: CloudFormation no longer waits for an answer.
+    """
+    kind = body.get("RequestType")
+    if kind not in set(RequestType):
+        raise MalformedEventError(f"RequestType is {quoted(kind)}")
+    properties = body.get("ResourceProperties")
+    request = Request(
+        request_type=RequestType(kind),
+        stack_id=_name(body, "StackId"),
+        request_id=_name(body, "RequestId"),
+        logical_id=_name(body, "LogicalResourceId"),
+        physical_id=_physical_id(body),
+        response_url=_response_url(body.get("ResponseURL")),
+        properties=properties if isinstance(properties, dict) else {},
+        started_at=min(now, told_at or now),
+    )
+    if now >= request.timeout_at:
+        raise NotForUsError(
+            f"a {kind} of {quoted(request.logical_id)} that CloudFormation has given up"
+        )
+    return request
+
+
+def _name(body: Mapping[str, Any], key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not 0 < len(value) <= NAME_CHARACTERS_MAX:
+        raise MalformedEventError(f"{key} is {quoted(value)}: the request cannot be answered")
+    return value
+
+
+def _physical_id(body: Mapping[str, Any]) -> str:
+    if body.get("PhysicalResourceId") is None:
+        return ""
+    value = body["PhysicalResourceId"]
+    # "... up to 1 KB": ours are shorter, and one that CloudFormation made up is too.
+    if not isinstance(value, str) or len(value.encode()) > 2 * NAME_CHARACTERS_MAX:
+        raise MalformedEventError(f"PhysicalResourceId is {quoted(value)}")
+    return value
+
+
+def _response_url(value: Any) -> str:
+    """
+    Return the URL to answer to.
+
+    Raises:
+        MalformedEventError: It leads elsewhere than to AWS: nobody else is told anything.
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= URL_CHARACTERS_MAX:
+        raise MalformedEventError(f"ResponseURL is a {type(value).__name__} of no use")
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+    except ValueError:
+        raise MalformedEventError("ResponseURL is no URL") from None
+    of_aws = parts.scheme == "https" and host.endswith(RESPONSE_DOMAINS)
+    if not of_aws and not (parts.scheme in {"http", "https"} and host in LOOPBACK):
+        raise MalformedEventError(f"ResponseURL leads to {quoted(host)}, which is not S3")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    What CloudFormation is told.
+
+    Attributes:
+        status: SUCCESS or FAILED.
+        physical_id: What is guarded.
+        reason: Why, in words for whoever reads the stack's events.
+    """
+
+    status: Status
+    physical_id: str
+    reason: str
+
+
+def response(request: Request, answer: Answer) -> bytes:
+    """Return the answer's body: the reason is cut where the rest leaves too little room."""
+    body = {
+        "Status": answer.status.value,
+        "PhysicalResourceId": answer.physical_id,
+        "StackId": request.stack_id,
+        "RequestId": request.request_id,
+        "LogicalResourceId": request.logical_id,
+    }
+    # ASCII throughout, so that a character more is a byte more or several.
+    room = RESPONSE_BYTES_MAX - len(json.dumps({**body, "Reason": ""}))
+    excess = len(json.dumps(answer.reason)) - len('""') - room
+    reason = answer.reason
+    if excess > 0:
+        reason = reason[: max(0, len(reason) - excess - len("..."))] + "..."
+    return json.dumps({**body, "Reason": reason}).encode()

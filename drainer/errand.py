@@ -1,0 +1,217 @@
+"""
+A request of CloudFormation under way: what has been seen of each instance, and how it travels.
+
+One errand is one chain of re-invocations, however many instances it drains. It refuses what it did
+not write; it acts on nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from drainer.claims import PATTERNS, quoted
+from drainer.cloudformation import Request, RequestType
+from drainer.custom_resource import INSTANCES_MAX
+from drainer.envelope import COUNT_MAX, KIND, KIND_KEY, VERSION, count, instant
+from drainer.errors import MalformedEventError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+# "Message ... 262,144 bytes"; a fleet of a thousand takes about a third of it, and what surrounds
+# the message on its way (SNS's own JSON, with all quotes escaped) the rest.
+# https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+STATE_BYTES_MAX = 160_000
+
+# More than are looked at: a fleet whose instances come and go is remembered for a while.
+NOTES_MAX = 2 * INSTANCES_MAX
+KEY_CHARACTERS_MAX = 1_100
+WITNESS_CHARACTERS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """
+    What earlier passes have seen of one EC2 instance.
+
+    Attributes:
+        draining_since: When a look first ended with its container instance DRAINING.
+        witness: Id of a task that was not yet STOPPED at the last exact look; empty for none.
+        listed: Whether a look has listed the tasks that ECS wants stopped.
+        absent: Whether the last look found it in no cluster.
+        stopped: Whether its standalone tasks have been told to stop.
+        done: Whether the machine has said that it may go.
+    """
+
+    draining_since: datetime | None = None
+    witness: str = ""
+    listed: bool = False
+    absent: bool = False
+    stopped: bool = False
+    done: bool = False
+
+
+FLAGS = ("listed", "absent", "stopped", "done")
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """
+    A request, and what earlier passes have seen.
+
+    Attributes:
+        request: What CloudFormation asks.
+        notes: By EC2 instance id.
+        looks: How many passes have seen which instances the target has.
+    """
+
+    request: Request
+    notes: Mapping[str, Note] = field(default_factory=dict)
+    looks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """
+    A re-invocation for an errand.
+
+    Attributes:
+        key: Which request.
+        hop: How many re-invocations led here.
+        errand: The errand itself; None where the book holds it.
+    """
+
+    key: str
+    hop: int
+    errand: Errand | None = None
+
+
+def encode(errand: Errand) -> str:
+    """
+    Return an errand as JSON; witnesses are left out where it would be too long with them.
+
+    Raises:
+        MalformedEventError: It would be longer than STATE_BYTES_MAX all the same.
+    """
+    for with_witnesses in (True, False):
+        text = json.dumps(_plain(errand, with_witnesses=with_witnesses), separators=(",", ":"))
+        if len(text) <= STATE_BYTES_MAX:
+            return text
+    raise MalformedEventError(f"an errand of {len(text)} bytes, where {STATE_BYTES_MAX} may be")
+
+
+def _plain(errand: Errand, *, with_witnesses: bool) -> dict[str, Any]:
+    request = errand.request
+    return {
+        "request": {
+            "request_type": request.request_type,
+            "stack_id": request.stack_id,
+            "request_id": request.request_id,
+            "logical_id": request.logical_id,
+            "physical_id": request.physical_id,
+            "response_url": request.response_url,
+            "properties": request.properties,
+            "started_at": request.started_at.timestamp(),
+        },
+        "looks": errand.looks,
+        "notes": {
+            ec2_instance_id: [
+                sum(getattr(note, flag) << bit for bit, flag in enumerate(FLAGS)),
+                # Whole seconds after the beginning; later rather than earlier.
+                int((note.draining_since - request.started_at).total_seconds()) + 1
+                if note.draining_since
+                else None,
+                note.witness if with_witnesses else "",
+            ]
+            for ec2_instance_id, note in errand.notes.items()
+        },
+    }
+
+
+def decode(text: str) -> Errand:
+    """
+    Return the errand in JSON that `encode` has written.
+
+    Raises:
+        MalformedEventError: It has not; says what is wrong.
+    """
+    try:
+        body = json.loads(text)
+        return _errand(body)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        # What Python says of a wrong field may quote it, and one of them is a secret.
+        raise MalformedEventError(f"errand: {type(error).__name__}") from error
+
+
+def _errand(body: dict[str, Any]) -> Errand:
+    claimed = dict(body["request"])
+    started_at = instant(claimed.pop("started_at"))
+    kind = RequestType(claimed.pop("request_type"))
+    properties = claimed.pop("properties")
+    if not isinstance(properties, dict) or not all(isinstance(v, str) for v in claimed.values()):
+        raise TypeError("fields of the wrong kind")
+    request = Request(request_type=kind, properties=properties, started_at=started_at, **claimed)
+    if len(body["notes"]) > NOTES_MAX:
+        raise ValueError("more notes than we write")
+    return Errand(
+        request=request,
+        looks=count(body["looks"]),
+        notes={
+            ec2_instance_id: _note(ec2_instance_id, row, started_at)
+            for ec2_instance_id, row in body["notes"].items()
+        },
+    )
+
+
+def _note(ec2_instance_id: str, row: list[Any], started_at: datetime) -> Note:
+    flags, since, witness = row
+    if not PATTERNS["EC2InstanceId"].fullmatch(ec2_instance_id):
+        raise ValueError("a note of no instance")
+    if not isinstance(witness, str) or len(witness) > WITNESS_CHARACTERS_MAX:
+        raise TypeError("a witness of the wrong kind")
+    set_flags = {flag: bool(count(flags) >> bit & 1) for bit, flag in enumerate(FLAGS)}
+    draining_since = None if since is None else started_at + timedelta(seconds=count(since))
+    return Note(draining_since=draining_since, witness=witness, **set_flags)
+
+
+def message(key: str, hop: int, state: str | None) -> str:
+    """
+    Return the re-invocation for an errand.
+
+    Args:
+        key: Which request.
+        hop: How many re-invocations led to the one that it makes.
+        state: The errand as JSON; None where the book holds it.
+    """
+    body = {KIND_KEY: KIND, "version": VERSION, "request": key, "hop": hop}
+    return json.dumps({**body, "state": state} if state else body, separators=(",", ":"))
+
+
+def read(body: Mapping[str, Any]) -> Continuation:
+    """
+    Read a re-invocation for an errand.
+
+    Raises:
+        MalformedEventError: A field is missing or of the wrong kind; says which.
+    """
+    key, hop, state = body.get("request"), body.get("hop"), body.get("state")
+    if body.get("version") != VERSION:
+        raise MalformedEventError(
+            f"envelope of version {quoted(body.get('version'))}; known: {VERSION}"
+        )
+    if not isinstance(key, str) or not 0 < len(key) <= KEY_CHARACTERS_MAX:
+        raise MalformedEventError(f"envelope: request is {quoted(key)}")
+    if isinstance(hop, bool) or not isinstance(hop, int) or not 0 <= hop <= COUNT_MAX:
+        raise MalformedEventError(f"envelope: hop is {quoted(hop)}")
+    if state is None:
+        return Continuation(key, hop)
+    if not isinstance(state, str) or len(state) > STATE_BYTES_MAX:
+        raise MalformedEventError("envelope: state is of the wrong kind")
+    errand = decode(state)
+    if errand.request.key != key:
+        raise MalformedEventError("envelope: the state is of another request")
+    return Continuation(key, hop, errand)

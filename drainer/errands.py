@@ -1,0 +1,358 @@
+"""
+Serve the requests of CloudFormation: look, answer once, or go round.
+
+A pass first writes into the book that it has begun. Who finds that written by another, and not long
+ago, is a copy and does nothing; so that one pass at a time serves a request, and one answer is
+given, however often its messages come. (A function that dies between its answer and the line that
+says so gives the same answer again, which CloudFormation ignores.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from drainer import errand as envelope
+from drainer.acts import UNIT_SECONDS
+from drainer.book import Entry
+from drainer.cloudformation import Answer, Request, RequestType, response
+from drainer.custom_resource import Status, guard_of
+from drainer.errand import Continuation, Errand
+from drainer.errors import (
+    DrainerError,
+    MalformedEventError,
+    MisconfiguredError,
+    NotForUsError,
+    UnavailableError,
+)
+from drainer.machine import MARK_STALE_AFTER_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from drainer.book import Book
+    from drainer.config import Config
+    from drainer.controller import Topic
+    from drainer.custom_resource import Guard
+    from drainer.fleet import Fleet, Muster, Targets
+
+Asked = Request | Continuation
+
+# Longer than an invocation can take (30 s in infra/drainer.yaml), shorter than it takes until a
+# message that failed comes back (60 s for an asynchronous invocation, 180 s from a queue).
+PASS_SECONDS_MAX = 45
+
+# Answering makes up to three attempts of four seconds, and waits in between.
+ANSWERING_SECONDS = 15.0
+
+# What a sweep sees through; the next one sees to others.
+SWEPT_MAX = 20
+
+
+class Step(StrEnum):
+    """What was done about a request."""
+
+    ANSWERED = "answered"
+    GOES_ROUND = "go round"
+    COPY = "copy"  # another pass serves it, or has
+    OVER = "over"  # answered, or given up by CloudFormation
+    REFUSED = "refused"  # not believed, or its answer was refused for good
+    UNDONE = "undone"  # the message must be delivered again
+
+
+@dataclass(slots=True)
+class Report:
+    """
+    What a pass did about one request.
+
+    Attributes:
+        key: Stack and request id.
+        hop: How many re-invocations led here.
+        request: The request; None where it is not known.
+        step: What was done.
+        answer: What was answered, or should have been.
+        muster: What was seen of the target.
+        reason: Why, in words for an operator.
+        troubles: What failed on the way, and is done again.
+        overdue: Whether it was answered because its deadline had passed.
+    """
+
+    key: str
+    hop: int
+    request: Request | None = None
+    step: Step = Step.UNDONE
+    answer: Answer | None = None
+    muster: Muster | None = None
+    reason: str = ""
+    troubles: tuple[str, ...] = ()
+    overdue: bool = False
+
+    def trouble(self, what: str, error: object) -> None:
+        """Note what failed; the next pass does it again."""
+        self.troubles = (*self.troubles, f"{what}: {error}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass over one request: what was written of its beginning, and where it is reported."""
+
+    entry: Entry
+    report: Report
+    now: datetime
+    seconds_left: Callable[[], float]
+
+
+class Respond(Protocol):
+    """Puts an answer where CloudFormation waits for it."""
+
+    def __call__(self, url: str, body: bytes, /) -> None:
+        """
+        Put it.
+
+        Raises:
+            UnavailableError: It may be taken later.
+            MisconfiguredError: It will never be.
+        """
+
+
+class Errands:
+    """
+    Passes over requests of CloudFormation.
+
+    Args:
+        fleet: Drains what is guarded.
+        targets: Says whether a stack waits.
+        book: Where requests are written down.
+        topic: Where re-invocations go.
+        respond: Puts answers.
+        config: The function's settings.
+    """
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        targets: Targets,
+        book: Book,
+        topic: Topic,
+        respond: Respond,
+        config: Config,
+    ) -> None:
+        self._fleet = fleet
+        self._targets = targets
+        self._book = book
+        self._topic = topic
+        self._respond = respond
+        self._config = config
+
+    def lost(self, now: datetime) -> list[Continuation]:
+        """
+        Return what goes on with the requests whose chain is lost, the most urgent first.
+
+        Raises:
+            DrainerError: The book could not be read.
+        """
+        entries = [entry for entry in self._book.unanswered() if self._is_lost(entry, now)]
+        entries.sort(key=lambda entry: entry.deadline_at)
+        # One hop further than the pass that was begun last: what that has published is a copy.
+        return [Continuation(entry.key, entry.hop + 1) for entry in entries[:SWEPT_MAX]]
+
+    def _is_lost(self, entry: Entry, now: datetime) -> bool:
+        if now >= entry.timeout_at:
+            return False
+        late = now >= entry.deadline_at
+        silent_seconds = PASS_SECONDS_MAX if late else MARK_STALE_AFTER_SECONDS
+        silent_seconds += 2 * self._config.pass_interval_seconds
+        return now >= entry.at + timedelta(seconds=silent_seconds)
+
+    def serve(self, one: Asked, now: datetime, seconds_left: Callable[[], float]) -> Report:
+        """Serve one request; what failed is in the report."""
+        report = Report(one.key, hop_of(one))
+        try:
+            if seconds_left() < ANSWERING_SECONDS + UNIT_SECONDS:
+                self._postpone(one, report)
+                return report
+            entry = self._begin(one, report, now)
+            if entry is None:
+                return report
+            errand = envelope.decode(entry.state)
+            report.request = errand.request
+            self._pass(errand, Pass(entry, report, now, seconds_left))
+        except (MalformedEventError, NotForUsError) as refusal:
+            report.step, report.reason = Step.REFUSED, str(refusal)
+        except DrainerError as error:
+            report.step, report.reason = Step.UNDONE, str(error)
+        return report
+
+    def _postpone(self, one: Asked, report: Report) -> None:
+        """
+        Send a re-invocation round as it is, for this invocation has no time for it.
+
+        Raises:
+            UnavailableError: It is the request itself, which the queue delivers again.
+        """
+        report.reason = "no time was left in the invocation"
+        if isinstance(one, Request):
+            raise UnavailableError(report.reason)
+        self._publish(one.key, one.hop, envelope.encode(one.errand) if one.errand else None)
+        report.step = Step.GOES_ROUND
+
+    def _begin(self, one: Asked, report: Report, now: datetime) -> Entry | None:
+        """Write down that this pass begins; None where it must not."""
+        known = self._book.look(one.key)
+        if known is None:
+            known = self._first_entry(self._first_seen(one), now)
+        elif isinstance(one, Continuation) and one.errand is not None and not self._book.durable:
+            # Without a table, the message knows better than a process that was elsewhere.
+            known = replace(known, state=envelope.encode(one.errand))
+        if known.answered or now >= known.timeout_at:
+            report.step, report.reason = Step.OVER, known.answered or "given up by CloudFormation"
+            return None
+        lately = now < known.at + timedelta(seconds=PASS_SECONDS_MAX)
+        taken_up = report.hop == known.hop and (lately or known.served)
+        begun = replace(known, version=known.version + 1, hop=report.hop, at=now, served=False)
+        if report.hop < known.hop or taken_up or not self._book.save(begun):
+            report.step = Step.COPY
+            return None
+        return begun
+
+    def _first_seen(self, one: Asked) -> Errand:
+        """
+        Return the errand of a request that the book does not know.
+
+        Raises:
+            NotForUsError: It is not believed.
+        """
+        if isinstance(one, Continuation):
+            if one.errand is None or self._book.durable:
+                raise NotForUsError("a re-invocation for a request that is in no book")
+            return one.errand
+        if self._config.verify_stacks and not self._targets.stack_at_work(one.stack_id):
+            raise NotForUsError("CloudFormation is not at work on the stack that it names")
+        return Errand(one)
+
+    def _first_entry(self, errand: Errand, now: datetime) -> Entry:
+        guard, _ = guard_of(errand.request.properties, self._config)
+        return Entry(
+            key=errand.request.key,
+            version=0,
+            hop=-1,
+            at=now,
+            deadline_at=errand.request.deadline_at(guard),
+            timeout_at=errand.request.timeout_at,
+            state=envelope.encode(errand),
+        )
+
+    def _pass(self, errand: Errand, this: Pass) -> None:
+        request, report = errand.request, this.report
+        guard, problems = guard_of(request.properties, self._config)
+        if request.request_type != RequestType.DELETE:
+            report.answer = self._keep(errand, guard, problems, this)
+        elif guard is None or request.stays_refused:
+            reason = "; ".join(problems) if guard is None else "nothing was guarded"
+            report.answer = Answer(Status.SUCCESS, request.refused_id, f"not drained: {reason}")
+        else:
+            errand, report.answer = self._drain(errand, guard, this)
+        if report.answer is None and this.now >= this.entry.deadline_at:
+            report.overdue = True
+            report.answer = _overdue(request, guard, report)
+        if report.answer is None or not self._answer(request, report.answer, this):
+            self._go_round(errand, this)
+
+    def _keep(
+        self, errand: Errand, guard: Guard | None, problems: Sequence[str], this: Pass
+    ) -> Answer | None:
+        """Answer a Create or an Update: the target is there, and none of it is DRAINING for us."""
+        request, report = errand.request, this.report
+        if guard is None or problems:
+            return Answer(Status.FAILED, request.refused_id, "; ".join(problems))
+        try:
+            troubles = self._fleet.restore(errand, guard, this.seconds_left)
+        except UnavailableError as error:
+            report.trouble("looking at the target", error)
+            return None
+        except MisconfiguredError as error:
+            return Answer(Status.FAILED, request.refused_id, str(error))
+        report.troubles = (*report.troubles, *troubles)
+        reason = "; ".join((f"{guard} is guarded", *troubles))
+        return Answer(Status.SUCCESS, guard.physical_id, reason)
+
+    def _drain(self, errand: Errand, guard: Guard, this: Pass) -> tuple[Errand, Answer | None]:
+        """Answer a Delete once nothing of the target has a task left."""
+        report, request = this.report, errand.request
+        muster = self._fleet.drain(errand, guard, report.hop, this.now, this.seconds_left)
+        report.muster, report.troubles = muster, (*report.troubles, *muster.troubles)
+        if not muster.complete:
+            return muster.errand, None
+        what = "is gone" if muster.gone else f"is drained: {muster.total} instances"
+        return muster.errand, Answer(Status.SUCCESS, request.physical_id, f"{guard} {what}")
+
+    def _answer(self, request: Request, answer: Answer, this: Pass) -> bool:
+        """Answer; return whether nothing of the request goes round any more."""
+        report, entry = this.report, this.entry
+        try:
+            self._respond(request.response_url, response(request, answer))
+        except UnavailableError as error:
+            report.trouble("answering", error)
+            return False
+        except MisconfiguredError as error:
+            # Nobody will ever take it; CloudFormation waits for its timeout.
+            report.step, report.reason = Step.REFUSED, f"the answer was refused: {error}"
+        else:
+            report.step, report.reason = Step.ANSWERED, answer.reason
+        words = f"{report.step} {answer.status}"
+        try:
+            self._book.save(replace(entry, version=entry.version + 1, state="", answered=words))
+        except DrainerError as error:
+            report.trouble("writing down the answer", error)
+        return True
+
+    def _go_round(self, errand: Errand, this: Pass) -> None:
+        """
+        Publish the re-invocation, then write down that this was done, and what was seen.
+
+        Raises:
+            UnavailableError: It was not published; the message must be delivered again.
+            MalformedEventError: There are more instances than a message holds.
+        """
+        report, entry = this.report, this.entry
+        state = envelope.encode(errand)
+        self._publish(report.key, report.hop + 1, None if self._book.durable else state)
+        report.step = Step.GOES_ROUND
+        if report.muster is not None:
+            report.reason = report.muster.remaining()
+        try:
+            self._book.save(replace(entry, version=entry.version + 1, state=state, served=True))
+        except DrainerError as error:
+            report.trouble("writing down what was seen", error)
+
+    def _publish(self, key: str, hop: int, state: str | None) -> None:
+        refusals = self._topic.publish([envelope.message(key, hop, state)])
+        if refusals:
+            raise UnavailableError(f"publishing the re-invocation: {refusals[0]}")
+
+
+def hop_of(one: Asked) -> int:
+    """Return how many re-invocations led here; none to the request itself."""
+    return one.hop if isinstance(one, Continuation) else 0
+
+
+def furthest(asked: Iterable[Asked]) -> list[Asked]:
+    """Return one message for each request, the one that has come furthest."""
+    found: dict[str, Asked] = {}
+    for one in asked:
+        if one.key not in found or hop_of(one) > hop_of(found[one.key]):
+            found[one.key] = one
+    return list(found.values())
+
+
+def _overdue(request: Request, guard: Guard | None, report: Report) -> Answer:
+    """Return the answer that was decided upon beforehand; what was left is its reason."""
+    left = report.muster.remaining() if report.muster else "; ".join(report.troubles)
+    if request.request_type != RequestType.DELETE or guard is None:
+        return Answer(Status.FAILED, request.refused_id, f"no time was left: {left}")
+    reason = f"{left}; the time is over and OnTimeout is {guard.on_timeout}"
+    return Answer(guard.on_timeout, request.physical_id, reason)

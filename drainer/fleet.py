@@ -1,0 +1,317 @@
+"""
+Drain all instances of what a custom resource guards, by the machine that serves lifecycle actions.
+
+Each pass asks anew whose instances they are: what AWS says of a fleet "might be out of date", so
+that one that is missing from an answer is not forgotten, and one empty answer drains nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from drainer import machine
+from drainer import mark as marks
+from drainer.acts import TOGETHER_MAX, UNIT_SECONDS, EcsActs, Outcome
+from drainer.custom_resource import INSTANCES_MAX
+from drainer.errand import NOTES_MAX, Errand, Note
+from drainer.errors import DrainerError, MisconfiguredError, RefusedError, UnavailableError
+from drainer.finder import Finder
+from drainer.machine import Phase, Step
+from drainer.model import Drain, LifecycleAction, Registration, Waiting
+from drainer.sight import Sight
+from drainer.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from drainer.acts import Ecs
+    from drainer.config import Config
+    from drainer.custom_resource import Guard
+
+# No lifecycle hook can have this name, so that no mark of a hook is taken for the request's.
+NO_HOOK = "Custom::ECSDrain"
+
+# Listing takes up to two reads for each; a hundred in fifteen seconds are a third of what ECS
+# grants the account (20 a second), and a fleet of a thousand is through in five minutes.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
+LOOKS_MAX = 50
+
+# Tens of instances that could not be set DRAINING, before a pass leaves the others to the next.
+FAILURES_MAX = 3
+
+# How many instances an answer or a log line names.
+NAMED_MAX = 10
+
+
+class Targets(Protocol):
+    """What is asked about the target; every method may raise a DrainerError."""
+
+    def stack_at_work(self, stack_id: str) -> bool:
+        """Whether CloudFormation is at work on the stack."""
+
+    def cluster_exists(self, cluster: str) -> bool:
+        """Whether there is such a cluster."""
+
+    def instances(self, guard: Guard) -> list[str] | None:
+        """Return the ids of the target's EC2 instances; None where there is no such target."""
+
+    def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
+        """Set up to TOGETHER_MAX container instances ACTIVE; return refusals by ARN."""
+
+    def delete_attribute(self, cluster: str, arns: Sequence[str], name: str) -> None:
+        """Take an attribute off up to TOGETHER_MAX container instances."""
+
+
+@dataclass(frozen=True, slots=True)
+class Muster:
+    """
+    What one pass has seen of the target, and done.
+
+    Attributes:
+        errand: With the notes for the next pass.
+        outcomes: Of the instances that were looked at and are not done.
+        total: How many instances there are.
+        done: How many of them may go.
+        unsure: Why the look does not suffice to say that all may go; empty where it does.
+        gone: Whether there is no such target.
+        troubles: What failed on the way, in words for an operator.
+    """
+
+    errand: Errand
+    outcomes: tuple[Outcome, ...] = ()
+    total: int = 0
+    done: int = 0
+    unsure: str = ""
+    gone: bool = False
+    troubles: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every instance may go, and more than this look says which there are."""
+        return not self.unsure and self.done == self.total and self.errand.looks > 1
+
+    def remaining(self) -> str:
+        """Say what is waited for, in words for whoever reads the stack's events."""
+        lines = [f"{self.total - self.done} of {self.total} instances are not drained"]
+        for outcome in self.outcomes[:NAMED_MAX]:
+            name = outcome.drain.action.ec2_instance_id
+            lines.append(f"{name} is {outcome.decision.phase}: {_waits_for(outcome)}")
+        if self.unsure:
+            lines.append(self.unsure)
+        return "; ".join(lines)
+
+
+class Fleet:
+    """
+    Drains what a custom resource guards, and undoes that.
+
+    Args:
+        ecs: ECS.
+        targets: Says whose instances they are.
+        config: The function's settings.
+    """
+
+    def __init__(self, ecs: Ecs, targets: Targets, config: Config) -> None:
+        self._ecs = ecs
+        self._acts = EcsActs(ecs)
+        self._targets = targets
+        self._config = config
+
+    def drain(
+        self,
+        errand: Errand,
+        guard: Guard,
+        hop: int,
+        now: datetime,
+        seconds_left: Callable[[], float],
+    ) -> Muster:
+        """Look at every instance, decide about each, and act."""
+        try:
+            current = self._targets.instances(guard)
+        except DrainerError as error:
+            return Muster(errand, unsure=f"the target's instances were not seen: {error}")
+        gone, notes = current is None, errand.notes
+        missing = [one for one, note in notes.items() if not note.done]
+        members = list(dict.fromkeys([*(current or ()), *missing]))
+        sights = [
+            self._sight(one, errand, guard, hop, now)
+            for one in _in_turn(members, notes, hop)[:INSTANCES_MAX]
+        ]
+        finder = Finder(self._ecs, (), seconds_left, LOOKS_MAX)
+        finder.find(sights)
+        settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
+        open_ones = [sight for sight in sights if sight.id not in settled]
+        for sight in open_ones:
+            if sight.nowhere:
+                # A cluster that is gone has taken its container instances along.
+                sight.registration = Registration.ABSENT
+        finder.look_at_witnesses(open_ones)
+        finder.look_exactly([s for s in open_ones if machine.needs_exact_look(self._view(s))])
+        views = [self._view(sight) for sight in open_ones]
+        outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
+        self._act(outcomes, marks.checksum(errand.request.stack_id), seconds_left)
+        following = {
+            **{one: note for one, note in notes.items() if one in set(members)},
+            **{o.drain.action.ec2_instance_id: _note(o) for o in outcomes},
+        }
+        unsettled = [s for s in sights if s.id in settled and (s.denied or s.failed)]
+        done = sum(following.get(one, Note()).done for one in members)
+        return Muster(
+            errand=Errand(errand.request, _bounded(following), errand.looks + 1),
+            outcomes=tuple(o for o in outcomes if not _may_go(o)),
+            total=len(members),
+            done=done,
+            unsure=unsettled[0].reason if unsettled else "",
+            gone=gone,
+            troubles=(*finder.problems, *(t for o in outcomes for t in o.troubles)),
+        )
+
+    def _sight(
+        self, ec2_instance_id: str, errand: Errand, guard: Guard, hop: int, now: datetime
+    ) -> Sight:
+        note = errand.notes.get(ec2_instance_id, Note())
+        started_at = errand.request.started_at
+        drain = Drain(
+            action=LifecycleAction("", NO_HOOK, ec2_instance_id, ""),
+            started_at=started_at,
+            last_heartbeat_at=now,
+            hop=hop,
+            deadline_at=errand.request.deadline_at(guard),
+            policy=replace(guard.policy, cluster=guard.cluster),
+            draining_since=note.draining_since,
+            witnesses=(note.witness,) if note.witness else (),
+            standalone_stopped=note.stopped,
+            listed_before=note.listed,
+            absent_before=note.absent,
+        )
+        # What may go is looked for where it was, and nowhere else, at each pass.
+        return Sight(drain, now, waiting=Waiting.YES, elsewhere=not note.done)
+
+    def _view(self, sight: Sight) -> View:
+        return View(
+            drain=sight.drain,
+            seen=sight.observation(),
+            now=sight.now,
+            pass_interval_seconds=self._config.pass_interval_seconds,
+            deadline_result=self._config.deadline_result,
+        )
+
+    def _act(
+        self, outcomes: Iterable[Outcome], stack: str, seconds_left: Callable[[], float]
+    ) -> None:
+        failures = 0
+        by_cluster: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in outcomes:
+            if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
+                by_cluster[outcome.cluster].append(outcome)
+            elif outcome.decision.stop_tasks and seconds_left() >= UNIT_SECONDS:
+                self._acts.stop_tasks(outcome)
+        for cluster, members in by_cluster.items():
+            for start in range(0, len(members), TOGETHER_MAX):
+                unit = members[start : start + TOGETHER_MAX]
+                if seconds_left() < UNIT_SECONDS or failures > FAILURES_MAX:
+                    return  # the next pass goes on; a throttle is not to be argued with
+                failures += not self._drain_together(cluster, unit, stack)
+
+    def _drain_together(self, cluster: str, unit: Sequence[Outcome], stack: str) -> bool:
+        """Set up to ten DRAINING; return whether that has succeeded with any."""
+        values = [(o.container_instance_arn, marks.DRAINED_FOR, stack) for o in unit]
+        try:
+            # First, for what is DRAINING without it would stay so after a rollback.
+            self._ecs.put_attributes(cluster, values)
+        except DrainerError as error:
+            unit[0].trouble("noting for which stack it is set DRAINING", error)
+        self._acts.set_draining(unit)
+        return any(outcome.drained_now for outcome in unit)
+
+    def restore(
+        self, errand: Errand, guard: Guard, seconds_left: Callable[[], float]
+    ) -> tuple[str, ...]:
+        """
+        Set ACTIVE again what this stack has set DRAINING, for the target is to stay.
+
+        Returns:
+            A sentence for each that could not be.
+
+        Raises:
+            MisconfiguredError: There is no such cluster or target, or it may not be read.
+            UnavailableError: A call did not succeed.
+        """
+        ids = self._targets.instances(guard)
+        if ids is None:
+            raise MisconfiguredError(f"{guard.kind} is {guard.names[0]!r}; there is none")
+        if not self._targets.cluster_exists(guard.cluster):
+            raise MisconfiguredError(f"Cluster is {guard.cluster!r}; there is none")
+        if not ids:
+            return ()
+        stack = marks.checksum(errand.request.stack_id)
+        described = self._ecs.describe(guard.cluster, self._ecs.find(guard.cluster, ids))
+        ours = [instance for instance in described if instance.drained_for == stack]
+        troubles: list[str] = []
+        for start in range(0, len(ours), TOGETHER_MAX):
+            if seconds_left() < UNIT_SECONDS:
+                raise UnavailableError("no time was left to set all ACTIVE; the next pass does")
+            unit = ours[start : start + TOGETHER_MAX]
+            draining = [instance.arn for instance in unit if instance.status == "DRAINING"]
+            try:
+                refusals = self._targets.set_active(guard.cluster, draining) if draining else {}
+                troubles += [f"setting {arn} ACTIVE: {why}" for arn, why in refusals.items()]
+            except RefusedError as error:
+                # One that is about to leave by other ways; the target stays all the same.
+                troubles.append(f"setting {draining[0]} and others ACTIVE: {error}")
+            arns = [instance.arn for instance in unit]
+            self._targets.delete_attribute(guard.cluster, arns, marks.DRAINED_FOR)
+        return tuple(troubles)
+
+
+def _waits_for(outcome: Outcome) -> str:
+    seen = outcome.view.seen
+    if seen.remaining:
+        return ", ".join(str(task) for task in seen.remaining[:NAMED_MAX])
+    if seen.deferred:
+        return "its tasks are listed in turn"
+    return outcome.decision.reason or f"{outcome.view.counted} tasks"
+
+
+def _in_turn(members: Sequence[str], notes: Mapping[str, Note], hop: int) -> list[str]:
+    """Return what is not done first; where that is more than one pass sees, in turns."""
+    undone = [one for one in members if not notes.get(one, Note()).done]
+    turn = (hop * INSTANCES_MAX) % len(undone) if len(undone) > INSTANCES_MAX else 0
+    return [*undone[turn:], *undone[:turn], *(one for one in members if one not in set(undone))]
+
+
+def _stays_done(sight: Sight, note: Note | None) -> bool:
+    """Whether an instance that might go still may: it is gone, or is DRAINING without a task."""
+    if note is None or not note.done:
+        return False
+    instance = sight.container_instance
+    if instance is None:
+        return True
+    # What was in no cluster and now is in one has never been looked at.
+    return not note.absent and instance.status != "ACTIVE" and not sight.counted
+
+
+def _may_go(outcome: Outcome) -> bool:
+    return outcome.decision.phase in {Phase.DRAINED, Phase.UNREGISTERED}
+
+
+def _note(outcome: Outcome) -> Note:
+    following = outcome.following()
+    return Note(
+        draining_since=following.draining_since,
+        witness=following.witnesses[0] if following.witnesses else "",
+        # What was listed before it was ACTIVE again says nothing about now.
+        listed=following.listed_before and outcome.decision.step != Step.DRAIN_THEN_GO_ROUND,
+        absent=following.absent_before,
+        stopped=following.standalone_stopped,
+        done=_may_go(outcome),
+    )
+
+
+def _bounded(notes: Mapping[str, Note]) -> dict[str, Note]:
+    """Return as many as are kept; what may go is not looked at again from the beginning."""
+    ordered = sorted(notes.items(), key=lambda item: not item[1].done)
+    return dict(ordered[:NOTES_MAX])

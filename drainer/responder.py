@@ -1,0 +1,54 @@
+"""
+Put answers where CloudFormation waits for them: one HTTP PUT to a signed URL, which nobody is told.
+"""
+
+from __future__ import annotations
+
+import urllib3
+from urllib3.exceptions import HTTPError
+from urllib3.util import Retry, Timeout
+
+from drainer.errors import MisconfiguredError, UnavailableError
+
+# Three attempts of four seconds at most, and a second and a half of back-off between them: what
+# fails is tried again by the next pass.
+TIMEOUT = Timeout(connect=1.0, read=3.0)
+TOO_MANY_REQUESTS, SERVER_ERRORS = 429, 500
+RETRY = Retry(
+    total=2,
+    redirect=False,
+    status_forcelist=(TOO_MANY_REQUESTS, 500, 502, 503, 504),
+    allowed_methods=("PUT",),
+    backoff_factor=0.5,
+    raise_on_status=False,
+)
+SUCCESSES = range(200, 300)
+
+
+class Responder:
+    """Puts answers."""
+
+    def __init__(self) -> None:
+        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=RETRY)
+
+    def __call__(self, url: str, body: bytes, /) -> None:
+        """
+        Put an answer; what is said of a failure never holds the URL.
+
+        The content type is empty, for the signature was made without one.
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-lambda-function-code-cfnresponsemodule.html
+
+        Raises:
+            UnavailableError: It may be taken later.
+            MisconfiguredError: It will never be, as when the signature has expired.
+        """
+        try:
+            answer = self._pool.request("PUT", url, body=body, headers={"Content-Type": ""})
+        except HTTPError as error:
+            # Its text quotes the URL, and so do those of what it was raised from.
+            raise UnavailableError(f"no answer ({type(error).__name__})") from None
+        if answer.status in SUCCESSES:
+            return
+        if answer.status == TOO_MANY_REQUESTS or answer.status >= SERVER_ERRORS:
+            raise UnavailableError(f"HTTP status {answer.status}")
+        raise MisconfiguredError(f"HTTP status {answer.status}")

@@ -1,0 +1,141 @@
+"""
+Serve what the records of one invocation come to; one that fails, or crashes, spoils no other.
+
+What must be delivered again is returned by what it is about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from drainer import errands, events
+from drainer.cloudformation import Request
+from drainer.errand import Continuation
+from drainer.errors import DrainerError
+from drainer.model import Drain, Hint, Origin, Sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from drainer.controller import Controller
+    from drainer.errands import Asked, Errands
+    from drainer.telemetry import Telemetry
+
+    # A lifecycle action's, or a request's.
+    Key = events.Key | str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the records of one invocation come to, interruptions aside."""
+
+    drains: list[Drain]
+    hints: list[str]
+    requests: list[Asked]
+    sweep: bool
+
+    @classmethod
+    def of(cls, contents: Iterable[events.Content]) -> Work:
+        """Sort what the records ask for; copies become one."""
+        known = list(contents)
+        return cls(
+            drains=events.collapse([one for one in known if isinstance(one, Drain)]),
+            hints=sorted({one.ec2_instance_id for one in known if isinstance(one, Hint)}),
+            requests=errands.furthest(
+                one for one in known if isinstance(one, Request | Continuation)
+            ),
+            sweep=any(isinstance(one, Sweep) for one in known),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Servants:
+    """
+    Who does the work.
+
+    Attributes:
+        controller: Passes over drains.
+        errands: Makes what passes over requests; asked where there is one, or may be.
+        has_book: Whether requests are written down where the sweep finds them.
+        telemetry: Where to report to.
+    """
+
+    controller: Controller
+    errands: Callable[[], Errands]
+    has_book: bool
+    telemetry: Telemetry
+
+
+def serve(
+    work: Work, by: Servants, now: datetime, seconds_left: Callable[[], float]
+) -> dict[Key, str]:
+    """Do the work and return what must be delivered again: what it is about, and why."""
+    # Lifecycle actions come first: theirs are the shorter timeouts.
+    undone = serve_drains(work, by, now, seconds_left)
+    if work.requests or (work.sweep and by.has_book):
+        undone.update(serve_requests(work, by, now, seconds_left))
+    return undone
+
+
+def serve_drains(
+    work: Work, by: Servants, now: datetime, seconds_left: Callable[[], float]
+) -> dict[Key, str]:
+    """Run a pass over lifecycle actions."""
+    if not (work.drains or work.hints or work.sweep):
+        return {}
+    try:
+        report = by.controller.run_pass(
+            work.drains, now=now, seconds_left=seconds_left, hints=work.hints, sweep=work.sweep
+        )
+    except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
+        by.telemetry.crashed(error, [drain.action.ec2_instance_id for drain in work.drains])
+        if len(work.drains) <= 1 and not (work.hints or work.sweep):
+            return {
+                events.key_of(drain.action): f"{type(error).__name__}: {error}"
+                for drain in work.drains
+            }
+        undone: dict[Key, str] = {}
+        for drain in work.drains:
+            alone = Work([drain], [], [], sweep=False)
+            undone.update(serve_drains(alone, by, now, seconds_left))
+        return undone
+    by.telemetry.passed(report)
+    # Hints and sweeps are not delivered again: the chain and the next sweep come anyway.
+    return {
+        events.key_of(outcome.drain.action): outcome.undone
+        for outcome in report.outcomes
+        if outcome.undone and outcome.drain.origin == Origin.CHAIN
+    }
+
+
+def serve_requests(
+    work: Work, by: Servants, now: datetime, seconds_left: Callable[[], float]
+) -> dict[str, str]:
+    """Serve requests of CloudFormation, and those that the sweep finds, one by one."""
+    undone: dict[str, str] = {}
+    runner, asked = by.errands(), list(work.requests)
+    if work.sweep:
+        try:
+            asked += runner.lost(now)
+        except DrainerError as error:
+            by.telemetry.crashed(error, [])  # the next sweep looks again
+    for one in asked:
+        try:
+            report = runner.serve(one, now, seconds_left)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
+            by.telemetry.crashed(error, [])
+            undone[one.key] = type(error).__name__
+            continue
+        by.telemetry.requested(report)
+        if report.step == errands.Step.UNDONE:
+            undone[one.key] = report.reason
+    return undone
+
+
+def key_of(content: events.Content) -> Key | None:
+    """Return what tells what a record asks for from other things; None for what is not retried."""
+    if isinstance(content, Drain):
+        return events.key_of(content.action)
+    return content.key if isinstance(content, Request | Continuation) else None
