@@ -8,13 +8,13 @@ not write; it acts on nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.claims import PATTERNS, quoted
-from drainer.cloudformation import Request, RequestType
-from drainer.custom_resource import INSTANCES_MAX
+from drainer.cloudformation import Answer, Request, RequestType
+from drainer.custom_resource import INSTANCES_MAX, Status
 from drainer.envelope import COUNT_MAX, KIND, KIND_KEY, VERSION, count, instant
 from drainer.errors import MalformedEventError
 
@@ -67,11 +67,13 @@ class Errand:
         request: What CloudFormation asks.
         notes: By EC2 instance id.
         looks: How many passes have seen which instances the target has.
+        answer: What is to be answered, once that is decided: it stays, whatever is seen later.
     """
 
     request: Request
     notes: Mapping[str, Note] = field(default_factory=dict)
     looks: int = 0
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def _plain(errand: Errand, *, with_witnesses: bool) -> dict[str, Any]:
             "started_at": request.started_at.timestamp(),
         },
         "looks": errand.looks,
+        "answer": asdict(errand.answer) if errand.answer else None,
         "notes": {
             ec2_instance_id: [
                 sum(getattr(note, flag) << bit for bit, flag in enumerate(FLAGS)),
@@ -160,11 +163,19 @@ def _errand(body: dict[str, Any]) -> Errand:
     return Errand(
         request=request,
         looks=count(body["looks"]),
+        answer=_answer(body["answer"]) if body["answer"] is not None else None,
         notes={
             ec2_instance_id: _note(ec2_instance_id, row, started_at)
             for ec2_instance_id, row in body["notes"].items()
         },
     )
+
+
+def _answer(row: dict[str, Any]) -> Answer:
+    physical_id, reason = row["physical_id"], row["reason"]
+    if not isinstance(physical_id, str) or not isinstance(reason, str):
+        raise TypeError("an answer of the wrong kind")
+    return Answer(Status(row["status"]), physical_id, reason)
 
 
 def _note(ec2_instance_id: str, row: list[Any], started_at: datetime) -> Note:

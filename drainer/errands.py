@@ -14,12 +14,11 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from drainer import errand as envelope
 from drainer.acts import UNIT_SECONDS
 from drainer.book import Entry
 from drainer.cloudformation import Answer, Request, RequestType, response
 from drainer.custom_resource import Status, guard_of
-from drainer.errand import Continuation, Errand
+from drainer.errand import Continuation, Errand, decode, encode, message
 from drainer.errors import (
     DrainerError,
     MalformedEventError,
@@ -45,8 +44,8 @@ Asked = Request | Continuation
 # message that failed comes back (60 s for an asynchronous invocation, 180 s from a queue).
 PASS_SECONDS_MAX = 45
 
-# Answering makes up to three attempts of four seconds, and waits in between.
-ANSWERING_SECONDS = 15.0
+# Answering makes up to three attempts of three seconds, and waits in between.
+ANSWERING_SECONDS = 11.0
 
 # What a sweep sees through; the next one sees to others.
 SWEPT_MAX = 20
@@ -78,6 +77,7 @@ class Report:
         reason: Why, in words for an operator.
         troubles: What failed on the way, and is done again.
         overdue: Whether it was answered because its deadline had passed.
+        unanswered: Whether CloudFormation has given up, or refuses the answer for good.
     """
 
     key: str
@@ -89,6 +89,7 @@ class Report:
     reason: str = ""
     troubles: tuple[str, ...] = ()
     overdue: bool = False
+    unanswered: bool = False
 
     def trouble(self, what: str, error: object) -> None:
         """Note what failed; the next pass does it again."""
@@ -178,7 +179,7 @@ class Errands:
             entry = self._begin(one, report, now)
             if entry is None:
                 return report
-            errand = envelope.decode(entry.state)
+            errand = decode(entry.state)
             report.request = errand.request
             self._pass(errand, Pass(entry, report, now, seconds_left))
         except (MalformedEventError, NotForUsError) as refusal:
@@ -197,7 +198,7 @@ class Errands:
         report.reason = "no time was left in the invocation"
         if isinstance(one, Request):
             raise UnavailableError(report.reason)
-        self._publish(one.key, one.hop, envelope.encode(one.errand) if one.errand else None)
+        self._publish(one.key, one.hop, encode(one.errand) if one.errand else None)
         report.step = Step.GOES_ROUND
 
     def _begin(self, one: Asked, report: Report, now: datetime) -> Entry | None:
@@ -207,9 +208,10 @@ class Errands:
             known = self._first_entry(self._first_seen(one), now)
         elif isinstance(one, Continuation) and one.errand is not None and not self._book.durable:
             # Without a table, the message knows better than a process that was elsewhere.
-            known = replace(known, state=envelope.encode(one.errand))
+            known = replace(known, state=encode(one.errand))
         if known.answered or now >= known.timeout_at:
-            report.step, report.reason = Step.OVER, known.answered or "given up by CloudFormation"
+            report.step, report.reason = Step.OVER, known.answered or "CloudFormation has given up"
+            report.unanswered = not known.answered
             return None
         lately = now < known.at + timedelta(seconds=PASS_SECONDS_MAX)
         taken_up = report.hop == known.hop and (lately or known.served)
@@ -243,13 +245,15 @@ class Errands:
             at=now,
             deadline_at=errand.request.deadline_at(guard),
             timeout_at=errand.request.timeout_at,
-            state=envelope.encode(errand),
+            state=encode(errand),
         )
 
     def _pass(self, errand: Errand, this: Pass) -> None:
         request, report = errand.request, this.report
         guard, problems = guard_of(request.properties, self._config)
-        if request.request_type != RequestType.DELETE:
+        if errand.answer is not None:
+            report.answer = errand.answer  # decided by a pass that could not give it
+        elif request.request_type != RequestType.DELETE:
             report.answer = self._keep(errand, guard, problems, this)
         elif guard is None or request.stays_refused:
             reason = "; ".join(problems) if guard is None else "nothing was guarded"
@@ -259,8 +263,10 @@ class Errands:
         if report.answer is None and this.now >= this.entry.deadline_at:
             report.overdue = True
             report.answer = _overdue(request, guard, report)
-        if report.answer is None or not self._answer(request, report.answer, this):
+        if report.answer is None:
             self._go_round(errand, this)
+        else:
+            self._answer(replace(errand, answer=report.answer), report.answer, this)
 
     def _keep(
         self, errand: Errand, guard: Guard | None, problems: Sequence[str], this: Pass
@@ -290,25 +296,30 @@ class Errands:
         what = "is gone" if muster.gone else f"is drained: {muster.total} instances"
         return muster.errand, Answer(Status.SUCCESS, request.physical_id, f"{guard} {what}")
 
-    def _answer(self, request: Request, answer: Answer, this: Pass) -> bool:
-        """Answer; return whether nothing of the request goes round any more."""
-        report, entry = this.report, this.entry
+    def _answer(self, errand: Errand, answer: Answer, this: Pass) -> None:
+        """Write down what is going to be answered, so that it stays the same; then answer."""
+        request, report = errand.request, this.report
+        decided = replace(this.entry, version=this.entry.version + 1, state=encode(errand))
+        if not self._book.save(decided):
+            report.step, report.answer = Step.COPY, None
+            return
         try:
             self._respond(request.response_url, response(request, answer))
         except UnavailableError as error:
             report.trouble("answering", error)
-            return False
+            self._go_round(errand, replace(this, entry=decided))
+            return
         except MisconfiguredError as error:
             # Nobody will ever take it; CloudFormation waits for its timeout.
             report.step, report.reason = Step.REFUSED, f"the answer was refused: {error}"
+            report.unanswered = True
         else:
             report.step, report.reason = Step.ANSWERED, answer.reason
         words = f"{report.step} {answer.status}"
         try:
-            self._book.save(replace(entry, version=entry.version + 1, state="", answered=words))
+            self._book.save(replace(decided, version=decided.version + 1, state="", answered=words))
         except DrainerError as error:
             report.trouble("writing down the answer", error)
-        return True
 
     def _go_round(self, errand: Errand, this: Pass) -> None:
         """
@@ -319,7 +330,7 @@ class Errands:
             MalformedEventError: There are more instances than a message holds.
         """
         report, entry = this.report, this.entry
-        state = envelope.encode(errand)
+        state = encode(errand)
         self._publish(report.key, report.hop + 1, None if self._book.durable else state)
         report.step = Step.GOES_ROUND
         if report.muster is not None:
@@ -330,7 +341,7 @@ class Errands:
             report.trouble("writing down what was seen", error)
 
     def _publish(self, key: str, hop: int, state: str | None) -> None:
-        refusals = self._topic.publish([envelope.message(key, hop, state)])
+        refusals = self._topic.publish([message(key, hop, state)])
         if refusals:
             raise UnavailableError(f"publishing the re-invocation: {refusals[0]}")
 

@@ -96,6 +96,8 @@ class Muster:
     def remaining(self) -> str:
         """Say what is waited for, in words for whoever reads the stack's events."""
         lines = [f"{self.total - self.done} of {self.total} instances are not drained"]
+        if not self.total:
+            lines = [] if self.unsure else ["the target is looked at once more"]
         for outcome in self.outcomes[:NAMED_MAX]:
             name = outcome.drain.action.ec2_instance_id
             lines.append(f"{name} is {outcome.decision.phase}: {_waits_for(outcome)}")

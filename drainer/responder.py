@@ -10,9 +10,9 @@ from urllib3.util import Retry, Timeout
 
 from drainer.errors import MisconfiguredError, UnavailableError
 
-# Three attempts of four seconds at most, and a second and a half of back-off between them: what
-# fails is tried again by the next pass.
-TIMEOUT = Timeout(connect=1.0, read=3.0)
+# Three attempts of three seconds at most, and a second of back-off: what fails is tried again by
+# the next pass.
+TIMEOUT = Timeout(connect=1.0, read=2.0)
 TOO_MANY_REQUESTS, SERVER_ERRORS = 429, 500
 RETRY = Retry(
     total=2,
@@ -20,6 +20,7 @@ RETRY = Retry(
     status_forcelist=(TOO_MANY_REQUESTS, 500, 502, 503, 504),
     allowed_methods=("PUT",),
     backoff_factor=0.5,
+    respect_retry_after_header=False,  # it may name minutes, which an invocation has not
     raise_on_status=False,
 )
 SUCCESSES = range(200, 300)

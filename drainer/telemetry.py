@@ -128,8 +128,8 @@ class Powertools:
     def requested(self, report: Report) -> None:
         """Report a pass over a request of CloudFormation: a line, and counts; never its URL."""
         line = _request_line(report)
-        refused = report.step in {errands.Step.REFUSED, errands.Step.UNDONE}
-        log = self._logger.error if refused else self._logger.info
+        failed = report.step in {errands.Step.REFUSED, errands.Step.UNDONE} or report.unanswered
+        log = self._logger.error if failed else self._logger.info
         log("custom resource", extra=line)
         for trouble in report.troubles:
             self._logger.warning("trouble", extra={**line, "reason": trouble})
@@ -139,12 +139,10 @@ class Powertools:
         self._count("Troubles", len(report.troubles))
         self._count("RequestPassesUndone", int(report.step == errands.Step.UNDONE))
         self._count("RequestTimeouts", int(report.overdue))
-        refused_answer = report.step == errands.Step.REFUSED and report.answer is not None
-        self._count("ResponsesRefused", int(refused_answer))
-        if report.step == errands.Step.REFUSED and report.answer is None:
+        self._count("RequestsUnanswered", int(report.unanswered))
+        self._count("RequestsAnswered", int(report.step == errands.Step.ANSWERED))
+        if report.step == errands.Step.REFUSED and not report.unanswered:
             self._count("MessagesRefused", 1)
-        if report.step == errands.Step.ANSWERED:
-            self._count("RequestsAnswered", 1)
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Report an exception that was not foreseen, and whose pass it ended."""
