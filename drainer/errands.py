@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from drainer.config import Config
     from drainer.controller import Topic
     from drainer.custom_resource import Guard
-    from drainer.fleet import Fleet, Muster, Targets
+    from drainer.fleet import Fleet, Targets
+    from drainer.muster import Muster
 
 Asked = Request | Continuation
 

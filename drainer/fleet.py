@@ -8,7 +8,8 @@ that one that is missing from an answer is not forgotten, and one empty answer d
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
 from drainer import machine
@@ -20,6 +21,7 @@ from drainer.errors import DrainerError, MisconfiguredError, RefusedError, Unava
 from drainer.finder import Finder
 from drainer.machine import Phase, Step
 from drainer.model import Drain, LifecycleAction, Registration, Waiting
+from drainer.muster import Muster
 from drainer.sight import Sight
 from drainer.view import View
 
@@ -34,16 +36,23 @@ if TYPE_CHECKING:
 # No lifecycle hook can have this name, so that no mark of a hook is taken for the request's.
 NO_HOOK = "Custom::ECSDrain"
 
-# Listing takes up to two reads for each; a hundred in fifteen seconds are a third of what ECS
-# grants the account (20 a second), and a fleet of a thousand is through in five minutes.
+# ECS grants the account a burst of a hundred reads, and 20 a second. A hundred instances take three
+# (found, described, their witnesses), and listing the tasks of one takes two more.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
-LOOKS_MAX = 50
+READS_MAX = 95
+READS_OF_A_HUNDRED = 3
+READS_OF_A_LISTING = 2
+
+# Ten instances take two calls that modify, of which ECS grants the account a burst of 100 and 40 a
+# second; so four hundred are set DRAINING in one pass, and a thousand in three.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
+UNITS_MAX = 40
 
 # Tens of instances that could not be set DRAINING, before a pass leaves the others to the next.
 FAILURES_MAX = 3
 
-# How many instances an answer or a log line names.
-NAMED_MAX = 10
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html
+DESCRIBED_TOGETHER = 100
 
 
 class Targets(Protocol):
@@ -63,47 +72,6 @@ class Targets(Protocol):
 
     def delete_attribute(self, cluster: str, arns: Sequence[str], name: str) -> None:
         """Take an attribute off up to TOGETHER_MAX container instances."""
-
-
-@dataclass(frozen=True, slots=True)
-class Muster:
-    """
-    What one pass has seen of the target, and done.
-
-    Attributes:
-        errand: With the notes for the next pass.
-        outcomes: Of the instances that were looked at and are not done.
-        total: How many instances there are.
-        done: How many of them may go.
-        unsure: Why the look does not suffice to say that all may go; empty where it does.
-        gone: Whether there is no such target.
-        troubles: What failed on the way, in words for an operator.
-    """
-
-    errand: Errand
-    outcomes: tuple[Outcome, ...] = ()
-    total: int = 0
-    done: int = 0
-    unsure: str = ""
-    gone: bool = False
-    troubles: tuple[str, ...] = ()
-
-    @property
-    def complete(self) -> bool:
-        """Whether every instance may go, and more than this look says which there are."""
-        return not self.unsure and self.done == self.total and self.errand.looks > 1
-
-    def remaining(self) -> str:
-        """Say what is waited for, in words for whoever reads the stack's events."""
-        lines = [f"{self.total - self.done} of {self.total} instances are not drained"]
-        if not self.total:
-            lines = [] if self.unsure else ["the target is looked at once more"]
-        for outcome in self.outcomes[:NAMED_MAX]:
-            name = outcome.drain.action.ec2_instance_id
-            lines.append(f"{name} is {outcome.decision.phase}: {_waits_for(outcome)}")
-        if self.unsure:
-            lines.append(self.unsure)
-        return "; ".join(lines)
 
 
 class Fleet:
@@ -138,11 +106,9 @@ class Fleet:
         gone, notes = current is None, errand.notes
         missing = [one for one, note in notes.items() if not note.done]
         members = list(dict.fromkeys([*(current or ()), *missing]))
-        sights = [
-            self._sight(one, errand, guard, hop, now)
-            for one in _in_turn(members, notes, hop)[:INSTANCES_MAX]
-        ]
-        finder = Finder(self._ecs, (), seconds_left, LOOKS_MAX)
+        chosen = _in_turn(members, notes, hop)
+        sights = [self._sight(one, errand, guard, hop, now) for one in chosen]
+        finder = Finder(self._ecs, (), seconds_left, _listings_max(len(chosen)))
         finder.find(sights)
         settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
         open_ones = [sight for sight in sights if sight.id not in settled]
@@ -159,14 +125,16 @@ class Fleet:
             **{one: note for one, note in notes.items() if one in set(members)},
             **{o.drain.action.ec2_instance_id: _note(o) for o in outcomes},
         }
-        unsettled = [s for s in sights if s.id in settled and (s.denied or s.failed)]
+        unsure = [s.reason for s in sights if s.id in settled and (s.denied or s.failed)]
+        if len(chosen) < len(members) and _undone(members, notes):
+            unsure.append("the others are looked at in turn")
         done = sum(following.get(one, Note()).done for one in members)
         return Muster(
             errand=Errand(errand.request, _bounded(following), errand.looks + 1),
             outcomes=tuple(o for o in outcomes if not _may_go(o)),
             total=len(members),
             done=done,
-            unsure=unsettled[0].reason if unsettled else "",
+            unsure=unsure[0] if unsure else "",
             gone=gone,
             troubles=(*finder.problems, *(t for o in outcomes for t in o.troubles)),
         )
@@ -211,12 +179,15 @@ class Fleet:
                 by_cluster[outcome.cluster].append(outcome)
             elif outcome.decision.stop_tasks and seconds_left() >= UNIT_SECONDS:
                 self._acts.stop_tasks(outcome)
-        for cluster, members in by_cluster.items():
-            for start in range(0, len(members), TOGETHER_MAX):
-                unit = members[start : start + TOGETHER_MAX]
-                if seconds_left() < UNIT_SECONDS or failures > FAILURES_MAX:
-                    return  # the next pass goes on; a throttle is not to be argued with
-                failures += not self._drain_together(cluster, unit, stack)
+        units = [
+            (cluster, members[start : start + TOGETHER_MAX])
+            for cluster, members in by_cluster.items()
+            for start in range(0, len(members), TOGETHER_MAX)
+        ]
+        for cluster, unit in units[:UNITS_MAX]:
+            if seconds_left() < UNIT_SECONDS or failures > FAILURES_MAX:
+                return  # the next pass goes on; a throttle is not to be argued with
+            failures += not self._drain_together(cluster, unit, stack)
 
     def _drain_together(self, cluster: str, unit: Sequence[Outcome], stack: str) -> bool:
         """Set up to ten DRAINING; return whether that has succeeded with any."""
@@ -269,20 +240,27 @@ class Fleet:
         return tuple(troubles)
 
 
-def _waits_for(outcome: Outcome) -> str:
-    seen = outcome.view.seen
-    if seen.remaining:
-        return ", ".join(str(task) for task in seen.remaining[:NAMED_MAX])
-    if seen.deferred:
-        return "its tasks are listed in turn"
-    return outcome.decision.reason or f"{outcome.view.counted} tasks"
-
-
 def _in_turn(members: Sequence[str], notes: Mapping[str, Note], hop: int) -> list[str]:
-    """Return what is not done first; where that is more than one pass sees, in turns."""
-    undone = [one for one in members if not notes.get(one, Note()).done]
-    turn = (hop * INSTANCES_MAX) % len(undone) if len(undone) > INSTANCES_MAX else 0
-    return [*undone[turn:], *undone[:turn], *(one for one in members if one not in set(undone))]
+    """
+    Return what is looked at now: what is not done, in turns where that is more than a pass sees.
+
+    What may go is looked at beside it where that costs no call more, and once more at the end.
+    """
+    looked_at = _undone(members, notes)
+    if len(members) <= DESCRIBED_TOGETHER or not looked_at:
+        looked_at = list(members)
+    size = len(looked_at)
+    turn = (hop * INSTANCES_MAX) % size if size > INSTANCES_MAX else 0
+    return [*looked_at[turn:], *looked_at[:turn]][:INSTANCES_MAX]
+
+
+def _undone(members: Iterable[str], notes: Mapping[str, Note]) -> list[str]:
+    return [one for one in members if not notes.get(one, Note()).done]
+
+
+def _listings_max(instances: int) -> int:
+    hundreds = ceil(instances / DESCRIBED_TOGETHER)
+    return (READS_MAX - READS_OF_A_HUNDRED * hundreds) // READS_OF_A_LISTING
 
 
 def _stays_done(sight: Sight, note: Note | None) -> bool:

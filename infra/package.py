@@ -29,9 +29,11 @@ PYTHON_VERSION = "3.13"
 PROGRAM_LEFT_OUT = frozenset({"__main__.py", "cli", "simulation"})
 
 # botocore carries the models of some four hundred services, 27 MB of the zip. The function calls
-# the first four, elbv2 for Spot alone. The X-Ray SDK makes a client of its own when it is imported
-# outside Lambda.
-BOTOCORE_SERVICES = frozenset({"autoscaling", "ecs", "elbv2", "sns", "xray"})
+# all of these but one: cloudformation, dynamodb and ec2 for custom resources alone, elbv2 for Spot
+# alone. The X-Ray SDK makes a client of its own when it is imported outside Lambda.
+BOTOCORE_SERVICES = frozenset(
+    {"autoscaling", "cloudformation", "dynamodb", "ec2", "ecs", "elbv2", "sns", "xray"}
+)
 
 # What installers and type checkers leave behind; RECORD and its like differ between machines.
 NAMES_LEFT_OUT = frozenset({"__pycache__", "INSTALLER", "RECORD", "REQUESTED", "examples-1.json"})
@@ -168,7 +170,7 @@ def write_zip(files: dict[str, Path], output: Path) -> None:
     """
     Write the files in the order of their names, all with the same time and mode.
     """
-    # Stored, not deflated: what a compressor makes depends on its build, and nine megabytes are
+    # Stored, not deflated: what a compressor makes depends on its build, and eleven megabytes are
     # far from the fifty that Lambda allows.
     # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
     output.parent.mkdir(parents=True, exist_ok=True)

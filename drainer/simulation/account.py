@@ -17,13 +17,17 @@ from botocore import xform_name
 
 from drainer.simulation.auto_scaling import AutoScaling
 from drainer.simulation.auto_scaling_api import AutoScalingApi
+from drainer.simulation.book_table import BookTables, DynamoDbApi
 from drainer.simulation.client import InProcessClient
+from drainer.simulation.cloudformation import CloudFormationApi, Stacks
+from drainer.simulation.ec2_api import Ec2Api
 from drainer.simulation.ecs import Ecs
 from drainer.simulation.ecs_api import EcsApi
 from drainer.simulation.load_balancing import LoadBalancing
 from drainer.simulation.load_balancing_api import LoadBalancingApi
 from drainer.simulation.records import ApiError, Call, Fact, Notification, NotReachedError
 from drainer.simulation.spot import Spot
+from drainer.simulation.spot_fleet import SpotFleets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +80,14 @@ class Account:
         self.ecs = Ecs(self)
         self.auto_scaling = AutoScaling(self)
         self.spot = Spot(self)
+        self.fleets = SpotFleets(self)
+        self.tables = BookTables(self)
+        self.stacks = Stacks(self)
         self.apis: dict[str, object] = {
             "autoscaling": AutoScalingApi(self),
+            "cloudformation": CloudFormationApi(self),
+            "dynamodb": DynamoDbApi(self),
+            "ec2": Ec2Api(self),
             "ecs": EcsApi(self),
             "elbv2": LoadBalancingApi(self),
         }

@@ -13,6 +13,7 @@ from drainer.simulation.ecs_model import (
     Balanced,
     Cluster,
     ContainerInstance,
+    GroupProvider,
     Service,
     Task,
     TaskProfile,
@@ -42,6 +43,7 @@ class Ecs:
     def __init__(self, account: Account) -> None:
         self._account = account
         self.clusters: dict[str, Cluster] = {}
+        self.capacity_providers: dict[str, GroupProvider] = {}
         self.task_profiles: dict[str, TaskProfile] = {}
         self._ports = 0
         self._addresses = 0
@@ -57,6 +59,13 @@ class Ecs:
         if name not in self.clusters:
             self.clusters[name] = Cluster(name, self._account.arn("ecs", f"cluster/{name}"))
         return self.clusters[name]
+
+    def create_capacity_provider(self, name: str, auto_scaling_group_name: str) -> GroupProvider:
+        """Create a capacity provider that is a group of the account."""
+        group = self._account.auto_scaling.groups[auto_scaling_group_name]
+        arn = self._account.arn("ecs", f"capacity-provider/{name}")
+        self.capacity_providers[name] = GroupProvider(name, arn, group.arn)
+        return self.capacity_providers[name]
 
     def register(
         self,

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.cluster_query import select
+from drainer.simulation.ecs_cluster_api import ClusterApi
 from drainer.simulation.ecs_requests import (
     PAGE_MAX,
     check_count,
@@ -16,7 +17,7 @@ from drainer.simulation.ecs_requests import (
     missing,
 )
 from drainer.simulation.ecs_service_api import ServiceApi
-from drainer.simulation.ecs_shapes import describe_cluster, describe_container_instance
+from drainer.simulation.ecs_shapes import describe_container_instance
 from drainer.simulation.ecs_task_api import TaskApi
 from drainer.simulation.records import ApiError
 
@@ -31,27 +32,8 @@ ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9_./\\-]{1,128}")
 ATTRIBUTE_VALUE = re.compile(r"(?! )[A-Za-z0-9_.@/\\: -]{1,128}(?<! )")
 
 
-class EcsApi(ServiceApi, TaskApi):
+class EcsApi(ClusterApi, ServiceApi, TaskApi):
     """One method for each operation; each takes and returns what AWS would."""
-
-    def list_clusters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """List the ARNs of all clusters."""
-        arns = [cluster.arn for cluster in self._ecs.clusters.values()]
-        found, token = list_page(arns, parameters)
-        return {"clusterArns": found, **token}
-
-    def describe_clusters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Describe clusters by name or ARN; those that do not exist are failures."""
-        answer: dict[str, Any] = {"clusters": [], "failures": []}
-        for reference in parameters.get("clusters") or ["default"]:
-            try:
-                cluster = find_cluster(self._ecs, reference)
-            except ApiError:
-                arn = self._arn("ecs", f"cluster/{reference.rpartition('/')[2]}")
-                answer["failures"].append(missing(arn))
-            else:
-                answer["clusters"].append(describe_cluster(cluster))
-        return answer
 
     def list_container_instances(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """
@@ -146,6 +128,28 @@ class EcsApi(ServiceApi, TaskApi):
             instance.attributes[attribute["name"]] = attribute.get("value")
             instance.version += 1
         return {"attributes": attributes}
+
+    def delete_attributes(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """
+        Delete up to ten attributes; one that is not there is none that was deleted.
+
+        "For custom attributes, specify the attribute name and target ID, but don't specify the
+        value."
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteAttributes.html
+        """
+        cluster = find_cluster(self._ecs, parameters.get("cluster"))
+        attributes = parameters["attributes"]
+        check_count("Attributes", attributes, UPDATE_MAX)
+        if any("value" in one for one in attributes):
+            raise invalid_parameter("An attribute to delete has no value")
+        targets = [(self._attribute_target(cluster, one), one) for one in attributes]
+        deleted = []
+        for instance, attribute in targets:
+            if attribute["name"] in instance.attributes:
+                del instance.attributes[attribute["name"]]
+                instance.version += 1
+                deleted.append(attribute)
+        return {"attributes": deleted}
 
     def _attribute_target(self, cluster: Cluster, attribute: dict[str, Any]) -> ContainerInstance:
         if not ATTRIBUTE_NAME.fullmatch(attribute["name"]):

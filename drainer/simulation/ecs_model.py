@@ -272,12 +272,27 @@ class ContainerInstance:
         return [task for task in self.tasks.values() if task.remains]
 
 
-@dataclass(slots=True, eq=False)
-class Cluster:
-    """A cluster; everything in it is in the order of its making."""
+@dataclass(frozen=True, slots=True)
+class GroupProvider:
+    """A capacity provider that is an Auto Scaling group."""
 
     name: str
     arn: str
+    auto_scaling_group_arn: str
+
+
+@dataclass(slots=True, eq=False)
+class Cluster:
+    """
+    A cluster; everything in it is in the order of its making.
+
+    Attributes:
+        status: `INACTIVE` is one that was deleted and can still be described.
+    """
+
+    name: str
+    arn: str
+    status: Literal["ACTIVE", "INACTIVE"] = "ACTIVE"
     container_instances: dict[str, ContainerInstance] = field(default_factory=dict)
     by_ec2_instance_id: dict[str, ContainerInstance] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)

@@ -29,9 +29,9 @@ class EcsOperations:
         self._arn = account.arn
 
 
-def find_cluster(ecs: Ecs, reference: str | None) -> Cluster:
+def known_cluster(ecs: Ecs, reference: str | None) -> Cluster | None:
     """
-    Find a cluster by name or ARN.
+    Look a cluster up by name or ARN, whatever its status.
 
     "If you do not specify a cluster, the default cluster is assumed."
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
@@ -40,7 +40,18 @@ def find_cluster(ecs: Ecs, reference: str | None) -> Cluster:
     cluster = ecs.clusters.get(name)
     # An ARN names a Region and an account as well.
     foreign = "arn:" in (reference or "") and cluster is not None and reference != cluster.arn
-    if cluster is None or foreign:
+    return None if foreign else cluster
+
+
+def find_cluster(ecs: Ecs, reference: str | None) -> Cluster:
+    """
+    Find a cluster that can be worked on.
+
+    "Clusters with an INACTIVE status may remain discoverable in your account for a period of time."
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Cluster.html
+    """
+    cluster = known_cluster(ecs, reference)
+    if cluster is None or cluster.status == "INACTIVE":
         raise ApiError("ClusterNotFoundException", "Cluster not found.")
     return cluster
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from drainer.simulation.ecs_model import (
         Cluster,
         ContainerInstance,
+        GroupProvider,
         Service,
         Task,
         TaskProfile,
@@ -25,12 +26,32 @@ def describe_cluster(cluster: Cluster) -> dict[str, Any]:
     return {
         "clusterArn": cluster.arn,
         "clusterName": cluster.name,
-        "status": "ACTIVE",
+        "status": cluster.status,
         "registeredContainerInstancesCount": len(cluster.container_instances),
         "runningTasksCount": sum(task.last_status == "RUNNING" for task in remaining),
         "pendingTasksCount": sum(task.last_status == "PENDING" for task in remaining),
         "activeServicesCount": len(cluster.services),
     }
+
+
+def describe_capacity_provider(
+    name: str, arn: str, provider: GroupProvider | None
+) -> dict[str, Any]:
+    """Shape a capacity provider; without a group it is one of Fargate's."""
+    answer: dict[str, Any] = {
+        "capacityProviderArn": arn,
+        "name": name,
+        "status": "ACTIVE",
+        "type": "EC2_AUTOSCALING" if provider else name,
+    }
+    if provider is not None:
+        answer["autoScalingGroupProvider"] = {
+            "autoScalingGroupArn": provider.auto_scaling_group_arn,
+            "managedScaling": {"status": "DISABLED"},
+            "managedTerminationProtection": "DISABLED",
+            "managedDraining": "DISABLED",
+        }
+    return answer
 
 
 def describe_container_instance(instance: ContainerInstance) -> dict[str, Any]:

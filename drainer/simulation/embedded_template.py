@@ -35,6 +35,12 @@ NUMERIC_PROPERTIES = frozenset(
     }
 )
 
+# What GetAtt gives for "Arn" where Ref gives the name that the ARN ends with.
+ARNS_BY_NAME = {
+    "AWS::DynamoDB::Table": "arn:{0}:dynamodb:{1}:{2}:table/{3}",
+    "AWS::IAM::Role": "arn:{0}:iam::{2}:role/{3}",
+}
+
 SUB_VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
@@ -213,9 +219,9 @@ class DeployedStack:
     def _attribute(self, name: str, attribute: str) -> str:
         reference = str(self._ref(name))
         resource_type = self.template["Resources"].get(name, {}).get("Type")
-        if (resource_type, attribute) == ("AWS::IAM::Role", "Arn"):
-            account_id = self.pseudo["AWS::AccountId"]
-            return f"arn:{self.pseudo['AWS::Partition']}:iam::{account_id}:role/{reference}"
+        if attribute == "Arn" and resource_type in ARNS_BY_NAME:
+            place = (self.pseudo[f"AWS::{key}"] for key in ("Partition", "Region", "AccountId"))
+            return ARNS_BY_NAME[resource_type].format(*place, reference)
         # What Ref gives is the ARN itself for some resources, and the name for the others.
         if attribute.endswith("Arn") and reference.startswith("arn:"):
             return reference

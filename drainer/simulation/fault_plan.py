@@ -71,7 +71,7 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
     if not faults.going_on:
         return
     faults.stale_seconds = min(STALE_SECONDS_MAX, workload.pass_interval_seconds)
-    notices, envelopes = installed.topic.subscriptions
+    notices, envelopes, *_ = installed.topic.subscriptions
     faults.disturb("notice", notices.channel)
     faults.disturb("re-invocation", envelopes.channel)
     faults.disturb("rule", installed.rule)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from drainer.simulation.channel import Channel
 from drainer.simulation.delivery import SnsApi, Topic
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from drainer.simulation.account import Account
+    from drainer.simulation.book_table import BookTable
+    from drainer.simulation.production import Answering
 
 NOTICES = {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}
 ENVELOPES = {"drainer": ["re-invocation"]}
+REQUESTS = {"RequestType": ["Create", "Update", "Delete"]}
 # What the rule of the fast path matches, and what the schedule hands to the function.
 CONTAINER_INSTANCE_CHANGE = "ECS Container Instance State Change"
 SWEEP = {"drainer": "sweep"}
@@ -63,6 +67,7 @@ class Settings:
     sweep_interval_seconds: float | None = None
     spot: bool = False
     spot_rules: tuple[str, ...] = ("Interruptions", "RebalanceRecommendations", "FargateSpot")
+    custom_resources: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class Installation:
     rule: Channel[dict[str, Any]]
     schedule: Channel[dict[str, Any]]
     spot_rules: dict[str, Channel[dict[str, Any]]]
+    requests_table: BookTable | None = None
 
     @property
     def dead_letters(self) -> list[str]:
@@ -101,62 +107,68 @@ def install(
 
     Args:
         account: where.
-        build: makes the function.
+        build: makes the function; with `custom_resources` it is given `respond` as well.
         environ: settings of the function beside those that follow from the installation.
         settings: the template's numbers.
         client: makes its clients; by default the account's own.
     """
     settings = settings or Settings()
     topic = SnsApi(account).create_topic_named(settings.topic_name)
-    environment = {
-        "DRAINER_TOPIC_ARN": topic.arn,
-        "DRAINER_PASS_INTERVAL_SECONDS": str(settings.pass_interval_seconds),
-        **(environ or {}),
-    }
+    table, make = None, build
+    if settings.custom_resources:
+        # By the name that a deployed stack gives to its table.
+        table = account.tables.create(f"{settings.topic_name}-RequestsTable")
+        make = partial(cast("Answering", build), respond=account.stacks.respond)
+    environment = _environment(topic, table, settings) | dict(environ or {})
     function = Function(
         account,
         "drainer",
-        build(environment, client or account.client, account.clock),
+        make(environment, client or account.client, account.clock),
         timeout_seconds=settings.function_timeout_seconds,
         duration_seconds=settings.function_duration_seconds,
     )
+    receives = settings.receive_count_max
     notice_queue, notice_dead_letters = _queue(
-        account, "notices", settings.receive_count_max, settings.notice_visibility_seconds
+        account, "notices", receives, settings.notice_visibility_seconds
     )
     wait_queue, wait_dead_letters = _queue(
-        account, "wait", settings.receive_count_max, settings.wait_visibility_seconds
+        account, "wait", receives, settings.wait_visibility_seconds
     )
     wait_queue.delay_seconds = settings.pass_interval_seconds
     topic.subscribe(notice_queue, NOTICES)
     topic.subscribe(wait_queue, ENVELOPES)
+    if table is not None:
+        topic.subscribe(notice_queue, REQUESTS)
     rule, schedule = _event_bridge(account, notice_queue, function, settings)
+
+    def mapped(queue: Queue, size: int, seconds: float) -> EventSourceMapping:
+        most = settings.concurrency_max
+        return EventSourceMapping(account, queue, function, size, seconds, most)
+
     return Installation(
         topic,
         notice_queue,
         wait_queue,
         notice_dead_letters,
         wait_dead_letters,
-        EventSourceMapping(
-            account,
-            notice_queue,
-            function,
-            settings.notice_batch_size,
-            settings.notice_window_seconds,
-            settings.concurrency_max,
-        ),
-        EventSourceMapping(
-            account,
-            wait_queue,
-            function,
-            settings.wait_batch_size,
-            settings.wait_window_seconds,
-            settings.concurrency_max,
-        ),
+        mapped(notice_queue, settings.notice_batch_size, settings.notice_window_seconds),
+        mapped(wait_queue, settings.wait_batch_size, settings.wait_window_seconds),
         function,
         rule,
         schedule,
         _spot_rules(account, function, settings),
+        table,
     )
+
+
+def _environment(topic: Topic, table: BookTable | None, settings: Settings) -> dict[str, str]:
+    environment = {
+        "DRAINER_TOPIC_ARN": topic.arn,
+        "DRAINER_PASS_INTERVAL_SECONDS": str(settings.pass_interval_seconds),
+    }
+    if table is not None:
+        environment |= {"DRAINER_REQUESTS_TABLE": table.name, "DRAINER_VERIFY_STACKS": "true"}
+    return environment
 
 
 def _spot_rules(

@@ -18,7 +18,7 @@ from drainer.simulation.embedded_template import DeployedStack, TemplateError, r
 from drainer.simulation.records import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from drainer.simulation.account import Account
     from drainer.simulation.records import Call
@@ -34,11 +34,17 @@ ANYBODY = "*"
 # Most services say AccessDenied; these have their own word for it.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
-DENIED = {"ecs": "AccessDeniedException", "sns": "AuthorizationError"}
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+DENIED = {
+    "dynamodb": "AccessDeniedException",
+    "ec2": "UnauthorizedOperation",
+    "ecs": "AccessDeniedException",
+    "sns": "AuthorizationError",
+}
 # boto3's name for a service, where IAM has another.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
 IAM_NAMES = {"elbv2": "elasticloadbalancing"}
-ARN_OF = {"DeregisterTargets": "TargetGroupArn", "Publish": "TopicArn"}
 # What Ref gives where it is no plain name; of a queue only the ARN matters to a policy.
 ARNS = {
     "AWS::Events::Rule": "arn:aws:events:{place}:rule/{name}",
@@ -215,38 +221,26 @@ def requests(call: Call, account: Account) -> list[Request]:
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2autoscaling.html
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudformation.html
     """
-    given = call.parameters
     # IAM knows one action for both of SNS's publishing calls.
     operation = "Publish" if call.operation == "PublishBatch" else call.operation
-    match operation:
-        case "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat":
-            resources = [_group_arn(account, given["AutoScalingGroupName"])]
-        case "ListContainerInstances":
-            resources = [_cluster_arn(account, given)]
-        case "DescribeContainerInstances" | "UpdateContainerInstancesState":
-            resources = [_ecs_arn(account, given, one) for one in given["containerInstances"]]
-        case "ListTasks":
-            resources = [_ecs_arn(account, given, given["containerInstance"])]
-        case "PutAttributes":
-            resources = [_ecs_arn(account, given, one["targetId"]) for one in given["attributes"]]
-        case "DescribeTasks":
-            resources = [_ecs_arn(account, given, one, "task") for one in given["tasks"]]
-        case "StopTask":
-            resources = [_ecs_arn(account, given, given["task"], "task")]
-        case "DescribeServices":
-            resources = [_ecs_arn(account, given, one, "service") for one in given["services"]]
-        case "DeregisterTargets" | "Publish":
-            resources = [given[ARN_OF[operation]]]
-        case _:
-            resources = ["*"]
+    find = RESOURCES.get(operation)
+    resources = find(account, call.parameters) if find else ["*"]
     service = IAM_NAMES.get(call.service, call.service)
     return [Request(f"{service}:{operation}", one) for one in resources]
 
 
+def _arn(account: Account, service: str, kind: str, reference: str) -> str:
+    return (
+        reference if reference.startswith("arn:") else account.arn(service, f"{kind}/{reference}")
+    )
+
+
 def _cluster_arn(account: Account, given: Mapping[str, Any]) -> str:
-    cluster = str(given.get("cluster") or "default")
-    return cluster if cluster.startswith("arn:") else account.arn("ecs", f"cluster/{cluster}")
+    return _arn(account, "ecs", "cluster", str(given.get("cluster") or "default"))
 
 
 def _ecs_arn(
@@ -262,6 +256,69 @@ def _group_arn(account: Account, name: str) -> str:
     group = account.auto_scaling.groups.get(name)
     unknown = f"autoScalingGroup:none:autoScalingGroupName/{name}"
     return group.arn if group else account.arn("autoscaling", unknown)
+
+
+def _targets(account: Account, given: Mapping[str, Any]) -> list[str]:
+    return [_ecs_arn(account, given, one["targetId"]) for one in given["attributes"]]
+
+
+def _groups(account: Account, given: Mapping[str, Any]) -> list[str]:
+    return [_group_arn(account, given["AutoScalingGroupName"])]
+
+
+def _instances(account: Account, given: Mapping[str, Any]) -> list[str]:
+    return [_ecs_arn(account, given, one) for one in given["containerInstances"]]
+
+
+def _clusters(account: Account, given: Mapping[str, Any]) -> list[str]:
+    names = given.get("clusters") or ["default"]
+    return [_cluster_arn(account, {"cluster": one}) for one in names]
+
+
+def _providers(account: Account, given: Mapping[str, Any]) -> list[str]:
+    names = given.get("capacityProviders") or ["*"]
+    return [_arn(account, "ecs", "capacity-provider", one) for one in names]
+
+
+def _tables(account: Account, given: Mapping[str, Any]) -> list[str]:
+    return [_arn(account, "dynamodb", "table", given["TableName"])]
+
+
+def _stacks(account: Account, given: Mapping[str, Any]) -> list[str]:
+    # By its name, a stack may be any of that name.
+    name = str(given.get("StackName") or "*")
+    return [_arn(account, "cloudformation", "stack", name if "/" in name else f"{name}/*")]
+
+
+# What each operation is checked against; one that is not here has no resource type.
+RESOURCES: dict[str, Callable[[Account, Mapping[str, Any]], list[str]]] = {
+    "CompleteLifecycleAction": _groups,
+    "DeleteAttributes": _targets,
+    "DeregisterTargets": lambda _, given: [given["TargetGroupArn"]],
+    "DescribeCapacityProviders": _providers,
+    "DescribeClusters": _clusters,
+    "DescribeContainerInstances": _instances,
+    "DescribeServices": lambda account, given: [
+        _ecs_arn(account, given, one, "service") for one in given["services"]
+    ],
+    "DescribeSpotFleetInstances": lambda account, given: [
+        _arn(account, "ec2", "spot-fleet-request", given["SpotFleetRequestId"])
+    ],
+    "DescribeStacks": _stacks,
+    "DescribeTasks": lambda account, given: [
+        _ecs_arn(account, given, one, "task") for one in given["tasks"]
+    ],
+    "GetItem": _tables,
+    "ListContainerInstances": lambda account, given: [_cluster_arn(account, given)],
+    "ListTasks": lambda account, given: [_ecs_arn(account, given, given["containerInstance"])],
+    "Publish": lambda _, given: [given["TopicArn"]],
+    "PutAttributes": _targets,
+    "PutItem": _tables,
+    "RecordLifecycleActionHeartbeat": _groups,
+    "Scan": _tables,
+    "StopTask": lambda account, given: [_ecs_arn(account, given, given["task"], "task")],
+    "UpdateContainerInstancesState": _instances,
+}
 
 
 class Gate:

@@ -27,5 +27,20 @@ class Build(Protocol):
         """Make the function on clients, a clock and telemetry."""
 
 
+class Answering(Protocol):
+    """Makes a function that answers custom resources too."""
+
+    def __call__(
+        self,
+        environ: Mapping[str, str],
+        client: Callable[[str], Any],
+        clock: Callable[[], datetime],
+        /,
+        *,
+        respond: Callable[[str, bytes], None],
+    ) -> Function:
+        """Make the function on clients, a clock and what puts a body to a response URL."""
+
+
 class FailedInvocationError(Exception):
     """The function ended without an answer."""

@@ -30,6 +30,7 @@ class Rate:
 # The published buckets, for each account and Region.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
 ECS_RATES = {
+    "capacity provider read": Rate(50, 20),
     "cluster read": Rate(50, 20),
     "cluster resource read": Rate(100, 20),
     "cluster resource modify": Rate(100, 40),
@@ -37,6 +38,7 @@ ECS_RATES = {
     "service modify": Rate(50, 5),
 }
 ECS_BUCKETS = {
+    "DescribeCapacityProviders": "capacity provider read",
     "DescribeClusters": "cluster read",
     "ListClusters": "cluster read",
     "ListContainerInstances": "cluster resource read",
@@ -47,15 +49,24 @@ ECS_BUCKETS = {
     "UpdateContainerInstancesState": "cluster resource modify",
     "DeregisterContainerInstance": "cluster resource modify",
     "PutAttributes": "cluster resource modify",
+    "DeleteAttributes": "cluster resource modify",
     "RunTask": "cluster resource modify",
     "StopTask": "cluster resource modify",
     "DescribeServices": "service read",
     "ListServices": "service read",
     "UpdateService": "service modify",
 }
+# EC2 has a bucket for each of its operations; this is the size of those that only read.
+# https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+EC2_RATE = Rate(100, 20)
+EC2_READS = ("DescribeSpotFleetInstances", "DescribeSpotFleetRequests")
 # Messages a second in the Regions with the lowest quota.
 # https://docs.aws.amazon.com/general/latest/gr/sns.html
 SNS_RATE = Rate(300, 300)
+# The codes differ by service: ECS's JSON names the exception, EC2 speaks of a limit, and the query
+# services say "Throttling".
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html
+THROTTLED = {"ec2": "RequestLimitExceeded", "ecs": "ThrottlingException"}
 
 
 class Bucket:
@@ -96,9 +107,11 @@ class Quotas:
         ecs: Mapping[str, Rate] = ECS_RATES,
         sns: Rate | None = SNS_RATE,
         auto_scaling: Rate | None = None,
+        ec2: Rate = EC2_RATE,
     ) -> None:
         at = clock()
         self._ecs = {name: Bucket(rate, at) for name, rate in ecs.items()}
+        self._ec2 = {name: Bucket(ec2, at) for name in EC2_READS}
         self._sns = Bucket(sns, at) if sns is not None else None
         self._auto_scaling = Bucket(auto_scaling, at) if auto_scaling is not None else None
         self.taken: Counter[str] = Counter()
@@ -113,15 +126,14 @@ class Quotas:
             self.taken[name] += tokens
             return
         self.throttled[name] += 1
-        # The codes differ by service: ECS's JSON names the exception, the query services say
-        # "Throttling". https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html
-        code = "ThrottlingException" if call.service == "ecs" else "Throttling"
-        raise ApiError(code, "Rate exceeded")
+        raise ApiError(THROTTLED.get(call.service, "Throttling"), "Rate exceeded")
 
     def _bucket(self, call: Call) -> tuple[str, Bucket | None, int]:
         if call.service == "ecs":
             name = ECS_BUCKETS.get(call.operation, "")
             return name, self._ecs.get(name), 1
+        if call.service == "ec2":
+            return call.operation, self._ec2.get(call.operation), 1
         if call.service == "sns":
             # The quota counts messages, not calls.
             entries = call.parameters.get("PublishBatchRequestEntries") or [None]

@@ -44,7 +44,8 @@ class Fact:
         at: the instant, in virtual time.
         kind: `lifecycle_state`, `hook_opened`, `heartbeat`, `answered`, `released`, `terminated`,
             `killed`, `launched`, `interrupted`, `taken_back`, `container_instance`, `task`,
-            `target`, `invoked` or `dead_letter`.
+            `target`, `invoked`, `dead_letter`, `fleet_requested`, `fleet_cancelled`,
+            `request_sent`, `request_answered` or `request_timed_out`.
         about: identifiers and values, in the project's own words.
     """
 

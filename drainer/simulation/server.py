@@ -1,7 +1,7 @@
 """
 The account over HTTP on loopback, in AWS's wire protocols, for an unmodified boto3.
 
-Point `AWS_ENDPOINT_URL_ECS`, `AWS_ENDPOINT_URL_AUTO_SCALING` and
+Point `AWS_ENDPOINT_URL_ECS`, `AWS_ENDPOINT_URL_AUTO_SCALING`, `AWS_ENDPOINT_URL_EC2` and
 `AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2` at `Server.url`.
 """
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(?P<name>[^/]+)/aws4_request")
 SERVICES = {
     "autoscaling": "autoscaling",
+    "cloudformation": "cloudformation",
+    "dynamodb": "dynamodb",
+    "ec2": "ec2",
     "ecs": "ecs",
     "elasticloadbalancing": "elbv2",
     "sns": "sns",

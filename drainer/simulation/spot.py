@@ -87,3 +87,4 @@ class Spot:
         self._account.record("taken_back", ec2_instance_id=ec2_instance_id)
         self._account.ecs.lose_ec2_instance(ec2_instance_id)
         self._account.auto_scaling.notice_loss(ec2_instance_id)
+        self._account.fleets.notice_loss(ec2_instance_id)

@@ -1,9 +1,11 @@
 """
 AWS's wire protocols, both directions, driven by botocore's service models.
 
-The query protocol (Auto Scaling, Elastic Load Balancing, SNS) and JSON 1.1 (ECS), as far as the
-operations here need them. What the model does not know is refused, on either side.
+The query protocol (Auto Scaling, CloudFormation, Elastic Load Balancing, SNS), EC2's kind of it and
+JSON (ECS, DynamoDB), as far as the operations here need them. What the model does not know is
+refused, on either side.
 https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
+https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html
 https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
 """
 
@@ -39,8 +41,8 @@ def parse_request(
     fields = dict(parse_qsl(body.decode(), keep_blank_values=True))
     operation = fields.get("Action", "")
     shape = _operation(model, operation).input_shape
-    parameters = _from_fields(shape, "", fields) if shape is not None else {}
-    return operation, parameters or {}
+    reader = _FieldReader(fields, is_ec2=_is_ec2(model))
+    return operation, (reader.read(shape, "") if shape is not None else None) or {}
 
 
 def render_answer(
@@ -51,8 +53,13 @@ def render_answer(
     shape = _operation(model, operation).output_shape
     if model.metadata["protocol"] == "json":
         plain = _to_json(shape, answer) if shape is not None else {}
-        return "application/x-amz-json-1.1", json.dumps(plain).encode()
+        return _json_type(model), json.dumps(plain).encode()
     root = Element(f"{operation}Response", xmlns=model.metadata["xmlNamespace"])
+    if _is_ec2(model):
+        SubElement(root, "requestId").text = request_id
+        if shape is not None:
+            _fill_structure(root, shape, answer)
+        return "text/xml", tostring(root)
     if shape is not None:
         result = SubElement(root, shape.serialization.get("resultWrapper", f"{operation}Result"))
         _fill_structure(result, shape, answer)
@@ -62,9 +69,17 @@ def render_answer(
 
 def render_error(service: str, error: ApiError, request_id: str) -> tuple[str, bytes]:
     """Return the content type and the body of a refusal."""
-    if service_model(service).metadata["protocol"] == "json":
+    model = service_model(service)
+    if model.metadata["protocol"] == "json":
         plain = {"__type": error.code, "message": error.message}
-        return "application/x-amz-json-1.1", json.dumps(plain).encode()
+        return _json_type(model), json.dumps(plain).encode()
+    if _is_ec2(model):
+        root = Element("Response")
+        inner = SubElement(SubElement(root, "Errors"), "Error")
+        SubElement(inner, "Code").text = error.code
+        SubElement(inner, "Message").text = error.message
+        SubElement(root, "RequestID").text = request_id
+        return "text/xml", tostring(root)
     root = Element("ErrorResponse")
     inner = SubElement(root, "Error")
     SubElement(inner, "Type").text = "Sender" if error.http_status < 500 else "Receiver"
@@ -72,6 +87,14 @@ def render_error(service: str, error: ApiError, request_id: str) -> tuple[str, b
     SubElement(inner, "Message").text = error.message
     SubElement(root, "RequestId").text = request_id
     return "text/xml", tostring(root)
+
+
+def _is_ec2(model: Any) -> bool:
+    return bool(model.metadata["protocol"] == "ec2")
+
+
+def _json_type(model: Any) -> str:
+    return f"application/x-amz-json-{model.metadata['jsonVersion']}"
 
 
 def _operation(model: Any, operation: str) -> Any:
@@ -93,36 +116,52 @@ READ_TEXT: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _from_fields(shape: Any, prefix: str, fields: Mapping[str, str]) -> Any:
-    """Read a value of a query request; None where nothing of it was sent."""
-    if shape.type_name == "structure":
-        members = {
-            name: _from_fields(member, _join(prefix, _field_name(name, member)), fields)
-            for name, member in shape.members.items()
-        }
-        return {name: value for name, value in members.items() if value is not None} or None
-    if shape.type_name == "list":
-        if fields.get(prefix) == "":
-            return []
-        flattened = shape.serialization.get("flattened")
-        item = "" if flattened else shape.member.serialization.get("name", "member")
-        return _items(shape.member, _join(prefix, item), fields) or None
-    if shape.type_name == "map":
-        return None
-    text = fields.get(prefix)
-    if text is None:
-        return None
-    return READ_TEXT.get(shape.type_name, str)(text)
+class _FieldReader:
+    """Reads the values of a query request out of its fields."""
 
+    def __init__(self, fields: Mapping[str, str], *, is_ec2: bool) -> None:
+        self._fields = fields
+        self._is_ec2 = is_ec2
 
-def _items(member: Any, prefix: str, fields: Mapping[str, str]) -> list[Any]:
-    items: list[Any] = []
-    for number in range(1, LIST_MAX + 1):
-        value = _from_fields(member, _join(prefix, str(number)), fields)
-        if value is None:
-            return items
-        items.append(value)
-    raise ApiError("ValidationError", f"A list has more than {LIST_MAX} members")
+    def read(self, shape: Any, prefix: str) -> Any:
+        """Read a value; None where nothing of it was sent."""
+        if shape.type_name == "structure":
+            members = {
+                name: self.read(member, _join(prefix, self._name(name, member)))
+                for name, member in shape.members.items()
+            }
+            return {name: value for name, value in members.items() if value is not None} or None
+        if shape.type_name == "list":
+            if self._fields.get(prefix) == "":
+                return []
+            # EC2's lists are all flat, whatever the model says of their items.
+            flattened = self._is_ec2 or shape.serialization.get("flattened")
+            item = "" if flattened else shape.member.serialization.get("name", "member")
+            return self._items(shape.member, _join(prefix, item)) or None
+        if shape.type_name == "map":
+            return None
+        text = self._fields.get(prefix)
+        if text is None:
+            return None
+        return READ_TEXT.get(shape.type_name, str)(text)
+
+    def _items(self, member: Any, prefix: str) -> list[Any]:
+        items: list[Any] = []
+        for number in range(1, LIST_MAX + 1):
+            value = self.read(member, _join(prefix, str(number)))
+            if value is None:
+                return items
+            items.append(value)
+        raise ApiError("ValidationError", f"A list has more than {LIST_MAX} members")
+
+    def _name(self, name: str, member: Any) -> str:
+        if not self._is_ec2:
+            return _field_name(name, member)
+        # "If the ec2QueryName trait is applied ... use it. If the xmlName trait is applied ...
+        # with the first letter capitalized. Otherwise, the member name": the Smithy page above.
+        named = member.serialization.get("queryName")
+        field_name = _field_name(name, member)
+        return str(named or field_name[0].upper() + field_name[1:])
 
 
 def _join(prefix: str, name: str) -> str:

@@ -160,6 +160,9 @@ class World:
     def rescued(self, rescues: Any) -> None:
         """Tell of nothing: no instance is interrupted here."""
 
+    def requested(self, report: Any) -> None:
+        """Tell of nothing: no stack asks here."""
+
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Take a crash for what it is."""
         self.safety.violated("crash", f"{type(error).__name__}: {error} ({ec2_instance_ids})")

@@ -15,6 +15,7 @@ import pytest
 from botocore.config import Config
 
 from drainer.aws import CALLS, CLIENT_CONFIG
+from drainer.aws_custom_resource import CUSTOM_RESOURCE_CALLS
 from drainer.simulation.account import Account
 from drainer.simulation.server import Server
 from tests.contract.faces import REGION, START, MotoFace, SimulationFace
@@ -52,7 +53,7 @@ def served() -> Iterator[Served]:
     with Server(Account(now=START)) as server:
         clients = {
             service: session.client(service, endpoint_url=server.url, config=ONE_ATTEMPT)
-            for service in CALLS
+            for service in {*CALLS, *CUSTOM_RESOURCE_CALLS}
         }
         yield Served(server, clients)
 

@@ -170,6 +170,24 @@ class Face(ABC):
         """
 
     @abstractmethod
+    def fleet(self, cluster: str, count: int = 1) -> str:
+        """
+        Make a Spot Fleet that has all its instances; return its id.
+        """
+
+    @abstractmethod
+    def capacity_provider(self, name: str, group: str) -> str:
+        """
+        Make a capacity provider of an Auto Scaling group; return its ARN.
+        """
+
+    @abstractmethod
+    def table(self, name: str, *, key: str) -> None:
+        """
+        Make a DynamoDB table whose items are known by one text.
+        """
+
+    @abstractmethod
     def topic(self, name: str) -> str:
         """
         Make a topic; return its ARN.
@@ -247,6 +265,15 @@ class SimulationFace(Face):
                 notification_target_arn=target,
             )
         )
+
+    def fleet(self, cluster: str, count: int = 1) -> str:
+        return self.account.fleets.create(cluster, count, already_running=True).fleet_id
+
+    def capacity_provider(self, name: str, group: str) -> str:
+        return self.account.ecs.create_capacity_provider(name, group).arn
+
+    def table(self, name: str, *, key: str) -> None:
+        self.account.tables.create(name, key=key)
 
     def topic(self, name: str) -> str:
         return self._sns.create_topic_named(name).arn
@@ -378,6 +405,37 @@ class MotoFace(Face):
             LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
             HeartbeatTimeout=heartbeat_timeout_seconds,
             **{key: value for key, value in optional.items() if value is not None},
+        )
+
+    def fleet(self, cluster: str, count: int = 1) -> str:
+        fleet_id: str = self.client("ec2").request_spot_fleet(
+            SpotFleetRequestConfig={
+                "AllocationStrategy": "lowestPrice",
+                "IamFleetRole": "arn:aws:iam::123456789012:role/fleet",
+                "LaunchSpecifications": [
+                    {"ImageId": IMAGE, "InstanceType": "m7g.large", "WeightedCapacity": 1.0}
+                ],
+                "TargetCapacity": count,
+            }
+        )["SpotFleetRequestId"]
+        return fleet_id
+
+    def capacity_provider(self, name: str, group: str) -> str:
+        groups = self.client("autoscaling").describe_auto_scaling_groups(
+            AutoScalingGroupNames=[group]
+        )["AutoScalingGroups"]
+        arn: str = self.client("ecs").create_capacity_provider(
+            name=name,
+            autoScalingGroupProvider={"autoScalingGroupArn": groups[0]["AutoScalingGroupARN"]},
+        )["capacityProvider"]["capacityProviderArn"]
+        return arn
+
+    def table(self, name: str, *, key: str) -> None:
+        self.client("dynamodb").create_table(
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
         )
 
     def topic(self, name: str) -> str:

@@ -27,12 +27,21 @@ ARNS = {
     "AWS::SQS::Queue": "arn:aws:sqs:{region}:{account}:{name}",
     "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{name}:*",
     "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{name}",
+    "AWS::EC2::SpotFleet": "sfr-{name}",
 }
 # Parameters without which a stack makes no sense, and which therefore have no default.
 REQUIRED = {
     "drainer.yaml": {},
     "attach.yaml": {"DrainerTopicArn": TOPIC_ARN, "AutoScalingGroupName": "web"},
     "examples/cluster.yaml": {"DrainerTopicArn": TOPIC_ARN},
+    "examples/guarded-group.yaml": {
+        "DrainerServiceToken": TOPIC_ARN,
+        "ClusterName": "payments",
+        "LaunchTemplateId": "lt-0123456789abcdef0",
+        "LaunchTemplateVersion": "7",
+        "SubnetIds": "subnet-0123456789abcdef0",
+    },
+    "examples/spot-fleet.yaml": {"DrainerServiceToken": TOPIC_ARN},
 }
 
 

@@ -12,11 +12,13 @@ import parliament
 import pytest
 
 from drainer.aws import CALLS
+from drainer.aws_custom_resource import CUSTOM_RESOURCE_CALLS
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack
     from tests.infra.conftest import Render
 
+PLACE = "eu-west-1:111122223333"
 KEY_ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 # IAM knows one action for both of SNS's publishing calls.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
@@ -35,6 +37,7 @@ CALLS_OF_LAMBDA = {
 # The service authorization reference names no resource type for these.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 ACTIONS_WITHOUT_RESOURCE = {
+    "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeAutoScalingInstances",
     "autoscaling:DescribeLifecycleHooks",
     "ecs:ListClusters",
@@ -55,12 +58,13 @@ def test_defect_24_the_role_grants_exactly_the_calls_that_the_program_makes(
     # One action too few and a drain is blind for ever; one too many is a gift to an attacker.
     called = {
         f"{service}:{ACTION_OF_CALL.get(call, call)}"
-        for service, calls in CALLS.items()
+        for service, calls in (*CALLS.items(), *CUSTOM_RESOURCE_CALLS.items())
         for call in calls
     }
-    granted = {item["Action"] for item in statements(stack, "Role")}
+    granted = [item["Action"] for item in statements(stack, "Role")]
 
-    assert called | CALLS_OF_LAMBDA == granted
+    assert called | CALLS_OF_LAMBDA == set(granted)
+    assert len(granted) == len(set(granted))
 
 
 def test_defect_24_only_actions_without_a_resource_type_are_granted_on_everything(
@@ -112,10 +116,33 @@ def test_the_patterns_bound_what_the_role_may_touch(render: Render) -> None:
     stack = render("drainer.yaml", ClusterNamePattern="team-*", AutoScalingGroupNamePattern="web-*")
 
     for item in statements(stack, "Role"):
-        service = item["Action"].partition(":")[0]
+        service, _, call = item["Action"].partition(":")
         if service in {"ecs", "autoscaling"} and item["Resource"] != "*":
             tail = item["Resource"].partition("111122223333:")[2]
-            assert "/team-*" in tail if service == "ecs" else tail.endswith("/web-*")
+            if call == "DescribeCapacityProviders":
+                # A capacity provider is of an account, and of no cluster.
+                assert tail == "capacity-provider/*"
+            else:
+                assert "/team-*" in tail if service == "ecs" else tail.endswith("/web-*")
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("cloudformation:DescribeStacks", f"cloudformation:{PLACE}:stack/*/*"),
+        ("dynamodb:GetItem", f"dynamodb:{PLACE}:table/drainer-RequestsTable"),
+        ("dynamodb:PutItem", f"dynamodb:{PLACE}:table/drainer-RequestsTable"),
+        ("dynamodb:Scan", f"dynamodb:{PLACE}:table/drainer-RequestsTable"),
+        ("ec2:DescribeSpotFleetInstances", f"ec2:{PLACE}:spot-fleet-request/*"),
+    ],
+)
+def test_what_requests_need_ends_at_the_account_and_at_our_own_table(
+    stack: DeployedStack, action: str, resource: str
+) -> None:
+    # A book of another application, or a stack elsewhere, is none of the function's business.
+    found = [item["Resource"] for item in statements(stack, "Role") if item["Action"] == action]
+
+    assert found == [f"arn:aws:{resource}"]
 
 
 @pytest.mark.parametrize("template", ["attach.yaml", "examples/cluster.yaml"])

@@ -17,7 +17,15 @@ INFRA = Path(__file__).resolve().parents[2] / "infra"
 TEMPLATE_BYTES_MAX = 51_200
 UNITS = ("Seconds", "Minutes", "Days", "Megabytes", "Count", "CountMax")
 # Only these know no default: the stack is about them.
-REQUIRED_PARAMETERS = {"DrainerTopicArn", "AutoScalingGroupName"}
+REQUIRED_PARAMETERS = {
+    "AutoScalingGroupName",
+    "ClusterName",
+    "DrainerServiceToken",
+    "DrainerTopicArn",
+    "LaunchTemplateId",
+    "LaunchTemplateVersion",
+    "SubnetIds",
+}
 
 
 def test_cfn_lint_finds_nothing(template_name: str) -> None:

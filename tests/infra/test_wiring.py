@@ -122,7 +122,13 @@ def test_defect_25_the_defaults_of_template_and_program_are_the_same(
     # Two defaults for one setting make the README wrong for somebody.
     variables = only(stack, "AWS::Lambda::Function")["Environment"]["Variables"]
 
-    assert Config(topic_arn=stack.physical_ids["Topic"]) == Config.from_environment(variables)
+    assert Config(
+        topic_arn=stack.physical_ids["Topic"],
+        # These two have no default that would do for both: without a stack there is no table, and
+        # who runs the program elsewhere may have no CloudFormation to ask.
+        requests_table=stack.physical_ids["RequestsTable"],
+        verify_stacks=True,
+    ) == Config.from_environment(variables)
 
 
 @pytest.mark.parametrize("name", ["DrainTimeoutSeconds", "StandaloneGraceSeconds"])
@@ -189,6 +195,8 @@ def test_defect_19_what_matters_is_alarmed(stack: DeployedStack) -> None:
     assert {
         ("Drainer", "DeadlinesPassed"),
         ("Drainer", "BlindPasses"),
+        ("Drainer", "RequestTimeouts"),
+        ("Drainer", "RequestsUnanswered"),
         ("AWS/Lambda", "Errors"),
         ("AWS/Lambda", "Throttles"),
         ("AWS/Lambda", "RecursiveInvocationsDropped"),
@@ -212,6 +220,8 @@ def test_defect_19_alarms_watch_metrics_that_the_program_emits(stack: DeployedSt
         "DrainsExhausted",
         "Troubles",
         "BlindPasses",
+        "RequestTimeouts",
+        "RequestsUnanswered",
     }
     for alarm in ours:
         service = {"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}

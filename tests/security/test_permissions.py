@@ -12,21 +12,39 @@ import pytest
 from parliament import iam_definition
 
 from drainer.simulation.policy import Gate, Policy, Request, requests, role_policy, shipped_stack
+from tests.simulation.conftest import CLUSTER, GROUP
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from drainer.simulation.cloudformation import RequestType
+    from drainer.simulation.custom_resource import CustomResourceRequest
     from tests.simulation.conftest import World
 
 ACCOUNT_ID, REGION = "123456789012", "us-east-1"
-SERVICES = ("autoscaling", "ecs", "sns")
+SERVICES = ("autoscaling", "cloudformation", "dynamodb", "ec2", "ecs", "sns")
 WRITES = {"UpdateContainerInstancesState", "PutAttributes", "StopTask"}
 STATEMENTS = [
     one
     for one in role_policy(shipped_stack(ACCOUNT_ID, REGION)).statements
     if one["Action"].partition(":")[0] in SERVICES
 ]
+# What the two patterns bound; a capacity provider is of an account, and of no cluster.
+BOUNDED = [
+    one["Action"]
+    for one in STATEMENTS
+    if one["Action"].startswith(("autoscaling:", "ecs:"))
+    and one["Resource"] != "*"
+    and one["Action"] != "ecs:DescribeCapacityProviders"
+]
+SETTINGS = {"sweep_interval_seconds": 300, "custom_resources": True}
+
+
+def do_all_that_can_be(world: World) -> None:
+    """Let the function make every call that it knows."""
+    drain_with_all_that_can_be(world)
+    answer_all_that_can_be_asked(world)
 
 
 def drain_with_all_that_can_be(world: World) -> None:
@@ -45,12 +63,39 @@ def drain_with_all_that_can_be(world: World) -> None:
     world.until_answered()
 
 
+def answer_all_that_can_be_asked(world: World) -> None:
+    """Guard each kind of target; drain a fleet, and take that back."""
+    fleet = world.account.fleets.create(CLUSTER, 2, already_running=True)
+    world.account.ecs.create_capacity_provider("payments-provider", GROUP)
+    ask(world, "Create", {"AutoScalingGroupName": GROUP})
+    ask(world, "Create", {"CapacityProvider": "payments-provider"})
+    guarded = {"SpotFleet": fleet.fleet_id}
+    ask(world, "Delete", guarded, fleet.fleet_id)
+    ask(world, "Update", guarded, fleet.fleet_id)
+    world.run(600)
+
+
+def ask(
+    world: World,
+    kind: RequestType,
+    target: Mapping[str, str],
+    physical_id: str | None = None,
+    cluster: str = CLUSTER,
+) -> CustomResourceRequest:
+    """Ask as CloudFormation does, and wait for the answer as long as it does."""
+    properties = {"Cluster": cluster, **target}
+    request = world.account.stacks.request(kind, properties, physical_id=physical_id)
+    request.by_topic(world.installed.topic)
+    world.account.run_until(lambda: not request.is_open, timedelta(hours=2))
+    return request
+
+
 @pytest.fixture
 def make_free_world(make_world: Callable[..., World]) -> Callable[[Policy], tuple[World, Gate]]:
     """An account where a policy of the test's own stands before the function."""
 
     def make(policy: Policy) -> tuple[World, Gate]:
-        world = make_world(sweep_interval_seconds=300)
+        world = make_world(**SETTINGS)
         gate = Gate(world.account, policy)
         world.account.interceptors[:] = [gate]
         return world, gate
@@ -59,7 +104,7 @@ def make_free_world(make_world: Callable[..., World]) -> Callable[[Policy], tupl
 
 
 def unused(policy: Policy, passed: Counter[tuple[str, tuple[str, ...]]]) -> set[str]:
-    """What the policy allows of the three services and nobody has called."""
+    """What the policy allows of these services and nobody has called."""
     ours = {action for action in policy.actions if action.partition(":")[0] in SERVICES}
     return ours - {action for action, _ in passed}
 
@@ -71,12 +116,14 @@ def test_every_call_is_allowed_by_one_statement_and_nothing_is_allowed_in_vain(
     policy = role_policy(shipped_stack(ACCOUNT_ID, REGION))
     world, gate = make_free_world(policy)
 
-    drain_with_all_that_can_be(world)
+    do_all_that_can_be(world)
 
     assert gate.denied == []
     assert {len(reasons) for _, reasons in gate.passed} == {1}
     assert unused(policy, gate.passed) == set()
     assert world.left_behind == []
+    answers = [one.answer for one in world.account.stacks.requests.values()]
+    assert [answer and answer["Status"] for answer in answers] == ["SUCCESS"] * 4
 
 
 @pytest.mark.parametrize("missing", STATEMENTS, ids=lambda one: one["Sid"])
@@ -87,7 +134,7 @@ def test_a_statement_that_is_missing_shows(
     fewer = Policy(one for one in STATEMENTS if one is not missing)
     world, gate = make_free_world(fewer)
 
-    drain_with_all_that_can_be(world)
+    do_all_that_can_be(world)
 
     assert {request.action for request in gate.denied} == {missing["Action"]}
 
@@ -99,39 +146,44 @@ def test_an_action_that_nobody_calls_shows(
     policy = Policy([*STATEMENTS, extra])
     world, gate = make_free_world(policy)
 
-    drain_with_all_that_can_be(world)
+    do_all_that_can_be(world)
 
     assert unused(policy, gate.passed) == {"ecs:RunTask"}
 
 
 def resource_types() -> dict[str, list[str]]:
-    """By action, the ARN formats of the resource types that AWS requires for it."""
+    """By action, the ARN formats of the resource types that AWS requires for it, or knows."""
     found = {}
     for service in iam_definition:
         if service["prefix"] in SERVICES:
             formats = {one["resource"]: one["arn"] for one in service["resources"]}
             for privilege in service["privileges"]:
                 kinds = [one["resource_type"] for one in privilege["resource_types"]]
-                required = [formats[kind.strip("*")] for kind in kinds if kind.endswith("*")]
-                found[f"{service['prefix']}:{privilege['privilege']}"] = required
+                required = [kind for kind in kinds if kind.endswith("*")]
+                # "If the resource types are optional, then you can choose to use one".
+                # https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+                found[f"{service['prefix']}:{privilege['privilege']}"] = [
+                    formats[kind.strip("*")] for kind in required or filter(None, kinds)
+                ]
     return found
 
 
 def test_actions_are_checked_against_the_resources_that_aws_checks_them_against(
-    world: World,
+    make_world: Callable[..., World],
 ) -> None:
     # A gate that asks about another resource than AWS lets pass what AWS refuses.
-    drain_with_all_that_can_be(world)
+    world = make_world(**SETTINGS)
+    do_all_that_can_be(world)
     formats = resource_types()
     asked = [one for call in world.account.calls for one in requests(call, world.account)]
 
     assert len({request.action for request in asked}) == len(STATEMENTS)
     for request in asked:
-        required = formats[request.action]
-        if not required:
+        known = formats[request.action]
+        if not known:
             assert request.resource == "*"
             continue
-        patterns = [re.sub(r"\\\$\\\{.*?\\\}", "[^:]+", re.escape(one)) for one in required]
+        patterns = [re.sub(r"\\\$\\\{.*?\\\}", "[^:]+", re.escape(one)) for one in known]
         assert any(re.fullmatch(pattern, request.resource) for pattern in patterns), request
 
 
@@ -183,10 +235,24 @@ def test_a_role_for_one_cluster_drains_there_and_touches_no_other(
     )
 
 
-@pytest.mark.parametrize(
-    "action",
-    [one["Action"] for one in STATEMENTS if one["Resource"] != "*" and "sns:" not in one["Action"]],
-)
+@pytest.mark.parametrize("kind", ["Create", "Delete"])
+def test_a_role_for_one_cluster_is_not_led_into_another_by_a_request(
+    make_world: Callable[..., World], kind: RequestType
+) -> None:
+    # Whoever may run a stack names the cluster; what may be drained is for the role to say.
+    world = make_world(parameters={"ClusterNamePattern": "payments"}, **SETTINGS)
+    fleet = world.account.fleets.create("search", 2, already_running=True)
+    physical_id = None if kind == "Create" else fleet.fleet_id
+    request = ask(world, kind, {"SpotFleet": fleet.fleet_id}, physical_id, "search")
+    cluster = world.account.ecs.clusters["search"]
+
+    assert request.answer is not None
+    assert request.answer["Status"] == "FAILED"
+    assert {one.status for one in cluster.container_instances.values()} == {"ACTIVE"}
+    assert {one.resource.split("/")[1] for one in world.gate.denied} == {"search"}
+
+
+@pytest.mark.parametrize("action", BOUNDED)
 def test_patterns_bound_each_action_by_itself(action: str) -> None:
     # What one action cannot reach, another must not reach by an ARN from a false message.
     stack = shipped_stack(

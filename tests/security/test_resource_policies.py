@@ -42,9 +42,15 @@ OUTSIDERS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "Lambda": ("lambda.amazonaws.com", {"aws:SourceArn": TOPIC}),
     "S3 in the topic's name": ("s3.amazonaws.com", {"aws:SourceArn": TOPIC}),
+    "CloudFormation for a stack elsewhere": (
+        "cloudformation.amazonaws.com",
+        {"aws:SourceArn": f"arn:aws:cloudformation:{REGION}:999999999999:stack/web/1"},
+    ),
 }
 INSIDERS: dict[str, tuple[str, dict[str, str]]] = {
     "a role of this account": (f"arn:aws:iam::{ACCOUNT_ID}:role/hook", {}),
+    # CloudFormation asks as they do.
+    "who runs a stack": (f"arn:aws:iam::{ACCOUNT_ID}:user/operator", {}),
     "the topic": (SNS, {"aws:SourceArn": TOPIC}),
     "the fast path": (EVENTS, {"aws:SourceArn": FAST_PATH}),
     "the sweep": (EVENTS, {"aws:SourceArn": SWEEP}),
@@ -52,7 +58,7 @@ INSIDERS: dict[str, tuple[str, dict[str, str]]] = {
 }
 # Each place that takes messages, and who of all these may send there.
 ADMITTED = {
-    "Topic": {"a role of this account"},
+    "Topic": {"a role of this account", "who runs a stack"},
     "NoticeQueue": {"the topic", "the fast path"},
     "WaitQueue": {"the topic"},
     "SubscriptionDeadLetterQueue": {"the topic"},
@@ -134,6 +140,13 @@ def test_the_function_is_invoked_by_the_rules_of_this_stack_and_account(
     assert found == {
         (EVENTS, source, ACCOUNT_ID, "lambda:InvokeFunction") for source in (SWEEP, NOTICES)
     }
+
+
+def test_the_table_is_opened_to_nobody_by_a_policy_of_its_own(stack: DeployedStack) -> None:
+    # It holds secrets; who may read it is for the identity policies of this account to say.
+    ((_, table),) = stack.resources("AWS::DynamoDB::Table")
+
+    assert "ResourcePolicy" not in table
 
 
 def test_only_lambda_may_take_the_role(stack: DeployedStack) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer import handler
+from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.account import Account
 from drainer.simulation.delivery import SnsApi
 from drainer.simulation.installation import Installation, Settings, install
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from drainer.controller import PassReport
+    from drainer.errands import Report
     from drainer.errors import DrainerError
     from drainer.interruptions import Rescue
 
@@ -36,6 +38,7 @@ class Reports:
     refusals: list[str] = field(default_factory=list)
     crashes: list[Exception] = field(default_factory=list)
     rescues: list[Rescue] = field(default_factory=list)
+    requests: list[Report] = field(default_factory=list)
 
     def passed(self, report: PassReport) -> None:
         self.passes.append(report)
@@ -45,6 +48,9 @@ class Reports:
 
     def rescued(self, rescues: Sequence[Rescue]) -> None:
         self.rescues += rescues
+
+    def requested(self, report: Report) -> None:
+        self.requests.append(report)
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         error.add_note(", ".join(ec2_instance_ids))
@@ -193,8 +199,11 @@ def make_world() -> Callable[..., World]:
         gate = Gate(account, role_policy(stack))
         account.interceptors.append(gate)
 
-        def build(environment: Any, client: Any, clock: Any, /) -> Any:
-            return handler.build(environment, client, clock, reports)
+        account.stacks.unavailable = UnavailableError
+        account.stacks.refused = MisconfiguredError
+
+        def build(environment: Any, client: Any, clock: Any, /, respond: Any = None) -> Any:
+            return handler.build(environment, client, clock, reports, respond)
 
         installed = install(
             account,

@@ -1,0 +1,184 @@
+"""
+Requests of CloudFormation: the way in, the book, and encryption all along.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from moto.sns.utils import FilterPolicyMatcher
+
+from drainer import cloudformation, errand
+from drainer.aws_custom_resource import TableBook
+from drainer.book import Entry
+from drainer.cloudformation import RequestType
+
+if TYPE_CHECKING:
+    from drainer.simulation.embedded_template import DeployedStack
+    from tests.infra.conftest import Render
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+# Those that feed the function; they have dead letters of their own.
+FED = ("NoticeQueue", "WaitQueue")
+STACK_ID = "arn:aws:cloudformation:eu-west-1:111122223333:stack/web/51af3dc0-da77-11e4-872e-1234"
+# As CloudFormation publishes it; only Update and Delete name a physical resource.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-requests.html
+REQUEST = {
+    "RequestType": "Delete",
+    "RequestId": "afd8d7c5-9376-4013-8b3b-307517b8719e",
+    "ResponseURL": "https://cloudformation-custom-resource-response-euwest1.s3.amazonaws.com/web",
+    "StackId": STACK_ID,
+    "ResourceType": "Custom::ECSDrain",
+    "LogicalResourceId": "Drain",
+    "PhysicalResourceId": "sfr-73fbd2ce-aa30-494c-8788-1cee4EXAMPLE",
+    "ResourceProperties": {
+        "ServiceToken": "arn:aws:sns:eu-west-1:111122223333:drainer-Topic",
+        "Cluster": "payments",
+        "SpotFleet": "sfr-73fbd2ce-aa30-494c-8788-1cee4EXAMPLE",
+    },
+}
+
+
+def reached(stack: DeployedStack, message: str) -> list[str]:
+    """
+    Return the subscriptions that a message on the topic passes.
+    """
+    return [
+        name
+        for name, subscription in stack.resources("AWS::SNS::Subscription")
+        if FilterPolicyMatcher(
+            subscription["FilterPolicy"], subscription["FilterPolicyScope"]
+        ).matches(None, message)
+    ]
+
+
+@pytest.mark.parametrize("request_type", RequestType)
+def test_every_request_of_cloudformation_comes_in_once_and_at_once(
+    stack: DeployedStack, request_type: RequestType
+) -> None:
+    # A request that no subscription takes is answered by nobody, and the stack hangs for an hour.
+    subscriptions = dict(stack.resources("AWS::SNS::Subscription"))
+    message = json.dumps({**REQUEST, "RequestType": request_type})
+
+    assert reached(stack, message) == ["RequestSubscription"]
+    assert subscriptions["RequestSubscription"]["Endpoint"] == stack.physical_ids["NoticeQueue"]
+
+
+def test_the_subscription_takes_exactly_what_the_program_reads_as_a_request(
+    stack: DeployedStack,
+) -> None:
+    # A type that the filter misspells never arrives.
+    subscription = dict(stack.resources("AWS::SNS::Subscription"))["RequestSubscription"]
+
+    assert subscription["FilterPolicy"] == {"RequestType": [one.value for one in RequestType]}
+    assert cloudformation.is_request(REQUEST)
+
+
+def test_a_request_goes_round_by_the_wait_queue_only(stack: DeployedStack) -> None:
+    # Its state names a request type too; through the notice queue it would go round unpaused.
+    request = cloudformation.read(REQUEST, NOON, NOON)
+    state = errand.encode(errand.Errand(request))
+
+    for carried in (state, None):
+        message = errand.message(request.key, 1, carried)
+        assert reached(stack, message) == ["EnvelopeSubscription"]
+
+
+def test_a_queue_admits_messages_before_its_subscription_is_made(render: Render) -> None:
+    # What arrives earlier goes to the dead letters.
+    resources = render("drainer.yaml").template["Resources"]
+
+    for name, one in resources.items():
+        if one["Type"] == "AWS::SNS::Subscription":
+            queue, _ = one["Properties"]["Endpoint"]["Fn::GetAtt"]
+            assert one["DependsOn"] == [f"{queue}Policy", "SubscriptionDeadLetterQueuePolicy"], name
+
+
+class Recorder:
+    """
+    Takes what is written to DynamoDB.
+    """
+
+    def __init__(self) -> None:
+        self.written: dict[str, Any] = {}
+
+    def put_item(self, **parameters: Any) -> dict[str, Any]:
+        self.written = parameters
+        return {}
+
+
+def test_the_table_has_the_key_and_the_lifetime_that_the_program_writes(
+    stack: DeployedStack,
+) -> None:
+    # With another key every write is refused; with another lifetime the secrets stay for ever.
+    ((name, table),) = stack.resources("AWS::DynamoDB::Table")
+    recorder = Recorder()
+    entry = Entry("stack|request", 1, 0, NOON, NOON, NOON + timedelta(hours=1), "{}")
+    TableBook(lambda _: recorder, stack.physical_ids[name]).save(entry)
+    item = recorder.written["Item"]
+    (key,) = table["KeySchema"]
+    lifetime = table["TimeToLiveSpecification"]
+
+    assert key["KeyType"] == "HASH"
+    assert [{"AttributeName": key["AttributeName"], "AttributeType": "S"}] == table[
+        "AttributeDefinitions"
+    ]
+    assert item[key["AttributeName"]] == {"S": entry.key}
+    assert lifetime["Enabled"] is True
+    assert item[lifetime["AttributeName"]] == {"N": str(int(entry.expires_at.timestamp()))}
+
+
+def test_the_table_costs_what_is_used_and_goes_with_its_stack(stack: DeployedStack) -> None:
+    # A table that is left behind keeps secrets of stacks that are gone, and has its price.
+    ((name, table),) = stack.resources("AWS::DynamoDB::Table")
+    resource = stack.template["Resources"][name]
+
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert "TableName" not in table
+    assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Delete"
+    variables = dict(stack.resources("AWS::Lambda::Function"))["Function"]["Environment"]
+    assert stack.physical_ids[name] == variables["Variables"]["DRAINER_REQUESTS_TABLE"]
+
+
+def test_a_response_url_is_encrypted_wherever_it_rests(stack: DeployedStack) -> None:
+    # Whoever reads it can tell CloudFormation that a fleet is drained while its tasks run.
+    queues = dict(stack.resources("AWS::SQS::Queue"))
+    ((_, table),) = stack.resources("AWS::DynamoDB::Table")
+    mappings = [one for _, one in stack.resources("AWS::Lambda::EventSourceMapping")]
+    subscriptions = dict(stack.resources("AWS::SNS::Subscription"))
+    (invocations,) = dict(stack.resources("AWS::Lambda::EventInvokeConfig")).values()
+    on_the_way = {
+        subscriptions[name]["Endpoint"] for name in ("RequestSubscription", "EnvelopeSubscription")
+    }
+    kept = {
+        *(one["RedrivePolicy"]["deadLetterTargetArn"] for one in subscriptions.values()),
+        *(queues[name]["RedrivePolicy"]["deadLetterTargetArn"] for name in FED),
+        invocations["DestinationConfig"]["OnFailure"]["Destination"],
+    }
+
+    assert on_the_way == {one["EventSourceArn"] for one in mappings}
+    for arn in on_the_way | kept:
+        assert queues[arn.rpartition("-")[2]]["SqsManagedSseEnabled"] is True, arn
+    # A key that AWS owns, by default: "All user data stored in Amazon DynamoDB is fully encrypted
+    # at rest". https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/EncryptionAtRest.html
+    assert "SSESpecification" not in table
+    # A stream or a copy elsewhere would be another place for it to rest.
+    assert {"StreamSpecification", "KinesisStreamSpecification", "Replicas"}.isdisjoint(table)
+
+
+def test_stacks_are_asked_before_a_request_is_believed(stack: DeployedStack) -> None:
+    # Whoever may publish here could otherwise have any fleet drained, by any stack's name.
+    function = dict(stack.resources("AWS::Lambda::Function"))["Function"]
+
+    assert function["Environment"]["Variables"]["DRAINER_VERIFY_STACKS"] == "true"
+
+
+@pytest.mark.parametrize("output", ["TopicArn", "FunctionArn"])
+def test_both_ways_in_are_put_out_and_called_service_tokens(
+    stack: DeployedStack, output: str
+) -> None:
+    # Who looks for what to write after ServiceToken looks at the outputs.
+    assert "ServiceToken" in stack.template["Outputs"][output]["Description"]

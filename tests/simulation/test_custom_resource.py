@@ -1,0 +1,917 @@
+"""CloudFormation asks and waits an hour: what `Custom::ECSDrain` answers, once, and when."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drainer.errands import Step
+from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
+from drainer.simulation.functions import Function
+from drainer.simulation.quotas import Quotas
+from drainer.simulation.records import ApiError
+from tests.simulation.conftest import CLUSTER, GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from drainer.simulation.custom_resource import CustomResourceRequest
+    from drainer.simulation.delivery import Publication
+    from drainer.simulation.records import Call
+    from drainer.simulation.spot_fleet_model import Fleet
+    from tests.simulation.conftest import World
+
+HOUR_SECONDS = 3_600
+SWEEP_SECONDS = 300
+# What stays between the deadline and CloudFormation's timeout.
+MARGIN_SECONDS = 420
+WRITES_TO_ECS = ("UpdateContainerInstancesState", "StopTask", "PutAttributes", "DeleteAttributes")
+WAYS = ("topic", "function")
+
+
+@dataclass
+class Shop:
+    """A stack with a Spot Fleet, its custom resource, and the drainer that serves it."""
+
+    world: World
+    fleet: Fleet
+
+    def properties(self, fleet: Fleet | None = None, **more: Any) -> dict[str, Any]:
+        return {"Cluster": CLUSTER, "SpotFleet": (fleet or self.fleet).fleet_id} | more
+
+    def ask(
+        self, kind: Any, properties: Mapping[str, Any], *, way: str = "topic", **more: Any
+    ) -> CustomResourceRequest:
+        request = self.world.account.stacks.request(kind, properties, **more)
+        self.deliver(request, way)
+        return request
+
+    def deliver(self, request: CustomResourceRequest, way: str = "topic") -> None:
+        if way == "topic":
+            request.by_topic(self.world.installed.topic)
+        else:
+            request.by_function(self.world.installed.function)
+
+    def delete(self, fleet: Fleet | None = None, **more: Any) -> CustomResourceRequest:
+        delivery = {name: more.pop(name) for name in ("way", "timeout_seconds") if name in more}
+        target = fleet or self.fleet
+        properties = self.properties(target, **more)
+        return self.ask("Delete", properties, physical_id=target.fleet_id, **delivery)
+
+    def until_answered(self, request: CustomResourceRequest) -> dict[str, Any]:
+        self.world.account.run_until(
+            lambda: request.answer is not None, timedelta(seconds=HOUR_SECONDS)
+        )
+        assert request.faults == []
+        assert request.answer is not None
+        return request.answer
+
+    def answered_seconds(self, request: CustomResourceRequest) -> float:
+        return (request.answers[0][0] - request.sent_at).total_seconds()
+
+    def statuses(self, fleet: Fleet | None = None) -> set[str]:
+        ids = (fleet or self.fleet).ec2_instance_ids
+        found = [self.world.account.ecs.container_instance(one) for one in ids]
+        return {instance.status for instance in found if instance}
+
+    def tasks_left(self, fleet: Fleet | None = None) -> int:
+        ecs = self.world.account.ecs
+        ids = (fleet or self.fleet).ec2_instance_ids
+        return sum(len(ecs.remaining_tasks(one)) for one in ids)
+
+    @property
+    def steps(self) -> list[Step]:
+        return [report.step for report in self.world.reports.requests]
+
+
+@pytest.fixture
+def make_shop(make_world: Callable[..., World]) -> Callable[..., Shop]:
+    def make(count: int = 3, *, tasks: int | None = None, **settings: Any) -> Shop:
+        world = make_world(
+            custom_resources=True, **{"sweep_interval_seconds": SWEEP_SECONDS, **settings}
+        )
+        fleet = world.account.fleets.create(CLUSTER, count, already_running=True)
+        world.service(count if tasks is None else tasks)
+        world.run(60)
+        return Shop(world, fleet)
+
+    return make
+
+
+def replacement(shop: Shop, count: int = 3) -> Fleet:
+    """Let another fleet join, as CloudFormation does before it deletes the old one."""
+    return shop.world.account.fleets.create(CLUSTER, count, already_running=True)
+
+
+def job(shop: Shop, profile: TaskProfile) -> None:
+    """Start a standalone task on the first instance of the fleet."""
+    first = shop.fleet.ec2_instance_ids[0]
+    shop.world.account.ecs.run_standalone(CLUSTER, first, family="report", profile=profile)
+
+
+def refuse(shop: Shop, operation: str, code: str, status: int = 400) -> Callable[[], None]:
+    """Let every call of an operation fail; return what ends that."""
+
+    def intercept(call: Call) -> None:
+        if call.operation == operation:
+            raise ApiError(code, "for the test", status)
+
+    interceptors = shop.world.account.interceptors
+    interceptors.append(intercept)
+    return lambda: interceptors.remove(intercept)
+
+
+# -- what each request is answered with
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_create_is_answered_with_what_it_guards_and_changes_nothing(
+    make_shop: Callable[..., Shop], way: str
+) -> None:
+    # A fleet that drains as its stack is created never serves.
+    shop = make_shop()
+
+    request = shop.ask("Create", shop.properties(), way=way)
+    answer = shop.until_answered(request)
+
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", shop.fleet.fleet_id)
+    assert shop.statuses() == {"ACTIVE"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_delete_is_answered_when_the_last_task_of_the_fleet_is_stopped(
+    make_shop: Callable[..., Shop], way: str
+) -> None:
+    # CloudFormation deletes the fleet at once: what still serves then is cut.
+    shop = make_shop()
+    replacement(shop)
+
+    request = shop.delete(way=way)
+    answer = shop.until_answered(request)
+
+    assert answer["Status"] == "SUCCESS"
+    assert answer["PhysicalResourceId"] == shop.fleet.fleet_id
+    assert shop.tasks_left() == 0
+    assert shop.statuses() == {"DRAINING"}
+    last = max(shop.world.last_stopped_seconds(one) for one in shop.fleet.ec2_instance_ids)
+    # Two looks, a pass interval apart, and nothing else lies in between.
+    assert 0 <= shop.world.seconds(request.answers[0][0]) - last <= 2 * 16
+
+
+def test_update_is_answered_with_the_new_fleet_and_leaves_the_old_one_alone(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # The old one is what a rollback goes back to.
+    shop = make_shop()
+    new = replacement(shop)
+
+    request = shop.ask(
+        "Update",
+        shop.properties(new),
+        physical_id=shop.fleet.fleet_id,
+        old_properties=shop.properties(),
+    )
+    answer = shop.until_answered(request)
+
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", new.fleet_id)
+    assert shop.statuses() == {"ACTIVE"}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"Cluster": "no such cluster!"}, "Cluster"),
+        ({"Cluster": "elsewhere"}, "Cluster"),
+        ({"SpotFleet": "sfr-00000000-0000-0000-0000-000000000000"}, "SpotFleet"),
+        ({"SpotFleet": "web"}, "SpotFleet"),
+        ({"AutoScalingGroupName": GROUP}, "exactly one of"),
+        ({"DrainTimeoutSeconds": "1 hour"}, "DrainTimeoutSeconds"),
+        ({"OnTimeout": "IGNORE"}, "OnTimeout"),
+        ({"StandaloneTasks": "kill"}, "StandaloneTasks"),
+        ({"DrainTimeout": "60"}, "DrainTimeout"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+def test_a_wrong_property_fails_the_stack_with_a_sentence_that_names_it(
+    make_shop: Callable[..., Shop], change: dict[str, Any], named: str, kind: str
+) -> None:
+    # Else a slip shows when the fleet is deleted, and nothing drains it.
+    shop = make_shop()
+    more = {} if kind == "Create" else {"physical_id": "sfr-old"}
+
+    answer = shop.until_answered(shop.ask(kind, shop.properties(**change), **more))
+
+    assert answer["Status"] == "FAILED"
+    assert named in answer["Reason"]
+    # What CloudFormation goes back to is the old id, or one whose Delete drains nothing.
+    assert kind == "Create" or answer["PhysicalResourceId"] == "sfr-old"
+    assert shop.statuses() == {"ACTIVE"}
+
+
+def test_the_delete_of_what_was_refused_drains_nothing(make_shop: Callable[..., Shop]) -> None:
+    # A rollback would otherwise drain a fleet for a slip in another property.
+    shop = make_shop()
+    wrong = shop.properties(DrainTimeoutSeconds="soon")
+    refused = shop.until_answered(shop.ask("Create", wrong))
+
+    request = shop.ask("Delete", wrong, physical_id=refused["PhysicalResourceId"])
+    answer = shop.until_answered(request)
+
+    assert answer["Status"] == "SUCCESS"
+    assert shop.answered_seconds(request) == 0
+    assert shop.statuses() == {"ACTIVE"}
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        {"Cluster": CLUSTER},
+        {"Cluster": "???", "SpotFleet": "sfr-1"},
+        {"Cluster": CLUSTER, "SpotFleet": ""},
+        {"Cluster": CLUSTER, "InstanceIds": []},
+    ],
+)
+def test_delete_never_fails_for_bad_input(
+    make_shop: Callable[..., Shop], properties: dict[str, Any]
+) -> None:
+    # A stack that cannot be deleted is what people remember of a custom resource.
+    shop = make_shop()
+
+    answer = shop.until_answered(shop.ask("Delete", properties, physical_id="whatever"))
+
+    assert answer["Status"] == "SUCCESS"
+    assert answer["PhysicalResourceId"] == "whatever"
+    assert "not drained" in answer["Reason"]
+
+
+def test_a_wrong_setting_beside_a_right_target_is_replaced_on_delete(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # The fleet serves, whatever its template says of timeouts.
+    shop = make_shop()
+    replacement(shop)
+
+    answer = shop.until_answered(shop.delete(OnTimeout="PERHAPS"))
+
+    assert answer["Status"] == "SUCCESS"
+    assert shop.tasks_left() == 0
+    assert shop.statuses() == {"DRAINING"}
+
+
+# -- what is guarded
+
+
+def group_of(shop: Shop) -> list[str]:
+    shop.world.account.auto_scaling.create_group(GROUP, cluster=CLUSTER, desired=2)
+    return [*shop.world.account.auto_scaling.groups[GROUP].instances]
+
+
+@pytest.mark.parametrize("kind", ["AutoScalingGroupName", "CapacityProvider", "InstanceIds"])
+def test_a_group_a_capacity_provider_and_a_list_are_drained_like_a_fleet(
+    make_shop: Callable[..., Shop], kind: str
+) -> None:
+    # Most clusters stand on Auto Scaling groups, which a change of their name replaces.
+    shop = make_shop()
+    members = group_of(shop)
+    shop.world.account.ecs.create_capacity_provider("spare", GROUP)
+    value: Any = {"AutoScalingGroupName": GROUP, "CapacityProvider": "spare"}.get(kind, members)
+    properties = {"Cluster": CLUSTER, kind: value}
+    created = shop.until_answered(shop.ask("Create", properties))
+
+    request = shop.ask("Delete", properties, physical_id=created["PhysicalResourceId"])
+    answer = shop.until_answered(request)
+
+    assert (created["Status"], answer["Status"]) == ("SUCCESS", "SUCCESS")
+    account = shop.world.account
+    assert sum(len(account.ecs.remaining_tasks(one)) for one in members) == 0
+    found = [account.ecs.container_instance(one) for one in members]
+    assert {instance.status for instance in found if instance} == {"DRAINING"}
+    assert shop.statuses() == {"ACTIVE"}
+
+
+def test_a_fleet_that_is_gone_is_drained(make_shop: Callable[..., Shop]) -> None:
+    # Somebody has cancelled it by hand: the stack must be able to go, too.
+    shop = make_shop()
+    shop.world.account.fleets.fleets.clear()
+
+    assert shop.until_answered(shop.delete())["Status"] == "SUCCESS"
+
+
+def test_a_cluster_that_is_gone_is_drained(make_shop: Callable[..., Shop]) -> None:
+    # The container instances went with it.
+    shop = make_shop(tasks=0)
+    del shop.world.account.ecs.clusters[CLUSTER]
+
+    assert shop.until_answered(shop.delete())["Status"] == "SUCCESS"
+
+
+def test_an_instance_that_is_taken_back_on_the_way_is_drained(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # Spot does not wait for CloudFormation; the others must not wait for what is gone.
+    shop = make_shop()
+    replacement(shop)
+    request = shop.delete()
+    shop.world.run(60)
+    shop.world.account.spot.interrupt(shop.fleet.ec2_instance_ids[0])
+
+    assert shop.until_answered(request)["Status"] == "SUCCESS"
+    assert shop.tasks_left() == 0
+
+
+def test_an_instance_that_joins_on_the_way_is_drained_too(make_shop: Callable[..., Shop]) -> None:
+    # A maintain fleet replaces what Spot takes back, and the cluster places tasks there.
+    shop = make_shop()
+    replacement(shop)
+    request = shop.delete()
+    shop.world.run(30)
+    shop.world.account.fleets.terminate(shop.fleet.ec2_instance_ids[0])
+    shop.world.run(200)
+    assert len(shop.fleet.ec2_instance_ids) == 3
+
+    shop.until_answered(request)
+
+    assert shop.statuses() == {"DRAINING"}
+    assert shop.tasks_left() == 0
+
+
+def test_one_answer_that_knows_no_instance_of_the_fleet_ends_nothing(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # "refreshed periodically and might be out of date": a fleet that serves seemed empty.
+    shop = make_shop()
+    replacement(shop)
+    fleets = shop.world.account.fleets
+    fleets.describe_lag_seconds = 1e9
+    request = shop.delete()
+    shop.world.run(5)
+    fleets.describe_lag_seconds = 0
+
+    shop.until_answered(request)
+
+    assert shop.statuses() == {"DRAINING"}
+    assert shop.tasks_left() == 0
+
+
+def test_an_instance_that_an_answer_lacks_is_not_forgotten(make_shop: Callable[..., Shop]) -> None:
+    # The same, later: the notes know it, and its task still serves.
+    shop = make_shop()
+    replacement(shop)
+    request = shop.delete()
+    shop.world.run(100)
+    shop.world.account.fleets.describe_lag_seconds = 1e9
+
+    shop.until_answered(request)
+
+    assert shop.tasks_left() == 0
+
+
+def test_instances_that_are_in_no_cluster_yet_are_sought_twice(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # One stale search must not let an instance go that serves.
+    shop = make_shop(tasks=0)
+    starting = shop.world.account.fleets.create(CLUSTER, 2, boot_seconds=HOUR_SECONDS)
+
+    request = shop.delete(starting)
+    answer = shop.until_answered(request)
+
+    assert answer["Status"] == "SUCCESS"
+    assert shop.answered_seconds(request) >= 15
+
+
+# -- time
+
+
+def test_a_drain_of_fifty_minutes_takes_many_invocations_and_is_answered_once(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # One invocation ends after a quarter of an hour at most; polling in it would give up there.
+    shop = make_shop()
+    replacement(shop)
+    job(shop, TaskProfile(run_seconds=50 * 60 - 60))
+    before = shop.world.installed.function.invocations
+
+    request = shop.delete()
+    answer = shop.until_answered(request)
+    shop.world.run(HOUR_SECONDS)
+
+    assert answer["Status"] == "SUCCESS"
+    assert 48 * 60 <= shop.answered_seconds(request) < 50 * 60
+    assert len(request.attempts) == 1
+    assert shop.world.installed.function.invocations - before > 100
+
+
+@pytest.mark.parametrize("on_timeout", ["SUCCESS", "FAILED"])
+def test_a_drain_that_cannot_end_is_answered_by_policy_before_the_hour(
+    make_shop: Callable[..., Shop], on_timeout: str
+) -> None:
+    # Without an answer CloudFormation waits for the hour, and then fails whatever the policy is.
+    shop = make_shop()
+    replacement(shop)
+    job(shop, NEVER_STOPS)
+
+    request = shop.delete(OnTimeout=on_timeout)
+    answer = shop.until_answered(request)
+
+    assert answer["Status"] == on_timeout
+    assert "standalone RUNNING family:report" in answer["Reason"]
+    assert "1 of 3" in answer["Reason"]
+    assert shop.answered_seconds(request) <= HOUR_SECONDS - MARGIN_SECONDS + 2 * 16
+
+
+def test_the_drain_timeout_ends_it_earlier(make_shop: Callable[..., Shop]) -> None:
+    # Whoever says ten minutes does not want to wait for fifty-three.
+    shop = make_shop()
+    job(shop, NEVER_STOPS)
+
+    request = shop.delete(DrainTimeoutSeconds="600")
+    shop.until_answered(request)
+
+    assert 600 <= shop.answered_seconds(request) <= 600 + 2 * 16
+
+
+def test_a_short_service_timeout_is_kept(make_shop: Callable[..., Shop]) -> None:
+    # CloudFormation gives up after it, and leaves what it was about half done.
+    shop = make_shop()
+    job(shop, NEVER_STOPS)
+
+    request = shop.delete(ServiceTimeout="300", timeout_seconds=300)
+
+    assert shop.until_answered(request)["Status"] == "FAILED"
+    assert shop.answered_seconds(request) <= 200 + 2 * 16
+
+
+def test_standalone_tasks_are_stopped_where_the_template_says_so(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # Else a job of a day holds the update up until it fails.
+    shop = make_shop()
+    replacement(shop)
+    job(shop, TaskProfile(run_seconds=None))
+
+    answer = shop.until_answered(shop.delete(StandaloneTasks="stop", StandaloneGraceSeconds="60"))
+
+    assert answer["Status"] == "SUCCESS"
+    assert shop.tasks_left() == 0
+
+
+def test_standalone_tasks_are_left_behind_where_the_template_says_so(
+    make_shop: Callable[..., Shop],
+) -> None:
+    shop = make_shop()
+    replacement(shop)
+    job(shop, NEVER_STOPS)
+
+    answer = shop.until_answered(shop.delete(StandaloneTasks="ignore"))
+
+    assert answer["Status"] == "SUCCESS"
+    assert shop.tasks_left() == 1
+
+
+# -- rollbacks
+
+
+def test_what_was_set_draining_is_active_again_when_the_update_goes_back(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # A fleet that stays and is DRAINING takes no task ever again.
+    shop = make_shop(tasks=0)
+    job(shop, NEVER_STOPS)
+    failed = shop.until_answered(shop.delete(DrainTimeoutSeconds="60"))
+    assert (failed["Status"], shop.statuses()) == ("FAILED", {"DRAINING"})
+
+    back = shop.ask("Update", shop.properties(), physical_id="sfr-new")
+    answer = shop.until_answered(back)
+
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", shop.fleet.fleet_id)
+    assert shop.statuses() == {"ACTIVE"}
+
+
+def test_what_somebody_else_has_set_draining_stays_so(make_shop: Callable[..., Shop]) -> None:
+    # An operator, or the agent of an instance that Spot takes back, has its reasons.
+    shop = make_shop()
+    instance = shop.world.account.ecs.container_instance(shop.fleet.ec2_instance_ids[0])
+    assert instance is not None
+    shop.world.account.ecs.set_status(instance, "DRAINING")
+
+    shop.until_answered(shop.ask("Update", shop.properties(), physical_id="sfr-new"))
+
+    assert instance.status == "DRAINING"
+
+
+def test_what_another_stack_drains_stays_draining(make_shop: Callable[..., Shop]) -> None:
+    # Two stacks that guard one group: the one that keeps it must not undo the other's drain.
+    shop = make_shop()
+    job(shop, NEVER_STOPS)
+    shop.delete()
+    shop.world.run(60)
+
+    shop.until_answered(shop.ask("Create", shop.properties(), stack="another"))
+
+    assert shop.statuses() == {"DRAINING"}
+
+
+def test_an_update_and_its_rollback_end_where_they_began(make_shop: Callable[..., Shop]) -> None:
+    # Old fleet, new fleet, back again: the new one is drained, the old one serves.
+    shop = make_shop()
+    old, new = shop.fleet, replacement(shop)
+    there = shop.ask("Update", shop.properties(new), physical_id=old.fleet_id)
+    shop.until_answered(there)
+    back = shop.ask("Update", shop.properties(old), physical_id=new.fleet_id)
+    assert shop.until_answered(back)["PhysicalResourceId"] == old.fleet_id
+
+    shop.until_answered(shop.delete(new))
+
+    assert (shop.statuses(old), shop.statuses(new)) == ({"ACTIVE"}, {"DRAINING"})
+    assert shop.tasks_left(new) == 0
+
+
+# -- messages that come twice, late, or never
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["Create", "Update", "Delete"])
+@pytest.mark.parametrize("gaps", [(0.0,), (1.0, 70.0), (200.0, 900.0), (3_000.0,)])
+def test_a_request_that_comes_several_times_is_answered_once(
+    make_shop: Callable[..., Shop], way: str, kind: str, gaps: tuple[float, ...]
+) -> None:
+    # SNS and SQS deliver at least once; Lambda tries again. A second answer may be another one.
+    shop = make_shop()
+    replacement(shop)
+    more = {} if kind == "Create" else {"physical_id": shop.fleet.fleet_id}
+
+    request = shop.ask(kind, shop.properties(), way=way, **more)
+    for seconds in gaps:
+        shop.world.account.after(seconds, lambda: shop.deliver(request, way))
+    shop.until_answered(request)
+    shop.world.run(2 * HOUR_SECONDS)
+
+    assert len(request.attempts) == 1
+
+
+def test_doubled_re_invocations_do_not_fork_the_chain(make_shop: Callable[..., Shop]) -> None:
+    # Each fork would double what the account is asked, for an hour.
+    shop = make_shop()
+    replacement(shop)
+    for subscription in shop.world.installed.topic.subscriptions:
+        subscription.channel.faults.append(lambda _: (0.0, 7.0, 40.0))
+
+    request = shop.delete()
+    shop.until_answered(request)
+
+    served = [step for step in shop.steps if step != Step.COPY]
+    assert len(served) <= shop.answered_seconds(request) / 15 + 2
+    assert len(request.attempts) == 1
+
+
+def test_a_delete_that_comes_after_its_answer_drains_nothing(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # The fleet may be guarded anew: what is over must not touch it.
+    shop = make_shop(tasks=0)
+    late = shop.delete()
+    shop.until_answered(late)
+    shop.until_answered(shop.ask("Update", shop.properties(), physical_id="sfr-new"))
+
+    shop.deliver(late)
+    shop.world.run(120)
+
+    assert shop.statuses() == {"ACTIVE"}
+
+
+def test_a_delete_that_comes_after_the_hour_drains_nothing(make_shop: Callable[..., Shop]) -> None:
+    # It lay in a dead-letter queue; CloudFormation has given it up, and the fleet serves.
+    shop = make_shop()
+    request = shop.world.account.stacks.request(
+        "Delete", shop.properties(), physical_id=shop.fleet.fleet_id
+    )
+    for subscription in shop.world.installed.topic.subscriptions:
+        subscription.channel.faults.append(lambda _: (HOUR_SECONDS + 60.0,))
+    shop.deliver(request)
+    shop.world.run(2 * HOUR_SECONDS)
+
+    assert shop.statuses() == {"ACTIVE"}
+    assert request.attempts == []
+
+
+@pytest.mark.parametrize("lost_after_seconds", [20, 200, 3_100])
+def test_a_chain_that_is_lost_is_found_by_the_sweep(
+    make_shop: Callable[..., Shop], lost_after_seconds: int
+) -> None:
+    # Nobody else knows that CloudFormation waits.
+    shop = make_shop()
+    replacement(shop)
+    job(shop, NEVER_STOPS)
+    request = shop.delete()
+    shop.world.run(lost_after_seconds)
+    lost = shop.world.account.now
+
+    def once(_: object) -> tuple[float, ...]:
+        return () if shop.world.account.now < lost + timedelta(seconds=30) else (0.0,)
+
+    for subscription in shop.world.installed.topic.subscriptions:
+        subscription.channel.faults.append(once)
+
+    assert shop.until_answered(request)["Status"] == "FAILED"
+    assert shop.answered_seconds(request) <= HOUR_SECONDS - 60
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_invocation_that_is_cut_short_is_taken_up_again(
+    make_shop: Callable[..., Shop], way: str
+) -> None:
+    # Killed before its first write, after it, and in between: each comes back as it was.
+    shop = make_shop()
+    replacement(shop)
+    cuts = iter(["PutItem", "UpdateContainerInstancesState", "PublishBatch", "DescribeTasks"])
+    cut = next(cuts)
+
+    def intercept(call: Call) -> None:
+        nonlocal cut
+        if call.operation == cut:
+            cut = next(cuts, "")
+            raise RuntimeError("the function is no more")
+
+    shop.world.account.interceptors.append(intercept)
+    request = shop.delete(way=way)
+
+    assert shop.until_answered(request)["Status"] == "SUCCESS"
+    assert shop.tasks_left() == 0
+    assert cut == ""
+    assert len(request.attempts) == 1
+
+
+# -- the response URL
+
+
+def test_a_response_url_that_refuses_twice_is_answered_the_third_time(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # S3 says 503 now and then; without the answer the stack fails.
+    shop = make_shop()
+    request = shop.world.account.stacks.request("Create", shop.properties())
+    request.refusals = [503, 503]
+    shop.deliver(request)
+
+    shop.until_answered(request)
+    shop.world.run(HOUR_SECONDS)
+
+    assert [attempt.status for attempt in request.attempts] == [503, 503, 200]
+    assert len({attempt.body for attempt in request.attempts}) == 1
+
+
+def test_an_answer_that_could_not_be_given_stays_the_same(make_shop: Callable[..., Shop]) -> None:
+    # What was FAILED at the deadline must not be SUCCESS a minute later: CloudFormation may have
+    # taken the first, though it did not say so.
+    shop = make_shop()
+    replacement(shop)
+    job(shop, TaskProfile(run_seconds=630))
+    request = shop.world.account.stacks.request(
+        "Delete", shop.properties(DrainTimeoutSeconds="600"), physical_id=shop.fleet.fleet_id
+    )
+    request.refusals = [500] * 8
+    shop.deliver(request)
+
+    assert shop.until_answered(request)["Status"] == "FAILED"
+    assert shop.tasks_left() == 0
+    assert len({attempt.body for attempt in request.attempts}) == 1
+
+
+def test_a_response_url_that_never_answers_ends_with_the_hour(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # Nothing may go round for ever, and somebody must be told.
+    shop = make_shop()
+    request = shop.world.account.stacks.request("Create", shop.properties())
+    request.deaf = True
+    shop.deliver(request)
+    shop.world.run(HOUR_SECONDS + SWEEP_SECONDS)
+    attempts, published = len(request.attempts), shop.world.installed.topic.published
+
+    shop.world.run(HOUR_SECONDS)
+
+    assert len(request.attempts) == attempts <= HOUR_SECONDS / 15 + 1
+    assert shop.world.installed.topic.published == published
+    assert any(report.unanswered for report in shop.world.reports.requests)
+
+
+def test_a_response_url_that_has_expired_is_tried_once(make_shop: Callable[..., Shop]) -> None:
+    # A 403 stays one; the alarm tells that CloudFormation waits in vain.
+    shop = make_shop()
+    request = shop.world.account.stacks.request("Create", shop.properties())
+    request.refusals = [403]
+    shop.deliver(request)
+    shop.world.run(HOUR_SECONDS)
+
+    assert len(request.attempts) == 1
+    assert any(report.unanswered for report in shop.world.reports.requests)
+
+
+# -- looks that fail
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        ("DescribeSpotFleetInstances", "RequestLimitExceeded"),
+        ("DescribeSpotFleetInstances", "UnauthorizedOperation"),
+        ("ListContainerInstances", "AccessDeniedException"),
+        ("DescribeContainerInstances", "ThrottlingException"),
+        ("ListTasks", "ThrottlingException"),
+        ("UpdateContainerInstancesState", "ThrottlingException"),
+    ],
+)
+def test_a_call_that_fails_for_ever_is_answered_by_policy_and_never_early(
+    make_shop: Callable[..., Shop], operation: str, code: str
+) -> None:
+    # Any error that led to SUCCESS would delete a fleet that serves.
+    shop = make_shop()
+    refuse(shop, operation, code)
+
+    request = shop.delete()
+    answer = shop.until_answered(request)
+
+    assert answer["Status"] == "FAILED"
+    assert shop.answered_seconds(request) >= HOUR_SECONDS - MARGIN_SECONDS
+    assert answer["Reason"]
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["DescribeSpotFleetInstances", "ListContainerInstances", "GetItem", "DescribeStacks"],
+)
+def test_a_call_that_fails_for_a_while_delays_and_loses_nothing(
+    make_shop: Callable[..., Shop], operation: str
+) -> None:
+    shop = make_shop()
+    replacement(shop)
+    end = refuse(shop, operation, "ThrottlingException")
+    shop.world.account.after(240, end)
+
+    request = shop.delete()
+
+    assert shop.until_answered(request)["Status"] == "SUCCESS"
+    assert shop.tasks_left() == 0
+    assert len(request.attempts) == 1
+
+
+def test_a_denied_look_fails_the_create_and_says_which(make_shop: Callable[..., Shop]) -> None:
+    # Better now than when the fleet is about to be deleted.
+    shop = make_shop()
+    refuse(shop, "DescribeSpotFleetInstances", "UnauthorizedOperation", 403)
+
+    answer = shop.until_answered(shop.ask("Create", shop.properties()))
+
+    assert answer["Status"] == "FAILED"
+    assert "DescribeSpotFleetInstances" in answer["Reason"]
+
+
+def test_one_instance_that_ecs_refuses_does_not_hold_up_the_others(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # Ten go into one call, and one that is deregistering spoils it.
+    shop = make_shop(4)
+    replacement(shop, 4)
+    account = shop.world.account
+    bad = account.ecs.container_instance(shop.fleet.ec2_instance_ids[0])
+    assert bad is not None
+
+    def intercept(call: Call) -> None:
+        if bad.arn in call.parameters.get("containerInstances", ()) and "status" in call.parameters:
+            raise ApiError("InvalidParameterException", "for the test")
+
+    account.interceptors.append(intercept)
+    shop.delete()
+    shop.world.run(60)
+
+    others = [account.ecs.container_instance(one) for one in shop.fleet.ec2_instance_ids[1:]]
+    assert {instance.status for instance in others if instance} == {"DRAINING"}
+
+
+# -- who may ask
+
+
+def test_a_request_of_a_stack_that_is_at_rest_changes_nothing(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # Whoever may publish to some topics of the account could drain any cluster.
+    shop = make_shop()
+    forged = {
+        **shop.world.account.stacks.request("Create", shop.properties()).event,
+        "RequestType": "Delete",
+        "PhysicalResourceId": shop.fleet.fleet_id,
+        "RequestId": "forged",
+        "StackId": shop.world.account.arn("cloudformation", "stack/no-such/stack"),
+    }
+
+    shop.world.say(forged)
+    shop.world.run(120)
+
+    assert shop.statuses() == {"ACTIVE"}
+    assert not any(shop.world.calls(operation) for operation in WRITES_TO_ECS)
+
+
+def test_a_re_invocation_that_nobody_published_changes_nothing(
+    make_shop: Callable[..., Shop],
+) -> None:
+    shop = make_shop()
+
+    shop.world.say({"drainer": "re-invocation", "version": 1, "request": "made|up", "hop": 3})
+    shop.world.run(60)
+
+    assert shop.steps == [Step.REFUSED]
+    assert shop.statuses() == {"ACTIVE"}
+
+
+# -- crowds
+
+
+def weigh(shop: Shop) -> list[int]:
+    """Note the size of every message, with its quotes escaped as in what surrounds it in SQS."""
+    sizes: list[int] = []
+
+    def look(publication: Publication) -> tuple[float, ...]:
+        sizes.append(len(json.dumps(publication.message)))
+        return (0.0,)
+
+    for subscription in shop.world.installed.topic.subscriptions:
+        subscription.channel.faults.append(look)
+    return sizes
+
+
+def test_a_fleet_of_a_thousand_drains_within_the_quotas(make_shop: Callable[..., Shop]) -> None:
+    # ECS grants the account 20 reads a second; who uses them up blinds everybody else.
+    shop = make_shop(1_000)
+    account = shop.world.account
+    replacement(shop, 1_000)
+    quotas = Quotas(account.clock)
+    account.interceptors.append(quotas)
+    sizes = weigh(shop)
+    begins = len(account.calls)
+
+    request = shop.delete()
+    answer = shop.until_answered(request)
+
+    throttled = [call for call in list(account.calls)[begins:] if call.error]
+    assert answer["Status"] == "SUCCESS"
+    assert "1000 instances" in answer["Reason"]
+    assert shop.tasks_left() == 0
+    assert throttled == []
+    assert max(sizes) < 10_000
+
+
+def test_without_a_table_the_message_carries_a_thousand_instances(
+    make_world: Callable[..., World],
+) -> None:
+    # SNS takes 262,144 bytes; SQS's body has SNS's JSON around it.
+    world = make_world(
+        {"DRAINER_REQUESTS_TABLE": "", "DRAINER_VERIFY_STACKS": "false"}, custom_resources=True
+    )
+    shop = Shop(world, world.account.fleets.create(CLUSTER, 1_000, already_running=True))
+    world.service(1_000)
+    replacement(shop, 1_000)
+    world.run(60)
+    sizes = weigh(shop)
+
+    answer = shop.until_answered(shop.delete())
+
+    assert answer["Status"] == "SUCCESS"
+    assert shop.tasks_left() == 0
+    assert 50_000 < max(sizes) < 262_144
+
+
+def test_without_a_table_copies_are_still_known_to_the_container(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world({"DRAINER_REQUESTS_TABLE": ""}, custom_resources=True)
+    shop = Shop(world, world.account.fleets.create(CLUSTER, 2, already_running=True))
+    request = shop.delete()
+    for seconds in (0, 3, 100, 1_000):
+        world.account.after(seconds, lambda: shop.deliver(request))
+
+    shop.until_answered(request)
+    world.run(HOUR_SECONDS)
+
+    assert len(request.attempts) == 1
+
+
+def test_several_stacks_drain_side_by_side(make_shop: Callable[..., Shop]) -> None:
+    # One batch has them all, and one that cannot end must not hold up the others.
+    shop = make_shop()
+    fleets = [replacement(shop) for _ in range(5)]
+    replacement(shop, 20)
+    job(shop, NEVER_STOPS)
+    stuck = shop.delete(OnTimeout="SUCCESS")
+    requests = [shop.delete(fleet) for fleet in fleets]
+    shop.world.run(1_800)
+
+    assert [request.answer is not None for request in requests] == [True] * 5
+    assert stuck.answer is None
+    assert all(shop.tasks_left(fleet) == 0 for fleet in fleets)
+    assert isinstance(shop.world.installed.function, Function)
