@@ -56,6 +56,10 @@ format: $(VENV)/.development ## Format the code
 simulate: $(VENV)/.demo ## Put faults into simulated accounts by the thousand (SEEDS=2000, or SEED=7 to replay one)
 	@$(BIN)/python -m drainer.cli.simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
 
+.PHONY: simulate-requests
+simulate-requests: $(VENV)/.demo ## The same for requests of CloudFormation (SEEDS=2000, or SEED=7)
+	@$(BIN)/python -m drainer.cli.simulate --requests $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
+
 .PHONY: simulate-mutations
 simulate-mutations: $(VENV)/.demo ## Show that the checkers bite: how many seeds each deliberate bug takes
 	@$(BIN)/python -m drainer.cli.simulate --mutations

@@ -120,7 +120,9 @@ def serve_requests(
         try:
             asked += runner.lost(now)
         except DrainerError as error:
-            by.telemetry.crashed(error, [])  # the next sweep looks again
+            # The next sweep looks again.
+            unread = errands.Report("", 0, reason=f"looking for lost requests: {error}")
+            by.telemetry.requested(unread)
     for one in asked:
         try:
             report = runner.serve(one, now, seconds_left)

@@ -126,6 +126,7 @@ AWS_LIBRARY = {
     "drainer/simulation/client.py": "AWS's own service models judge requests and class errors",
     "drainer/simulation/embedded.py": "deploys into the embedded account as a user would",
     "drainer/simulation/embedded_watch.py": "reads the function's log in the embedded account",
+    "drainer/simulation/fleet_stand_in.py": "a function of its own in the embedded account",
     "drainer/simulation/quick_client.py": "raises what boto3 raises",
 }
 # Which modules of the simulation know the production code; the others only play AWS.

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 def _rung(phase: Phase, **changes: Any) -> None:
     ladder = (replace(rung, **changes) if rung.phase == phase else rung for rung in machine.LADDER)
-    _swap(machine, "LADDER", tuple(ladder))
+    swap(machine, "LADDER", tuple(ladder))
 
 
-def _swap(owner: Any, name: str, value: Any) -> Any:
+def swap(owner: Any, name: str, value: Any) -> Any:
     """Put a value in the place of another; return that other."""
     right = getattr(owner, name)
     setattr(owner, name, value)
@@ -48,12 +48,12 @@ def count_only_desired_running() -> None:
             return sights
         return right(self, cluster, sights, desired_status)
 
-    right = _swap(finder.Finder, "_look_at_tasks", looking)
+    right = swap(finder.Finder, "_look_at_tasks", looking)
 
 
 def let_the_counts_decide() -> None:
     """Take counts of zero for drained, without a look at the tasks."""
-    _swap(machine, "needs_exact_look", _never)
+    swap(machine, "needs_exact_look", _never)
     _rung(Phase.DRAINING, holds=lambda view: view.waiting and view.counted > 0)
     _rung(Phase.DRAINED, holds=lambda view: view.status == "DRAINING" and view.counted == 0)
     _rung(Phase.CLOSING, holds=_never)
@@ -61,7 +61,7 @@ def let_the_counts_decide() -> None:
 
 def forget_deprovisioning() -> None:
     """Take a task that gives back its network interface for STOPPED."""
-    _swap(model, "ENDED_STATUSES", frozenset({"STOPPED", "DELETED", "DEPROVISIONING"}))
+    swap(model, "ENDED_STATUSES", frozenset({"STOPPED", "DELETED", "DEPROVISIONING"}))
 
 
 def ignore_the_deadline() -> None:
@@ -75,7 +75,7 @@ def begin_the_deadline_anew() -> None:
     def carrying(view: View, **done: bool) -> Any:
         return replace(right(view, **done), started_at=view.now, deadline_at=None, policy=None)
 
-    right = _swap(machine, "carry_on", carrying)
+    right = swap(machine, "carry_on", carrying)
 
 
 def forget_the_global_timeout() -> None:
@@ -84,7 +84,7 @@ def forget_the_global_timeout() -> None:
     def deadline(drain: Any, _hook: Any, policy: Any, *_: Any) -> Any:
         return drain.started_at + timedelta(seconds=policy.drain_timeout_seconds)
 
-    _swap(machine, "deadline", deadline)
+    swap(machine, "deadline", deadline)
 
 
 def always_continue_at_the_deadline() -> None:
@@ -96,7 +96,7 @@ def always_continue_at_the_deadline() -> None:
             return decision
         return replace(decision, result=LifecycleActionResult.CONTINUE)
 
-    right = _swap(machine, "decide", deciding)
+    right = swap(machine, "decide", deciding)
 
 
 def complete_on_a_failed_look() -> None:
@@ -120,7 +120,7 @@ def search_only_the_named_cluster() -> None:
         for sight in sights:
             sight.registration = Registration.ABSENT
 
-    _swap(finder.Finder, "_search_everywhere", nowhere)
+    swap(finder.Finder, "_search_everywhere", nowhere)
 
 
 def believe_one_absence() -> None:
@@ -143,7 +143,7 @@ def complete_in_the_pass_that_drains() -> None:
 
 def forget_the_heartbeat() -> None:
     """Never restart the hook's timeout (defect 11)."""
-    _swap(machine, "heartbeat_due", _never)
+    swap(machine, "heartbeat_due", _never)
 
 
 def drop_the_republish_on_a_throttle() -> None:
@@ -154,7 +154,7 @@ def drop_the_republish_on_a_throttle() -> None:
         for outcome in unit:
             outcome.undone = ""
 
-    right = _swap(controller.Controller, "_publish", publishing)
+    right = swap(controller.Controller, "_publish", publishing)
 
 
 def swallow_a_failed_answer() -> None:
@@ -164,17 +164,17 @@ def swallow_a_failed_answer() -> None:
         right(self, outcome)
         outcome.over = True
 
-    right = _swap(controller.Controller, "_complete", completing)
+    right = swap(controller.Controller, "_complete", completing)
 
 
 def republish_copies_too() -> None:
     """Let each copy of a message go round (defect 15)."""
-    _swap(machine, "is_copy", _never)
+    swap(machine, "is_copy", _never)
 
 
 def answer_every_hook() -> None:
     """Answer hooks that are not ours (defect 16)."""
-    _swap(observer.Observer, "_refusal", lambda *_, **__: "")
+    swap(observer.Observer, "_refusal", lambda *_, **__: "")
 
 
 def send_a_wrong_token() -> None:
@@ -183,12 +183,12 @@ def send_a_wrong_token() -> None:
     def completing(self: Any, action: Any, result: Any) -> None:
         right(self, replace(action, lifecycle_action_token=action.ec2_instance_id), result)
 
-    right = _swap(aws.AutoScalingGateway, "complete", completing)
+    right = swap(aws.AutoScalingGateway, "complete", completing)
 
 
 def stop_service_tasks_too() -> None:
     """Stop every task after the grace period, not the standalone ones alone."""
-    _swap(machine, "is_standalone", _always)
+    swap(machine, "is_standalone", _always)
 
 
 def stop_without_grace() -> None:
@@ -197,7 +197,7 @@ def stop_without_grace() -> None:
     def over(view: View) -> bool:
         return view.drain.policy is not None and view.drain.policy.standalone_tasks == "stop"
 
-    _swap(machine, "_grace_over", over)
+    swap(machine, "_grace_over", over)
 
 
 def end_on_a_failed_look() -> None:
@@ -207,17 +207,17 @@ def end_on_a_failed_look() -> None:
 
 def leave_out_the_sweep() -> None:
     """Find nothing in the sweep."""
-    _swap(observer.Observer, "discover", lambda *_, **__: [])
+    swap(observer.Observer, "discover", lambda *_, **__: [])
 
 
 def let_a_hint_go_round() -> None:
     """Let each hint begin a chain (defect 15)."""
-    _swap(machine, "may_go_round", _always)
+    swap(machine, "may_go_round", _always)
 
 
 def drain_what_does_not_wait() -> None:
     """Drain an instance in service because a message says that it leaves (defect 16)."""
-    _swap(observer, "WAIT_STATES", frozenset({*observer.WAIT_STATES, "InService"}))
+    swap(observer, "WAIT_STATES", frozenset({*observer.WAIT_STATES, "InService"}))
 
 
 MUTATIONS: tuple[Callable[[], None], ...] = (

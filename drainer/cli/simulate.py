@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drainer.cli import simulate_mutations
+from drainer.cli.simulate_mutations import ANSWER_ERRORS, lifecycle_seed, request_seed
 from drainer.handler import build
 from drainer.simulation.lag import measure
+from drainer.simulation.request_world import run_request_seed
 from drainer.simulation.run import Result, run_seed
 from drainer.simulation.world import Options
 
@@ -61,11 +63,6 @@ class Sum:
             self.violated.append(result)
 
 
-def run(seed: int) -> Result:
-    """Run one seed; a function of its own because processes need a name for it."""
-    return run_seed(seed, build)
-
-
 def lag(seed: int, *, fast_path: bool) -> float:
     """Measure one drain; a function of its own because processes need a name for it."""
     return measure(seed, build, fast_path=fast_path)
@@ -78,6 +75,9 @@ def simulate(
     first: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
     seed: Annotated[int | None, typer.Option(min=0, help="Replay this one, with a trace.")] = None,
     processes: Annotated[int, typer.Option(min=0, help="0: as many as there are cores.")] = 0,
+    requests: Annotated[
+        bool, typer.Option("--requests", help="Requests of CloudFormation, not lifecycle actions.")
+    ] = False,
     show_lag: Annotated[
         bool, typer.Option("--lag", help="Show how soon instances are released.")
     ] = False,
@@ -92,17 +92,18 @@ def simulate(
     """
     count = processes or os.cpu_count() or 1
     if seed is not None:
-        found = _replay(seed)
+        found = _replay(seed, requests=requests)
     elif show_lag:
         found = _show_lag(count)
     elif mutations:
         found = simulate_mutations.show(count)
     else:
-        found = _run_all(range(first, first + seeds), count)
+        found = _run_all(range(first, first + seeds), count, requests=requests)
     raise typer.Exit(int(found))
 
 
-def _run_all(seeds: Iterable[int], processes: int) -> bool:
+def _run_all(seeds: Iterable[int], processes: int, *, requests: bool) -> bool:
+    run, what = (request_seed, "requests") if requests else (lifecycle_seed, "lifecycle actions")
     total, began = Sum(), time.monotonic()
     with get_context("spawn").Pool(processes) as pool:
         for result in pool.imap_unordered(run, seeds, chunksize=CHUNK):
@@ -110,18 +111,22 @@ def _run_all(seeds: Iterable[int], processes: int) -> bool:
     minutes = (time.monotonic() - began) / SECONDS_PER_MINUTE
     print(f"{total.seeds} seeds, {total.seeds / minutes:,.0f} a minute on {processes} processes")
     print(f"{total.drain_seconds / SECONDS_PER_HOUR:,.0f} simulated drain-hours")
-    print(f"{total.invocations:,} invocations, {total.answered:,} lifecycle actions answered")
+    print(f"{total.invocations:,} invocations, {total.answered:,} {what} answered")
     print("faults injected:")
     for kind, number in total.faults.most_common():
         print(f"  {number:>8,}  {kind}")
     print(f"violations: {sum(len(result.violations) for result in total.violated)}")
     for result in sorted(total.violated, key=lambda one: one.seed)[:VIOLATIONS_SHOWN_MAX]:
-        print(f"  make simulate SEED={result.seed}    # {result.violations[0]}")
+        target = "simulate-requests" if requests else "simulate"
+        print(f"  make {target} SEED={result.seed}    # {result.violations[0]}")
     return bool(total.violated)
 
 
-def _replay(seed: int) -> bool:
-    result = run_seed(seed, build, Options(steps=True, judged=True))
+def _replay(seed: int, *, requests: bool) -> bool:
+    if requests:
+        result = run_request_seed(seed, build, ANSWER_ERRORS, steps=True)
+    else:
+        result = run_seed(seed, build, Options(steps=True, judged=True))
     print("\n".join(result.lines))
     for violation in result.violations:
         print(f"VIOLATION {violation}")

@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING
 
 from drainer import handler
 from drainer.cli.mutations import MUTATIONS
-from drainer.simulation.run import run_seed
+from drainer.cli.request_mutations import REQUEST_MUTATIONS
+from drainer.errors import MisconfiguredError, UnavailableError
+from drainer.simulation.request_world import run_request_seed
+from drainer.simulation.run import Result, run_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SEEDS_MAX = 500
+BUGS = (*MUTATIONS, *REQUEST_MUTATIONS)
+# What production calls an answer that may be given later, and one that never will be taken.
+ANSWER_ERRORS = (UnavailableError, MisconfiguredError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +41,29 @@ def catch(name: str, *, seeds_max: int = SEEDS_MAX) -> Caught:
 
     The process is spoilt by it, and should end.
     """
-    mutate = next(mutation for mutation in MUTATIONS if mutation.__name__ == name)
+    mutate = next(mutation for mutation in BUGS if mutation.__name__ == name)
     mutate()
+    run = request_seed if mutate in REQUEST_MUTATIONS else lifecycle_seed
     for seed in range(seeds_max):
-        violations = run_seed(seed, handler.build).violations
+        violations = run(seed).violations
         if violations:
             return Caught(name, seed + 1, str(violations[0]))
     return Caught(name, None, "")
 
 
+def lifecycle_seed(seed: int) -> Result:
+    """Run one seed of lifecycle actions; a name of its own, because processes need one."""
+    return run_seed(seed, handler.build)
+
+
+def request_seed(seed: int) -> Result:
+    """Run one seed of CloudFormation's requests."""
+    return run_request_seed(seed, handler.build, ANSWER_ERRORS)
+
+
 def catch_all(processes: int, *, seeds_max: int = SEEDS_MAX) -> Iterator[Caught]:
     """Catch every bug, each in a process of its own."""
-    names = [mutation.__name__ for mutation in MUTATIONS]
+    names = [mutation.__name__ for mutation in BUGS]
     with get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
         yield from pool.imap(partial(catch, seeds_max=seeds_max), names, chunksize=1)
 
@@ -59,5 +76,5 @@ def show(processes: int) -> bool:
         seeds = f"{caught.seeds:>4} seeds" if caught.seeds else "NOT CAUGHT"
         print(f"{caught.name:<42} {seeds}  {caught.sentence}", flush=True)
     seconds = time.monotonic() - began
-    print(f"{len(MUTATIONS)} deliberate bugs, {missed} not caught, {seconds:.0f} s")
+    print(f"{len(BUGS)} deliberate bugs, {missed} not caught, {seconds:.0f} s")
     return bool(missed)

@@ -78,7 +78,7 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
     faults.disturb("schedule", installed.schedule)
     faults.disturb_stamps(account.on_notification)
     for _ in range(random.randint(0, intensity.windows)):
-        _window(faults)
+        open_window(faults, READS, WRITES)
     if random.random() < intensity.message:
         begins_at = faults.account.now + timedelta(seconds=random.uniform(0, 900))
         seconds = random.choice([random.uniform(30, 600), SILENCE_SECONDS_MAX])
@@ -91,12 +91,13 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
         account.after(seconds, lambda mishap=mishap: mishap(faults, workload, installed))  # type: ignore[misc]
 
 
-def _window(faults: Faults) -> None:
+def open_window(faults: Faults, reads: frozenset[str], writes: frozenset[str]) -> None:
+    """Let calls of some operations go wrong for a while."""
     random, now = faults.random, faults.account.now
     kind = random.choice(KINDS)
-    operations = random.choice([READS | WRITES, READS, WRITES])
+    operations = random.choice([reads | writes, reads, writes])
     if random.random() < 0.6:
-        operations = frozenset({random.choice(sorted(READS | WRITES))})
+        operations = frozenset({random.choice(sorted(reads | writes))})
     lasting = _lasting(faults)
     begins = random.uniform(0, lasting)
     seconds = min(2.0 ** random.uniform(3, 12), lasting - begins)

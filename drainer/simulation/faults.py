@@ -52,11 +52,28 @@ SEEN_SECONDS = 1_200.0
 # "hours": a message that is older than most drains take.
 DELAY_SECONDS_MAX = 3 * 3_600.0
 ERRORS = {
-    "throttled": {"ecs": "ThrottlingException", "autoscaling": "Throttling", "sns": "Throttled"},
-    "failing": {"ecs": "ServerException", "autoscaling": "InternalFailure", "sns": "InternalError"},
+    "throttled": {
+        "autoscaling": "Throttling",
+        "cloudformation": "Throttling",
+        "dynamodb": "ThrottlingException",
+        "ec2": "RequestLimitExceeded",
+        "ecs": "ThrottlingException",
+        "sns": "Throttled",
+    },
+    "failing": {
+        "autoscaling": "InternalFailure",
+        "cloudformation": "InternalFailure",
+        "dynamodb": "InternalServerError",
+        "ec2": "InternalError",
+        "ecs": "ServerException",
+        "sns": "InternalError",
+    },
     "denied": {
-        "ecs": "AccessDeniedException",
         "autoscaling": "AccessDenied",
+        "cloudformation": "AccessDenied",
+        "dynamodb": "AccessDeniedException",
+        "ec2": "UnauthorizedOperation",
+        "ecs": "AccessDeniedException",
         "sns": "AuthorizationError",
     },
 }

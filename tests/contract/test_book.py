@@ -165,9 +165,10 @@ def test_an_item_that_cannot_be_kept_is_refused(book: Any, wrong: dict[str, Any]
     assert refused(book, wrong) == "ValidationException"
 
 
-def test_an_item_of_another_schema_cannot_be_looked_up(book: Any) -> None:
+@pytest.mark.parametrize("more", [{}, {KEY: {"S": "a"}}], ids=["instead", "as well"])
+def test_an_item_of_another_schema_cannot_be_looked_up(book: Any, more: Any) -> None:
     with pytest.raises(ClientError) as caught:
-        get(book, "a", Key={"id": {"S": "a"}})
+        get(book, "a", Key={"id": {"S": "a"}, **more})
 
     assert caught.value.response["Error"]["Code"] == "ValidationException"
 
@@ -198,7 +199,7 @@ def test_a_page_of_a_scan_has_its_own_end(simulation: SimulationFace) -> None:
     for number in range(5):
         put(book, item(f"{number}"))
 
-    pages = book.get_paginator("scan").paginate(TableName=TABLE, FilterExpression=FILTER)
+    pages = book.get_paginator("scan").paginate(TableName=TABLE, FilterExpression=FILTER, Limit=4)
 
     assert [page["Count"] for page in pages] == [2, 2, 1]
 

@@ -14,11 +14,12 @@ import pytest
 from typer.testing import CliRunner
 
 from drainer import handler
-from drainer.cli import simulate
+from drainer.cli import simulate, simulate_mutations
 from drainer.simulation.account import Account
 from drainer.simulation.lag import measure
 from drainer.simulation.lifecycle import LifecycleHook
 from drainer.simulation.past import Past
+from drainer.simulation.request_world import run_request_seed
 from drainer.simulation.run import Result, run_seed
 from drainer.simulation.world import Options
 
@@ -184,3 +185,62 @@ def test_the_command_replays_a_seed_with_a_trace() -> None:
     assert ran.exit_code == 0
     assert "hook_opened" in ran.output
     assert "seed 3: 0 violations" in ran.output
+
+
+REQUEST_SEEDS = range(100)
+REQUEST_KINDS = {
+    "call answered stale",
+    "call answered with failures",
+    "call denied",
+    "call failing",
+    "call performed, answer lost",
+    "call throttled",
+    "fleet listed out of date",
+    "function killed between two calls",
+    "invocation's result lost",
+    "message doubled",
+    "message doubled late",
+    "message late",
+    "message lost",
+    "message reordered",
+    "request late or doubled",
+}
+
+
+@cache
+def request_result_of(seed: int) -> Result:
+    return simulate_mutations.request_seed(seed)
+
+
+@pytest.mark.parametrize("seed", REQUEST_SEEDS)
+def test_a_seed_of_requests_violates_nothing(seed: int) -> None:
+    # Never SUCCESS over a task, never no answer, never two: `make simulate-requests SEED=...`.
+    assert [str(violation) for violation in request_result_of(seed).violations] == []
+
+
+def test_every_kind_of_fault_strikes_in_the_slice_of_requests() -> None:
+    struck: Counter[str] = Counter()
+    for seed in REQUEST_SEEDS:
+        struck += request_result_of(seed).faults
+
+    assert set(struck) == REQUEST_KINDS
+    assert sum(request_result_of(seed).answered for seed in REQUEST_SEEDS) > len(REQUEST_SEEDS)
+
+
+def test_a_seed_of_requests_is_the_same_each_time() -> None:
+    first, again = (
+        run_request_seed(8, handler.build, simulate_mutations.ANSWER_ERRORS, steps=True)
+        for _ in range(2)
+    )
+
+    assert len(first.lines) > 50
+    assert first == again
+
+
+def test_the_command_runs_requests_too() -> None:
+    ran = CliRunner().invoke(simulate.app, ["--requests", "--seeds", "4", "--processes", "1"])
+    replayed = CliRunner().invoke(simulate.app, ["--requests", "--seed", "3"])
+
+    assert (ran.exit_code, replayed.exit_code) == (0, 0)
+    assert "requests answered" in ran.output
+    assert "seed 3: 0 violations" in replayed.output

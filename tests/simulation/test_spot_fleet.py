@@ -19,8 +19,9 @@ from drainer.simulation.installation import Settings, install
 from drainer.simulation.policy import requests
 from drainer.simulation.queues import Queue
 from drainer.simulation.quotas import Quotas
-from drainer.simulation.records import Call
+from drainer.simulation.records import ApiError, Call
 from drainer.simulation.server import Server
+from drainer.simulation.wire import render_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -351,6 +352,17 @@ def test_an_unmodified_boto3_finds_the_fleets_by_its_own_setting(
     assert unknown.value.response["Error"]["Code"] == "InvalidAction"
 
 
+# boto3 is lenient about this; other readers of EC2's protocol are not.
+def test_ec2_refuses_in_a_form_of_its_own() -> None:
+    _, body = render_error("ec2", ApiError("InvalidNextToken", "why <not>"), "request")
+
+    assert body.decode() == (
+        "<Response><Errors><Error><Code>InvalidNextToken</Code>"
+        "<Message>why &lt;not&gt;</Message></Error></Errors>"
+        "<RequestID>request</RequestID></Response>"
+    )
+
+
 # -- quotas and permissions
 
 
@@ -676,7 +688,7 @@ def test_the_switch_wires_requests_table_and_response(account: Account) -> None:
 
     installed = install(account, build=build, settings=Settings(custom_resources=True))
     for kind in ("Create", "Update", "Delete"):
-        account.stacks.request(kind, {}, physical_id="sfr-1").by_topic(installed.topic)  # type: ignore[arg-type]
+        account.stacks.request(kind, {}, physical_id="sfr-1").by_topic(installed.topic)
     installed.topic.publish('{"RequestType": "Read"}')
     account.run_for(1)
 

@@ -1,0 +1,150 @@
+"""
+Deliberate bugs in what serves CloudFormation's requests, each swapped in for the right code.
+
+A bug lives in the memory of one process, which does nothing else; no file is changed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from drainer import errands, fleet, muster
+from drainer.aws_custom_resource import TableBook, TargetGateway
+from drainer.cli.mutations import swap
+from drainer.cloudformation import Request
+from drainer.custom_resource import Status
+from drainer.errand import Errand, Note
+from drainer.errors import DrainerError, UnavailableError
+from drainer.machine import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def take_an_error_for_an_empty_fleet() -> None:
+    """Take a listing that failed for a fleet without instances (defect 10)."""
+
+    def instances(self: Any, guard: Any) -> Any:
+        with suppress(DrainerError):
+            return right(self, guard)
+        return []
+
+    right = swap(TargetGateway, "instances", instances)
+
+
+def believe_one_listing() -> None:
+    """Answer as soon as one listing of the fleet has shown nothing."""
+    swap(muster.Muster, "complete", property(lambda self: self.done == self.total))
+
+
+def forget_what_a_listing_lacks() -> None:
+    """Look only at what the latest listing has."""
+
+    def draining(self: Any, errand: Errand, *more: Any) -> Any:
+        known = {one: note for one, note in errand.notes.items() if note.done}
+        return right(self, replace(errand, notes=known), *more)
+
+    right = swap(fleet.Fleet, "drain", draining)
+
+
+def take_draining_for_drained() -> None:
+    """Let an instance go as soon as ECS wants nothing on it to run (defect 1)."""
+    done = {Phase.DRAINED, Phase.UNREGISTERED, Phase.CLOSING}
+    swap(fleet, "_may_go", lambda outcome: outcome.decision.phase in done)
+
+
+def never_look_again_at_what_may_go() -> None:
+    """Forget that an instance was not seen to be free when it is said to be."""
+    swap(fleet, "_note", lambda _: Note(done=True))
+
+
+def wait_for_ever() -> None:
+    """Go round past the deadline (defect 12)."""
+
+    def passing(self: Any, errand: Any, this: Any) -> None:
+        never = this.entry.timeout_at.replace(year=this.entry.timeout_at.year + 1)
+        right(self, errand, replace(this, entry=replace(this.entry, deadline_at=never)))
+
+    right = swap(errands.Errands, "_pass", passing)
+
+
+def always_succeed_at_the_deadline() -> None:
+    """Answer SUCCESS at the deadline, whatever OnTimeout says (defect 26)."""
+
+    def overdue(*of: Any) -> Any:
+        return replace(right(*of), status=Status.SUCCESS)
+
+    right = swap(errands, "_overdue", overdue)
+
+
+def leave_lost_chains_alone() -> None:
+    """Find nothing in the sweep."""
+    swap(errands.Errands, "lost", lambda *_: [])
+
+
+def write_nothing_down() -> None:
+    """Serve every message as if it were the first (defect 15)."""
+    swap(TableBook, "save", lambda *_: True)
+    begin = errands.Errands._begin  # noqa: SLF001 (this is what is broken here)
+
+    def beginning(self: Any, one: Any, report: Any, now: Any) -> Any:
+        if isinstance(one, Request):
+            return replace(self._first_entry(Errand(one), now), version=1, hop=0)
+        return begin(self, one, report, now)
+
+    swap(errands.Errands, "_begin", beginning)
+
+
+def decide_anew_each_time() -> None:
+    """Look again before an answer is given once more, and say what is so then."""
+
+    def passing(self: Any, errand: Any, this: Any) -> None:
+        right(self, replace(errand, answer=None), this)
+
+    right = swap(errands.Errands, "_pass", passing)
+
+
+def take_a_refused_put_for_an_answer() -> None:
+    """Take an answer that the response URL refused for one that it took (defect 8)."""
+
+    def answering(self: Any, *of: Any) -> None:
+        respond = self._respond
+
+        def careless(url: str, body: bytes) -> None:
+            with suppress(UnavailableError):
+                respond(url, body)
+
+        self._respond = careless
+        right(self, *of)
+        self._respond = respond
+
+    right = swap(errands.Errands, "_answer", answering)
+
+
+def drop_the_way_round() -> None:
+    """Take a re-invocation that was not published for one that was (defect 8)."""
+
+    def publishing(self: Any, *of: Any) -> None:
+        with suppress(DrainerError):
+            right(self, *of)
+
+    right = swap(errands.Errands, "_publish", publishing)
+    leave_lost_chains_alone()
+
+
+REQUEST_MUTATIONS: tuple[Callable[[], None], ...] = (
+    take_an_error_for_an_empty_fleet,
+    believe_one_listing,
+    forget_what_a_listing_lacks,
+    take_draining_for_drained,
+    never_look_again_at_what_may_go,
+    wait_for_ever,
+    always_succeed_at_the_deadline,
+    leave_lost_chains_alone,
+    write_nothing_down,
+    decide_anew_each_time,
+    take_a_refused_put_for_an_answer,
+    drop_the_way_round,
+)

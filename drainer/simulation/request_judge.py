@@ -1,0 +1,96 @@
+"""
+Judge what CloudFormation was answered by what was so in the account.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from drainer.simulation.violation import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from drainer.simulation.custom_resource import CustomResourceRequest
+    from drainer.simulation.request_world import RequestWorld
+    from drainer.simulation.spot_fleet_model import Fleet
+
+# The latest deadline: what CloudFormation allows, less what is kept for answering.
+DEADLINE_SECONDS_MAX = 3_600 - 420
+ENDED = "STOPPED"
+TAKEN = 200
+# After these nobody can know that the answer was taken, and it is given once more.
+MAY_HIDE_AN_ANSWER = {
+    "call denied",
+    "call failing",
+    "call performed, answer lost",
+    "call throttled",
+    "function killed between two calls",
+}
+
+
+def judge(world: RequestWorld) -> Iterator[Violation]:
+    """Yield each broken promise."""
+    for crash in world.crashes:
+        yield Violation(0.0, "crash", crash)
+    # Whose message was given up before it could be written down has raised an alarm instead.
+    buried = " ".join(world.installed.dead_letters)
+    given_up = len(world.account.facts("dead_letter"))
+    for request, fleet, on_timeout in world.requests:
+        seconds = (request.sent_at - world.trace.started_at).total_seconds()
+        for sentence in request.faults:
+            yield Violation(seconds, "answer", sentence)
+        if request.answer is None:
+            if request.event["RequestId"] not in buried and not given_up:
+                yield Violation(seconds, "liveness", f"{_name(request)} was not answered in time")
+            continue
+        taken = [attempt for attempt in request.attempts if attempt.status == TAKEN]
+        if len(taken) > 1 and not set(world.faults.injected) & MAY_HIDE_AN_ANSWER:
+            yield Violation(seconds, "once", f"{_name(request)} was answered {len(taken)} times")
+        if len({attempt.body for attempt in request.attempts}) > 1:
+            yield Violation(seconds, "once", f"{_name(request)} was answered in two ways")
+        if request.event["RequestType"] == "Delete":
+            yield from _judge_delete(world, request, fleet, on_timeout)
+        elif request.answer["Status"] != "SUCCESS" and not _excused(request.answer["Reason"]):
+            yield Violation(seconds, "answer", f"{_name(request)}: {request.answer['Reason']}")
+
+
+def _judge_delete(
+    world: RequestWorld, request: CustomResourceRequest, fleet: Fleet, on_timeout: str
+) -> Iterator[Violation]:
+    answered_at = request.answers[0][0]
+    properties = request.event["ResourceProperties"]
+    seconds = min(int(properties["DrainTimeoutSeconds"]), DEADLINE_SECONDS_MAX)
+    # The answer that was decided upon at the deadline may be given a little later.
+    early = answered_at < request.sent_at + timedelta(seconds=seconds)
+    after = (answered_at - request.sent_at).total_seconds()
+    answer = request.answers[0][1]
+    by_policy = "OnTimeout is" in answer["Reason"]
+    if early and answer["Status"] != "SUCCESS":
+        yield Violation(after, "early", f"{_name(request)} FAILED before its deadline")
+    if by_policy and answer["Status"] != on_timeout:
+        yield Violation(after, "policy", f"{_name(request)}: {answer['Status']}")
+    if not by_policy and answer["Status"] == "SUCCESS":
+        for task in _left(world, fleet, answered_at):
+            yield Violation(after, "early", f"{_name(request)} SUCCESS over task {task}")
+
+
+def _left(world: RequestWorld, fleet: Fleet, at: datetime) -> Iterator[str]:
+    """Yield the tasks on the fleet's instances that were not STOPPED at an instant."""
+    ids = set(fleet.ec2_instance_ids)
+    latest: dict[str, str] = {}
+    for fact in world.account.history:
+        if fact.kind == "task" and fact.at <= at and fact.about.get("ec2_instance_id") in ids:
+            latest[fact.about["task_id"]] = fact.about["last_status"]
+    yield from (task for task, status in latest.items() if status != ENDED)
+
+
+def _excused(reason: str) -> bool:
+    """Whether what should be SUCCESS may be FAILED: it was denied, or nothing could be seen."""
+    return "injected: denied" in reason or "no time was left" in reason
+
+
+def _name(request: CustomResourceRequest) -> str:
+    return f"{request.event['RequestType']} {request.event['RequestId'][:8]}"
