@@ -9,19 +9,27 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from drainer import handler
+from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.account import Account
 from drainer.simulation.installation import NOTICES, Settings, install
 from drainer.simulation.lifecycle import LifecycleHook
 from drainer.simulation.quotas import Quotas
 
+if TYPE_CHECKING:
+    from drainer.errands import Respond
+    from drainer.handler import Function
+    from drainer.simulation.installation import Build
+
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 CROWDS = (1, 10, 100, 300)
+FLEETS = (1, 10, 100, 300, 1_000)
 # The drain of the project's tests: healthy +60 s, deregistration 300 s, stop 30 s.
 STOPPED_SECONDS = 390
 HOUR = timedelta(hours=1)
@@ -89,6 +97,39 @@ def drain(instances: int, *, queued: bool) -> Cost:
     )
 
 
+def drain_fleet(instances: int) -> Cost:
+    """Drain so many instances of a Spot Fleet for one request of CloudFormation, quotas and all."""
+    account = Account(now=START)
+    account.stacks.unavailable, account.stacks.refused = UnavailableError, MisconfiguredError
+
+    def build(environ: Any, client: Any, clock: Any, /, *, respond: Respond) -> Function:
+        return handler.build(environ, client, clock, respond=respond)
+
+    settings = Settings(function_duration_seconds=1.0, custom_resources=True)
+    installed = install(account, build=cast("Build", build), settings=settings)
+    fleet = account.fleets.create("c", instances, already_running=True)
+    account.ecs.create_service("c", "web", desired=instances)
+    account.fleets.create("c", instances, already_running=True)
+    quotas = Quotas(account.clock)
+    account.interceptors.append(quotas)
+    properties = {"Cluster": "c", "SpotFleet": fleet.fleet_id}
+    request = account.stacks.request("Delete", properties, physical_id=fleet.fleet_id)
+    request.by_topic(installed.topic)
+    account.run_until(lambda: request.answer is not None, HOUR)
+    if any(account.ecs.remaining_tasks(one) for one in fleet.ec2_instance_ids):
+        raise AssertionError("CloudFormation was answered early")
+    made = Counter(_bucket(call.service, call.operation) for call in account.calls)
+    return Cost(
+        instances,
+        made["read"],
+        made["modify"],
+        made["other"],
+        sum(quotas.throttled.values()),
+        installed.function.invocations,
+        (request.answers[0][0] - START).total_seconds() - STOPPED_SECONDS,
+    )
+
+
 def _bucket(service: str, operation: str) -> str:
     if service != "ecs":
         return "other"
@@ -104,18 +145,18 @@ def main() -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for instances in CROWDS:
         for queued in (False, True):
-            cost = drain(instances, queued=queued)
-            table.add_row(
-                str(instances),
-                "queued" if queued else "direct",
-                f"{cost.reads / instances:.1f}",
-                f"{cost.modifies / instances:.1f}",
-                f"{cost.others / instances:.1f}",
-                f"{cost.invocations / instances:.1f}",
-                str(cost.throttles),
-                f"{cost.lag_seconds:.0f} s",
-            )
+            _add(table, "queued" if queued else "direct", drain(instances, queued=queued))
+    table.add_section()
+    for instances in FLEETS:
+        _add(table, "fleet", drain_fleet(instances))
     Console().print(table)
+
+
+def _add(table: Table, notices: str, cost: Cost) -> None:
+    each = (cost.reads, cost.modifies, cost.others, cost.invocations)
+    ratios = (f"{number / cost.instances:.1f}" for number in each)
+    lag = f"{cost.lag_seconds:.0f} s"
+    table.add_row(str(cost.instances), notices, *ratios, str(cost.throttles), lag)
 
 
 if __name__ == "__main__":
