@@ -10,7 +10,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from drainer import events
+from drainer.cloudformation import Request
 from drainer.envelope import KIND, KIND_KEY
+from drainer.errand import Continuation
 from drainer.errors import MalformedEventError
 from drainer.model import Drain, Hint
 
@@ -109,6 +111,10 @@ def _judged(event: Any, to: str, content: Any, now: datetime) -> Route:
 def _about(content: Any) -> str:
     if isinstance(content, Drain):
         return f"{'envelope' if content.hop else 'notice'} of {content.action.ec2_instance_id}"
+    if isinstance(content, Request):
+        return f"{content.request_type} of {content.logical_id}"
+    if isinstance(content, Continuation):
+        return f"envelope of {content.key}"
     return f"event of {content.ec2_instance_id}" if isinstance(content, Hint) else "an event"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ def permissions(infra: Path) -> str:
         for resource in read_template(infra / "spot.yaml")["Resources"].values()
         if resource["Type"] == "AWS::IAM::Policy"
     ]
-    rows = ["| action | why |", "|---|---|"]
+    by_service: dict[str, list[str]] = defaultdict(list)
     statements = role["Policies"][0]["PolicyDocument"]["Statement"]
     for statement in [*statements, *policy["PolicyDocument"]["Statement"]]:
         plain = statement["Fn::If"][1] if "Fn::If" in statement else statement
@@ -101,7 +102,10 @@ def permissions(infra: Path) -> str:
         reason = re.sub(r"(?<=[a-zA-Z])(?=[A-Z])", " ", plain["Sid"]).lower()
         for sid, words in APOSTROPHES.items():
             reason = reason.replace(sid, words)
-        rows.append(f"| {', '.join(f'`{action}`' for action in actions)} | {reason} |")
+        names = ", ".join(f"`{action.partition(':')[2]}`" for action in actions)
+        by_service[actions[0].partition(":")[0]].append(f"{names}: {reason}")
+    rows = ["| service | actions, and why |", "|---|---|"]
+    rows += [f"| `{service}` | {'<br>'.join(lines)} |" for service, lines in by_service.items()]
     return "\n".join(rows)
 
 
@@ -123,8 +127,6 @@ def render(text: str, root: Path) -> str:
         "ladder": ladder(),
         "settings": settings(infra),
         "stack-parameters": parameters(infra / "drainer.yaml", lambda name: name not in own),
-        "hook-parameters": parameters(infra / "attach.yaml", lambda name: name not in own),
-        "spot-parameters": parameters(infra / "spot.yaml", lambda _name: True),
         "permissions": permissions(infra),
     }
     for name, part in parts.items():

@@ -177,7 +177,8 @@ class RequestWorld:
         requests.channel.faults.append(self._delivered_at_least_once)
         for _ in range(faults.random.randint(0, faults.intensity.windows)):
             fault_plan.open_window(faults, READS_OF_REQUESTS, WRITES_OF_REQUESTS)
-            self.account.after(faults.random.uniform(0, CEASED_SECONDS), self._list_nothing)
+        # Once: an answer that is wrong twice in a row, minutes apart, is not merely out of date.
+        self.account.after(faults.random.uniform(0, CEASED_SECONDS), self._list_nothing)
 
     def _list_nothing(self) -> None:
         """Let a fleet's listing be out of date, for less than what lies between two looks."""

@@ -879,16 +879,17 @@ def test_without_a_table_the_message_carries_a_thousand_instances(
     world.run(60)
     sizes = weigh(shop)
 
-    answer = shop.until_answered(shop.delete())
+    shop.delete()
+    world.run(180)  # every task is on its way out, and is a witness
 
-    assert answer["Status"] == "SUCCESS"
-    assert shop.tasks_left() == 0
+    assert {report.step for report in world.reports.requests} == {Step.GOES_ROUND}
     assert 50_000 < max(sizes) < 262_144
 
 
 def test_without_a_table_copies_are_still_known_to_the_container(
     make_world: Callable[..., World],
 ) -> None:
+    # A drainer that was installed by hand may have none.
     world = make_world({"DRAINER_REQUESTS_TABLE": ""}, custom_resources=True)
     shop = Shop(world, world.account.fleets.create(CLUSTER, 2, already_running=True))
     request = shop.delete()

@@ -14,7 +14,7 @@ from moto import mock_aws
 from rich.console import Console
 from typer.testing import CliRunner
 
-from drainer import envelope
+from drainer import envelope, errand
 from drainer.cli.app import app
 from drainer.cli.dead_letters import DEAD_LETTERS, OUTPUTS, Fate
 from drainer.cli.redrive import Redrive, show
@@ -40,7 +40,22 @@ NOTICE = SNS_NOTICE["Message"]
 HINT = (EVENTS / "eventbridge_container_instance_draining.json").read_text()
 EVENT = json.loads((EVENTS / "eventbridge_terminating.json").read_text())
 ACTION = LifecycleAction("example-asg", "dev-drain", "i-05629ab7d9287e205", "t-1")
+REQUEST_ENVELOPE = errand.message("stack|request", 3, None)
 ENVELOPE = envelope.encode(Drain(ACTION, started_at=NOW, last_heartbeat_at=NOW, hop=3))
+
+
+URL = "https://cloudformation.s3.us-east-1.amazonaws.com/answer?X-Amz-Signature=secret"
+REQUEST = json.dumps(
+    {
+        "RequestType": "Delete",
+        "ResponseURL": URL,
+        "StackId": "stack",
+        "RequestId": "request",
+        "LogicalResourceId": "Drain",
+        "PhysicalResourceId": "sfr-1",
+        "ResourceProperties": {"Cluster": "payments", "SpotFleet": "sfr-1"},
+    }
+)
 
 
 def by_sns(message: str) -> str:
@@ -151,6 +166,8 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         pytest.param(NOTICES, HINT, NOTICE_QUEUE, id="an event of ECS"),
         pytest.param(WAITING, by_sns(ENVELOPE), WAIT_QUEUE, id="an envelope"),
         pytest.param(WAITING, ENVELOPE, WAIT_QUEUE, id="an envelope as it is"),
+        pytest.param(WAITING, REQUEST_ENVELOPE, WAIT_QUEUE, id="an envelope of a request"),
+        pytest.param(NOTICES, REQUEST, NOTICE_QUEUE, id="a request of CloudFormation"),
         pytest.param(SUBSCRIPTION, by_sns(NOTICE), NOTICE_QUEUE, id="a notice of SNS"),
         pytest.param(SUBSCRIPTION, by_sns(ENVELOPE), WAIT_QUEUE, id="an envelope of SNS"),
     ],
@@ -331,6 +348,23 @@ def test_the_command_tells_programs_of_each_message_without_its_token(
             "what": "envelope of i-05629ab7d9287e205",
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [(REQUEST, "Delete of Drain"), (REQUEST_ENVELOPE, "envelope of stack|request")],
+)
+def test_the_command_tells_of_a_request_without_its_url(
+    stack: Stack, capsys: pytest.CaptureFixture[str], body: str, what: str
+) -> None:
+    # Whoever reads the terminal could answer CloudFormation in our name.
+    stack.put(NOTICES, body)
+
+    redrive(stack, as_json=True)
+    shown = capsys.readouterr().out
+
+    assert json.loads(shown)["what"] == what
+    assert "Signature" not in shown
 
 
 @pytest.mark.parametrize(
