@@ -33,7 +33,7 @@ $(VENV)/.development: requirements.txt | $(BIN)/python
 setup: $(VENV)/.development ## Make the environment for development
 
 .PHONY: demo
-demo: package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot or fargate-spot)
+demo: package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot, fargate-spot or spot-fleet)
 	@$(BIN)/python -m drainer demo --scenario $(SCENARIO) $(if $(FACTOR),--factor $(FACTOR))
 
 .PHONY: test

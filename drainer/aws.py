@@ -341,16 +341,7 @@ class EcsGateway:
     @understood
     def set_draining(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
         """Set at most UPDATE_STATE_MAX container instances DRAINING; return refusals by ARN."""
-        answer = ask(
-            self._client.update_container_instances_state,
-            cluster=cluster,
-            containerInstances=list(arns),
-            status="DRAINING",
-        )
-        return {
-            failure.get("arn", ""): failure.get("reason", "")
-            for failure in answer.get("failures", ())
-        }
+        return set_status(self._client, cluster, arns, "DRAINING")
 
     def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
         """Put at most ATTRIBUTES_MAX attributes: a container instance's ARN, name and value."""
@@ -404,6 +395,19 @@ class EcsGateway:
     def stop_task(self, cluster: str, task_id: str, reason: str) -> None:
         """Stop a task; its owner finds the reason in the task's description."""
         ask(self._client.stop_task, cluster=cluster, task=task_id, reason=reason)
+
+
+def set_status(client: Any, cluster: str, arns: Sequence[str], status: str) -> dict[str, str]:
+    """Set at most UPDATE_STATE_MAX container instances DRAINING or ACTIVE; return refusals."""
+    answer = ask(
+        client.update_container_instances_state,
+        cluster=cluster,
+        containerInstances=list(arns),
+        status=status,
+    )
+    return {
+        failure.get("arn", ""): failure.get("reason", "") for failure in answer.get("failures", ())
+    }
 
 
 def only_missing(answer: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from drainer.aws import ask, only_missing, pages, understood
+from drainer.aws import ask, only_missing, pages, set_status, understood
 from drainer.book import Entry
 from drainer.custom_resource import TargetKind
 from drainer.errors import FleetMissingError, OvertakenError, RefusedError
@@ -18,12 +18,13 @@ from drainer.errors import FleetMissingError, OvertakenError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from drainer.cloudformation import Request
     from drainer.custom_resource import Guard
 
 # What infra/drainer.yaml grants for it beyond drainer.aws.CALLS.
 CUSTOM_RESOURCE_CALLS = {
     "autoscaling": ("DescribeAutoScalingGroups",),
-    "cloudformation": ("DescribeStacks",),
+    "cloudformation": ("DescribeStacks", "ListStackResources"),
     "dynamodb": ("GetItem", "PutItem", "Scan"),
     "ec2": ("DescribeSpotFleetInstances",),
     "ecs": ("DeleteAttributes", "DescribeCapacityProviders", "DescribeClusters"),
@@ -31,10 +32,13 @@ CUSTOM_RESOURCE_CALLS = {
 
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotFleetInstances.html
 FLEET_PAGE_MAX = 1_000
-# A stack's status while CloudFormation works on it, cleans up after an update included.
+# A stack's status while CloudFormation works on it, cleans up after an update included; but not
+# while somebody reviews a change set that would create it.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 AT_WORK = "IN_PROGRESS"
+AT_REST = "REVIEW_IN_PROGRESS"
 GONE_STATUS = "INACTIVE"
+LEAVING = "DELETE_"
 
 
 class TargetGateway:
@@ -59,7 +63,25 @@ class TargetGateway:
             # "If the stack doesn't exist, a ValidationError is returned."
             # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
             return False
-        return any(AT_WORK in stack["StackStatus"] for stack in answer["Stacks"])
+        statuses = [stack["StackStatus"] for stack in answer["Stacks"]]
+        return any(AT_WORK in status and status != AT_REST for status in statuses)
+
+    @understood
+    def also_guarded_by(self, request: Request) -> str:
+        """Return the logical id of another resource of the stack that guards the same."""
+        for row in pages(
+            self._client("cloudformation").list_stack_resources,
+            "StackResourceSummaries",
+            "NextToken",
+            StackName=request.stack_id,
+        ):
+            same = row.get("PhysicalResourceId") == request.physical_id
+            ours = row["ResourceType"] == request.resource_type
+            other = row["LogicalResourceId"] != request.logical_id
+            if same and ours and other and not row["ResourceStatus"].startswith(LEAVING):
+                found: str = row["LogicalResourceId"]
+                return found
+        return ""
 
     @understood
     def cluster_exists(self, cluster: str) -> bool:
@@ -118,18 +140,10 @@ class TargetGateway:
                 return arn.rpartition("autoScalingGroupName/")[2]
         return None
 
+    @understood
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
         """Set at most UPDATE_STATE_MAX container instances ACTIVE; return refusals by ARN."""
-        answer = ask(
-            self._client("ecs").update_container_instances_state,
-            cluster=cluster,
-            containerInstances=list(arns),
-            status="ACTIVE",
-        )
-        return {
-            failure.get("arn", ""): failure.get("reason", "")
-            for failure in answer.get("failures", ())
-        }
+        return set_status(self._client("ecs"), cluster, arns, "ACTIVE")
 
     def delete_attribute(self, cluster: str, arns: Sequence[str], name: str) -> None:
         """Take an attribute off at most ATTRIBUTES_MAX container instances."""

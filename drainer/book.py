@@ -8,7 +8,7 @@ A request of CloudFormation has no container instance of its own to leave a mark
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -46,7 +46,7 @@ class Entry:
     at: datetime
     deadline_at: datetime
     timeout_at: datetime
-    state: str
+    state: str = field(repr=False)
     answered: str = ""
     served: bool = False
 

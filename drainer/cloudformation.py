@@ -7,14 +7,15 @@ Where the answer goes is a signed URL, and so a secret: nothing here quotes it.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from drainer.claims import quoted
+from drainer.claims import instant, quoted
 from drainer.config import seconds
 from drainer.custom_resource import SERVICE_TIMEOUT_SECONDS_MAX, Status
 from drainer.errors import MalformedEventError, NotForUsError
@@ -37,13 +38,19 @@ RESPONSE_BYTES_MAX = 4_096
 NAME_CHARACTERS_MAX = 512
 URL_CHARACTERS_MAX = 8_192
 
+RESOURCE_TYPE = "Custom::ECSDrain"
 # What is answered as physical id by a Create that was refused: its Delete drains nothing.
-NOTHING_GUARDED = "nothing-guarded-"
+# "You can't use a colon" in the name of a group, nor in any other target's.
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CreateAutoScalingGroup.html
+NOTHING_GUARDED = "nothing-guarded:"
 
 # Where CloudFormation waits for answers: a bucket of S3. The emulators of it are on this machine.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-vpce-bucketnames.html
-RESPONSE_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
-LOOPBACK = frozenset({"localhost", "127.0.0.1"})
+RESPONSE_URL = re.compile(
+    r"https://cloudformation-custom-resource-response-[a-z0-9-]+\.s3[a-z0-9.-]*\.amazonaws\.com"
+    r"(\.cn)?/[\x21-\x5b\x5d-\x7e]*"
+    r"|https?://(localhost|127\.0\.0\.1):[0-9]{1,5}/[\x21-\x5b\x5d-\x7e]*"
+)
 
 
 class RequestType(StrEnum):
@@ -68,6 +75,8 @@ class Request:
         response_url: Where the answer goes; signed, and so a secret.
         properties: As they came.
         started_at: When CloudFormation began to wait.
+        old_properties: What they were before an Update.
+        resource_type: As its template names it.
     """
 
     request_type: RequestType
@@ -78,6 +87,8 @@ class Request:
     response_url: str = field(repr=False)
     properties: Mapping[str, Any]
     started_at: datetime
+    old_properties: Mapping[str, Any] = field(default_factory=dict)
+    resource_type: str = RESOURCE_TYPE
 
     @property
     def key(self) -> str:
@@ -143,7 +154,7 @@ def read(body: Mapping[str, Any], told_at: datetime | None, now: datetime) -> Re
 
     Args:
         body: The request, as JSON.
-        told_at: When it was published; None where that is not known.
+        told_at: When it was published; None where the function was invoked with it.
         now: The present instant, which no claimed time may lie after.
 
     Raises:
@@ -154,15 +165,18 @@ def read(body: Mapping[str, Any], told_at: datetime | None, now: datetime) -> Re
     if kind not in set(RequestType):
         raise MalformedEventError(f"RequestType is {quoted(kind)}")
     properties = body.get("ResourceProperties")
+    old, url = body.get("OldResourceProperties"), response_url(body.get("ResponseURL"))
     request = Request(
         request_type=RequestType(kind),
         stack_id=_name(body, "StackId"),
         request_id=_name(body, "RequestId"),
         logical_id=_name(body, "LogicalResourceId"),
         physical_id=_physical_id(body),
-        response_url=_response_url(body.get("ResponseURL")),
+        response_url=url,
         properties=properties if isinstance(properties, dict) else {},
-        started_at=min(now, told_at or now),
+        old_properties=old if isinstance(old, dict) else {},
+        resource_type=_name({"ResourceType": RESOURCE_TYPE, **body}, "ResourceType"),
+        started_at=min(now, told_at or _signed_at(url) or now),
     )
     if now >= request.timeout_at:
         raise NotForUsError(
@@ -188,24 +202,31 @@ def _physical_id(body: Mapping[str, Any]) -> str:
     return value
 
 
-def _response_url(value: Any) -> str:
+def response_url(value: Any) -> str:
     """
     Return the URL to answer to.
 
     Raises:
         MalformedEventError: It leads elsewhere than to AWS: nobody else is told anything.
     """
-    if not isinstance(value, str) or not 0 < len(value) <= URL_CHARACTERS_MAX:
+    if not isinstance(value, str) or len(value) > URL_CHARACTERS_MAX:
         raise MalformedEventError(f"ResponseURL is a {type(value).__name__} of no use")
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname or ""
-    except ValueError:
-        raise MalformedEventError("ResponseURL is no URL") from None
-    of_aws = parts.scheme == "https" and host.endswith(RESPONSE_DOMAINS)
-    if not of_aws and not (parts.scheme in {"http", "https"} and host in LOOPBACK):
-        raise MalformedEventError(f"ResponseURL leads to {quoted(host)}, which is not S3")
+    if not RESPONSE_URL.fullmatch(value):
+        raise MalformedEventError("ResponseURL does not lead to CloudFormation's bucket")
     return value
+
+
+def _signed_at(url: str) -> datetime | None:
+    """
+    Return when the URL was signed, which is when CloudFormation asked.
+
+    Lambda keeps an asynchronous event for up to six hours, and says not since when.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+    """
+    stamps = parse_qs(urlsplit(url).query).get("X-Amz-Date", [])
+    signed_at = instant(stamps[0]) if stamps else None
+    # The stamp has whole seconds; its end counts, so that no deadline comes early.
+    return signed_at + timedelta(seconds=1) if signed_at else None
 
 
 @dataclass(frozen=True, slots=True)

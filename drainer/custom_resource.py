@@ -13,7 +13,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from drainer.claims import PATTERNS, quoted
+from drainer.claims import PATTERNS, QUOTED_CHARACTERS_MAX, quoted
 from drainer.config import CLUSTER, choice, seconds
 from drainer.model import LifecycleActionResult, Policy
 
@@ -114,8 +114,7 @@ class Guard:
 
     def __str__(self) -> str:
         """Name the target as its property does."""
-        names = self.names[0] if len(self.names) == 1 else f"{len(self.names)} instances"
-        return f"{self.kind} {names}"
+        return f"{self.kind} {self.physical_id[:QUOTED_CHARACTERS_MAX]}"
 
 
 def guard_of(properties: Mapping[str, Any], config: Config) -> tuple[Guard | None, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.claims import PATTERNS, quoted
-from drainer.cloudformation import Answer, Request, RequestType
+from drainer.cloudformation import Answer, Request, RequestType, response_url
 from drainer.custom_resource import INSTANCES_MAX, Status
 from drainer.envelope import COUNT_MAX, KIND, KIND_KEY, VERSION, count, instant
 from drainer.errors import MalformedEventError
@@ -67,12 +67,16 @@ class Errand:
         request: What CloudFormation asks.
         notes: By EC2 instance id.
         looks: How many passes have seen which instances the target has.
+        grown_at: When one of them saw an instance for the first time; None before.
+        believed: Whether CloudFormation has said that it is at work on the stack.
         answer: What is to be answered, once that is decided: it stays, whatever is seen later.
     """
 
     request: Request
     notes: Mapping[str, Note] = field(default_factory=dict)
     looks: int = 0
+    grown_at: datetime | None = None
+    believed: bool = False
     answer: Answer | None = None
 
 
@@ -85,11 +89,13 @@ class Continuation:
         key: Which request.
         hop: How many re-invocations led here.
         errand: The errand itself; None where the book holds it.
+        postponed: Whether an invocation had no time for it, so that the next one begins with it.
     """
 
     key: str
     hop: int
-    errand: Errand | None = None
+    errand: Errand | None = field(default=None, repr=False)
+    postponed: bool = False
 
 
 def encode(errand: Errand) -> str:
@@ -114,12 +120,16 @@ def _plain(errand: Errand, *, with_witnesses: bool) -> dict[str, Any]:
             "stack_id": request.stack_id,
             "request_id": request.request_id,
             "logical_id": request.logical_id,
+            "resource_type": request.resource_type,
             "physical_id": request.physical_id,
             "response_url": request.response_url,
             "properties": request.properties,
+            "old_properties": request.old_properties,
             "started_at": request.started_at.timestamp(),
         },
         "looks": errand.looks,
+        "grown_at": errand.grown_at.timestamp() if errand.grown_at else None,
+        "believed": errand.believed,
         "answer": asdict(errand.answer) if errand.answer else None,
         "notes": {
             ec2_instance_id: [
@@ -144,28 +154,50 @@ def decode(text: str) -> Errand:
     """
     try:
         body = json.loads(text)
-        return _errand(body)
+        request = _request(body)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         # What Python says of a wrong field may quote it, and one of them is a secret.
         raise MalformedEventError(f"errand: {type(error).__name__}") from error
+    try:
+        return _errand(request, body)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        # Notes of another version of the program: to look again costs time, and loses nothing.
+        return Errand(request)
 
 
-def _errand(body: dict[str, Any]) -> Errand:
+def _request(body: dict[str, Any]) -> Request:
     claimed = dict(body["request"])
     started_at = instant(claimed.pop("started_at"))
     kind = RequestType(claimed.pop("request_type"))
-    properties = claimed.pop("properties")
-    if not isinstance(properties, dict) or not all(isinstance(v, str) for v in claimed.values()):
+    properties, old_properties = claimed.pop("properties"), claimed.pop("old_properties")
+    if not isinstance(properties, dict) or not isinstance(old_properties, dict):
+        raise TypeError("properties of the wrong kind")
+    if not all(isinstance(value, str) for value in claimed.values()):
         raise TypeError("fields of the wrong kind")
-    request = Request(request_type=kind, properties=properties, started_at=started_at, **claimed)
+    response_url(claimed["response_url"])
+    return Request(
+        request_type=kind,
+        properties=properties,
+        old_properties=old_properties,
+        started_at=started_at,
+        **claimed,
+    )
+
+
+def _errand(request: Request, body: dict[str, Any]) -> Errand:
+    grown_at, believed = body["grown_at"], body["believed"]
+    if not isinstance(believed, bool):
+        raise TypeError("no flag")
     if len(body["notes"]) > NOTES_MAX:
         raise ValueError("more notes than we write")
     return Errand(
         request=request,
         looks=count(body["looks"]),
+        grown_at=None if grown_at is None else instant(grown_at),
+        believed=believed,
         answer=_answer(body["answer"]) if body["answer"] is not None else None,
         notes={
-            ec2_instance_id: _note(ec2_instance_id, row, started_at)
+            ec2_instance_id: _note(ec2_instance_id, row, request.started_at)
             for ec2_instance_id, row in body["notes"].items()
         },
     )
@@ -189,7 +221,7 @@ def _note(ec2_instance_id: str, row: list[Any], started_at: datetime) -> Note:
     return Note(draining_since=draining_since, witness=witness, **set_flags)
 
 
-def message(key: str, hop: int, state: str | None) -> str:
+def message(key: str, hop: int, state: str | None, *, postponed: bool = False) -> str:
     """
     Return the re-invocation for an errand.
 
@@ -197,9 +229,12 @@ def message(key: str, hop: int, state: str | None) -> str:
         key: Which request.
         hop: How many re-invocations led to the one that it makes.
         state: The errand as JSON; None where the book holds it.
+        postponed: Whether this invocation had no time for it.
     """
     body = {KIND_KEY: KIND, "version": VERSION, "request": key, "hop": hop}
-    return json.dumps({**body, "state": state} if state else body, separators=(",", ":"))
+    more = {"state": state, "postponed": postponed}
+    told = {name: value for name, value in more.items() if value}
+    return json.dumps({**body, **told}, separators=(",", ":"))
 
 
 def read(body: Mapping[str, Any]) -> Continuation:
@@ -218,11 +253,12 @@ def read(body: Mapping[str, Any]) -> Continuation:
         raise MalformedEventError(f"envelope: request is {quoted(key)}")
     if isinstance(hop, bool) or not isinstance(hop, int) or not 0 <= hop <= COUNT_MAX:
         raise MalformedEventError(f"envelope: hop is {quoted(hop)}")
+    postponed = body.get("postponed") is True
     if state is None:
-        return Continuation(key, hop)
+        return Continuation(key, hop, postponed=postponed)
     if not isinstance(state, str) or len(state) > STATE_BYTES_MAX:
         raise MalformedEventError("envelope: state is of the wrong kind")
     errand = decode(state)
     if errand.request.key != key:
         raise MalformedEventError("envelope: the state is of another request")
-    return Continuation(key, hop, errand)
+    return Continuation(key, hop, errand, postponed)

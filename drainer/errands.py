@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.acts import UNIT_SECONDS
@@ -27,6 +26,7 @@ from drainer.errors import (
     UnavailableError,
 )
 from drainer.machine import MARK_STALE_AFTER_SECONDS
+from drainer.request_report import Report, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from drainer.controller import Topic
     from drainer.custom_resource import Guard
     from drainer.fleet import Fleet, Targets
-    from drainer.muster import Muster
+    from drainer.keeper import Keeper
 
 Asked = Request | Continuation
 
@@ -48,53 +48,10 @@ PASS_SECONDS_MAX = 45
 # Answering makes up to three attempts of three seconds, and waits in between.
 ANSWERING_SECONDS = 11.0
 
+GIVEN_UP = "CloudFormation has given up"
+
 # What a sweep sees through; the next one sees to others.
 SWEPT_MAX = 20
-
-
-class Step(StrEnum):
-    """What was done about a request."""
-
-    ANSWERED = "answered"
-    GOES_ROUND = "go round"
-    COPY = "copy"  # another pass serves it, or has
-    OVER = "over"  # answered, or given up by CloudFormation
-    REFUSED = "refused"  # not believed, or its answer was refused for good
-    UNDONE = "undone"  # the message must be delivered again
-
-
-@dataclass(slots=True)
-class Report:
-    """
-    What a pass did about one request.
-
-    Attributes:
-        key: Stack and request id.
-        hop: How many re-invocations led here.
-        request: The request; None where it is not known.
-        step: What was done.
-        answer: What was answered, or should have been.
-        muster: What was seen of the target.
-        reason: Why, in words for an operator.
-        troubles: What failed on the way, and is done again.
-        overdue: Whether it was answered because its deadline had passed.
-        unanswered: Whether CloudFormation has given up, or refuses the answer for good.
-    """
-
-    key: str
-    hop: int
-    request: Request | None = None
-    step: Step = Step.UNDONE
-    answer: Answer | None = None
-    muster: Muster | None = None
-    reason: str = ""
-    troubles: tuple[str, ...] = ()
-    overdue: bool = False
-    unanswered: bool = False
-
-    def trouble(self, what: str, error: object) -> None:
-        """Note what failed; the next pass does it again."""
-        self.troubles = (*self.troubles, f"{what}: {error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +83,7 @@ class Errands:
 
     Args:
         fleet: Drains what is guarded.
+        keeper: Looks at what stays.
         targets: Says whether a stack waits.
         book: Where requests are written down.
         topic: Where re-invocations go.
@@ -137,6 +95,7 @@ class Errands:
         self,
         *,
         fleet: Fleet,
+        keeper: Keeper,
         targets: Targets,
         book: Book,
         topic: Topic,
@@ -144,6 +103,7 @@ class Errands:
         config: Config,
     ) -> None:
         self._fleet = fleet
+        self._keeper = keeper
         self._targets = targets
         self._book = book
         self._topic = topic
@@ -163,44 +123,32 @@ class Errands:
         return [Continuation(entry.key, entry.hop + 1) for entry in entries[:SWEPT_MAX]]
 
     def _is_lost(self, entry: Entry, now: datetime) -> bool:
-        if now >= entry.timeout_at:
-            return False
-        late = now >= entry.deadline_at
-        silent_seconds = PASS_SECONDS_MAX if late else MARK_STALE_AFTER_SECONDS
-        silent_seconds += 2 * self._config.pass_interval_seconds
+        # Past the deadline there is nothing to wait for but the answer, whose chain it may be.
+        silent_seconds = PASS_SECONDS_MAX
+        if now < entry.deadline_at:
+            silent_seconds = MARK_STALE_AFTER_SECONDS + 2 * self._config.pass_interval_seconds
         return now >= entry.at + timedelta(seconds=silent_seconds)
 
-    def serve(self, one: Asked, now: datetime, seconds_left: Callable[[], float]) -> Report:
+    def run_pass(self, one: Asked, now: datetime, seconds_left: Callable[[], float]) -> Report:
         """Serve one request; what failed is in the report."""
         report = Report(one.key, hop_of(one))
         try:
-            if seconds_left() < ANSWERING_SECONDS + UNIT_SECONDS:
-                self._postpone(one, report)
-                return report
             entry = self._begin(one, report, now)
             if entry is None:
                 return report
             errand = decode(entry.state)
             report.request = errand.request
-            self._pass(errand, Pass(entry, report, now, seconds_left))
+            this = Pass(entry, report, now, seconds_left)
+            if seconds_left() < ANSWERING_SECONDS + UNIT_SECONDS:
+                report.reason = "no time was left in the invocation"
+                self._go_round(errand, this, postponed=True)
+            else:
+                self._pass(errand, this)
         except (MalformedEventError, NotForUsError) as refusal:
             report.step, report.reason = Step.REFUSED, str(refusal)
         except DrainerError as error:
             report.step, report.reason = Step.UNDONE, str(error)
         return report
-
-    def _postpone(self, one: Asked, report: Report) -> None:
-        """
-        Send a re-invocation round as it is, for this invocation has no time for it.
-
-        Raises:
-            UnavailableError: It is the request itself, which the queue delivers again.
-        """
-        report.reason = "no time was left in the invocation"
-        if isinstance(one, Request):
-            raise UnavailableError(report.reason)
-        self._publish(one.key, one.hop, encode(one.errand) if one.errand else None)
-        report.step = Step.GOES_ROUND
 
     def _begin(self, one: Asked, report: Report, now: datetime) -> Entry | None:
         """Write down that this pass begins; None where it must not."""
@@ -211,8 +159,10 @@ class Errands:
             # Without a table, the message knows better than a process that was elsewhere.
             known = replace(known, state=encode(one.errand))
         if known.answered or now >= known.timeout_at:
-            report.step, report.reason = Step.OVER, known.answered or "CloudFormation has given up"
-            report.unanswered = not known.answered
+            report.step, report.reason = Step.OVER, known.answered or GIVEN_UP
+            report.unanswered = not known.answered and self._book.save(
+                replace(known, version=known.version + 1, state="", answered=GIVEN_UP)
+            )
             return None
         lately = now < known.at + timedelta(seconds=PASS_SECONDS_MAX)
         taken_up = report.hop == known.hop and (lately or known.served)
@@ -233,9 +183,10 @@ class Errands:
             if one.errand is None or self._book.durable:
                 raise NotForUsError("a re-invocation for a request that is in no book")
             return one.errand
-        if self._config.verify_stacks and not self._targets.stack_at_work(one.stack_id):
-            raise NotForUsError("CloudFormation is not at work on the stack that it names")
-        return Errand(one)
+        try:
+            return self._believed(Errand(one))
+        except (MisconfiguredError, UnavailableError):
+            return Errand(one)  # written down all the same, so that the next pass asks again
 
     def _first_entry(self, errand: Errand, now: datetime) -> Entry:
         guard, _ = guard_of(errand.request.properties, self._config)
@@ -254,20 +205,67 @@ class Errands:
         guard, problems = guard_of(request.properties, self._config)
         if errand.answer is not None:
             report.answer = errand.answer  # decided by a pass that could not give it
-        elif request.request_type != RequestType.DELETE:
-            report.answer = self._keep(errand, guard, problems, this)
-        elif guard is None or request.stays_refused:
-            reason = "; ".join(problems) if guard is None else "nothing was guarded"
-            report.answer = Answer(Status.SUCCESS, request.refused_id, f"not drained: {reason}")
         else:
-            errand, report.answer = self._drain(errand, guard, this)
-        if report.answer is None and this.now >= this.entry.deadline_at:
+            try:
+                errand = self._believed(errand)
+                errand, report.answer = self._serve(errand, guard, problems, this)
+            except NotForUsError:
+                self._close(this.entry, "not believed", report)
+                raise
+            except (MisconfiguredError, UnavailableError) as error:
+                report.trouble("looking", error)
+        if report.answer is None and self._is_late(this):
             report.overdue = True
             report.answer = _overdue(request, guard, report)
         if report.answer is None:
             self._go_round(errand, this)
         else:
             self._answer(replace(errand, answer=report.answer), report.answer, this)
+
+    def _is_late(self, this: Pass) -> bool:
+        """Whether the deadline has passed, or the next pass would come too late to answer."""
+        seconds = self._config.pass_interval_seconds + ANSWERING_SECONDS
+        next_at = this.now + timedelta(seconds=seconds)
+        return this.now >= this.entry.deadline_at or next_at >= this.entry.timeout_at
+
+    def _believed(self, errand: Errand) -> Errand:
+        """
+        Ask CloudFormation whether it waits for the request, once where the book remembers it.
+
+        Raises:
+            NotForUsError: It does not; nothing is answered, and nothing changed.
+            UnavailableError: It did not say.
+        """
+        if not self._config.verify_stacks or (errand.believed and self._book.durable):
+            return errand
+        if self._targets.stack_at_work(errand.request.stack_id):
+            return replace(errand, believed=True)
+        raise NotForUsError("CloudFormation is not at work on the stack that it names")
+
+    def _serve(
+        self, errand: Errand, guard: Guard | None, problems: Sequence[str], this: Pass
+    ) -> tuple[Errand, Answer | None]:
+        request = errand.request
+        if request.request_type != RequestType.DELETE:
+            return errand, self._keep(errand, guard, problems, this)
+        if guard is None or request.stays_refused:
+            reason = "; ".join(problems) if guard is None else "nothing was guarded"
+            return errand, Answer(Status.SUCCESS, request.refused_id, f"not drained: {reason}")
+        if other := self._also_guarded_by(errand, this.report):
+            reason = f"not drained: {guard} is guarded by {other} of this stack, too"
+            return errand, Answer(Status.SUCCESS, request.physical_id, reason)
+        return self._drain(errand, guard, this)
+
+    def _also_guarded_by(self, errand: Errand, report: Report) -> str:
+        """Return the logical id of what guards the same, as after a change of the logical id."""
+        if not self._config.verify_stacks or errand.looks:
+            return ""
+        try:
+            return self._targets.also_guarded_by(errand.request)
+        except MisconfiguredError as error:
+            # To drain what stays is a nuisance; not to drain what goes cuts requests.
+            report.trouble("looking whether another resource guards it", error)
+            return ""
 
     def _keep(
         self, errand: Errand, guard: Guard | None, problems: Sequence[str], this: Pass
@@ -277,15 +275,31 @@ class Errands:
         if guard is None or problems:
             return Answer(Status.FAILED, request.refused_id, "; ".join(problems))
         try:
-            troubles = self._fleet.restore(errand, guard, this.seconds_left)
-        except UnavailableError as error:
-            report.trouble("looking at the target", error)
-            return None
+            physical_id = self._physical_id(request, guard)
+            troubles = self._keeper.restore(errand, guard, this.seconds_left)
         except MisconfiguredError as error:
             return Answer(Status.FAILED, request.refused_id, str(error))
         report.troubles = (*report.troubles, *troubles)
         reason = "; ".join((f"{guard} is guarded", *troubles))
-        return Answer(Status.SUCCESS, guard.physical_id, reason)
+        return Answer(Status.SUCCESS, physical_id, reason)
+
+    def _physical_id(self, request: Request, guard: Guard) -> str:
+        """
+        Return what the resource is called from now on; another name makes CloudFormation drain.
+
+        Raises:
+            MisconfiguredError: Some of what would be drained then is guarded still.
+        """
+        old, _ = guard_of(request.old_properties, self._config)
+        if old is None or old.names == guard.names or request.physical_id != old.physical_id:
+            return guard.physical_id
+        shared, leaving = self._keeper.leaves(old, guard)
+        if shared and leaving:
+            raise MisconfiguredError(
+                f"{guard}: CloudFormation would drain {min(shared)}, which stays, along with "
+                f"{min(leaving)}, which leaves; guard what leaves by a resource of its own"
+            )
+        return request.physical_id if shared else guard.physical_id
 
     def _drain(self, errand: Errand, guard: Guard, this: Pass) -> tuple[Errand, Answer | None]:
         """Answer a Delete once nothing of the target has a task left."""
@@ -294,8 +308,10 @@ class Errands:
         report.muster, report.troubles = muster, (*report.troubles, *muster.troubles)
         if not muster.complete:
             return muster.errand, None
-        what = "is gone" if muster.gone else f"is drained: {muster.total} instances"
-        return muster.errand, Answer(Status.SUCCESS, request.physical_id, f"{guard} {what}")
+        what = "there is none any more"
+        if not muster.gone:
+            what = f"{muster.total} instances are drained" if muster.total else "it has no instance"
+        return muster.errand, Answer(Status.SUCCESS, request.physical_id, f"{guard}: {what}")
 
     def _answer(self, errand: Errand, answer: Answer, this: Pass) -> None:
         """Write down what is going to be answered, so that it stays the same; then answer."""
@@ -316,13 +332,17 @@ class Errands:
             report.unanswered = True
         else:
             report.step, report.reason = Step.ANSWERED, answer.reason
-        words = f"{report.step} {answer.status}"
-        try:
-            self._book.save(replace(decided, version=decided.version + 1, state="", answered=words))
-        except DrainerError as error:
-            report.trouble("writing down the answer", error)
+        self._close(decided, f"{report.step} {answer.status}", report)
 
-    def _go_round(self, errand: Errand, this: Pass) -> None:
+    def _close(self, entry: Entry, answered: str, report: Report) -> None:
+        """Write down that nothing of the request goes round any more; its URL is forgotten."""
+        closed = replace(entry, version=entry.version + 1, state="", answered=answered)
+        try:
+            self._book.save(closed)
+        except DrainerError as error:
+            report.trouble("writing down the end", error)
+
+    def _go_round(self, errand: Errand, this: Pass, *, postponed: bool = False) -> None:
         """
         Publish the re-invocation, then write down that this was done, and what was seen.
 
@@ -332,19 +352,18 @@ class Errands:
         """
         report, entry = this.report, this.entry
         state = encode(errand)
-        self._publish(report.key, report.hop + 1, None if self._book.durable else state)
+        carried = None if self._book.durable else state
+        text = message(report.key, report.hop + 1, carried, postponed=postponed)
+        refusals = self._topic.publish([text])
+        if refusals:
+            raise UnavailableError(f"publishing the re-invocation: {refusals[0]}")
         report.step = Step.GOES_ROUND
-        if report.muster is not None:
+        if report.muster is not None and report.answer is None:
             report.reason = report.muster.remaining()
         try:
             self._book.save(replace(entry, version=entry.version + 1, state=state, served=True))
         except DrainerError as error:
             report.trouble("writing down what was seen", error)
-
-    def _publish(self, key: str, hop: int, state: str | None) -> None:
-        refusals = self._topic.publish([message(key, hop, state)])
-        if refusals:
-            raise UnavailableError(f"publishing the re-invocation: {refusals[0]}")
 
 
 def hop_of(one: Asked) -> int:

@@ -9,27 +9,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
 from drainer import machine
 from drainer import mark as marks
 from drainer.acts import TOGETHER_MAX, UNIT_SECONDS, EcsActs, Outcome
-from drainer.custom_resource import INSTANCES_MAX
+from drainer.custom_resource import INSTANCES_MAX, TargetKind
 from drainer.errand import NOTES_MAX, Errand, Note
-from drainer.errors import DrainerError, MisconfiguredError, RefusedError, UnavailableError
+from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from drainer.finder import Finder
 from drainer.machine import Phase, Step
 from drainer.model import Drain, LifecycleAction, Registration, Waiting
 from drainer.muster import Muster
 from drainer.sight import Sight
-from drainer.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from drainer.acts import Ecs
+    from drainer.cloudformation import Request
     from drainer.config import Config
     from drainer.custom_resource import Guard
 
@@ -51,6 +52,13 @@ UNITS_MAX = 40
 # Tens of instances that could not be set DRAINING, before a pass leaves the others to the next.
 FAILURES_MAX = 3
 
+# What EC2 says of a fleet "is refreshed periodically and might be out of date", nobody says by how
+# much: for so long after an instance was seen for the first time, another may follow.
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotFleetInstances.html
+SETTLED = timedelta(seconds=120)
+
+NOTING = "noting for which stack it is set DRAINING"
+
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html
 DESCRIBED_TOGETHER = 100
 
@@ -60,6 +68,9 @@ class Targets(Protocol):
 
     def stack_at_work(self, stack_id: str) -> bool:
         """Whether CloudFormation is at work on the stack."""
+
+    def also_guarded_by(self, request: Request) -> str:
+        """Return the logical id of another resource of the stack that guards the same."""
 
     def cluster_exists(self, cluster: str) -> bool:
         """Whether there is such a cluster."""
@@ -113,12 +124,16 @@ class Fleet:
         settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
         open_ones = [sight for sight in sights if sight.id not in settled]
         for sight in open_ones:
-            if sight.nowhere:
-                # A cluster that is gone has taken its container instances along.
+            # A cluster that is gone has taken its container instances along; and what was seen in
+            # it has left it, wherever else nobody has looked.
+            left = not (sight.elsewhere or sight.container_instance or sight.denied or sight.failed)
+            if sight.nowhere or left:
                 sight.registration = Registration.ABSENT
         finder.look_at_witnesses(open_ones)
-        finder.look_exactly([s for s in open_ones if machine.needs_exact_look(self._view(s))])
-        views = [self._view(sight) for sight in open_ones]
+        finder.look_exactly(
+            [s for s in open_ones if machine.needs_exact_look(s.view(self._config))]
+        )
+        views = [sight.view(self._config) for sight in open_ones]
         outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
         self._act(outcomes, marks.checksum(errand.request.stack_id), seconds_left)
         following = {
@@ -128,13 +143,18 @@ class Fleet:
         unsure = [s.reason for s in sights if s.id in settled and (s.denied or s.failed)]
         if len(chosen) < len(members) and _undone(members, notes):
             unsure.append("the others are looked at in turn")
+        news = _has_new(current or (), errand)
+        grown_at = now if news or errand.grown_at is None else errand.grown_at
         done = sum(following.get(one, Note()).done for one in members)
         return Muster(
-            errand=Errand(errand.request, _bounded(following), errand.looks + 1),
+            errand=replace(
+                errand, notes=_bounded(following), looks=errand.looks + 1, grown_at=grown_at
+            ),
             outcomes=tuple(o for o in outcomes if not _may_go(o)),
             total=len(members),
             done=done,
             unsure=unsure[0] if unsure else "",
+            settled=gone or guard.kind != TargetKind.SPOT_FLEET or now >= grown_at + SETTLED,
             gone=gone,
             troubles=(*finder.problems, *(t for o in outcomes for t in o.troubles)),
         )
@@ -157,17 +177,9 @@ class Fleet:
             listed_before=note.listed,
             absent_before=note.absent,
         )
-        # What may go is looked for where it was, and nowhere else, at each pass.
-        return Sight(drain, now, waiting=Waiting.YES, elsewhere=not note.done)
-
-    def _view(self, sight: Sight) -> View:
-        return View(
-            drain=sight.drain,
-            seen=sight.observation(),
-            now=sight.now,
-            pass_interval_seconds=self._config.pass_interval_seconds,
-            deadline_result=self._config.deadline_result,
-        )
+        # What was found before is looked for where it was, and nowhere else.
+        found_before = note.done or note.draining_since is not None
+        return Sight(drain, now, waiting=Waiting.YES, elsewhere=not found_before)
 
     def _act(
         self, outcomes: Iterable[Outcome], stack: str, seconds_left: Callable[[], float]
@@ -192,52 +204,25 @@ class Fleet:
     def _drain_together(self, cluster: str, unit: Sequence[Outcome], stack: str) -> bool:
         """Set up to ten DRAINING; return whether that has succeeded with any."""
         values = [(o.container_instance_arn, marks.DRAINED_FOR, stack) for o in unit]
+        # First, for what is DRAINING without it would stay so after a rollback.
         try:
-            # First, for what is DRAINING without it would stay so after a rollback.
             self._ecs.put_attributes(cluster, values)
-        except DrainerError as error:
-            unit[0].trouble("noting for which stack it is set DRAINING", error)
+        except UnavailableError as error:
+            unit[0].trouble(NOTING, error)
+            return False
+        except MisconfiguredError:
+            for outcome, value in zip(unit, values, strict=True):
+                try:
+                    self._ecs.put_attributes(cluster, [value])
+                except DrainerError as error:
+                    outcome.trouble(NOTING, error)
         self._acts.set_draining(unit)
         return any(outcome.drained_now for outcome in unit)
 
-    def restore(
-        self, errand: Errand, guard: Guard, seconds_left: Callable[[], float]
-    ) -> tuple[str, ...]:
-        """
-        Set ACTIVE again what this stack has set DRAINING, for the target is to stay.
 
-        Returns:
-            A sentence for each that could not be.
-
-        Raises:
-            MisconfiguredError: There is no such cluster or target, or it may not be read.
-            UnavailableError: A call did not succeed.
-        """
-        ids = self._targets.instances(guard)
-        if ids is None:
-            raise MisconfiguredError(f"{guard.kind} is {guard.names[0]!r}; there is none")
-        if not self._targets.cluster_exists(guard.cluster):
-            raise MisconfiguredError(f"Cluster is {guard.cluster!r}; there is none")
-        if not ids:
-            return ()
-        stack = marks.checksum(errand.request.stack_id)
-        described = self._ecs.describe(guard.cluster, self._ecs.find(guard.cluster, ids))
-        ours = [instance for instance in described if instance.drained_for == stack]
-        troubles: list[str] = []
-        for start in range(0, len(ours), TOGETHER_MAX):
-            if seconds_left() < UNIT_SECONDS:
-                raise UnavailableError("no time was left to set all ACTIVE; the next pass does")
-            unit = ours[start : start + TOGETHER_MAX]
-            draining = [instance.arn for instance in unit if instance.status == "DRAINING"]
-            try:
-                refusals = self._targets.set_active(guard.cluster, draining) if draining else {}
-                troubles += [f"setting {arn} ACTIVE: {why}" for arn, why in refusals.items()]
-            except RefusedError as error:
-                # One that is about to leave by other ways; the target stays all the same.
-                troubles.append(f"setting {draining[0]} and others ACTIVE: {error}")
-            arns = [instance.arn for instance in unit]
-            self._targets.delete_attribute(guard.cluster, arns, marks.DRAINED_FOR)
-        return tuple(troubles)
+def _has_new(current: Iterable[str], errand: Errand) -> bool:
+    """Whether a listing of the target has an instance that no earlier one had."""
+    return any(one not in errand.notes for one in current)
 
 
 def _in_turn(members: Sequence[str], notes: Mapping[str, Note], hop: int) -> list[str]:

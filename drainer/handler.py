@@ -28,6 +28,7 @@ from drainer.errands import Errands
 from drainer.errors import DrainerError, UnavailableError
 from drainer.fleet import Fleet
 from drainer.interruptions import Rescuer, raise_for_retry
+from drainer.keeper import Keeper
 from drainer.responder import Responder
 from drainer.serving import Servants, Work, key_of, serve
 from drainer.spot import Interruption, TaskInterruption
@@ -129,6 +130,7 @@ def _errands(
     targets, table = TargetGateway(client), config.requests_table
     return Errands(
         fleet=Fleet(ecs, targets, config),
+        keeper=Keeper(ecs, targets),
         targets=targets,
         book=TableBook(client, table) if table else Memory(),
         topic=topic,
@@ -171,7 +173,7 @@ def _production() -> Function:
     logger, metrics, tracer = Logger(), Metrics(), Tracer()
     function = build(os.environ, aws.client, clock.now, Powertools(logger, metrics))
     return tracer.capture_lambda_handler(
-        logger.inject_lambda_context(metrics.log_metrics(function)),
+        logger.inject_lambda_context(metrics.log_metrics(function), log_event=False),
         capture_response=False,
     )
 

@@ -26,6 +26,7 @@ class Muster:
         total: How many instances there are.
         done: How many of them may go.
         unsure: Why the look does not suffice to say that all may go; empty where it does.
+        settled: Whether what is known of the target's instances is no news.
         gone: Whether there is no such target.
         troubles: What failed on the way, in words for an operator.
     """
@@ -35,19 +36,21 @@ class Muster:
     total: int = 0
     done: int = 0
     unsure: str = ""
+    settled: bool = True
     gone: bool = False
     troubles: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         """Whether every instance may go, and more than this look says which there are."""
-        return not self.unsure and self.done == self.total and self.errand.looks > 1
+        known = self.settled and self.errand.looks > 1
+        return known and not self.unsure and self.done == self.total
 
     def remaining(self) -> str:
         """Say what is waited for, in words for whoever reads the stack's events."""
         lines = [f"{self.total - self.done} of {self.total} instances are not drained"]
         if not self.total:
-            lines = [] if self.unsure else ["the target is looked at once more"]
+            lines = [] if self.unsure else ["no instance is known yet; looking again"]
         for outcome in self.outcomes[:NAMED_MAX]:
             name = outcome.drain.action.ec2_instance_id
             lines.append(f"{name} is {outcome.decision.phase}: {_waits_for(outcome)}")

@@ -18,7 +18,6 @@ from drainer.errors import DrainerError, RefusedError
 from drainer.finder import Finder
 from drainer.model import Drain, LifecycleAction, Origin, Waiting
 from drainer.sight import Sight, unseen
-from drainer.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from drainer.config import Config
     from drainer.finder import EcsReads
     from drainer.model import Hook
+    from drainer.view import View
 
 # The states in which a terminating hook waits for its answer, and those that come after it; not
 # so Terminating:Retained, from which an instance may come to wait again.
@@ -156,13 +156,7 @@ class Observer:
 
     def view(self, sight: Sight) -> View:
         """Return the sight with all that is needed to judge it."""
-        return View(
-            drain=sight.drain,
-            seen=sight.observation(),
-            now=self._now,
-            pass_interval_seconds=self._config.pass_interval_seconds,
-            deadline_result=self._config.deadline_result,
-        )
+        return sight.view(self._config)
 
     def _look_at_lifecycle(self, sights: list[Sight]) -> None:
         try:

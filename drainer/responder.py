@@ -4,6 +4,8 @@ Put answers where CloudFormation waits for them: one HTTP PUT to a signed URL, w
 
 from __future__ import annotations
 
+import logging
+
 import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry, Timeout
@@ -13,23 +15,26 @@ from drainer.errors import MisconfiguredError, UnavailableError
 # Three attempts of three seconds at most, and a second of back-off: what fails is tried again by
 # the next pass.
 TIMEOUT = Timeout(connect=1.0, read=2.0)
-TOO_MANY_REQUESTS, SERVER_ERRORS = 429, 500
 RETRY = Retry(
     total=2,
     redirect=False,
-    status_forcelist=(TOO_MANY_REQUESTS, 500, 502, 503, 504),
+    status_forcelist=(429, 500, 502, 503, 504),
     allowed_methods=("PUT",),
     backoff_factor=0.5,
     respect_retry_after_header=False,  # it may name minutes, which an invocation has not
     raise_on_status=False,
 )
 SUCCESSES = range(200, 300)
+# The signature has expired, or was never one; what else S3 says may pass.
+FINAL = frozenset({403, 404})
 
 
 class Responder:
     """Puts answers."""
 
     def __init__(self) -> None:
+        # It writes whole URLs into the log, at the level of a warning where it tries again.
+        logging.getLogger("urllib3").setLevel(logging.CRITICAL)
         self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=RETRY)
 
     def __call__(self, url: str, body: bytes, /) -> None:
@@ -50,6 +55,5 @@ class Responder:
             raise UnavailableError(f"no answer ({type(error).__name__})") from None
         if answer.status in SUCCESSES:
             return
-        if answer.status == TOO_MANY_REQUESTS or answer.status >= SERVER_ERRORS:
-            raise UnavailableError(f"HTTP status {answer.status}")
-        raise MisconfiguredError(f"HTTP status {answer.status}")
+        kind = MisconfiguredError if answer.status in FINAL else UnavailableError
+        raise kind(f"HTTP status {answer.status}")

@@ -14,6 +14,7 @@ from drainer.cloudformation import Request
 from drainer.errand import Continuation
 from drainer.errors import DrainerError
 from drainer.model import Drain, Hint, Origin, Sweep
+from drainer.request_report import Report, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -72,10 +73,14 @@ def serve(
     work: Work, by: Servants, now: datetime, seconds_left: Callable[[], float]
 ) -> dict[Key, str]:
     """Do the work and return what must be delivered again: what it is about, and why."""
-    # Lifecycle actions come first: theirs are the shorter timeouts.
-    undone = serve_drains(work, by, now, seconds_left)
-    if work.requests or (work.sweep and by.has_book):
-        undone.update(serve_requests(work, by, now, seconds_left))
+    first = [one for one in work.requests if isinstance(one, Continuation) and one.postponed]
+    others = [one for one in work.requests if one not in first]
+    # Lifecycle actions come first, since theirs are the shorter timeouts; but not always.
+    undone = serve_requests(first, by, now, seconds_left)
+    undone.update(serve_drains(work, by, now, seconds_left))
+    undone.update(serve_requests(others, by, now, seconds_left))
+    if work.sweep and by.has_book:
+        serve_requests(_lost(by, now), by, now, seconds_left)
     return undone
 
 
@@ -111,29 +116,31 @@ def serve_drains(
 
 
 def serve_requests(
-    work: Work, by: Servants, now: datetime, seconds_left: Callable[[], float]
-) -> dict[str, str]:
-    """Serve requests of CloudFormation, and those that the sweep finds, one by one."""
-    undone: dict[str, str] = {}
-    runner, asked = by.errands(), list(work.requests)
-    if work.sweep:
-        try:
-            asked += runner.lost(now)
-        except DrainerError as error:
-            # The next sweep looks again.
-            unread = errands.Report("", 0, reason=f"looking for lost requests: {error}")
-            by.telemetry.requested(unread)
+    asked: Iterable[Asked], by: Servants, now: datetime, seconds_left: Callable[[], float]
+) -> dict[Key, str]:
+    """Serve requests of CloudFormation one by one."""
+    undone: dict[Key, str] = {}
     for one in asked:
         try:
-            report = runner.serve(one, now, seconds_left)
+            report = by.errands().run_pass(one, now, seconds_left)
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
             by.telemetry.crashed(error, [])
             undone[one.key] = type(error).__name__
             continue
         by.telemetry.requested(report)
-        if report.step == errands.Step.UNDONE:
+        if report.step == Step.UNDONE:
             undone[one.key] = report.reason
     return undone
+
+
+def _lost(by: Servants, now: datetime) -> list[Continuation]:
+    try:
+        return by.errands().lost(now)
+    except DrainerError as error:
+        # The next sweep looks again.
+        unread = Report("", 0, reason=f"looking for lost requests: {error}")
+        by.telemetry.requested(unread)
+        return []
 
 
 def key_of(content: events.Content) -> Key | None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from drainer import mark as marks
 from drainer.errors import ClusterMissingError, UnavailableError
 from drainer.model import Drain, Observation, Registration, Waiting
+from drainer.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from drainer.config import Config
     from drainer.errors import DrainerError
     from drainer.model import ContainerInstance, Task
 
@@ -88,6 +90,16 @@ class Sight:
         self.failed = self.failed or isinstance(error, UnavailableError)
         self.denied = self.denied or not isinstance(error, ClusterMissingError)
         self.reason = self.reason or str(error)
+
+    def view(self, config: Config) -> View:
+        """Return it with all that is needed to judge it."""
+        return View(
+            drain=self.drain,
+            seen=self.observation(),
+            now=self.now,
+            pass_interval_seconds=config.pass_interval_seconds,
+            deadline_result=config.deadline_result,
+        )
 
     def observation(self) -> Observation:
         """Return what was seen, as a value."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from drainer import errands
+from drainer import request_report
 from drainer.errors import NotForUsError, QuietError
 from drainer.machine import Phase, Step
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from drainer.acts import Outcome
     from drainer.controller import PassReport
-    from drainer.errands import Report
     from drainer.errors import DrainerError
     from drainer.interruptions import Rescue
+    from drainer.request_report import Report
 
 # A drain with hundreds of tasks must not make a log line of hundreds of kilobytes.
 TASKS_NAMED_MAX = 20
@@ -128,7 +128,10 @@ class Powertools:
     def requested(self, report: Report) -> None:
         """Report a pass over a request of CloudFormation: a line, and counts; never its URL."""
         line = _request_line(report)
-        failed = report.step in {errands.Step.REFUSED, errands.Step.UNDONE} or report.unanswered
+        failed = (
+            report.step in {request_report.Step.REFUSED, request_report.Step.UNDONE}
+            or report.unanswered
+        )
         log = self._logger.error if failed else self._logger.info
         log("custom resource", extra=line)
         for trouble in report.troubles:
@@ -137,11 +140,12 @@ class Powertools:
         drained = sum(one.drained_now for one in muster.outcomes) if muster else 0
         self._count("DrainsStarted", drained)
         self._count("Troubles", len(report.troubles))
-        self._count("RequestPassesUndone", int(report.step == errands.Step.UNDONE))
-        self._count("RequestTimeouts", int(report.overdue))
+        self._count("RequestPassesUndone", int(report.step == request_report.Step.UNDONE))
+        left = muster is not None and muster.done < muster.total
+        self._count("RequestTimeouts", int(report.overdue and left))
         self._count("RequestsUnanswered", int(report.unanswered))
-        self._count("RequestsAnswered", int(report.step == errands.Step.ANSWERED))
-        if report.step == errands.Step.REFUSED and not report.unanswered:
+        self._count("RequestsAnswered", int(report.step == request_report.Step.ANSWERED))
+        if report.step == request_report.Step.REFUSED and not report.unanswered:
             self._count("MessagesRefused", 1)
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:

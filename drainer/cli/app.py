@@ -10,7 +10,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from drainer.cli.scenarios import SCENARIOS, SPOT_SCENARIOS, ScenarioName
+from drainer.cli.scenarios import (
+    FLEET_SCENARIOS,
+    SCENARIOS,
+    SPOT_SCENARIOS,
+    ScenarioName,
+)
 
 # A shell's code for a command ended by SIGINT.
 EXIT_INTERRUPTED = 130
@@ -58,17 +63,25 @@ def demo(
     answered. Exits with 0 only if nothing was let go early and nothing was left hanging.
     The scenarios spot and fargate-spot let Spot take back an instance or a task, with requests
     under way, and exit with 0 only if none was cut that the two minutes allow.
+    The scenario spot-fleet lets CloudFormation replace a fleet, and exits with 0 only if the old
+    one went after its last task, no request was cut and CloudFormation was answered once.
     """
     # The emulator and the simulation take half a second to import; --help need not.
     from drainer.cli.demo import Demo  # noqa: PLC0415 (see above)
+    from drainer.cli.fleet_demo import FleetDemo  # noqa: PLC0415 (see above)
     from drainer.cli.spot_demo import SpotDemo  # noqa: PLC0415 (see above)
     from drainer.cli.voice import Voice  # noqa: PLC0415 (see above)
 
     voice = Voice(Console(), as_json)
     try:
         if scenario in SPOT_SCENARIOS:
+            kept = "no request was cut that the two minutes allow"
             found = SpotDemo(SPOT_SCENARIOS[scenario], factor, zip_file, voice).run()
+        elif scenario in FLEET_SCENARIOS:
+            kept = "the old fleet went after its last task, and no request was cut"
+            found = FleetDemo(FLEET_SCENARIOS[scenario], factor, zip_file, voice).run()
         else:
+            kept = "nothing was let go early"
             found = Demo(SCENARIOS[scenario], factor, zip_file, voice).run()
     except KeyboardInterrupt:
         typer.echo("interrupted; the embedded account is gone", err=True)
@@ -83,9 +96,6 @@ def demo(
             typer.echo(f"FAILED: {sentence}", err=True)
         raise typer.Exit(1)
     if not as_json:
-        kept = "nothing was let go early"
-        if scenario in SPOT_SCENARIOS:
-            kept = "no request was cut that the two minutes allow"
         voice.console.print(kept, style="green")
 
 

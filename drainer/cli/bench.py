@@ -25,7 +25,7 @@ from drainer.simulation.quotas import Quotas
 if TYPE_CHECKING:
     from drainer.errands import Respond
     from drainer.handler import Function
-    from drainer.simulation.installation import Build
+    from drainer.simulation.installation import Build, Installation
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 CROWDS = (1, 10, 100, 300)
@@ -84,17 +84,8 @@ def drain(instances: int, *, queued: bool) -> Cost:
     account.run_until(lambda: all(not action.is_open for action in actions), HOUR)
     if any(fact.kind == "released" and fact.about["remaining"] for fact in account.history):
         raise AssertionError("an instance was released early")
-    made = Counter(_bucket(call.service, call.operation) for call in account.calls)
     last = max(action.ended_at or START for action in actions)
-    return Cost(
-        instances,
-        made["read"],
-        made["modify"],
-        made["other"],
-        sum(quotas.throttled.values()),
-        installed.function.invocations,
-        (last - START).total_seconds() - STOPPED_SECONDS,
-    )
+    return _cost(instances, account, quotas, installed, last)
 
 
 def drain_fleet(instances: int) -> Cost:
@@ -118,6 +109,12 @@ def drain_fleet(instances: int) -> Cost:
     account.run_until(lambda: request.answer is not None, HOUR)
     if any(account.ecs.remaining_tasks(one) for one in fleet.ec2_instance_ids):
         raise AssertionError("CloudFormation was answered early")
+    return _cost(instances, account, quotas, installed, request.answers[0][0])
+
+
+def _cost(
+    instances: int, account: Account, quotas: Quotas, installed: Installation, last: datetime
+) -> Cost:
     made = Counter(_bucket(call.service, call.operation) for call in account.calls)
     return Cost(
         instances,
@@ -126,7 +123,7 @@ def drain_fleet(instances: int) -> Cost:
         made["other"],
         sum(quotas.throttled.values()),
         installed.function.invocations,
-        (request.answers[0][0] - START).total_seconds() - STOPPED_SECONDS,
+        (last - START).total_seconds() - STOPPED_SECONDS,
     )
 
 

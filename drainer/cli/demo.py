@@ -4,42 +4,30 @@ The demo: the shipped templates and zip in the embedded account, a scale-in, and
 
 from __future__ import annotations
 
-import time
-from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.live import Live
-
-import drainer
-from drainer.cli import report
+from drainer.cli import report, showing
 from drainer.cli.live import plain_line, screen
+from drainer.cli.showing import INFRA, Frame
 from drainer.cli.verdict import problems
 from drainer.simulation.ecs_model import NEVER_STOPS
-from drainer.simulation.embedded import EmbeddedAccount
 from drainer.simulation.embedded_installation import install, warm_up
 from drainer.simulation.embedded_shape import Physics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from drainer.cli.scenarios import Scenario
     from drainer.cli.voice import Voice
+    from drainer.simulation.embedded import EmbeddedAccount
     from drainer.simulation.embedded_installation import Installation
     from drainer.simulation.embedded_watch import DrainTrack
 
-INFRA = Path(drainer.__file__).resolve().parent.parent / "infra"
-# People wait two minutes for a demo; ten seconds of them are for starting and ending.
-WALL_SECONDS_MAX = 110.0
-LOOK_EVERY_SECONDS = 0.2
 # From the answer to the end of the EC2 instance, when a task that was left would be killed.
 AFTERMATH_SECONDS = 15.0
-
-
-class DemoError(RuntimeError):
-    """The demo could not be shown; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +50,12 @@ class Demo:
 
     def run(self) -> list[str]:
         """Show it and return what went wrong; nothing if the promise was kept."""
-        if not self.zip_file.is_file():
-            raise DemoError(f"there is no {self.zip_file}: `make package` builds it")
-        stop_at = time.monotonic() + WALL_SECONDS_MAX
+        stop_at = showing.stop_at()
         self.voice.say(f"{self.scenario.title}; time runs {self.factor:g} times as fast")
-        with EmbeddedAccount(factor=self.factor) as embedded:
-            try:
-                installation = self._install(embedded)
-                began_at = self._scale_in(embedded, installation)
-                drains = self._follow(embedded, installation, began_at, stop_at)
-            except Exception as error:
-                error.add_note(f"the end of ministack's log:\n{embedded.log_tail() or '(empty)'}")
-                raise
+        with showing.account(self.factor, self.zip_file) as embedded:
+            installation = self._install(embedded)
+            began_at = self._scale_in(embedded, installation)
+            drains = self._follow(embedded, installation, began_at, stop_at)
             found = problems(
                 drains, expected=self.scenario.leaving, result=self.scenario.result
             ) + [f"the simulation failed: {failure!r}" for failure in embedded.failures]
@@ -128,33 +110,24 @@ class Demo:
         began_at: datetime,
         stop_at: float,
     ) -> list[DrainTrack]:
-        said = ""
-        live = (
-            Live(console=self.voice.console, auto_refresh=False, transient=True)
-            if self.voice.live
-            else None
-        )
-        with live or nullcontext():
-            while True:
-                drains = installation.watch.look()
-                now = embedded.time.now()
-                elapsed = (now - began_at).total_seconds()
-                if live:
-                    live.update(screen(drains, now, began_at), refresh=True)
-                elif (line := plain_line(drains)) != said:
-                    said = line
-                    self.voice.say(line, elapsed=elapsed)
-                if self._settled(drains, now):
-                    return drains
-                if elapsed > self.scenario.limit_seconds:
-                    self.voice.say("the drains took longer than they may", elapsed=elapsed)
-                    return drains
-                if time.monotonic() > stop_at:
-                    raise DemoError(
-                        f"not done after {WALL_SECONDS_MAX:.0f} seconds of real time; is the "
-                        "machine busy, or --factor below 6?"
-                    )
-                time.sleep(LOOK_EVERY_SECONDS)
+        limit_seconds = self.scenario.limit_seconds
+
+        def look() -> Frame[list[DrainTrack]]:
+            drains = installation.watch.look()
+            now = embedded.time.now()
+            elapsed = (now - began_at).total_seconds()
+            return Frame(
+                drains,
+                elapsed,
+                plain_line(drains),
+                lambda: screen(drains, now, began_at),
+                is_last=self._settled(drains, now) or elapsed > limit_seconds,
+            )
+
+        last = showing.follow(self.voice, look, stop_at)
+        if last.elapsed > limit_seconds:
+            self.voice.say("the drains took longer than they may", elapsed=last.elapsed)
+        return last.seen
 
     def _settled(self, drains: Sequence[DrainTrack], now: datetime) -> bool:
         if len(drains) < self.scenario.leaving:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from drainer import errands, fleet, muster
+from drainer.aws import TopicGateway
 from drainer.aws_custom_resource import TableBook, TargetGateway
 from drainer.cli.mutations import swap
 from drainer.cloudformation import Request
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def take_an_error_for_an_empty_fleet() -> None:
-    """Take a listing that failed for a fleet without instances (defect 10)."""
+def take_an_error_for_a_fleet_that_is_gone() -> None:
+    """Take a listing that failed for a fleet that there is no more (defect 10)."""
 
     def instances(self: Any, guard: Any) -> Any:
         with suppress(DrainerError):
             return right(self, guard)
-        return []
+        return None
 
     right = swap(TargetGateway, "instances", instances)
 
@@ -126,16 +127,17 @@ def take_a_refused_put_for_an_answer() -> None:
 def drop_the_way_round() -> None:
     """Take a re-invocation that was not published for one that was (defect 8)."""
 
-    def publishing(self: Any, *of: Any) -> None:
+    def publishing(self: Any, messages: Any) -> Any:
         with suppress(DrainerError):
-            right(self, *of)
+            right(self, messages)
+        return {}
 
-    right = swap(errands.Errands, "_publish", publishing)
+    right = swap(TopicGateway, "publish", publishing)
     leave_lost_chains_alone()
 
 
 REQUEST_MUTATIONS: tuple[Callable[[], None], ...] = (
-    take_an_error_for_an_empty_fleet,
+    take_an_error_for_a_fleet_that_is_gone,
     believe_one_listing,
     forget_what_a_listing_lacks,
     take_draining_for_drained,

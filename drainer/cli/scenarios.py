@@ -16,6 +16,7 @@ class ScenarioName(StrEnum):
     CROWD = "crowd"
     SPOT = "spot"
     FARGATE_SPOT = "fargate-spot"
+    SPOT_FLEET = "spot-fleet"
 
 
 @dataclass(frozen=True)
@@ -131,5 +132,36 @@ SPOT_SCENARIOS = {
         example="examples/fargate-spot.yaml",
         fargate=True,
         parameters={"TaskCount": "6"},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FleetScenario:
+    """
+    One replacement to show.
+
+    Attributes:
+        title: what happens, in one line.
+        parameters: of `infra/examples/spot-fleet.yaml`; all others keep their defaults.
+        standalone_seconds: how long the standalone task on the old fleet runs.
+
+    """
+
+    title: str
+    parameters: dict[str, str]
+    standalone_seconds: float
+
+
+FLEET_SCENARIOS = {
+    ScenarioName.SPOT_FLEET: FleetScenario(
+        title="CloudFormation replaces a Spot Fleet; the old one is drained before it goes",
+        parameters={
+            "InstanceCount": "3",
+            "TaskCount": "6",
+            # Longer than any request.
+            "DeregistrationDelaySeconds": "60",
+        },
+        standalone_seconds=400.0,
     ),
 }

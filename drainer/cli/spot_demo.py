@@ -5,16 +5,13 @@ The demo of Spot: the shipped templates and zip in the embedded account, and wha
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.live import Live
-
-from drainer.cli.demo import INFRA, LOOK_EVERY_SECONDS, WALL_SECONDS_MAX, DemoError
+from drainer.cli import showing
+from drainer.cli.showing import INFRA, Frame
 from drainer.cli.spot_screen import plain_line, requests_table, screen
 from drainer.cli.spot_verdict import problems
-from drainer.simulation.embedded import EmbeddedAccount
 from drainer.simulation.embedded_shape import Physics
 from drainer.simulation.embedded_spot import ec2_stage, fargate_stage, warm_up
 from drainer.simulation.embedded_spot_watch import SpotWatch
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
 
     from drainer.cli.scenarios import SpotScenario
     from drainer.cli.voice import Voice
+    from drainer.simulation.embedded import EmbeddedAccount
     from drainer.simulation.embedded_spot import Stage
     from drainer.simulation.embedded_spot_watch import SpotView
     from drainer.simulation.embedded_watch import DrainTrack
@@ -60,18 +58,14 @@ class SpotDemo:
 
     def run(self) -> list[str]:
         """Show it and return what went wrong; nothing if the two minutes were enough."""
-        if not self.zip_file.is_file():
-            raise DemoError(f"there is no {self.zip_file}: `make package` builds it")
-        stop_at = time.monotonic() + WALL_SECONDS_MAX
+        stop_at = showing.stop_at()
         self.voice.say(f"{self.scenario.title}; time runs {self.factor:g} times as fast")
         self.voice.say(f"deploying drainer.yaml, spot.yaml and {self.scenario.example} ...")
-        with EmbeddedAccount(factor=self.factor) as embedded:
-            try:
-                with self._stage(embedded) as stage:
-                    return self._show(embedded, stage, stop_at)
-            except Exception as error:
-                error.add_note(f"the end of ministack's log:\n{embedded.log_tail() or '(empty)'}")
-                raise
+        with (
+            showing.account(self.factor, self.zip_file) as embedded,
+            self._stage(embedded) as stage,
+        ):
+            return self._show(embedded, stage, stop_at)
 
     def _stage(self, embedded: EmbeddedAccount) -> AbstractContextManager[Stage]:
         if self.scenario.fargate:
@@ -114,32 +108,22 @@ class SpotDemo:
     def _follow(
         self, stage: Stage, watch: SpotWatch, stop_at: float
     ) -> tuple[SpotView, list[DrainTrack]]:
-        said = ""
-        console = self.voice.console
-        live = (
-            Live(console=console, auto_refresh=False, transient=True) if self.voice.live else None
-        )
-        with live or nullcontext():
-            while True:
-                drains = stage.watch.look()
-                view = watch.look()
-                elapsed = (view.now - view.warned_at).total_seconds()
-                if live:
-                    live.update(screen(view), refresh=True)
-                elif (line := plain_line(view)) != said:
-                    said = line
-                    self.voice.say(line, elapsed=elapsed)
-                if elapsed > REQUESTS_SECONDS:
-                    for stream in stage.streams:
-                        stream.stop()
-                if self._settled(view, drains, elapsed) or elapsed > LIMIT_SECONDS:
-                    return view, drains
-                if time.monotonic() > stop_at:
-                    raise DemoError(
-                        f"not done after {WALL_SECONDS_MAX:.0f} seconds of real time; is the "
-                        "machine busy, or --factor below 6?"
-                    )
-                time.sleep(LOOK_EVERY_SECONDS)
+        def look() -> Frame[tuple[SpotView, list[DrainTrack]]]:
+            drains = stage.watch.look()
+            view = watch.look()
+            elapsed = (view.now - view.warned_at).total_seconds()
+            if elapsed > REQUESTS_SECONDS:
+                for stream in stage.streams:
+                    stream.stop()
+            return Frame(
+                (view, drains),
+                elapsed,
+                plain_line(view),
+                lambda: screen(view),
+                is_last=self._settled(view, drains, elapsed) or elapsed > LIMIT_SECONDS,
+            )
+
+        return showing.follow(self.voice, look, stop_at).seen
 
     def _settled(self, view: SpotView, drains: list[DrainTrack], elapsed: float) -> bool:
         if elapsed <= REQUESTS_SECONDS or any(group.under_way for group in view.groups):

@@ -130,6 +130,23 @@ class Stacks:
         )
         return "UPDATE_IN_PROGRESS" if is_open else "UPDATE_COMPLETE"
 
+    def resources(self, stack_id: str) -> dict[str, tuple[str, str]]:
+        """Return physical id and status of each custom resource of a stack, by its logical id."""
+        found: dict[str, tuple[str, str]] = {}
+        for request in self.requests.values():
+            kind, logical_id = request.event["RequestType"], request.event["LogicalResourceId"]
+            if request.event["StackId"] != stack_id:
+                continue
+            answer = request.answer or {}
+            if kind != "Delete" and answer.get("Status") == "SUCCESS":
+                found[logical_id] = (answer["PhysicalResourceId"], f"{kind.upper()}_COMPLETE")
+            physical_id = request.event.get("PhysicalResourceId")
+            if kind == "Delete" and found.get(logical_id, ("",))[0] == physical_id:
+                found[logical_id] = (physical_id or "", "DELETE_IN_PROGRESS")
+                if answer.get("Status") == "SUCCESS":
+                    del found[logical_id]
+        return found
+
     def respond(self, url: str, body: bytes) -> None:
         """
         Take an answer, as the response URL does.
@@ -195,6 +212,29 @@ class CloudFormationApi:
                     "CreationTime": one.created_at,
                 }
                 for one in found
+            ]
+        }
+
+    def list_stack_resources(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """
+        List the resources of a stack; one that an update replaces shows what it is from now on.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ListStackResources.html
+        """
+        wanted = parameters["StackName"]
+        (stack,) = self.describe_stacks({"StackName": wanted})["Stacks"]
+        return {
+            "StackResourceSummaries": [
+                {
+                    "LogicalResourceId": logical_id,
+                    "PhysicalResourceId": physical_id,
+                    "ResourceType": RESOURCE_TYPE,
+                    "ResourceStatus": status,
+                    "LastUpdatedTimestamp": stack["CreationTime"],
+                }
+                for logical_id, (physical_id, status) in self._stacks.resources(
+                    stack["StackId"]
+                ).items()
             ]
         }
 

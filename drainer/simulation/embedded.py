@@ -1,9 +1,9 @@
 """
 The embedded account: ministack and the simulation joined on loopback, in one compressed time.
 
-ministack is CloudFormation, SNS, SQS, Lambda, EventBridge, IAM, S3 and CloudWatch Logs, and runs
-the very zip; the simulation is Auto Scaling, ECS and load balancer targets. It ends with its `with`
-block, and with the process.
+ministack is CloudFormation, SNS, SQS, Lambda, DynamoDB, EventBridge, IAM, S3 and CloudWatch Logs,
+and runs the very zip; the simulation is Auto Scaling, ECS, Spot Fleets and load balancer targets.
+It ends with its `with` block, and with the process.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ FACTOR_DEFAULT = 12.0
 REGION = "us-east-1"
 ACCOUNT_ID = "123456789012"
 # Services that the simulation serves, by the name boto3 has for the client; the value is the name
-# in AWS_ENDPOINT_URL_<SERVICE>.
+# in AWS_ENDPOINT_URL_<SERVICE>. Of EC2 it knows Spot Fleets alone: networks and launch templates
+# are ministack's, whose CloudFormation makes them without a client.
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 SIMULATED = {
     "autoscaling": "AUTO_SCALING",
+    "ec2": "EC2",
     "ecs": "ECS",
     "elbv2": "ELASTIC_LOAD_BALANCING_V2",
 }

@@ -18,6 +18,8 @@ KEY = "drainer.zip"
 # CloudFormation of the embedded account takes well under a second for each of our stacks.
 DEPLOYED_WITHIN_SECONDS = 30.0
 POLL_SECONDS = 0.05
+# A stack of ours has some thirty resources, each with two events or three in an operation.
+EVENTS_MAX = 1_000
 
 
 class DeploymentError(RuntimeError):
@@ -56,16 +58,33 @@ class Deployment:
             DeploymentError: if it is not complete in time, or rolled back.
 
         """
-        packaged = with_numbers(package(template, BUCKET, KEY), parameters)
-        self._cloudformation.create_stack(
-            StackName=name,
-            TemplateBody=body(packaged),
-            Parameters=[
-                {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
-            ],
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
-        )
-        stack = self._wait(name)
+        self._cloudformation.create_stack(StackName=name, **_request(template, parameters))
+        self._wait(name)
+        return self.deployed(name, template)
+
+    def update_stack(
+        self, name: str, template: Mapping[str, Any], parameters: Mapping[str, str]
+    ) -> None:
+        """Begin an update; every parameter that is not given takes its default."""
+        self._cloudformation.update_stack(StackName=name, **_request(template, parameters))
+
+    def delete_stack(self, name: str) -> None:
+        """Begin a deletion."""
+        self._cloudformation.delete_stack(StackName=name)
+
+    def status(self, name: str) -> str:
+        """Return a stack's status by its name, or by its id once it is deleted."""
+        return str(self._describe(name)["StackStatus"])
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return a stack's events by its name or id, the oldest first."""
+        pages = self._cloudformation.get_paginator("describe_stack_events")
+        found = pages.paginate(StackName=name, PaginationConfig={"MaxItems": EVENTS_MAX})
+        return [event for page in found for event in page["StackEvents"]][::-1]
+
+    def deployed(self, name: str, template: Mapping[str, Any]) -> DeployedStack:
+        """Return what a stack that is complete has come to."""
+        stack = self._describe(name)
         return DeployedStack(
             template=template,
             parameters=_parameters(template, stack),
@@ -81,25 +100,26 @@ class Deployment:
             },
         )
 
-    def _wait(self, name: str) -> dict[str, Any]:
+    def _describe(self, name: str) -> dict[str, Any]:
+        stack: dict[str, Any] = self._cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        return stack
+
+    def _wait(self, name: str) -> None:
         deadline = time.monotonic() + DEPLOYED_WITHIN_SECONDS
         status = "unknown"
         while time.monotonic() < deadline:
-            answer = self._cloudformation.describe_stacks(StackName=name)
-            stack: dict[str, Any] = answer["Stacks"][0]
-            status = stack["StackStatus"]
+            status = self.status(name)
             if status == "CREATE_COMPLETE":
-                return stack
+                return
             if status != "CREATE_IN_PROGRESS":
                 break
             time.sleep(POLL_SECONDS)
         raise DeploymentError(f"stack {name} is {status}\n{self._failures(name)}")
 
     def _failures(self, name: str) -> str:
-        events = self._cloudformation.describe_stack_events(StackName=name)["StackEvents"]
         return "\n".join(
             f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
-            for event in events
+            for event in self.events(name)
             if event["ResourceStatus"].endswith("FAILED")
         )
 
@@ -110,6 +130,16 @@ class Deployment:
             for item in answer["StackResources"]
             if item.get("PhysicalResourceId")
         }
+
+
+def _request(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "TemplateBody": body(with_numbers(package(template, BUCKET, KEY), parameters)),
+        "Parameters": [
+            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+        ],
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+    }
 
 
 def _parameters(template: Mapping[str, Any], stack: Mapping[str, Any]) -> dict[str, str]:

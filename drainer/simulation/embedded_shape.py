@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from drainer.simulation.account import Account
+    from drainer.simulation.ecs_model import Service
     from drainer.simulation.embedded_template import DeployedStack
 
 # "default value is 300 seconds"
@@ -109,7 +110,7 @@ def shape_of(stack: DeployedStack, attached: Sequence[DeployedStack] = ()) -> Cl
             retain_on_abandon=_retains(group),
             hooks=tuple(hooks),
         ),
-        services=tuple(_services(stack)),
+        services=tuple(services_of(stack)),
     )
 
 
@@ -125,26 +126,32 @@ def build(account: Account, shape: ClusterShape, physics: Physics) -> None:
         retain_on_abandon=group.retain_on_abandon,
     )
     for service in shape.services:
-        profile = TaskProfile(
-            start_seconds=physics.start_seconds,
-            healthy_after_seconds=physics.healthy_after_seconds,
-            stop_seconds=(physics.daemon_stop_seconds if service.daemon else physics.stop_seconds),
-            stop_timeout_seconds=service.stop_timeout_seconds,
-        )
-        if service.daemon:
-            account.ecs.create_daemon(shape.name, service.name, profile=profile)
-            continue
-        account.ecs.create_service(
-            shape.name,
-            service.name,
-            desired=service.desired_count,
-            minimum_healthy_percent=service.minimum_healthy_percent,
-            maximum_percent=service.maximum_percent,
-            deregistration_delay_seconds=service.deregistration_delay_seconds,
-            profile=profile,
-        )
+        build_service(account, shape.name, service, physics)
     for hook in group.hooks:
         account.call("autoscaling", "PutLifecycleHook", hook)
+
+
+def build_service(
+    account: Account, cluster_name: str, shape: ServiceShape, physics: Physics
+) -> Service:
+    """Make a service in the simulated account, as if it had been running for long."""
+    profile = TaskProfile(
+        start_seconds=physics.start_seconds,
+        healthy_after_seconds=physics.healthy_after_seconds,
+        stop_seconds=(physics.daemon_stop_seconds if shape.daemon else physics.stop_seconds),
+        stop_timeout_seconds=shape.stop_timeout_seconds,
+    )
+    if shape.daemon:
+        return account.ecs.create_daemon(cluster_name, shape.name, profile=profile)
+    return account.ecs.create_service(
+        cluster_name,
+        shape.name,
+        desired=shape.desired_count,
+        minimum_healthy_percent=shape.minimum_healthy_percent,
+        maximum_percent=shape.maximum_percent,
+        deregistration_delay_seconds=shape.deregistration_delay_seconds,
+        profile=profile,
+    )
 
 
 def _logical_id(stack: DeployedStack, resource_type: str) -> str:
@@ -167,7 +174,8 @@ def _retains(group: dict[str, Any]) -> bool:
     return bool(policy.get("RetentionTriggers", {}).get("TerminateHookAbandon") == "retain")
 
 
-def _services(stack: DeployedStack) -> Iterator[ServiceShape]:
+def services_of(stack: DeployedStack) -> Iterator[ServiceShape]:
+    """Yield the shape of each service that a stack holds."""
     target_groups = {
         stack.physical_ids[name]: properties
         for name, properties in stack.resources("AWS::ElasticLoadBalancingV2::TargetGroup")

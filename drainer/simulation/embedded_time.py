@@ -34,6 +34,11 @@ class EmbeddedTime:
         """Return the account's present instant in Unix seconds."""
         return self.origin + (time.time() - self.origin) * self.factor
 
+    def at(self, real: datetime) -> datetime:
+        """Return the account's instant at a real one, by which ministack stamps stack events."""
+        seconds = (real.timestamp() - self.origin) * self.factor
+        return datetime.fromtimestamp(self.origin + seconds, UTC)
+
     def real_seconds(self, seconds: float) -> float:
         """Return how long `seconds` of the account take in reality."""
         return seconds / self.factor

@@ -138,6 +138,7 @@ class Watch:
         self.passes = 0
         self.refusals: list[dict[str, Any]] = []
         self.interruptions: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     def look(self) -> list[DrainTrack]:
         """Return all drains as they are now, in the order of their notices."""
@@ -202,7 +203,9 @@ class Watch:
             self.passes += 1
         elif line.get("message") == "interruption":
             self.interruptions.append(line)
-        elif line.get("level") in ("WARNING", "ERROR", "CRITICAL"):
+        elif line.get("message") == "custom resource":
+            self.requests.append(line)
+        if line.get("level") in ("WARNING", "ERROR", "CRITICAL"):
             self.refusals.append(line)
 
     def _log_lines(self) -> Iterable[dict[str, Any]]:

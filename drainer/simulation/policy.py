@@ -305,6 +305,7 @@ RESOURCES: dict[str, Callable[[Account, Mapping[str, Any]], list[str]]] = {
         _arn(account, "ec2", "spot-fleet-request", given["SpotFleetRequestId"])
     ],
     "DescribeStacks": _stacks,
+    "ListStackResources": _stacks,
     "DescribeTasks": lambda account, given: [
         _ecs_arn(account, given, one, "task") for one in given["tasks"]
     ],

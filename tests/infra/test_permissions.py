@@ -130,6 +130,7 @@ def test_the_patterns_bound_what_the_role_may_touch(render: Render) -> None:
     ("action", "resource"),
     [
         ("cloudformation:DescribeStacks", f"cloudformation:{PLACE}:stack/*/*"),
+        ("cloudformation:ListStackResources", f"cloudformation:{PLACE}:stack/*/*"),
         ("dynamodb:GetItem", f"dynamodb:{PLACE}:table/drainer-RequestsTable"),
         ("dynamodb:PutItem", f"dynamodb:{PLACE}:table/drainer-RequestsTable"),
         ("dynamodb:Scan", f"dynamodb:{PLACE}:table/drainer-RequestsTable"),

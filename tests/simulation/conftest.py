@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from drainer.controller import PassReport
-    from drainer.errands import Report
     from drainer.errors import DrainerError
     from drainer.interruptions import Rescue
+    from drainer.request_report import Report
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GROUP = "payments-asg"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.errands import Step
+from drainer.request_report import Step
 from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
 from drainer.simulation.functions import Function
 from drainer.simulation.quotas import Quotas
@@ -916,3 +916,237 @@ def test_several_stacks_drain_side_by_side(make_shop: Callable[..., Shop]) -> No
     assert stuck.answer is None
     assert all(shop.tasks_left(fleet) == 0 for fleet in fleets)
     assert isinstance(shop.world.installed.function, Function)
+
+
+# -- what is guarded still
+
+
+def test_a_resource_that_is_renamed_drains_nothing(make_shop: Callable[..., Shop]) -> None:
+    # CloudFormation creates the new name first and then deletes the old one: the fleet serves.
+    shop = make_shop()
+    shop.until_answered(shop.ask("Create", shop.properties(), logical_id="Drain"))
+    shop.until_answered(shop.ask("Create", shop.properties(), logical_id="Guard"))
+
+    renamed = shop.ask("Delete", shop.properties(), physical_id=shop.fleet.fleet_id)
+    answer = shop.until_answered(renamed)
+
+    assert answer["Status"] == "SUCCESS"
+    assert "guarded by Guard" in answer["Reason"]
+    assert shop.statuses() == {"ACTIVE"}
+
+    # When the stack goes, the last one drains.
+    last = shop.ask(
+        "Delete", shop.properties(), physical_id=shop.fleet.fleet_id, logical_id="Guard"
+    )
+    replacement(shop)
+    shop.until_answered(last)
+    assert shop.tasks_left() == 0
+
+
+def update(shop: Shop, old: dict[str, Any], new: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    created = shop.until_answered(shop.ask("Create", {"Cluster": CLUSTER, **old}))
+    request = shop.ask(
+        "Update",
+        {"Cluster": CLUSTER, **new},
+        physical_id=created["PhysicalResourceId"],
+        old_properties={"Cluster": CLUSTER, **old},
+    )
+    return created["PhysicalResourceId"], shop.until_answered(request)
+
+
+@pytest.mark.parametrize("change", ["a list grows", "a group by its capacity provider"])
+def test_an_update_that_keeps_all_instances_keeps_the_id(
+    make_shop: Callable[..., Shop], change: str
+) -> None:
+    # With another id, CloudFormation would delete the old one: instances that serve were drained.
+    shop = make_shop()
+    first, second = group_of(shop)
+    shop.world.account.ecs.create_capacity_provider("spare", GROUP)
+    old: dict[str, Any] = {"InstanceIds": [first]}
+    new: dict[str, Any] = {"InstanceIds": [first, second]}
+    if change != "a list grows":
+        old, new = {"AutoScalingGroupName": GROUP}, {"CapacityProvider": "spare"}
+
+    before, answer = update(shop, old, new)
+
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", before)
+
+
+def test_an_update_that_would_drain_what_stays_fails_and_names_it(
+    make_shop: Callable[..., Shop],
+) -> None:
+    shop = make_shop()
+    first, second = group_of(shop)
+
+    before, answer = update(shop, {"InstanceIds": [first, second]}, {"InstanceIds": [second]})
+
+    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", before)
+    assert first in answer["Reason"]
+    assert second in answer["Reason"]
+
+
+def test_a_young_fleet_whose_listing_is_out_of_date_is_not_let_go(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # An update that goes back deletes a fleet some seconds old: two listings in a row were empty.
+    shop = make_shop()
+    shop.world.account.fleets.describe_lag_seconds = 90.0
+    young = shop.world.account.fleets.create(CLUSTER, 3, boot_seconds=2.0)
+    shop.world.run(8)
+    shop.world.account.ecs.run_standalone(CLUSTER, young.ec2_instance_ids[0], seconds=300)
+
+    answer = shop.until_answered(shop.delete(young))
+
+    assert answer["Status"] == "SUCCESS"
+    assert shop.statuses(young) == {"DRAINING"}
+    assert shop.tasks_left(young) == 0
+
+
+def test_an_instance_that_is_gone_is_drained_however_many_clusters_there_are(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # It was in the named cluster; that the others cannot all be searched is no reason to wait.
+    shop = make_shop()
+    replacement(shop)
+    for number in range(101):
+        shop.world.account.ecs.create_cluster(f"another-{number}")
+    request = shop.delete()
+    shop.world.run(60)
+    shop.world.account.fleets.terminate(shop.fleet.ec2_instance_ids[0])
+
+    assert shop.until_answered(request)["Status"] == "SUCCESS"
+
+
+# -- little time, and late
+
+
+@pytest.mark.parametrize(
+    ("service_timeout", "interval", "lost"),
+    [(30, 15, False), (60, 60, False), (600, 300, False), (3_600, 300, True), (3_600, 15, True)],
+)
+def test_there_is_an_answer_however_short_the_time_and_however_long_the_interval(
+    make_shop: Callable[..., Shop], service_timeout: int, interval: int, lost: bool
+) -> None:
+    # CloudFormation without an answer leaves the stack in a state that nobody wants.
+    shop = make_shop(pass_interval_seconds=interval)
+    job(shop, NEVER_STOPS)
+    request = shop.delete(ServiceTimeout=str(service_timeout), timeout_seconds=service_timeout)
+    if lost:
+        shop.world.run(3_000)
+        for subscription in shop.world.installed.topic.subscriptions:
+            subscription.channel.faults.append(lambda _: ())
+
+    assert shop.until_answered(request)["Status"] == "FAILED"
+
+
+@pytest.mark.parametrize(("late_seconds", "answered"), [(600, True), (7_200, False)])
+def test_an_invocation_that_lambda_has_kept_counts_from_when_the_url_was_signed(
+    make_shop: Callable[..., Shop], late_seconds: float, answered: bool
+) -> None:
+    # Lambda keeps an event for up to six hours, and does not say so.
+    shop = make_shop()
+    replacement(shop)
+    job(shop, NEVER_STOPS)
+    request = shop.world.account.stacks.request(
+        "Delete", shop.properties(), physical_id=shop.fleet.fleet_id
+    )
+    shop.world.account.after(late_seconds, lambda: shop.deliver(request, "function"))
+    shop.world.run(late_seconds + 1)
+    assert (shop.statuses() == {"DRAINING"}) == answered
+
+    shop.world.run(HOUR_SECONDS)
+
+    assert (request.answer is not None) == answered
+    assert answered or request.attempts == []
+
+
+def test_a_stack_that_cannot_be_looked_at_for_a_while_delays_a_direct_request(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # Lambda tries again twice, within three minutes; then nobody would know of it.
+    shop = make_shop()
+    replacement(shop)
+    end = refuse(shop, "DescribeStacks", "Throttling")
+    shop.world.account.after(400, end)
+
+    answer = shop.until_answered(shop.delete(way="function"))
+
+    assert answer["Status"] == "SUCCESS"
+    assert shop.tasks_left() == 0
+
+
+def test_a_request_that_was_lost_for_good_is_reported_once(make_shop: Callable[..., Shop]) -> None:
+    # The stack has failed for want of an answer: somebody must learn why.
+    shop = make_shop()
+    request = shop.delete()
+    shop.world.run(30)
+
+    def lose(_: object) -> tuple[float, ...]:
+        return () if request.is_open else (0.0,)
+
+    for subscription in shop.world.installed.topic.subscriptions:
+        subscription.channel.faults.append(lose)
+    shop.world.installed.schedule.faults.append(lose)
+    shop.world.run(HOUR_SECONDS + 2 * SWEEP_SECONDS)
+
+    assert request.timed_out
+    assert sum(report.unanswered for report in shop.world.reports.requests) == 1
+
+
+# -- rollbacks, when a call fails
+
+
+def go_back(shop: Shop) -> dict[str, Any]:
+    return shop.until_answered(shop.ask("Update", shop.properties(), physical_id="sfr-new"))
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "TargetNotFoundException"])
+def test_a_note_that_could_not_be_taken_at_once_is_taken_later(
+    make_shop: Callable[..., Shop], code: str
+) -> None:
+    # What is DRAINING without a note stays so when the update goes back.
+    shop = make_shop(tasks=0)
+    job(shop, NEVER_STOPS)
+    tens: list[int] = []
+
+    def intercept(call: Call) -> None:
+        if call.operation == "PutAttributes":
+            tens.append(len(call.parameters["attributes"]))
+            if len(tens) == 1:
+                raise ApiError(code, "for the test")
+
+    shop.world.account.interceptors.append(intercept)
+    shop.until_answered(shop.delete(DrainTimeoutSeconds="60"))
+
+    assert go_back(shop)["Status"] == "SUCCESS"
+    assert shop.statuses() == {"ACTIVE"}
+
+
+@pytest.mark.parametrize("operation", ["UpdateContainerInstancesState", "DeleteAttributes"])
+def test_one_instance_that_cannot_be_set_active_leaves_the_others_no_worse(
+    make_shop: Callable[..., Shop], operation: str
+) -> None:
+    # One that Spot takes back in between made the whole rollback fail.
+    shop = make_shop(tasks=0)
+    job(shop, NEVER_STOPS)
+    shop.until_answered(shop.delete(DrainTimeoutSeconds="60"))
+    account = shop.world.account
+    bad = account.ecs.container_instance(shop.fleet.ec2_instance_ids[0])
+    assert bad is not None
+
+    def intercept(call: Call) -> None:
+        if call.operation == operation and bad.arn.rpartition("/")[2] in str(call.parameters):
+            raise ApiError("InvalidParameterException", "for the test")
+
+    account.interceptors.append(intercept)
+    answer = go_back(shop)
+
+    assert answer["Status"] == "SUCCESS"
+    assert bad.ec2_instance_id in answer["Reason"]
+    others = [account.ecs.container_instance(one) for one in shop.fleet.ec2_instance_ids[1:]]
+    assert {instance.status for instance in others if instance} == {"ACTIVE"}
+
+    # The next update tries that one again.
+    account.interceptors.remove(intercept)
+    go_back(shop)
+    assert shop.statuses() == {"ACTIVE"}

@@ -1,0 +1,125 @@
+"""
+A fleet in place of another at this moment: instances, tasks, requests, and what has happened.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from drainer.cli.live import duration
+from drainer.cli.timeline import STATUS_STYLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from rich.console import RenderableType
+
+    from drainer.simulation.embedded_fleet_watch import FleetTrack, FleetView
+
+# ministack reports each resource of an update, changed or not; these are those that change.
+TOLD_OF = frozenset({"LaunchTemplate", "Fleet", "Drain"})
+LATEST_MAX = 8
+NAMES = ("old", "new")
+
+Happening = tuple[datetime, str]
+
+
+def screen(view: FleetView, began_at: datetime) -> RenderableType:
+    """Return what to show of it on a terminal."""
+    elapsed = duration((view.now - began_at).total_seconds())
+    head = Text.assemble(
+        ("elapsed ", "dim"), (elapsed, "bold"), ("   stack ", "dim"), (view.stack_status, "bold")
+    )
+    lately = Table.grid(padding=(0, 2))
+    for at, text in chronicle(view, began_at)[-LATEST_MAX:]:
+        lately.add_row(_after(at, began_at), text)
+    return Group(head, Text(), fleets_table(view), Text(), _requests(view), Text(), lately)
+
+
+def plain_line(view: FleetView) -> str:
+    """Return what changes seldom in one line; two equal lines mean that nothing has changed."""
+    fleets = "; ".join(
+        f"{name} fleet {fleet.state}: {_counted(fleet.instances.values())} instances, "
+        f"tasks {_counted(fleet.tasks.values()) or 'none'}"
+        for name, fleet in zip(NAMES, view.fleets, strict=False)
+    )
+    return f"{view.stack_status}: {fleets}; requests cut {len(view.cut)}"
+
+
+def fleets_table(view: FleetView) -> Table:
+    """Return the fleets, one row each."""
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for name in ("fleet", "", "request", "instances", "tasks"):
+        table.add_column(name, no_wrap=name != "tasks")
+    for name, fleet in zip(NAMES, view.fleets, strict=False):
+        tasks = Text()
+        for status, count in Counter(fleet.tasks.values()).items():
+            tasks.append(f"{count} {status} ", style=STATUS_STYLES.get(status, ""))
+        shortened = f"{fleet.fleet_id[:12]}..."
+        table.add_row(name, shortened, fleet.state, _counted(fleet.instances.values()), tasks)
+    return table
+
+
+def chronicle(view: FleetView, began_at: datetime) -> list[Happening]:
+    """Return what has happened since, in its order: in the stack, to the fleets, and between."""
+    found: list[Happening] = [
+        (at, f"stack: {name} {status}")
+        for at, name, status in view.events
+        if name in TOLD_OF or name == view.stack_name
+    ]
+    for name, fleet in zip(NAMES, view.fleets, strict=False):
+        found += _of_fleet(fleet, name)
+    found += [
+        (_at(line), f"answered {line['request_type']}: {line['result']}") for line in view.answered
+    ]
+    # Those of one instant stay as they are.
+    return sorted((one for one in found if one[0] >= began_at), key=lambda one: one[0])
+
+
+def chronicle_table(view: FleetView, began_at: datetime) -> Table:
+    """Return all that has happened, one row each."""
+    table = Table.grid(padding=(0, 2))
+    for at, text in chronicle(view, began_at):
+        table.add_row(_after(at, began_at), text)
+    return table
+
+
+def _of_fleet(fleet: FleetTrack, name: str) -> Iterable[Happening]:
+    yield fleet.requested_at, f"the {name} fleet is requested"
+    if fleet.joined_at is not None:
+        yield fleet.joined_at, f"the {name} fleet's instances are in the cluster"
+    if fleet.draining_at is not None:
+        yield fleet.draining_at, f"the {name} fleet's instances are set DRAINING"
+    if fleet.last_stopped_at is not None and fleet.remaining == 0:
+        yield fleet.last_stopped_at, f"the {name} fleet's last task has ended"
+    if fleet.cancelled_at is not None:
+        yield fleet.cancelled_at, f"the {name} fleet is cancelled, its instances terminated"
+
+
+def _requests(view: FleetView) -> Text:
+    return Text.assemble(
+        ("requests ", "dim"),
+        f"{view.sent} sent, {view.served} served, {view.under_way} under way, "
+        f"{view.unserved} without a target, ",
+        (f"{len(view.cut)} cut", "red" if view.cut else "green"),
+    )
+
+
+def _counted(words: Iterable[str]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in sorted(Counter(words).items()))
+
+
+def _at(line: Mapping[str, Any]) -> datetime:
+    # As Powertools stamps a line: %f reads its milliseconds as the fraction that they are.
+    return datetime.strptime(line["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
+
+
+def _after(at: datetime, began_at: datetime) -> Text:
+    return Text(f"+{(at - began_at).total_seconds():.0f} s", style="dim", justify="right")

@@ -1,0 +1,122 @@
+"""The demo of spot-fleet says no where the old fleet, or a request, came to harm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from drainer.cli.fleet_screen import chronicle, plain_line
+from drainer.cli.fleet_verdict import problems, sentence
+from drainer.simulation.embedded_fleet_watch import FleetTrack, FleetView
+
+BEGAN_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+INSTANCE = "i-00000000000000001"
+
+
+def after(seconds: float) -> datetime:
+    return BEGAN_AT + timedelta(seconds=seconds)
+
+
+def answer(request_type: str, request_id: str, at: str) -> dict[str, Any]:
+    return {
+        "timestamp": f"2026-11-20 {at},500+0000",
+        "step": "answered",
+        "result": "SUCCESS",
+        "request_type": request_type,
+        "request_id": request_id,
+    }
+
+
+OLD = FleetTrack(
+    "sfr-old",
+    after(-600),
+    state="cancelled",
+    instances={INSTANCE: "terminated"},
+    tasks={("service:web", "1"): "STOPPED", ("standalone:job", "2"): "STOPPED"},
+    joined_at=after(-600),
+    draining_at=after(10),
+    last_stopped_at=after(300),
+    cancelled_at=after(312),
+)
+NEW = FleetTrack("sfr-new", after(2), state="active", tasks={("service:web", "3"): "RUNNING"})
+LINES = (
+    answer("Create", "a", "11:50:00"),
+    answer("Update", "b", "12:00:05"),
+    answer("Delete", "c", "12:05:10"),
+)
+VIEW = FleetView(
+    now=after(360),
+    stack_name="fleet",
+    stack_status="UPDATE_COMPLETE",
+    fleets=(OLD, NEW),
+    sent=700,
+    served=700,
+    under_way=0,
+    unserved=0,
+    cut=(),
+    events=(
+        (after(-500), "fleet", "CREATE_COMPLETE"),
+        (after(0), "fleet", "UPDATE_IN_PROGRESS"),
+        (after(1), "Vpc", "UPDATE_COMPLETE"),
+        (after(313), "fleet", "UPDATE_COMPLETE"),
+    ),
+    lines=LINES,
+)
+
+
+def test_a_fleet_that_went_after_its_last_task_is_no_problem() -> None:
+    assert problems(VIEW) == []
+    assert sentence(VIEW) == (
+        "the old fleet's last task ended 12 s before the fleet was cancelled; "
+        "700 requests served, 0 cut; CloudFormation was answered once for each of its 3 requests"
+    )
+
+
+# Each of these is what the demo exists to find; one that passes unseen makes it a show.
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (replace(VIEW, stack_status="UPDATE_ROLLBACK_COMPLETE"), "UPDATE_ROLLBACK_COMPLETE"),
+        (replace(VIEW, fleets=(OLD,)), "there were 1"),
+        (replace(VIEW, fleets=(replace(OLD, cancelled_at=None), NEW)), "not cancelled"),
+        (replace(VIEW, fleets=(replace(OLD, left=("standalone:job",)), NEW)), "tasks on it"),
+        (replace(VIEW, fleets=(replace(OLD, killed=["service:web"]), NEW)), "killed"),
+        (replace(VIEW, fleets=(replace(OLD, tasks={}), NEW)), "nothing has run"),
+        (replace(VIEW, fleets=(replace(OLD, cancelled_at=after(290)), NEW)), "10 s before"),
+        (replace(VIEW, cut=("ended",)), "1 requests were cut"),
+        (replace(VIEW, unserved=3), "found no target"),
+        (replace(VIEW, under_way=2), "2 not yet"),
+        (replace(VIEW, served=0), "0 requests served"),
+        (replace(VIEW, lines=LINES[:2]), "answered Create, Update"),
+        (replace(VIEW, lines=(*LINES, LINES[2])), "2 times about one Delete"),
+    ],
+)
+def test_each_harm_has_its_sentence(view: FleetView, words: str) -> None:
+    (found,) = problems(view)
+
+    assert words in found
+
+
+def test_what_happened_is_told_in_its_order_and_nothing_from_before() -> None:
+    # Stack, account and function each have a record of their own.
+    told = [text for _, text in chronicle(VIEW, BEGAN_AT)]
+
+    assert told == [
+        "stack: fleet UPDATE_IN_PROGRESS",
+        "the new fleet is requested",
+        "answered Update: SUCCESS",
+        "the old fleet's instances are set DRAINING",
+        "the old fleet's last task has ended",
+        "answered Delete: SUCCESS",
+        "the old fleet is cancelled, its instances terminated",
+        "stack: fleet UPDATE_COMPLETE",
+    ]
+
+
+def test_a_line_changes_with_what_it_tells_and_not_with_the_time() -> None:
+    # A pipe's reader gets a line for each change.
+    assert plain_line(VIEW) == plain_line(replace(VIEW, now=after(400), sent=800))
+    assert plain_line(VIEW) != plain_line(replace(VIEW, cut=("ended",)))

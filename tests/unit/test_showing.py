@@ -1,0 +1,61 @@
+"""A demo shows what changes, ends when it is over, and does not go on for ever."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from drainer.cli import showing
+from drainer.cli.showing import DemoError, Frame
+from drainer.cli.voice import Voice
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def follow(lines: list[str], until: float) -> tuple[Frame[int], str]:
+    """
+    Follow looks that see these lines; return the last frame and what was said.
+    """
+    output = io.StringIO()
+    looks = iter(enumerate(lines, start=1))
+
+    def look() -> Frame[int]:
+        number, line = next(looks)
+        return Frame(number, number * 60.0, line, lambda: Text(line), is_last=number == len(lines))
+
+    last = showing.follow(Voice(Console(file=output), as_json=False), look, until)
+    return last, output.getvalue()
+
+
+def test_a_line_is_said_when_it_changes() -> None:
+    # One for each look would bury what matters.
+    last, said = follow(["RUNNING", "RUNNING", "STOPPED"], math.inf)
+
+    assert last.seen == 3
+    assert said.splitlines() == ["+00:01:00 RUNNING", "+00:03:00 STOPPED"]
+
+
+def test_what_is_over_at_the_last_moment_is_over() -> None:
+    last, _ = follow(["STOPPED"], -math.inf)
+
+    assert last.is_last
+
+
+def test_what_takes_too_long_is_given_up() -> None:
+    # Whoever waits for a demo that never ends learns nothing from it.
+    with pytest.raises(DemoError, match="not done"):
+        follow(["RUNNING", "STOPPED"], -math.inf)
+
+
+def test_without_a_zip_nothing_is_started(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DemoError, match="make package"),
+        showing.account(12.0, tmp_path / "drainer.zip"),
+    ):
+        pass
