@@ -35,7 +35,8 @@ RESPONSE_MARGIN_SHARE = 3
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-responses.html
 RESPONSE_BYTES_MAX = 4_096
 # What comes from the request is bounded too, so that it always leaves room for the reason.
-NAME_CHARACTERS_MAX = 512
+NAME = re.compile(r"[\x20-\x7e]{1,512}")
+PHYSICAL_ID_BYTES_MAX = 1_024
 URL_CHARACTERS_MAX = 8_192
 
 RESOURCE_TYPE = "Custom::ECSDrain"
@@ -162,7 +163,7 @@ def read(body: Mapping[str, Any], told_at: datetime | None, now: datetime) -> Re
         NotForUsError: CloudFormation no longer waits for an answer.
     """
     kind = body.get("RequestType")
-    if kind not in set(RequestType):
+    if kind not in list(RequestType):
         raise MalformedEventError(f"RequestType is {quoted(kind)}")
     properties = body.get("ResourceProperties")
     old, url = body.get("OldResourceProperties"), response_url(body.get("ResponseURL"))
@@ -187,7 +188,7 @@ def read(body: Mapping[str, Any], told_at: datetime | None, now: datetime) -> Re
 
 def _name(body: Mapping[str, Any], key: str) -> str:
     value = body.get(key)
-    if not isinstance(value, str) or not 0 < len(value) <= NAME_CHARACTERS_MAX:
+    if not isinstance(value, str) or not NAME.fullmatch(value):
         raise MalformedEventError(f"{key} is {quoted(value)}: the request cannot be answered")
     return value
 
@@ -197,8 +198,11 @@ def _physical_id(body: Mapping[str, Any]) -> str:
         return ""
     value = body["PhysicalResourceId"]
     # "... up to 1 KB": ours are shorter, and one that CloudFormation made up is too.
-    if not isinstance(value, str) or len(value.encode()) > 2 * NAME_CHARACTERS_MAX:
+    # What is not printable may be half a character, which cannot be sent back.
+    if not isinstance(value, str) or not value.isprintable():
         raise MalformedEventError(f"PhysicalResourceId is {quoted(value)}")
+    if len(value.encode()) > PHYSICAL_ID_BYTES_MAX:
+        raise MalformedEventError(f"PhysicalResourceId has more than {PHYSICAL_ID_BYTES_MAX} bytes")
     return value
 
 

@@ -200,7 +200,9 @@ def _target(
     wrong = [
         name
         for name in names
-        if not isinstance(name, str) or not TARGET_PATTERNS[kind].fullmatch(name)
+        if not isinstance(name, str)
+        or not name.isprintable()
+        or not TARGET_PATTERNS[kind].fullmatch(name)
     ]
     if wrong or not 0 < len(names) <= INSTANCES_MAX:
         what = quoted(wrong[0]) if wrong else f"{len(names)} ids, where 1 to {INSTANCES_MAX} may be"

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drainer import envelope
+from drainer import cloudformation, envelope, errand
+from drainer.custom_resource import Status
+from drainer.errand import Errand, Note
 from drainer.model import (
     Drain,
     LifecycleAction,
@@ -47,6 +49,20 @@ BARE = Drain(
     started_at=NOW,
     last_heartbeat_at=NOW,
     hop=1,
+)
+
+DELETION = json.loads((EVENTS / "cloudformation_delete.json").read_text())
+REQUEST = cloudformation.read(DELETION, None, NOW)
+UNDER_WAY = Errand(
+    REQUEST,
+    notes={
+        ACTION.ec2_instance_id: Note(draining_since=NOW, witness="1" * 32, listed=True),
+        "i-0123456789abcdef0": Note(absent=True, done=True),
+    },
+    looks=2,
+)
+DECIDED = Errand(
+    REQUEST, looks=3, answer=cloudformation.Answer(Status.FAILED, REQUEST.physical_id, "too late")
 )
 
 # What a value may be replaced by: every kind of JSON, and each kind's extremes.
@@ -105,7 +121,14 @@ def seeds() -> list[Any]:
     found = [json.loads(path.read_text()) for path in sorted(EVENTS.glob("*.json"))]
     terminating = json.loads((EVENTS / "sns_terminating.json").read_text())
     notice = terminating["Records"][0]["Sns"]["Message"]
-    for message in (notice, envelope.encode(FULL), envelope.encode(BARE)):
+    own = (
+        envelope.encode(FULL),
+        envelope.encode(BARE),
+        errand.message(REQUEST.key, 3, None),
+        errand.message(REQUEST.key, 4, errand.encode(UNDER_WAY)),
+        errand.message(REQUEST.key, 5, errand.encode(DECIDED)),
+    )
+    for message in (notice, json.dumps(DELETION), *own):
         sns = {"Type": "Notification", "Message": message, "Timestamp": "2024-03-23T03:26:44Z"}
         found.append({"Records": [{"EventSource": "aws:sns", "Sns": sns}]})
         found.append(by_sqs(json.dumps(sns)))

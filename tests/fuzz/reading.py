@@ -7,13 +7,21 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from drainer import events
-from drainer.envelope import ENVELOPE_BYTES_MAX, encode
-from drainer.errors import MalformedEventError
+from drainer import errand, events
+from drainer.cloudformation import Request
+from drainer.config import Config
+from drainer.custom_resource import guard_of
+from drainer.envelope import COUNT_MAX, ENVELOPE_BYTES_MAX, encode
+from drainer.errand import STATE_BYTES_MAX, Continuation, Errand
+from drainer.errors import DrainerError, MalformedEventError
 from drainer.model import Drain
 from tests.fuzz.mutations import NOW
 
 REFUSAL_CHARACTERS_MAX = 1_000
+PHYSICAL_ID_BYTES_MAX = 1_024
+CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer")
+# Whoever has it may answer CloudFormation in our place.
+SECRET = "X-Amz-Signature"
 
 
 def judge(event: Any) -> list[Any]:
@@ -24,9 +32,41 @@ def judge(event: Any) -> list[Any]:
         assert isinstance(one.record_id, str)
         if isinstance(content, MalformedEventError):
             assert 0 < len(str(content)) < REFUSAL_CHARACTERS_MAX
+        if isinstance(content, DrainerError):
+            assert SECRET not in str(content)
         if isinstance(content, Drain):
             assert content.started_at.tzinfo is not None
             # What was read can be sent on, unless it is longer than what we ever write.
             with suppress(MalformedEventError):
                 assert len(encode(content)) <= ENVELOPE_BYTES_MAX
+        if isinstance(content, Request):
+            judge_request(content)
+        if isinstance(content, Continuation):
+            judge_continuation(content)
     return [one.content for one in received]
+
+
+def judge_request(request: Request) -> None:
+    """Hold a request against what is relied on: its times, its ids, and what is said of it."""
+    guard, problems = guard_of(request.properties, CONFIG)
+    assert guard is not None or problems
+    assert all(problems)
+    ids = [request.refused_id, *([guard.physical_id] if guard else [])]
+    # Half a surrogate pair has no bytes, but some in JSON.
+    assert all(0 < len(one.encode(errors="replace")) <= PHYSICAL_ID_BYTES_MAX for one in ids)
+    assert request.started_at <= NOW < request.timeout_at
+    assert request.deadline_at(guard) < request.timeout_at
+    assert request.response_url not in repr(request)
+    with suppress(MalformedEventError):
+        written = errand.encode(Errand(request))
+        # What was read is read the same from the book, be a property no number.
+        assert errand.encode(errand.decode(written)) == written
+
+
+def judge_continuation(continuation: Continuation) -> None:
+    """Hold a re-invocation against what is relied on: it is for the request that it names."""
+    assert 0 <= continuation.hop <= COUNT_MAX
+    if continuation.errand is not None:
+        assert continuation.errand.request.key == continuation.key
+        with suppress(MalformedEventError):
+            assert len(errand.encode(continuation.errand)) <= STATE_BYTES_MAX

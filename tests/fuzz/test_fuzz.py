@@ -20,12 +20,16 @@ from drainer.simulation.delivery import SnsApi
 from drainer.simulation.functions import Context
 from drainer.simulation.lifecycle import LifecycleHook
 from drainer.telemetry import Silent
-from tests.fuzz.mutations import ACTION, NOW, STRANGE, by_sqs, mutated, seeds
+from tests.fuzz.mutations import ACTION, DELETION, NOW, REQUEST, STRANGE, by_sqs, mutated, seeds
 from tests.fuzz.reading import judge
 
 RECEIVED, SERVED = 100_000, 10_000
+TABLE = "drainer-requests"
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-responses.html
+RESPONSE_BYTES_MAX = 4_096
 WRITES = {
     "CompleteLifecycleAction",
+    "DeleteAttributes",
     "DeregisterTargets",
     "PutAttributes",
     "RecordLifecycleActionHeartbeat",
@@ -53,6 +57,8 @@ def test_a_hundred_thousand_events_are_read_or_refused_and_crash_nothing() -> No
     # A mutator that only breaks, or breaks nothing, would test nothing.
     for name in ("Drain", "Hint", "MalformedEventError", "NotForUsError"):
         assert kinds[name] > RECEIVED / 200, kinds
+    for name in ("Request", "Continuation"):
+        assert kinds[name] > RECEIVED / 50, kinds
 
 
 class Reports(Silent):
@@ -67,10 +73,16 @@ class Reports(Silent):
 
 
 class Setting:
-    """An account that has the group and the hook that the events name, and the function."""
+    """
+    An account that has the group, the hook and the fleet that the events name, and the function.
+
+    Attributes:
+        answers: What CloudFormation was told, by where it was put.
+    """
 
     def __init__(self, *, leaving: bool) -> None:
         self.account, self.reports = Account(now=NOW), Reports()
+        self.answers: list[tuple[str, dict[str, Any]]] = []
         topic = SnsApi(self.account).create_topic_named("drainer")
         scaling = self.account.auto_scaling
         scaling.create_group("example-asg", cluster="payments", desired=2)
@@ -78,19 +90,48 @@ class Setting:
             LifecycleHook("dev-drain", "example-asg", notification_target_arn=topic.arn)
         )
         self.account.ecs.create_service("payments", "web", desired=2, maximum_percent=100)
-        environ = {"DRAINER_TOPIC_ARN": topic.arn, "DRAINER_CLUSTERS": "payments"}
+        self.table = self.account.tables.create(TABLE)
+        environ = {
+            "DRAINER_TOPIC_ARN": topic.arn,
+            "DRAINER_CLUSTERS": "payments",
+            "DRAINER_REQUESTS_TABLE": TABLE,
+            "DRAINER_VERIFY_STACKS": "true",
+        }
         client, clock = self.account.client, self.account.clock
-        self.function = handler.build(environ, client, clock, self.reports)
+        self.function = handler.build(environ, client, clock, self.reports, self.respond)
         self.named = next(iter(scaling.groups["example-asg"].instances))
+        fleet = self.account.fleets.create("payments", 2, already_running=True)
+        self.account.ecs.create_service("payments", "search", desired=4, maximum_percent=100)
+        self.names = {ACTION.ec2_instance_id: self.named, REQUEST.physical_id: fleet.fleet_id}
         if leaving:
             scaling.scale_in("example-asg", 1)
+            # CloudFormation is at work on the stack, and has asked for the fleet's drain.
+            self.account.stacks.request("Delete", {}, physical_id=fleet.fleet_id)
+            self.names[REQUEST.stack_id] = self.account.stacks.stack_id("shop")
+            self.serve(self.of_this_account(DELETION))
         self.account.calls.clear()
 
+    def respond(self, url: str, body: bytes) -> None:
+        self.answers.append((url, json.loads(body)))
+
+    def of_this_account(self, value: Any) -> Any:
+        """The same with the names of this account."""
+        text = json.dumps(value)
+        for name, ours in self.names.items():
+            text = text.replace(name, ours)
+        return json.loads(text)
+
     def seeds(self) -> list[Any]:
-        """The true events, about an instance of this account."""
-        text = json.dumps(seeds()).replace(ACTION.ec2_instance_id, self.named)
-        found: list[Any] = json.loads(text)
+        """The true events, about an instance and a stack of this account."""
+        found: list[Any] = self.of_this_account(seeds())
         return found
+
+    def is_true(self, key: str) -> bool:
+        """Whether a key is that of the request which CloudFormation has made."""
+        return key == f"{self.names[REQUEST.stack_id]}|{REQUEST.request_id}"
+
+    def is_of_it(self, body: dict[str, Any]) -> bool:
+        return self.is_true(f"{body['StackId']}|{body['RequestId']}")
 
     def serve(self, event: Any) -> Any:
         ends_at = self.account.now + timedelta(seconds=30)
@@ -138,6 +179,7 @@ def test_what_is_almost_true_goes_through_the_whole_function_and_changes_nothing
 
     assert setting.reports.crashes == []
     assert setting.writes == set()
+    assert (setting.answers, setting.table.rows) == ([], {})
     assert len(setting.account.calls) > SERVED / 10
 
 
@@ -150,6 +192,19 @@ def test_what_is_almost_true_about_an_instance_that_leaves_never_answers_for_it(
     assert setting.reports.crashes == []
     assert "UpdateContainerInstancesState" in setting.writes
     assert setting.writes & {"CompleteLifecycleAction", "StopTask"} == set()
+
+
+def test_what_is_almost_true_about_a_request_never_ends_it() -> None:
+    # The fleet's tasks still run: CloudFormation, told that they do not, would take it down.
+    setting = Setting(leaving=True)
+
+    setting.serve_many(Random(3))  # noqa: S311 (seeded, not secret)
+
+    [open_one] = [row.item for key, row in setting.table.rows.items() if setting.is_true(key)]
+    assert "answered" not in open_one
+    assert [body for _, body in setting.answers if setting.is_of_it(body)] == []
+    assert setting.answers != []
+    assert all(len(json.dumps(body)) <= RESPONSE_BYTES_MAX for _, body in setting.answers)
 
 
 VALUES = st.recursive(

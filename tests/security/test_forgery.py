@@ -7,20 +7,29 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drainer import cloudformation
+from drainer.cloudformation import Answer, RequestType
+from drainer.custom_resource import Status
+from drainer.envelope import COUNT_MAX
+from drainer.errand import Errand, Note, encode
+from drainer.errand import message as message_of
 from drainer.simulation.lifecycle import LifecycleHook
 from drainer.simulation.records import ApiError
-from tests.security.forgeries import ENVELOPES, EVENTS, NOTICES, enveloped
+from tests.security.forgeries import ENVELOPES, EVENTS, LONG_AGO, NOTICES, enveloped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drainer.model import Drain
+    from drainer.simulation.custom_resource import CustomResourceRequest
     from drainer.simulation.records import Call
+    from drainer.simulation.spot_fleet_model import Fleet
     from tests.security.forgeries import Message
     from tests.simulation.conftest import World
 
@@ -253,3 +262,273 @@ def test_a_reference_that_ecs_refuses_does_not_blind_the_drains_beside_it(
     assert refused >= PASSES
     assert max(ends) <= 390 + 2 * PASS_SECONDS
     assert world.left_behind == []
+
+
+# -- requests of CloudFormation
+
+WRITES_OF_REQUESTS = {*WRITES, "DeleteAttributes", "PublishBatch"}
+KINDS = ("Create", "Update", "Delete")
+MARGIN_SECONDS, HOUR_SECONDS, DRAIN_SECONDS = 420, 3600, 390
+ELSEWHERE_IN_S3 = (
+    "https://cloudformation-custom-resource-response-useast1.s3.us-east-1.amazonaws.com/elsewhere"
+)
+MADE_UP_STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/shop/00000000-dead-4bad-9bad"
+
+
+def guarded(make_world: Callable[..., World]) -> tuple[World, Fleet]:
+    """A fleet that serves and is guarded by a custom resource; another has room for its tasks."""
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS, custom_resources=True)
+    fleet = world.account.fleets.create("payments", 2, already_running=True)
+    world.service(2)
+    world.run(60)
+    world.account.fleets.create("payments", 2, already_running=True)
+    world.account.calls.clear()
+    return world, fleet
+
+
+def ask(world: World, kind: Any, fleet: Fleet, **more: Any) -> CustomResourceRequest:
+    """Let CloudFormation make a request; it is at work on the stack until that is answered."""
+    properties = {"Cluster": "payments", "SpotFleet": fleet.fleet_id}
+    physical_id = None if kind == "Create" else fleet.fleet_id
+    return world.account.stacks.request(kind, properties, physical_id=physical_id, **more)
+
+
+def written(world: World) -> list[str]:
+    return [one.operation for one in world.account.calls if one.operation in WRITES_OF_REQUESTS]
+
+
+def entries(world: World) -> list[str]:
+    table = world.installed.requests_table
+    assert table is not None
+    return list(table.rows)
+
+
+def nothing_has_happened(world: World) -> bool:
+    """Whether no instance was touched, nobody was answered, and nothing goes round."""
+    attempts = [
+        one for request in world.account.stacks.requests.values() for one in request.attempts
+    ]
+    clean = world.reports.crashes == [] and world.installed.dead_letters == []
+    return clean and (written(world), attempts, entries(world)) == ([], [], [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", ["every queue", "function"])
+@pytest.mark.parametrize("stack", ["made up", "at rest"])
+def test_a_request_for_a_stack_that_does_not_wait_changes_nothing(
+    make_world: Callable[..., World], kind: str, way: str, stack: str
+) -> None:
+    # Who knows what a stack guards could else have it drained whenever he likes.
+    world, fleet = guarded(make_world)
+    true = ask(world, kind, fleet, timeout_seconds=1)
+    world.run(2)
+    known = world.account.stacks.stack_id("shop")
+    false = {**true.event, "StackId": known if stack == "at rest" else MADE_UP_STACK}
+
+    if way == "function":
+        world.installed.function.invoke_asynchronously(false)
+    else:
+        deliver(world, false)
+    world.run(2 * SWEEP_SECONDS)
+
+    assert nothing_has_happened(world)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_throttle_on_stacks_makes_nobodys_word_good(
+    make_world: Callable[..., World], kind: str
+) -> None:
+    # Whoever may publish could else choose the moment of a throttle.
+    world, fleet = guarded(make_world)
+    true = ask(world, kind, fleet, timeout_seconds=1)
+    world.run(2)
+    throttled_until = world.account.now + timedelta(seconds=THROTTLED_SECONDS)
+
+    def throttle(call: Call) -> None:
+        if call.operation == "DescribeStacks" and call.at < throttled_until:
+            raise ApiError("Throttling", "Rate exceeded")
+
+    world.account.interceptors.append(throttle)
+    deliver(world, {**true.event, "StackId": MADE_UP_STACK})
+    world.run(THROTTLED_SECONDS + 2 * SWEEP_SECONDS)
+
+    assert world.calls("DescribeStacks", error="Throttling") > 0
+    # It goes round until CloudFormation can be asked, and touches nothing before.
+    assert {*written(world)} <= {"PublishBatch"}
+    assert true.attempts == []
+    assert world.reports.crashes == []
+    assert world.installed.wait_queue.messages == []
+
+
+def test_a_request_that_was_answered_once_is_not_served_again(
+    make_world: Callable[..., World],
+) -> None:
+    # The queue that keeps it for days is somebody's to read, and to send again.
+    world, fleet = guarded(make_world)
+    request = ask(world, "Delete", fleet)
+    request.by_topic(world.installed.topic)
+    world.run(2 * DRAIN_SECONDS)
+    assert request.answer is not None
+    for one in fleet.ec2_instance_ids:
+        instance = world.account.ecs.container_instance(one)
+        assert instance is not None
+        world.account.ecs.set_status(instance, "ACTIVE")
+    # CloudFormation is at work on the stack again, about something else.
+    ask(world, "Create", fleet)
+    world.account.calls.clear()
+
+    deliver(world, request.event)
+    world.run(SWEEP_SECONDS)
+
+    assert written(world) == []
+    assert len(request.attempts) == 1
+
+
+def errand_of(request: CustomResourceRequest, change: Any = None) -> Errand:
+    """What is under way for a request, by somebody who has seen all of it."""
+    read = cloudformation.read(request.event, request.sent_at, request.sent_at)
+    errand = Errand(read, looks=5)
+    return change(errand) if change else errand
+
+
+def reinvoked(key: str, hop: int, errand: Errand | None) -> Message:
+    message: Message = json.loads(message_of(key, hop, encode(errand) if errand else None))
+    return message
+
+
+def drained_already(errand: Errand) -> Errand:
+    """Every instance that might be asked about is said to be done."""
+    note = Note(draining_since=errand.request.started_at, listed=True, done=True)
+    return replace(errand, notes={f"i-{number:017x}": note for number in range(3)})
+
+
+STATES: dict[str, Any] = {
+    "nothing": lambda _: None,
+    "that all is drained": drained_already,
+    "that SUCCESS is decided": lambda errand: replace(
+        errand, answer=Answer(Status.SUCCESS, errand.request.physical_id, "believe me")
+    ),
+    "that FAILED is decided": lambda errand: replace(
+        errand, answer=Answer(Status.FAILED, errand.request.physical_id, "believe me")
+    ),
+    "that it began long ago": lambda errand: replace(
+        errand, request=replace(errand.request, started_at=LONG_AGO)
+    ),
+    "that nothing is guarded": lambda errand: replace(
+        errand, request=replace(errand.request, properties={})
+    ),
+    "that something else is guarded": lambda errand: replace(
+        errand,
+        request=replace(
+            errand.request, properties={"Cluster": "payments", "InstanceIds": ["i-00000001"]}
+        ),
+    ),
+    "a short timeout": lambda errand: replace(
+        errand,
+        request=replace(
+            errand.request,
+            properties={
+                **errand.request.properties,
+                "DrainTimeoutSeconds": "1",
+                "OnTimeout": "SUCCESS",
+            },
+        ),
+    ),
+    "that a Create is meant": lambda errand: replace(
+        errand, request=replace(errand.request, request_type=RequestType.CREATE)
+    ),
+    "another address": lambda errand: replace(
+        errand,
+        request=replace(errand.request, response_url=ELSEWHERE_IN_S3),
+    ),
+}
+HOPS = {"the same hop": 0, "the next hop": 1}
+
+
+@pytest.mark.parametrize("claim", STATES)
+def test_a_re_invocation_for_a_request_that_nobody_made_changes_nothing(
+    make_world: Callable[..., World], claim: str
+) -> None:
+    # What is published names its request; what it carries is nobody's word.
+    world, fleet = guarded(make_world)
+    true = ask(world, "Delete", fleet)
+    errand = errand_of(true, STATES[claim])
+    key = f"{true.event['StackId']}|{true.event['RequestId']}"
+
+    for hop in (0, 1, 7):
+        deliver(world, reinvoked(key, hop, errand))
+    world.run(2 * SWEEP_SECONDS)
+
+    assert nothing_has_happened(world)
+
+
+@pytest.mark.parametrize("hop", HOPS)
+@pytest.mark.parametrize("at_seconds", [1, 50, 300], ids=lambda at: f"after {at} s")
+@pytest.mark.parametrize("claim", STATES)
+def test_what_is_claimed_of_a_request_ends_it_neither_early_nor_twice(
+    make_world: Callable[..., World], claim: str, at_seconds: int, hop: str
+) -> None:
+    # CloudFormation takes the fleet down at the first SUCCESS, with whatever runs on it.
+    world, fleet = guarded(make_world)
+    request = ask(world, "Delete", fleet)
+    request.by_topic(world.installed.topic)
+    world.run(at_seconds)
+    [key] = entries(world)
+    passes = world.reports.requests[-1].hop
+
+    deliver(world, reinvoked(key, passes + HOPS[hop], errand_of(request, STATES[claim])))
+    world.run(2 * DRAIN_SECONDS)
+
+    [attempt] = request.attempts
+    answered_seconds = (attempt.at - request.sent_at).total_seconds()
+    last = max(world.last_stopped_seconds(one) for one in fleet.ec2_instance_ids)
+    assert (request.faults, request.answer and request.answer["Status"]) == ([], "SUCCESS")
+    assert last <= world.seconds(attempt.at)
+    assert answered_seconds <= DRAIN_SECONDS + 3 * PASS_SECONDS
+    assert world.reports.crashes == []
+    assert world.installed.dead_letters == []
+
+
+@pytest.mark.parametrize("hop", [2, 100, COUNT_MAX], ids=lambda hop: f"hop {hop}")
+def test_a_hop_that_is_far_ahead_does_not_keep_a_request_from_its_answer(
+    make_world: Callable[..., World], hop: int
+) -> None:
+    # What the true chain says then is of the past, and the sweep has to take it up.
+    world, fleet = guarded(make_world)
+    request = ask(world, "Delete", fleet)
+    request.by_topic(world.installed.topic)
+    world.run(20)
+    [key] = entries(world)
+
+    deliver(world, reinvoked(key, hop, None))
+    world.run(HOUR_SECONDS)
+
+    assert request.answer is not None
+    assert len(request.attempts) == 1
+    assert world.account.ecs.remaining_tasks(fleet.ec2_instance_ids[0]) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_request_in_anothers_name_changes_nothing_of_what_is_written_of_it(
+    make_world: Callable[..., World], kind: str
+) -> None:
+    # StackId and RequestId are in every log line: they must not do for another target.
+    world, fleet = guarded(make_world)
+    other = world.account.fleets.create("payments", 1, already_running=True)
+    request = ask(world, "Delete", fleet)
+    request.by_topic(world.installed.topic)
+    world.run(20)
+    properties = {"Cluster": "payments", "SpotFleet": other.fleet_id, "DrainTimeoutSeconds": "1"}
+    false = {**request.event, "RequestType": kind, "ResponseURL": ELSEWHERE_IN_S3}
+
+    deliver(world, {**false, "ResourceProperties": properties})
+    world.run(2 * DRAIN_SECONDS)
+
+    instance = world.account.ecs.container_instance(other.ec2_instance_ids[0])
+    [attempt] = request.attempts
+    last = max(world.last_stopped_seconds(one) for one in fleet.ec2_instance_ids)
+    assert instance is not None
+    assert instance.status == "ACTIVE"
+    assert last <= world.seconds(attempt.at)
+    assert request.answer is not None
+    assert request.answer["Status"] == "SUCCESS"

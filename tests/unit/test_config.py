@@ -4,7 +4,7 @@ import pytest
 
 from drainer.config import Config
 from drainer.errors import MisconfiguredError
-from drainer.model import LifecycleActionResult, Policy, StandaloneTasks
+from drainer.model import InterruptedTargets, LifecycleActionResult, Policy, StandaloneTasks
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:drainer"
 DEFAULTS = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 300)
@@ -27,6 +27,9 @@ def test_every_setting_is_read() -> None:
             "DRAINER_STANDALONE_TASKS": "stop",
             "DRAINER_STANDALONE_GRACE_SECONDS": "0",
             "DRAINER_PASS_INTERVAL_SECONDS": "5",
+            "DRAINER_INTERRUPTED_TARGETS": "leave",
+            "DRAINER_REQUESTS_TABLE": " drainer-RequestsTable_1.0 ",
+            "DRAINER_VERIFY_STACKS": "true",
         }
     )
 
@@ -38,6 +41,9 @@ def test_every_setting_is_read() -> None:
         StandaloneTasks.STOP,
         0,
         5,
+        InterruptedTargets.LEAVE,
+        "drainer-RequestsTable_1.0",
+        verify_stacks=True,
     )
 
 
@@ -53,6 +59,11 @@ def test_every_setting_is_read() -> None:
         ("STANDALONE_TASKS", "kill", "must be one of wait, stop, ignore"),
         ("STANDALONE_GRACE_SECONDS", "-1", "from 0 to"),
         ("PASS_INTERVAL_SECONDS", "0", "from 1 to 300"),
+        ("REQUESTS_TABLE", "db", "'db'; it must be a DynamoDB table's name"),
+        ("REQUESTS_TABLE", "the table", "'the table'; it must be a DynamoDB table's name"),
+        ("REQUESTS_TABLE", "t" * 256, "it must be a DynamoDB table's name"),
+        ("VERIFY_STACKS", "yes", "'yes'; it must be one of true, false"),
+        ("VERIFY_STACKS", "True", "'True'; it must be one of true, false"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_may_be(name: str, value: str, says: str) -> None:
@@ -61,6 +72,24 @@ def test_a_wrong_setting_is_named_with_what_it_may_be(name: str, value: str, say
 
     assert name.lower() in str(error.value)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "verify"), [("true", True), ("false", False), (" true ", True), ("", False)]
+)
+def test_stacks_are_asked_about_where_that_is_wanted(value: str, verify: bool) -> None:
+    # Any text but the empty one is true to Python, the word "false" too.
+    environment = {"DRAINER_TOPIC_ARN": TOPIC, "DRAINER_VERIFY_STACKS": value}
+
+    assert Config.from_environment(environment).verify_stacks is verify
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_without_a_table_there_is_none(value: str) -> None:
+    # A template's condition leaves an empty value, not a missing one.
+    environment = {"DRAINER_TOPIC_ARN": TOPIC, "DRAINER_REQUESTS_TABLE": value}
+
+    assert Config.from_environment(environment).requests_table == ""
 
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:cluster/payments"

@@ -44,7 +44,10 @@ REQUEST_ENVELOPE = errand.message("stack|request", 3, None)
 ENVELOPE = envelope.encode(Drain(ACTION, started_at=NOW, last_heartbeat_at=NOW, hop=3))
 
 
-URL = "https://cloudformation.s3.us-east-1.amazonaws.com/answer?X-Amz-Signature=secret"
+URL = (
+    "https://cloudformation-custom-resource-response-useast1.s3.amazonaws.com/answer"
+    "?X-Amz-Signature=secret"
+)
 REQUEST = json.dumps(
     {
         "RequestType": "Delete",

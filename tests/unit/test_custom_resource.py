@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drainer.config import Config
+from drainer.custom_resource import INSTANCES_MAX, Guard, Status, TargetKind, guard_of
+from drainer.model import LifecycleActionResult, Policy, StandaloneTasks
+
+CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer")
+TOKEN = {"ServiceToken": CONFIG.topic_arn}
+FLEET = "sfr-73fbd2ce-aa30-494c-8788-1cee4EXAMPLE"
+CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012:cluster/payments"
+DEFAULT_POLICY = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 300)
+PHYSICAL_ID_BYTES_MAX = 1_024
+
+
+def properties(**changes: Any) -> dict[str, Any]:
+    """What CloudFormation sends at least; None takes a property away."""
+    all_of_them = {**TOKEN, "Cluster": "payments", "SpotFleet": FLEET, **changes}
+    return {name: value for name, value in all_of_them.items() if value is not None}
+
+
+def guard(**changes: Any) -> Guard:
+    """What right properties come to."""
+    found, problems = guard_of(properties(**changes), CONFIG)
+    assert problems == ()
+    assert found is not None
+    return found
+
+
+def instance_ids(count: int) -> list[str]:
+    return [f"i-{number:017x}" for number in range(count)]
+
+
+def test_cluster_and_target_are_enough() -> None:
+    # A template that says no more than it must has the defaults of the function.
+    kind = TargetKind.SPOT_FLEET
+
+    assert guard() == Guard("payments", kind, (FLEET,), DEFAULT_POLICY, Status.FAILED)
+
+
+def test_defaults_are_the_functions() -> None:
+    config = Config(
+        CONFIG.topic_arn,
+        drain_timeout_seconds=600,
+        standalone_tasks=StandaloneTasks.STOP,
+        standalone_grace_seconds=60,
+    )
+
+    found, problems = guard_of(properties(), config)
+
+    expected = Policy(None, 600, LifecycleActionResult.CONTINUE, StandaloneTasks.STOP, 60)
+    assert found is not None
+    assert (found.policy, problems) == (expected, ())
+
+
+def test_every_property_is_read_as_the_string_that_it_comes_as() -> None:
+    # CloudFormation makes a string of every number: a reader of numbers would refuse them all.
+    found = guard(
+        Cluster=CLUSTER_ARN,
+        ServiceTimeout="1800",
+        DrainTimeoutSeconds="1200",
+        OnTimeout="SUCCESS",
+        StandaloneTasks="stop",
+        StandaloneGraceSeconds="0",
+    )
+
+    policy = Policy(None, 1200, LifecycleActionResult.CONTINUE, StandaloneTasks.STOP, 0)
+    assert found == Guard(CLUSTER_ARN, TargetKind.SPOT_FLEET, (FLEET,), policy, Status.SUCCESS)
+
+
+def test_numbers_that_stay_numbers_are_read_too() -> None:
+    # An emulator of CloudFormation leaves them as the template has them.
+    found = guard(DrainTimeoutSeconds=1200, StandaloneGraceSeconds=0, ServiceTimeout=3600)
+
+    assert (found.policy.drain_timeout_seconds, found.policy.standalone_grace_seconds) == (1200, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "names", "says"),
+    [
+        ("SpotFleet", FLEET, (FLEET,), f"SpotFleet {FLEET}"),
+        ("AutoScalingGroupName", "web asg/1", ("web asg/1",), "AutoScalingGroupName web asg/1"),
+        ("CapacityProvider", "spot_cp-1", ("spot_cp-1",), "CapacityProvider spot_cp-1"),
+        ("InstanceIds", ["i-1", "i-2"], ("i-1", "i-2"), "InstanceIds i-1,i-2"),
+        ("InstanceIds", ["i-1"], ("i-1",), "InstanceIds i-1"),
+        ("InstanceIds", "i-1", ("i-1",), "InstanceIds i-1"),
+        ("InstanceIds", "i-1, i-2", ("i-1", "i-2"), "InstanceIds i-1,i-2"),
+        ("InstanceIds", [" i-1 ", "i-2"], ("i-1", "i-2"), "InstanceIds i-1,i-2"),
+        ("InstanceIds", ["i-2", "i-1", "i-2"], ("i-2", "i-1"), "InstanceIds i-1,i-2"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_each_kind_of_target_is_read(
+    name: str, value: Any, names: tuple[str, ...], says: str
+) -> None:
+    found = guard(**{"SpotFleet": None, name: value})
+
+    assert (found.kind, found.names, str(found)) == (TargetKind(name), names, says)
+
+
+def test_a_long_list_is_named_by_its_beginning_or_its_checksum() -> None:
+    # It stands in an answer that has four kilobytes, and in log lines.
+    few, many = (guard(SpotFleet=None, InstanceIds=instance_ids(count)) for count in (50, 51))
+
+    assert str(few).startswith(f"InstanceIds {few.names[0]},")
+    assert str(many).startswith("InstanceIds instances-")
+    assert max(len(str(few)), len(str(many))) < 100
+
+
+def test_as_many_instances_may_be_named_as_one_message_holds() -> None:
+    assert len(guard(SpotFleet=None, InstanceIds=instance_ids(INSTANCES_MAX)).names) == 1000
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        pytest.param({"Cluster": None}, "Cluster is 'NoneType'; it must be", id="no cluster"),
+        pytest.param({"Cluster": ""}, "Cluster is ''; it must be", id="an empty cluster"),
+        pytest.param({"Cluster": "pay ments"}, "Cluster is 'pay ments'", id="a blank in it"),
+        pytest.param({"Cluster": ["payments"]}, "Cluster is 'list'", id="a list of clusters"),
+        pytest.param({"Cluster": "x" * 256}, f"Cluster is '{'x' * 80}'", id="a long cluster"),
+        pytest.param(
+            {"Cluster": CLUSTER_ARN.replace("ecs", "eks")}, "Cluster is 'arn", id="of EKS"
+        ),
+        pytest.param(
+            {"SpotFleet": None},
+            "exactly one of SpotFleet, AutoScalingGroupName, CapacityProvider, InstanceIds must be "
+            "given; found: none",
+            id="no target",
+        ),
+        pytest.param(
+            {"CapacityProvider": "cp"}, "found: SpotFleet, CapacityProvider", id="two targets"
+        ),
+        pytest.param(
+            {"SpotFleet": "fleet-1"}, "SpotFleet is 'fleet-1'; it must be", id="EC2 Fleet"
+        ),
+        pytest.param({"SpotFleet": ""}, "SpotFleet is ''", id="an empty fleet"),
+        pytest.param({"SpotFleet": [FLEET]}, "SpotFleet is 'list'", id="a list of fleets"),
+        pytest.param({"SpotFleet": f"{FLEET} "}, "SpotFleet is 'sfr-", id="a fleet and a blank"),
+        pytest.param(
+            {"SpotFleet": None, "AutoScalingGroupName": "a\nb"},
+            "AutoScalingGroupName is 'a\\nb'; it must be the name of an Auto Scaling group",
+            id="a group of two lines",
+        ),
+        pytest.param(
+            {"SpotFleet": None, "AutoScalingGroupName": "x" * 256},
+            "AutoScalingGroupName is 'xxx",
+            id="a long group",
+        ),
+        pytest.param(
+            {"SpotFleet": None, "CapacityProvider": "arn:aws:ecs:cp"},
+            "CapacityProvider is 'arn:aws:ecs:cp'; it must be the name of a capacity provider",
+            id="no name of a capacity provider",
+        ),
+        pytest.param(
+            {"SpotFleet": None, "InstanceIds": []},
+            "InstanceIds is 0 ids, where 1 to 1000 may be",
+            id="no instances",
+        ),
+        pytest.param(
+            {"SpotFleet": None, "InstanceIds": instance_ids(1001)},
+            "InstanceIds is 1001 ids, where 1 to 1000 may be; it must be a list of ids",
+            id="a thousand and one instances",
+        ),
+        pytest.param(
+            {"SpotFleet": None, "InstanceIds": ["i-1", "web-2"]},
+            "InstanceIds is 'web-2'; it must be a list",
+            id="a name among ids",
+        ),
+        pytest.param(
+            {"SpotFleet": None, "InstanceIds": ["i-1", ["i-2"]]},
+            "InstanceIds is 'list'",
+            id="a list in a list",
+        ),
+        pytest.param({"SpotFleet": None, "InstanceIds": ""}, "InstanceIds is ''", id="no ids"),
+        pytest.param(
+            {"SpotFleet": None, "InstanceIds": {"a": "i-1"}}, "InstanceIds is 'dict'", id="a map"
+        ),
+    ],
+)
+def test_a_wrong_target_is_named_and_nothing_is_guarded(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    # A slip that is taken for a target leaves the true one without a guard.
+    found, problems = guard_of(properties(**changes), CONFIG)
+
+    assert found is None
+    [problem] = problems
+    assert sentence in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("ServiceTimeout", "0", "ServiceTimeout is '0'; it must be a whole number from 1 to 3600"),
+        ("ServiceTimeout", "3601", "ServiceTimeout is '3601'"),
+        ("DrainTimeoutSeconds", "0", "DrainTimeoutSeconds is '0'; it must be"),
+        ("DrainTimeoutSeconds", "3601", "from 1 to 3600"),
+        ("DrainTimeoutSeconds", "1h", "DrainTimeoutSeconds is '1h'"),
+        ("DrainTimeoutSeconds", "-1", "DrainTimeoutSeconds is '-1'"),
+        ("DrainTimeoutSeconds", "1.5", "DrainTimeoutSeconds is '1.5'"),
+        ("DrainTimeoutSeconds", " 60", "DrainTimeoutSeconds is ' 60'"),
+        ("DrainTimeoutSeconds", "", "DrainTimeoutSeconds is ''"),
+        ("DrainTimeoutSeconds", ["60"], "DrainTimeoutSeconds is \"['60']\""),
+        ("DrainTimeoutSeconds", "٦٠", "DrainTimeoutSeconds is '٦٠'"),
+        ("DrainTimeoutSeconds", "9" * 5000, "DrainTimeoutSeconds is '9999"),
+        ("OnTimeout", "CONTINUE", "OnTimeout is 'CONTINUE'; it must be one of SUCCESS, FAILED"),
+        ("OnTimeout", "success", "OnTimeout is 'success'"),
+        ("OnTimeout", {}, "OnTimeout is '{}'"),
+        ("StandaloneTasks", "kill", "StandaloneTasks is 'kill'; it must be one of wait, stop, "),
+        ("StandaloneTasks", "", "StandaloneTasks is ''"),
+        ("StandaloneGraceSeconds", "-1", "StandaloneGraceSeconds is '-1'"),
+        ("StandaloneGraceSeconds", "3601", "from 0 to 3600"),
+        ("Timeout", "60", "'Timeout' is no property of Custom::ECSDrain; known are ServiceToken, "),
+        ("cluster", "payments", "'cluster' is no property of Custom::ECSDrain"),
+        ("x" * 500, "", f"'{'x' * 80}' is no property"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_a_wrong_setting_is_named_and_its_default_is_taken(
+    name: str, value: Any, sentence: str
+) -> None:
+    # A Create is refused for it; a Delete goes on, or the stack could not be removed.
+    found, problems = guard_of(properties(**{name: value}), CONFIG)
+
+    assert found == guard()
+    [problem] = problems
+    assert sentence in problem
+    assert len(problem) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("ServiceTimeout", "1", "3600"),
+        ("DrainTimeoutSeconds", "1", "3600"),
+        ("StandaloneGraceSeconds", "0", "3600"),
+    ],
+)
+def test_bounds_are_within(name: str, least: str, most: str) -> None:
+    assert guard(**{name: least})
+    assert guard(**{name: most})
+
+
+def test_every_wrong_property_has_its_own_sentence() -> None:
+    # Who has made three slips wants to hear of them at once, not one by each failed update.
+    _, problems = guard_of({"Cluster": "", "OnTimeout": "no", "Colour": "red"}, CONFIG)
+
+    assert [problem.partition(" ")[0] for problem in problems] == [
+        "'Colour'",
+        "Cluster",
+        "exactly",
+        "OnTimeout",
+    ]
+
+
+def test_the_same_target_has_the_same_physical_id_whatever_else_changes() -> None:
+    # Another id is a replacement: CloudFormation deletes the old one, and so drains what stays.
+    changed = guard(
+        Cluster=CLUSTER_ARN, DrainTimeoutSeconds="60", OnTimeout="SUCCESS", StandaloneTasks="stop"
+    )
+
+    assert guard().physical_id == FLEET
+    assert changed.physical_id == FLEET
+
+
+def test_the_order_of_instances_makes_no_other_physical_id() -> None:
+    there = guard(SpotFleet=None, InstanceIds=["i-1", "i-2"])
+    back = guard(SpotFleet=None, InstanceIds="i-2,i-1,i-2")
+
+    assert there.physical_id == back.physical_id == "i-1,i-2"
+
+
+def test_a_list_too_long_for_a_physical_id_has_a_checksum_for_one() -> None:
+    ids = instance_ids(1000)
+    last_of_those_that_fit = guard(SpotFleet=None, InstanceIds=ids[:50]).physical_id
+    long = guard(SpotFleet=None, InstanceIds=ids[:51]).physical_id
+    backwards = guard(SpotFleet=None, InstanceIds=ids[50::-1]).physical_id
+    longer = guard(SpotFleet=None, InstanceIds=ids).physical_id
+
+    assert last_of_those_that_fit == ",".join(ids[:50])
+    assert long.startswith("instances-")
+    assert len(long) == len("instances-") + 64
+    assert long == backwards
+    assert long != longer
+
+
+NAMES = st.text(min_size=1, max_size=255).filter(lambda text: text.isprintable())
+
+
+@given(st.one_of(NAMES, st.integers(1, INSTANCES_MAX).map(instance_ids)))
+@settings(max_examples=200, deadline=None, database=None)
+def test_no_physical_id_is_longer_than_cloudformation_takes(target: Any) -> None:
+    name = "InstanceIds" if isinstance(target, list) else "AutoScalingGroupName"
+
+    found = guard(**{"SpotFleet": None, name: target})
+
+    assert 0 < len(found.physical_id.encode()) <= PHYSICAL_ID_BYTES_MAX
+
+
+ANY_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+KNOWN = [*TargetKind, "Cluster", "ServiceTimeout", "DrainTimeoutSeconds", "OnTimeout", "Another"]
+
+
+@given(st.dictionaries(st.sampled_from(KNOWN) | st.text(max_size=20), ANY_VALUE, max_size=5))
+@settings(max_examples=300, deadline=None, database=None)
+def test_whatever_the_properties_are_there_is_a_guard_or_a_reason(values: dict[str, Any]) -> None:
+    # An exception would be no answer, and CloudFormation would wait for its hour.
+    found, problems = guard_of(values, CONFIG)
+
+    assert found is not None or problems
+    assert all(0 < len(problem) < 400 for problem in problems)

@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drainer.cloudformation import Answer, Request, RequestType
+from drainer.custom_resource import INSTANCES_MAX, Status
+from drainer.envelope import COUNT_MAX
+from drainer.errand import (
+    KEY_CHARACTERS_MAX,
+    NOTES_MAX,
+    STATE_BYTES_MAX,
+    Continuation,
+    Errand,
+    Note,
+    decode,
+    encode,
+    message,
+    read,
+)
+from drainer.errors import MalformedEventError
+
+NOW = datetime(2026, 11, 20, 12, 0, 0, 123_456, tzinfo=UTC)
+# https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+SNS_BYTES_MAX = 262_144
+SECRET = "X-Amz-Signature=0123456789abcdef"
+BUCKET = "https://cloudformation-custom-resource-response-useast1.s3.us-east-1.amazonaws.com"
+STACK = "arn:aws:cloudformation:us-east-1:123456789012:stack/shop/5b918d10-cd98-11ea-90d5-0a9cd"
+REQUEST = Request(
+    request_type=RequestType.DELETE,
+    stack_id=STACK,
+    request_id="c3d8e5b7-2a91-4f6d-b0c4-7e1a9f8d6b52",
+    logical_id="Drain",
+    physical_id="sfr-73fbd2ce-aa30-494c-8788-1cee4EXAMPLE",
+    # As long as those that carry a role's session token.
+    response_url=f"{BUCKET}/{'x' * 1_500}?{SECRET}",
+    properties={"Cluster": "payments", "SpotFleet": "sfr-1", "InstanceIds": ["i-1", "i-2"]},
+    old_properties={"Cluster": "payments"},
+    started_at=NOW,
+)
+INSTANCE = "i-0123456789abcdef0"
+
+
+TASK_ID = "0123456789abcdef0123456789abcdef"
+# What tasks are called in accounts that keep to the older format.
+LONG_TASK_ID = "465e0162-e6af-4786-b4e8-bb544ae58790"
+
+
+def crowd(count: int, witness: str = TASK_ID) -> Errand:
+    """An errand in the middle of its way, with all that can be noted of each instance."""
+    since = NOW + timedelta(seconds=3_000)
+    note = Note(draining_since=since, witness=witness, listed=True, stopped=True)
+    notes = {f"i-{number:017x}": note for number in range(count)}
+    ids = {"InstanceIds": list(notes)[:INSTANCES_MAX]}
+    return Errand(replace(REQUEST, properties=ids), notes, looks=200)
+
+
+# -- there and back
+
+TEXTS = st.text(max_size=40)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+REQUESTS = st.builds(
+    Request,
+    request_type=st.sampled_from(RequestType),
+    stack_id=TEXTS,
+    request_id=TEXTS,
+    logical_id=TEXTS,
+    physical_id=TEXTS,
+    response_url=TEXTS.map(lambda text: f"{BUCKET}/{quote(text)}"),
+    properties=st.dictionaries(TEXTS, JSON, max_size=5),
+    old_properties=st.dictionaries(TEXTS, JSON, max_size=2),
+    resource_type=TEXTS,
+    started_at=st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
+)
+NOTES = st.dictionaries(
+    st.from_regex(r"i-[0-9a-f]{1,17}", fullmatch=True),
+    st.builds(
+        Note,
+        draining_since=st.none() | st.integers(1, 3_600),
+        witness=st.text("0123456789abcdef", max_size=32),
+        listed=st.booleans(),
+        absent=st.booleans(),
+        stopped=st.booleans(),
+        done=st.booleans(),
+    ),
+    max_size=5,
+)
+ANSWERS = st.builds(Answer, st.sampled_from(Status), TEXTS, TEXTS)
+
+
+@st.composite
+def errands(draw: st.DrawFn, fraction: float = 0.0) -> Errand:
+    """Any errand; its instances are DRAINING since some seconds, or a part of one more."""
+    request, notes = draw(REQUESTS), draw(NOTES)
+    timed = {
+        name: replace(
+            note,
+            draining_since=request.started_at + timedelta(seconds=note.draining_since + fraction)
+            if isinstance(note.draining_since, int)
+            else None,
+        )
+        for name, note in notes.items()
+    }
+    grown_at = draw(st.none() | st.just(request.started_at + timedelta(seconds=7.5)))
+    return Errand(
+        request,
+        timed,
+        looks=draw(st.integers(0, 1_000)),
+        grown_at=grown_at,
+        believed=draw(st.booleans()),
+        answer=draw(st.none() | ANSWERS),
+    )
+
+
+@given(errands(fraction=0.25))
+@settings(max_examples=300, deadline=None, database=None)
+def test_an_errand_comes_back_as_it_went_and_no_drain_begins_earlier(errand: Errand) -> None:
+    # Rounded down, a grace period would be over before its time.
+    back = decode(encode(errand))
+
+    assert replace(back, notes={}) == replace(errand, notes={})
+    assert list(back.notes) == list(errand.notes)
+    for name, note in errand.notes.items():
+        came = back.notes[name]
+        assert replace(came, draining_since=None) == replace(note, draining_since=None)
+        assert (came.draining_since is None) == (note.draining_since is None)
+        if came.draining_since and note.draining_since:
+            later = came.draining_since - note.draining_since
+            assert timedelta(0) <= later <= timedelta(seconds=1)
+
+
+def test_what_nobody_has_looked_at_has_no_notes() -> None:
+    assert decode(encode(Errand(REQUEST))) == Errand(REQUEST)
+
+
+@pytest.mark.parametrize("postponed", [True, False])
+def test_what_had_no_time_says_so(postponed: bool) -> None:
+    body = json.loads(message(REQUEST.key, 3, None, postponed=postponed))
+
+    assert read(body) == Continuation(REQUEST.key, 3, postponed=postponed)
+    assert not read({**body, "postponed": "yes"}).postponed
+
+
+def test_an_answer_once_decided_goes_along() -> None:
+    # A pass that cannot give it must not have the next one decide anew.
+    decided = Errand(REQUEST, looks=3, answer=Answer(Status.FAILED, "sfr-1", "too late"))
+
+    assert decode(encode(decided)).answer == decided.answer
+
+
+@given(errands(), st.integers(0, 200))
+@settings(max_examples=100, deadline=None, database=None)
+def test_a_re_invocation_comes_back_as_it_was_published(errand: Errand, hop: int) -> None:
+    text = encode(errand)
+    key = errand.request.key
+
+    bare = read(json.loads(message(key, hop, None)))
+    loaded = read(json.loads(message(key, hop, text)))
+
+    assert bare == Continuation(key, hop)
+    assert loaded == Continuation(key, hop, decode(text))
+
+
+def test_a_re_invocation_that_is_printed_does_not_show_what_it_carries() -> None:
+    # Its errand holds the address of the answer.
+    carried = read(json.loads(message(REQUEST.key, 3, encode(Errand(REQUEST)))))
+
+    assert carried.errand is not None
+    assert SECRET not in f"{carried!r} {carried} {carried.errand!r}"
+
+
+def test_a_re_invocation_says_what_the_queues_filter_asks_for_and_no_secret() -> None:
+    # Where the book holds the errand, a message need not carry the address of the answer.
+    body = json.loads(message(REQUEST.key, 3, None))
+
+    assert (body["drainer"], body["request"]) == ("re-invocation", REQUEST.key)
+    assert SECRET not in json.dumps(body)
+
+
+# -- sizes
+
+
+def in_sns(text: str) -> int:
+    """How long a message is once SNS has put its own JSON around it for a queue."""
+    arn = "arn:aws:sns:ap-southeast-2:123456789012:" + "t" * 256
+    sns = {
+        "Type": "Notification",
+        "MessageId": "0f7c8f2e-7f3b-5f5c-9d1e-d0f1c6b6b0aa",
+        "TopicArn": arn,
+        "Message": text,
+        "Timestamp": "2026-11-20T12:00:00.000Z",
+        "SignatureVersion": "1",
+        "Signature": "s" * 344,
+        "SigningCertURL": "https://" + "c" * 100,
+        "UnsubscribeURL": "https://" + "u" * 400 + arn,
+    }
+    return len(json.dumps(sns).encode())
+
+
+def test_a_thousand_instances_fit_with_all_that_is_known_of_them() -> None:
+    # A fleet of a thousand that does not fit is not drained at all.
+    errand = crowd(INSTANCES_MAX)
+    text = encode(errand)
+
+    assert len(text) <= STATE_BYTES_MAX
+    assert {note.witness for note in decode(text).notes.values()} == {TASK_ID}
+    assert in_sns(message(REQUEST.key, 240, text)) <= SNS_BYTES_MAX
+
+
+def test_where_there_is_no_room_for_all_witnesses_go_first() -> None:
+    # A fleet of a thousand all of whose instances were replaced while it drained: each note counts.
+    errand = crowd(NOTES_MAX, LONG_TASK_ID)
+    text = encode(errand)
+    back = decode(text)
+
+    assert {note.witness for note in back.notes.values()} == {""}
+    assert list(back.notes) == list(errand.notes)
+    assert all(note.listed and note.stopped for note in back.notes.values())
+    assert in_sns(message(REQUEST.key, 240, text)) <= SNS_BYTES_MAX
+
+
+def test_witnesses_are_left_out_only_where_there_is_no_room_for_them() -> None:
+    # A witness saves the listing of an instance's tasks, at each pass.
+    kept = [
+        any(one.witness for one in decode(encode(crowd(count, LONG_TASK_ID))).notes.values())
+        for count in range(1_000, NOTES_MAX + 1, 100)
+    ]
+
+    assert kept[0]
+    assert not kept[-1]
+    assert kept == sorted(kept, reverse=True)
+
+
+def test_an_errand_that_is_too_long_all_the_same_is_refused() -> None:
+    long = replace(REQUEST, properties={"Cluster": "x" * STATE_BYTES_MAX})
+
+    with pytest.raises(MalformedEventError, match=r"an errand of \d+ bytes, where 160000 may be"):
+        encode(Errand(long))
+
+
+# -- what we have not written
+
+PLAIN: dict[str, Any] = json.loads(
+    encode(Errand(REQUEST, {INSTANCE: Note(draining_since=NOW, witness="0a")}, looks=1))
+)
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**PLAIN, **changes}
+
+
+def requested(**changes: Any) -> dict[str, Any]:
+    request = {**PLAIN["request"], **changes}
+    return changed(request={key: value for key, value in request.items() if value is not ...})
+
+
+def noted(row: Any, name: str = INSTANCE) -> dict[str, Any]:
+    return changed(notes={name: row})
+
+
+def test_the_plain_one_is_read() -> None:
+    assert decode(json.dumps(PLAIN)).request == REQUEST
+
+
+FORGED: dict[str, Any] = {
+    "a list": [],
+    "nothing": {},
+    "a number": 7,
+    "no request": {key: value for key, value in PLAIN.items() if key != "request"},
+    "a request that is none": changed(request=7),
+    "a request of pairs": changed(request=[["a", "b"]]),
+    "another type of request": requested(request_type="Read"),
+    "a type that is none": requested(request_type=[SECRET]),
+    "no stack": requested(stack_id=...),
+    "a stack that is none": requested(stack_id=7),
+    "a type of resource that is none": requested(resource_type=7),
+    "no URL": requested(response_url=...),
+    "a URL that is a list": requested(response_url=[SECRET]),
+    "a URL that is a map": requested(response_url={SECRET: 1}),
+    "a field too many": requested(colour="red"),
+    "properties that are a list": requested(properties=[SECRET]),
+    "no old properties": requested(old_properties=...),
+    "old properties that are a list": requested(old_properties=[SECRET]),
+    "no beginning": requested(started_at=...),
+    "a beginning that is a text": requested(started_at="2026-11-20"),
+    "a beginning in no time": requested(started_at=float("nan")),
+    "a beginning beyond all": requested(started_at=1e300),
+    "a beginning before all": requested(started_at=-1),
+}
+# What is wrong elsewhere was written by another version of the program.
+ELSEWHERE: dict[str, Any] = {
+    "no notes": {key: value for key, value in PLAIN.items() if key != "notes"},
+    "notes that are a list": changed(notes=[1]),
+    "notes that are a number": changed(notes=7),
+    "more notes than we write": changed(
+        notes={f"i-{number:x}": [0, None, ""] for number in range(NOTES_MAX + 1)}
+    ),
+    "looks below none": changed(looks=-1),
+    "looks that are a flag": changed(looks=True),
+    "looks that are no number": changed(looks="3"),
+    "looks without end": changed(looks=COUNT_MAX + 1),
+    "growth that is a text": changed(grown_at="now"),
+    "growth in no time": changed(grown_at=float("nan")),
+    "belief that is a number": changed(believed=1),
+    "belief that is a text": changed(believed="false"),
+    "an answer that is none": changed(answer=7),
+    "an answer without a reason": changed(answer={"status": "SUCCESS", "physical_id": "x"}),
+    "an answer of another status": changed(
+        answer={"status": "DONE", "physical_id": "x", "reason": ""}
+    ),
+    "an answer of no text": changed(answer={"status": "SUCCESS", "physical_id": 7, "reason": ""}),
+    "a reason of no text": changed(
+        answer={"status": "SUCCESS", "physical_id": "x", "reason": [SECRET]}
+    ),
+    "a note that is none": noted(7),
+    "a note too short": noted([0, None]),
+    "a note too long": noted([0, None, "", ""]),
+    "a note of no instance": noted([0, None, ""], "web-1"),
+    "flags below none": noted([-1, None, ""]),
+    "flags that are none": noted(["listed", None, ""]),
+    "a drain that began earlier": noted([0, -5, ""]),
+    "a drain that began never": noted([0, COUNT_MAX + 1, ""]),
+    "a drain that began at a text": noted([0, SECRET, ""]),
+    "a witness that is none": noted([0, None, 7]),
+    "a witness that is long": noted([0, None, "x" * 65]),
+}
+
+
+# What is said of one: which kind of error it is, and nothing that is in it.
+FORGERY = "^(errand: [A-Za-z]+Error|ResponseURL is a [a-z]+ of no use)$"
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_state_is_refused_and_no_secret_is_quoted(name: str) -> None:
+    # What is refused is said in the log, where more people read than may answer CloudFormation.
+    body = {"drainer": "re-invocation", "version": 1, "request": REQUEST.key, "hop": 3}
+
+    with pytest.raises(MalformedEventError, match=FORGERY) as refusal:
+        read({**body, "state": json.dumps(FORGED[name])})
+
+    assert len(str(refusal.value)) < 100
+    assert SECRET not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_notes_that_are_not_ours_are_forgotten_and_the_request_is_not(name: str) -> None:
+    # An errand of an hour outlives a new version of the function: to look again loses nothing.
+    assert decode(json.dumps(ELSEWHERE[name])) == Errand(REQUEST)
+
+
+@pytest.mark.parametrize(
+    "url", [f"https://example.com/?{SECRET}", f"http://169.254.169.254/?{SECRET}", ""]
+)
+def test_a_state_whose_answer_would_go_elsewhere_is_refused(url: str) -> None:
+    # Without a table what a message carries is believed; the answer stays with AWS all the same.
+    with pytest.raises(MalformedEventError, match="ResponseURL does not lead") as refusal:
+        decode(json.dumps(requested(response_url=url)))
+
+    assert SECRET not in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "nul", SECRET, '{"request": "' + SECRET])
+def test_a_state_that_is_no_json_is_refused_and_not_quoted(text: str) -> None:
+    with pytest.raises(MalformedEventError, match="errand: JSONDecodeError") as refusal:
+        decode(text)
+
+    assert SECRET not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        pytest.param({"version": 2}, "envelope of version 'int'; known: 1", id="another version"),
+        pytest.param({"version": None}, "envelope of version", id="no version"),
+        pytest.param({"request": ""}, "request is ''", id="no request"),
+        pytest.param({"request": 7}, "request is 'int'", id="a request that is none"),
+        pytest.param(
+            {"request": "x" * (KEY_CHARACTERS_MAX + 1)}, "request is 'xxx", id="a long request"
+        ),
+        pytest.param({"hop": None}, "hop is 'NoneType'", id="no hop"),
+        pytest.param({"hop": True}, "hop is 'bool'", id="a hop that is a flag"),
+        pytest.param({"hop": 1.0}, "hop is 'float'", id="a part of a hop"),
+        pytest.param({"hop": -1}, "hop is", id="a hop back"),
+        pytest.param({"hop": COUNT_MAX + 1}, "hop is", id="hops without end"),
+        pytest.param({"state": 7}, "state is of the wrong kind", id="a state that is none"),
+        pytest.param({"state": PLAIN}, "state is of the wrong kind", id="a state that is no text"),
+        pytest.param(
+            {"state": " " * (STATE_BYTES_MAX + 1)}, "state is of the wrong kind", id="a long state"
+        ),
+        pytest.param(
+            {"request": f"{STACK}|another", "state": json.dumps(PLAIN)},
+            "the state is of another request",
+            id="another's state",
+        ),
+    ],
+)
+def test_a_re_invocation_that_we_have_not_published_is_refused(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    body = json.loads(message(REQUEST.key, 3, None))
+
+    with pytest.raises(MalformedEventError, match=sentence) as refusal:
+        read({**body, **changes})
+
+    assert SECRET not in str(refusal.value)
+    assert len(str(refusal.value)) < 200
