@@ -144,17 +144,14 @@ def test_a_resource_may_have_another_name_than_ours() -> None:
     assert request(ResourceType=None).resource_type == "Custom::ECSDrain"
 
 
-@pytest.mark.parametrize("value", [7, ["x"], {}, "x" * 1025, "é" * 513], ids=lambda v: str(v)[:9])
+@pytest.mark.parametrize(
+    "value",
+    [7, ["x"], {}, "x" * 1025, "é" * 513],
+    ids=lambda value: ascii(value)[:9],
+)
 def test_what_cannot_be_a_physical_id_is_refused(value: Any) -> None:
-    with pytest.raises(MalformedEventError, match="PhysicalResourceId is"):
+    with pytest.raises(MalformedEventError, match=r"PhysicalResourceId (is|has)"):
         request(PhysicalResourceId=value)
-
-
-def test_half_a_character_in_a_physical_id_keeps_no_delete_from_its_answer() -> None:
-    # JSON may hold half a surrogate pair, which cannot be encoded otherwise.
-    made = request(PhysicalResourceId="x\ud800")
-
-    assert answered(made, replace(TOLD, physical_id=made.refused_id))["Status"] == "SUCCESS"
 
 
 def test_a_physical_id_may_have_a_kilobyte() -> None:
