@@ -197,6 +197,7 @@ class TableBook:
                 ExpressionAttributeValues={":seen": {"N": str(entry.version - 1)}},
             )
         except OvertakenError:
+            # Or by an earlier attempt of ours, whose answer was lost; the sweep goes on then.
             return False
         return True
 

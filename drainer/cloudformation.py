@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -257,10 +259,10 @@ def response(request: Request, answer: Answer) -> bytes:
         "RequestId": request.request_id,
         "LogicalResourceId": request.logical_id,
     }
-    # ASCII throughout, so that a character more is a byte more or several.
+    # ASCII throughout: a character has as many bytes as its escape sequence.
     room = RESPONSE_BYTES_MAX - len(json.dumps({**body, "Reason": ""}))
-    excess = len(json.dumps(answer.reason)) - len('""') - room
+    ends = list(accumulate(len(json.dumps(one)) - len('""') for one in answer.reason))
     reason = answer.reason
-    if excess > 0:
-        reason = reason[: max(0, len(reason) - excess - len("..."))] + "..."
+    if ends and ends[-1] > room:
+        reason = reason[: bisect_right(ends, room - len("..."))] + "..."
     return json.dumps({**body, "Reason": reason}).encode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from drainer.claims import PATTERNS, quoted
@@ -135,7 +136,7 @@ def _plain(errand: Errand, *, with_witnesses: bool) -> dict[str, Any]:
             ec2_instance_id: [
                 sum(getattr(note, flag) << bit for bit, flag in enumerate(FLAGS)),
                 # Whole seconds after the beginning; later rather than earlier.
-                int((note.draining_since - request.started_at).total_seconds()) + 1
+                ceil((note.draining_since - request.started_at).total_seconds())
                 if note.draining_since
                 else None,
                 note.witness if with_witnesses else "",

@@ -167,7 +167,9 @@ class Errands:
         lately = now < known.at + timedelta(seconds=PASS_SECONDS_MAX)
         taken_up = report.hop == known.hop and (lately or known.served)
         begun = replace(known, version=known.version + 1, hop=report.hop, at=now, served=False)
-        if report.hop < known.hop or taken_up or not self._book.save(begun):
+        # One message of the chain follows the other: what is further ahead is nobody's of ours.
+        ahead = self._book.durable and report.hop > known.hop + 1
+        if report.hop < known.hop or taken_up or ahead or not self._book.save(begun):
             report.step = Step.COPY
             return None
         return begun
@@ -238,7 +240,8 @@ class Errands:
         """
         if not self._config.verify_stacks or (errand.believed and self._book.durable):
             return errand
-        if self._targets.stack_at_work(errand.request.stack_id):
+        # Twice, for one answer that is out of date would leave CloudFormation without any.
+        if any(self._targets.stack_at_work(errand.request.stack_id) for _ in range(2)):
             return replace(errand, believed=True)
         raise NotForUsError("CloudFormation is not at work on the stack that it names")
 

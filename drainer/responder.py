@@ -48,12 +48,18 @@ class Responder:
             UnavailableError: It may be taken later.
             MisconfiguredError: It will never be, as when the signature has expired.
         """
+        status = self._put(url, body)
+        if status in SUCCESSES:
+            return
+        if isinstance(status, str):
+            raise UnavailableError(f"no answer ({status})")
+        kind = MisconfiguredError if status in FINAL else UnavailableError
+        raise kind(f"HTTP status {status}")
+
+    def _put(self, url: str, body: bytes) -> int | str:
+        """Return the status; or the kind of error, whose text and context quote the URL."""
         try:
             answer = self._pool.request("PUT", url, body=body, headers={"Content-Type": ""})
         except HTTPError as error:
-            # Its text quotes the URL, and so do those of what it was raised from.
-            raise UnavailableError(f"no answer ({type(error).__name__})") from None
-        if answer.status in SUCCESSES:
-            return
-        kind = MisconfiguredError if answer.status in FINAL else UnavailableError
-        raise kind(f"HTTP status {answer.status}")
+            return type(error).__name__
+        return int(answer.status)

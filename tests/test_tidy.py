@@ -95,6 +95,7 @@ MAY_IMPORT = {
 }
 PLAIN_LIBRARY = {
     "__future__",
+    "bisect",
     "collections",
     "contextlib",
     "dataclasses",
@@ -103,6 +104,7 @@ PLAIN_LIBRARY = {
     "functools",
     "hashlib",
     "ipaddress",
+    "itertools",
     "json",
     "math",
     "re",

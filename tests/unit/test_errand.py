@@ -415,3 +415,11 @@ def test_a_re_invocation_that_we_have_not_published_is_refused(
 
     assert SECRET not in str(refusal.value)
     assert len(str(refusal.value)) < 200
+
+
+def test_what_goes_round_and_round_stays_the_same() -> None:
+    # A second more with each pass puts off the end of a grace period, with short passes for ever.
+    errand = Errand(REQUEST, {INSTANCE: Note(draining_since=NOW + timedelta(seconds=1.25))})
+    once = encode(errand)
+
+    assert encode(decode(once)) == once

@@ -247,3 +247,11 @@ def test_answers_to_several_requests_reach_each_its_own(bucket: Bucket) -> None:
         (PATH, b"1"),
         (f"{PATH}2", b"2"),
     ]
+
+
+def test_the_context_of_a_failure_does_not_quote_the_url() -> None:
+    # "from None" hides it from a traceback; it is there for whoever walks the chain.
+    with pytest.raises(UnavailableError) as failure:
+        Responder()(f"http://127.0.0.1:1{PATH}", BODY)
+
+    assert SECRET not in repr((failure.value.__cause__, failure.value.__context__))
