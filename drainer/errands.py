@@ -294,8 +294,10 @@ class Errands:
             MisconfiguredError: Some of what would be drained then is guarded still.
         """
         old, _ = guard_of(request.old_properties, self._config)
-        if old is None or old.names == guard.names or request.physical_id != old.physical_id:
+        if old is None or request.stays_refused:
             return guard.physical_id
+        if (old.kind, set(old.names)) == (guard.kind, set(guard.names)):
+            return request.physical_id  # which an earlier update may have kept
         shared, leaving = self._keeper.leaves(old, guard)
         if shared and leaving:
             raise MisconfiguredError(

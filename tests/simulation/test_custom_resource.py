@@ -971,6 +971,16 @@ def test_an_update_that_keeps_all_instances_keeps_the_id(
 
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", before)
 
+    # Nor does the next update, which changes nothing but a number, or adds one more.
+    for more in ({**new, "DrainTimeoutSeconds": 600}, {"InstanceIds": [first, second, "i-3"]}):
+        request = shop.ask(
+            "Update",
+            {"Cluster": CLUSTER, **more},
+            physical_id=before,
+            old_properties={"Cluster": CLUSTER, **new},
+        )
+        assert shop.until_answered(request)["PhysicalResourceId"] == before
+
 
 def test_an_update_that_would_drain_what_stays_fails_and_names_it(
     make_shop: Callable[..., Shop],
