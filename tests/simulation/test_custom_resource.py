@@ -1020,9 +1020,13 @@ def test_an_instance_that_is_gone_is_drained_however_many_clusters_there_are(
     replacement(shop)
     for number in range(101):
         shop.world.account.ecs.create_cluster(f"another-{number}")
+    ecs, first = shop.world.account.ecs, shop.fleet.ec2_instance_ids[0]
+    instance = ecs.container_instance(first)
+    assert instance is not None
     request = shop.delete()
     shop.world.run(60)
-    shop.world.account.fleets.terminate(shop.fleet.ec2_instance_ids[0])
+    shop.world.account.fleets.terminate(first)
+    ecs.deregister(instance)
 
     assert shop.until_answered(request)["Status"] == "SUCCESS"
 
