@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 # smaller": no drain can take longer, whatever is asked.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LifecycleHook.html
 DRAIN_TIMEOUT_SECONDS_MAX = 172_800
-DRAIN_TIMEOUT_SECONDS_DEFAULT = 3_600
+# As long as the hook allows, as ECS managed instance draining: a shorter deadline kills what still
+# runs, and is for the user to set. The hook's own limit, less a margin, still bounds it.
+DRAIN_TIMEOUT_SECONDS_DEFAULT = DRAIN_TIMEOUT_SECONDS_MAX
 STANDALONE_GRACE_SECONDS_DEFAULT = 300
 PASS_INTERVAL_SECONDS_DEFAULT = 15
 # SQS would delay by up to 15 minutes, but an instance should not wait longer than a sweep for a

@@ -167,10 +167,13 @@ def _partial_response(event: Any, context: Any, failed: Mapping[str, str]) -> di
 
 @cache
 def _production() -> Function:
-    """Return the function as Lambda runs it; made at the first invocation, then kept."""
+    """Return the function as Lambda runs it; made once for an execution environment."""
     # Most events of ECS ask for nothing, and nothing is what there is to measure then.
     warnings.filterwarnings("ignore", "No application metrics to publish")
-    logger, metrics, tracer = Logger(), Metrics(), Tracer()
+    # "If you don't supply a valid timestamp, Lambda will assign the log the level INFO": a filter
+    # above INFO would then drop errors.
+    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+    logger, metrics, tracer = Logger(use_rfc3339=True), Metrics(), Tracer()
     function = build(os.environ, aws.client, clock.now, Powertools(logger, metrics))
     return tracer.capture_lambda_handler(
         logger.inject_lambda_context(metrics.log_metrics(function), log_event=False),
@@ -181,3 +184,10 @@ def _production() -> Function:
 def lambda_handler(event: Any, context: Any) -> dict[str, Any] | None:
     """Serve one invocation: the function's entry point, `drainer.handler.lambda_handler`."""
     return _production()(event, context)
+
+
+# The clients are made in the INIT phase, before the first event waits for them. A wrong setting
+# ends INIT with its sentence in the log, and so does each invocation until it is put right.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    _production()

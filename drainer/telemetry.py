@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # A drain with hundreds of tasks must not make a log line of hundreds of kilobytes.
 TASKS_NAMED_MAX = 20
+SECONDS_PER_MINUTE = 60
 
 
 class Telemetry(Protocol):
@@ -159,6 +160,9 @@ class Powertools:
 
     def _measure(self, outcome: Outcome) -> None:
         decision, view = outcome.decision, outcome.view
+        if outcome.answered is None and decision.step != Step.STOP:
+            # CloudWatch has no unit of minutes, in which the alarm's threshold is given.
+            self._metrics.add_metric("DrainAgeMinutes", MetricUnit.NoUnit, _age_minutes(outcome))
         self._count("DrainsStarted", int(outcome.drained_now))
         self._count("HeartbeatsRecorded", int(outcome.heartbeat))
         self._count("BlindPasses", int(decision.phase == Phase.BLIND))
@@ -202,6 +206,7 @@ def _line(outcome: Outcome) -> dict[str, Any]:
         "origin": view.drain.origin,
         "hop": view.drain.hop,
         "started_at": view.drain.started_at.isoformat(),
+        "age_minutes": _age_minutes(outcome),
         "deadline_at": view.deadline_at.isoformat(),
         "running_tasks": instance.running_tasks if instance else None,
         "pending_tasks": instance.pending_tasks if instance else None,
@@ -210,6 +215,11 @@ def _line(outcome: Outcome) -> dict[str, Any]:
         "heartbeat": outcome.heartbeat,
         "reason": decision.reason,
     }
+
+
+def _age_minutes(outcome: Outcome) -> float:
+    age = outcome.view.now - outcome.view.drain.started_at
+    return round(age.total_seconds() / SECONDS_PER_MINUTE, 1)
 
 
 def _step(outcome: Outcome) -> str:

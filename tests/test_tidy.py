@@ -414,7 +414,7 @@ def test_defect_27_no_module_keeps_state(path: Path) -> None:
     ]
 
     assert found == []
-    # The function is made at the first invocation, and what answers Spot or CloudFormation when
+    # The function is made when Lambda starts it, and what answers Spot or CloudFormation when
     # one of them first asks; they hold clients and settings, and where there is no table the book.
     made = {"_production", "rescuer", "runner"}
     assert set(cached) == (made if path.stem == "handler" else set())

@@ -102,7 +102,7 @@ def ec2_stage(
         physics=physics,
         drainer_parameters=drainer_parameters,
     )
-    spot = _deploy_spot(embedded, infra, installation.drainer)
+    spot = _deploy_spot(embedded, infra)
     auto_scaling = embedded.client("autoscaling")
     answer = auto_scaling.describe_auto_scaling_groups(
         AutoScalingGroupNames=[installation.shape.group.name]
@@ -132,7 +132,7 @@ def fargate_stage(
     drainer = deployment.create_stack(
         DRAINER_STACK, read_template(infra / "drainer.yaml"), drainer_parameters or {}
     )
-    spot = _deploy_spot(embedded, infra, drainer)
+    spot = _deploy_spot(embedded, infra)
     template = without_unknown(read_template(infra / "examples" / "fargate-spot.yaml"))
     example = deployment.create_stack(FARGATE_STACK, template, dict(parameters))
     with embedded.catching_up() as account:
@@ -168,14 +168,9 @@ def warm_up(stage: Stage) -> None:
     raise NotWarmError("the function did not take its first event")
 
 
-def _deploy_spot(embedded: EmbeddedAccount, infra: Path, drainer: DeployedStack) -> DeployedStack:
+def _deploy_spot(embedded: EmbeddedAccount, infra: Path) -> DeployedStack:
     return embedded.deployment().create_stack(
-        SPOT_STACK,
-        read_template(infra / "spot.yaml"),
-        {
-            "DrainerFunctionArn": drainer.outputs["FunctionArn"],
-            "DrainerRoleName": drainer.outputs["RoleName"],
-        },
+        SPOT_STACK, read_template(infra / "spot.yaml"), {"DrainerStack": DRAINER_STACK}
     )
 
 

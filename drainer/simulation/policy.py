@@ -200,6 +200,10 @@ def spot_policy(account_id: str, region: str) -> Policy:
         physical_ids=dict.fromkeys(template["Resources"], "drainer-spot"),
         outputs={},
         pseudo=_pseudo(account_id, region),
+        exports={
+            "drainer-FunctionArn": f"arn:aws:lambda:{region}:{account_id}:function:drainer",
+            "drainer-RoleName": "drainer",
+        },
     )
     document = dict(stack.resources("AWS::IAM::Policy"))["Policy"]["PolicyDocument"]
     return Policy(document["Statement"])

@@ -208,14 +208,23 @@ def deployed(drainer_zip: Path) -> Iterator[Deployed]:
         spot = deployment.create_stack(
             "spot",
             read_template(INFRA / "spot.yaml"),
-            {
-                "DrainerFunctionArn": drainer.outputs["FunctionArn"],
-                "DrainerRoleName": drainer.outputs["RoleName"],
-                "ServeRebalanceRecommendations": "true",
-            },
+            {"DrainerStack": "drainer", "ServeRebalanceRecommendations": "true"},
         )
         example = deployment.create_stack("example", example_without(UNKNOWN_TYPE), {})
         yield Deployed(client, drainer, spot, example, gateway.log_tail)
+
+
+def test_the_drainer_cannot_be_deleted_while_another_stack_imports_from_it(
+    deployed: Deployed,
+) -> None:
+    # The rules would invoke a function that is gone, and hooks would publish to nothing.
+    cloudformation = deployed.client("cloudformation")
+
+    with pytest.raises(ClientError, match="is imported by stack spot"):
+        cloudformation.delete_stack(StackName="drainer")
+
+    (stack,) = cloudformation.describe_stacks(StackName="drainer")["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
 
 
 def test_the_emulator_refuses_the_example_for_the_one_type_that_is_left_out(

@@ -14,7 +14,7 @@ CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer")
 TOKEN = {"ServiceToken": CONFIG.topic_arn}
 FLEET = "sfr-73fbd2ce-aa30-494c-8788-1cee4EXAMPLE"
 CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012:cluster/payments"
-DEFAULT_POLICY = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 300)
+DEFAULT_POLICY = Policy(None, 172_800, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 300)
 PHYSICAL_ID_BYTES_MAX = 1_024
 
 
