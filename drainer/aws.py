@@ -435,6 +435,7 @@ def _container_instance(row: dict[str, Any]) -> ContainerInstance:
         free=_free(row),
         marks=marks.read(attributes),
         drained_for=attributes.get(marks.DRAINED_FOR, ""),
+        interrupted=attributes.get(marks.INTERRUPTED, ""),
     )
 
 

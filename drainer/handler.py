@@ -27,11 +27,10 @@ from drainer.controller import Controller
 from drainer.errands import Errands
 from drainer.errors import DrainerError, UnavailableError
 from drainer.fleet import Fleet
-from drainer.interruptions import Rescuer, raise_for_retry
+from drainer.interruptions import Rescuer
 from drainer.keeper import Keeper
 from drainer.responder import Responder
-from drainer.serving import Servants, Work, key_of, serve
-from drainer.spot import Interruption, TaskInterruption
+from drainer.serving import Servants, Work, key_of, rescue, serve
 from drainer.telemetry import Powertools, Silent
 
 if TYPE_CHECKING:
@@ -54,6 +53,8 @@ def build(
     clock: Callable[[], datetime],
     telemetry: Telemetry | None = None,
     respond: Respond | None = None,
+    *,
+    sleep: Callable[[float], None] | None = None,
 ) -> Function:
     """
     Return the function on any clients and any clock.
@@ -64,6 +65,7 @@ def build(
         clock: Returns the present instant; read once for each invocation.
         telemetry: Where to report to; nowhere by default.
         respond: Puts answers to CloudFormation; by HTTP by default.
+        sleep: Waits between the tries of a throttled call; without it there is one try.
 
     Raises:
         MisconfiguredError: A setting is wrong; names it.
@@ -79,7 +81,7 @@ def build(
     def rescuer() -> Rescuer:
         # Made for the first interruption, since most installations never see one.
         spot = SpotGateway(client("ecs"), client("elbv2"))
-        return Rescuer(auto_scaling, ecs, spot, config)
+        return Rescuer(auto_scaling, ecs, spot, TargetGateway(cache(client)), config, sleep=sleep)
 
     @cache
     def runner() -> Errands:
@@ -98,11 +100,9 @@ def build(
         for record in received:
             if isinstance(record.content, DrainerError):
                 report_to.refused(record.record_id, record.content)
-        interrupted = [c for c in contents if isinstance(c, Interruption | TaskInterruption)]
-        rescues = rescuer().rescue(interrupted, now) if interrupted else []
-        if rescues:
-            report_to.rescued(rescues)
-        undone = serve(Work.of(contents), servants, now, seconds_left)
+        # An interruption has two minutes, and everything else has longer.
+        undone = rescue(contents, rescuer, report_to, now, seconds_left)
+        undone.update(serve(Work.of(contents), servants, now, seconds_left))
         failed = {
             record.record_id: undone[key]
             for record in received
@@ -110,7 +110,6 @@ def build(
         }
         if events.is_sqs(event):
             return _partial_response(event, context, failed)
-        raise_for_retry(rescues)
         if failed:
             # Lambda invokes again, a minute later and then two, and then keeps the event.
             # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -171,7 +170,9 @@ def _production() -> Function:
     # Most events of ECS ask for nothing, and nothing is what there is to measure then.
     warnings.filterwarnings("ignore", "No application metrics to publish")
     logger, metrics, tracer = Logger(), Metrics(), Tracer()
-    function = build(os.environ, aws.client, clock.now, Powertools(logger, metrics))
+    function = build(
+        os.environ, aws.client, clock.now, Powertools(logger, metrics), sleep=clock.sleep
+    )
     return tracer.capture_lambda_handler(
         logger.inject_lambda_context(metrics.log_metrics(function), log_event=False),
         capture_response=False,

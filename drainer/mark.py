@@ -30,6 +30,9 @@ PREFIX = "drainer.pass."
 # Who set it DRAINING for a stack that goes back on its update sets it ACTIVE again.
 DRAINED_FOR = "drainer.custom-resource"
 
+# Set DRAINING because Spot stops or hibernates the instance, which may return (drainer.comeback).
+INTERRUPTED = "drainer.interrupted"
+
 # "The value ... must contain between 1 and 128 characters. It can contain letters, numbers,
 # hyphens, underscores, periods, at signs, forward slashes, back slashes, colons, or spaces."
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attribute.html

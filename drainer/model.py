@@ -220,6 +220,7 @@ class ContainerInstance:
         free: Whether no task holds memory of it; False where that cannot be told.
         marks: Ours, by the checksum of the lifecycle hook.
         drained_for: Checksum of the stack for which it was set DRAINING; empty for none.
+        interrupted: What Spot did for which it was set DRAINING, and until when; empty for none.
     """
 
     arn: str
@@ -231,6 +232,7 @@ class ContainerInstance:
     free: bool = False
     marks: Mapping[str, Mark] = field(default_factory=dict)
     drained_for: str = ""
+    interrupted: str = ""
 
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from drainer import errands, events
 from drainer.cloudformation import Request
+from drainer.comeback import Comeback
 from drainer.errand import Continuation
 from drainer.errors import DrainerError
 from drainer.model import Drain, Hint, Origin, Sweep
 from drainer.request_report import Report, Step
+from drainer.spot import Interruption, TaskInterruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 
     from drainer.controller import Controller
     from drainer.errands import Asked, Errands
+    from drainer.interruptions import Rescuer
     from drainer.telemetry import Telemetry
 
-    # A lifecycle action's, or a request's.
+    # A lifecycle action's, a request's, or an interruption's.
     Key = events.Key | str
 
 
@@ -67,6 +70,31 @@ class Servants:
     errands: Callable[[], Errands]
     has_book: bool
     telemetry: Telemetry
+
+
+def rescue(
+    contents: Iterable[events.Content],
+    rescuer: Callable[[], Rescuer],
+    telemetry: Telemetry,
+    now: datetime,
+    seconds_left: Callable[[], float],
+) -> dict[Key, str]:
+    """Act on interruptions and return what must come again: what it is about, and why."""
+    told = [one for one in contents if isinstance(one, Interruption | TaskInterruption | Comeback)]
+    if not told:
+        return {}
+    try:
+        rescues = rescuer().rescue(told, now, seconds_left)
+    except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
+        telemetry.crashed(error, [one.key for one in told])
+        if len(told) == 1:
+            return {told[0].key: f"{type(error).__name__}: {error}"}
+        undone: dict[Key, str] = {}
+        for one in told:
+            undone.update(rescue([one], rescuer, telemetry, now, seconds_left))
+        return undone
+    telemetry.rescued(rescues)
+    return {one.key: one.undone for one in rescues if one.undone}
 
 
 def serve(
@@ -147,4 +175,5 @@ def key_of(content: events.Content) -> Key | None:
     """Return what tells what a record asks for from other things; None for what is not retried."""
     if isinstance(content, Drain):
         return events.key_of(content.action)
-    return content.key if isinstance(content, Request | Continuation) else None
+    keyed = (Request, Continuation, Interruption, TaskInterruption, Comeback)
+    return content.key if isinstance(content, keyed) else None

@@ -14,6 +14,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from drainer import request_report
 from drainer.errors import NotForUsError, QuietError
 from drainer.machine import Phase, Step
+from drainer.spot import Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from drainer.acts import Outcome
     from drainer.controller import PassReport
     from drainer.errors import DrainerError
-    from drainer.interruptions import Rescue
     from drainer.request_report import Report
+    from drainer.rescue import Rescue
 
 # A drain with hundreds of tasks must not make a log line of hundreds of kilobytes.
 TASKS_NAMED_MAX = 20
@@ -113,17 +114,22 @@ class Powertools:
                 "ends_at": gone.ends_at.isoformat(),
                 "cluster": rescue.cluster or None,
                 "drained": rescue.drained,
+                "active": rescue.active,
                 "targets_deregistered": targets,
                 "target_groups": groups,
+                "target_groups_kept": list(rescue.kept),
                 "late": list(rescue.late),
             }
             self._logger.info("interruption", extra=line)
             for trouble in rescue.troubles:
                 self._logger.warning("trouble", extra={"reason": trouble, **line})
-            self._count("Interruptions", 1)
-            self._count("TargetsDeregistered", targets)
-            self._count("InterruptionsLate", len(rescue.late))
             self._count("Troubles", len(rescue.troubles))
+            self._count("InterruptionsDenied", int(rescue.denied > 0))
+            if rescue.first:
+                recommended = isinstance(gone, Interruption) and not gone.hasty
+                self._count("Recommendations" if recommended else "Interruptions", 1)
+                self._count("TargetsDeregistered", targets)
+                self._count("InterruptionsLate", len(rescue.late))
 
     def requested(self, report: Report) -> None:
         """Report a pass over a request of CloudFormation: a line, and counts; never its URL."""

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from drainer.simulation.channel import Channel
 from drainer.simulation.delivery import SnsApi, Topic
-from drainer.simulation.event_pattern import matches
 from drainer.simulation.functions import EventSourceMapping, Function
-from drainer.simulation.policy import spot_patterns
 from drainer.simulation.queues import Queue
+from drainer.simulation.spot_installation import (
+    RULES,
+    SpotInstallation,
+    SpotSettings,
+    install_spot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,7 +70,7 @@ class Settings:
     fast_path: bool = False
     sweep_interval_seconds: float | None = None
     spot: bool = False
-    spot_rules: tuple[str, ...] = ("Interruptions", "RebalanceRecommendations", "FargateSpot")
+    spot_rules: tuple[str, ...] = RULES
     custom_resources: bool = False
 
 
@@ -86,11 +90,13 @@ class Installation:
     schedule: Channel[dict[str, Any]]
     spot_rules: dict[str, Channel[dict[str, Any]]]
     requests_table: BookTable | None = None
+    spot: SpotInstallation | None = None
 
     @property
     def dead_letters(self) -> list[str]:
         """The bodies of all messages that have been given up."""
-        queues = (self.notice_dead_letters, self.wait_dead_letters)
+        spot = (self.spot.dead_letters,) if self.spot else ()
+        queues = (self.notice_dead_letters, self.wait_dead_letters, *spot)
         return [message.body for queue in queues for message in queue.messages]
 
 
@@ -140,6 +146,9 @@ def install(
     if table is not None:
         topic.subscribe(notice_queue, REQUESTS)
     rule, schedule = _event_bridge(account, notice_queue, function, settings)
+    spot = None
+    if settings.spot:
+        spot = install_spot(account, function, SpotSettings(settings.spot_rules))
 
     def mapped(queue: Queue, size: int, seconds: float) -> EventSourceMapping:
         most = settings.concurrency_max
@@ -156,8 +165,9 @@ def install(
         function,
         rule,
         schedule,
-        _spot_rules(account, function, settings),
+        spot.rules if spot else {},
         table,
+        spot,
     )
 
 
@@ -169,24 +179,6 @@ def _environment(topic: Topic, table: BookTable | None, settings: Settings) -> d
     if table is not None:
         environment |= {"DRAINER_REQUESTS_TABLE": table.name, "DRAINER_VERIFY_STACKS": "true"}
     return environment
-
-
-def _spot_rules(
-    account: Account, function: Function, settings: Settings
-) -> dict[str, Channel[dict[str, Any]]]:
-    """Wire the rules of infra/spot.yaml, by its own patterns, so far as they are wanted."""
-    if not settings.spot:
-        return {}
-    rules: dict[str, Channel[dict[str, Any]]] = {}
-    for name, pattern in spot_patterns().items():
-        if name in settings.spot_rules:
-            rules[name] = Channel(account, function.invoke_asynchronously)
-            account.on_event.append(
-                lambda event, pattern=pattern, rule=rules[name]: (  # type: ignore[misc]
-                    rule.send(event) if matches(pattern, event) else None
-                )
-            )
-    return rules
 
 
 def _event_bridge(

@@ -201,8 +201,8 @@ def spot_policy(account_id: str, region: str) -> Policy:
         outputs={},
         pseudo=_pseudo(account_id, region),
     )
-    document = dict(stack.resources("AWS::IAM::Policy"))["Policy"]["PolicyDocument"]
-    return Policy(document["Statement"])
+    documents = [one["PolicyDocument"] for _, one in stack.resources("AWS::IAM::Policy")]
+    return Policy(statement for document in documents for statement in document["Statement"])
 
 
 def _pseudo(account_id: str, region: str) -> dict[str, str]:

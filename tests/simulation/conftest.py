@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from drainer.controller import PassReport
     from drainer.errors import DrainerError
-    from drainer.interruptions import Rescue
     from drainer.request_report import Report
+    from drainer.rescue import Rescue
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GROUP = "payments-asg"
