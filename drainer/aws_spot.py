@@ -140,7 +140,8 @@ def _service(row: dict[str, Any]) -> Service:
         for item in one.get("loadBalancers", ())
         for arn in _target_groups(item)
     }
-    return Service(row["serviceName"], row.get("taskDefinition", ""), tuple(balancers))
+    running = row.get("runningCount", 0)
+    return Service(row["serviceName"], row.get("taskDefinition", ""), tuple(balancers), running)
 
 
 def _target_groups(item: dict[str, Any]) -> Iterator[str]:

@@ -25,11 +25,13 @@ class Service:
         name: Its name.
         task_definition: What its tasks are made from; empty where task sets differ.
         load_balancers: Its own, and those of its task sets; alternates of blue/green included.
+        running: How many tasks it has that run.
     """
 
     name: str
     task_definition: str
     load_balancers: tuple[LoadBalancer, ...]
+    running: int = 0
 
 
 class SpotReads(Protocol):

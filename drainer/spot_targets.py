@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from drainer.errors import DrainerError
 from drainer.model import InterruptedTargets
-from drainer.patience import PATIENT_WAIT_SECONDS
 from drainer.spot import Interruption, targets_of, targets_of_task
 
 if TYPE_CHECKING:
@@ -36,6 +35,10 @@ WAVE = 25
 # A last healthy target answers requests until a replacement does; this much before the end, it
 # leaves all the same, for what is under way needs the time.
 LAST_LEAVES = timedelta(seconds=60)
+
+# One target does not carry what twenty times as many as leave together did; and asking for the
+# health of large services in an avalanche costs the calls that take their targets out.
+SPARED_FROM = 20
 SECOND = timedelta(seconds=1)
 
 
@@ -66,6 +69,8 @@ class SpotTargets:
         self._began_at = began_at
         self._services: dict[str, dict[str, Service]] = defaultdict(dict)
         self._used: dict[str, set[str]] = defaultdict(set)
+        self._running: dict[str, int] = {}
+        self._times: dict[tuple[str, str], tuple[int, int] | None] = {}
 
     def take_out(self, rescues: Sequence[Rescue]) -> None:
         """Take out what runs on interrupted instances, and report what will be late."""
@@ -107,7 +112,7 @@ class SpotTargets:
                     lambda arn=arn: self._ecs.task_ids(  # type: ignore[misc]
                         cluster, arn, desired_status="RUNNING"
                     ),
-                    first_wait=PATIENT_WAIT_SECONDS,
+                    patient=True,
                 )
             except DrainerError as error:
                 rescue.trouble("finding the targets", error)
@@ -138,6 +143,7 @@ class SpotTargets:
             service = self._services[cluster].get(task.service)
             self._used[rescue.key].add(task.service)
             for balancer in service.load_balancers if service else ():
+                self._running[balancer.target_group_arn] = service.running if service else 0
                 leaving[balancer.target_group_arn] += [
                     (rescue, target) for target in targets_of(task, balancer, rescue.key)
                 ]
@@ -182,7 +188,8 @@ class SpotTargets:
             if isinstance(rescue.interruption, Interruption)
             and rescue.interruption.ends_at - now > LAST_LEAVES
         ]
-        if not may_stay:
+        running = self._running.get(target_group_arn, 0)
+        if not may_stay or running > SPARED_FROM * len(members):
             return list(members)
         try:
             healthy = self._patience.again(lambda: self._spot.healthy(target_group_arn))
@@ -200,11 +207,15 @@ class SpotTargets:
 
     def _report(self, rescue: Rescue) -> None:
         """Report services that need longer than there is; a look that fails reports nothing."""
+        if self._patience.was_needed:
+            return  # the calls are others' to take
         gone = rescue.interruption
         left_seconds = int((gone.ends_at - self._began_at).total_seconds())
         for name in sorted(self._used[rescue.key]):
             service = self._services[rescue.cluster].get(name)
-            times = self._times(service) if service else None
+            if service and (rescue.cluster, name) not in self._times:
+                self._times[rescue.cluster, name] = self._ask_times(service)
+            times = self._times.get((rescue.cluster, name))
             if times is None:
                 continue
             delay, stop = times
@@ -217,7 +228,7 @@ class SpotTargets:
             if late:
                 rescue.is_late(name, delay, stop, left_seconds)
 
-    def _times(self, service: Service) -> tuple[int, int] | None:
+    def _ask_times(self, service: Service) -> tuple[int, int] | None:
         """Return a service's deregistration delay and stop timeout."""
         try:
             groups = {b.target_group_arn for b in service.load_balancers}

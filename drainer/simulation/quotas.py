@@ -92,8 +92,8 @@ class Quotas:
     """
     An interceptor that throttles as the account's quotas say.
 
-    Auto Scaling has one bucket for all its operations, of unpublished size: without a rate given
-    here it is not limited.
+    Auto Scaling has one bucket for all its operations, and Elastic Load Balancing has its own, of
+    unpublished size: without a rate given here they are not limited.
 
     Attributes:
         taken: how many tokens each bucket has given out.
@@ -107,6 +107,7 @@ class Quotas:
         ecs: Mapping[str, Rate] = ECS_RATES,
         sns: Rate | None = SNS_RATE,
         auto_scaling: Rate | None = None,
+        elbv2: Rate | None = None,
         ec2: Rate = EC2_RATE,
     ) -> None:
         at = clock()
@@ -114,6 +115,7 @@ class Quotas:
         self._ec2 = {name: Bucket(ec2, at) for name in EC2_READS}
         self._sns = Bucket(sns, at) if sns is not None else None
         self._auto_scaling = Bucket(auto_scaling, at) if auto_scaling is not None else None
+        self._elbv2 = Bucket(elbv2, at) if elbv2 is not None else None
         self.taken: Counter[str] = Counter()
         self.throttled: Counter[str] = Counter()
 
@@ -140,4 +142,6 @@ class Quotas:
             return "sns messages", self._sns, len(entries)
         if call.service == "autoscaling":
             return "auto scaling", self._auto_scaling, 1
+        if call.service == "elbv2":
+            return "load balancing", self._elbv2, 1
         return "", None, 0
