@@ -198,6 +198,8 @@ class Service:
         balanced: its target groups.
         in_task_sets: whether those belong to its task set, as with an external deployment
             controller, and not to the service itself.
+        blue: for ECS's own blue/green deployments, the target group that the service names first;
+            the tasks are in those that it names as alternate.
         capacity_providers: where Fargate runs its tasks; none for a service on EC2.
     """
 
@@ -214,6 +216,7 @@ class Service:
     created_at: datetime
     balanced: tuple[Balanced, ...] = ()
     in_task_sets: bool = False
+    blue: TargetGroup | None = None
     capacity_providers: tuple[CapacityProvider, ...] = ()
     # Tasks of either desired status until they are STOPPED.
     tasks: dict[str, Task] = field(default_factory=dict)

@@ -226,7 +226,7 @@ def describe_service(service: Service) -> dict[str, Any]:
             for number, (at, message) in enumerate(service.events)
         ],
     }
-    balancers = [
+    balancers: list[dict[str, Any]] = [
         {
             "targetGroupArn": one.target_group.arn,
             "containerName": service.family,
@@ -234,6 +234,11 @@ def describe_service(service: Service) -> dict[str, Any]:
         }
         for one in service.balanced
     ]
+    if service.blue is not None:
+        # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_AdvancedConfiguration.html
+        for one in balancers:
+            one["advancedConfiguration"] = {"alternateTargetGroupArn": one["targetGroupArn"]}
+            one["targetGroupArn"] = service.blue.arn
     if service.in_task_sets:
         # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html
         del answer["taskDefinition"]

@@ -95,16 +95,14 @@ class Deployed:
 
     def send(self, event: dict[str, Any]) -> None:
         """
-        Do what the bus does: hand the event to the targets of the rules that it matches.
+        Do what the bus does: put the event into the queues of the rules that it matches.
         """
         for name in self.rules_that_take(event):
             rule = self.spot.physical_ids[name]
             for target in self.client("events").list_targets_by_rule(Rule=rule)["Targets"]:
-                self.client("lambda").invoke(
-                    FunctionName=target["Arn"],
-                    InvocationType="Event",
-                    Payload=json.dumps(event).encode(),
-                )
+                sqs, queue = self.client("sqs"), target["Arn"].rpartition(":")[2]
+                url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+                sqs.send_message(QueueUrl=url, MessageBody=json.dumps(event))
 
     def lines_after(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         """
@@ -321,6 +319,7 @@ def test_defect_24_the_drainers_role_may_do_to_the_deployed_what_an_interruption
         "ecs:DescribeServices": deployed.example.physical_ids["Service"],
         "elasticloadbalancing:DeregisterTargets": deployed.example.physical_ids["TcpTargetGroup"],
         "ecs:DescribeTaskDefinition": "*",
+        "elasticloadbalancing:DescribeTargetHealth": "*",
         "elasticloadbalancing:DescribeTargetGroupAttributes": "*",
     }
     decisions = {}
@@ -340,6 +339,7 @@ def test_nothing_is_left_in_the_dead_letters(deployed: Deployed) -> None:
     queues = (
         deployed.spot.outputs["DeadLetterQueueUrl"],
         deployed.drainer.outputs["FunctionDeadLetterQueueUrl"],
+        deployed.spot.physical_ids["Queue"],
     )
     for url in queues:
         answer = deployed.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
