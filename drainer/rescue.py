@@ -64,7 +64,7 @@ class Rescue:
     Attributes:
         interruption: What Spot took back, or has given back.
         cluster: Where the container instance was found; empty where in none.
-        places: Cluster and ARN of each registration of the instance.
+        places: Cluster and ARN of each registration of the instance, and its running tasks.
         drained: Whether it was set DRAINING.
         active: Whether it was set ACTIVE again.
         first: Whether no earlier event told of the same; metrics count it then alone.
@@ -78,7 +78,7 @@ class Rescue:
 
     interruption: Interruption | TaskInterruption | Comeback
     cluster: str = ""
-    places: list[tuple[str, str]] = field(default_factory=list)
+    places: list[tuple[str, str, int]] = field(default_factory=list)
     drained: bool = False
     active: bool = False
     first: bool = True
@@ -93,6 +93,10 @@ class Rescue:
     def key(self) -> str:
         """What tells the instance or the task from all others."""
         return self.interruption.key
+
+    def comes_again(self, reason: str) -> None:
+        """Let the event come again though no call failed."""
+        self.undone = self.undone or reason
 
     def is_late(self, service: str, delay: int, stop: int, left_seconds: int) -> None:
         """Note that a service's tasks need longer than there is."""
@@ -119,7 +123,7 @@ class Rescue:
     def keeps(self, target_group_arn: str) -> None:
         """Note that the last healthy target of a target group stays in for now."""
         self.kept = (*self.kept, target_group_arn)
-        self.undone = self.undone or f"the last healthy target of {target_group_arn} stays in"
+        self.comes_again(f"the last healthy target of {target_group_arn} stays in")
 
     def took(self, targets: int, groups: int) -> None:
         """Add targets that were taken out."""

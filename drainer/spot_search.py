@@ -149,7 +149,7 @@ class SpotSearch:
             rescue = sought.get(instance.ec2_instance_id)
             if rescue is None or instance.status == "INACTIVE":
                 continue
-            rescue.places.append((cluster, instance.arn))
+            rescue.places.append((cluster, instance.arn, instance.running_tasks))
             rescue.cluster = cluster if instance.agent_connected else rescue.cluster or cluster
             failure = results.get(instance.arn)
             if failure is None:

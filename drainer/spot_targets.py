@@ -74,10 +74,10 @@ class SpotTargets:
 
     def take_out(self, rescues: Sequence[Rescue]) -> None:
         """Take out what runs on interrupted instances, and report what will be late."""
-        by_cluster: dict[str, list[tuple[Rescue, str]]] = defaultdict(list)
+        by_cluster: dict[str, list[tuple[Rescue, str, int]]] = defaultdict(list)
         for rescue in rescues:
-            for cluster, arn in rescue.places:
-                by_cluster[cluster].append((rescue, arn))
+            for cluster, arn, running in rescue.places:
+                by_cluster[cluster].append((rescue, arn, running))
         for cluster, members in by_cluster.items():
             for start in range(0, len(members), WAVE):
                 self._wave(cluster, members[start : start + WAVE])
@@ -104,9 +104,9 @@ class SpotTargets:
         for rescue, _ in gone:
             self._report(rescue)
 
-    def _wave(self, cluster: str, members: Sequence[tuple[Rescue, str]]) -> None:
+    def _wave(self, cluster: str, members: Sequence[tuple[Rescue, str, int]]) -> None:
         owners: dict[str, Rescue] = {}
-        for rescue, arn in members:
+        for rescue, arn, running in members:
             try:
                 ids = self._patience.again(
                     lambda arn=arn: self._ecs.task_ids(  # type: ignore[misc]
@@ -118,6 +118,9 @@ class SpotTargets:
                 rescue.trouble("finding the targets", error)
                 continue
             owners.update(dict.fromkeys(ids, rescue))
+            # Listings and counts lag by themselves: the lower of the two has not seen a task.
+            if len(ids) < running and self._has_another_look(rescue):
+                rescue.comes_again(f"{len(ids)} tasks are listed where {running} run")
         try:
             placed = self._patience.again(lambda: self._spot.placed(cluster, list(owners)))
             self._describe(cluster, {task.service for task in placed})
@@ -126,6 +129,14 @@ class SpotTargets:
                 rescue.trouble("finding the targets", error)
             return
         self._deregister(self._leaving(cluster, placed, owners))
+
+    def _has_another_look(self, rescue: Rescue) -> bool:
+        """Whether the event has time to come again, and may wait for that."""
+        now = self._patience.now(self._began_at, SECOND)
+        return (
+            isinstance(rescue.interruption, Interruption)
+            and rescue.interruption.ends_at - now > LAST_LEAVES
+        )
 
     def _describe(self, cluster: str, names: set[str]) -> None:
         """Describe the services that this invocation does not know yet."""
@@ -181,13 +192,7 @@ class SpotTargets:
 
         A task of Fargate is told to stop with its warning, so that it is of no use as the last.
         """
-        now = self._patience.now(self._began_at, SECOND)
-        may_stay = [
-            (rescue, target)
-            for rescue, target in members
-            if isinstance(rescue.interruption, Interruption)
-            and rescue.interruption.ends_at - now > LAST_LEAVES
-        ]
+        may_stay = [one for one in members if self._has_another_look(one[0])]
         running = self._running.get(target_group_arn, 0)
         if not may_stay or running > SPARED_FROM * len(members):
             return list(members)

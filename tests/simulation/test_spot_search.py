@@ -421,3 +421,22 @@ def test_a_throttled_return_is_done_again(make_spot_world: Callable[..., World])
 
     instance = container_instance(world, alone)
     assert (instance.status, instance.attributes.get(MARK)) == ("ACTIVE", None)
+
+
+def test_one_that_cannot_be_set_draining_does_not_keep_the_others_active(
+    make_spot_world: Callable[..., World],
+) -> None:
+    # ECS refuses ten container instances for one of them that is being deregistered.
+    world = make_spot_world()
+    world.group()
+    broken, *others = world.account.auto_scaling.groups["payments-asg"].instances
+    container_instance(world, broken).status = "DEREGISTERING"
+    for one in (broken, *others):
+        interrupt(world, one)
+    world.run(2)
+
+    assert [container_instance(world, one).status for one in others] == ["DRAINING"] * 2
+    assert {r.key: r.denied for r in world.reports.rescues} == {
+        broken: 1,
+        **dict.fromkeys(others, 0),
+    }
