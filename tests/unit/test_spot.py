@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -389,6 +389,15 @@ def test_a_fargate_task_costs_one_read_before_its_targets_go() -> None:
     assert asked[:3] == ["services", "deregister arn:group 1", "deregister arn:nlb 1"]
     assert done.deregistered == (2, 2)
     assert len(done.late) == 1
+
+
+def test_a_later_event_of_the_same_task_does_not_count() -> None:
+    # ECS tells of it three times, and each time another warm function may hear it.
+    warning, _ = rescue(Fake(), TASK)
+    later, _ = rescue(Fake(), replace(TASK, warns=False))
+
+    assert (warning.first, later.first) == (True, False)
+    assert later.deregistered == (2, 2)
 
 
 def test_one_target_group_that_fails_does_not_keep_the_others() -> None:
