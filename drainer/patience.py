@@ -64,7 +64,12 @@ class Patience:
 
     def now(self, began_at: datetime, second: timedelta) -> datetime:
         """Return the present instant, by how much of the invocation's time has passed."""
-        return began_at + (self._began_with - self._seconds_left()) * second
+        return began_at + self.spent * second
+
+    @property
+    def spent(self) -> float:
+        """How many seconds of the invocation have passed."""
+        return self._began_with - self._seconds_left()
 
     @property
     def has_time(self) -> bool:

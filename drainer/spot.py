@@ -195,7 +195,7 @@ def _task_interruption(detail: Mapping[str, Any], ends_at: datetime) -> TaskInte
     if not addresses:
         raise MalformedEventError(f"no address of task {quoted(task_id)} is in the event")
     # ECS tells of the same task again when it is DEACTIVATING and when it is STOPPING.
-    warns = detail.get("lastStatus") in {"ACTIVATING", "RUNNING"}
+    warns = str(detail.get("lastStatus")) in {"ACTIVATING", "RUNNING"}
     return TaskInterruption(cluster, service, task_id, addresses, ends_at, warns)
 
 

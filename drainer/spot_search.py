@@ -41,6 +41,9 @@ CLUSTERS_MAX = 300
 # of more groups than these at once are looked for in all clusters.
 GROUPS_MAX = 10
 
+# A call that is not answered may take 15 s (drainer.aws); a search of all clusters serves as well.
+HOOKS_SECONDS = 5.0
+
 
 class SpotSearch:
     """
@@ -83,7 +86,8 @@ class SpotSearch:
                 sought[rescue.key] = rescue
         configured = list(self._config.clusters)
         alone = configured if len(configured) == 1 else []
-        self._look_in([*alone, *self._memory.clusters(self._now)], sought, named=bool(alone))
+        self._look_in(alone, sought, named=True)
+        self._look_in(self._memory.clusters(self._now), sought, named=False)
         of_hooks, unknown = self._of_hooks(sought)
         self._look_in(of_hooks, sought, named=True)
         self._look_in(configured, sought, named=True)
@@ -214,13 +218,18 @@ class SpotSearch:
             return [], False
         try:
             # One try: a search of all clusters serves as well, and sooner.
+            until = self._patience.spent + HOOKS_SECONDS
             states = self._auto_scaling.lifecycle_states(list(sought))
             groups = sorted({group for group, _ in states.values()})
-            named = {c for group in groups[:GROUPS_MAX] for c in self._named_by(group)}
+            asked, named = 0, set[str]()
+            for group in groups[:GROUPS_MAX]:
+                if self._patience.spent < until:
+                    asked += 1
+                    named.update(self._named_by(group))
         except DrainerError:
             # Not reported: all clusters are searched instead, and other passes name the error.
             return [], True
-        return sorted(named), len(groups) > GROUPS_MAX
+        return sorted(named), len(groups) > asked
 
     def _named_by(self, auto_scaling_group_name: str) -> Iterator[str]:
         for hook in self._auto_scaling.lifecycle_hooks(auto_scaling_group_name).values():

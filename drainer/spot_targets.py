@@ -212,8 +212,8 @@ class SpotTargets:
 
     def _report(self, rescue: Rescue) -> None:
         """Report services that need longer than there is; a look that fails reports nothing."""
-        if self._patience.was_needed:
-            return  # the calls are others' to take
+        if self._patience.was_needed or not self._patience.has_time:
+            return  # the calls are others' to take, and the time is the answer's
         gone = rescue.interruption
         left_seconds = int((gone.ends_at - self._began_at).total_seconds())
         for name in sorted(self._used[rescue.key]):

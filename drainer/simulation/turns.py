@@ -30,11 +30,13 @@ class Turns:
 
     Attributes:
         call_seconds: what each call of an operation takes; AWS answers most within 20 to 300 ms.
+        slow: what the calls of a service take that is slower, by its name.
     """
 
     def __init__(self, account: Account, call_seconds: float = 0.1) -> None:
         self._account = account
         self.call_seconds = call_seconds
+        self.slow: dict[str, float] = {}
         self._own = threading.local()
         self._back = threading.Semaphore(0)
 
@@ -62,9 +64,9 @@ class Turns:
         self._back.release()
         self._take(turn)
 
-    def __call__(self, _: Call) -> None:
+    def __call__(self, call: Call) -> None:
         """Let a call take its time: an interceptor of the account, after those that refuse."""
-        self.sleep(self.call_seconds)
+        self.sleep(self.slow.get(call.service, self.call_seconds))
 
     def _give(self, turn: threading.Semaphore) -> None:
         turn.release()

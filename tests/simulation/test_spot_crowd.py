@@ -94,6 +94,35 @@ def _times(account: Account, warned: dict[str, datetime]) -> tuple[list[float], 
     return sorted(draining.values()), sorted(out.values())
 
 
+def test_an_auto_scaling_that_is_slow_does_not_use_up_the_two_minutes() -> None:
+    # Each look at a group's hooks takes four seconds. Ten of them are longer than an invocation
+    # may take: Lambda ended it, and none of the instances was set DRAINING.
+    account, reports = Account(now=START), Reports()
+    turns = Turns(account)
+    turns.slow["autoscaling"] = 4.0
+
+    def build(environ: Any, client: Any, clock: Any, /) -> Any:
+        return handler.build(environ, client, clock, reports, sleep=turns.sleep)
+
+    installed = install(account, build=build, environ={"DRAINER_CLUSTERS": ""})
+    groups = [f"group-{number}" for number in range(20)]
+    for group in groups:
+        account.auto_scaling.create_group(group, cluster=CLUSTER, desired=1)
+    account.interceptors.append(turns)
+    TurnMapping.turns = turns
+    install_spot(account, installed.function, SpotSettings(), TurnMapping)
+    warned = {}
+    for group in groups:
+        (one,) = account.auto_scaling.groups[group].instances
+        warned[one] = account.now
+        account.spot.interrupt(one)
+    account.run_for(60)
+
+    draining, _ = _times(account, warned)
+    assert draining[-1] <= DRAINING_WITHIN_SECONDS
+    assert reports.crashes == []
+
+
 # How many messages SQS's pollers bring together is not documented: a second of them, or a part.
 @pytest.mark.parametrize("batch", [100, 10])
 def test_five_hundred_instances_leave_in_time(batch: int) -> None:

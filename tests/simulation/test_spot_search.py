@@ -440,3 +440,35 @@ def test_one_that_cannot_be_set_draining_does_not_keep_the_others_active(
         broken: 1,
         **dict.fromkeys(others, 0),
     }
+
+
+def test_a_bad_record_and_a_crash_spoil_no_other_interruption(
+    make_spot_world: Callable[..., World],
+) -> None:
+    # A hundred come in one batch: what one of them stumbles over would cost all of them.
+    world = make_spot_world()
+    world.group()
+    world.service(desired=6, deregistration_delay_seconds=60.0)
+    first, second, _ = world.account.auto_scaling.groups["payments-asg"].instances
+    odd = container_instance(world, second).arn
+
+    def stumble(call: Call) -> None:
+        if call.operation == "ListTasks" and call.parameters["containerInstance"] == odd:
+            message = "unforeseen"
+            raise ValueError(message)
+
+    world.account.interceptors.append(stumble)
+    spot = world.installed.spot
+    assert spot is not None
+    spot.queue.send("not JSON")
+    interrupt(world, first)
+    interrupt(world, second)
+    world.run(5)
+
+    assert [rescue.deregistered for rescue in world.reports.rescues] == [(2, 1)]
+    assert len(world.reports.refusals) == 1
+    assert container_instance(world, second).status == "DRAINING"
+    world.run(THREE_TRIES_SECONDS)
+    # What crashed is kept for whoever mends it, and nothing else is.
+    (letter,) = world.installed.dead_letters
+    assert second in letter
