@@ -75,7 +75,7 @@ class SpotSearch:
         self._patience = patience
         self._now = now
         self._asked: set[str] = set()
-        # What was named and could not be searched, by the instances that it was searched for.
+        # What could not be searched and why, by cluster.
         self._failures: dict[str, DrainerError] = {}
 
     def run(self, rescues: Sequence[Rescue]) -> None:
@@ -101,11 +101,11 @@ class SpotSearch:
             self._give_up(ec2_instance_id, rescue)
 
     def _give_up(self, ec2_instance_id: str, rescue: Rescue) -> None:
-        if rescue.places:
-            return  # its agent is disconnected, and nowhere else is another
         for cluster, error in self._failures.items():
-            rescue.trouble(f"searching {cluster}", error)
-        if not self._failures:
+            # Of what was found disconnected, only a search that may yet succeed is worth a word.
+            if not rescue.places or isinstance(error, UnavailableError):
+                rescue.trouble(f"searching {cluster}", error)
+        if not self._failures and not rescue.places:
             self._memory.remember_absent(ec2_instance_id, self._now)
 
     def _look_everywhere(self, sought: dict[str, Rescue]) -> None:

@@ -101,6 +101,30 @@ def test_a_disconnected_registration_is_not_drained_in_place_of_the_live_one(
     assert (rescue.cluster.rpartition("/")[2], rescue.drained) == (CLUSTER, True)
 
 
+def test_a_throttled_search_is_not_ended_by_a_disconnected_registration(
+    make_spot_world: Callable[..., World],
+) -> None:
+    # Settled on what was left over, the live one was not looked for again.
+    world = make_spot_world(environ={"DRAINER_CLUSTERS": "old"})
+    world.account.ecs.create_cluster("old")
+    world.group()
+    leaving = world.oldest
+    world.account.ecs.register("old", leaving).agent_connected = False
+    until = world.account.now.timestamp() + 10
+
+    def throttle(call: Call) -> None:
+        if call.operation == "ListClusters" and call.at.timestamp() < until:
+            raise ApiError("ThrottlingException", "Rate exceeded")
+
+    world.account.interceptors.append(throttle)
+    interrupt(world, leaving)
+    world.run(2)
+    assert container_instance(world, leaving).status == "ACTIVE"
+    world.run(35)
+
+    assert container_instance(world, leaving).status == "DRAINING"
+
+
 @pytest.mark.parametrize("clusters", ["", "default"])
 def test_a_wrong_name_in_the_hook_does_not_end_the_search(
     make_spot_world: Callable[..., World], clusters: str
