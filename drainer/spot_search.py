@@ -132,7 +132,7 @@ class SpotSearch:
             except UnavailableError as error:
                 self._failures[cluster] = error
             except DrainerError as error:
-                # A role that may not see a cluster that nobody named is meant not to.
+                # A role that may not see a cluster which is not named is meant not to.
                 if named:
                     self._failures[cluster] = error
 

@@ -371,7 +371,7 @@ def stopped(world: World, action: str) -> str:
 def test_an_instance_that_spot_gives_back_is_active_again(
     make_spot_world: Callable[..., World], action: str
 ) -> None:
-    # It stayed DRAINING for good: paid for, and without a task.
+    # It stayed DRAINING permanently: paid for, and without a task.
     world = make_spot_world(fast_path=True)
     alone = stopped(world, action)
     world.run(600)
@@ -493,6 +493,20 @@ def test_a_bad_record_and_a_crash_spoil_no_other_interruption(
     assert len(world.reports.refusals) == 1
     assert container_instance(world, second).status == "DRAINING"
     world.run(THREE_TRIES_SECONDS)
-    # What crashed is kept for whoever mends it, and nothing else is.
+    # What crashed is kept for the developer, and only that.
     (letter,) = world.installed.dead_letters
     assert second in letter
+
+
+def test_targets_leave_where_their_health_may_not_be_seen(
+    make_spot_world: Callable[..., World],
+) -> None:
+    # A role of before the last target was kept may not ask; to keep them all would cut requests.
+    world = make_spot_world()
+    world.group()
+    world.service(desired=6, deregistration_delay_seconds=60.0)
+    refuse(world, "AccessDenied", "DescribeTargetHealth")
+    interrupt(world, world.oldest)
+    world.run(60)
+
+    assert [(r.deregistered, r.denied) for r in world.reports.rescues] == [((2, 1), 1)]

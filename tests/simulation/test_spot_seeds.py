@@ -115,7 +115,7 @@ class Story:
 
 @pytest.mark.parametrize("first", range(0, 200, 50))
 def test_interruptions_are_served_in_time_whatever_befalls_them(first: int) -> None:
-    # Each fault by itself has a test; together they find what nobody thought of.
+    # Each fault by itself has a test; together they find what was not thought of.
     found, struck = [], 0
     for seed in range(first, first + 50):
         story = Story(seed)
