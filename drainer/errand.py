@@ -14,10 +14,11 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from drainer.claims import PATTERNS, quoted
-from drainer.cloudformation import Answer, Request, RequestType, response_url
+from drainer.cloudformation import Answer, Request, RequestType
 from drainer.custom_resource import INSTANCES_MAX, Status
 from drainer.envelope import COUNT_MAX, KIND, KIND_KEY, VERSION, count, instant
 from drainer.errors import MalformedEventError
+from drainer.response_url import response_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +70,8 @@ class Errand:
         notes: By EC2 instance id.
         looks: How many passes have seen which instances the target has.
         grown_at: When one of them saw an instance for the first time; None before.
-        believed: Whether CloudFormation has said that it is at work on the stack.
+        believed: Whether a row of the stack has confirmed it, and a target is to be drained.
+        doubted_at: When a look at the stack first did not confirm it; None since one has.
         answer: What is to be answered, once that is decided: it stays, whatever is seen later.
     """
 
@@ -78,6 +80,7 @@ class Errand:
     looks: int = 0
     grown_at: datetime | None = None
     believed: bool = False
+    doubted_at: datetime | None = None
     answer: Answer | None = None
 
 
@@ -131,6 +134,7 @@ def _plain(errand: Errand, *, with_witnesses: bool) -> dict[str, Any]:
         "looks": errand.looks,
         "grown_at": errand.grown_at.timestamp() if errand.grown_at else None,
         "believed": errand.believed,
+        "doubted_at": errand.doubted_at.timestamp() if errand.doubted_at else None,
         "answer": asdict(errand.answer) if errand.answer else None,
         "notes": {
             ec2_instance_id: [
@@ -186,7 +190,7 @@ def _request(body: dict[str, Any]) -> Request:
 
 
 def _errand(request: Request, body: dict[str, Any]) -> Errand:
-    grown_at, believed = body["grown_at"], body["believed"]
+    grown_at, believed, doubted_at = body["grown_at"], body["believed"], body.get("doubted_at")
     if not isinstance(believed, bool):
         raise TypeError("no flag")
     if len(body["notes"]) > NOTES_MAX:
@@ -196,6 +200,7 @@ def _errand(request: Request, body: dict[str, Any]) -> Errand:
         looks=count(body["looks"]),
         grown_at=None if grown_at is None else instant(grown_at),
         believed=believed,
+        doubted_at=None if doubted_at is None else instant(doubted_at),
         answer=_answer(body["answer"]) if body["answer"] is not None else None,
         notes={
             ec2_instance_id: _note(ec2_instance_id, row, request.started_at)

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from drainer.acts import Ecs
-    from drainer.cloudformation import Request
     from drainer.config import Config
     from drainer.custom_resource import Guard
+    from drainer.stack import Stack
 
 # No lifecycle hook can have this name, so that no mark of a hook is taken for the request's.
 NO_HOOK = "Custom::ECSDrain"
@@ -66,11 +66,14 @@ DESCRIBED_TOGETHER = 100
 class Targets(Protocol):
     """What is asked about the target; every method may raise a DrainerError."""
 
-    def stack_at_work(self, stack_id: str) -> bool:
-        """Whether CloudFormation is at work on the stack."""
+    def stack(self, stack_id: str) -> Stack:
+        """Return a stack and its resources; one without a status where there is none."""
 
-    def also_guarded_by(self, request: Request) -> str:
-        """Return the logical id of another resource of the stack that guards the same."""
+    def group(self, guard: Guard) -> str:
+        """Return the name of the group that has the instances; empty for a fleet, and for none."""
+
+    def made_by(self, auto_scaling_group_name: str) -> str:
+        """Return the id of the stack that has made a group; empty for none."""
 
     def cluster_exists(self, cluster: str) -> bool:
         """Whether there is such a cluster."""
@@ -119,7 +122,7 @@ class Fleet:
         members = list(dict.fromkeys([*(current or ()), *missing]))
         chosen = _in_turn(members, notes, hop)
         sights = [self._sight(one, errand, guard, hop, now) for one in chosen]
-        finder = Finder(self._ecs, (), seconds_left, _listings_max(len(chosen)))
+        finder = Finder(self._ecs, guard.configured, seconds_left, _listings_max(len(chosen)))
         finder.find(sights)
         settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
         open_ones = [sight for sight in sights if sight.id not in settled]
@@ -154,7 +157,7 @@ class Fleet:
             total=len(members),
             done=done,
             unsure=unsure[0] if unsure else "",
-            settled=gone or guard.kind != TargetKind.SPOT_FLEET or now >= grown_at + SETTLED,
+            settled=now >= grown_at + SETTLED or (not gone and guard.kind != TargetKind.SPOT_FLEET),
             gone=gone,
             troubles=(*finder.problems, *(t for o in outcomes for t in o.troubles)),
         )

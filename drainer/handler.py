@@ -21,6 +21,7 @@ from aws_lambda_powertools.utilities.batch import (
 from drainer import aws, clock, events
 from drainer.aws_custom_resource import TableBook, TargetGateway
 from drainer.aws_spot import SpotGateway
+from drainer.belief import Belief
 from drainer.book import Memory
 from drainer.config import Config
 from drainer.controller import Controller
@@ -128,11 +129,12 @@ def _errands(
     respond: Respond | None,
 ) -> Errands:
     targets, table = TargetGateway(client), config.requests_table
+    book = TableBook(client, table) if table else Memory()
     return Errands(
         fleet=Fleet(ecs, targets, config),
         keeper=Keeper(ecs, targets),
-        targets=targets,
-        book=TableBook(client, table) if table else Memory(),
+        belief=Belief(targets, config, durable=book.durable),
+        book=book,
         topic=topic,
         respond=respond or Responder(),
         config=config,

@@ -39,6 +39,7 @@ MODULE_LINES_MAX = 250
 # Each has its cap, so that growing further is a decision.
 LONG_MODULES = {
     "aws.py": 500,  # every gateway in one file: the one place that knows boto3
+    "aws_custom_resource.py": 270,  # the target, its stack and the book: one API call each
     "controller.py": 280,  # the ports beside their user, and what a pass does with each step
     "cloudformation.py": 270,  # a request, an answer, and how long there is in between
     "config.py": 270,  # two readers of the same settings, and the two kinds of value they share
@@ -66,11 +67,14 @@ ROOMS = {
         "hints",
         "machine",
         "mark",
+        "response_url",
         "spot",
+        "stack",
         "view",
     },
     "core": {
         "acts",
+        "belief",
         "book",
         "controller",
         "errands",

@@ -72,6 +72,7 @@ class Group:
     hooks: dict[str, LifecycleHook] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
     launched: int = 0
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 class AutoScaling:

@@ -256,6 +256,17 @@ def _describe_group(group: Group, *, with_instances: bool) -> dict[str, Any]:
         "HealthCheckType": "EC2",
         "CreatedTime": group.created_at,
     }
+    if group.tags:
+        described["Tags"] = [
+            {
+                "ResourceId": group.name,
+                "ResourceType": "auto-scaling-group",
+                "Key": key,
+                "Value": value,
+                "PropagateAtLaunch": True,
+            }
+            for key, value in group.tags.items()
+        ]
     if group.retain_on_abandon:
         triggers = {"TerminateHookAbandon": "retain"}
         described["InstanceLifecyclePolicy"] = {"RetentionTriggers": triggers}

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Mapping
 
-    from drainer.simulation.cloudformation import RequestType
     from drainer.simulation.custom_resource import CustomResourceRequest
+    from drainer.simulation.stack_model import RequestType
     from tests.simulation.conftest import World
 
 ACCOUNT_ID, REGION = "123456789012", "us-east-1"

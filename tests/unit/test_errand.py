@@ -41,7 +41,7 @@ REQUEST = Request(
     physical_id="sfr-73fbd2ce-aa30-494c-8788-1cee4EXAMPLE",
     # As long as those that carry a role's session token.
     response_url=f"{BUCKET}/{'x' * 1_500}?{SECRET}",
-    properties={"Cluster": "payments", "SpotFleet": "sfr-1", "InstanceIds": ["i-1", "i-2"]},
+    properties={"Cluster": "payments", "SpotFleet": "sfr-1"},
     old_properties={"Cluster": "payments"},
     started_at=NOW,
 )
@@ -58,8 +58,9 @@ def crowd(count: int, witness: str = TASK_ID) -> Errand:
     since = NOW + timedelta(seconds=3_000)
     note = Note(draining_since=since, witness=witness, listed=True, stopped=True)
     notes = {f"i-{number:017x}": note for number in range(count)}
-    ids = {"InstanceIds": list(notes)[:INSTANCES_MAX]}
-    return Errand(replace(REQUEST, properties=ids), notes, looks=200)
+    # A template's own words are kept as long as the request is.
+    properties = {**REQUEST.properties, "Cluster": "x" * 30_000}
+    return Errand(replace(REQUEST, properties=properties), notes, looks=200)
 
 
 # -- there and back
