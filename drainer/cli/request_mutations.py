@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer import errands, fleet, muster
+from drainer import belief, errands, fleet, keeper, muster, stack
 from drainer.aws import TopicGateway
 from drainer.aws_custom_resource import TableBook, TargetGateway
 from drainer.cli.mutations import swap
@@ -77,7 +78,7 @@ def always_succeed_at_the_deadline() -> None:
     def overdue(*of: Any) -> Any:
         return replace(right(*of), status=Status.SUCCESS)
 
-    right = swap(errands, "_overdue", overdue)
+    right = swap(errands, "_at_the_deadline", overdue)
 
 
 def leave_lost_chains_alone() -> None:
@@ -136,6 +137,41 @@ def drop_the_way_round() -> None:
     leave_lost_chains_alone()
 
 
+def fail_what_cannot_be_done_in_a_rollback() -> None:
+    """Answer an Update of a rollback as any other (UPDATE_ROLLBACK_FAILED)."""
+    swap(errands, "_goes_back", lambda _: False)
+
+    def overdue(self: Any, request: Any, seen: Any, report: Any) -> Any:
+        return replace(late(self, request, seen, report), status=Status.FAILED)
+
+    late = swap(errands.Errands, "_overdue", overdue)
+
+
+def take_every_way_back_for_another_update() -> None:
+    """Call what CloudFormation goes back to by a new name, so that it drains what stays."""
+
+    def physical_id(self: Any, request: Any, guard: Any, *_: Any, **__: Any) -> str:
+        del self
+        return f"{guard.physical_id}-{request.request_id[:4]}"
+
+    swap(keeper.Keeper, "physical_id", physical_id)
+
+
+def drain_whatever_is_deleted() -> None:
+    """Drain the target of every Delete, though it stays."""
+    swap(belief.Belief, "stays", lambda *_: "")
+
+
+def take_all_of_a_stack_for_new() -> None:
+    """Take what was there before an update for what it has added."""
+    swap(stack, "_is_new", lambda *_: True)
+
+
+def drop_a_request_at_the_first_doubt() -> None:
+    """Believe the first answer about a stack, however old it is."""
+    swap(belief, "DOUBTED", timedelta(0))
+
+
 REQUEST_MUTATIONS: tuple[Callable[[], None], ...] = (
     take_an_error_for_a_fleet_that_is_gone,
     believe_one_listing,
@@ -149,4 +185,9 @@ REQUEST_MUTATIONS: tuple[Callable[[], None], ...] = (
     decide_anew_each_time,
     take_a_refused_put_for_an_answer,
     drop_the_way_round,
+    fail_what_cannot_be_done_in_a_rollback,
+    take_every_way_back_for_another_update,
+    drain_whatever_is_deleted,
+    take_all_of_a_stack_for_new,
+    drop_a_request_at_the_first_doubt,
 )

@@ -55,6 +55,7 @@ READS_OF_REQUESTS = READS | {
 SPREADING = (
     "DescribeClusters",
     "DescribeSpotFleetInstances",
+    "DescribeSpotFleetInstances",
     "DescribeStacks",
     "ListContainerInstances",
     "ListStackResources",
@@ -197,7 +198,7 @@ class RequestWorld:
             foreign=random.random() < 0.3,
         )
         self.operations.append(stack)
-        if random.random() < 0.3:
+        if random.random() < 0.5:
             until = self.account.now + timedelta(seconds=random.uniform(0, SPREADING_SECONDS_MAX))
             self.denied_until[random.choice(SPREADING)] = until
         stack.run(self._story(stack, fleet))

@@ -262,12 +262,12 @@ def test_event_bridge_notices_are_served_on_demand_and_only_for_our_hook(render:
 
 def test_the_sweep_sends_what_the_function_takes_for_a_sweep(render: Render) -> None:
     # A schedule that says something else is refused every few minutes, and nothing is swept.
-    rule = dict(render("drainer.yaml", SweepIntervalMinutes="7").resources("AWS::Events::Rule"))
+    rule = dict(render("drainer.yaml", SweepIntervalMinutes="4").resources("AWS::Events::Rule"))
     target = rule["Sweep"]["Targets"][0]
     [received] = events.receive(json.loads(target["Input"]), now=datetime.now(UTC))
 
     assert received.content == Sweep()
-    assert rule["Sweep"]["ScheduleExpression"] == "rate(7 minutes)"
+    assert rule["Sweep"]["ScheduleExpression"] == "rate(4 minutes)"
 
 
 def test_the_fast_path_takes_the_notice_queue_and_draining_instances_only(

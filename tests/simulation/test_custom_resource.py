@@ -14,6 +14,8 @@ from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
 from drainer.simulation.functions import Function
 from drainer.simulation.quotas import Quotas
 from drainer.simulation.records import ApiError
+from drainer.simulation.stack_model import Row
+from drainer.simulation.stack_operations import FLEET_TYPE, StackOperations
 from tests.simulation.conftest import CLUSTER, GROUP
 
 if TYPE_CHECKING:
@@ -1147,3 +1149,272 @@ def test_one_instance_that_cannot_be_set_active_leaves_the_others_no_worse(
     account.interceptors.remove(intercept)
     go_back(shop)
     assert shop.statuses() == {"ACTIVE"}
+
+
+# -- operations of CloudFormation that go back
+
+
+def operations(shop: Shop, **more: Any) -> StackOperations:
+    return StackOperations(shop.world.account, "shop-2", shop.properties, shop.deliver, **more)
+
+
+def finished(shop: Shop, stack: StackOperations) -> str:
+    """Let a story come to its end; return the stack's status."""
+    shop.world.run(3 * HOUR_SECONDS)
+    assert [one.request.event["RequestType"] for one in stack.asked if one.request.is_open] == []
+    return shop.world.account.stacks.stacks[stack.name].status
+
+
+@pytest.mark.parametrize(
+    ("story", "foreign"),
+    [
+        ("answered", False),
+        ("answered", True),
+        ("cancelled", False),
+        ("cancelled", True),
+        ("never answered", False),
+        ("never answered", True),
+        # What the stack itself has made goes with it.
+        ("stack's creation", True),
+    ],
+)
+def test_a_guard_that_is_added_and_taken_back_leaves_the_fleet_serving(
+    make_shop: Callable[..., Shop], story: str, foreign: bool
+) -> None:
+    # The whole group was DRAINING for good, because something else in the update had failed.
+    shop = make_shop()
+    stack = operations(shop, foreign=foreign)
+    if story == "never answered":
+
+        def lose(publication: Publication) -> tuple[float, ...]:
+            return () if '"Create"' in publication.message else (0.0,)
+
+        for subscription in shop.world.installed.topic.subscriptions:
+            subscription.channel.faults.append(lose)
+    stories = {
+        "cancelled": lambda: stack.cancel(shop.fleet, 0.0),
+        "stack's creation": lambda: stack.fail_to_create(shop.fleet),
+    }
+    stack.run(stories.get(story, lambda: stack.adopt(shop.fleet))())
+
+    status = finished(shop, stack)
+
+    assert status in ("UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE")
+    assert shop.statuses() == {"ACTIVE"}
+    assert shop.tasks_left() == 3
+    *_, last = (one.request for one in stack.asked)
+    assert last.answer is not None
+    assert "not drained" in last.answer["Reason"]
+
+
+def test_a_fleet_that_is_made_by_a_stack_that_fails_is_drained_with_it(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # It took tasks while the rest of the stack was made; they are cut when it is cancelled.
+    shop = make_shop()
+    stack = operations(shop)
+    stack.run(stack.fail_to_create(shop.fleet))
+    replacement(shop)
+
+    finished(shop, stack)
+
+    killed = [one for one in shop.world.killed if one.get("ec2_instance_id")]
+    assert killed == []
+    assert len(stack.asked) == 2
+
+
+@pytest.mark.parametrize("gone", ["there", "expired"])
+@pytest.mark.parametrize("fails", ["the update", "something else"])
+def test_an_update_that_goes_back_never_fails_and_drains_only_the_new_fleet(
+    make_shop: Callable[..., Shop], fails: str, gone: str
+) -> None:
+    # FAILED there is UPDATE_ROLLBACK_FAILED, and somebody has to skip resources by hand.
+    shop = make_shop()
+    new = replacement(shop)
+    stack = operations(shop)
+    if fails == "the update":
+        stack.properties = lambda fleet: shop.properties(
+            fleet, **({"OnTimeout": "PERHAPS"} if fleet is new else {})
+        )
+    if gone == "expired":
+        shop.world.account.fleets.fleets.pop(shop.fleet.fleet_id)
+    stack.run(stack.replace(shop.fleet, lambda: new, fails=True))
+
+    status = finished(shop, stack)
+
+    assert status == "UPDATE_ROLLBACK_COMPLETE"
+    assert shop.statuses() == {"ACTIVE"}
+    back = stack.asked[1].request
+    assert back.answer is not None
+    assert (back.answer["Status"], back.answer["PhysicalResourceId"]) == (
+        "SUCCESS",
+        shop.fleet.fleet_id,
+    )
+    assert ("there is none" in back.answer["Reason"]) == (gone == "expired")
+
+
+@pytest.mark.parametrize("made_here", [True, False])
+def test_a_group_that_an_update_had_named_goes_back_with_it_if_the_stack_has_made_it(
+    make_shop: Callable[..., Shop], made_here: bool
+) -> None:
+    # Both groups may be another stack's: then both were there before, and both serve on.
+    shop = make_shop()
+    members = group_of(shop)
+    account = shop.world.account
+    account.stacks.phase("shop", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
+    account.stacks.stacks["shop"].changed_at = account.now
+    if made_here:
+        stack_id = account.stacks.stack_id("shop")
+        account.auto_scaling.groups[GROUP].tags = {"aws:cloudformation:stack-id": stack_id}
+    account.stacks.put_row("shop", "Drain", Row("another-group", "UPDATE_COMPLETE", account.now))
+
+    properties = {"Cluster": CLUSTER, "AutoScalingGroupName": GROUP}
+    answer = shop.until_answered(shop.ask("Delete", properties, physical_id=GROUP))
+
+    found = [account.ecs.container_instance(one) for one in members]
+    expected = "DRAINING" if made_here else "ACTIVE"
+    assert {instance.status for instance in found if instance} == {expected}
+    assert ("not drained" in answer["Reason"]) == (not made_here)
+
+
+# -- answers that are not true yet
+
+
+def test_a_target_that_is_not_found_at_first_is_guarded(make_shop: Callable[..., Shop]) -> None:
+    # One stale NotFound failed the stack 0.2 s after its fleet was made.
+    shop = make_shop()
+    end = refuse(shop, "DescribeSpotFleetInstances", "InvalidSpotFleetRequestId.NotFound")
+    shop.world.account.after(100, end)
+
+    assert shop.until_answered(shop.ask("Create", shop.properties()))["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+@pytest.mark.parametrize(
+    "operation",
+    ["DescribeSpotFleetInstances", "DescribeStacks", "ListStackResources", "DescribeClusters"],
+)
+def test_permissions_that_take_minutes_to_spread_fail_no_stack(
+    make_shop: Callable[..., Shop], kind: str, operation: str
+) -> None:
+    shop = make_shop()
+    end = refuse(shop, operation, "AccessDeniedException", 403)
+    shop.world.account.after(240, end)
+    more = {} if kind == "Create" else {"physical_id": shop.fleet.fleet_id}
+
+    assert shop.until_answered(shop.ask(kind, shop.properties(), **more))["Status"] == "SUCCESS"
+
+
+def test_a_target_that_is_nowhere_fails_the_create_after_five_minutes(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # A slip should not take the hour that CloudFormation would wait.
+    shop = make_shop()
+    slip = shop.properties(SpotFleet="sfr-00000000-0000-0000-0000-000000000000")
+
+    request = shop.ask("Create", slip)
+
+    assert shop.until_answered(request)["Status"] == "FAILED"
+    assert 300 <= shop.answered_seconds(request) <= 300 + 2 * 16
+
+
+@pytest.mark.parametrize("lag_seconds", [0.06, 20.0, 100.0])
+def test_stacks_whose_answers_are_out_of_date_are_answered(
+    make_shop: Callable[..., Shop], lag_seconds: float
+) -> None:
+    # Two answers 60 ms apart were both too old, and CloudFormation waited its hour.
+    shop = make_shop()
+    replacement(shop)
+    shop.world.account.stacks.lag_seconds = lag_seconds
+
+    answer = shop.until_answered(shop.delete())
+
+    assert answer["Status"] == "SUCCESS"
+    assert shop.tasks_left() == 0
+
+
+# -- who is believed
+
+
+def test_a_stack_that_is_at_work_on_something_else_makes_no_forged_delete_true(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # sns:Publish was enough to drain any fleet while any stack was at work: three of three.
+    shop = make_shop()
+    account = shop.world.account
+    account.stacks.phase("busy", "UPDATE_IN_PROGRESS", changed_at=account.now)
+    row = Row(shop.fleet.fleet_id, "UPDATE_IN_PROGRESS", account.now, resource_type=FLEET_TYPE)
+    account.stacks.put_row("busy", "Fleet", row)
+    account.stacks.put_row(
+        "busy", "Drain", Row(shop.fleet.fleet_id, "CREATE_COMPLETE", account.now)
+    )
+    true = account.stacks.request("Delete", shop.properties(), physical_id=shop.fleet.fleet_id)
+    true.times_out_at = account.now
+    for logical_id in ("Fleet", "Drain", "Nothing"):
+        forged = {
+            **true.event,
+            "StackId": account.stacks.stack_id("busy"),
+            "LogicalResourceId": logical_id,
+            "RequestId": f"forged-{logical_id}",
+        }
+        shop.world.say(forged)
+    shop.world.run(HOUR_SECONDS)
+
+    assert shop.statuses() == {"ACTIVE"}
+    assert true.attempts == []
+
+
+# -- little time, and few properties
+
+
+@pytest.mark.parametrize("seconds", [60, 119])
+def test_a_spot_fleet_with_a_short_deadline_is_answered_with_success_where_it_is_drained(
+    make_shop: Callable[..., Shop], seconds: int
+) -> None:
+    # The list of a fleet's instances may be out of date for 120 s: it always FAILED before.
+    shop = make_shop(tasks=0)
+
+    request = shop.delete(DrainTimeoutSeconds=str(seconds))
+
+    assert shop.until_answered(request)["Status"] == "SUCCESS"
+    assert shop.answered_seconds(request) <= seconds + 2 * 16
+    assert shop.statuses() == {"DRAINING"}
+
+
+@pytest.mark.parametrize("clusters", [CLUSTER, f"search,{CLUSTER}"])
+def test_a_template_that_names_no_cluster_has_those_of_the_function(
+    make_world: Callable[..., World], clusters: str
+) -> None:
+    # It was refused when it was created, and ignored when it was deleted.
+    world = make_world({"DRAINER_CLUSTERS": clusters}, custom_resources=True)
+    shop = Shop(world, world.account.fleets.create(CLUSTER, 2, already_running=True))
+    world.service(2)
+    world.account.ecs.create_cluster("search")
+    world.run(60)
+    replacement(shop)
+    properties = {"SpotFleet": shop.fleet.fleet_id}
+
+    created = shop.until_answered(shop.ask("Create", properties))
+    deleted = shop.ask("Delete", properties, physical_id=shop.fleet.fleet_id)
+
+    assert created["Status"] == "SUCCESS"
+    assert shop.until_answered(deleted)["Status"] == "SUCCESS"
+    assert (shop.tasks_left(), shop.statuses()) == (0, {"DRAINING"})
+
+
+def test_a_resource_of_another_type_is_refused_and_drains_nothing(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # The row of anybody's custom resource could else make a forged Delete true.
+    shop = make_shop()
+    created = shop.world.account.stacks.request("Create", shop.properties())
+    created.event["ResourceType"] = "Custom::Other"
+    account = shop.world.account
+    row = Row("", "CREATE_IN_PROGRESS", account.now, resource_type="Custom::Other")
+    account.stacks.put_row("shop", "Drain", row)
+    shop.deliver(created)
+
+    answer = shop.until_answered(created)
+
+    assert answer["Status"] == "FAILED"
+    assert "Custom::ECSDrain" in answer["Reason"]
