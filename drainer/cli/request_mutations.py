@@ -44,9 +44,15 @@ def believe_one_listing() -> None:
 def forget_what_a_listing_lacks() -> None:
     """Look only at what the latest listing has."""
 
-    def draining(self: Any, errand: Errand, *more: Any) -> Any:
-        known = {one: note for one, note in errand.notes.items() if note.done}
-        return right(self, replace(errand, notes=known), *more)
+    def draining(self: Any, errand: Errand, guard: Any, *more: Any) -> Any:
+        listed: Any = errand.notes
+        with suppress(DrainerError):
+            listed = self._targets.instances(guard) or ()
+        known = {
+            one: note if one in listed else replace(note, done=True)
+            for one, note in errand.notes.items()
+        }
+        return right(self, replace(errand, notes=known), guard, *more)
 
     right = swap(fleet.Fleet, "drain", draining)
 
@@ -147,8 +153,8 @@ def fail_what_cannot_be_done_in_a_rollback() -> None:
     late = swap(errands.Errands, "_overdue", overdue)
 
 
-def take_every_way_back_for_another_update() -> None:
-    """Call what CloudFormation goes back to by a new name, so that it drains what stays."""
+def rename_what_stays_at_every_update() -> None:
+    """Give a target that stays another physical id, so that CloudFormation deletes the old one."""
 
     def physical_id(self: Any, request: Any, guard: Any, *_: Any, **__: Any) -> str:
         del self
@@ -186,7 +192,7 @@ REQUEST_MUTATIONS: tuple[Callable[[], None], ...] = (
     take_a_refused_put_for_an_answer,
     drop_the_way_round,
     fail_what_cannot_be_done_in_a_rollback,
-    take_every_way_back_for_another_update,
+    rename_what_stays_at_every_update,
     drain_whatever_is_deleted,
     take_all_of_a_stack_for_new,
     drop_a_request_at_the_first_doubt,

@@ -184,6 +184,7 @@ class RequestWorld:
             stack=f"stack-{fleet.fleet_id[-4:]}",
         )
         self.alone.append(Asked(request, fleet, goes=kind == "Delete"))
+        self._spread()
         self._deliver(request)
 
     def _operate(self, fleet: Fleet) -> None:
@@ -198,17 +199,26 @@ class RequestWorld:
             foreign=random.random() < 0.3,
         )
         self.operations.append(stack)
-        if random.random() < 0.5:
-            until = self.account.now + timedelta(seconds=random.uniform(0, SPREADING_SECONDS_MAX))
-            self.denied_until[random.choice(SPREADING)] = until
+        self._spread()
         stack.run(self._story(stack, fleet))
 
+    def _spread(self) -> None:
+        """Deny something for some minutes, as if the function's role were new."""
+        if self.random.random() < 0.5:
+            seconds = self.random.uniform(0, SPREADING_SECONDS_MAX)
+            until = self.account.now + timedelta(seconds=seconds)
+            self.denied_until[self.random.choice(SPREADING)] = until
+
     def _story(self, stack: StackOperations, fleet: Fleet) -> Story:
-        kind = self.random.choice(["adopt", "cancel", "fail", "replace", "replace", "delete"])
+        kind = self.random.choice(
+            ["adopt", "cancel", "change", "fail", "replace", "replace", "delete"]
+        )
+        fails = self.random.random() < 0.6
         if kind == "replace":
             stack.foreign = False
-            fails = self.random.random() < 0.6
             return stack.replace(fleet, self._another, fails=fails)
+        if kind == "change":
+            return stack.change(fleet, fails=fails)
         if kind == "cancel":
             return stack.cancel(fleet, self.random.choice([0.0, 1.0, 20.0, 300.0]))
         return {"adopt": stack.adopt, "fail": stack.fail_to_create, "delete": stack.delete}[kind](
@@ -261,8 +271,10 @@ class RequestWorld:
         requests.channel.faults.append(self._delivered_at_least_once)
         for _ in range(faults.random.randint(0, faults.intensity.windows)):
             fault_plan.open_window(faults, READS_OF_REQUESTS, WRITES_OF_REQUESTS)
-        # Once: an answer that is wrong twice in a row, minutes apart, is not merely out of date.
-        self.account.after(faults.random.uniform(0, CEASED_SECONDS), self._list_nothing)
+        # An answer that is wrong twice in a row, minutes apart, is not merely out of date.
+        for third in range(3):
+            at = third * CEASED_SECONDS / 3 + faults.random.uniform(0, CEASED_SECONDS / 4)
+            self.account.after(at, self._list_nothing)
 
     def _list_nothing(self) -> None:
         """Let a fleet's listing be out of date, for less than what lies between two looks."""

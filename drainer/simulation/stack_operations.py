@@ -151,6 +151,24 @@ class StackOperations:
         self._end(old)
         self._phase("UPDATE_COMPLETE")
 
+    def change(self, fleet: Fleet, *, fails: bool) -> Story:
+        """Change another property of the guard, and go back if that fails; its fleet stays."""
+        self.stays.append(fleet)
+        self._target(fleet)
+        self._row(GUARD, fleet.fleet_id, "CREATE_COMPLETE")
+        yield 1.0
+        self._begin("UPDATE_IN_PROGRESS")
+        update = self._ask("Update", fleet, fleet.fleet_id, fleet)
+        yield update
+        if fails or _status(update) != "SUCCESS":
+            yield from self._go_back(fleet, fleet, self._known_as(update))
+            return
+        self._phase("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+        known_as = self._known_as(update)
+        if known_as != fleet.fleet_id:
+            yield from self._delete(fleet, fleet.fleet_id, goes=False, replaced_by=known_as)
+        self._phase("UPDATE_COMPLETE")
+
     def _go_back(self, old: Fleet, new: Fleet, physical_id: str) -> Story:
         self._phase("UPDATE_ROLLBACK_IN_PROGRESS")
         self._target(old, "UPDATE_COMPLETE")
@@ -160,9 +178,12 @@ class StackOperations:
             self._phase("UPDATE_ROLLBACK_FAILED")
             return
         self._phase("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
-        if physical_id != old.fleet_id:
-            yield from self._delete(new, physical_id, goes=True, replaced_by=old.fleet_id)
-        self._end(new)
+        known_as = self._known_as(back)
+        if physical_id != known_as:
+            goes = new is not old
+            yield from self._delete(new, physical_id, goes=goes, replaced_by=known_as)
+        if new is not old:
+            self._end(new)
         self._phase("UPDATE_ROLLBACK_COMPLETE")
 
     def delete(self, fleet: Fleet) -> Story:
