@@ -2,12 +2,13 @@
 What CloudFormation says of a stack: whose request is believed, and whether a target goes: pure.
 
 Theory. CloudFormation sends a Delete when the guarded target is about to go, but also when only the
-guard goes. The stack's status tells the two apart. These are its rows, tried from the top:
+guard goes. The stack's status tells the two apart, tried from the top:
 
 | status of the stack | the target | verdict |
 |---|---|---|
-| any, with a physical id that CloudFormation made up | as in the rows below; a stack that is
-  deleted takes only what it lists, a stack that is updated takes nothing | |
+| `DELETE_IN_PROGRESS`, physical id made up | is a resource of the stack | goes |
+| | is none | stays |
+| `UPDATE_*` without a rollback, physical id made up | any | stays |
 | `DELETE_IN_PROGRESS`, `UPDATE_COMPLETE_CLEANUP_IN_PROGRESS` | any | goes |
 | `ROLLBACK_IN_PROGRESS`: its creation has failed | is a resource of the stack | goes |
 | | is none | stays |
@@ -20,7 +21,8 @@ guard goes. The stack's status tells the two apart. These are its rows, tried fr
 | another one: the answer is older than the request | | open: look again |
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html documents the
-statuses of stacks. Which physical id a row shows in the clean-up after a replacement, and which
+statuses of stacks. A physical id is made up by CloudFormation for a Create that was cancelled or
+never answered. Which physical id a row shows in the clean-up after a replacement, and which
 status, is not documented: there a row may say either.
 """
 

@@ -15,7 +15,7 @@ from drainer import belief, errands, fleet, keeper, muster, stack
 from drainer.aws import TopicGateway
 from drainer.aws_custom_resource import TableBook, TargetGateway
 from drainer.cli.mutations import swap
-from drainer.cloudformation import Request
+from drainer.cloudformation import Request, RequestType
 from drainer.custom_resource import Status
 from drainer.errand import Errand, Note
 from drainer.errors import DrainerError, UnavailableError
@@ -148,7 +148,9 @@ def fail_what_cannot_be_done_in_a_rollback() -> None:
     swap(errands, "_goes_back", lambda _: False)
 
     def overdue(self: Any, request: Any, seen: Any, report: Any) -> Any:
-        return replace(late(self, request, seen, report), status=Status.FAILED)
+        answer = late(self, request, seen, report)
+        update = request.request_type == RequestType.UPDATE
+        return replace(answer, status=Status.FAILED) if update else answer
 
     late = swap(errands.Errands, "_overdue", overdue)
 

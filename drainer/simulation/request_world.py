@@ -197,6 +197,7 @@ class RequestWorld:
             lambda one: {**properties, "SpotFleet": one.fleet_id},
             self._deliver,
             foreign=random.random() < 0.3,
+            expires=random.random() < 0.2,
         )
         self.operations.append(stack)
         self._spread()

@@ -64,6 +64,7 @@ class StackOperations:
         asked: every request.
         stays: the fleets that must serve when all is over.
         foreign: whether the fleet is not one of the stack's own resources.
+        expires: whether the fleet that an update goes back to is no longer known.
     """
 
     account: Account
@@ -71,6 +72,7 @@ class StackOperations:
     properties: Callable[[Fleet], Mapping[str, Any]]
     deliver: Callable[[CustomResourceRequest], None]
     foreign: bool = False
+    expires: bool = False
     asked: list[Asked] = field(default_factory=list)
     stays: list[Fleet] = field(default_factory=list)
 
@@ -171,6 +173,9 @@ class StackOperations:
 
     def _go_back(self, old: Fleet, new: Fleet, physical_id: str) -> Story:
         self._phase("UPDATE_ROLLBACK_IN_PROGRESS")
+        if self.expires:
+            # Its instances serve on; only the request for them is over.
+            self.account.fleets.fleets.pop(old.fleet_id, None)
         self._target(old, "UPDATE_COMPLETE")
         back = self._ask("Update", old, physical_id, new)
         yield back

@@ -1253,6 +1253,30 @@ def test_an_update_that_goes_back_never_fails_and_drains_only_the_new_fleet(
     assert ("there is none" in back.answer["Reason"]) == (gone == "expired")
 
 
+@pytest.mark.parametrize(
+    "former",
+    [{"InstanceIds": ["i-00000001"]}, {"AutoScalingGroupName": GROUP, "Colour": "red"}],
+    ids=["a target that is no longer known", "a property that is no longer known"],
+)
+def test_what_another_version_had_accepted_is_accepted_when_an_update_goes_back(
+    make_shop: Callable[..., Shop], former: dict[str, Any]
+) -> None:
+    # The stack is to be where it was, however wrong that is by now.
+    shop = make_shop()
+    group_of(shop)
+    shop.world.account.stacks.phase("shop", "UPDATE_ROLLBACK_IN_PROGRESS")
+
+    back = shop.ask(
+        "Update",
+        {"Cluster": CLUSTER, **former},
+        physical_id=shop.fleet.fleet_id,
+        old_properties=shop.properties(),
+    )
+
+    assert shop.until_answered(back)["Status"] == "SUCCESS"
+    assert shop.statuses() == {"ACTIVE"}
+
+
 @pytest.mark.parametrize("made_here", [True, False])
 def test_a_group_that_an_update_had_named_goes_back_with_it_if_the_stack_has_made_it(
     make_shop: Callable[..., Shop], made_here: bool
