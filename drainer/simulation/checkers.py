@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.ecs_requests import PAGE_MAX
 from drainer.simulation.violation import Violation, deadline
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ MESSAGE_BYTES_MAX = 8_192
 # Looks at what a batch has in common, and looks and acts for each drain in it.
 CALLS_IN_COMMON = 40
 CALLS_PER_DRAIN = 12
+# A page of stopped tasks is listed, and described.
+CALLS_PER_PAGE = 2
 MARK_PREFIX = "drainer."
 
 
@@ -75,11 +78,20 @@ class Safety:
     def invocation_ends(self, records: int) -> None:
         """Judge how many calls an invocation made."""
         drains = max(records, len(self.account.auto_scaling.lifecycle.open))
-        most = CALLS_IN_COMMON + CALLS_PER_DRAIN * drains
+        most = CALLS_IN_COMMON + CALLS_PER_DRAIN * drains + self._pages_of_crowds() * drains
         if self._calls_of_invocation > most:
             self.violated(
                 "bounds", f"{self._calls_of_invocation} calls for {records} records, most: {most}"
             )
+
+    def _pages_of_crowds(self) -> int:
+        """Count the calls that list and describe the tasks that stopped in crowds, each once."""
+        return sum(
+            CALLS_PER_PAGE * (1 + len(instance.long_stopped) // PAGE_MAX)
+            for cluster in self.account.ecs.clusters.values()
+            for instance in cluster.container_instances.values()
+            if instance.long_stopped
+        )
 
     def before(self, operation: str, parameters: Mapping[str, Any]) -> None:
         """Judge a call that will be performed, by the state before it."""

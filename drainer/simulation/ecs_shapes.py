@@ -85,8 +85,7 @@ def _memory(mebibytes: int) -> dict[str, Any]:
 
 
 def _memory_left(instance: ContainerInstance) -> int:
-    # A task holds its resources until it is STOPPED.
-    return max(0, MEMORY_MEBIBYTES - TASK_MEBIBYTES * len(instance.remaining_tasks()))
+    return max(0, MEMORY_MEBIBYTES - TASK_MEBIBYTES * len(instance.wanted_tasks()))
 
 
 def describe_attributes(instance: ContainerInstance) -> list[dict[str, str]]:

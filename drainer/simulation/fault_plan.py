@@ -7,6 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from drainer.simulation import ecs_faults
 from drainer.simulation.faults import READS, STALE_SECONDS_MAX, Faults
 from drainer.simulation.intensity import INTENSITIES, WEIGHTS, Window
 from drainer.simulation.mishaps import MISHAPS
@@ -68,6 +69,7 @@ def choose(
 def install(faults: Faults, workload: Workload, installed: Installation) -> None:
     """Put the faults into the account, the installation and the timetable."""
     random, account, intensity = faults.random, faults.account, faults.intensity
+    ecs_faults.install(faults, workload.random)
     if not faults.going_on:
         return
     faults.stale_seconds = min(STALE_SECONDS_MAX, workload.pass_interval_seconds)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.past import Past
 from drainer.simulation.records import ApiError
+from drainer.simulation.view_lag import VIEW_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,9 +38,9 @@ READS = frozenset(
         "DescribeTasks",
     }
 )
-# How old an answer may be. AWS publishes no number; delays of some ten seconds are told of. Two
-# looks in a row must not rest upon one past, so an answer is also no older than a pass interval.
-STALE_SECONDS_MAX = 60.0
+# How old an answer may be: no older than any view of ECS is. Two looks in a row must not rest upon
+# one past, so an answer is also no older than a pass interval.
+STALE_SECONDS_MAX = VIEW_LAG_SECONDS_MAX
 # Where a call's answer has the things asked about, and their names.
 DESCRIBED = {
     "DescribeContainerInstances": ("containerInstances", "containerInstanceArn"),

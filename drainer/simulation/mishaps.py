@@ -40,7 +40,8 @@ def someone_activates(faults: Faults, workload: Workload, installed: Installatio
     """
     Set a draining container instance ACTIVE again.
 
-    Not while answers are stale: a look at what was DRAINING some seconds ago cannot know.
+    Not while answers are stale: a look at what was DRAINING some seconds ago cannot know. For the
+    same reason its status is described as it is until then; tasks may be listed late all the same.
     """
     del workload, installed
     if any(window.kind == "stale" for window in faults.windows):
@@ -50,6 +51,7 @@ def someone_activates(faults: Faults, workload: Workload, installed: Installatio
         if container_instance is not None and container_instance.status == "DRAINING":
             faults.strike("set ACTIVE by someone", instance.ec2_instance_id)
             faults.account.ecs.set_status(container_instance, "ACTIVE")
+            faults.account.ecs.lags.catch_up("DescribeContainerInstances")
 
 
 def someone_deregisters(faults: Faults, workload: Workload, installed: Installation) -> None:
@@ -114,8 +116,6 @@ def cluster_is_deleted(faults: Faults, workload: Workload, installed: Installati
         faults.strike("cluster deleted half-way", cluster.name)
         cluster.services.clear()
         for member in [*cluster.container_instances.values()]:
-            for task in member.remaining_tasks():
-                ecs.life.kill(task, "Container instance deregistered forcibly by user")
             ecs.deregister(member)
         ecs.clusters.pop(cluster.name, None)
 

@@ -78,12 +78,16 @@ def _judge_delete(
 
 
 def _left(world: RequestWorld, fleet: Fleet, at: datetime) -> Iterator[str]:
-    """Yield the tasks on the fleet's instances that were not STOPPED at an instant."""
+    """Yield the tasks on the fleet's instances of which something was left at an instant."""
     ids = set(fleet.ec2_instance_ids)
     latest: dict[str, str] = {}
     for fact in world.account.history:
-        if fact.kind == "task" and fact.at <= at and fact.about.get("ec2_instance_id") in ids:
+        if fact.at > at or fact.about.get("ec2_instance_id") not in ids:
+            continue
+        if fact.kind == "task" and latest.get(fact.about["task_id"]) != ENDED:
             latest[fact.about["task_id"]] = fact.about["last_status"]
+        elif fact.kind == "ended_unreported":
+            latest[fact.about["task_id"]] = ENDED
     yield from (task for task, status in latest.items() if status != ENDED)
 
 

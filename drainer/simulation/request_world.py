@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-from drainer.simulation import fault_plan
+from drainer.simulation import ecs_faults, fault_plan
 from drainer.simulation.account import Account
 from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
 from drainer.simulation.faults import READS, KilledError
@@ -168,6 +168,7 @@ class RequestWorld:
 
     def _disturb(self) -> None:
         faults, installed = self.faults, self.installed
+        ecs_faults.install(faults, self.random)
         if not faults.going_on:
             return
         faults.stale_seconds = min(faults.stale_seconds, installed.wait_queue.delay_seconds)

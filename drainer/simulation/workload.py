@@ -6,9 +6,10 @@ It makes no faults; what each hook was promised is noted, for the checkers judge
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
+from drainer.simulation.ecs_model import DEAF, NEVER_STOPS, TaskProfile
 from drainer.simulation.promises import (
     DRAIN_TIMEOUT_SECONDS_MAX,
     DRAIN_TIMEOUT_SECONDS_MIN,
@@ -122,6 +123,8 @@ def _tasks(workload: Workload, cluster: str) -> None:
 def _profile(random: Random) -> TaskProfile:
     if random.random() < 0.02:
         return NEVER_STOPS
+    if random.random() < 0.08:
+        return replace(DEAF, start_seconds=random.uniform(2, 60))
     return TaskProfile(
         start_seconds=random.uniform(2, 60),
         activate_seconds=random.choice([0.0, 0.0, 20.0]),

@@ -333,19 +333,6 @@ def test_marking_one_that_has_gone_is_an_error(face: Face) -> None:
         face.ecs.put_attributes("payments", [(absent_arn(there.arn), "name", "value")])
 
 
-# Memory tells what the counts cannot: a task that is stopping still holds its own.
-@pytest.mark.moto_fault("a task is STOPPED as soon as it is desired to be")
-def test_defect_01_an_instance_with_a_stopping_task_is_not_free(face: Face) -> None:
-    face.cluster("payments")
-    busy, idle = face.register("payments", 2)
-    face.tasks("payments", busy, desired_status="STOPPED", last_status="DEACTIVATING")
-    face.tasks("payments", idle, desired_status="STOPPED", last_status="STOPPED")
-
-    described = {one.arn: one.free for one in face.ecs.describe("payments", [busy.arn, idle.arn])}
-
-    assert described == {busy.arn: False, idle.arn: True}
-
-
 @pytest.mark.moto_fault("no pagination")
 def test_defect_02_every_page_of_clusters_is_read(face: Face) -> None:
     made = {face.cluster(f"cluster-{number}") for number in range(230)}

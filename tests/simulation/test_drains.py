@@ -789,9 +789,7 @@ def test_the_connected_one_of_two_registrations_counts(world: World) -> None:
     # An agent that started before ECS_CLUSTER was set is in `default` too, disconnected.
     world.group()
     world.service()
-    world.account.ecs.register("default", world.oldest)
-    stale = world.account.ecs.clusters["default"].by_ec2_instance_id[world.oldest]
-    stale.agent_connected = False
+    world.account.ecs.register("default", world.oldest, agent_gone=True)
     world.hook(metadata={"cluster": "default"})
     world.scale_in()
 
