@@ -38,6 +38,8 @@ CALLS_IN_COMMON = 40
 CALLS_PER_DRAIN = 12
 # A page of stopped tasks is listed, and described.
 CALLS_PER_PAGE = 2
+# A registration that is left over is set DRAINING, marked, listed twice and described.
+CALLS_PER_REGISTRATION = 5
 MARK_PREFIX = "drainer."
 
 
@@ -78,20 +80,24 @@ class Safety:
     def invocation_ends(self, records: int) -> None:
         """Judge how many calls an invocation made."""
         drains = max(records, len(self.account.auto_scaling.lifecycle.open))
-        most = CALLS_IN_COMMON + CALLS_PER_DRAIN * drains + self._pages_of_crowds() * drains
+        most = CALLS_IN_COMMON + CALLS_PER_DRAIN * drains
+        if self._calls_of_invocation > most:
+            most += self._calls_for_crowds() * drains
         if self._calls_of_invocation > most:
             self.violated(
                 "bounds", f"{self._calls_of_invocation} calls for {records} records, most: {most}"
             )
 
-    def _pages_of_crowds(self) -> int:
-        """Count the calls that list and describe the tasks that stopped in crowds, each once."""
-        return sum(
-            CALLS_PER_PAGE * (1 + len(instance.long_stopped) // PAGE_MAX)
+    def _calls_for_crowds(self) -> int:
+        """Count the calls for what no ordinary drain has: crowds of tasks, and left-overs."""
+        instances = [
+            instance
             for cluster in self.account.ecs.clusters.values()
             for instance in cluster.container_instances.values()
-            if instance.long_stopped
-        )
+        ]
+        pages = sum(1 + len(one.long_stopped) // PAGE_MAX for one in instances if one.long_stopped)
+        left_over = sum(one.agent_gone for one in instances)
+        return CALLS_PER_PAGE * pages + CALLS_PER_REGISTRATION * left_over
 
     def before(self, operation: str, parameters: Mapping[str, Any]) -> None:
         """Judge a call that will be performed, by the state before it."""
