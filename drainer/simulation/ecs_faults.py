@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from drainer.simulation.view_lag import View
 
 VIEWS_BEHIND_SHARE = 0.85
-# "It is normal behavior for the agent to disconnect and reconnect several times per hour".
-# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerInstance.html
+# "As a part of its normal operation the Amazon ECS Agent disconnects and reconnects several times
+# per hour." https://aws.amazon.com/blogs/containers/monitoring-the-amazon-ecs-agent/
 BLINKING_SHARE = 0.6
 BLINKS_PER_HOUR = 4
 BLINK_SECONDS = (1.0, 30.0)
@@ -28,7 +28,7 @@ LEFT_OVER_SHARE = 0.12
 CROWD_SHARE = 0.03
 CROWD = (300, 1_500)
 PROTECTED_SHARE = 0.06
-# "By default, protection expires after 120 minutes".
+# "Task-protection, by default, expires after 2 hours".
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateTaskProtection.html
 PROTECTED_SECONDS = (300.0, 7_200.0)
 # The cluster that an agent registers with where none is named.

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from drainer.simulation.account import Account
     from drainer.simulation.ecs_model import Task
 
-# "You can specify up to 10 tasks"; the time "must be between 1 and 2,880 minutes", and "by default,
-# protection expires after 120 minutes".
+# "A list of up to 10 task IDs or full ARN entries." "Task-protection, by default, expires after 2
+# hours"; "from 1 minute to up to 2,880 minutes (48 hours)" can be asked for.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateTaskProtection.html
 UPDATE_MAX = 10
 MINUTES_DEFAULT = 120

@@ -36,9 +36,10 @@ class TaskLife:
     Moves tasks from one last status to the next as time passes.
 
     What a container does and what ECS shows of it are two things: an agent that is disconnected is
-    told nothing and reports nothing, while containers go on and end. "The agent is responsible for
-    sending the state change information" to ECS.
-    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+    told nothing and reports nothing, while containers go on and end. "The Amazon ECS container
+    agent monitors the state of tasks on your container instances, and it reports any state
+    changes."
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
     """
 
     def __init__(self, account: Account, disturb: Callable[[Cluster], None]) -> None:
@@ -93,8 +94,8 @@ class TaskLife:
         """
         Let ECS take a task for STOPPED, whatever its container does.
 
-        "The remaining tasks ... [are] orphaned (no longer monitored or accounted for by Amazon
-        ECS)."
+        "These tasks remain running until you terminate the instance or the tasks stop through some
+        other means, but they're orphaned (no longer monitored or accounted for by Amazon ECS)."
         https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterContainerInstance.html
         """
         self._want_stopped(task, "UserInitiated", reason)
