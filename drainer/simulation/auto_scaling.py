@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from drainer.simulation.lifecycle import TERMINATING, LifecycleActions, LifecycleHook
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from drainer.simulation.account import Account
@@ -55,6 +55,7 @@ class Group:
         terminate_seconds: from Terminating:Proceed to the end of the instance.
         retain_on_abandon: the retention trigger `TerminateHookAbandon` is set to `retain`.
         tasks_max: the room for tasks on each instance; None is without limit.
+        attributes: what its agents set on their container instances.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Group:
     hooks: dict[str, LifecycleHook] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
     launched: int = 0
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 class AutoScaling:
@@ -99,6 +101,7 @@ class AutoScaling:
         terminate_seconds: float = 5.0,
         retain_on_abandon: bool = False,
         tasks_max: int | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> Group:
         """Create a group whose instances are in service and in their cluster already."""
         account = self._account
@@ -117,6 +120,7 @@ class AutoScaling:
             retain_on_abandon,
             tasks_max,
             [f"{account.region}{letter}" for letter in "abc"],
+            attributes=dict(attributes or {}),
         )
         self.groups[name] = group
         if cluster is not None:
@@ -295,6 +299,7 @@ class AutoScaling:
                 instance.ec2_instance_id,
                 availability_zone=instance.availability_zone,
                 tasks_max=instance.group.tasks_max,
+                attributes=instance.group.attributes,
             )
 
     def _set_state(self, instance: Instance, state: LifecycleState) -> None:

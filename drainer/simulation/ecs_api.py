@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.cluster_query import select
+from drainer.simulation.ecs_attributes import check_custom_attributes
 from drainer.simulation.ecs_cluster_api import ClusterApi
 from drainer.simulation.ecs_requests import (
     PAGE_MAX,
@@ -124,6 +125,7 @@ class EcsApi(ClusterApi, ServiceApi, TaskApi):
         attributes = parameters["attributes"]
         check_count("Attributes", attributes, UPDATE_MAX)
         changes = [(self._attribute_target(cluster, one), one) for one in attributes]
+        check_custom_attributes(changes)
         for instance, attribute in changes:
             instance.attributes[attribute["name"]] = attribute.get("value")
             instance.version += 1

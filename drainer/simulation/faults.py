@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.call_time import KilledError
 from drainer.simulation.past import Past
 from drainer.simulation.records import ApiError
 
@@ -51,6 +52,9 @@ DESCRIBED = {
 SEEN_SECONDS = 1_200.0
 # "hours": a message that is older than most drains take.
 DELAY_SECONDS_MAX = 3 * 3_600.0
+# "up to 15 minutes" https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html
+FILTERS_LATE_SECONDS_MAX = 900.0
+FILTERS_LATE_PROBABILITY = 0.1
 ERRORS = {
     "throttled": {
         "autoscaling": "Throttling",
@@ -78,10 +82,6 @@ ERRORS = {
     },
 }
 STATUSES = {"throttled": 400, "failing": 500, "denied": 403}
-
-
-class KilledError(BaseException):
-    """The function is no more; nothing in it may catch this."""
 
 
 @dataclass(eq=False)
@@ -193,6 +193,14 @@ class Faults:
         if lost:
             self.strike("invocation's result lost")
         return lost
+
+    def filters_late_seconds(self) -> float:
+        """Decide for how long the topic's filter policies are not in effect yet."""
+        if not self.going_on or self.random.random() >= FILTERS_LATE_PROBABILITY:
+            return 0.0
+        seconds = self.random.uniform(0, FILTERS_LATE_SECONDS_MAX)
+        self.strike("filter policies late", f"{seconds:.0f} s")
+        return seconds
 
     # The APIs
 

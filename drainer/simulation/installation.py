@@ -7,11 +7,14 @@ The function's code is production's, handed in by the caller; nothing of it is r
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from drainer.simulation.call_time import CallTime, scripted
 from drainer.simulation.channel import Channel
+from drainer.simulation.client import InProcessClient
 from drainer.simulation.delivery import SnsApi, Topic
 from drainer.simulation.event_pattern import matches
 from drainer.simulation.functions import EventSourceMapping, Function
@@ -49,7 +52,13 @@ class Build(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The template's numbers, by its own names, with its own defaults."""
+    """
+    The template's numbers, by its own names, with its own defaults; and what is AWS's to choose.
+
+    Attributes:
+        call_seconds: what the function's calls take, by operation; `*` for all others.
+        filters_late_seconds: for how long the topic's filter policies do not apply yet.
+    """
 
     pass_interval_seconds: int = 15
     notice_batch_size: int = 10
@@ -68,6 +77,8 @@ class Settings:
     spot: bool = False
     spot_rules: tuple[str, ...] = ("Interruptions", "RebalanceRecommendations", "FargateSpot")
     custom_resources: bool = False
+    call_seconds: Mapping[str, float] = field(default_factory=dict)
+    filters_late_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,7 @@ def install(
     environ: Mapping[str, str] | None = None,
     settings: Settings | None = None,
     client: Callable[[str], Any] | None = None,
+    call_time: CallTime | None = None,
 ) -> Installation:
     """
     Install the drainer.
@@ -110,22 +122,26 @@ def install(
         build: makes the function; with `custom_resources` it is given `respond` as well.
         environ: settings of the function beside those that follow from the installation.
         settings: the template's numbers.
-        client: makes its clients; by default the account's own.
+        client: makes its clients; by default the account's own, on the function's time.
+        call_time: what its calls take; clients that are given have to ask it themselves.
     """
     settings = settings or Settings()
     topic = SnsApi(account).create_topic_named(settings.topic_name)
+    topic.filters_apply_at = account.now + timedelta(seconds=settings.filters_late_seconds)
     table, make = None, build
     if settings.custom_resources:
         # By the name that a deployed stack gives to its table.
         table = account.tables.create(f"{settings.topic_name}-RequestsTable")
         make = partial(cast("Answering", build), respond=account.stacks.respond)
     environment = _environment(topic, table, settings) | dict(environ or {})
+    time = call_time or CallTime(scripted(settings.call_seconds), lambda: False)
     function = Function(
         account,
         "drainer",
-        make(environment, client or account.client, account.clock),
+        make(environment, client or _timed(account, time), account.clock),
         timeout_seconds=settings.function_timeout_seconds,
         duration_seconds=settings.function_duration_seconds,
+        call_time=time,
     )
     receives = settings.receive_count_max
     notice_queue, notice_dead_letters = _queue(
@@ -159,6 +175,12 @@ def install(
         _spot_rules(account, function, settings),
         table,
     )
+
+
+def _timed(account: Account, call_time: CallTime) -> Callable[[str], Any]:
+    """Return what makes clients whose calls take of the function's time."""
+    perform = partial(call_time.perform, account.call)
+    return lambda service: InProcessClient(service, perform, account.region)
 
 
 def _environment(topic: Topic, table: BookTable | None, settings: Settings) -> dict[str, str]:

@@ -12,10 +12,11 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-from drainer.simulation import fault_plan
+from drainer.simulation import fault_plan, limits
 from drainer.simulation.account import Account
+from drainer.simulation.call_time import KilledError
 from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
-from drainer.simulation.faults import READS, KilledError
+from drainer.simulation.faults import READS
 from drainer.simulation.installation import Settings, install
 from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.quick_client import QuickClient
@@ -27,6 +28,7 @@ from drainer.simulation.trace import Trace, told
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from drainer.simulation.call_time import CallTime
     from drainer.simulation.custom_resource import CustomResourceRequest
     from drainer.simulation.faults import Faults
     from drainer.simulation.installation import Build, Installation
@@ -56,6 +58,7 @@ class RequestWorld:
     random: Random = field(init=False)
     trace: Trace = field(init=False)
     faults: Faults = field(init=False)
+    call_time: CallTime = field(init=False)
     installed: Installation = field(init=False)
     requests: list[tuple[CustomResourceRequest, Fleet, str]] = field(default_factory=list)
     crashes: list[str] = field(default_factory=list)
@@ -70,6 +73,7 @@ class RequestWorld:
         )
         most = STARTED_AT + timedelta(seconds=CEASED_SECONDS)
         self.faults.ceased_at = min(self.faults.ceased_at, most)
+        self.call_time = limits.impose(account, self.seed, self.faults)
 
     def run(self, build: Callable[..., Any], errors: Sequence[type[Exception]]) -> Result:
         """
@@ -95,8 +99,10 @@ class RequestWorld:
                 function_duration_seconds=random.choice([0.0, 0.5, 4.0]),
                 sweep_interval_seconds=300.0,
                 custom_resources=True,
+                filters_late_seconds=self.faults.filters_late_seconds(),
             ),
             client=lambda service: QuickClient(service, self._perform),
+            call_time=self.call_time,
         )
         self._populate()
         self._disturb()
@@ -177,6 +183,8 @@ class RequestWorld:
         requests.channel.faults.append(self._delivered_at_least_once)
         for _ in range(faults.random.randint(0, faults.intensity.windows)):
             fault_plan.open_window(faults, READS_OF_REQUESTS, WRITES_OF_REQUESTS)
+        operations = READS_OF_REQUESTS | WRITES_OF_REQUESTS
+        fault_plan.burden(faults, installed, operations)
         # Once: an answer that is wrong twice in a row, minutes apart, is not merely out of date.
         self.account.after(faults.random.uniform(0, CEASED_SECONDS), self._list_nothing)
 
@@ -243,6 +251,9 @@ class RequestWorld:
     def _perform(
         self, service: str, operation: str, parameters: dict[str, Any], /
     ) -> dict[str, Any]:
+        return self.call_time.perform(self._told, service, operation, parameters)
+
+    def _told(self, service: str, operation: str, parameters: dict[str, Any], /) -> dict[str, Any]:
         try:
             answer = self._ask_account(service, operation, parameters)
         except ApiError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drainer.simulation.ecs_attributes import taken
 from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
 from drainer.simulation.promises import (
     DRAIN_TIMEOUT_SECONDS_MAX,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 LEAVING_SECONDS = 900.0
 # The passes of one drain that a seed may take, on average: what keeps thousands of seeds cheap.
 PASSES_OF_A_DRAIN = 60
+# Custom attributes that a group's agents set; a container instance can have ten.
+ATTRIBUTES_TAKEN = (0, 0, 0, 0, 0, 0, 3, 8, 9, 10)
 PASS_INTERVALS = (5, 10, 15, 15, 15, 30, 60, 120, 240)
 PERCENTS = ((100, 200), (100, 200), (50, 100), (0, 100), (50, 150), (100, 150), (100, 100))
 
@@ -88,6 +91,7 @@ def _group(workload: Workload, number: int, cluster: str, topic_arn: str) -> Gro
         launch_seconds=random.uniform(30, 240),
         retain_on_abandon=random.random() < 0.2,
         tasks_max=random.choice([None, None, 3, 6]),
+        attributes=taken(random.choice(ATTRIBUTES_TAKEN)),
     )
     put_hooks(workload, group, cluster, topic_arn)
     return group

@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation import fault_plan, workload
+from drainer.simulation import fault_plan, limits, workload
 from drainer.simulation.account import Account
+from drainer.simulation.call_time import KilledError
 from drainer.simulation.chains import Chains
 from drainer.simulation.checkers import Safety
 from drainer.simulation.client import InProcessClient
-from drainer.simulation.faults import READS, Faults, KilledError
+from drainer.simulation.faults import READS, Faults
 from drainer.simulation.installation import Settings, install
 from drainer.simulation.liveness import Liveness
 from drainer.simulation.production import FailedInvocationError
@@ -25,6 +26,7 @@ from drainer.simulation.records import ApiError
 from drainer.simulation.trace import Trace, told
 
 if TYPE_CHECKING:
+    from drainer.simulation.call_time import CallTime
     from drainer.simulation.installation import Installation
     from drainer.simulation.lifecycle import LifecycleAction
     from drainer.simulation.production import Build, Function
@@ -69,6 +71,7 @@ class World:
     workload: Workload = field(init=False)
     trace: Trace = field(init=False)
     faults: Faults = field(init=False)
+    call_time: CallTime = field(init=False)
     safety: Safety = field(init=False)
     chains: Chains = field(init=False)
     installed: Installation = field(init=False)
@@ -82,6 +85,7 @@ class World:
         self.faults = fault_plan.choose(
             account, Random(f"faults {self.seed}"), self.trace, self.chains.went_astray
         )
+        self.call_time = limits.impose(account, self.seed, self.faults)
 
     def install(self, build: Build) -> None:
         """Install the drainer, then build what it is for, then let things go wrong."""
@@ -99,8 +103,10 @@ class World:
                 function_duration_seconds=self.workload.random.choice([0.0, 0.5, 4.0]),
                 fast_path=options.fast_path,
                 sweep_interval_seconds=SWEEP_INTERVAL_SECONDS if options.sweep else None,
+                filters_late_seconds=self.faults.filters_late_seconds(),
             ),
             client=self._client,
+            call_time=self.call_time,
         )
         topic_arn = self.installed.topic.arn
         self.safety = Safety(account, self.workload, topic_arn, STARTED_AT)
@@ -197,6 +203,9 @@ class World:
     def _perform(
         self, service: str, operation: str, parameters: dict[str, Any], /
     ) -> dict[str, Any]:
+        return self.call_time.perform(self._told, service, operation, parameters)
+
+    def _told(self, service: str, operation: str, parameters: dict[str, Any], /) -> dict[str, Any]:
         try:
             answer = self._ask(service, operation, parameters)
         except ApiError as error:

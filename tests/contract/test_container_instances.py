@@ -315,6 +315,27 @@ def test_what_is_no_mark_of_ours_is_none(face: Face, value: str | None) -> None:
     assert [one.marks for one in face.ecs.describe("payments", [there.arn])] == [{}]
 
 
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutAttributes.html
+# A user may have used all ten: a drain whose memory is an attribute then has none.
+@pytest.mark.parametrize(("count", "refused"), [(9, False), (10, True)])
+def test_an_eleventh_custom_attribute_is_refused(
+    simulation: SimulationFace, count: int, refused: bool
+) -> None:
+    simulation.cluster("payments")
+    (there,) = simulation.register("payments", 1)
+    simulation.ecs.put_attributes(
+        "payments", [(there.arn, f"team.{number}", "taken") for number in range(count)]
+    )
+
+    if refused:
+        with pytest.raises(MisconfiguredError, match="AttributeLimitExceededException"):
+            simulation.ecs.put_attributes("payments", [(there.arn, "drainer.a", "value")])
+    else:
+        simulation.ecs.put_attributes("payments", [(there.arn, "drainer.a", "value")])
+    # One that is there already may have another value.
+    simulation.ecs.put_attributes("payments", [(there.arn, "team.0", "other")])
+
+
 def test_ten_attributes_are_put_by_one_call(face: Face) -> None:
     face.cluster("payments")
     made = face.register("payments", ATTRIBUTES_MAX)
