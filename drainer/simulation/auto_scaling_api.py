@@ -259,6 +259,10 @@ def _describe_group(group: Group, *, with_instances: bool) -> dict[str, Any]:
     if group.retain_on_abandon:
         triggers = {"TerminateHookAbandon": "retain"}
         described["InstanceLifecyclePolicy"] = {"RetentionTriggers": triggers}
+    # What is in the warm pool, or on its way there, is counted here and listed there.
+    # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeWarmPool.html
+    if group.warm_pool is not None:
+        described["WarmPoolSize"] = sum(_is_warm(one) for one in group.instances.values())
     if with_instances:
         described["Instances"] = [
             {
@@ -269,5 +273,10 @@ def _describe_group(group: Group, *, with_instances: bool) -> dict[str, Any]:
                 "ProtectedFromScaleIn": False,
             }
             for instance in group.instances.values()
+            if not _is_warm(instance)
         ]
     return described
+
+
+def _is_warm(instance: Instance) -> bool:
+    return instance.lifecycle_state.startswith("Warmed:")

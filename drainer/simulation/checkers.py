@@ -48,6 +48,7 @@ class Safety:
         hook_unread: whether a look at a group's hooks has failed in this invocation.
         violations: what was found.
         answered: how many lifecycle actions the function answered.
+        drained: the container instances that the function set DRAINING.
     """
 
     account: Account
@@ -58,6 +59,7 @@ class Safety:
     hook_unread: bool = False
     violations: list[Violation] = field(default_factory=list)
     answered: int = 0
+    drained: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
     _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
     _calls_of_invocation: int = 0
@@ -155,10 +157,36 @@ class Safety:
     # Changes in ECS
 
     def _update(self, parameters: Mapping[str, Any]) -> None:
-        if parameters["status"] != "DRAINING":
-            self.violated("safety", f"a container instance is set {parameters['status']}")
         for arn in parameters["containerInstances"]:
-            self._must_leave(arn, "set DRAINING")
+            if parameters["status"] == "DRAINING":
+                self.drained.add(self._full(arn))
+                self._must_leave(arn, "set DRAINING")
+            else:
+                self._must_be_back(arn)
+
+    def _must_be_back(self, reference: str) -> None:
+        """Demand that what is set ACTIVE was drained by us, and is in service again."""
+        instance = self._instance(reference.rpartition("/")[2])
+        if self._full(reference) not in self.drained:
+            self.violated("safety", f"{reference} is set ACTIVE, and was not drained by us")
+        elif instance is not None and instance.lifecycle_state != "InService":
+            self.violated("safety", f"{instance.ec2_instance_id} is set ACTIVE while it leaves")
+
+    def _deregister(self, parameters: Mapping[str, Any]) -> None:
+        arn = self._full(parameters["containerInstance"])
+        for cluster in self.account.ecs.clusters.values():
+            registered = cluster.container_instances.get(arn)
+            if registered is not None and (registered.agent_connected or arn not in self.drained):
+                self.violated("safety", f"{registered.ec2_instance_id} is deregistered, and alive")
+
+    def _full(self, reference: str) -> str:
+        """Return the ARN of a container instance by its ARN or id."""
+        container_instance_id = reference.rpartition("/")[2]
+        for cluster in self.account.ecs.clusters.values():
+            for one in cluster.container_instances.values():
+                if one.container_instance_id == container_instance_id:
+                    return one.arn
+        return reference
 
     def _stop(self, parameters: Mapping[str, Any]) -> None:
         for cluster in self.account.ecs.clusters.values():
@@ -205,17 +233,17 @@ class Safety:
         instance = self._instance(reference.rpartition("/")[2])
         if instance is None:
             return
-        for action in instance.actions:
+        for action in instance.past:
             ended_at = action.ended_at or self.account.now
             recent = self.account.now - ended_at <= timedelta(seconds=TAIL_SECONDS)
             if self.workload.promise(action).ours and recent:
                 return
         # The instance may still wait, at somebody else's hook, for what is drained already.
-        if instance.lifecycle_state != "Terminating:Wait" or not self._ours(instance):
+        if not (instance.waits_to_leave and self._ours(instance)):
             self.violated("safety", f"{instance.ec2_instance_id} is {what}, and does not wait")
 
     def _ours(self, instance: Instance) -> bool:
-        return any(self.workload.promise(action).ours for action in instance.actions)
+        return any(self.workload.promise(action).ours for action in instance.past)
 
     def _instance(self, container_instance_id: str) -> Instance | None:
         for cluster in self.account.ecs.clusters.values():
@@ -226,7 +254,7 @@ class Safety:
 
     def _actions(self, ec2_instance_id: str) -> list[LifecycleAction]:
         instance = self.account.auto_scaling.instances.get(ec2_instance_id)
-        return instance.actions if instance else []
+        return instance.past if instance else []
 
     # Messages
 
@@ -243,6 +271,7 @@ class Safety:
             "CompleteLifecycleAction": Safety._complete,
             "RecordLifecycleActionHeartbeat": Safety._heartbeat,
             "UpdateContainerInstancesState": Safety._update,
+            "DeregisterContainerInstance": Safety._deregister,
             "StopTask": Safety._stop,
             "PutAttributes": Safety._put,
             "PublishBatch": Safety._publish,

@@ -240,7 +240,8 @@ class Ecs:
         """Take a container instance out of its cluster."""
         cluster = instance.cluster
         if cluster.container_instances.pop(instance.arn, None) is not None:
-            cluster.by_ec2_instance_id.pop(instance.ec2_instance_id, None)
+            if cluster.by_ec2_instance_id.get(instance.ec2_instance_id) is instance:
+                del cluster.by_ec2_instance_id[instance.ec2_instance_id]
             self.set_status(instance, "INACTIVE")
 
     def disturb(self, cluster: Cluster) -> None:

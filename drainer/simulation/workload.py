@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drainer.simulation import group_life
 from drainer.simulation.ecs_attributes import taken
 from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
 from drainer.simulation.promises import (
@@ -67,6 +68,7 @@ def begin(workload: Workload, topic_arn: str) -> None:
     random, account = workload.random, workload.account
     for cluster in workload.clusters:
         account.ecs.create_cluster(cluster)
+    group_life.attend(workload)
     groups = [_group(workload, 0, workload.clusters[0], topic_arn)]
     if len(workload.clusters) > 1 or random.random() < 0.15:
         groups.append(_group(workload, 1, workload.clusters[-1], topic_arn))
@@ -94,6 +96,7 @@ def _group(workload: Workload, number: int, cluster: str, topic_arn: str) -> Gro
         attributes=taken(random.choice(ATTRIBUTES_TAKEN)),
     )
     put_hooks(workload, group, cluster, topic_arn)
+    group_life.enrich(workload, group, topic_arn)
     return group
 
 

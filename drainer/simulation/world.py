@@ -23,6 +23,7 @@ from drainer.simulation.liveness import Liveness
 from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.quick_client import QuickClient
 from drainer.simulation.records import ApiError
+from drainer.simulation.returns import Returns
 from drainer.simulation.trace import Trace, told
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
 
 STARTED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SWEEP_INTERVAL_SECONDS = 300.0
-# Scale-ins are over after this; no action begins later.
+# Scale-ins are over after this.
 BEGUN_SECONDS = 1_000.0
+# How often an account is seen through to the end of what is open, and of what that led to.
+ROUNDS_MAX = 4
 # After the last action's end: long enough for what was delivered late to come and do nothing.
 AFTERMATH_SECONDS = 400.0
 # Looks at how many chains are alive, once faults have ceased and marks have been written.
@@ -74,6 +77,7 @@ class World:
     call_time: CallTime = field(init=False)
     safety: Safety = field(init=False)
     chains: Chains = field(init=False)
+    returns: Returns = field(init=False)
     installed: Installation = field(init=False)
 
     def __post_init__(self) -> None:
@@ -113,6 +117,14 @@ class World:
         workload.begin(self.workload, topic_arn)
         fault_plan.install(self.faults, self.workload, self.installed)
         self.safety.ceased_at = self.faults.ceased_at
+        self.returns = Returns(
+            account,
+            self.workload,
+            self.faults.ceased_at,
+            self.liveness().within,
+            self.safety.drained,
+            self.safety.violated,
+        )
         account.at(self.faults.ceased_at + timedelta(seconds=SETTLED_SECONDS), self._count_chains)
 
     def run(self) -> None:
@@ -121,16 +133,25 @@ class World:
         account.advance_to(max(begun_at, self.faults.ceased_at))
         self.chains.buried(self.installed)
         liveness = self.liveness()
+        for _ in range(ROUNDS_MAX):
+            self._until_answered(liveness)
+            account.run_for(AFTERMATH_SECONDS)
+            account.advance_to(self.returns.until)
+            # What comes back, fails to or is freed may have met its hooks again meanwhile.
+            if not self._open():
+                break
+        self.chains.buried(self.installed)
+        self.safety.violations.extend(liveness.violations())
+        self.trace.finish()
+
+    def _until_answered(self, liveness: Liveness) -> None:
+        account = self.account
         while waiting := self._open():
             end_at = max(liveness.latest(action) for action in waiting) + timedelta(seconds=1)
             if account.now >= end_at:
                 break
             due_at = account.next_event_at()
             account.advance_to(min(due_at, end_at) if due_at else end_at)
-        account.run_for(AFTERMATH_SECONDS)
-        self.chains.buried(self.installed)
-        self.safety.violations.extend(liveness.violations())
-        self.trace.finish()
 
     def liveness(self) -> Liveness:
         """Return the judge of what has been answered."""
