@@ -54,7 +54,7 @@ SEEN_SECONDS = 1_200.0
 DELAY_SECONDS_MAX = 3 * 3_600.0
 # "up to 15 minutes" https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html
 FILTERS_LATE_SECONDS_MAX = 900.0
-FILTERS_LATE_PROBABILITY = 0.1
+FILTERS_LATE_PROBABILITY = 0.05
 ERRORS = {
     "throttled": {
         "autoscaling": "Throttling",

@@ -83,6 +83,24 @@ def test_a_waiting_instance_is_seen_waiting(
     assert states == {action.ec2_instance_id: (GROUP, "Terminating:Wait")}
 
 
+# A drainer that knows one wait state only lets the other two time out over running tasks.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
+def test_an_instance_that_will_come_back_is_seen_waiting(simulation: SimulationFace) -> None:
+    replaced, _ = simulation.group(GROUP, 2)
+    simulation.hook(GROUP, "drainer")
+    scaling = simulation.account.auto_scaling
+    scaling.root_volumes.replace(scaling.instances[replaced])
+    scaling.warm_pools.create(scaling.groups[GROUP], minimum=1, reuse=True)
+    returning = simulation.scale_in(GROUP).ec2_instance_id
+
+    states = simulation.auto_scaling.all_lifecycle_states()
+
+    assert states.pop(replaced) == (GROUP, "ReplacingRootVolume:Wait")
+    assert states.pop(returning) == (GROUP, "Warmed:Pending:Wait")
+    assert [*states.values()] == [(GROUP, "Warmed:Stopped")]
+
+
 @pytest.mark.moto_fault(
     "put/describe_lifecycle_hook hard-code NotificationTargetARN and drop NotificationMetadata"
 )
