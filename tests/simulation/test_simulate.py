@@ -26,6 +26,8 @@ from drainer.simulation.world import Options
 SEEDS = range(150)
 KINDS = {
     "agent disconnected",
+    "answered by an operator",
+    "asynchronous event came twice",
     "call answered stale",
     "call answered with failures",
     "call denied",
@@ -35,7 +37,9 @@ KINDS = {
     "channel silent",
     "cluster deleted half-way",
     "container instance deregistered",
+    "filter policies late",
     "function killed between two calls",
+    "function timed out",
     "group deleted by force",
     "hook deleted half-way",
     "instance terminated half-way",
@@ -47,6 +51,7 @@ KINDS = {
     "message reordered",
     "message stamped by a wrong clock",
     "notice forged",
+    "operation slow",
     "set ACTIVE by someone",
 }
 
@@ -77,6 +82,7 @@ def test_the_slice_answers_by_the_function_and_meets_drains_of_hours() -> None:
 
     assert sum(result.answered for result in results) > 2 * len(SEEDS)
     assert sum(result.drain_seconds for result in results) / 3600 > 24
+    assert sum(result.returned for result in results) > len(SEEDS) / 10
 
 
 @pytest.mark.parametrize("seed", [3, 8, 68])
@@ -189,12 +195,14 @@ def test_the_command_replays_a_seed_with_a_trace() -> None:
 
 REQUEST_SEEDS = range(100)
 REQUEST_KINDS = {
+    "asynchronous event came twice",
     "call answered stale",
     "call answered with failures",
     "call denied",
     "call failing",
     "call performed, answer lost",
     "call throttled",
+    "filter policies late",
     "fleet listed out of date",
     "function killed between two calls",
     "invocation's result lost",
@@ -203,6 +211,7 @@ REQUEST_KINDS = {
     "message late",
     "message lost",
     "message reordered",
+    "operation slow",
     "request late or doubled",
 }
 
