@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from drainer.simulation.promises import Workload
     from drainer.simulation.records import Fact
 
-# The event source mapping's window, and as much again for invocations that take a while.
+# The event source mapping's window, and the longest that an invocation takes: its calls take up to
+# 0.3 s each, slow ones and throttled ones have ceased with the faults, and Lambda ends it then.
 WINDOW_SECONDS = 1.0
 INVOCATION_SECONDS = 30.0
 # A chain whose mark is older than this is begun again.
@@ -124,7 +125,9 @@ class Liveness:
             late_seconds = (action.ended_at - latest).total_seconds()
             return f"was answered {late_seconds:.0f} s later than it may be"
         idle_at = self._idle_at(action)
-        if idle_at is not None and action.ended_at > self.within(max(idle_at, self.ceased_at)):
+        # An instance that meets its hook a second time may have been idle since the first.
+        free_at = max(idle_at or action.started_at, action.started_at, self.ceased_at)
+        if idle_at is not None and action.ended_at > self.within(free_at):
             idle_seconds = (action.ended_at - idle_at).total_seconds()
             return f"was answered {idle_seconds:.0f} s after nothing kept it any more"
         return ""
