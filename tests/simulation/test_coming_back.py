@@ -10,6 +10,7 @@ import pytest
 
 from drainer.simulation import standby
 from drainer.simulation.account import Account
+from drainer.simulation.checkers import Safety
 from drainer.simulation.lifecycle import LAUNCHING, TERMINATING, LifecycleHook
 from drainer.simulation.promises import Promise
 from drainer.simulation.returns import Returns
@@ -406,13 +407,15 @@ def test_standby_meets_no_hook_on_either_way(account: Account, group: Group) -> 
     instance = first(group)
 
     standby.enter(account.auto_scaling, instance)
-    account.run_for(60)
+    account.run_for(90)
+    # Nothing is launched in its place where the desired capacity is lower meanwhile.
+    assert (len(group.instances), group.desired) == (2, 1)
     standby.leave(account.auto_scaling, instance)
     account.run_for(60)
 
     assert states(account, instance) == ["EnteringStandby", "Standby", "Pending", "InService"]
     assert instance.past == []
-    assert len(group.instances) == 2
+    assert (len(group.instances), group.desired) == (2, 2)
 
 
 # A drainer that sets DRAINING, and nobody ACTIVE, leaves a group that takes no tasks.
@@ -456,3 +459,59 @@ def test_what_comes_back_must_serve_again_within_a_sweep(
 
     assert violated == sentences
     assert returns.returned == 1
+
+
+@pytest.fixture
+def safety(account: Account) -> Safety:
+    workload = SimpleNamespace(promise=lambda _: Promise(ours=True))
+    return Safety(account, workload, "arn", START)  # type: ignore[arg-type]
+
+
+def update(safety: Safety, arn: str, status: str) -> list[str]:
+    """Let the function set a status; return what is wrong with it."""
+    safety.before("UpdateContainerInstancesState", {"containerInstances": [arn], "status": status})
+    return [one.sentence.partition(" is ")[2] for one in safety.violations]
+
+
+# Set ACTIVE too early, it gets the tasks that its volume or its end then takes.
+def test_a_container_instance_may_be_set_active_once_its_group_says_in_service(
+    account: Account, group: Group, safety: Safety
+) -> None:
+    hook(account)
+    instance = first(group)
+    account.auto_scaling.root_volumes.replace(instance, forgets_agent=False)
+    arn = drain(account, instance)
+    assert update(safety, arn, "DRAINING") == []
+    answer(account, instance)
+    account.run_for(91)
+    assert update(safety, arn, "ACTIVE") == []
+
+    account.auto_scaling.terminate(instance, decrement=False)
+
+    assert update(safety, arn, "ACTIVE") == ["set ACTIVE while it leaves"]
+
+
+# A user may have set it DRAINING for reasons of their own.
+def test_what_somebody_else_set_draining_is_not_ours_to_set_active(
+    account: Account, group: Group, safety: Safety
+) -> None:
+    arn = drain(account, first(group))
+
+    assert update(safety, arn, "ACTIVE") == ["set ACTIVE, and was not drained by us"]
+
+
+# Deregistered with its agent alive, its containers run on and ECS knows nothing of them.
+@pytest.mark.parametrize(
+    ("connected", "violations"), [(True, ["deregistered, and alive"]), (False, [])]
+)
+def test_only_a_registration_that_is_left_behind_may_be_deregistered(
+    account: Account, group: Group, safety: Safety, connected: bool, violations: list[str]
+) -> None:
+    instance = first(group)
+    arn = drain(account, instance)
+    safety.drained.add(arn)
+    account.ecs.connect_agent(instance.ec2_instance_id, connected=connected)
+
+    safety.before("DeregisterContainerInstance", {"cluster": CLUSTER, "containerInstance": arn})
+
+    assert [one.sentence.partition(" is ")[2] for one in safety.violations] == violations
