@@ -77,6 +77,13 @@ fuzz: $(VENV)/.development ## Fuzz the reading of events, guided by coverage (SE
 redrive: $(VENV)/.demo ## Put back what lies in the dead-letter queues (STACK=drainer)
 	@$(BIN)/python -m drainer redrive --stack $(or $(STACK),drainer)
 
+.PHONY: log
+log: ## Show the function's log of the last hour with the AWS CLI (STACK=drainer, FIND=blind)
+	@aws logs filter-log-events --query 'events[].message' --output text \
+	  --log-group-name "$$(aws cloudformation describe-stacks --stack-name $(or $(STACK),drainer) \
+	    --query "Stacks[0].Outputs[?OutputKey=='LogGroupName'].OutputValue" --output text)" \
+	  --start-time "$$(($$(date +%s) - 3600))000" --filter-pattern '$(FIND)'
+
 .PHONY: bench
 bench: $(VENV)/.demo ## Count what a drain costs in AWS calls
 	@$(BIN)/python -m drainer.cli.bench
@@ -97,8 +104,9 @@ bucket:
 deploy: bucket package ## Ship the stack with the AWS CLI (BUCKET=..., and STACK, PARAMETERS if need be)
 	aws cloudformation package --template-file infra/drainer.yaml --s3-bucket $(BUCKET) \
 	  --output-template-file build/drainer.packaged.yaml
-	aws cloudformation deploy --template-file build/drainer.packaged.yaml \
+	aws cloudformation deploy --template-file build/drainer.packaged.yaml --s3-bucket $(BUCKET) \
 	  --stack-name $(or $(STACK),drainer) --capabilities CAPABILITY_IAM \
+	  --no-fail-on-empty-changeset \
 	  $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
 
 .PHONY: clean

@@ -10,13 +10,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from drainer import machine
+from drainer import machine, task_set
 from drainer.errors import DrainerError, RefusedError
 from drainer.finder import EcsReads
 from drainer.machine import Decision, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
 
     from drainer.model import Drain, LifecycleActionResult
     from drainer.view import View
@@ -29,8 +30,14 @@ TOGETHER_MAX = 10
 # What a unit may need, should its calls be slow: a unit that could be cut in half is not begun.
 UNIT_SECONDS = 5.0
 
+# What one call may take where the API is slow, and what is kept for the way round: a publication
+# and a mark. A pass that cannot make the next call in time does not begin it.
+CALL_SECONDS = 4.0
+
 # A container instance with hundreds of standalone tasks must not use up an invocation.
 STOPS_MAX = 20
+
+ACTIVE = "ACTIVE"
 
 # Who stops a task says why: the task's owner reads this in its description.
 STOP_REASON = "drainer: the EC2 instance leaves and the standalone grace period is over"
@@ -59,7 +66,7 @@ class Outcome:
         view: What was seen, and when.
         decision: What it led to.
         answered: The answer that Auto Scaling took.
-        drained_now: Whether the container instance was set DRAINING.
+        drained_at: When the container instance had been set DRAINING; None if it was not.
         heartbeat: Whether a heartbeat was recorded.
         stopped: Whether every standalone task that was to stop has been told to.
         over: Whether Auto Scaling said that it no longer waits.
@@ -73,7 +80,7 @@ class Outcome:
     view: View
     decision: Decision
     answered: LifecycleActionResult | None = None
-    drained_now: bool = False
+    drained_at: datetime | None = None
     heartbeat: bool = False
     stopped: bool = False
     over: bool = False
@@ -86,10 +93,15 @@ class Outcome:
         """Return the drain as the next pass gets it, after what this one has done so far."""
         return machine.carry_on(
             self.view,
-            drained_now=self.drained_now,
+            drained_at=self.drained_at,
             heartbeat=self.heartbeat,
             stopped=self.stopped,
         )
+
+    @property
+    def drained_now(self) -> bool:
+        """Whether this pass has set the container instance DRAINING."""
+        return self.drained_at is not None
 
     @property
     def ended(self) -> bool:
@@ -122,43 +134,57 @@ class EcsActs:
     def __init__(self, ecs: Ecs) -> None:
         self._ecs = ecs
 
-    def set_draining(self, unit: Sequence[Outcome]) -> None:
-        """Set up to TOGETHER_MAX container instances DRAINING, where that is what was decided."""
-        by_cluster: dict[str, list[Outcome]] = defaultdict(list)
+    def set_draining(self, unit: Sequence[Outcome], clock: Callable[[], datetime]) -> None:
+        """
+        Set container instances DRAINING, where that is what was decided.
+
+        Args:
+            unit: Up to TOGETHER_MAX drains.
+            clock: Says how late it is, which is later than the pass's instant.
+        """
+        by_cluster: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
         for outcome in unit:
             if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
-                by_cluster[outcome.cluster].append(outcome)
+                for one in outcome.view.seen.registrations:
+                    # Two hooks of one group have one container instance.
+                    if one.status == ACTIVE:
+                        by_cluster[one.cluster][one.arn].append(outcome)
         for cluster, members in by_cluster.items():
-            self._set_draining_together(cluster, members)
+            arns = list(members)
+            for start in range(0, len(arns), TOGETHER_MAX):
+                together = arns[start : start + TOGETHER_MAX]
+                self._set_draining_together(cluster, {arn: members[arn] for arn in together}, clock)
 
-    def _set_draining_together(self, cluster: str, members: Sequence[Outcome]) -> None:
-        # Two hooks of one group have one container instance.
-        arns = list(dict.fromkeys(outcome.container_instance_arn for outcome in members))
+    def _set_draining_together(
+        self,
+        cluster: str,
+        members: Mapping[str, Sequence[Outcome]],
+        clock: Callable[[], datetime],
+    ) -> None:
         try:
-            refusals = self._ecs.set_draining(cluster, arns)
+            refusals = self._ecs.set_draining(cluster, list(members))
         except RefusedError as error:
             if len(members) > 1:
                 # One container instance that has changed its status must not hold up the others.
-                for outcome in members:
-                    self._set_draining_together(cluster, [outcome])
-            else:
-                members[0].trouble("setting DRAINING", error)
-            return
+                for arn, outcomes in members.items():
+                    self._set_draining_together(cluster, {arn: outcomes}, clock)
+                return
+            refusals = dict.fromkeys(members, str(error))
         except DrainerError as error:
-            for outcome in members:
-                outcome.trouble("setting DRAINING", error)
-            return
-        for outcome in members:
-            refusal = refusals.get(outcome.container_instance_arn)
-            if refusal is None:
-                outcome.drained_now = True
-            else:
-                outcome.trouble("setting DRAINING", refusal)
+            refusals = dict.fromkeys(members, str(error))
+        for arn, outcomes in members.items():
+            for outcome in outcomes:
+                if arn in refusals:
+                    outcome.trouble("setting DRAINING", refusals[arn])
+                else:
+                    outcome.drained_at = clock()
 
-    def stop_tasks(self, outcome: Outcome) -> None:
+    def stop_tasks(self, outcome: Outcome, seconds_left: Callable[[], float]) -> None:
         """Stop the standalone tasks that were decided to be stopped, STOPS_MAX at most."""
         stopped = 0
         for task_id in outcome.decision.stop_tasks[:STOPS_MAX]:
+            if seconds_left() < 2 * CALL_SECONDS:
+                break  # the next pass stops the others
             try:
                 self._ecs.stop_task(outcome.cluster, task_id, STOP_REASON)
                 stopped += 1
@@ -166,4 +192,4 @@ class EcsActs:
                 outcome.trouble(f"stopping task {task_id}", error)
                 break  # the next pass lists them again; a throttle is not to be argued with
         all_of_them = stopped == len(outcome.decision.stop_tasks)
-        outcome.stopped = all_of_them and machine.stops_standalone(outcome.view)
+        outcome.stopped = all_of_them and task_set.stops_standalone(outcome.view)

@@ -46,11 +46,14 @@ Parameters = ParamSpec("Parameters")
 CALLS = {
     "autoscaling": (
         "CompleteLifecycleAction",
+        "DescribeAutoScalingGroups",
         "DescribeAutoScalingInstances",
         "DescribeLifecycleHooks",
+        "DescribeWarmPool",
         "RecordLifecycleActionHeartbeat",
     ),
     "ecs": (
+        "DeregisterContainerInstance",
         "DescribeContainerInstances",
         "DescribeTasks",
         "ListClusters",
@@ -63,9 +66,13 @@ CALLS = {
     "sns": ("PublishBatch",),
 }
 
+TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
+
 # Each API's own maximum for one call.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingInstances.html
 AUTO_SCALING_INSTANCES_MAX = 50
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingGroups.html
+AUTO_SCALING_GROUPS_MAX = 100
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html
 DESCRIBE_MAX = 100
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html
@@ -103,7 +110,6 @@ THROTTLES = frozenset(
         "ServerException",
     }
 )
-MEMORY = "MEMORY"
 REFUSALS = frozenset(
     {"ClientException", "InvalidParameterException", "InvalidTarget", "ValidationError"}
 )
@@ -217,24 +223,65 @@ class AutoScalingGateway:
     @understood
     def lifecycle_states(self, ec2_instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Return group name and lifecycle state of each instance that is in a group."""
-        found = {}
-        for ids in chunks(ec2_instance_ids, AUTO_SCALING_INSTANCES_MAX):
-            found.update(self._instances(InstanceIds=list(ids)))
-        return found
-
-    @understood
-    def all_lifecycle_states(self) -> dict[str, tuple[str, str]]:
-        """Return the same of every instance of every group, at most PAGES_MAX times fifty."""
-        return self._instances()
-
-    def _instances(self, **parameters: Any) -> dict[str, tuple[str, str]]:
         return {
             row["InstanceId"]: (row["AutoScalingGroupName"], row["LifecycleState"])
+            for ids in chunks(ec2_instance_ids, AUTO_SCALING_INSTANCES_MAX)
             for row in pages(
                 self._client.describe_auto_scaling_instances,
                 "AutoScalingInstances",
                 "NextToken",
-                **parameters,
+                InstanceIds=list(ids),
+            )
+        }
+
+    @understood
+    def group_names(self) -> list[str]:
+        """Return the names of all groups."""
+        return [
+            row["AutoScalingGroupName"]
+            for row in pages(
+                self._client.describe_auto_scaling_groups,
+                "AutoScalingGroups",
+                "NextToken",
+                IncludeInstances=False,
+                MaxRecords=AUTO_SCALING_GROUPS_MAX,
+            )
+        ]
+
+    @understood
+    def states_in_groups(
+        self, auto_scaling_group_names: Sequence[str]
+    ) -> tuple[dict[str, tuple[str, str]], list[str]]:
+        """Return group and lifecycle state of the groups' instances, and who has a warm pool."""
+        rows = [
+            row
+            for names in chunks(auto_scaling_group_names, AUTO_SCALING_GROUPS_MAX)
+            for row in pages(
+                self._client.describe_auto_scaling_groups,
+                "AutoScalingGroups",
+                "NextToken",
+                AutoScalingGroupNames=list(names),
+                MaxRecords=AUTO_SCALING_GROUPS_MAX,
+            )
+        ]
+        states = {
+            one["InstanceId"]: (row["AutoScalingGroupName"], one["LifecycleState"])
+            for row in rows
+            for one in row["Instances"]
+        }
+        pools = [row["AutoScalingGroupName"] for row in rows if row.get("WarmPoolSize")]
+        return states, pools
+
+    @understood
+    def states_in_warm_pool(self, auto_scaling_group_name: str) -> dict[str, tuple[str, str]]:
+        """Return group name and lifecycle state of each instance of a group's warm pool."""
+        return {
+            row["InstanceId"]: (auto_scaling_group_name, row["LifecycleState"])
+            for row in pages(
+                self._client.describe_warm_pool,
+                "Instances",
+                "NextToken",
+                AutoScalingGroupName=auto_scaling_group_name,
             )
         }
 
@@ -251,6 +298,7 @@ class AutoScalingGateway:
                 global_timeout_seconds=row.get("GlobalTimeout", 100 * row["HeartbeatTimeout"]),
                 notification_target_arn=row.get("NotificationTargetARN") or None,
                 notification_metadata=row.get("NotificationMetadata") or None,
+                terminating=row["LifecycleTransition"] == TERMINATING,
             )
             for row in answer["LifecycleHooks"]
         }
@@ -337,6 +385,33 @@ class EcsGateway:
             only_missing(answer)
             found += [_container_instance(row) for row in answer["containerInstances"]]
         return found
+
+    @understood
+    def draining(self, cluster: str) -> list[str]:
+        """Return the ARNs of the cluster's container instances that are DRAINING."""
+        return list(
+            pages(
+                self._client.list_container_instances,
+                "containerInstanceArns",
+                "nextToken",
+                cluster=cluster,
+                status="DRAINING",
+            )
+        )
+
+    @understood
+    def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
+        """Set at most UPDATE_STATE_MAX container instances ACTIVE; return refusals by ARN."""
+        return set_status(self._client, cluster, arns, "ACTIVE")
+
+    def deregister(self, cluster: str, arn: str) -> None:
+        """Take a container instance without tasks out of its cluster; with tasks ECS refuses."""
+        ask(
+            self._client.deregister_container_instance,
+            cluster=cluster,
+            containerInstance=arn,
+            force=False,
+        )
 
     @understood
     def set_draining(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
@@ -432,28 +507,12 @@ def _container_instance(row: dict[str, Any]) -> ContainerInstance:
         agent_connected=row.get("agentConnected", False),
         running_tasks=row["runningTasksCount"],
         pending_tasks=row["pendingTasksCount"],
-        free=_free(row),
         marks=marks.read(attributes),
+        ended=marks.read_ended(attributes),
+        returned=marks.read_returned(attributes),
         drained_for=attributes.get(marks.DRAINED_FOR, ""),
+        interrupted=attributes.get(marks.INTERRUPTED, ""),
     )
-
-
-def _free(row: dict[str, Any]) -> bool:
-    """
-    Whether no task holds memory of the container instance; False where that cannot be told.
-
-    "Placing or stopping tasks on a container instance modifies the available resources."
-    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
-    """
-    registered, remaining = (
-        [
-            resource.get("integerValue")
-            for resource in row.get(key, ())
-            if resource["name"] == MEMORY
-        ]
-        for key in ("registeredResources", "remainingResources")
-    )
-    return registered == remaining and len(registered) == 1 and isinstance(registered[0], int)
 
 
 def _task(row: dict[str, Any]) -> Task:

@@ -1,7 +1,7 @@
 """
 The gateways to what `Custom::ECSDrain` needs beyond a drain; they decide nothing.
 
-They say which instances the target has and whether the stack waits, keep the book of requests, and
+They say which instances the target has and what its stack is at, keep the book of requests, and
 bring instances back to their former state.
 """
 
@@ -14,11 +14,11 @@ from drainer.aws import ask, only_missing, pages, set_status, understood
 from drainer.book import Entry
 from drainer.custom_resource import TargetKind
 from drainer.errors import FleetMissingError, OvertakenError, RefusedError
+from drainer.stack import Row, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from drainer.cloudformation import Request
     from drainer.custom_resource import Guard
 
 # What infra/drainer.yaml grants for it beyond drainer.aws.CALLS.
@@ -32,18 +32,15 @@ CUSTOM_RESOURCE_CALLS = {
 
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotFleetInstances.html
 FLEET_PAGE_MAX = 1_000
-# A stack's status while CloudFormation works on it, cleans up after an update included; but not
-# while somebody reviews a change set that would create it.
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
-AT_WORK = "IN_PROGRESS"
-AT_REST = "REVIEW_IN_PROGRESS"
+# "CloudFormation automatically creates the following stack-level tags with the prefix aws:".
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-resource-tags.html
+STACK_TAG = "aws:cloudformation:stack-id"
 GONE_STATUS = "INACTIVE"
-LEAVING = "DELETE_"
 
 
 class TargetGateway:
     """
-    Whose instances a custom resource guards, and whether its stack waits.
+    Whose instances a custom resource guards, and what its stack is at.
 
     Every method raises UnavailableError or MisconfiguredError for a call that did not succeed.
 
@@ -55,33 +52,34 @@ class TargetGateway:
         self._client = client
 
     @understood
-    def stack_at_work(self, stack_id: str) -> bool:
-        """Whether CloudFormation is at work on the stack; False where there is no such stack."""
+    def stack(self, stack_id: str) -> Stack:
+        """Return a stack and its resources; one without a status where there is none."""
+        client = self._client("cloudformation")
         try:
-            answer = ask(self._client("cloudformation").describe_stacks, StackName=stack_id)
+            (described,) = ask(client.describe_stacks, StackName=stack_id)["Stacks"]
+            summaries = list(
+                pages(
+                    client.list_stack_resources,
+                    "StackResourceSummaries",
+                    "NextToken",
+                    StackName=stack_id,
+                )
+            )
         except RefusedError:
             # "If the stack doesn't exist, a ValidationError is returned."
             # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
-            return False
-        statuses = [stack["StackStatus"] for stack in answer["Stacks"]]
-        return any(AT_WORK in status and status != AT_REST for status in statuses)
-
-    @understood
-    def also_guarded_by(self, request: Request) -> str:
-        """Return the logical id of another resource of the stack that guards the same."""
-        for row in pages(
-            self._client("cloudformation").list_stack_resources,
-            "StackResourceSummaries",
-            "NextToken",
-            StackName=request.stack_id,
-        ):
-            same = row.get("PhysicalResourceId") == request.physical_id
-            ours = row["ResourceType"] == request.resource_type
-            other = row["LogicalResourceId"] != request.logical_id
-            if same and ours and other and not row["ResourceStatus"].startswith(LEAVING):
-                found: str = row["LogicalResourceId"]
-                return found
-        return ""
+            return Stack("")
+        rows = tuple(
+            Row(
+                logical_id=row["LogicalResourceId"],
+                physical_id=row.get("PhysicalResourceId", ""),
+                resource_type=row["ResourceType"],
+                status=row["ResourceStatus"],
+                changed_at=row["LastUpdatedTimestamp"],
+            )
+            for row in summaries
+        )
+        return Stack(described["StackStatus"], described.get("LastUpdatedTime"), rows)
 
     @understood
     def cluster_exists(self, cluster: str) -> bool:
@@ -92,15 +90,25 @@ class TargetGateway:
 
     def instances(self, guard: Guard) -> list[str] | None:
         """Return the ids of the target's EC2 instances; None where there is no such target."""
-        if guard.kind == TargetKind.INSTANCE_IDS:
-            return list(guard.names)
-        (name,) = guard.names
         if guard.kind == TargetKind.SPOT_FLEET:
-            return self._of_fleet(name)
+            return self._of_fleet(guard.name)
+        group = self.group(guard)
+        return self._of_group(group) if group else None
+
+    def group(self, guard: Guard) -> str:
+        """Return the name of the group that has the instances; empty for a fleet, and for none."""
         if guard.kind == TargetKind.CAPACITY_PROVIDER:
-            group = self._group_of(name)
-            return None if group is None else self._of_group(group)
-        return self._of_group(name)
+            return self._group_of(guard.name) or ""
+        return guard.name if guard.kind == TargetKind.AUTO_SCALING_GROUP else ""
+
+    @understood
+    def made_by(self, auto_scaling_group_name: str) -> str:
+        """Return the id of the stack that has made a group, by its tag; empty for none."""
+        for group in self._described(auto_scaling_group_name):
+            for tag in group.get("Tags", ()):
+                if tag["Key"] == STACK_TAG:
+                    return str(tag["Value"])
+        return ""
 
     @understood
     def _of_fleet(self, fleet_id: str) -> list[str] | None:
@@ -120,12 +128,17 @@ class TargetGateway:
 
     @understood
     def _of_group(self, auto_scaling_group_name: str) -> list[str] | None:
+        for group in self._described(auto_scaling_group_name):
+            return [row["InstanceId"] for row in group["Instances"]]
+        return None
+
+    def _described(self, auto_scaling_group_name: str) -> list[dict[str, Any]]:
         answer = ask(
             self._client("autoscaling").describe_auto_scaling_groups,
             AutoScalingGroupNames=[auto_scaling_group_name],
         )
-        groups = answer["AutoScalingGroups"]
-        return [row["InstanceId"] for row in groups[0]["Instances"]] if groups else None
+        groups: list[dict[str, Any]] = answer["AutoScalingGroups"]
+        return groups
 
     @understood
     def _group_of(self, capacity_provider: str) -> str | None:

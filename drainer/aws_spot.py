@@ -4,23 +4,22 @@ The gateway to what Spot interruptions need of ECS and Elastic Load Balancing; i
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws import DESCRIBE_MAX, ask, chunks, only_missing, understood
 from drainer.errors import RefusedError
-from drainer.interruptions import Service
-from drainer.spot import LoadBalancer, Placed, addresses_of
+from drainer.rescue import Service
+from drainer.spot import LoadBalancer, Placed, Target, addresses_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from drainer.spot import Target
+    from collections.abc import Iterator, Sequence
 
 # What infra/spot.yaml grants beyond infra/drainer.yaml.
 SPOT_CALLS = {
     "ecs": ("DescribeServices", "DescribeTaskDefinition"),
-    "elbv2": ("DeregisterTargets", "DescribeTargetGroupAttributes"),
+    "elbv2": ("DeregisterTargets", "DescribeTargetGroupAttributes", "DescribeTargetHealth"),
 }
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html
@@ -32,6 +31,8 @@ STOP_SECONDS_DEFAULT = 30
 DELAY_ATTRIBUTE = "deregistration_delay.timeout_seconds"
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroupAttribute.html
 DELAY_SECONDS_DEFAULT = 300
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html
+HEALTHY = "healthy"
 
 
 class SpotGateway:
@@ -102,6 +103,16 @@ class SpotGateway:
         )
 
     @understood
+    def healthy(self, target_group_arn: str) -> set[Target]:
+        """Return the healthy targets of a target group; the call has no pages."""
+        answer = ask(self._elbv2.describe_target_health, TargetGroupArn=target_group_arn)
+        return {
+            Target(row["Target"]["Id"], row["Target"].get("Port", 0))
+            for row in answer["TargetHealthDescriptions"]
+            if row["TargetHealth"]["State"] == HEALTHY
+        }
+
+    @understood
     def deregistration_seconds(self, target_group_arn: str) -> int:
         """Return how long a target group lets its targets drain."""
         answer = ask(self._elbv2.describe_target_group_attributes, TargetGroupArn=target_group_arn)
@@ -120,28 +131,39 @@ class SpotGateway:
 
 
 def _service(row: dict[str, Any]) -> Service:
-    # For blue/green, each task set has its own target groups.
+    # With an external deployment controller, each task set has its own target groups.
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html
     rows = [row, *row.get("taskSets", ())]
     balancers = {
-        LoadBalancer(item["targetGroupArn"], item["containerName"], item["containerPort"]): None
+        LoadBalancer(arn, item["containerName"], item["containerPort"]): None
         for one in rows
         for item in one.get("loadBalancers", ())
-        if item.get("targetGroupArn")
+        for arn in _target_groups(item)
     }
-    return Service(row["serviceName"], row.get("taskDefinition", ""), tuple(balancers))
+    running = row.get("runningCount", 0)
+    return Service(row["serviceName"], row.get("taskDefinition", ""), tuple(balancers), running)
+
+
+def _target_groups(item: dict[str, Any]) -> Iterator[str]:
+    """
+    Yield both target groups of ECS's own blue/green deployments, where there are two.
+
+    Which of them has the tasks now is not said: they change places with deployments.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_AdvancedConfiguration.html
+    """
+    alternate = (item.get("advancedConfiguration") or {}).get("alternateTargetGroupArn")
+    yield from (arn for arn in (item.get("targetGroupArn"), alternate) if arn)
 
 
 def _placed(row: dict[str, Any]) -> Placed:
-    ports = {
-        (container["name"], binding["containerPort"]): binding["hostPort"]
-        for container in row.get("containers", ())
-        for binding in container.get("networkBindings", ())
-        if "containerPort" in binding and "hostPort" in binding
-    }
+    ports: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for container in row.get("containers", ()):
+        for binding in container.get("networkBindings", ()):
+            if "containerPort" in binding and "hostPort" in binding:
+                ports[container["name"], binding["containerPort"]].add(binding["hostPort"])
     return Placed(
         task_id=row["taskArn"].rpartition("/")[2],
         service=row["group"].removeprefix("service:"),
         addresses=tuple(addresses_of(row)),
-        host_ports=ports,
+        host_ports={key: tuple(sorted(found)) for key, found in ports.items()},
     )

@@ -1,5 +1,5 @@
 """
-The one place where the production code reads the time.
+The one place where the production code reads the time, and waits.
 """
 
 from __future__ import annotations
@@ -11,3 +11,8 @@ from datetime import UTC, datetime
 def now() -> datetime:
     """Return the present instant, aware and in UTC."""
     return datetime.fromtimestamp(time.time(), UTC)
+
+
+def sleep(seconds: float) -> None:
+    """Wait between two tries of a call; a pass never waits for a drain."""
+    time.sleep(seconds)

@@ -21,6 +21,7 @@ from drainer.claims import instant, quoted
 from drainer.config import seconds
 from drainer.custom_resource import SERVICE_TIMEOUT_SECONDS_MAX, Status
 from drainer.errors import MalformedEventError, NotForUsError
+from drainer.response_url import response_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 RESPONSE_MARGIN_SECONDS = 420
 # Where little time is given at all, a third of it is kept for that.
 RESPONSE_MARGIN_SHARE = 3
+# For how long a Create or an Update looks again for what is not there, or may not be read: what was
+# made seconds ago, and permissions, "can take several minutes" to be seen everywhere.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
+LOOKED_FOR = timedelta(seconds=300)
 
 # "The total size of the response body can't exceed 4096 bytes."
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-responses.html
@@ -39,21 +44,12 @@ RESPONSE_BYTES_MAX = 4_096
 # What comes from the request is bounded too, so that it always leaves room for the reason.
 NAME = re.compile(r"[\x20-\x7e]{1,512}")
 PHYSICAL_ID_BYTES_MAX = 1_024
-URL_CHARACTERS_MAX = 8_192
 
 RESOURCE_TYPE = "Custom::ECSDrain"
 # What is answered as physical id by a Create that was refused: its Delete drains nothing.
 # "You can't use a colon" in the name of a group, nor in any other target's.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CreateAutoScalingGroup.html
 NOTHING_GUARDED = "nothing-guarded:"
-
-# Where CloudFormation waits for answers: a bucket of S3. The emulators of it are on this machine.
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-vpce-bucketnames.html
-RESPONSE_URL = re.compile(
-    r"https://cloudformation-custom-resource-response-[a-z0-9-]+\.s3[a-z0-9.-]*\.amazonaws\.com"
-    r"(\.cn)?/[\x21-\x5b\x5d-\x7e]*"
-    r"|https?://(localhost|127\.0\.0\.1):[0-9]{1,5}/[\x21-\x5b\x5d-\x7e]*"
-)
 
 
 class RequestType(StrEnum):
@@ -117,6 +113,8 @@ class Request:
     def deadline_at(self, guard: Guard | None) -> datetime:
         """Return when the request must be answered, whatever is left then."""
         latest = self.timeout_at - self.margin
+        if self.request_type != RequestType.DELETE:
+            return min(latest, self.started_at + LOOKED_FOR)
         if guard is None:
             return latest
         wanted = self.started_at + timedelta(seconds=guard.policy.drain_timeout_seconds)
@@ -205,20 +203,6 @@ def _physical_id(body: Mapping[str, Any]) -> str:
     if not readable or len(str(value).encode()) > PHYSICAL_ID_BYTES_MAX:
         raise MalformedEventError(f"PhysicalResourceId is {quoted(value)}")
     return str(value)
-
-
-def response_url(value: Any) -> str:
-    """
-    Return the URL to answer to.
-
-    Raises:
-        MalformedEventError: It leads elsewhere than to AWS: nobody else is told anything.
-    """
-    if not isinstance(value, str) or len(value) > URL_CHARACTERS_MAX:
-        raise MalformedEventError(f"ResponseURL is a {type(value).__name__} of no use")
-    if not RESPONSE_URL.fullmatch(value):
-        raise MalformedEventError("ResponseURL does not lead to CloudFormation's bucket")
-    return value
 
 
 def _signed_at(url: str) -> datetime | None:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 # smaller": no drain can take longer, whatever is asked.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LifecycleHook.html
 DRAIN_TIMEOUT_SECONDS_MAX = 172_800
-DRAIN_TIMEOUT_SECONDS_DEFAULT = 3_600
+# As long as the hook allows, as ECS managed instance draining: a shorter deadline kills what still
+# runs, and is for the user to set. The hook's own limit, less a margin, still bounds it.
+DRAIN_TIMEOUT_SECONDS_DEFAULT = DRAIN_TIMEOUT_SECONDS_MAX
 STANDALONE_GRACE_SECONDS_DEFAULT = 300
 PASS_INTERVAL_SECONDS_DEFAULT = 15
 # SQS would delay by up to 15 minutes, but an instance should not wait longer than a sweep for a
@@ -204,6 +206,15 @@ class Config:
             if key not in METADATA_KEYS
         ]
         return _policy(body, defaults, problems), tuple(problems)
+
+
+def is_own_metadata(metadata: str | None) -> bool:
+    """Whether only a hook of ours has this metadata: a JSON object of our keys, and no other."""
+    try:
+        body = json.loads(metadata or "")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, dict) and bool(body) and all(key in METADATA_KEYS for key in body)
 
 
 def _policy(values: Mapping[str, Any], defaults: Policy, problems: list[str]) -> Policy:

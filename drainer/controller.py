@@ -6,17 +6,18 @@ No write happens above the decision. Every act can be done twice; each drain sta
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from drainer import envelope, machine
-from drainer import mark as marks
-from drainer.acts import TOGETHER_MAX, UNIT_SECONDS, EcsActs, Outcome
-from drainer.errors import DrainerError, LifecycleActionOverError, MisconfiguredError
+from drainer.acts import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsActs, Outcome
+from drainer.errors import DrainerError, LifecycleActionOverError
 from drainer.machine import Step
-from drainer.model import Mark, Origin
+from drainer.marking import Marker
+from drainer.model import Origin, Waiting
 from drainer.observer import AutoScalingReads, Observer
+from drainer.task_look import StoppedTasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from drainer.acts import Ecs
     from drainer.config import Config
     from drainer.model import Drain, LifecycleAction, LifecycleActionResult
+
+
+NO_TIME = "no time was left in the invocation"
 
 
 class AutoScaling(AutoScalingReads, Protocol):
@@ -69,6 +73,7 @@ class Controller:
         self._acts = EcsActs(ecs)
         self._topic = topic
         self._config = config
+        self._stopped = StoppedTasks()
 
     def run_pass(
         self,
@@ -89,7 +94,19 @@ class Controller:
             now: The pass's instant; the clock is read once.
             seconds_left: How much of the invocation's time is left.
         """
-        observer = Observer(self._auto_scaling, self._ecs, self._config, now, seconds_left)
+        left_at_first = seconds_left()
+
+        def clock() -> datetime:
+            return now + timedelta(seconds=left_at_first - seconds_left())
+
+        observer = Observer(
+            self._auto_scaling,
+            self._ecs,
+            self._config,
+            now,
+            seconds_left=seconds_left,
+            stopped=self._stopped,
+        )
         known = {_place(drain) for drain in drains}
         discovered = observer.discover(hints, sweep=sweep)
         others = [drain for drain in discovered if _place(drain) not in known]
@@ -98,45 +115,69 @@ class Controller:
         views = [observer.view(sight) for sight in sights]
         outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
 
-        self._act(outcomes, seconds_left)
+        self._act(outcomes, Marker(self._ecs, clock, seconds_left), seconds_left, clock)
         return PassReport(tuple(outcomes), tuple(observer.problems))
 
-    def _act(self, outcomes: Sequence[Outcome], seconds_left: Callable[[], float]) -> None:
+    def _act(
+        self,
+        outcomes: Sequence[Outcome],
+        marker: Marker,
+        seconds_left: Callable[[], float],
+        clock: Callable[[], datetime],
+    ) -> None:
         # The answers come first: an instance that may go costs money and holds up its group.
         for outcome in outcomes:
             if outcome.decision.step == Step.COMPLETE:
                 if seconds_left() < UNIT_SECONDS:
-                    outcome.undone = "no time was left in the invocation"
+                    outcome.undone = NO_TIME
                 else:
                     self._complete(outcome)
-        self._mark([o for o in outcomes if o.answered is not None])
         rest = _one_chain_each([o for o in outcomes if not (o.ended or o.undone)])
         for start in range(0, len(rest), TOGETHER_MAX):
             unit = rest[start : start + TOGETHER_MAX]
             if seconds_left() < UNIT_SECONDS:
                 for outcome in unit:
-                    outcome.undone = "no time was left in the invocation"
+                    outcome.undone = NO_TIME
             else:
-                self._act_on(unit)
+                self._act_on(unit, marker, seconds_left, clock)
+        # What others wait for comes before what only the next action of an instance needs.
+        marker.write_off([o for o in outcomes if o.ended and o.decision.step != Step.STOP])
+        # Not waiting is not believed at once, but a mark that is gone is only left once more.
+        gone = [o for o in outcomes if o.view.seen.waiting in {Waiting.NO, Waiting.OVER}]
+        marker.write_off_unseen(gone)
 
-    def _act_on(self, unit: Sequence[Outcome]) -> None:
+    def _act_on(
+        self,
+        unit: Sequence[Outcome],
+        marker: Marker,
+        seconds_left: Callable[[], float],
+        clock: Callable[[], datetime],
+    ) -> None:
+        # What has no token has its deadline from the mark, so that there must be one before a
+        # heartbeat keeps the hook waiting; it counts for nothing yet.
+        unbounded = [o for o in unit if machine.is_unbounded(o.view)]
+        marker.leave([o for o in unbounded if o.drain.origin == Origin.SWEEP], confirmed=True)
         # The heartbeat comes before every change: it proves that the action is a true one.
         for outcome in unit:
+            if outcome in unbounded and not outcome.marked:
+                continue
+            if outcome.decision.heartbeat and seconds_left() < 2 * CALL_SECONDS:
+                outcome.undone = NO_TIME
+                continue
             self._heartbeat(outcome)
-        unit = [outcome for outcome in unit if not outcome.over]
+        unit = [outcome for outcome in unit if not (outcome.over or outcome.undone)]
         proven = [o for o in unit if o.heartbeat or not machine.unproven(o.view)]
-        self._acts.set_draining(proven)
+        self._acts.set_draining(proven, clock)
         for outcome in proven:
-            self._acts.stop_tasks(outcome)
+            self._acts.stop_tasks(outcome, seconds_left)
         going = [outcome for outcome in unit if outcome.decision.republish]
-        # A chain leaves its mark behind what it has published. The sweep tries first whether one
-        # can be left, with a mark that counts for nothing yet, because a chain that cannot be seen
-        # would be begun again by every sweep.
+        # A chain leaves its mark behind what it has published. What the sweep has found goes round
+        # only with one, because a chain that cannot be seen would be begun again by every sweep.
         swept = [o for o in going if o.drain.origin == Origin.SWEEP and o.view.status]
-        self._mark(swept)
-        self._publish([o for o in going if o.marked or o not in swept])
+        marker.leave([o for o in swept if not o.marked])
+        self._publish([o for o in going if o.marked or o not in swept], clock())
         # Who has kept the hook waiting says so, lest the mark seem to be of an action that is over.
-        self._mark([o for o in unit if o.published or (o.heartbeat and not o.marked)])
+        marker.leave([o for o in unit if o.published or (o.heartbeat and not o.marked)])
 
     def _complete(self, outcome: Outcome) -> None:
         result = outcome.decision.result
@@ -163,11 +204,12 @@ class Controller:
         else:
             outcome.heartbeat = True
 
-    def _publish(self, unit: Sequence[Outcome]) -> None:
+    def _publish(self, unit: Sequence[Outcome], sent_at: datetime) -> None:
         encoded: list[tuple[Outcome, str]] = []
         for outcome in unit:
             try:
-                encoded.append((outcome, envelope.encode(outcome.following())))
+                following = replace(outcome.following(), sent_at=sent_at)
+                encoded.append((outcome, envelope.encode(following)))
             except DrainerError as error:
                 outcome.undone = f"encoding the re-invocation: {error}"
         if not encoded:
@@ -181,37 +223,6 @@ class Controller:
                 outcome.undone = f"publishing the re-invocation: {refusals[position]}"
             else:
                 outcome.published = True
-
-    def _mark(self, outcomes: Sequence[Outcome]) -> None:
-        """Leave a mark for each, or write it off where the action has been abandoned."""
-        by_cluster: dict[str, list[Outcome]] = defaultdict(list)
-        for outcome in outcomes:
-            if machine.may_mark(outcome.view, confirmed=outcome.heartbeat):
-                by_cluster[outcome.cluster].append(outcome)
-        for cluster, members in by_cluster.items():
-            for start in range(0, len(members), TOGETHER_MAX):
-                self._mark_together(cluster, members[start : start + TOGETHER_MAX])
-
-    def _mark_together(self, cluster: str, members: Sequence[Outcome]) -> None:
-        values = [
-            (o.container_instance_arn, marks.name(o.drain.action), marks.write(_mark_of(o)))
-            for o in members
-        ]
-        try:
-            self._ecs.put_attributes(cluster, values)
-        except MisconfiguredError as error:
-            if len(members) > 1:
-                # One container instance that is gone must not cost the others their marks.
-                for outcome in members:
-                    self._mark_together(cluster, [outcome])
-            else:
-                members[0].trouble("marking the container instance", error)
-        except DrainerError as error:
-            for outcome in members:
-                outcome.trouble("marking the container instance", error)
-        else:
-            for outcome in members:
-                outcome.marked = True
 
 
 def _one_chain_each(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -242,26 +253,3 @@ def _one_chain_each(outcomes: Sequence[Outcome]) -> list[Outcome]:
 def _place(drain: Drain) -> tuple[str, str, str]:
     action = drain.action
     return action.auto_scaling_group_name, action.lifecycle_hook_name, action.ec2_instance_id
-
-
-def _mark_of(outcome: Outcome) -> Mark | None:
-    if outcome.answered is not None:
-        return None
-    following, view = outcome.following(), outcome.view
-    # What has published nothing leaves the chain's footprint as it was; where there is none, one
-    # that counts for nothing.
-    hop, at = following.hop - 1, machine.stale_before(view)
-    if outcome.published:
-        at = view.now
-    elif view.mark:
-        hop, at = view.mark.hop, view.mark.at
-    return Mark(
-        token_checksum=marks.checksum(following.action.lifecycle_action_token)
-        or (view.mark.token_checksum if view.mark else ""),
-        hop=hop,
-        at=at,
-        started_at=following.started_at,
-        deadline_at=view.deadline_at,
-        last_heartbeat_at=following.last_heartbeat_at,
-        draining_since=following.draining_since,
-    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from drainer.claims import PATTERNS, QUOTED_CHARACTERS_MAX, quoted
@@ -29,8 +28,6 @@ SERVICE_TIMEOUT_SECONDS_MAX = 3_600
 
 # One message and one pass see them all; a larger fleet is divided among several resources.
 INSTANCES_MAX = 1_000
-# "PhysicalResourceId ... can be up to 1 KB in size" (crpg-ref-responses, above).
-PHYSICAL_ID_CHARACTERS_MAX = 1_000
 PROPERTY_OF_SETTING = {
     "drain_timeout_seconds": "DrainTimeoutSeconds",
     "on_timeout": "OnTimeout",
@@ -53,7 +50,6 @@ class TargetKind(StrEnum):
     SPOT_FLEET = "SpotFleet"
     AUTO_SCALING_GROUP = "AutoScalingGroupName"
     CAPACITY_PROVIDER = "CapacityProvider"
-    INSTANCE_IDS = "InstanceIds"
 
 
 KNOWN_PROPERTIES = (
@@ -70,14 +66,12 @@ TARGET_PATTERNS = {
     # numbers, underscores (_), and hyphens (-)."
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateCapacityProvider.html
     TargetKind.CAPACITY_PROVIDER: re.compile(r"[A-Za-z0-9_-]{1,255}"),
-    TargetKind.INSTANCE_IDS: PATTERNS["EC2InstanceId"],
 }
 
 EXPECTED = {
     TargetKind.SPOT_FLEET: "it must be the id of a Spot Fleet request (sfr-...)",
     TargetKind.AUTO_SCALING_GROUP: "it must be the name of an Auto Scaling group",
     TargetKind.CAPACITY_PROVIDER: "it must be the name of a capacity provider",
-    TargetKind.INSTANCE_IDS: "it must be a list of ids of EC2 instances (i-...)",
 }
 
 
@@ -87,18 +81,25 @@ class Guard:
     What a custom resource guards, and how it is to be drained.
 
     Attributes:
-        cluster: Name or ARN of the ECS cluster.
+        cluster: Name or ARN of the ECS cluster; None for those of the function's settings.
         kind: Which property names the target.
-        names: The target: one name, or the ids of EC2 instances.
+        name: The target.
         policy: How to drain.
         on_timeout: The answer once the deadline has passed.
+        configured: The clusters of the function's settings, where the property names none.
     """
 
-    cluster: str
+    cluster: str | None
     kind: TargetKind
-    names: tuple[str, ...]
+    name: str
     policy: Policy
     on_timeout: Status
+    configured: tuple[str, ...] = ()
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """The clusters in which its instances are searched for first."""
+        return (self.cluster,) if self.cluster else self.configured
 
     @property
     def physical_id(self) -> str:
@@ -107,14 +108,11 @@ class Guard:
 
         The same target has the same id, so that a change of anything else drains nothing.
         """
-        joined = ",".join(sorted(self.names))
-        if len(joined) <= PHYSICAL_ID_CHARACTERS_MAX:
-            return joined
-        return f"instances-{sha256(joined.encode()).hexdigest()}"
+        return self.name
 
     def __str__(self) -> str:
         """Name the target as its property does."""
-        return f"{self.kind} {self.physical_id[:QUOTED_CHARACTERS_MAX]}"
+        return f"{self.kind} {self.name[:QUOTED_CHARACTERS_MAX]}"
 
 
 def guard_of(properties: Mapping[str, Any], config: Config) -> tuple[Guard | None, tuple[str, ...]]:
@@ -134,14 +132,18 @@ def guard_of(properties: Mapping[str, Any], config: Config) -> tuple[Guard | Non
         if key not in KNOWN_PROPERTIES
     ]
     cluster = properties.get("Cluster")
-    if not isinstance(cluster, str) or not CLUSTER.fullmatch(cluster):
+    named = isinstance(cluster, str) and CLUSTER.fullmatch(cluster) is not None
+    if "Cluster" in properties and not named:
         problems.append(f"Cluster is {quoted(cluster)}; it must be a cluster's name or ARN")
-        cluster = None
+    elif not named and not config.clusters:
+        problems.append("Cluster is not given, and the drainer's own stack names no Clusters")
     target = _target(properties, problems)
     policy, on_timeout = _settings(properties, config, problems)
-    if cluster is None or target is None:
+    if target is None or ("Cluster" in properties and not named):
         return None, tuple(problems)
-    return Guard(cluster, *target, policy, on_timeout), tuple(problems)
+    configured = () if named else config.clusters
+    guard = Guard(cluster if named else None, *target, policy, on_timeout, configured)
+    return guard, tuple(problems)
 
 
 def _settings(
@@ -182,34 +184,16 @@ def _settings(
     return policy, on_timeout
 
 
-def _target(
-    properties: Mapping[str, Any], problems: list[str]
-) -> tuple[TargetKind, tuple[str, ...]] | None:
+def _target(properties: Mapping[str, Any], problems: list[str]) -> tuple[TargetKind, str] | None:
     kinds = [kind for kind in TargetKind if kind in properties]
     if len(kinds) != 1:
         found = ", ".join(kinds) or "none"
         problems.append(f"exactly one of {', '.join(TargetKind)} must be given; found: {found}")
         return None
     (kind,) = kinds
-    value = properties[kind]
-    if kind == TargetKind.INSTANCE_IDS:
-        names = value.split(",") if isinstance(value, str) else value
-        names = [one.strip() if isinstance(one, str) else one for one in _list(names)]
-    else:
-        names = [value]
-    wrong = [
-        name
-        for name in names
-        if not isinstance(name, str)
-        or not name.isprintable()
-        or not TARGET_PATTERNS[kind].fullmatch(name)
-    ]
-    if wrong or not 0 < len(names) <= INSTANCES_MAX:
-        what = quoted(wrong[0]) if wrong else f"{len(names)} ids, where 1 to {INSTANCES_MAX} may be"
-        problems.append(f"{kind} is {what}; {EXPECTED[kind]}")
+    name = properties[kind]
+    known = isinstance(name, str) and name.isprintable()
+    if not known or not TARGET_PATTERNS[kind].fullmatch(name):
+        problems.append(f"{kind} is {quoted(name)}; {EXPECTED[kind]}")
         return None
-    return kind, tuple(dict.fromkeys(names))
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return kind, name

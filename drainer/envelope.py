@@ -14,7 +14,8 @@ from typing import Any
 from drainer.claims import quoted
 from drainer.errors import MalformedEventError
 from drainer.model import (
-    WITNESSES_MAX,
+    REGISTRATIONS_MAX,
+    UNFINISHED_MAX,
     Drain,
     LifecycleAction,
     LifecycleActionResult,
@@ -26,19 +27,22 @@ from drainer.model import (
 # The subscription that leads to the wait queue filters on this pair (infra/drainer.yaml).
 KIND_KEY = "drainer"
 KIND = "re-invocation"
-VERSION = 1
+VERSION = 2
+# What an installation of an earlier version has sent is still under way while it is updated.
+VERSION_BEFORE = 1
 
-# "Message ... 262,144 bytes" is SNS's limit; ours is far below, because ten envelopes must fit
-# into one PublishBatch, and all that is in them is bounded.
+# "Message ... 262,144 bytes" is SNS's limit, for all messages of one PublishBatch together; so ten
+# envelopes fit, each with the ids of UNFINISHED_MAX tasks.
 # https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
-ENVELOPE_BYTES_MAX = 8_192
+ENVELOPE_BYTES_MAX = 26_000
 
 # The end of the year 2199 and thirty years of seconds: what lies beyond is nobody's instant or
 # duration, and would overflow the arithmetic of dates.
 INSTANT_MAX = 7_258_118_400
 COUNT_MAX = 1_000_000_000
-# The longest string is the ARN of a container instance in a cluster whose name has 255 characters.
-STRING_CHARACTERS_MAX = 512
+# The longest string is a registration: the ARN of a cluster whose name has 255 characters, a space,
+# and the ARN of a container instance in it.
+STRING_CHARACTERS_MAX = 700
 
 # What Python says of a wrong field may quote all of it.
 SENTENCE_CHARACTERS_MAX = 300
@@ -68,12 +72,14 @@ def decode(body: dict[str, Any]) -> Drain:
     Raises:
         MalformedEventError: A field is missing, unknown or of the wrong kind; says which.
     """
-    if body.get("version") != VERSION:
+    if body.get("version") not in (VERSION, VERSION_BEFORE):
         raise MalformedEventError(
-            f"envelope of version {quoted(body.get('version'))}; known: {VERSION}"
+            f"envelope of version {quoted(body.get('version'))}; known: {VERSION_BEFORE}, {VERSION}"
         )
     fields = {key: value for key, value in body.items() if key not in {KIND_KEY, "version"}}
     try:
+        if body["version"] == VERSION_BEFORE:
+            fields = _brought_up_to_date(fields)
         policy = fields.pop("policy")
         return Drain(
             action=LifecycleAction(**_strings(fields.pop("action"))),
@@ -82,7 +88,14 @@ def decode(body: dict[str, Any]) -> Drain:
             deadline_at=_optional(fields.pop("deadline_at"), instant),
             draining_since=_optional(fields.pop("draining_since"), instant),
             policy=_policy(policy) if policy is not None else None,
-            witnesses=tuple(_string(one) for one in fields.pop("witnesses")[:WITNESSES_MAX]),
+            unfinished=tuple(_string(one) for one in fields.pop("unfinished")[:UNFINISHED_MAX]),
+            listed_at=_optional(fields.pop("listed_at"), instant),
+            missing_since=_optional(fields.pop("missing_since"), instant),
+            others=tuple(_string(one) for one in fields.pop("others")[:REGISTRATIONS_MAX]),
+            searched_to=_string(fields.pop("searched_to")),
+            searched_at=_optional(fields.pop("searched_at"), instant),
+            not_waiting_since=_optional(fields.pop("not_waiting_since"), instant),
+            sent_at=_optional(fields.pop("sent_at"), instant),
             origin=Origin(fields.pop("origin")),
             hop=count(fields.pop("hop")),
             heartbeat_timeout_seconds=_optional(fields.pop("heartbeat_timeout_seconds"), count),
@@ -93,6 +106,25 @@ def decode(body: dict[str, Any]) -> Drain:
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         sentence = f"envelope: {type(error).__name__}: {error}"
         raise MalformedEventError(sentence[:SENTENCE_CHARACTERS_MAX]) from error
+
+
+def _brought_up_to_date(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an envelope of the version before; what it lacks is looked for again."""
+    left_out = {"witnesses", "listed_before", "absent_before", "not_waiting_before"}
+    return {
+        **{key: value for key, value in fields.items() if key not in left_out},
+        "unfinished": fields["witnesses"],
+        "listed_at": None,
+        "closed": False,
+        "missing_since": None,
+        "others": [],
+        "settled": False,
+        "searched_to": "",
+        "search_failed": False,
+        "searched_at": None,
+        "not_waiting_since": None,
+        "sent_at": None,
+    }
 
 
 def _plain(value: Any) -> Any:

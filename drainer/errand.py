@@ -8,16 +8,18 @@ not write; it acts on nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from drainer.claims import PATTERNS, quoted
-from drainer.cloudformation import Answer, Request, RequestType, response_url
+from drainer.cloudformation import Answer, Request, RequestType
+from drainer.config import CLUSTER
 from drainer.custom_resource import INSTANCES_MAX, Status
-from drainer.envelope import COUNT_MAX, KIND, KIND_KEY, VERSION, count, instant
+from drainer.envelope import COUNT_MAX, KIND, KIND_KEY, VERSION, VERSION_BEFORE, count, instant
 from drainer.errors import MalformedEventError
+from drainer.response_url import response_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +33,11 @@ STATE_BYTES_MAX = 160_000
 # More than are looked at: a fleet whose instances come and go is remembered for a while.
 NOTES_MAX = 2 * INSTANCES_MAX
 KEY_CHARACTERS_MAX = 1_100
-WITNESS_CHARACTERS_MAX = 64
+ID_CHARACTERS_MAX = 64
+
+# As many unfinished tasks of an instance as a note remembers: a fleet has a thousand of them. With
+# more, its set of tasks is not closed yet (drainer/task_set.py).
+UNFINISHED_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +46,34 @@ class Note:
     What earlier passes have seen of one EC2 instance.
 
     Attributes:
-        draining_since: When a look first ended with its container instance DRAINING.
-        witness: Id of a task that was not yet STOPPED at the last exact look; empty for none.
-        listed: Whether a look has listed the tasks that ECS wants stopped.
-        absent: Whether the last look found it in no cluster.
+        draining_since: Since when its container instance has been DRAINING.
+        unfinished: Ids of its tasks that were seen and not seen STOPPED, UNFINISHED_MAX at most.
+        listed_at: When its tasks were first listed.
+        closed: Whether `unfinished` has all of them.
+        searched_at: When a search of all clusters first ended without a connected registration.
+        settled: Whether its registrations are all known.
+        cluster: Where it was found, if not in the cluster that the resource names.
+        searched_to: The last cluster that a search under way has searched; empty for none.
+        search_failed: Whether a cluster could not be searched in the search under way.
         stopped: Whether its standalone tasks have been told to stop.
         done: Whether the machine has said that it may go.
     """
 
     draining_since: datetime | None = None
-    witness: str = ""
-    listed: bool = False
-    absent: bool = False
+    unfinished: tuple[str, ...] = ()
+    listed_at: datetime | None = None
+    closed: bool = False
+    searched_at: datetime | None = None
+    settled: bool = False
+    cluster: str = ""
+    searched_to: str = ""
+    search_failed: bool = False
     stopped: bool = False
     done: bool = False
 
 
-FLAGS = ("listed", "absent", "stopped", "done")
+FLAGS = ("closed", "settled", "stopped", "done", "search_failed")
+INSTANTS = ("draining_since", "listed_at", "searched_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,8 @@ class Errand:
         notes: By EC2 instance id.
         looks: How many passes have seen which instances the target has.
         grown_at: When one of them saw an instance for the first time; None before.
-        believed: Whether CloudFormation has said that it is at work on the stack.
+        believed: Whether a row of the stack has confirmed it, and a target is to be drained.
+        doubted_at: When a look at the stack first did not confirm it; None since one has.
         answer: What is to be answered, once that is decided: it stays, whatever is seen later.
     """
 
@@ -78,6 +96,7 @@ class Errand:
     looks: int = 0
     grown_at: datetime | None = None
     believed: bool = False
+    doubted_at: datetime | None = None
     answer: Answer | None = None
 
 
@@ -101,19 +120,19 @@ class Continuation:
 
 def encode(errand: Errand) -> str:
     """
-    Return an errand as JSON; witnesses are left out where it would be too long with them.
+    Return an errand as JSON; ids of tasks are left out where it would be too long with them.
 
     Raises:
         MalformedEventError: It would be longer than STATE_BYTES_MAX all the same.
     """
-    for with_witnesses in (True, False):
-        text = json.dumps(_plain(errand, with_witnesses=with_witnesses), separators=(",", ":"))
+    for with_tasks in (True, False):
+        text = json.dumps(_plain(errand, with_tasks=with_tasks), separators=(",", ":"))
         if len(text) <= STATE_BYTES_MAX:
             return text
     raise MalformedEventError(f"an errand of {len(text)} bytes, where {STATE_BYTES_MAX} may be")
 
 
-def _plain(errand: Errand, *, with_witnesses: bool) -> dict[str, Any]:
+def _plain(errand: Errand, *, with_tasks: bool) -> dict[str, Any]:
     request = errand.request
     return {
         "request": {
@@ -131,19 +150,30 @@ def _plain(errand: Errand, *, with_witnesses: bool) -> dict[str, Any]:
         "looks": errand.looks,
         "grown_at": errand.grown_at.timestamp() if errand.grown_at else None,
         "believed": errand.believed,
+        "doubted_at": errand.doubted_at.timestamp() if errand.doubted_at else None,
         "answer": asdict(errand.answer) if errand.answer else None,
         "notes": {
-            ec2_instance_id: [
-                sum(getattr(note, flag) << bit for bit, flag in enumerate(FLAGS)),
-                # Whole seconds after the beginning; later rather than earlier.
-                ceil((note.draining_since - request.started_at).total_seconds())
-                if note.draining_since
-                else None,
-                note.witness if with_witnesses else "",
-            ]
+            ec2_instance_id: _row(note if with_tasks else _without_tasks(note), request.started_at)
             for ec2_instance_id, note in errand.notes.items()
         },
     }
+
+
+def _row(note: Note, started_at: datetime) -> list[Any]:
+    # Whole seconds after the beginning; later rather than earlier.
+    instants = [getattr(note, name) for name in INSTANTS]
+    return [
+        sum(getattr(note, flag) << bit for bit, flag in enumerate(FLAGS)),
+        *[ceil((one - started_at).total_seconds()) if one else None for one in instants],
+        ",".join(note.unfinished),
+        note.cluster,
+        note.searched_to,
+    ]
+
+
+def _without_tasks(note: Note) -> Note:
+    """Return a note that remembers no tasks, so that they are listed again from the beginning."""
+    return replace(note, unfinished=(), listed_at=None, closed=False)
 
 
 def decode(text: str) -> Errand:
@@ -186,7 +216,7 @@ def _request(body: dict[str, Any]) -> Request:
 
 
 def _errand(request: Request, body: dict[str, Any]) -> Errand:
-    grown_at, believed = body["grown_at"], body["believed"]
+    grown_at, believed, doubted_at = body["grown_at"], body["believed"], body.get("doubted_at")
     if not isinstance(believed, bool):
         raise TypeError("no flag")
     if len(body["notes"]) > NOTES_MAX:
@@ -196,6 +226,7 @@ def _errand(request: Request, body: dict[str, Any]) -> Errand:
         looks=count(body["looks"]),
         grown_at=None if grown_at is None else instant(grown_at),
         believed=believed,
+        doubted_at=None if doubted_at is None else instant(doubted_at),
         answer=_answer(body["answer"]) if body["answer"] is not None else None,
         notes={
             ec2_instance_id: _note(ec2_instance_id, row, request.started_at)
@@ -212,14 +243,23 @@ def _answer(row: dict[str, Any]) -> Answer:
 
 
 def _note(ec2_instance_id: str, row: list[Any], started_at: datetime) -> Note:
-    flags, since, witness = row
+    flags, *instants, unfinished, cluster, searched_to = row
     if not PATTERNS["EC2InstanceId"].fullmatch(ec2_instance_id):
         raise ValueError("a note of no instance")
-    if not isinstance(witness, str) or len(witness) > WITNESS_CHARACTERS_MAX:
-        raise TypeError("a witness of the wrong kind")
-    set_flags = {flag: bool(count(flags) >> bit & 1) for bit, flag in enumerate(FLAGS)}
-    draining_since = None if since is None else started_at + timedelta(seconds=count(since))
-    return Note(draining_since=draining_since, witness=witness, **set_flags)
+    ids = tuple(one for one in unfinished.split(",") if one)
+    if len(ids) > UNFINISHED_MAX or any(len(one) > ID_CHARACTERS_MAX for one in ids):
+        raise ValueError("more tasks than we write")
+    named = all(CLUSTER.fullmatch(one) for one in (cluster, searched_to) if one)
+    if len(instants) != len(INSTANTS) or not named:
+        raise ValueError("a note of another form")
+    set_flags: dict[str, Any] = {
+        flag: bool(count(flags) >> bit & 1) for bit, flag in enumerate(FLAGS)
+    }
+    known: dict[str, Any] = {
+        name: None if seconds is None else started_at + timedelta(seconds=count(seconds))
+        for name, seconds in zip(INSTANTS, instants, strict=True)
+    }
+    return Note(unfinished=ids, cluster=cluster, searched_to=searched_to, **known, **set_flags)
 
 
 def message(key: str, hop: int, state: str | None, *, postponed: bool = False) -> str:
@@ -246,9 +286,9 @@ def read(body: Mapping[str, Any]) -> Continuation:
         MalformedEventError: A field is missing or of the wrong kind; says which.
     """
     key, hop, state = body.get("request"), body.get("hop"), body.get("state")
-    if body.get("version") != VERSION:
+    if body.get("version") not in (VERSION, VERSION_BEFORE):
         raise MalformedEventError(
-            f"envelope of version {quoted(body.get('version'))}; known: {VERSION}"
+            f"envelope of version {quoted(body.get('version'))}; known: {VERSION_BEFORE}, {VERSION}"
         )
     if not isinstance(key, str) or not 0 < len(key) <= KEY_CHARACTERS_MAX:
         raise MalformedEventError(f"envelope: request is {quoted(key)}")

@@ -14,8 +14,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.acts import UNIT_SECONDS
+from drainer.belief import Belief, Seen
 from drainer.book import Entry
-from drainer.cloudformation import Answer, Request, RequestType, response
+from drainer.claims import quoted
+from drainer.cloudformation import RESOURCE_TYPE, Answer, Request, RequestType, response
 from drainer.custom_resource import Status, guard_of
 from drainer.errand import Continuation, Errand, decode, encode, message
 from drainer.errors import (
@@ -25,8 +27,10 @@ from drainer.errors import (
     NotForUsError,
     UnavailableError,
 )
+from drainer.keeper import Keeper, settled_id
 from drainer.machine import MARK_STALE_AFTER_SECONDS
 from drainer.request_report import Report, Step
+from drainer.stack import OUR_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,8 +40,7 @@ if TYPE_CHECKING:
     from drainer.config import Config
     from drainer.controller import Topic
     from drainer.custom_resource import Guard
-    from drainer.fleet import Fleet, Targets
-    from drainer.keeper import Keeper
+    from drainer.fleet import Fleet
 
 Asked = Request | Continuation
 
@@ -84,7 +87,7 @@ class Errands:
     Args:
         fleet: Drains what is guarded.
         keeper: Looks at what stays.
-        targets: Says whether a stack waits.
+        belief: Says whether CloudFormation waits, and whether the target goes.
         book: Where requests are written down.
         topic: Where re-invocations go.
         respond: Puts answers.
@@ -96,7 +99,7 @@ class Errands:
         *,
         fleet: Fleet,
         keeper: Keeper,
-        targets: Targets,
+        belief: Belief,
         book: Book,
         topic: Topic,
         respond: Respond,
@@ -104,7 +107,7 @@ class Errands:
     ) -> None:
         self._fleet = fleet
         self._keeper = keeper
-        self._targets = targets
+        self._belief = belief
         self._book = book
         self._topic = topic
         self._respond = respond
@@ -179,16 +182,13 @@ class Errands:
         Return the errand of a request that the book does not know.
 
         Raises:
-            NotForUsError: It is not believed.
+            NotForUsError: Nobody has made it.
         """
         if isinstance(one, Continuation):
             if one.errand is None or self._book.durable:
                 raise NotForUsError("a re-invocation for a request that is in no book")
             return one.errand
-        try:
-            return self._believed(Errand(one))
-        except (MisconfiguredError, UnavailableError):
-            return Errand(one)  # written down all the same, so that the next pass asks again
+        return Errand(one)  # written down before it is believed, so that later passes can ask
 
     def _first_entry(self, errand: Errand, now: datetime) -> Entry:
         guard, _ = guard_of(errand.request.properties, self._config)
@@ -204,21 +204,23 @@ class Errands:
 
     def _pass(self, errand: Errand, this: Pass) -> None:
         request, report = errand.request, this.report
-        guard, problems = guard_of(request.properties, self._config)
+        seen = Seen(errand)
         if errand.answer is not None:
             report.answer = errand.answer  # decided by a pass that could not give it
         else:
             try:
-                errand = self._believed(errand)
-                errand, report.answer = self._serve(errand, guard, problems, this)
+                seen = self._belief.look(errand, this.now)
+                errand, report.reason = seen.errand, seen.doubt
+                if not seen.doubt:
+                    errand, report.answer = self._serve(seen, this)
             except NotForUsError:
                 self._close(this.entry, "not believed", report)
                 raise
             except (MisconfiguredError, UnavailableError) as error:
                 report.trouble("looking", error)
-        if report.answer is None and self._is_late(this):
+        if report.answer is None and not seen.doubt and self._is_late(this):
             report.overdue = True
-            report.answer = _overdue(request, guard, report)
+            report.answer = self._overdue(request, seen, report)
         if report.answer is None:
             self._go_round(errand, this)
         else:
@@ -230,81 +232,52 @@ class Errands:
         next_at = this.now + timedelta(seconds=seconds)
         return this.now >= this.entry.deadline_at or next_at >= this.entry.timeout_at
 
-    def _believed(self, errand: Errand) -> Errand:
-        """
-        Ask CloudFormation whether it waits for the request, once where the book remembers it.
+    def _guard(self, request: Request) -> tuple[Guard | None, tuple[str, ...]]:
+        if request.resource_type not in OUR_TYPES:
+            kind = quoted(request.resource_type)
+            return None, (f"the resource's type is {kind}; it must be {RESOURCE_TYPE}",)
+        return guard_of(request.properties, self._config)
 
-        Raises:
-            NotForUsError: It does not; nothing is answered, and nothing changed.
-            UnavailableError: It did not say.
-        """
-        if not self._config.verify_stacks or (errand.believed and self._book.durable):
-            return errand
-        # Twice, for one answer that is out of date would leave CloudFormation without any.
-        if any(self._targets.stack_at_work(errand.request.stack_id) for _ in range(2)):
-            return replace(errand, believed=True)
-        raise NotForUsError("CloudFormation is not at work on the stack that it names")
-
-    def _serve(
-        self, errand: Errand, guard: Guard | None, problems: Sequence[str], this: Pass
-    ) -> tuple[Errand, Answer | None]:
-        request = errand.request
+    def _serve(self, seen: Seen, this: Pass) -> tuple[Errand, Answer | None]:
+        errand, request = seen.errand, seen.errand.request
+        guard, problems = self._guard(request)
         if request.request_type != RequestType.DELETE:
-            return errand, self._keep(errand, guard, problems, this)
+            return errand, self._keep(seen, guard, problems, this)
         if guard is None or request.stays_refused:
             reason = "; ".join(problems) if guard is None else "nothing was guarded"
             return errand, Answer(Status.SUCCESS, request.refused_id, f"not drained: {reason}")
-        if other := self._also_guarded_by(errand, this.report):
-            reason = f"not drained: {guard} is guarded by {other} of this stack, too"
-            return errand, Answer(Status.SUCCESS, request.physical_id, reason)
-        return self._drain(errand, guard, this)
+        if stays := self._belief.stays(seen, guard):
+            self._restore(errand, guard, this)
+            return errand, Answer(Status.SUCCESS, request.physical_id, f"not drained: {stays}")
+        return self._drain(replace(errand, believed=True), guard, this)
 
-    def _also_guarded_by(self, errand: Errand, report: Report) -> str:
-        """Return the logical id of what guards the same, as after a change of the logical id."""
-        if not self._config.verify_stacks or errand.looks:
-            return ""
+    def _restore(self, errand: Errand, guard: Guard, this: Pass) -> None:
+        """Set ACTIVE what this stack has set DRAINING and what stays; that may be nothing."""
         try:
-            return self._targets.also_guarded_by(errand.request)
+            troubles = self._keeper.restore(errand, guard, this.seconds_left)
+            this.report.troubles = (*this.report.troubles, *troubles)
         except MisconfiguredError as error:
-            # To drain what stays is a nuisance; not to drain what goes cuts requests.
-            report.trouble("looking whether another resource guards it", error)
-            return ""
+            this.report.trouble("setting ACTIVE what stays", error)
 
     def _keep(
-        self, errand: Errand, guard: Guard | None, problems: Sequence[str], this: Pass
+        self, seen: Seen, guard: Guard | None, problems: Sequence[str], this: Pass
     ) -> Answer | None:
-        """Answer a Create or an Update: the target is there, and none of it is DRAINING for us."""
-        request, report = errand.request, this.report
-        if guard is None or problems:
-            return Answer(Status.FAILED, request.refused_id, "; ".join(problems))
-        try:
-            physical_id = self._physical_id(request, guard)
-            troubles = self._keeper.restore(errand, guard, this.seconds_left)
-        except MisconfiguredError as error:
-            return Answer(Status.FAILED, request.refused_id, str(error))
+        """
+        Answer a Create or an Update: the target is there, and none of it is DRAINING for us.
+
+        What CloudFormation goes back to it had accepted once, so that nothing of it is refused now:
+        it would end in UPDATE_ROLLBACK_FAILED.
+        """
+        request, report, back = seen.errand.request, this.report, _goes_back(seen)
+        if guard is None or (problems and not back):
+            status = Status.SUCCESS if back else Status.FAILED
+            return Answer(status, request.refused_id, "; ".join(problems))
+        old, _ = guard_of(request.old_properties, self._config)
+        physical_id = self._keeper.physical_id(request, guard, old, back=back)
+        troubles = self._keeper.restore(seen.errand, guard, this.seconds_left)
         report.troubles = (*report.troubles, *troubles)
         reason = "; ".join((f"{guard} is guarded", *troubles))
         return Answer(Status.SUCCESS, physical_id, reason)
-
-    def _physical_id(self, request: Request, guard: Guard) -> str:
-        """
-        Return what the resource is called from now on; another name makes CloudFormation drain.
-
-        Raises:
-            MisconfiguredError: Some of what would be drained then is guarded still.
-        """
-        old, _ = guard_of(request.old_properties, self._config)
-        if old is None or request.stays_refused:
-            return guard.physical_id
-        if (old.kind, set(old.names)) == (guard.kind, set(guard.names)):
-            return request.physical_id  # which an earlier update may have kept
-        shared, leaving = self._keeper.leaves(old, guard)
-        if shared and leaving:
-            raise MisconfiguredError(
-                f"{guard}: CloudFormation would drain {min(shared)}, which stays, along with "
-                f"{min(leaving)}, which leaves; guard what leaves by a resource of its own"
-            )
-        return request.physical_id if shared else guard.physical_id
 
     def _drain(self, errand: Errand, guard: Guard, this: Pass) -> tuple[Errand, Answer | None]:
         """Answer a Delete once nothing of the target has a task left."""
@@ -317,6 +290,20 @@ class Errands:
         if not muster.gone:
             what = f"{muster.total} instances are drained" if muster.total else "it has no instance"
         return muster.errand, Answer(Status.SUCCESS, request.physical_id, f"{guard}: {what}")
+
+    def _overdue(self, request: Request, seen: Seen, report: Report) -> Answer:
+        """Return the answer that was decided upon beforehand; what was left is its reason."""
+        guard, _ = self._guard(request)
+        left = report.muster.remaining() if report.muster else "; ".join(report.troubles)
+        if request.request_type == RequestType.DELETE and guard is not None:
+            return _at_the_deadline(request, guard, report, left)
+        update = request.request_type == RequestType.UPDATE
+        if guard is not None and update and (seen.stack is None or seen.stack.rolls_back):
+            # A stack that cannot go back is worse than one whose target is not seen.
+            old, _ = guard_of(request.old_properties, self._config)
+            physical_id = settled_id(request, guard, old, back=_goes_back(seen))
+            return Answer(Status.SUCCESS, physical_id, f"{guard} could not be looked at: {left}")
+        return Answer(Status.FAILED, request.refused_id, f"no time was left: {left}")
 
     def _answer(self, errand: Errand, answer: Answer, this: Pass) -> None:
         """Write down what is going to be answered, so that it stays the same; then answer."""
@@ -385,10 +372,16 @@ def furthest(asked: Iterable[Asked]) -> list[Asked]:
     return list(found.values())
 
 
-def _overdue(request: Request, guard: Guard | None, report: Report) -> Answer:
-    """Return the answer that was decided upon beforehand; what was left is its reason."""
-    left = report.muster.remaining() if report.muster else "; ".join(report.troubles)
-    if request.request_type != RequestType.DELETE or guard is None:
-        return Answer(Status.FAILED, request.refused_id, f"no time was left: {left}")
+def _goes_back(seen: Seen) -> bool:
+    """Whether this is the Update of a stack that rolls back."""
+    update = seen.errand.request.request_type == RequestType.UPDATE
+    return update and seen.stack is not None and seen.stack.rolls_back
+
+
+def _at_the_deadline(request: Request, guard: Guard, report: Report, left: str) -> Answer:
+    """Answer a Delete by its policy, unless all that is known of its target may go."""
+    if report.muster is not None and report.muster.as_far_as_known:
+        reason = f"{guard}: {report.muster.total} instances are drained, as far as is known"
+        return Answer(Status.SUCCESS, request.physical_id, reason)
     reason = f"{left}; the time is over and OnTimeout is {guard.on_timeout}"
     return Answer(guard.on_timeout, request.physical_id, reason)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer import cloudformation, envelope, errand, hints, spot
+from drainer import cloudformation, comeback, envelope, errand, hints, spot
 from drainer.claims import ECS_OWN_HOOK, PATTERNS, identifiers, instant, quoted
 from drainer.cloudformation import Request
+from drainer.comeback import Comeback
 from drainer.errand import Continuation
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
 from drainer.model import Drain, Hint, LifecycleAction, Sweep
@@ -33,7 +34,8 @@ EVENT_BRIDGE_DETAIL_TYPE = "EC2 Instance-terminate Lifecycle Action"
 HEARTBEAT_TIMEOUT_SECONDS_MAX = 7_200
 
 # What a record can ask for; and what a record comes to, since not every one asks for something.
-Asked = Drain | Hint | Sweep | Interruption | TaskInterruption | Request | Continuation
+Spotted = Interruption | TaskInterruption | Comeback
+Asked = Drain | Hint | Sweep | Spotted | Request | Continuation
 Content = Asked | DrainerError
 
 # Group, hook, EC2 instance and token: two hooks of a group have an action each.
@@ -114,7 +116,9 @@ def _event(record: dict[str, Any], now: datetime) -> Asked:
     if record.get("detail-type") in (spot.INTERRUPTION, spot.REBALANCE, spot.TASK_CHANGE):
         return spot.read(record, now)
     if record.get("detail-type") == hints.DETAIL_TYPE:
-        return hints.read(record.get("source"), record.get("detail"))
+        source, detail = record.get("source"), record.get("detail")
+        back = comeback.read(detail, now) if source == "aws.ecs" else None
+        return back or hints.read(source, detail)
     if record.get("detail-type") == EVENT_BRIDGE_DETAIL_TYPE:
         detail = record.get("detail")
         if record.get("source") != "aws.autoscaling" or not isinstance(detail, dict):
@@ -148,7 +152,10 @@ def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Ask
                 deadline_at=None,
                 draining_since=None,
                 policy=None,
-                witnesses=(),
+                listed_at=None,
+                closed=False,
+                missing_since=None,
+                settled=False,
                 standalone_stopped=False,
                 last_heartbeat_at=now - timedelta(seconds=HEARTBEAT_TIMEOUT_SECONDS_MAX),
             )

@@ -1,5 +1,5 @@
 """
-Look at ECS: find container instances and their tasks, a hundred at a time, never by paging.
+Find container instances in ECS, a hundred at a time, never by paging a cluster.
 
 It changes nothing. A search that failed finds nothing absent.
 """
@@ -7,26 +7,22 @@ It changes nothing. A search that failed finds nothing absent.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.errors import DrainerError, UnavailableError
+from drainer.errors import DrainerError, RefusedError, UnavailableError
 from drainer.model import Registration, Waiting
 from drainer.sight import Sight, unseen
+from drainer.task_set import VIEW_LAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from drainer.model import ContainerInstance, Task
 
-# Each cluster costs one read, of which ECS grants 20 a second; beyond this many, an instance that
-# is in none of the named clusters stays unseen rather than unregistered.
+# Each cluster costs one read, of which ECS grants 20 a second; what is in none of so many is
+# searched for in the others by the next passes.
 CLUSTERS_SEARCHED_MAX = 100
-
-# Listing takes up to two reads for each container instance, of which ECS grants the account a
-# burst of 100 and 20 a second; a crowd that ends its tasks at once is looked at in turns, and
-# what is looked at either goes or has witnesses, so that the next turn is another's.
-# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
-LOOKS_MAX = 20
 
 # What must be left of an invocation for acting: answers, heartbeats, and the way round for all.
 ACTING_SECONDS = 12.0
@@ -55,119 +51,50 @@ class EcsReads(Protocol):
 
 class Finder:
     """
-    One pass's look at ECS.
+    One pass's search for container instances.
 
     Args:
         ecs: Reads of ECS.
         clusters: Where to search for what names no cluster.
         seconds_left: How much of the invocation's time is left.
-        looks_max: For how many container instances a pass may list the tasks.
     """
 
     def __init__(
-        self,
-        ecs: EcsReads,
-        clusters: Sequence[str],
-        seconds_left: Callable[[], float],
-        looks_max: int = LOOKS_MAX,
+        self, ecs: EcsReads, clusters: Sequence[str], seconds_left: Callable[[], float]
     ) -> None:
         self._ecs = ecs
         self._clusters = clusters
         self._seconds_left = seconds_left
-        self._looks_max = looks_max
         self.problems: list[str] = []
 
     def find(self, sights: Sequence[Sight]) -> None:
         """Describe the container instances that are known, and search for the others."""
-        known = [s for s in sights if s.waiting == Waiting.YES and s.drain.container_instance_arn]
-        for cluster, members in _by_cluster(known).items():
-            for sight in members:
-                sight.known = True
-            arns = [sight.drain.container_instance_arn or "" for sight in members]
-            self._describe(cluster, arns, members)
+        self._describe_known([s for s in sights if s.waiting == Waiting.YES])
         self._search_named([sight for sight in sights if sight.sought])
         self._search_everywhere([s for s in sights if s.sought and s.elsewhere])
+        for sight in sights:
+            if not sight.elsewhere and sight.registrations and not sight.failed:
+                sight.settled = True  # an earlier pass has searched everywhere
+            sight.restore()
 
-    def look_at_witnesses(self, sights: Iterable[Sight]) -> None:
-        """Describe the tasks that were left at each drain's last exact look."""
-        seen = (s for s in sights if s.container_instance and s.drain.witnesses)
-        for cluster, members in _by_cluster(seen).items():
-            ids = [task_id for sight in members for task_id in sight.drain.witnesses]
-            try:
-                self._must_have_time()
-                tasks = self._ecs.tasks(cluster, ids)
-            except DrainerError as error:
-                unseen(members, error)
-                continue
-            for sight in members:
-                sight.tasks = tuple(tasks[i] for i in sight.drain.witnesses if i in tasks)
-
-    def look_exactly(self, sights: Sequence[Sight]) -> None:
-        """
-        List and describe the tasks of both desired statuses, for as many as a pass may.
-
-        Tasks that ECS wants stopped come first. Where the counts know of no others, one of them
-        that is not STOPPED yet decides, and listing the others is spared.
-        """
-        for sight in sights[self._looks_max :]:
-            sight.deferred = True
-        for cluster, members in _by_cluster(sights[: self._looks_max]).items():
-            ending = self._look_at_tasks(cluster, members, "STOPPED")
-            open_ones = [s for s in ending if s.counted or not any(t.remains for t in s.tasks)]
-            for sight in self._look_at_tasks(cluster, open_ones, "RUNNING"):
-                sight.exact = True
-
-    def _look_at_tasks(
-        self, cluster: str, sights: Sequence[Sight], desired_status: str
-    ) -> list[Sight]:
-        """Add the tasks of one desired status; return those for which that succeeded."""
-        listed = self._list(cluster, sights, desired_status)
-        ids = sorted({task_id for own in listed.values() for task_id in own})
-        seen = [sight for sight in sights if sight.id in listed]
-        try:
-            tasks = self._ecs.tasks(cluster, ids)
-        except DrainerError as error:
-            unseen(seen, error)
-            return []
-        found = []
-        for sight in seen:
-            own = listed[sight.id]
-            known = {task.id: task for task in sight.tasks}
-            known.update({task_id: tasks[task_id] for task_id in own if task_id in tasks})
-            # A task that is listed and cannot be described may be alive. And a listing of those
-            # that are to stop which lacks one that we know has stopped is stale.
-            lacking = [t for t in sight.tasks if desired_status == "STOPPED" and t.id not in own]
-            if all(task_id in tasks for task_id in own) and not any(not t.wanted for t in lacking):
-                found.append(sight)
-            else:
-                sight.reason = "the tasks that are listed are not those that can be described"
-            sight.tasks = tuple(known.values())
-        return found
-
-    def _list(
-        self, cluster: str, sights: Sequence[Sight], desired_status: str
-    ) -> dict[str, list[str]]:
-        listed: dict[str, list[str]] = {}
-        for position, sight in enumerate(sights):
-            if self._seconds_left() < ACTING_SECONDS:
-                for later in sights[position:]:
-                    later.deferred = True
-                break
-            arn = sight.drain.container_instance_arn or ""
-            try:
-                listed[sight.id] = self._ecs.task_ids(cluster, arn, desired_status=desired_status)
-            except UnavailableError as error:
-                # Asking on for the others would only make a throttle last.
-                unseen(sights[position:], error)
-                break
-            except DrainerError as error:
-                sight.unseen(error)
-        return listed
-
-    def _must_have_time(self) -> None:
-        # Answers, heartbeats and the way round must not be missed for a look that takes too long.
-        if self._seconds_left() < ACTING_SECONDS:
-            raise UnavailableError("no time was left to look; the next pass does")
+    def _describe_known(self, sights: Iterable[Sight]) -> None:
+        by_cluster: dict[str, list[tuple[str, Sight]]] = defaultdict(list)
+        known = [sight for sight in sights if sight.drain.container_instance_arn]
+        for sight in known:
+            sight.known = True
+            drain = sight.drain
+            by_cluster[drain.cluster or ""].append((drain.container_instance_arn or "", sight))
+            for other in drain.others:
+                cluster, _, arn = other.partition(" ")
+                by_cluster[cluster].append((arn, sight))
+        for cluster, rows in by_cluster.items():
+            members = list({sight.key: sight for _, sight in rows}.values())
+            self._describe(cluster, [arn for arn, _ in rows], members)
+        for sight in known:
+            connected = any(one.agent_connected for one in sight.registrations.values())
+            if not connected and sight.known_arns() != set(sight.registrations):
+                # One that was known has not been described, so that it is looked for again.
+                sight.settled = False
 
     def _search_named(self, sights: Iterable[Sight]) -> None:
         by_cluster: dict[str, list[Sight]] = defaultdict(list)
@@ -181,40 +108,71 @@ class Finder:
 
     def _search_everywhere(self, sights: list[Sight]) -> None:
         """
-        Search all clusters for what no named one has, before anything counts as unregistered.
+        Search all clusters, as many of them as a pass may, and go on there in the next pass.
 
-        A cluster's name with a slip in it must not release an instance that serves in another.
+        A typo in a cluster's name must not release an instance that serves in another cluster, nor
+        must what is left of an earlier registration.
         """
         if not sights:
             return
         try:
             self._must_have_time()
-            clusters = self._ecs.clusters()
+            clusters = sorted(self._ecs.clusters())
         except DrainerError as error:
             unseen(sights, error)
             return
-        # One whose agent is disconnected has been found already, and is sought all the same.
-        found_before = {sight.id: sight.drain.cluster for sight in sights}
-        for cluster in clusters[:CLUSTERS_SEARCHED_MAX]:
-            self._search(cluster, [sight for sight in sights if sight.sought])
+        found_before = {sight.key: sight.drain.cluster for sight in sights}
+        searches = 0
+        for cluster in clusters:
+            members = [s for s in sights if s.sought and s.drain.searched_to < cluster]
+            if not members:
+                continue
+            if searches == CLUSTERS_SEARCHED_MAX or self._seconds_left() < ACTING_SECONDS:
+                break
+            searches += 1
+            self._search_one_of_all(cluster, members)
+        last = clusters[-1] if clusters else ""
         for sight in sights:
-            if sight.container_instance:
-                if sight.drain.cluster != found_before[sight.id]:
-                    self._report_misnamed(sight)
-            elif len(clusters) > CLUSTERS_SEARCHED_MAX:
-                sight.reason = sight.reason or f"more than {CLUSTERS_SEARCHED_MAX} clusters"
-            elif sight.sound:
-                sight.registration = Registration.ABSENT
-            else:
-                sight.nowhere = not sight.denied
+            if sight.sought and sight.drain.searched_to >= last:
+                self._end_search(sight)
+            elif sight.sought:
+                sight.reason = sight.reason or f"{len(clusters)} clusters are searched in turns"
+            if sight.registrations and sight.drain.cluster != found_before[sight.key]:
+                self._report_misnamed(sight)
+
+    def _search_one_of_all(self, cluster: str, members: list[Sight]) -> None:
+        """Search one of all clusters; what cannot be read leaves no search sound."""
+        before = [(sight.sound, sight.denied) for sight in members]
+        self._search(cluster, members)
+        for sight, (sound, denied) in zip(members, before, strict=True):
+            if sight.failed:
+                continue  # the next pass asks this cluster again
+            failed = (sight.denied and not denied) or sight.drain.search_failed
+            # A cluster that was deleted after it had been listed has nothing any more.
+            sight.sound = sound and not failed
+            sight.drain = replace(sight.drain, searched_to=cluster, search_failed=failed)
+
+    def _end_search(self, sight: Sight) -> None:
+        sound = sight.sound and not sight.drain.search_failed
+        sight.drain = replace(sight.drain, searched_to="", search_failed=False)
+        if not sound:
+            sight.nowhere = not (sight.denied or sight.registrations)
+            return
+        sight.searched = True
+        since = sight.drain.searched_at
+        if not sight.registrations:
+            sight.registration = Registration.ABSENT
+        elif since is not None and sight.now >= since + VIEW_LAG:
+            sight.settled = True
 
     def _report_misnamed(self, sight: Sight) -> None:
         policy = sight.drain.policy
         named = (policy.cluster if policy else None) or ", ".join(self._clusters)
-        self.problems.append(
-            f"{sight.id} is in cluster {sight.drain.cluster} and is drained there; "
-            f"its hook or DRAINER_CLUSTERS name {named or 'none'}"
-        )
+        if named:
+            self.problems.append(
+                f"{sight.id} is in cluster {sight.drain.cluster} and is drained there; "
+                f"its hook or DRAINER_CLUSTERS name {named}"
+            )
 
     def _search(self, cluster: str, sights: list[Sight]) -> None:
         if not sights:
@@ -231,20 +189,35 @@ class Finder:
         try:
             self._must_have_time()
             described = self._ecs.describe(cluster, list(dict.fromkeys(arns)))
+        except RefusedError as error:
+            self._describe_apart(cluster, list(dict.fromkeys(arns)), sights, error)
+            return
         except DrainerError as error:
             unseen(sights, error)
             return
-        # An EC2 instance whose agent has registered anew is there twice: the connected one counts.
-        # INACTIVE ones are deregistered, and described for a while all the same.
-        described.sort(key=lambda instance: instance.agent_connected)
-        live = {i.ec2_instance_id: i for i in described if i.status != "INACTIVE"}
+        by_id: dict[str, list[ContainerInstance]] = defaultdict(list)
+        for instance in described:
+            # INACTIVE ones are deregistered, and described for a while all the same.
+            if instance.status != "INACTIVE":
+                by_id[instance.ec2_instance_id].append(instance)
         for sight in sights:
-            if sight.id in live:
-                sight.found(cluster, live[sight.id])
+            for instance in by_id[sight.id]:
+                sight.found(cluster, instance)
 
+    def _describe_apart(
+        self, cluster: str, arns: Sequence[str], sights: list[Sight], error: RefusedError
+    ) -> None:
+        """Describe those that ECS does not refuse; the message that claims another is blind."""
+        if len(arns) > 1:
+            middle = len(arns) // 2
+            self._describe(cluster, arns[:middle], sights)
+            self._describe(cluster, arns[middle:], sights)
+            return
+        claimed = [sight for sight in sights if sight.known_arns() & set(arns)]
+        # Who has been found by another reference has only lost the one that it claimed.
+        unseen(claimed or [sight for sight in sights if not sight.registrations], error)
 
-def _by_cluster(sights: Iterable[Sight]) -> dict[str, list[Sight]]:
-    by_cluster: dict[str, list[Sight]] = defaultdict(list)
-    for sight in sights:
-        by_cluster[sight.drain.cluster or ""].append(sight)
-    return by_cluster
+    def _must_have_time(self) -> None:
+        # Answers, heartbeats and the way round must not be missed for a look that takes too long.
+        if self._seconds_left() < ACTING_SECONDS:
+            raise UnavailableError("no time was left to look; the next pass does")

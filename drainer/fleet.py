@@ -17,31 +17,32 @@ from drainer import machine
 from drainer import mark as marks
 from drainer.acts import TOGETHER_MAX, UNIT_SECONDS, EcsActs, Outcome
 from drainer.custom_resource import INSTANCES_MAX, TargetKind
-from drainer.errand import NOTES_MAX, Errand, Note
+from drainer.errand import NOTES_MAX, UNFINISHED_MAX, Errand, Note
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from drainer.finder import Finder
 from drainer.machine import Phase, Step
 from drainer.model import Drain, LifecycleAction, Registration, Waiting
 from drainer.muster import Muster
 from drainer.sight import Sight
+from drainer.task_look import StoppedTasks, TaskLook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from drainer.acts import Ecs
-    from drainer.cloudformation import Request
     from drainer.config import Config
     from drainer.custom_resource import Guard
+    from drainer.stack import Stack
 
 # No lifecycle hook can have this name, so that no mark of a hook is taken for the request's.
 NO_HOOK = "Custom::ECSDrain"
 
-# ECS grants the account a burst of a hundred reads, and 20 a second. A hundred instances take three
-# (found, described, their witnesses), and listing the tasks of one takes two more.
+# ECS grants the account a burst of a hundred reads, and 20 a second. A hundred instances take four
+# (found, described, two tasks of each), and listing the tasks of one takes two more.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
 READS_MAX = 95
-READS_OF_A_HUNDRED = 3
+READS_OF_A_HUNDRED = 4
 READS_OF_A_LISTING = 2
 
 # Ten instances take two calls that modify, of which ECS grants the account a burst of 100 and 40 a
@@ -66,11 +67,14 @@ DESCRIBED_TOGETHER = 100
 class Targets(Protocol):
     """What is asked about the target; every method may raise a DrainerError."""
 
-    def stack_at_work(self, stack_id: str) -> bool:
-        """Whether CloudFormation is at work on the stack."""
+    def stack(self, stack_id: str) -> Stack:
+        """Return a stack and its resources; one without a status where there is none."""
 
-    def also_guarded_by(self, request: Request) -> str:
-        """Return the logical id of another resource of the stack that guards the same."""
+    def group(self, guard: Guard) -> str:
+        """Return the name of the group that has the instances; empty for a fleet, and for none."""
+
+    def made_by(self, auto_scaling_group_name: str) -> str:
+        """Return the id of the stack that has made a group; empty for none."""
 
     def cluster_exists(self, cluster: str) -> bool:
         """Whether there is such a cluster."""
@@ -98,6 +102,7 @@ class Fleet:
     def __init__(self, ecs: Ecs, targets: Targets, config: Config) -> None:
         self._ecs = ecs
         self._acts = EcsActs(ecs)
+        self._stopped = StoppedTasks()
         self._targets = targets
         self._config = config
 
@@ -119,7 +124,7 @@ class Fleet:
         members = list(dict.fromkeys([*(current or ()), *missing]))
         chosen = _in_turn(members, notes, hop)
         sights = [self._sight(one, errand, guard, hop, now) for one in chosen]
-        finder = Finder(self._ecs, (), seconds_left, _listings_max(len(chosen)))
+        finder = Finder(self._ecs, guard.configured, seconds_left)
         finder.find(sights)
         settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
         open_ones = [sight for sight in sights if sight.id not in settled]
@@ -128,17 +133,20 @@ class Fleet:
             # it has left it, wherever else nobody has looked.
             left = not (sight.elsewhere or sight.container_instance or sight.denied or sight.failed)
             if sight.nowhere or left:
-                sight.registration = Registration.ABSENT
-        finder.look_at_witnesses(open_ones)
-        finder.look_exactly(
-            [s for s in open_ones if machine.needs_exact_look(s.view(self._config))]
-        )
+                sight.registration, sight.searched = Registration.ABSENT, True
+        TaskLook(
+            self._ecs,
+            seconds_left,
+            lambda sight: sight.view(self._config),
+            self._stopped,
+            _listings_max(len(chosen)),
+        ).look(open_ones, early=False)
         views = [sight.view(self._config) for sight in open_ones]
         outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
-        self._act(outcomes, marks.checksum(errand.request.stack_id), seconds_left)
+        self._act(outcomes, marks.checksum(errand.request.stack_id), now, seconds_left)
         following = {
             **{one: note for one, note in notes.items() if one in set(members)},
-            **{o.drain.action.ec2_instance_id: _note(o) for o in outcomes},
+            **{o.drain.action.ec2_instance_id: _note(o, guard) for o in outcomes},
         }
         unsure = [s.reason for s in sights if s.id in settled and (s.denied or s.failed)]
         if len(chosen) < len(members) and _undone(members, notes):
@@ -154,7 +162,7 @@ class Fleet:
             total=len(members),
             done=done,
             unsure=unsure[0] if unsure else "",
-            settled=gone or guard.kind != TargetKind.SPOT_FLEET or now >= grown_at + SETTLED,
+            settled=now >= grown_at + SETTLED or (not gone and guard.kind != TargetKind.SPOT_FLEET),
             gone=gone,
             troubles=(*finder.problems, *(t for o in outcomes for t in o.troubles)),
         )
@@ -170,54 +178,80 @@ class Fleet:
             last_heartbeat_at=now,
             hop=hop,
             deadline_at=errand.request.deadline_at(guard),
-            policy=replace(guard.policy, cluster=guard.cluster),
+            policy=replace(guard.policy, cluster=note.cluster or guard.cluster),
             draining_since=note.draining_since,
-            witnesses=(note.witness,) if note.witness else (),
+            unfinished=note.unfinished,
+            listed_at=note.listed_at,
+            closed=note.closed,
+            searched_at=note.searched_at,
+            searched_to=note.searched_to,
+            search_failed=note.search_failed,
+            settled=note.settled,
             standalone_stopped=note.stopped,
-            listed_before=note.listed,
-            absent_before=note.absent,
         )
-        # What was found before is looked for where it was, and nowhere else.
-        found_before = note.done or note.draining_since is not None
-        return Sight(drain, now, waiting=Waiting.YES, elsewhere=not found_before)
+        # What is settled is looked for where it was, and nowhere else.
+        elsewhere = not (note.done or note.settled)
+        return Sight(drain, now, waiting=Waiting.YES, elsewhere=elsewhere, remembers=False)
 
     def _act(
-        self, outcomes: Iterable[Outcome], stack: str, seconds_left: Callable[[], float]
+        self,
+        outcomes: Iterable[Outcome],
+        stack: str,
+        now: datetime,
+        seconds_left: Callable[[], float],
     ) -> None:
-        failures = 0
+        failures, left_at_first = 0, seconds_left()
+
+        def clock() -> datetime:
+            return now + timedelta(seconds=left_at_first - seconds_left())
+
         by_cluster: dict[str, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
             if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
                 by_cluster[outcome.cluster].append(outcome)
             elif outcome.decision.stop_tasks and seconds_left() >= UNIT_SECONDS:
-                self._acts.stop_tasks(outcome)
+                self._acts.stop_tasks(outcome, seconds_left)
         units = [
-            (cluster, members[start : start + TOGETHER_MAX])
-            for cluster, members in by_cluster.items()
+            members[start : start + TOGETHER_MAX]
+            for members in by_cluster.values()
             for start in range(0, len(members), TOGETHER_MAX)
         ]
-        for cluster, unit in units[:UNITS_MAX]:
+        for unit in units[:UNITS_MAX]:
             if seconds_left() < UNIT_SECONDS or failures > FAILURES_MAX:
                 return  # the next pass goes on; a throttle is not to be argued with
-            failures += not self._drain_together(cluster, unit, stack)
+            failures += not self._drain_together(unit, stack, clock)
 
-    def _drain_together(self, cluster: str, unit: Sequence[Outcome], stack: str) -> bool:
+    def _drain_together(
+        self, unit: Sequence[Outcome], stack: str, clock: Callable[[], datetime]
+    ) -> bool:
         """Set up to ten DRAINING; return whether that has succeeded with any."""
-        values = [(o.container_instance_arn, marks.DRAINED_FOR, stack) for o in unit]
         # First, for what is DRAINING without it would stay so after a rollback.
-        try:
-            self._ecs.put_attributes(cluster, values)
-        except UnavailableError as error:
-            unit[0].trouble(NOTING, error)
+        if not self._note(unit, stack):
             return False
-        except MisconfiguredError:
-            for outcome, value in zip(unit, values, strict=True):
-                try:
-                    self._ecs.put_attributes(cluster, [value])
-                except DrainerError as error:
-                    outcome.trouble(NOTING, error)
-        self._acts.set_draining(unit)
+        self._acts.set_draining(unit, clock)
         return any(outcome.drained_now for outcome in unit)
+
+    def _note(self, unit: Sequence[Outcome], stack: str) -> bool:
+        """Note on all registrations for which stack they are set DRAINING; False if throttled."""
+        by_cluster: dict[str, list[tuple[Outcome, tuple[str, str, str]]]] = defaultdict(list)
+        for outcome in unit:
+            for one in outcome.view.seen.registrations:
+                by_cluster[one.cluster].append((outcome, (one.arn, marks.DRAINED_FOR, stack)))
+        for cluster, rows in by_cluster.items():
+            for start in range(0, len(rows), TOGETHER_MAX):
+                together = rows[start : start + TOGETHER_MAX]
+                try:
+                    self._ecs.put_attributes(cluster, [value for _, value in together])
+                except UnavailableError as error:
+                    unit[0].trouble(NOTING, error)
+                    return False
+                except MisconfiguredError:
+                    for outcome, value in together:
+                        try:
+                            self._ecs.put_attributes(cluster, [value])
+                        except DrainerError as error:
+                            outcome.trouble(NOTING, error)
+        return True
 
 
 def _has_new(current: Iterable[str], errand: Errand) -> bool:
@@ -256,24 +290,38 @@ def _stays_done(sight: Sight, note: Note | None) -> bool:
     if instance is None:
         return True
     # What was in no cluster and now is in one has never been looked at.
-    return not note.absent and instance.status != "ACTIVE" and not sight.counted
+    return note.draining_since is not None and instance.status != "ACTIVE" and not sight.counted
 
 
 def _may_go(outcome: Outcome) -> bool:
     return outcome.decision.phase in {Phase.DRAINED, Phase.UNREGISTERED}
 
 
-def _note(outcome: Outcome) -> Note:
+def _note(outcome: Outcome, guard: Guard) -> Note:
     following = outcome.following()
+    unfinished = following.unfinished
+    complete = len(unfinished) <= UNFINISHED_MAX
+    elsewhere = following.cluster and following.cluster not in guard.clusters
     return Note(
         draining_since=following.draining_since,
-        witness=following.witnesses[0] if following.witnesses else "",
-        # What was listed before it was ACTIVE again says nothing about now.
-        listed=following.listed_before and outcome.decision.step != Step.DRAIN_THEN_GO_ROUND,
-        absent=following.absent_before,
+        unfinished=unfinished[:UNFINISHED_MAX],
+        # With more tasks than are remembered, they are listed again once fewer are left.
+        listed_at=following.listed_at if complete else None,
+        closed=following.closed and complete,
+        searched_at=following.searched_at,
+        searched_to=following.searched_to,
+        search_failed=following.search_failed,
+        # With no agent connected, its registrations are searched for in each pass.
+        settled=following.settled and _is_connected(outcome),
+        cluster=following.cluster or "" if elsewhere else "",
         stopped=following.standalone_stopped,
         done=_may_go(outcome),
     )
+
+
+def _is_connected(outcome: Outcome) -> bool:
+    instance = outcome.view.seen.container_instance
+    return instance is not None and instance.agent_connected
 
 
 def _bounded(notes: Mapping[str, Note]) -> dict[str, Note]:

@@ -21,17 +21,18 @@ from aws_lambda_powertools.utilities.batch import (
 from drainer import aws, clock, events
 from drainer.aws_custom_resource import TableBook, TargetGateway
 from drainer.aws_spot import SpotGateway
+from drainer.belief import Belief
 from drainer.book import Memory
 from drainer.config import Config
 from drainer.controller import Controller
 from drainer.errands import Errands
 from drainer.errors import DrainerError, UnavailableError
 from drainer.fleet import Fleet
-from drainer.interruptions import Rescuer, raise_for_retry
+from drainer.interruptions import Rescuer
 from drainer.keeper import Keeper
 from drainer.responder import Responder
-from drainer.serving import Servants, Work, key_of, serve
-from drainer.spot import Interruption, TaskInterruption
+from drainer.returning import Reactivation
+from drainer.serving import Servants, Work, key_of, rescue, serve
 from drainer.telemetry import Powertools, Silent
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def build(
     clock: Callable[[], datetime],
     telemetry: Telemetry | None = None,
     respond: Respond | None = None,
+    *,
+    sleep: Callable[[float], None] | None = None,
 ) -> Function:
     """
     Return the function on any clients and any clock.
@@ -64,6 +67,7 @@ def build(
         clock: Returns the present instant; read once for each invocation.
         telemetry: Where to report to; nowhere by default.
         respond: Puts answers to CloudFormation; by HTTP by default.
+        sleep: Waits between the tries of a throttled call; without it there is one try.
 
     Raises:
         MisconfiguredError: A setting is wrong; names it.
@@ -79,14 +83,14 @@ def build(
     def rescuer() -> Rescuer:
         # Made for the first interruption, since most installations never see one.
         spot = SpotGateway(client("ecs"), client("elbv2"))
-        return Rescuer(auto_scaling, ecs, spot, config)
+        return Rescuer(auto_scaling, ecs, spot, TargetGateway(cache(client)), config, sleep=sleep)
 
     @cache
-    def runner() -> Errands:
-        # Made for the first request of CloudFormation, for the same reason.
+    def runner() -> Errands:  # made for the first request of CloudFormation, for the same reason
         return _errands(config, ecs, topic, cache(client), respond)
 
-    servants = Servants(controller, runner, bool(config.requests_table), report_to)
+    back = Reactivation(auto_scaling, ecs, config)
+    servants = Servants(controller, back, runner, bool(config.requests_table), report_to)
 
     def function(event: Any, context: Any) -> dict[str, Any] | None:
         def seconds_left() -> float:
@@ -98,11 +102,9 @@ def build(
         for record in received:
             if isinstance(record.content, DrainerError):
                 report_to.refused(record.record_id, record.content)
-        interrupted = [c for c in contents if isinstance(c, Interruption | TaskInterruption)]
-        rescues = rescuer().rescue(interrupted, now) if interrupted else []
-        if rescues:
-            report_to.rescued(rescues)
-        undone = serve(Work.of(contents), servants, now, seconds_left)
+        # An interruption has two minutes, and everything else has longer.
+        undone = rescue(contents, rescuer, report_to, now, seconds_left)
+        undone.update(serve(Work.of(contents), servants, now, seconds_left))
         failed = {
             record.record_id: undone[key]
             for record in received
@@ -110,7 +112,6 @@ def build(
         }
         if events.is_sqs(event):
             return _partial_response(event, context, failed)
-        raise_for_retry(rescues)
         if failed:
             # Lambda invokes again, a minute later and then two, and then keeps the event.
             # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -128,11 +129,12 @@ def _errands(
     respond: Respond | None,
 ) -> Errands:
     targets, table = TargetGateway(client), config.requests_table
+    book = TableBook(client, table) if table else Memory()
     return Errands(
         fleet=Fleet(ecs, targets, config),
         keeper=Keeper(ecs, targets),
-        targets=targets,
-        book=TableBook(client, table) if table else Memory(),
+        belief=Belief(targets, config, durable=book.durable),
+        book=book,
         topic=topic,
         respond=respond or Responder(),
         config=config,
@@ -167,11 +169,16 @@ def _partial_response(event: Any, context: Any, failed: Mapping[str, str]) -> di
 
 @cache
 def _production() -> Function:
-    """Return the function as Lambda runs it; made at the first invocation, then kept."""
+    """Return the function as Lambda runs it; made once for an execution environment."""
     # Most events of ECS ask for nothing, and nothing is what there is to measure then.
     warnings.filterwarnings("ignore", "No application metrics to publish")
-    logger, metrics, tracer = Logger(), Metrics(), Tracer()
-    function = build(os.environ, aws.client, clock.now, Powertools(logger, metrics))
+    # "If you don't supply a valid timestamp, Lambda will assign the log the level INFO": a filter
+    # above INFO would then drop errors.
+    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+    logger, metrics, tracer = Logger(use_rfc3339=True), Metrics(), Tracer()
+    function = build(
+        os.environ, aws.client, clock.now, Powertools(logger, metrics), sleep=clock.sleep
+    )
     return tracer.capture_lambda_handler(
         logger.inject_lambda_context(metrics.log_metrics(function), log_event=False),
         capture_response=False,
@@ -181,3 +188,10 @@ def _production() -> Function:
 def lambda_handler(event: Any, context: Any) -> dict[str, Any] | None:
     """Serve one invocation: the function's entry point, `drainer.handler.lambda_handler`."""
     return _production()(event, context)
+
+
+# The clients are made in the INIT phase, before the first event waits for them. A wrong setting
+# ends INIT with its sentence in the log, and so does each invocation until it is put right.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    _production()

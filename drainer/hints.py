@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from drainer import mark as marks
 from drainer.claims import PATTERNS, quoted
+from drainer.config import CLUSTER
+from drainer.envelope import STRING_CHARACTERS_MAX
 from drainer.errors import MalformedEventError, QuietError
 from drainer.model import Hint
 
@@ -31,7 +34,20 @@ def read(source: Any, detail: Any) -> Hint:
         raise MalformedEventError(f"ec2InstanceId is {quoted(ec2_instance_id)}")
     if _holds_tasks(detail):
         raise QuietError("tasks still hold resources of the container instance")
-    return Hint(ec2_instance_id)
+    cluster, arn = detail.get("clusterArn"), detail.get("containerInstanceArn")
+    if not (isinstance(cluster, str) and CLUSTER.fullmatch(cluster) and isinstance(arn, str)):
+        return Hint(ec2_instance_id)
+    ended = bool(marks.read_ended(_attributes(detail)))
+    return Hint(ec2_instance_id, cluster, arn[:STRING_CHARACTERS_MAX], ended=ended)
+
+
+def _attributes(detail: dict[str, Any]) -> dict[str, str]:
+    rows = detail.get("attributes")
+    return {
+        str(row.get("name")): str(row.get("value", ""))
+        for row in (rows if isinstance(rows, list) else ())
+        if isinstance(row, dict)
+    }
 
 
 def _holds_tasks(detail: dict[str, Any]) -> bool:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from drainer import mark as marks
 from drainer.acts import TOGETHER_MAX, UNIT_SECONDS
+from drainer.custom_resource import TargetKind
 from drainer.errors import MisconfiguredError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from drainer.acts import Ecs
+    from drainer.cloudformation import Request
     from drainer.custom_resource import Guard
     from drainer.errand import Errand
     from drainer.fleet import Targets
@@ -48,21 +50,29 @@ class Keeper:
         """
         ids = self._targets.instances(guard)
         if ids is None:
-            raise MisconfiguredError(f"{guard.kind} is {guard.names[0]!r}; there is none")
-        if not self._targets.cluster_exists(guard.cluster):
-            raise MisconfiguredError(f"Cluster is {guard.cluster!r}; there is none")
-        if not ids:
-            return ()
+            raise MisconfiguredError(f"{guard.kind} is {guard.name!r}; there is none")
+        there = [one for one in guard.clusters if self._targets.cluster_exists(one)]
+        if not there:
+            named = ", ".join(guard.clusters)
+            raise MisconfiguredError(f"Cluster is {named!r}; there is none")
+        troubles: list[str] = []
+        for cluster in there if ids else ():
+            troubles += self._restore(errand, cluster, ids, seconds_left)
+        return tuple(troubles)
+
+    def _restore(
+        self, errand: Errand, cluster: str, ids: Sequence[str], seconds_left: Callable[[], float]
+    ) -> list[str]:
         stack = marks.checksum(errand.request.stack_id)
-        described = self._ecs.describe(guard.cluster, self._ecs.find(guard.cluster, ids))
+        described = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
         ours = [instance for instance in described if instance.drained_for == stack]
         troubles: list[str] = []
         for start in range(0, len(ours), TOGETHER_MAX):
             if seconds_left() < UNIT_SECONDS:
                 raise UnavailableError("no time was left to set all ACTIVE; the next pass does")
             unit = ours[start : start + TOGETHER_MAX]
-            troubles += self._set_active(guard.cluster, unit)
-        return tuple(troubles)
+            troubles += self._set_active(cluster, unit)
+        return troubles
 
     def _set_active(self, cluster: str, unit: Sequence[ContainerInstance]) -> list[str]:
         """Set up to ten ACTIVE that are DRAINING for a stack; what is refused keeps its note."""
@@ -79,7 +89,33 @@ class Keeper:
             return [f"setting {unit[0].ec2_instance_id} ACTIVE: {error}"]
         return [f"setting {arn} ACTIVE: {reason}" for arn, reason in refusals.items()]
 
-    def leaves(self, old: Guard, new: Guard) -> tuple[set[str], set[str]]:
-        """Return which instances two targets share, and which the new one lacks."""
-        before, after = set(self._targets.instances(old) or ()), self._targets.instances(new) or ()
-        return before & set(after), before - set(after)
+    def physical_id(self, request: Request, guard: Guard, old: Guard | None, *, back: bool) -> str:
+        """
+        Return what the resource is called from now on; another name makes CloudFormation drain.
+
+        A group and its capacity provider have the same instances, and so the same name.
+
+        Raises:
+            MisconfiguredError: It may not be read.
+            UnavailableError: A call did not succeed.
+        """
+        settled = settled_id(request, guard, old, back=back)
+        if old is None or settled == request.physical_id:
+            return settled
+        if TargetKind.SPOT_FLEET in (guard.kind, old.kind):
+            return settled
+        group = self._targets.group(guard)
+        same = group and group in (request.physical_id, self._targets.group(old))
+        return request.physical_id if same else settled
+
+
+def settled_id(request: Request, guard: Guard, old: Guard | None, *, back: bool) -> str:
+    """Return what the resource is called, as far as its properties tell."""
+    if request.stays_refused or not request.physical_id:
+        return guard.physical_id
+    if old is None:
+        # What an update that failed had is of no use; CloudFormation goes back to what it knows.
+        return request.physical_id if back else guard.physical_id
+    # Which an earlier update may have kept.
+    same = (old.kind, old.name) == (guard.kind, guard.name)
+    return request.physical_id if same else guard.physical_id

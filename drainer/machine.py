@@ -9,17 +9,18 @@ found by walking the ladder below from the top: the first rung whose question is
 the phase, and each phase has one step. The last rung answers yes to everything, and waits: what
 was not foreseen can delay a release, never cause one.
 
-A release (`complete CONTINUE` before the deadline) needs positive evidence, twice over:
+A release (`complete CONTINUE` before the deadline) needs positive evidence, more than once:
 
-* `drained` needs an exact look, begun with the container instance DRAINING since an earlier look,
-  that found every task of both desired statuses STOPPED (or standalone, where those are to be
-  ignored). Counts alone never suffice: a task that is DEACTIVATING (its load balancer target still
-  serves) is in neither of them. Nor does one listing alone: there must have been one before, which
-  showed tasks on their way out or none, or the container instance's memory must all be free.
-* `unregistered` needs two sound searches in a row, of the named clusters and then of all others.
+* `drained` needs a closed set of tasks, each of which this look found STOPPED (or standalone, where
+  those are to be ignored). `task_set.py` says when a set is closed. Counts never suffice: a task
+  that is DEACTIVATING (its load balancer target still serves) is in neither of them; nor does free
+  memory, since a stopping task's counts as free; nor does one listing.
+* `unregistered` needs two sound searches of the named clusters and then of all others, further
+  apart than ECS's answers are assumed to be late. Every registration of the EC2 instance that is
+  found counts until one of them has a connected agent: with none, all of them must be clear.
 
 The same holds for stopping quietly: a look that finds Auto Scaling not waiting is believed at once
-only where the instance has visibly gone on; else a second look must agree.
+only where the instance has visibly gone on; else a later look must agree.
 
 What happens when things go wrong:
 
@@ -30,6 +31,9 @@ What happens when things go wrong:
   lost (its mark is stale), the copy takes its place.
 * Everything is **silent**: the sweep looks, every few minutes, for instances that wait under a
   hook of ours, and sees them through; where a chain is lost it begins another from the mark.
+* A message is **early** (for some minutes after its deployment, SNS may deliver without its filter
+  policies, and so past the queue that delays): what it leads to is done, and it is not published
+  again; its delayed twin is.
 * A message is **late**: the look is what counts; the deadline is an instant, so lateness cannot
   extend it. An old notice of a finished drain finds nothing waiting and stops.
 * The function **dies between two calls**: answers come first, then heartbeats (which prove that
@@ -50,26 +54,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from zlib import crc32
 
+from drainer import task_set
 from drainer.model import (
-    WITNESSES_MAX,
     LifecycleActionResult,
     Origin,
     Registration,
     StandaloneTasks,
     Waiting,
 )
-from drainer.view import (
-    View,
-    ignores_standalone,
-    is_standalone,
-)
+from drainer.task_set import VIEW_LAG
+from drainer.view import View, is_standalone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drainer.model import Drain, Hook, Policy
+
+# How many groups of tasks a reason names.
+NAMED_MAX = 10
 
 # "HeartbeatTimeout ... The range is from 30 to 7200 seconds": until the hook has been looked up,
 # assume the shortest, so that no heartbeat can come too late.
@@ -81,18 +84,12 @@ HEARTBEAT_TIMEOUT_SECONDS_MIN = 30
 # infra/drainer.yaml).
 MARK_STALE_AFTER_SECONDS = 270
 
-# A drain that has waited for ten minutes says every five minutes which tasks it waits for, though
-# the counts alone would do to decide: nobody should have to guess (40 and 20 passes of 15 s).
-REPORT_FROM_HOP = 40
-REPORT_EVERY_HOPS = 20
-
 
 class Phase(StrEnum):
     """What a look means."""
 
     OVER = "over"
     OVERDUE = "overdue"
-    EXHAUSTED = "exhausted"
     UNREGISTERED = "unregistered"
     ACTIVE = "active"
     DRAINING = "draining"
@@ -112,23 +109,25 @@ class Step(StrEnum):
 
 
 def _over(view: View) -> bool:
-    gone_on = view.seen.waiting == Waiting.OVER
-    return gone_on or (view.seen.waiting == Waiting.NO and view.drain.not_waiting_before)
+    if view.seen.waiting != Waiting.NO:
+        return view.seen.waiting == Waiting.OVER
+    since = view.drain.not_waiting_since
+    return since is not None and view.now >= since + VIEW_LAG
 
 
 def _overdue(view: View) -> bool:
-    # Not waiting is not believed at once, but it is no reason to answer either.
-    return view.now >= view.deadline_at and view.seen.waiting != Waiting.NO
-
-
-def _exhausted(view: View) -> bool:
-    return view.drain.hop >= view.hops_max
+    # Not waiting is not believed at once, but it is no reason to answer either. And whoever has no
+    # token leaves the deadline to the chain that has, while its mark says that there is one: the
+    # mark may be of an action that somebody has ended, and the next one has a deadline of its own.
+    late = view.now >= view.deadline_at and view.seen.waiting != Waiting.NO
+    return late and not (view.drain.origin != Origin.CHAIN and _has_live_mark(view))
 
 
 def _unregistered(view: View) -> bool:
     # One stale answer must not release an instance that serves.
     absent = view.waiting and view.seen.registration == Registration.ABSENT
-    return absent and view.drain.absent_before
+    since = view.drain.searched_at
+    return absent and since is not None and view.now >= since + VIEW_LAG
 
 
 def _active(view: View) -> bool:
@@ -144,20 +143,14 @@ def _draining(view: View) -> bool:
 
 def _closing(view: View) -> bool:
     # What could not be looked at in this pass is taken for alive until it is; and so is what one
-    # listing alone says is gone.
-    alive = bool(view.blocking) or view.seen.deferred or (view.clear and not _confirmed(view))
-    return view.waiting and view.status == "DRAINING" and alive
-
-
-def _confirmed(view: View) -> bool:
-    """Whether something beside this look's listing says that no task is left."""
-    instance = view.seen.container_instance
-    return view.drain.listed_before or (instance is not None and instance.free)
+    # listing alone says is gone. Where the look has failed, nothing is known.
+    known = bool(view.blocking) or not view.seen.failed
+    return view.waiting and view.status == "DRAINING" and known
 
 
 def _drained(view: View) -> bool:
-    long_enough = view.drain.draining_since is not None and view.unexplained == 0
-    return view.waiting and view.clear and long_enough and _confirmed(view)
+    since = view.drain.draining_since
+    return view.waiting and since is not None and task_set.all_stopped(view)
 
 
 def _unready(view: View) -> bool:
@@ -180,10 +173,9 @@ class Rung:
 
 LADDER = (
     Rung(Phase.OVER, "Auto Scaling no longer waits?", _over, Step.STOP),
-    Rung(Phase.UNREGISTERED, "in no cluster, on two looks?", _unregistered, Step.COMPLETE),
-    Rung(Phase.DRAINED, "DRAINING before, and surely no task left?", _drained, Step.COMPLETE),
+    Rung(Phase.UNREGISTERED, "in no cluster, by two searches?", _unregistered, Step.COMPLETE),
+    Rung(Phase.DRAINED, "all tasks known, and each STOPPED?", _drained, Step.COMPLETE),
     Rung(Phase.OVERDUE, "deadline passed?", _overdue, Step.COMPLETE),
-    Rung(Phase.EXHAUSTED, "more hops than can be?", _exhausted, Step.STOP),
     Rung(Phase.ACTIVE, "may ECS still place tasks?", _active, Step.DRAIN_THEN_GO_ROUND),
     Rung(Phase.DRAINING, "does ECS still want a task to run?", _draining, Step.GO_ROUND),
     Rung(Phase.CLOSING, "may any task not be STOPPED?", _closing, Step.GO_ROUND),
@@ -204,6 +196,7 @@ class Decision:
         heartbeat: Whether the hook's timeout is to be restarted, if this pass goes round.
         stop_tasks: Ids of standalone tasks to stop.
         republish: Whether to go round, if at all; False for a copy of an old message.
+        exhausted: Whether it may not because there were more hops than can be: the sweep goes on.
         reason: What the drain waits for, in words for an operator.
     """
 
@@ -213,6 +206,7 @@ class Decision:
     heartbeat: bool = False
     stop_tasks: tuple[str, ...] = ()
     republish: bool = False
+    exhausted: bool = False
     reason: str = ""
 
 
@@ -233,6 +227,7 @@ def decide(view: View) -> Decision:
             # For an answer that is not taken now: the next pass gives it again.
             heartbeat=heartbeat_due(view),
             republish=republish,
+            exhausted=is_exhausted(view),
             reason=why(view, rung.phase),
         )
     return Decision(
@@ -241,14 +236,40 @@ def decide(view: View) -> Decision:
         heartbeat=heartbeat_due(view),
         stop_tasks=_tasks_to_stop(view),
         republish=republish,
+        exhausted=is_exhausted(view),
         reason=why(view, rung.phase),
     )
 
 
 def is_copy(view: View) -> bool:
     """Whether the chain has gone past this message, so that publishing it again would fork it."""
-    mark = view.mark
-    return mark is not None and mark.at > stale_before(view) and view.drain.hop <= mark.hop
+    return _has_live_mark(view) and view.mark is not None and view.drain.hop <= view.mark.hop
+
+
+def _has_live_mark(view: View) -> bool:
+    """Whether a mark says that a chain of this hook's is alive."""
+    return view.mark is not None and view.mark.at > stale_before(view)
+
+
+def is_early(view: View) -> bool:
+    """
+    Whether the message has not been delayed: the queue that does has yet to deliver its twin.
+
+    "Additions or changes to a subscription filter policy require up to 15 minutes to fully take
+    effect", so that both subscriptions of the topic may get what only the delayed one should.
+    https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html
+    """
+    half = timedelta(seconds=view.pass_interval_seconds / 2)
+    return view.drain.sent_at is not None and view.now < view.drain.sent_at + half
+
+
+def is_exhausted(view: View) -> bool:
+    """
+    Whether a chain has had more hops than can be, so that something publishes without delay.
+
+    The chain ends then; the sweep sends heartbeats and answers at the deadline.
+    """
+    return view.drain.origin == Origin.CHAIN and view.drain.hop >= view.hops_max
 
 
 def stale_before(view: View) -> datetime:
@@ -279,7 +300,9 @@ def may_go_round(view: View) -> bool:
     origin, absent = view.drain.origin, view.seen.registration == Registration.ABSENT
     if origin == Origin.HINT or (origin == Origin.SWEEP and not (view.status or absent)):
         return False
-    return not is_copy(view) and not _exhausted(view)
+    if is_copy(view) or is_early(view):
+        return False
+    return view.drain.hop < view.hops_max
 
 
 def heartbeat_due(view: View) -> bool:
@@ -294,67 +317,40 @@ def heartbeat_due(view: View) -> bool:
         return False
     if unproven(view):
         return True
-    if view.seen.nowhere and view.drain.origin == Origin.SWEEP:
-        # No chain counts its time, and nothing in any cluster needs it: the hook's own timeout
-        # must be able to end it.
-        return False
     timeout_seconds = view.drain.heartbeat_timeout_seconds or HEARTBEAT_TIMEOUT_SECONDS_MIN
     next_pass_at = view.now + timedelta(seconds=view.pass_interval_seconds)
     return next_pass_at >= view.drain.last_heartbeat_at + timedelta(seconds=timeout_seconds / 2)
 
 
+def is_unbounded(view: View) -> bool:
+    """
+    Whether nothing remembers when this drain must end, so that heartbeats could go on for ever.
+
+    What has no token has its deadline from the mark. While there is no mark, the hook's own timeout
+    must be able to end it.
+    """
+    return not view.drain.action.lifecycle_action_token and view.mark is None
+
+
 def unproven(view: View) -> bool:
     """
-    Whether Auto Scaling has yet to confirm the token, which it does by taking a heartbeat.
+    Whether Auto Scaling has yet to confirm the action, which it does by taking a heartbeat.
 
     A mark with the token's checksum says that it has. Until then nothing is changed and no mark is
-    left, so that a notice that Auto Scaling never sent changes nothing.
+    left, so that a notice that Auto Scaling never sent changes nothing. What has no token was seen
+    to wait, but perhaps at another hook, as an instance does that is launched into a warm pool.
     """
-    if not (view.waiting and view.status and view.drain.action.lifecycle_action_token):
+    if not (view.waiting and view.status):
         return False
+    if not view.drain.action.lifecycle_action_token:
+        return view.mark is None
     return view.mark is None or not view.mark.token_checksum or view.drain.draining_since is None
 
 
-def _grace_over(view: View) -> bool:
-    policy, since = view.drain.policy, view.drain.draining_since
-    if policy is None or since is None or policy.standalone_tasks != StandaloneTasks.STOP:
-        return False
-    return view.now >= since + timedelta(seconds=policy.standalone_grace_seconds)
-
-
 def _tasks_to_stop(view: View) -> tuple[str, ...]:
-    if not stops_standalone(view):
+    if view.status != "DRAINING" or not task_set.grace_is_over(view):
         return ()
     return tuple(t.id for t in view.seen.remaining if is_standalone(t) and t.wanted)
-
-
-def stops_standalone(view: View) -> bool:
-    """Whether this look names all standalone tasks, and their grace period is over."""
-    return view.seen.exact and view.status == "DRAINING" and _grace_over(view)
-
-
-def needs_exact_look(view: View) -> bool:
-    """
-    Whether all tasks must be listed, given the counts and the witnesses already seen.
-
-    Listing costs two calls or more for each container instance, while counts and witnesses come a
-    hundred at a time; so it is done where "drained" is possible, and for what the policy needs.
-    """
-    if view.seen.container_instance is None or not view.waiting:
-        return False
-    if view.now >= view.deadline_at:
-        return True  # what was left belongs into the report
-    if view.status != "DRAINING":
-        return False
-    drain = view.drain
-    if _grace_over(view) and not drain.standalone_stopped:
-        return True
-    if any(view.blocks(task) for task in view.seen.tasks):
-        return False
-    if view.counted == 0 or ignores_standalone(drain):
-        return True
-    spread = crc32(drain.action.ec2_instance_id.encode())  # so that a crowd does not move in step
-    return drain.hop >= REPORT_FROM_HOP and (drain.hop + spread) % REPORT_EVERY_HOPS == 0
 
 
 def deadline(drain: Drain, hook: Hook, policy: Policy, margin_seconds: int) -> datetime:
@@ -373,47 +369,61 @@ def deadline(drain: Drain, hook: Hook, policy: Policy, margin_seconds: int) -> d
     return min(fixed, drain.deadline_at) if drain.deadline_at else fixed
 
 
-def carry_on(view: View, *, drained_now: bool, heartbeat: bool, stopped: bool) -> Drain:
+def carry_on(view: View, *, drained_at: datetime | None, heartbeat: bool, stopped: bool) -> Drain:
     """
     Return the drain as the next pass needs it.
 
     Args:
         view: This pass's look.
-        drained_now: Whether this pass has set the container instance DRAINING.
+        drained_at: When this pass had set the container instance DRAINING; None if it has not.
         heartbeat: Whether this pass has recorded a heartbeat.
         stopped: Whether this pass has told every standalone task to stop.
     """
-    drain, seen = view.drain, view.seen
+    drain, seen = task_set.carry_on(view, view.drain), view.seen
     since = drain.draining_since
     if seen.registration == Registration.FOUND:
-        since = (since or view.now) if drained_now or view.status == "DRAINING" else None
-    # Tasks at the beginning of their end live longest, so they make the best witnesses.
-    blocking = sorted(view.blocking, key=lambda task: (not task.wanted, task.id))
+        still = (since or view.now) if view.status == "DRAINING" else None
+        since = drained_at or still
     reached = view.mark.hop if view.mark else 0
+    not_waiting = seen.waiting == Waiting.NO
+    connected = seen.container_instance is not None and seen.container_instance.agent_connected
     return replace(
         drain,
         origin=Origin.CHAIN,
         hop=max(drain.hop, reached) + 1,
         last_heartbeat_at=view.now if heartbeat else drain.last_heartbeat_at,
         draining_since=since,
-        witnesses=tuple(task.id for task in blocking)[:WITNESSES_MAX],
-        standalone_stopped=drain.standalone_stopped or stopped,
-        listed_before=drain.listed_before
-        or view.clear
-        or any(not task.wanted for task in view.blocking),
-        absent_before=seen.registration == Registration.ABSENT,
-        not_waiting_before=seen.waiting == Waiting.NO,
+        standalone_stopped=view.status != "ACTIVE" and (drain.standalone_stopped or stopped),
+        others=_others(view),
+        settled=seen.settled if seen.registration == Registration.FOUND else drain.settled,
+        searched_to=seen.searched_to,
+        search_failed=seen.search_failed,
+        searched_at=None if connected else _searched_at(view),
+        not_waiting_since=(drain.not_waiting_since or view.now) if not_waiting else None,
     )
+
+
+def _others(view: View) -> tuple[str, ...]:
+    if view.seen.registration != Registration.FOUND:
+        return view.drain.others
+    return tuple(f"{one.cluster} {one.arn}" for one in view.seen.registrations[1:])
+
+
+def _searched_at(view: View) -> datetime | None:
+    """Return since when searches of all clusters have agreed."""
+    if not view.seen.searched:
+        return view.drain.searched_at
+    return view.drain.searched_at or view.now
 
 
 def why(view: View, phase: Phase) -> str:
     """Say in words for an operator what the drain waits for, or why it ends."""
     if phase in {Phase.BLIND, Phase.OVER}:
         return view.seen.reason or "the look was not conclusive; looking again"
-    if phase == Phase.EXHAUSTED:
-        return f"{view.drain.hop} hops, where {view.hops_max} fit: nothing delays the passes"
     if phase == Phase.UNREADY:
         return f"the container instance is {view.status}"
+    if phase == Phase.ACTIVE:
+        return f"it is set DRAINING now; {_counts(view)}"
     if phase not in {Phase.DRAINING, Phase.CLOSING, Phase.OVERDUE}:
         return ""
     instance = view.seen.container_instance
@@ -428,5 +438,27 @@ def why(view: View, phase: Phase) -> str:
         parts.append(f"{standalone} standalone ({rule})")
     services = sorted({t.group for t in view.seen.remaining if not is_standalone(t)})
     if services:
-        parts.append(", ".join(services[:WITNESSES_MAX]))
+        parts.append(", ".join(services[:NAMED_MAX]))
+    if not (standalone or services):
+        parts.append(_unlisted(view))
     return "; ".join(parts)
+
+
+def _unlisted(view: View) -> str:
+    """Say what is waited for where no task that remains is known."""
+    if view.counted or view.status != "DRAINING":
+        return _counts(view)
+    if not view.seen.settled:
+        return "other registrations of the EC2 instance are searched for"
+    if view.seen.missing:
+        return f"{len(view.seen.missing)} tasks that ECS does not know at present"
+    if not task_set.is_closed(view):
+        return "no task is known; the tasks are listed twice, 20 s apart, as ECS may answer late"
+    return "the tasks are looked at in a later pass"
+
+
+def _counts(view: View) -> str:
+    instance = view.seen.container_instance
+    if instance is None:
+        return ""
+    return f"ECS counts {instance.running_tasks} running and {instance.pending_tasks} pending tasks"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from drainer.model import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from drainer.model import ContainerInstance, Drain, LifecycleAction
 
@@ -30,15 +30,32 @@ PREFIX = "drainer.pass."
 # Who set it DRAINING for a stack that goes back on its update sets it ACTIVE again.
 DRAINED_FOR = "drainer.custom-resource"
 
+# Set DRAINING because Spot stops or hibernates the instance, which may return (drainer.comeback).
+INTERRUPTED = "drainer.interrupted"
+
 # "The value ... must contain between 1 and 128 characters. It can contain letters, numbers,
 # hyphens, underscores, periods, at signs, forward slashes, back slashes, colons, or spaces."
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Attribute.html
-VALUE = re.compile(r"([0-9a-f]{8}|-)/([0-9]{1,7})((?:/[0-9]{1,10}){5})")
+VALUE = re.compile(
+    r"([0-9a-f]{8}|-)/([0-9]{1,7})((?:/[0-9]{1,10}){5})"
+    r"(?:(?:/l([0-9]{1,10}))?/t((?:[0-9a-f]{8})*))?"
+)
 NONE = "-"
 
-# What is written over the mark of an action that has been answered: the instance may be retained,
-# or return from a warm pool, and leave by another action that must not take the mark for its own.
-ENDED = "ended"
+# A task's id has 32 hexadecimal digits; that two of one instance's tasks begin with the same eight
+# is less likely than one in a hundred thousand, even with ten thousand of them. Five beginnings
+# are what fits into a value.
+PREFIX_CHARACTERS = 8
+SHORT = re.compile(r"[0-9a-f]{8}")
+UNFINISHED_MAX = 5
+
+# What is written over the mark of an action that is over, with the instant: the instance may be
+# retained, or return from a warm pool, and leave by another action that must not take the mark for
+# its own. An instance that is in service again is made ACTIVE by it (drainer/returning.py).
+ENDED = re.compile(r"ended(?:/([0-9]{1,10}))?")
+# What is written over that before the instance is made ACTIVE: if this does not succeed, it is
+# tried again for a while; afterwards, who sets it DRAINING by hand finds it DRAINING.
+RETURNED = re.compile(r"returned/([0-9]{1,10})")
 
 
 def checksum(text: str) -> str:
@@ -48,13 +65,16 @@ def checksum(text: str) -> str:
 
 def name(action: LifecycleAction) -> str:
     """Return the name of the attribute that holds the action's mark."""
-    return PREFIX + checksum(action.lifecycle_hook_name)
+    return name_of(checksum(action.lifecycle_hook_name))
 
 
-def write(mark: Mark | None) -> str:
-    """Return the mark as an attribute's value, of at most 71 characters; None writes it off."""
-    if mark is None:
-        return ENDED
+def name_of(hook_checksum: str) -> str:
+    """Return the name of the attribute that holds the mark of a hook's action."""
+    return PREFIX + hook_checksum
+
+
+def write(mark: Mark) -> str:
+    """Return the mark as an attribute's value, of at most 125 characters."""
     # A part of a second is rounded to where it can make nothing early: the deadline up, and the
     # last heartbeat down.
     seconds = (
@@ -64,7 +84,29 @@ def write(mark: Mark | None) -> str:
         floor(mark.last_heartbeat_at.timestamp()),
         ceil(mark.draining_since.timestamp()) if mark.draining_since else 0,
     )
-    return "/".join(map(str, (mark.token_checksum or NONE, mark.hop, *seconds)))
+    parts = [mark.token_checksum or NONE, str(mark.hop), *map(str, seconds)]
+    if mark.unfinished is not None:
+        # The later a listing is said to be, the later the next one may close the set.
+        parts += [f"l{ceil(mark.listed_at.timestamp())}"] if mark.listed_at else []
+        parts.append("t" + "".join(mark.unfinished))
+    return "/".join(parts)
+
+
+def ended(at: datetime) -> str:
+    """Return what is written over the mark of an action that is over."""
+    return f"ended/{ceil(at.timestamp())}"
+
+
+def returned(at: datetime) -> str:
+    """Return what is written over the mark before its instance is made ACTIVE again."""
+    return f"returned/{ceil(at.timestamp())}"
+
+
+def prefixes(task_ids: Sequence[str]) -> tuple[str, ...] | None:
+    """Return how all of the tasks' ids begin; None where a mark cannot hold that."""
+    found = tuple(sorted(task_id[:PREFIX_CHARACTERS] for task_id in task_ids))
+    fits = len(found) <= UNFINISHED_MAX and len(set(found)) == len(found)
+    return found if fits and all(map(SHORT.fullmatch, found)) else None
 
 
 def read(attributes: Mapping[str, str]) -> dict[str, Mark]:
@@ -76,11 +118,29 @@ def read(attributes: Mapping[str, str]) -> dict[str, Mark]:
     }
 
 
+def read_ended(attributes: Mapping[str, str]) -> dict[str, datetime]:
+    """Return when actions were over that have left their marks here, by the attribute's name."""
+    return {
+        key: datetime.fromtimestamp(int(match[1] or 0), UTC)
+        for key, value in attributes.items()
+        if key.startswith(PREFIX) and (match := ENDED.fullmatch(value))
+    }
+
+
+def read_returned(attributes: Mapping[str, str]) -> dict[str, datetime]:
+    """Return when instances were about to be made ACTIVE again, by the attribute's name."""
+    return {
+        key: datetime.fromtimestamp(int(match[1]), UTC)
+        for key, value in attributes.items()
+        if key.startswith(PREFIX) and (match := RETURNED.fullmatch(value))
+    }
+
+
 def _read(value: str) -> Mark | None:
     found = VALUE.fullmatch(value)
     if not found:
         return None
-    token, hop, rest = found.groups()
+    token, hop, rest, listed, unfinished = found.groups()
     at, started_at, deadline_at, last_heartbeat_at, since = (
         datetime.fromtimestamp(int(seconds), UTC) for seconds in rest.split("/")[1:]
     )
@@ -92,7 +152,14 @@ def _read(value: str) -> Mark | None:
         deadline_at=deadline_at,
         last_heartbeat_at=last_heartbeat_at,
         draining_since=since if since.timestamp() else None,
+        listed_at=datetime.fromtimestamp(int(listed), UTC) if listed else None,
+        unfinished=None if unfinished is None else _split(unfinished),
     )
+
+
+def _split(text: str) -> tuple[str, ...]:
+    starts = range(0, len(text), PREFIX_CHARACTERS)
+    return tuple(text[start : start + PREFIX_CHARACTERS] for start in starts)
 
 
 def of(instance: ContainerInstance | None, drain: Drain, now: datetime) -> Mark | None:
@@ -131,8 +198,17 @@ def restored(drain: Drain, mark: Mark | None) -> Drain:
             deadline_at=mark.deadline_at,
             last_heartbeat_at=mark.last_heartbeat_at,
             draining_since=mark.draining_since,
+            unfinished=_named(mark.unfinished or (), drain.unfinished),
+            listed_at=mark.listed_at,
+            closed=mark.unfinished is not None and mark.listed_at is None,
             hop=max(drain.hop, mark.hop),
         )
     since = mark.draining_since if drain.hop == 0 else drain.draining_since
     last_heartbeat_at = max(drain.last_heartbeat_at, mark.last_heartbeat_at)
     return replace(drain, last_heartbeat_at=last_heartbeat_at, draining_since=since)
+
+
+def _named(beginnings: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
+    """Return the tasks that a mark knows, by their whole ids where the message has them."""
+    whole = {task_id[:PREFIX_CHARACTERS]: task_id for task_id in claimed}
+    return tuple(whole.get(beginning, beginning) for beginning in beginnings)

@@ -112,6 +112,7 @@ class Hook:
         global_timeout_seconds: What no heartbeat gets past, from the notice's time.
         notification_target_arn: Where its notices go; None for EventBridge alone.
         notification_metadata: Its owner's free text; None where there is none.
+        terminating: Whether it holds instances that leave, and not those that are launched.
     """
 
     name: str
@@ -119,10 +120,15 @@ class Hook:
     global_timeout_seconds: int
     notification_target_arn: str | None
     notification_metadata: str | None
+    terminating: bool = True
 
 
-# A sample large enough to hold all tasks of most container instances, small enough for a message.
-WITNESSES_MAX = 10
+# All tasks of nearly every container instance; their ids fit into a message ten times over. Beyond
+# it the set of tasks cannot be closed, so that the listings begin again once fewer are left.
+UNFINISHED_MAX = 500
+
+# How many registrations one EC2 instance may have in all clusters; each is described in every pass.
+REGISTRATIONS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +148,20 @@ class Drain:
         policy: Of the hook; None until it has been looked up.
         cluster: Name or ARN of the cluster in which the container instance was found.
         container_instance_arn: The same machine, as its ECS cluster knows it.
-        draining_since: When a look first ended with the container instance DRAINING.
-        witnesses: Ids of tasks not yet STOPPED at the last exact look, a bounded sample.
+        draining_since: Since when the container instance has been DRAINING, as far as is known.
+        unfinished: The tasks that any look has seen and none has seen STOPPED: their ids, or how
+            their ids begin where a mark is all that is known of them.
+        listed_at: When the tasks were first listed long enough after draining_since.
+        closed: Whether a second listing has followed, so that `unfinished` has all tasks.
+        missing_since: Since when ECS has known none of the unfinished tasks.
         standalone_stopped: Whether the standalone tasks have been told to stop.
-        listed_before: Whether an earlier look has listed the tasks that ECS wants stopped.
-        absent_before: Whether the last look found the container instance gone.
-        not_waiting_before: Whether the last look found Auto Scaling not waiting.
+        others: Further registrations of the same EC2 instance, each as `cluster ARN`.
+        settled: Whether its registrations are all known, so that none is searched for.
+        searched_to: The last cluster that a search under way has searched; empty for none.
+        search_failed: Whether a cluster could not be searched in the search under way.
+        searched_at: When a search of all clusters first ended without a connected registration.
+        not_waiting_since: Since when looks have found Auto Scaling not waiting.
+        sent_at: When its message was published; None for a notice.
     """
 
     action: LifecycleAction
@@ -162,18 +176,36 @@ class Drain:
     cluster: str | None = None
     container_instance_arn: str | None = None
     draining_since: datetime | None = None
-    witnesses: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
+    listed_at: datetime | None = None
+    closed: bool = False
+    missing_since: datetime | None = None
     standalone_stopped: bool = False
-    listed_before: bool = False
-    absent_before: bool = False
-    not_waiting_before: bool = False
+    others: tuple[str, ...] = ()
+    settled: bool = False
+    searched_to: str = ""
+    search_failed: bool = False
+    searched_at: datetime | None = None
+    not_waiting_since: datetime | None = None
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """An event that says that now is a good time to look at an EC2 instance."""
+    """
+    An event that says that now is a good time to look at an EC2 instance.
+
+    Attributes:
+        ec2_instance_id: The EC2 instance.
+        cluster: Where its container instance is said to be.
+        container_instance_arn: Which one it is said to be.
+        ended: Whether it is said to carry the mark of a drain that has ended: it may be back.
+    """
 
     ec2_instance_id: str
+    cluster: str = ""
+    container_instance_arn: str = ""
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +225,10 @@ class Mark:
         started_at: When Auto Scaling began to wait.
         deadline_at: When the drain must be answered.
         last_heartbeat_at: When the hook's timeout was last restarted.
-        draining_since: When a look first ended with the container instance DRAINING.
+        draining_since: Since when the container instance has been DRAINING, as far as is known.
+        listed_at: When the tasks were first listed; None where the set of tasks is closed.
+        unfinished: How the ids of all unfinished tasks begin; None where they have not been
+            listed, or where they are more than a mark holds.
     """
 
     token_checksum: str
@@ -203,6 +238,8 @@ class Mark:
     deadline_at: datetime
     last_heartbeat_at: datetime
     draining_since: datetime | None
+    listed_at: datetime | None = None
+    unfinished: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +254,12 @@ class ContainerInstance:
         agent_connected: Whether its agent can report anything at present.
         running_tasks: Tasks whose *desired* status is RUNNING; blind to tasks that are stopping.
         pending_tasks: Tasks that are PENDING.
-        free: Whether no task holds memory of it; False where that cannot be told.
+        cluster: Name or ARN of the cluster that was asked.
         marks: Ours, by the checksum of the lifecycle hook.
+        ended: When drains were over that have left their marks here, by the attribute's name.
+        returned: When it was about to be made ACTIVE after that, by the attribute's name.
         drained_for: Checksum of the stack for which it was set DRAINING; empty for none.
+        interrupted: What Spot did for which it was set DRAINING, and until when; empty for none.
     """
 
     arn: str
@@ -228,9 +268,12 @@ class ContainerInstance:
     agent_connected: bool
     running_tasks: int
     pending_tasks: int
-    free: bool = False
+    cluster: str = ""
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    ended: Mapping[str, datetime] = field(default_factory=dict)
+    returned: Mapping[str, datetime] = field(default_factory=dict)
     drained_for: str = ""
+    interrupted: str = ""
 
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
@@ -297,22 +340,40 @@ class Observation:
     Attributes:
         waiting: Whether Auto Scaling still waits for an answer.
         registration: Whether ECS has the container instance.
-        container_instance: Its description where it was found.
-        tasks: What is known of its tasks: all of them if `exact`, else some.
-        exact: Whether `tasks` are all tasks of both desired statuses.
+        container_instance: Its description where it was found. Where several registrations may be
+            the one that runs tasks, what holds for all of them together.
+        registrations: Each of those registrations.
+        tasks: What was described of its tasks in this look.
+        missing: Those of the drain's unfinished tasks that ECS said it does not know.
+        described: Whether each unfinished task was described or is missing.
+        listed_at: When the tasks of both desired statuses had been listed and described; None
+            where this look has not listed them.
+        settled: Whether its registrations are all known.
+        searched_to: The last cluster that the search under way has searched; empty for none.
+        search_failed: Whether a cluster could not be searched in the search under way.
+        searched: Whether a search of all clusters has ended in this look.
         nowhere: Whether no cluster that there is has the container instance, though one that is
             named does not exist.
-        deferred: Whether listing the tasks was put off to a later pass.
+        deferred: Whether a part of the look was put off to a later pass.
+        failed: Whether a part of the look has failed.
         reason: Why something was not seen, in words for an operator.
     """
 
     waiting: Waiting
     registration: Registration
     container_instance: ContainerInstance | None = None
+    registrations: tuple[ContainerInstance, ...] = ()
     tasks: tuple[Task, ...] = ()
-    exact: bool = False
+    missing: tuple[str, ...] = ()
+    described: bool = False
+    listed_at: datetime | None = None
+    settled: bool = False
+    searched_to: str = ""
+    search_failed: bool = False
+    searched: bool = False
     nowhere: bool = False
     deferred: bool = False
+    failed: bool = False
     reason: str = ""
 
     @property

@@ -46,6 +46,12 @@ class Muster:
         known = self.settled and self.errand.looks > 1
         return known and not self.unsure and self.done == self.total
 
+    @property
+    def as_far_as_known(self) -> bool:
+        """Whether only news of the target's instances could say that one may not go."""
+        seen = bool(self.total or self.gone) and self.errand.looks > 1
+        return seen and not self.unsure and self.done == self.total
+
     def remaining(self) -> str:
         """Say what is waited for, in words for whoever reads the stack's events."""
         lines = [f"{self.total - self.done} of {self.total} instances are not drained"]

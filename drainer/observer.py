@@ -10,40 +10,66 @@ from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
+from zlib import crc32
 
 from drainer import machine
 from drainer.claims import ECS_OWN_HOOK
-from drainer.config import CLUSTER_UNREADABLE
-from drainer.errors import DrainerError, RefusedError
-from drainer.finder import Finder
+from drainer.config import CLUSTER_UNREADABLE, is_own_metadata
+from drainer.errors import DrainerError, RefusedError, UnavailableError
+from drainer.finder import ACTING_SECONDS, Finder
 from drainer.model import Drain, LifecycleAction, Origin, Waiting
 from drainer.sight import Sight, unseen
+from drainer.task_look import TaskLook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from drainer.config import Config
     from drainer.finder import EcsReads
     from drainer.model import Hook
+    from drainer.task_look import StoppedTasks
     from drainer.view import View
 
-# The states in which a terminating hook waits for its answer, and those that come after it; not
-# so Terminating:Retained, from which an instance may come to wait again.
+# A terminating hook waits in an instance's last moments, in a warm pool, on the way back to it
+# ("pauses ... at the Warmed:Pending:Wait state for the EC2_INSTANCE_TERMINATING lifecycle action"),
+# and before a root volume is replaced. A state that a later version of Auto Scaling adds is taken
+# for one as well; whether an action of our hook is open is said by the heartbeat.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
-WAIT_STATES = frozenset({"Terminating:Wait", "Warmed:Terminating:Wait"})
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html
+WAIT_STATE_SUFFIX = ":Wait"
+# The one state in which only a launching hook waits.
+LAUNCH_WAIT_STATE = "Pending:Wait"
+# What comes after an answer; not so Terminating:Retained, from which an instance may come to wait
+# again.
 LATER_STATES = frozenset(
     {
         "Terminating:Proceed",
         "Terminated",
         "Warmed:Terminating:Proceed",
         "Warmed:Terminated",
+        "Warmed:Pending:Proceed",
+        "ReplacingRootVolume:Proceed",
+        "RootVolumeReplaced",
     }
 )
 
 
+def is_waiting(lifecycle_state: str) -> bool:
+    """Whether an instance in this state may wait at a terminating hook."""
+    return lifecycle_state.endswith(WAIT_STATE_SUFFIX) and lifecycle_state != LAUNCH_WAIT_STATE
+
+
 # What one sweep sees through: ten times a pass of a hundred, in turns of the next sweeps.
 DISCOVERED_MAX = 1_000
+
+# How many groups are described in one call, with all their instances; AWS allows a hundred.
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingGroups.html
+GROUPS_TOGETHER = 50
+
+# What a sweep leaves of an invocation (30 s in infra/drainer.yaml) for looking at what it finds.
+LOOKING_SECONDS = 8.0
 
 
 class AutoScalingReads(Protocol):
@@ -52,8 +78,16 @@ class AutoScalingReads(Protocol):
     def lifecycle_states(self, ec2_instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Return group name and lifecycle state of each instance that is in a group."""
 
-    def all_lifecycle_states(self) -> dict[str, tuple[str, str]]:
-        """Return the same of every instance of every group."""
+    def group_names(self) -> list[str]:
+        """Return the names of all groups."""
+
+    def states_in_groups(
+        self, auto_scaling_group_names: Sequence[str]
+    ) -> tuple[dict[str, tuple[str, str]], list[str]]:
+        """Return group and lifecycle state of the groups' instances, and who has a warm pool."""
+
+    def states_in_warm_pool(self, auto_scaling_group_name: str) -> dict[str, tuple[str, str]]:
+        """Return group name and lifecycle state of each instance of a group's warm pool."""
 
     def lifecycle_hooks(self, auto_scaling_group_name: str) -> dict[str, Hook]:
         """Return the group's hooks by name."""
@@ -61,7 +95,7 @@ class AutoScalingReads(Protocol):
 
 class Observer:
     """
-    One pass's eyes.
+    Reads what one pass needs from Auto Scaling and ECS.
 
     Args:
         auto_scaling: Reads of Auto Scaling.
@@ -69,6 +103,7 @@ class Observer:
         config: The function's settings.
         now: The pass's instant; read once.
         seconds_left: How much of the invocation's time is left.
+        stopped: Which tasks earlier passes have seen STOPPED.
     """
 
     def __init__(
@@ -77,10 +112,14 @@ class Observer:
         ecs: EcsReads,
         config: Config,
         now: datetime,
+        *,
         seconds_left: Callable[[], float],
+        stopped: StoppedTasks,
     ) -> None:
         self._auto_scaling = auto_scaling
         self._finder = Finder(ecs, config.clusters, seconds_left)
+        self._tasks = TaskLook(ecs, seconds_left, self.view, stopped)
+        self._seconds_left = seconds_left
         self._config = config
         self._now = now
         self._problems: list[str] = []
@@ -97,8 +136,7 @@ class Observer:
         self._look_at_lifecycle(sights)
         self._look_at_hooks([s for s in sights if s.waiting in {Waiting.YES, Waiting.UNSEEN}])
         self._finder.find(sights)
-        self._finder.look_at_witnesses(sights)
-        self._finder.look_exactly([s for s in sights if machine.needs_exact_look(self.view(s))])
+        self._tasks.look(sights, early=True)
         return sights
 
     def discover(self, hints: Sequence[str], *, sweep: bool) -> list[Drain]:
@@ -109,34 +147,65 @@ class Observer:
             hints: Ids of EC2 instances to ask about; others are not looked at.
             sweep: Whether to ask about every instance of every group instead.
         """
-        states = self._ask_for_states(hints, sweep=sweep)
-        waiting = {
-            ec2_instance_id: group
-            for ec2_instance_id, (group, state) in states.items()
-            if state in WAIT_STATES
-        }
-        drains = []
-        for group in sorted(set(waiting.values())):
-            try:
-                hooks = self._hooks_of(group)
-            except DrainerError as error:
-                self._problems.append(f"the hooks of group {group!r}: {error}")
-                continue
-            ours = [h for h in hooks.values() if not self._refusal(h, by_event_bridge=False)]
-            members = [one for one, its_group in waiting.items() if its_group == group]
-            drains += [
-                self._found(one, hook, group, sweep=sweep) for one in members for hook in ours
-            ]
+        drains: list[Drain] = []
+        for states in self._states(hints, sweep=sweep):
+            waiting = {one: group for one, (group, state) in states.items() if is_waiting(state)}
+            for group in self._in_turn(set(waiting.values())):
+                if self._no_time_for_more():
+                    break  # another turn begins with other groups
+                try:
+                    hooks = self._hooks_of(group)
+                except DrainerError as error:
+                    self._problems.append(f"the hooks of group {group!r}: {error}")
+                    continue
+                ours = [hook for hook in hooks.values() if self._is_ours_to_find(hook)]
+                members = [one for one, its_group in waiting.items() if its_group == group]
+                drains += [
+                    self._found(one, hook, group, sweep=sweep)
+                    for one in self._in_turn(members)
+                    for hook in ours
+                ]
         return drains[:DISCOVERED_MAX]
 
-    def _ask_for_states(self, hints: Sequence[str], *, sweep: bool) -> dict[str, tuple[str, str]]:
+    def _is_ours_to_find(self, hook: Hook) -> bool:
+        """
+        Whether what waits at a hook without a notice is ours to look after.
+
+        A hook without a target is anybody's who listens to EventBridge: it is ours if its metadata
+        is what only our hooks have.
+        """
+        if not hook.notification_target_arn and not is_own_metadata(hook.notification_metadata):
+            return False
+        return not self._refusal(hook, by_event_bridge=True)
+
+    def _in_turn(self, names: Iterable[str]) -> list[str]:
+        """Return the names in an order that differs each time, so that none is always the last."""
+        turn = str(self._now.timestamp())
+        return sorted(names, key=lambda name: (crc32(f"{turn} {name}".encode()), name))
+
+    def _no_time_for_more(self) -> bool:
+        return self._seconds_left() < ACTING_SECONDS + LOOKING_SECONDS
+
+    def _states(self, hints: Sequence[str], *, sweep: bool) -> Iterator[dict[str, tuple[str, str]]]:
+        """Yield the lifecycle states of instances, some groups at a time, while there is time."""
         try:
-            if sweep:
-                return self._auto_scaling.all_lifecycle_states()
-            return self._auto_scaling.lifecycle_states(hints) if hints else {}
+            if not sweep:
+                yield self._auto_scaling.lifecycle_states(hints) if hints else {}
+                return
+            # By group, and not fifty instances a page: what waits is few among thousands.
+            names = self._in_turn(self._auto_scaling.group_names())
+            for start in range(0, len(names), GROUPS_TOGETHER):
+                if self._no_time_for_more():
+                    return
+                together = names[start : start + GROUPS_TOGETHER]
+                found, pools = self._auto_scaling.states_in_groups(together)
+                yield found
+                for pool in pools:
+                    if self._no_time_for_more():
+                        return
+                    yield self._auto_scaling.states_in_warm_pool(pool)
         except DrainerError as error:
             self._problems.append(f"looking for what waits: {error}")
-            return {}
 
     def _found(self, ec2_instance_id: str, hook: Hook, group: str, *, sweep: bool) -> Drain:
         # Until a mark tells more: it waits since now, and nobody has kept it waiting.
@@ -180,7 +249,7 @@ class Observer:
             if group and group != claimed:
                 sight.waiting = Waiting.OVER
                 sight.reason = f"the instance is in group {group!r}, not in {claimed!r}"
-            elif state in WAIT_STATES:
+            elif is_waiting(state):
                 sight.waiting = Waiting.YES
             else:
                 sight.waiting = Waiting.OVER if state in LATER_STATES else Waiting.NO
@@ -191,8 +260,11 @@ class Observer:
         by_group: dict[str, list[Sight]] = defaultdict(list)
         for sight in sights:
             by_group[sight.drain.action.auto_scaling_group_name].append(sight)
-        for group, members in by_group.items():
+        for group in self._in_turn(by_group):
+            members = by_group[group]
             try:
+                if self._seconds_left() < ACTING_SECONDS:
+                    raise UnavailableError("no time was left to read the hook; the next pass does")
                 hooks = self._hooks_of(group)
             except DrainerError as error:
                 unseen(members, error)
@@ -234,6 +306,8 @@ class Observer:
         target = hook.notification_target_arn
         if hook.name == ECS_OWN_HOOK:
             return f"hook {hook.name!r} is ECS's own"
+        if not hook.terminating:
+            return f"hook {hook.name!r} holds instances that are launched"
         if target and target != self._config.topic_arn:
             return f"hook {hook.name!r} notifies {target}, not this drainer"
         if not target and not (by_event_bridge and hook.notification_metadata):

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from drainer import errands, events
 from drainer.cloudformation import Request
+from drainer.comeback import Comeback
 from drainer.errand import Continuation
 from drainer.errors import DrainerError
 from drainer.model import Drain, Hint, Origin, Sweep
 from drainer.request_report import Report, Step
+from drainer.spot import Interruption, TaskInterruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 
     from drainer.controller import Controller
     from drainer.errands import Asked, Errands
+    from drainer.interruptions import Rescuer
+    from drainer.returning import Reactivation
     from drainer.telemetry import Telemetry
 
-    # A lifecycle action's, or a request's.
+    # A lifecycle action's, a request's, or an interruption's.
     Key = events.Key | str
 
 
@@ -33,7 +37,7 @@ class Work:
     """What the records of one invocation come to, interruptions aside."""
 
     drains: list[Drain]
-    hints: list[str]
+    hints: list[Hint]
     requests: list[Asked]
     sweep: bool
 
@@ -43,7 +47,7 @@ class Work:
         known = list(contents)
         return cls(
             drains=events.collapse([one for one in known if isinstance(one, Drain)]),
-            hints=sorted({one.ec2_instance_id for one in known if isinstance(one, Hint)}),
+            hints=list(dict.fromkeys(one for one in known if isinstance(one, Hint))),
             requests=errands.furthest(
                 one for one in known if isinstance(one, Request | Continuation)
             ),
@@ -58,15 +62,42 @@ class Servants:
 
     Attributes:
         controller: Passes over drains.
+        reactivation: Brings back what was drained and stays.
         errands: Makes what passes over requests; asked where there is one, or may be.
         has_book: Whether requests are written down where the sweep finds them.
         telemetry: Where to report to.
     """
 
     controller: Controller
+    reactivation: Reactivation
     errands: Callable[[], Errands]
     has_book: bool
     telemetry: Telemetry
+
+
+def rescue(
+    contents: Iterable[events.Content],
+    rescuer: Callable[[], Rescuer],
+    telemetry: Telemetry,
+    now: datetime,
+    seconds_left: Callable[[], float],
+) -> dict[Key, str]:
+    """Act on interruptions and return what must come again: what it is about, and why."""
+    told = [one for one in contents if isinstance(one, Interruption | TaskInterruption | Comeback)]
+    if not told:
+        return {}
+    try:
+        rescues = rescuer().rescue(told, now, seconds_left)
+    except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
+        telemetry.crashed(error, [one.key for one in told])
+        if len(told) == 1:
+            return {told[0].key: f"{type(error).__name__}: {error}"}
+        undone: dict[Key, str] = {}
+        for one in told:
+            undone.update(rescue([one], rescuer, telemetry, now, seconds_left))
+        return undone
+    telemetry.rescued(rescues)
+    return {one.key: one.undone for one in rescues if one.undone}
 
 
 def serve(
@@ -79,6 +110,11 @@ def serve(
     undone = serve_requests(first, by, now, seconds_left)
     undone.update(serve_drains(work, by, now, seconds_left))
     undone.update(serve_requests(others, by, now, seconds_left))
+    if work.sweep or any(hint.ended for hint in work.hints):
+        returned = by.reactivation.run(
+            work.hints, sweep=work.sweep, now=now, seconds_left=seconds_left
+        )
+        by.telemetry.returned(returned)
     if work.sweep and by.has_book:
         serve_requests(_lost(by, now), by, now, seconds_left)
     return undone
@@ -92,7 +128,11 @@ def serve_drains(
         return {}
     try:
         report = by.controller.run_pass(
-            work.drains, now=now, seconds_left=seconds_left, hints=work.hints, sweep=work.sweep
+            work.drains,
+            now=now,
+            seconds_left=seconds_left,
+            hints=sorted({hint.ec2_instance_id for hint in work.hints}),
+            sweep=work.sweep,
         )
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
         by.telemetry.crashed(error, [drain.action.ec2_instance_id for drain in work.drains])
@@ -147,4 +187,5 @@ def key_of(content: events.Content) -> Key | None:
     """Return what tells what a record asks for from other things; None for what is not retried."""
     if isinstance(content, Drain):
         return events.key_of(content.action)
-    return content.key if isinstance(content, Request | Continuation) else None
+    keyed = (Request, Continuation, Interruption, TaskInterruption, Comeback)
+    return content.key if isinstance(content, keyed) else None

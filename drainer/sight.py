@@ -4,21 +4,21 @@ A drain and what a look has seen of it so far: what the looks of one pass fill i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from drainer import mark as marks
 from drainer.errors import ClusterMissingError, UnavailableError
-from drainer.model import Drain, Observation, Registration, Waiting
+from drainer.model import REGISTRATIONS_MAX, Drain, Observation, Registration, Waiting
 from drainer.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from drainer.config import Config
     from drainer.errors import DrainerError
-    from drainer.model import ContainerInstance, Task
+    from drainer.model import ContainerInstance, Mark, Task
 
 
 @dataclass(slots=True)
@@ -27,20 +27,27 @@ class Sight:
     A drain and what has been seen of it.
 
     Attributes:
+        registrations: What has been described, by ARN.
+        settled: Whether its registrations are all known.
         sound: Whether every search for its container instance was of the right clusters.
         failed: Whether a call failed in a way that asking elsewhere cannot mend.
         denied: Whether a call failed for another reason than a cluster that does not exist.
         known: Whether an earlier pass has found the container instance already.
         elsewhere: Whether it is sought in other clusters than those that are named, too.
+        remembers: Whether the drain knows which registrations earlier passes have found.
     """
 
     drain: Drain
     now: datetime
     waiting: Waiting = Waiting.UNSEEN
     registration: Registration = Registration.UNSEEN
-    container_instance: ContainerInstance | None = None
-    tasks: tuple[Task, ...] = ()
-    exact: bool = False
+    registrations: dict[str, ContainerInstance] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    described: bool = False
+    listed_at: datetime | None = None
+    settled: bool = False
+    searched: bool = False
     nowhere: bool = False
     deferred: bool = False
     reason: str = ""
@@ -49,6 +56,7 @@ class Sight:
     denied: bool = False
     known: bool = False
     elsewhere: bool = True
+    remembers: bool = True
 
     @property
     def id(self) -> str:
@@ -56,31 +64,66 @@ class Sight:
         return self.drain.action.ec2_instance_id
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from the others of a pass: two hooks may hold one EC2 instance."""
+        action = self.drain.action
+        return action.lifecycle_hook_name, self.id, action.lifecycle_action_token
+
+    @property
+    def candidates(self) -> tuple[ContainerInstance, ...]:
+        """
+        The registrations of which one runs the tasks, the one that the drain is about first.
+
+        An EC2 instance has one agent. Where it is connected to one registration, the others are
+        what is left of earlier ones; where it is connected to none, any may be the one.
+        """
+        found = self.registrations.values()
+        connected = [one for one in found if one.agent_connected]
+        own = self.drain.container_instance_arn
+        return tuple(sorted(connected or found, key=lambda one: (one.arn != own, one.arn)))
+
+    @property
+    def container_instance(self) -> ContainerInstance | None:
+        """What holds for all candidates together."""
+        return merged(self.candidates)
+
+    @property
     def counted(self) -> int:
         """The tasks that ECS's two counters know of."""
-        instance = self.container_instance
-        return instance.running_tasks + instance.pending_tasks if instance else 0
+        return sum(one.running_tasks + one.pending_tasks for one in self.candidates)
 
     @property
     def sought(self) -> bool:
-        """
-        Whether its container instance is still to be found.
-
-        One whose agent is disconnected may be what is left of an earlier registration, in another
-        cluster than the one where the EC2 instance serves now.
-        """
-        found = self.container_instance
-        settled = found is not None and (found.agent_connected or self.known)
-        return self.waiting == Waiting.YES and not settled and not self.failed
+        """Whether further registrations of it are still to be found."""
+        return self.waiting == Waiting.YES and not self.settled and not self.failed
 
     def found(self, cluster: str, instance: ContainerInstance) -> None:
-        """Take a description that belongs to the drain; the connected one of two counts."""
-        if self.container_instance and not instance.agent_connected:
+        """Take a description that belongs to the drain."""
+        drain, is_new = self.drain, instance.arn not in self.known_arns()
+        if is_new and len(self.registrations) >= REGISTRATIONS_MAX:
+            self.denied, self.sound = True, False
+            self.reason = f"the EC2 instance has more than {REGISTRATIONS_MAX} registrations"
             return
-        self.container_instance = instance
+        if is_new and self.remembers:
+            # What was established before did not know of this one.
+            drain = replace(drain, searched_at=None, listed_at=None, closed=False, settled=False)
+        self.registrations[instance.arn] = replace(instance, cluster=cluster)
         self.registration = Registration.FOUND
-        drain = marks.restored(self.drain, marks.of(instance, self.drain, self.now))
-        self.drain = replace(drain, cluster=cluster, container_instance_arn=instance.arn)
+        first = self.candidates[0]
+        self.drain = replace(drain, cluster=first.cluster, container_instance_arn=first.arn)
+        self.settled = first.agent_connected or drain.settled
+
+    def known_arns(self) -> set[str]:
+        """Return the ARNs of the registrations that this look or an earlier one has found."""
+        others = (one.rpartition(" ")[2] for one in self.drain.others)
+        own = self.drain.container_instance_arn
+        return {*self.registrations, *others, *([own] if own else [])}
+
+    def restore(self) -> None:
+        """Take what the mark knows better, once all descriptions have been taken."""
+        if self.container_instance is not None:
+            mark = marks.of(self.container_instance, self.drain, self.now)
+            self.drain = marks.restored(self.drain, mark)
 
     def unseen(self, error: DrainerError) -> None:
         """Note that a part of the look has failed."""
@@ -107,15 +150,49 @@ class Sight:
             waiting=self.waiting,
             registration=self.registration,
             container_instance=self.container_instance,
-            tasks=self.tasks,
-            exact=self.exact,
+            registrations=self.candidates,
+            tasks=tuple(self.tasks.values()),
+            missing=self.missing,
+            described=self.described,
+            listed_at=self.listed_at,
+            settled=self.settled,
+            searched_to=self.drain.searched_to,
+            search_failed=self.drain.search_failed,
+            searched=self.searched,
             nowhere=self.nowhere,
             deferred=self.deferred,
+            failed=self.failed or self.denied,
             reason=self.reason,
         )
 
 
-def unseen(sights: Sequence[Sight], error: DrainerError) -> None:
+def merged(candidates: Sequence[ContainerInstance]) -> ContainerInstance | None:
+    """
+    Return the first of several registrations with what holds for all of them together.
+
+    It is ACTIVE while any of them is, and DRAINING once all are; its tasks are those of all.
+    """
+    if not candidates:
+        return None
+    first, statuses = candidates[0], [one.status for one in candidates]
+    marked: dict[str, Mark] = {}
+    for one in candidates:
+        for hook, mark in one.marks.items():
+            if hook not in marked or mark.at > marked[hook].at:
+                marked[hook] = mark
+    # Whatever is neither ACTIVE nor DRAINING is waited for.
+    status = max(statuses, key=lambda status: (status == "ACTIVE", status != "DRAINING"))
+    return replace(
+        first,
+        status=status,
+        agent_connected=any(one.agent_connected for one in candidates),
+        running_tasks=sum(one.running_tasks for one in candidates),
+        pending_tasks=sum(one.pending_tasks for one in candidates),
+        marks=marked,
+    )
+
+
+def unseen(sights: Iterable[Sight], error: DrainerError) -> None:
     """Note for several drains that a part of the look has failed."""
     for sight in sights:
         sight.unseen(error)

@@ -65,6 +65,16 @@ class Interruption:
         """Whether two minutes are all there is."""
         return self.action != "recommend"
 
+    @property
+    def returns(self) -> bool:
+        """Whether the same instance may come back, with its container instance."""
+        return self.action in {"stop", "hibernate"}
+
+    @property
+    def key(self) -> str:
+        """What tells the instance from all others."""
+        return self.ec2_instance_id
+
 
 @dataclass(frozen=True, slots=True)
 class TaskInterruption:
@@ -77,6 +87,7 @@ class TaskInterruption:
         task_id: The last part of the task's ARN.
         addresses: The task's private addresses, of both families.
         ends_at: When the two minutes are over.
+        warns: Whether this is the warning, and not a later change of the same task.
     """
 
     cluster: str
@@ -84,10 +95,16 @@ class TaskInterruption:
     task_id: str
     addresses: tuple[str, ...]
     ends_at: datetime
+    warns: bool = True
 
     def names(self) -> dict[str, str]:
         """Return what tells it from others, for a log line."""
         return {"task_id": self.task_id, "ecs_service": self.service, "action": "terminate"}
+
+    @property
+    def key(self) -> str:
+        """What tells the task from all others."""
+        return f"{self.cluster}/{self.task_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +125,14 @@ class Placed:
         task_id: The last part of the task's ARN.
         service: Its service's name.
         addresses: Its own addresses, where its network mode gives it any (awsvpc).
-        host_ports: The host's port by container name and container port (bridge).
+        host_ports: The host's ports by container name and container port (bridge): two where
+            the container listens there by TCP and by UDP.
     """
 
     task_id: str
     service: str
     addresses: tuple[str, ...]
-    host_ports: Mapping[tuple[str, int], int]
+    host_ports: Mapping[tuple[str, int], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +194,9 @@ def _task_interruption(detail: Mapping[str, Any], ends_at: datetime) -> TaskInte
     task_id = str(detail.get("taskArn", "")).rpartition("/")[2][:64]
     if not addresses:
         raise MalformedEventError(f"no address of task {quoted(task_id)} is in the event")
-    return TaskInterruption(cluster, service, task_id, addresses, ends_at)
+    # ECS tells of the same task again when it is DEACTIVATING and when it is STOPPING.
+    warns = str(detail.get("lastStatus")) in {"ACTIVATING", "RUNNING"}
+    return TaskInterruption(cluster, service, task_id, addresses, ends_at, warns)
 
 
 def addresses_of(task: Mapping[str, Any]) -> list[str]:
@@ -225,9 +245,13 @@ def targets_of(placed: Placed, balancer: LoadBalancer, ec2_instance_id: str) -> 
 
     With awsvpc the target is the task's address and the container's port; else the instance and
     the port of the host that is bound to the container's, which is the same one in host mode.
+    Where TCP and UDP have a port of the host each, both are returned: which of them the target
+    group has is not known here, and the instance leaves with both.
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-load-balancing.html
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html
     """
     if placed.addresses:
         return [Target(address, balancer.container_port) for address in placed.addresses]
     wanted = (balancer.container_name, balancer.container_port)
-    return [Target(ec2_instance_id, placed.host_ports.get(wanted, balancer.container_port))]
+    ports = placed.host_ports.get(wanted, (balancer.container_port,))
+    return [Target(ec2_instance_id, port) for port in ports]

@@ -14,6 +14,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from drainer import request_report
 from drainer.errors import NotForUsError, QuietError
 from drainer.machine import Phase, Step
+from drainer.returning import ACTIVE
+from drainer.spot import Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
     from drainer.acts import Outcome
     from drainer.controller import PassReport
     from drainer.errors import DrainerError
-    from drainer.interruptions import Rescue
     from drainer.request_report import Report
+    from drainer.rescue import Rescue
+    from drainer.returning import Returned
 
 # A drain with hundreds of tasks must not make a log line of hundreds of kilobytes.
 TASKS_NAMED_MAX = 20
+SECONDS_PER_MINUTE = 60
 
 
 class Telemetry(Protocol):
@@ -44,6 +48,9 @@ class Telemetry(Protocol):
 
     def requested(self, report: Report) -> None:
         """Report what was done about a request of CloudFormation."""
+
+    def returned(self, returned: Sequence[Returned]) -> None:
+        """Report what was done about instances that are in service again."""
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Report an exception that was not foreseen, and whose pass it ended."""
@@ -62,6 +69,9 @@ class Silent:
         """Report nothing."""
 
     def requested(self, report: Report) -> None:
+        """Report nothing."""
+
+    def returned(self, returned: Sequence[Returned]) -> None:
         """Report nothing."""
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
@@ -88,10 +98,12 @@ class Powertools:
                 self._logger.warning("trouble", extra={"reason": trouble, **_names(outcome)})
             if outcome.undone:
                 self._logger.error("undone", extra={"reason": outcome.undone, **_names(outcome)})
-            if outcome.decision.phase == Phase.EXHAUSTED:
-                self._logger.error(
-                    "exhausted", extra={"reason": outcome.decision.reason, **_names(outcome)}
+            if outcome.decision.exhausted:
+                reason = (
+                    f"{outcome.view.drain.hop} hops, where {outcome.view.hops_max} fit: "
+                    f"the wait queue does not delay its messages; the sweep goes on"
                 )
+                self._logger.error("exhausted", extra={"reason": reason, **_names(outcome)})
             self._measure(outcome)
 
     def refused(self, record_id: str, refusal: DrainerError) -> None:
@@ -113,17 +125,22 @@ class Powertools:
                 "ends_at": gone.ends_at.isoformat(),
                 "cluster": rescue.cluster or None,
                 "drained": rescue.drained,
+                "active": rescue.active,
                 "targets_deregistered": targets,
                 "target_groups": groups,
+                "target_groups_kept": list(rescue.kept),
                 "late": list(rescue.late),
             }
             self._logger.info("interruption", extra=line)
             for trouble in rescue.troubles:
                 self._logger.warning("trouble", extra={"reason": trouble, **line})
-            self._count("Interruptions", 1)
-            self._count("TargetsDeregistered", targets)
-            self._count("InterruptionsLate", len(rescue.late))
             self._count("Troubles", len(rescue.troubles))
+            self._count("InterruptionsDenied", int(rescue.denied > 0))
+            if rescue.first:
+                recommended = isinstance(gone, Interruption) and not gone.hasty
+                self._count("Recommendations" if recommended else "Interruptions", 1)
+                self._count("TargetsDeregistered", targets)
+                self._count("InterruptionsLate", len(rescue.late))
 
     def requested(self, report: Report) -> None:
         """Report a pass over a request of CloudFormation: a line, and counts; never its URL."""
@@ -148,6 +165,21 @@ class Powertools:
         if report.step == request_report.Step.REFUSED and not report.unanswered:
             self._count("MessagesRefused", 1)
 
+    def returned(self, returned: Sequence[Returned]) -> None:
+        """Report what was done about instances that are in service again: a line for each."""
+        for one in returned:
+            line = {
+                "ec2_instance_id": one.ec2_instance_id or None,
+                "cluster": one.cluster or None,
+                "container_instance_arn": one.container_instance_arn or None,
+                "done": one.done or None,
+                "reason": one.trouble or None,
+            }
+            log = self._logger.warning if one.trouble else self._logger.info
+            log("returned", extra=line)
+            self._count("Troubles", int(bool(one.trouble)))
+            self._count("InstancesReturned", int(one.done == ACTIVE))
+
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Report an exception that was not foreseen, and whose pass it ended."""
         self._count("Crashes", 1)
@@ -159,10 +191,13 @@ class Powertools:
 
     def _measure(self, outcome: Outcome) -> None:
         decision, view = outcome.decision, outcome.view
+        if outcome.answered is None and decision.step != Step.STOP:
+            # CloudWatch has no unit of minutes, in which the alarm's threshold is given.
+            self._metrics.add_metric("DrainAgeMinutes", MetricUnit.NoUnit, _age_minutes(outcome))
         self._count("DrainsStarted", int(outcome.drained_now))
         self._count("HeartbeatsRecorded", int(outcome.heartbeat))
         self._count("BlindPasses", int(decision.phase == Phase.BLIND))
-        self._count("DrainsExhausted", int(decision.phase == Phase.EXHAUSTED))
+        self._count("DrainsExhausted", int(decision.exhausted))
         if outcome.answered is None:
             return
         self._count("DrainsCompleted", 1)
@@ -202,6 +237,7 @@ def _line(outcome: Outcome) -> dict[str, Any]:
         "origin": view.drain.origin,
         "hop": view.drain.hop,
         "started_at": view.drain.started_at.isoformat(),
+        "age_minutes": _age_minutes(outcome),
         "deadline_at": view.deadline_at.isoformat(),
         "running_tasks": instance.running_tasks if instance else None,
         "pending_tasks": instance.pending_tasks if instance else None,
@@ -210,6 +246,11 @@ def _line(outcome: Outcome) -> dict[str, Any]:
         "heartbeat": outcome.heartbeat,
         "reason": decision.reason,
     }
+
+
+def _age_minutes(outcome: Outcome) -> float:
+    age = outcome.view.now - outcome.view.drain.started_at
+    return round(age.total_seconds() / SECONDS_PER_MINUTE, 1)
 
 
 def _step(outcome: Outcome) -> str:

@@ -92,11 +92,6 @@ class View:
         return max(0, self.counted - ignored)
 
     @property
-    def clear(self) -> bool:
-        """Whether this look, taken alone, found the instance DRAINING and without a task."""
-        return self.status == "DRAINING" and self.seen.exact and not self.blocking
-
-    @property
     def mark(self) -> Mark | None:
         """The mark on the container instance, if it is of this drain."""
         return marks.of(self.seen.container_instance, self.drain, self.now)

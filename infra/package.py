@@ -1,14 +1,18 @@
 """
-Build the function's zip, byte for byte the same from the same sources and pins.
+Build the function's zip, byte for byte the same from the same sources, pins and Python.
 
 It takes the program without what only people or tests use, and the pinned libraries as pure
-Python, so that one zip runs on any processor. It uploads nothing.
+Python, so that one zip runs on any processor. Beside each source lies its bytecode, where this
+machine has a Python of the function's own version. It uploads nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
+import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -24,6 +28,20 @@ SECTION_NEXT = "# -- "
 
 # The runtime that drainer.yaml names; pip chooses wheels for it, whatever Python builds the zip.
 PYTHON_VERSION = "3.13"
+
+# Compiles in one process, in the order given. "Unchecked" bytecode is used without a look at the
+# source or its time, which a zip does not keep; another Python compiles the source beside it.
+# AWS advises against bytecode because the builder's Python may not be the function's; here it is.
+# https://peps.python.org/pep-0552/
+# https://docs.aws.amazon.com/lambda/latest/dg/python-package.html
+COMPILER = """
+import json, py_compile, sys
+for source, target, name in json.load(sys.stdin):
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(source, target, name, doraise=True, invalidation_mode=unchecked)
+"""
+COMPILE_TIMEOUT_SECONDS = 300
+PROBE_TIMEOUT_SECONDS = 30
 
 # People type the command line and tests drive the simulation; neither may reach production.
 PROGRAM_LEFT_OUT = frozenset({"__main__.py", "cli", "simulation"})
@@ -57,21 +75,31 @@ def main() -> None:
     """
     parser = argparse.ArgumentParser(description="Build the function's zip.")
     parser.add_argument("--output", type=Path, default=PROJECT / "build" / "drainer.zip")
-    output: Path = parser.parse_args().output
+    parser.add_argument("--without-bytecode", action="store_true", help="put sources in only")
+    arguments = parser.parse_args()
+    output: Path = arguments.output
 
-    content = build(output)
+    python = None if arguments.without_bytecode else compiler(PYTHON_VERSION)
+    content = build(output, python)
     digest = hashlib.sha256(content).hexdigest()
-    sys.stdout.write(f"{output}: {len(content):,} bytes, sha256 {digest}\n")
+    made = "sources only" if python is None else f"bytecode of Python {release(python)}"
+    sys.stdout.write(f"{output}: {len(content):,} bytes, {made}, sha256 {digest}\n")
 
 
-def build(output: Path) -> bytes:
+def build(output: Path, python: str | None) -> bytes:
     """
     Write the zip to `output` and return its bytes.
+
+    Args:
+        output: Where to.
+        python: The interpreter that compiles; None for a zip of sources only.
     """
     with tempfile.TemporaryDirectory() as folder:
-        libraries = Path(folder)
+        libraries, compiled = Path(folder) / "libraries", Path(folder) / "compiled"
         install(function_requirements(PROJECT / "requirements.txt"), libraries)
         files = program_files(PROJECT / "drainer") | library_files(libraries)
+        if python is not None:
+            files |= bytecode_files(files, python, compiled)
         unzipped_bytes = sum(path.stat().st_size for path in files.values())
         if unzipped_bytes > UNZIPPED_BYTES_MAX:
             message = f"{unzipped_bytes:,} bytes unzipped, over the limit of {UNZIPPED_BYTES_MAX:,}"
@@ -116,6 +144,75 @@ def install(requirements: list[str], target: Path) -> None:
     command += ["--abi", "none", "--python-version", PYTHON_VERSION, *requirements]
     # S603 asks whether the arguments can be trusted: they are constants and our own pins.
     subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_SECONDS)  # noqa: S603
+
+
+def compiler(version: str) -> str | None:
+    """
+    Return the interpreter that compiles; without one, say what the zip lacks and how to get it.
+    """
+    python = find_python(version)
+    if python is None:
+        sys.stderr.write(
+            f"warning: no Python {version} here, so the zip has no bytecode and the function "
+            f"compiles at each cold start: install python{version}\n"
+        )
+    return python
+
+
+def find_python(version: str) -> str | None:
+    """
+    Return an interpreter of that version: this one, one on the path, or one that pyenv keeps.
+    """
+    kept = Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}")
+    candidates = [sys.executable, shutil.which(f"python{version}"), *map(str, sorted(kept))]
+    for python in candidates:
+        # What lies on the path may be a stand-in that starts nothing.
+        if python and release(python).startswith(f"{version}."):
+            return python
+    return None
+
+
+def release(python: str) -> str:
+    """
+    Return an interpreter's release, as "3.13.0"; empty where it does not start.
+    """
+    probe = [python, "-I", "-S", "-c", "import platform; print(platform.python_version())"]
+    try:
+        # S603 asks whether the arguments can be trusted: find_python's own candidates.
+        done = subprocess.run(  # noqa: S603
+            probe, capture_output=True, text=True, check=False, timeout=PROBE_TIMEOUT_SECONDS
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+def bytecode_files(files: dict[str, Path], python: str, folder: Path) -> dict[str, Path]:
+    """
+    Return the bytecode of the sources by its name in the zip.
+    """
+    tag = f"cpython-{PYTHON_VERSION.replace('.', '')}"
+    made, orders = {}, []
+    for name in sorted(files):
+        if not name.endswith(".py"):
+            continue
+        parent, _, module = name.removesuffix(".py").rpartition("/")
+        inner = "/".join(part for part in (parent, "__pycache__", f"{module}.{tag}.pyc") if part)
+        made[inner] = folder / inner
+        # The name in the zip stands in the bytecode, and not a folder of this machine.
+        orders.append((str(files[name]), str(made[inner]), name))
+    # Without site no other package of this machine is imported; with a fixed seed sets are always
+    # written in the same order. Isolated mode would ignore the seed.
+    command = [python, "-S", "-s", "-P", "-W", "ignore", "-c", COMPILER]
+    subprocess.run(  # noqa: S603 - find_python's interpreter and our own program
+        command,
+        input=json.dumps(orders),
+        text=True,
+        check=True,
+        timeout=COMPILE_TIMEOUT_SECONDS,
+        env={"PATH": os.defpath, "PYTHONHASHSEED": "0"},
+    )
+    return made
 
 
 def program_files(program: Path) -> dict[str, Path]:

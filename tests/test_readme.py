@@ -48,4 +48,5 @@ def test_every_test_that_is_named_exists(name: str) -> None:
 
 
 def test_the_readme_can_be_read_in_one_sitting() -> None:
-    assert len(README.splitlines()) <= 400
+    # Thirty lines more than the first hour's reading: Spot in crowds, upgrade and uninstall.
+    assert len(README.splitlines()) <= 430

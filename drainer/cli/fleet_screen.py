@@ -117,8 +117,8 @@ def _counted(words: Iterable[str]) -> str:
 
 
 def _at(line: Mapping[str, Any]) -> datetime:
-    # As Powertools stamps a line: %f reads its milliseconds as the fraction that they are.
-    return datetime.strptime(line["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
+    # Every line is stamped by RFC 3339.
+    return datetime.fromisoformat(line["timestamp"])
 
 
 def _after(at: datetime, began_at: datetime) -> Text:

@@ -10,7 +10,18 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer import aws, controller, finder, machine, model, observer
+from drainer import (
+    aws,
+    controller,
+    finder,
+    machine,
+    model,
+    observer,
+    returning,
+    sight,
+    task_look,
+    task_set,
+)
 from drainer.machine import Phase, Step
 from drainer.model import LifecycleActionResult, Registration, Waiting
 
@@ -43,17 +54,17 @@ def _always(*_: Any, **__: Any) -> bool:
 def count_only_desired_running() -> None:
     """List only the tasks that ECS wants running (defect 1)."""
 
-    def looking(self: Any, cluster: Any, sights: Any, desired_status: str) -> Any:
+    def listing(self: Any, cluster: Any, arn: Any, *, desired_status: str) -> Any:
         if desired_status == "STOPPED":
-            return sights
-        return right(self, cluster, sights, desired_status)
+            return []
+        return right(self, cluster, arn, desired_status=desired_status)
 
-    right = swap(finder.Finder, "_look_at_tasks", looking)
+    right = swap(aws.EcsGateway, "task_ids", listing)
 
 
 def let_the_counts_decide() -> None:
     """Take counts of zero for drained, without a look at the tasks."""
-    swap(machine, "needs_exact_look", _never)
+    swap(task_set, "needs_listing", _never)
     _rung(Phase.DRAINING, holds=lambda view: view.waiting and view.counted > 0)
     _rung(Phase.DRAINED, holds=lambda view: view.status == "DRAINING" and view.counted == 0)
     _rung(Phase.CLOSING, holds=_never)
@@ -117,8 +128,10 @@ def search_only_the_named_cluster() -> None:
     """Take an instance that is not in the named cluster for unregistered (defect 18)."""
 
     def nowhere(_self: Any, sights: Any) -> None:
-        for sight in sights:
-            sight.registration = Registration.ABSENT
+        for one in sights:
+            one.searched = True
+            if not one.registrations:
+                one.registration = Registration.ABSENT
 
     swap(finder.Finder, "_search_everywhere", nowhere)
 
@@ -197,7 +210,7 @@ def stop_without_grace() -> None:
     def over(view: View) -> bool:
         return view.drain.policy is not None and view.drain.policy.standalone_tasks == "stop"
 
-    swap(machine, "_grace_over", over)
+    swap(task_set, "grace_is_over", over)
 
 
 def end_on_a_failed_look() -> None:
@@ -217,7 +230,105 @@ def let_a_hint_go_round() -> None:
 
 def drain_what_does_not_wait() -> None:
     """Drain an instance in service because a message says that it leaves (defect 16)."""
-    swap(observer, "WAIT_STATES", frozenset({*observer.WAIT_STATES, "InService"}))
+
+    def waiting(state: str) -> bool:
+        return state == "InService" or bool(right(state))
+
+    right = swap(observer, "is_waiting", waiting)
+
+
+def believe_free_memory() -> None:
+    """Release on one listing, where the counts agree (issue 9, B1)."""
+    swap(task_set, "is_closed", lambda view: view.status == "DRAINING" and view.counted == 0)
+
+
+def close_the_set_too_soon() -> None:
+    """Take two listings for enough however soon one follows the other (B1)."""
+    swap(task_set, "VIEW_LAG", timedelta(0))
+
+
+def forget_what_earlier_looks_have_seen() -> None:
+    """Keep no task in the set that this look has not seen (B1)."""
+
+    def found(view: View) -> tuple[str, ...]:
+        return tuple(task.id for task in view.seen.remaining)
+
+    swap(task_set, "unfinished", found)
+
+
+def settle_on_what_is_found_first() -> None:
+    """Take the first registration for the only one, its agent connected or not (B2)."""
+
+    def finding(self: Any, cluster: str, instance: Any) -> None:
+        right(self, cluster, instance)
+        self.settled = bool(self.registrations)
+
+    right = swap(sight.Sight, "found", finding)
+
+
+def search_a_hundred_clusters_and_no_more() -> None:
+    """Begin each search at the first cluster again (B3)."""
+
+    def beginning(self: Any, sights: Any) -> None:
+        for one in sights:
+            one.drain = replace(one.drain, searched_to="")
+        right(self, sights)
+
+    right = swap(finder.Finder, "_search_everywhere", beginning)
+
+
+def leave_the_mark_of_what_is_over() -> None:
+    """Let the next action find the mark of one that somebody else has ended (B4)."""
+    swap(controller, "_may_write_off", _never)
+
+
+def keep_what_a_reactivation_makes_untrue() -> None:
+    """Believe listings from before the container instance was ACTIVE again (B5)."""
+
+    def carrying(view: View, drain: Any) -> Any:
+        carried = right(view, drain)
+        return replace(carried, listed_at=drain.listed_at, closed=drain.closed)
+
+    right = swap(task_set, "carry_on", carrying)
+
+
+def look_on_when_time_is_over() -> None:
+    """Describe and list without asking the clock (B6)."""
+    swap(task_look, "ACTING_SECONDS", float("-inf"))
+    swap(finder, "ACTING_SECONDS", float("-inf"))
+
+
+def read_every_hook_whatever_the_time() -> None:
+    """Read the hooks of all groups, and send all heartbeats, without asking the clock (B7)."""
+    swap(observer, "ACTING_SECONDS", float("-inf"))
+    swap(controller, "CALL_SECONDS", float("-inf"))
+    swap(controller, "UNIT_SECONDS", float("-inf"))
+
+
+def know_only_terminating_wait() -> None:
+    """Know no other wait state than that of a terminating instance (C1)."""
+    known = {"Terminating:Wait", "Warmed:Terminating:Wait"}
+    swap(observer, "is_waiting", lambda state: state in known)
+
+
+def leave_what_comes_back_draining() -> None:
+    """Leave an instance DRAINING that is in service again (C1)."""
+    swap(returning.Reactivation, "run", lambda *_, **__: [])
+
+
+def keep_alive_what_has_no_deadline() -> None:
+    """Send heartbeats for what no mark remembers a deadline of (C2)."""
+    swap(machine, "is_unbounded", _never)
+
+
+def sweep_without_a_clock() -> None:
+    """Let the sweep read all groups and their hooks, however long that takes (C3)."""
+    swap(observer.Observer, "_no_time_for_more", _never)
+
+
+def publish_again_what_came_too_early() -> None:
+    """Let a message go round that has not been delayed (A9)."""
+    swap(machine, "is_early", _never)
 
 
 MUTATIONS: tuple[Callable[[], None], ...] = (
@@ -245,4 +356,18 @@ MUTATIONS: tuple[Callable[[], None], ...] = (
     leave_out_the_sweep,
     let_a_hint_go_round,
     drain_what_does_not_wait,
+    believe_free_memory,
+    close_the_set_too_soon,
+    forget_what_earlier_looks_have_seen,
+    settle_on_what_is_found_first,
+    search_a_hundred_clusters_and_no_more,
+    leave_the_mark_of_what_is_over,
+    keep_what_a_reactivation_makes_untrue,
+    look_on_when_time_is_over,
+    read_every_hook_whatever_the_time,
+    know_only_terminating_wait,
+    leave_what_comes_back_draining,
+    keep_alive_what_has_no_deadline,
+    sweep_without_a_clock,
+    publish_again_what_came_too_early,
 )

@@ -89,14 +89,15 @@ def parameters(template: Path, names: Callable[[str], bool]) -> str:
 def permissions(infra: Path) -> str:
     """Return what the function's role may do, and why, as a table."""
     role = read_template(infra / "drainer.yaml")["Resources"]["Role"]["Properties"]
-    [policy] = [
-        resource["Properties"]
+    of_spot = [
+        statement
         for resource in read_template(infra / "spot.yaml")["Resources"].values()
         if resource["Type"] == "AWS::IAM::Policy"
+        for statement in resource["Properties"]["PolicyDocument"]["Statement"]
     ]
     by_service: dict[str, list[str]] = defaultdict(list)
     statements = role["Policies"][0]["PolicyDocument"]["Statement"]
-    for statement in [*statements, *policy["PolicyDocument"]["Statement"]]:
+    for statement in [*statements, *of_spot]:
         plain = statement["Fn::If"][1] if "Fn::If" in statement else statement
         actions = plain["Action"] if isinstance(plain["Action"], list) else [plain["Action"]]
         reason = re.sub(r"(?<=[a-zA-Z])(?=[A-Z])", " ", plain["Sid"]).lower()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer import errands, fleet, muster
+from drainer import belief, errands, fleet, keeper, muster, stack
 from drainer.aws import TopicGateway
 from drainer.aws_custom_resource import TableBook, TargetGateway
 from drainer.cli.mutations import swap
-from drainer.cloudformation import Request
+from drainer.cloudformation import Request, RequestType
 from drainer.custom_resource import Status
 from drainer.errand import Errand, Note
 from drainer.errors import DrainerError, UnavailableError
@@ -43,9 +44,15 @@ def believe_one_listing() -> None:
 def forget_what_a_listing_lacks() -> None:
     """Look only at what the latest listing has."""
 
-    def draining(self: Any, errand: Errand, *more: Any) -> Any:
-        known = {one: note for one, note in errand.notes.items() if note.done}
-        return right(self, replace(errand, notes=known), *more)
+    def draining(self: Any, errand: Errand, guard: Any, *more: Any) -> Any:
+        listed: Any = errand.notes
+        with suppress(DrainerError):
+            listed = self._targets.instances(guard) or ()
+        known = {
+            one: note if one in listed else replace(note, done=True)
+            for one, note in errand.notes.items()
+        }
+        return right(self, replace(errand, notes=known), guard, *more)
 
     right = swap(fleet.Fleet, "drain", draining)
 
@@ -58,7 +65,7 @@ def take_draining_for_drained() -> None:
 
 def never_look_again_at_what_may_go() -> None:
     """Forget that an instance was not seen to be free when it is said to be."""
-    swap(fleet, "_note", lambda _: Note(done=True))
+    swap(fleet, "_note", lambda *_: Note(done=True))
 
 
 def wait_for_ever() -> None:
@@ -77,7 +84,7 @@ def always_succeed_at_the_deadline() -> None:
     def overdue(*of: Any) -> Any:
         return replace(right(*of), status=Status.SUCCESS)
 
-    right = swap(errands, "_overdue", overdue)
+    right = swap(errands, "_at_the_deadline", overdue)
 
 
 def leave_lost_chains_alone() -> None:
@@ -136,6 +143,43 @@ def drop_the_way_round() -> None:
     leave_lost_chains_alone()
 
 
+def fail_what_cannot_be_done_in_a_rollback() -> None:
+    """Answer an Update of a rollback as any other (UPDATE_ROLLBACK_FAILED)."""
+    swap(errands, "_goes_back", lambda _: False)
+
+    def overdue(self: Any, request: Any, seen: Any, report: Any) -> Any:
+        answer = late(self, request, seen, report)
+        update = request.request_type == RequestType.UPDATE
+        return replace(answer, status=Status.FAILED) if update else answer
+
+    late = swap(errands.Errands, "_overdue", overdue)
+
+
+def rename_what_stays_at_every_update() -> None:
+    """Give a target that stays another physical id, so that CloudFormation deletes the old one."""
+
+    def physical_id(self: Any, request: Any, guard: Any, *_: Any, **__: Any) -> str:
+        del self
+        return f"{guard.physical_id}-{request.request_id[:4]}"
+
+    swap(keeper.Keeper, "physical_id", physical_id)
+
+
+def drain_whatever_is_deleted() -> None:
+    """Drain the target of every Delete, though it stays."""
+    swap(belief.Belief, "stays", lambda *_: "")
+
+
+def take_all_of_a_stack_for_new() -> None:
+    """Take what was there before an update for what it has added."""
+    swap(stack, "_is_new", lambda *_: True)
+
+
+def drop_a_request_at_the_first_doubt() -> None:
+    """Believe the first answer about a stack, however old it is."""
+    swap(belief, "DOUBTED", timedelta(0))
+
+
 REQUEST_MUTATIONS: tuple[Callable[[], None], ...] = (
     take_an_error_for_a_fleet_that_is_gone,
     believe_one_listing,
@@ -149,4 +193,9 @@ REQUEST_MUTATIONS: tuple[Callable[[], None], ...] = (
     decide_anew_each_time,
     take_a_refused_put_for_an_answer,
     drop_the_way_round,
+    fail_what_cannot_be_done_in_a_rollback,
+    rename_what_stays_at_every_update,
+    drain_whatever_is_deleted,
+    take_all_of_a_stack_for_new,
+    drop_a_request_at_the_first_doubt,
 )

@@ -50,6 +50,7 @@ class Account:
         on_notification: told of each message that Auto Scaling publishes. One that raises
             `ApiError` rejects it.
         on_event: told of each EventBridge event.
+        spent: says how many seconds the invocation that runs has taken, for the clock stands still.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Account:
         self.history: deque[Fact] = deque(maxlen=RECORDS_MAX)
         self.on_notification: list[Callable[[Notification], None]] = []
         self.on_event: list[Callable[[dict[str, Any]], None]] = []
+        self.spent: Callable[[], float] = lambda: 0.0
         self._timetable: list[tuple[datetime, int, Callable[[], None]]] = []
         self._entries = 0
         self._events_run = 0

@@ -6,26 +6,78 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from drainer.simulation.lifecycle import TERMINATING, LifecycleActions, LifecycleHook
+from drainer.simulation import agents
+from drainer.simulation.lifecycle import (
+    LAUNCHING,
+    TERMINATING,
+    TERMINATION,
+    LifecycleActions,
+    LifecycleHook,
+    Route,
+)
+from drainer.simulation.root_volume import RootVolumes
+from drainer.simulation.warm_pool import WarmPools
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from drainer.simulation.account import Account
     from drainer.simulation.lifecycle import LifecycleAction, Result
+    from drainer.simulation.warm_pool import WarmPool
 
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_AutoScalingInstanceDetails.html
 LifecycleState = Literal[
     "Pending",
+    "Pending:Wait",
+    "Pending:Proceed",
     "InService",
+    "EnteringStandby",
+    "Standby",
+    "ReplacingRootVolume",
+    "ReplacingRootVolume:Wait",
+    "ReplacingRootVolume:Proceed",
+    "RootVolumeReplaced",
     "Terminating:Wait",
     "Terminating:Proceed",
     "Terminating:Retained",
     "Terminated",
+    "Warmed:Pending",
+    "Warmed:Pending:Wait",
+    "Warmed:Pending:Proceed",
+    "Warmed:Pending:Retained",
+    "Warmed:Stopped",
+    "Warmed:Running",
+    "Warmed:Hibernated",
+    "Warmed:Terminating:Wait",
+    "Warmed:Terminating:Proceed",
+    "Warmed:Terminating:Retained",
+    "Warmed:Terminated",
 ]
 # What counts towards the desired capacity; an instance that is leaving or retained does not.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
-COUNTED: tuple[LifecycleState, ...] = ("Pending", "InService")
+COUNTED: tuple[LifecycleState, ...] = (
+    "Pending",
+    "Pending:Wait",
+    "Pending:Proceed",
+    "InService",
+    "ReplacingRootVolume",
+    "ReplacingRootVolume:Wait",
+    "ReplacingRootVolume:Proceed",
+    "RootVolumeReplaced",
+)
+# From where an instance may be told to terminate.
+TERMINABLE: tuple[LifecycleState, ...] = (
+    "InService",
+    "Pending",
+    "Standby",
+    "Terminating:Retained",
+    "Warmed:Pending:Retained",
+    "Warmed:Stopped",
+    "Warmed:Running",
+    "Warmed:Hibernated",
+    "Warmed:Terminating:Retained",
+)
 PAST_ACTIONS_MAX = 100_000
 # Health checks are periodic; how often is not documented.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-health-checks.html
@@ -34,7 +86,16 @@ HEALTH_CHECK_SECONDS = 30.0
 
 @dataclass(slots=True, eq=False)
 class Instance:
-    """An EC2 instance as its group knows it."""
+    """
+    An EC2 instance as its group knows it.
+
+    Attributes:
+        actions: those of the hooks that it met last.
+        past: all that it ever met.
+        waits_in: the state in which it waits for its hooks; None for not.
+        then: what follows the hooks.
+        forgets_agent: whether its next boot is from a volume that holds no agent's state.
+    """
 
     ec2_instance_id: str
     group: Group
@@ -42,6 +103,17 @@ class Instance:
     launched_at: datetime
     lifecycle_state: LifecycleState = "Pending"
     actions: list[LifecycleAction] = field(default_factory=list)
+    past: list[LifecycleAction] = field(default_factory=list)
+    waits_in: LifecycleState | None = None
+    then: Callable[[Instance, Result], None] | None = None
+    forgets_agent: bool = False
+
+    @property
+    def waits_to_leave(self) -> bool:
+        """Whether it waits for terminating hooks, wherever it then goes."""
+        return self.lifecycle_state == self.waits_in and any(
+            action.route.transition == TERMINATING for action in self.actions
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +127,7 @@ class Group:
         terminate_seconds: from Terminating:Proceed to the end of the instance.
         retain_on_abandon: the retention trigger `TerminateHookAbandon` is set to `retain`.
         tasks_max: the room for tasks on each instance; None is without limit.
+        attributes: what its agents set on their container instances.
     """
 
     name: str
@@ -72,6 +145,9 @@ class Group:
     hooks: dict[str, LifecycleHook] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
     launched: int = 0
+    warm_pool: WarmPool | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 class AutoScaling:
@@ -84,6 +160,11 @@ class AutoScaling:
         # All actions, ended ones included, for checkers and timelines.
         self.actions: deque[LifecycleAction] = deque(maxlen=PAST_ACTIONS_MAX)
         self.lifecycle = LifecycleActions(account, self._after_answer)
+        self.warm_pools = WarmPools(account, self)
+        self.root_volumes = RootVolumes(account, self)
+        # Told of each instance whose state has changed, and of each action that begins.
+        self.on_state: list[Callable[[Instance], None]] = []
+        self.on_action: list[Callable[[LifecycleAction], None]] = []
 
     # Builders
 
@@ -99,6 +180,7 @@ class AutoScaling:
         terminate_seconds: float = 5.0,
         retain_on_abandon: bool = False,
         tasks_max: int | None = None,
+        attributes: Mapping[str, str] | None = None,
     ) -> Group:
         """Create a group whose instances are in service and in their cluster already."""
         account = self._account
@@ -117,12 +199,15 @@ class AutoScaling:
             retain_on_abandon,
             tasks_max,
             [f"{account.region}{letter}" for letter in "abc"],
+            attributes=dict(attributes or {}),
         )
         self.groups[name] = group
         if cluster is not None:
             account.ecs.create_cluster(cluster)
         for _ in range(desired):
-            self._serve(self._launch(group))
+            instance = self.launch(group)
+            self.set_state(instance, "InService")
+            agents.boot(account, instance)
         return group
 
     def put_hook(self, hook: LifecycleHook) -> LifecycleHook:
@@ -145,7 +230,9 @@ class AutoScaling:
         for action in [*self.lifecycle.open.values()]:
             names = (action.hook.auto_scaling_group_name, action.hook.name)
             if names == (hook.auto_scaling_group_name, hook.name):
-                self.lifecycle.end(action, "CONTINUE", "hook_deleted")
+                launching = action.route.transition == LAUNCHING
+                result: Result = "ABANDON" if launching else "CONTINUE"
+                self.lifecycle.end(action, result, "hook_deleted")
         self.groups[hook.auto_scaling_group_name].hooks.pop(hook.name, None)
 
     # What happens to a group
@@ -156,7 +243,7 @@ class AutoScaling:
         surplus = sum(one.lifecycle_state in COUNTED for one in group.instances.values()) - desired
         in_service = [one for one in group.instances.values() if one.lifecycle_state == "InService"]
         for instance in in_service[: max(surplus, 0)]:
-            self._begin_termination(instance)
+            self._scale_in(instance)
         self._fill(group)
 
     def scale_in(
@@ -168,15 +255,27 @@ class AutoScaling:
         chosen = [self.instances[one] for one in ec2_instance_ids] or in_service[:count]
         group.desired -= len(chosen)
         for instance in chosen:
-            self._begin_termination(instance)
+            self._scale_in(instance)
         return chosen
+
+    def _scale_in(self, instance: Instance) -> None:
+        """Let an instance go back to its group's warm pool, where that takes it, or for good."""
+        pool = instance.group.warm_pool
+        if pool is not None and pool.reuse:
+            self.warm_pools.give_back(instance)
+        else:
+            self._begin_termination(instance)
 
     def terminate(self, instance: Instance, *, decrement: bool) -> None:
         """Let one instance go; without decrement the group launches another in its place."""
-        if instance.lifecycle_state not in ("InService", "Pending", "Terminating:Retained"):
+        if instance.lifecycle_state not in TERMINABLE:
             return
         if decrement:
             instance.group.desired -= 1
+        self.replace(instance)
+
+    def replace(self, instance: Instance) -> None:
+        """Let an instance go, and launch what its group then lacks."""
         self._begin_termination(instance)
         self._fill(instance.group)
 
@@ -194,64 +293,101 @@ class AutoScaling:
             )
 
     def _begin_termination(self, instance: Instance) -> None:
+        warmed = instance.lifecycle_state.startswith("Warmed:")
+        route = Route(origin="WarmPool") if warmed else TERMINATION
+        state: LifecycleState = "Warmed:Terminating:Wait" if warmed else "Terminating:Wait"
+        self.pause(instance, state, route, self._after_termination_hooks)
+
+    def pause(
+        self,
+        instance: Instance,
+        state: LifecycleState,
+        route: Route,
+        then: Callable[[Instance, Result], None],
+    ) -> None:
         """
-        Open the actions of all terminating hooks at once.
+        Open the actions of all hooks of a transition at once, and wait for them in a state.
 
         Hooks of one group run in parallel, and the group waits for all of them.
         https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html
         """
         group = instance.group
-        hooks = [hook for hook in group.hooks.values() if hook.transition == TERMINATING]
-        if not hooks:
-            self._proceed(instance)
+        hooks = [hook for hook in group.hooks.values() if hook.transition == route.transition]
+        # A group that is deleted by force takes its hooks with it.
+        if not hooks or group.name not in self.groups:
+            then(instance, "CONTINUE")
             return
-        self._set_state(instance, "Terminating:Wait")
-        instance.actions = [self.lifecycle.begin(hook, instance.ec2_instance_id) for hook in hooks]
-        self.actions.extend(instance.actions)
-        for action in [*instance.actions]:
+        instance.waits_in, instance.then = state, then
+        self.set_state(instance, state)
+        begun = [self.lifecycle.begin(hook, instance.ec2_instance_id, route) for hook in hooks]
+        instance.actions = begun
+        instance.past.extend(begun)
+        self.actions.extend(begun)
+        for action in begun:
+            for listen in self.on_action:
+                listen(action)
+        for action in begun:
             if action.is_open:
                 self.lifecycle.announce(action, group.arn)
 
     def _after_answer(self, action: LifecycleAction) -> None:
-        instance = self.instances[action.ec2_instance_id]
-        if instance.lifecycle_state != "Terminating:Wait":
-            return
-        if action.result == "ABANDON":
-            self._abandon(instance)
-        elif not any(other.is_open for other in instance.actions):
-            self._proceed(instance)
-
-    def _abandon(self, instance: Instance) -> None:
         """
-        Skip the remaining hooks; keep the instance where its group retains abandoned ones.
+        Go on after the last answer, or after the first ABANDON, which skips the remaining hooks.
 
         "abandon stops any remaining actions, such as other lifecycle hooks"
         https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html
         """
-        result: Result = "ABANDON"
-        if instance.group.retain_on_abandon:
-            # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
-            self._set_state(instance, "Terminating:Retained")
-        else:
-            self._proceed(instance)
+        instance = self.instances.get(action.ec2_instance_id)
+        if instance is None or instance.then is None or action not in instance.actions:
+            return
+        result: Result = action.result or "CONTINUE"
+        if result == "CONTINUE" and any(other.is_open for other in instance.actions):
+            return
+        then, instance.then, instance.waits_in = instance.then, None, None
         for other in instance.actions:
             self.lifecycle.end(other, result, "skipped")
+        then(instance, result)
+
+    def _after_termination_hooks(self, instance: Instance, result: Result) -> None:
+        if result == "CONTINUE":
+            self.proceed(instance)
+        else:
+            warmed = instance.lifecycle_state.startswith("Warmed:")
+            retained: LifecycleState = (
+                "Warmed:Terminating:Retained" if warmed else "Terminating:Retained"
+            )
+            self.after_abandon(instance, retained)
+
+    def after_abandon(self, instance: Instance, retained: LifecycleState) -> None:
+        """Keep an instance whose group retains abandoned ones; let another go on."""
+        if instance.group.retain_on_abandon:
+            # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
+            self.set_state(instance, retained)
+        else:
+            self.proceed(instance)
         self._fill(instance.group)
 
-    def _proceed(self, instance: Instance) -> None:
+    def release(self, instance: Instance, destination: str) -> None:
+        """Note the moment of truth: what is left on an instance now will be killed."""
         remaining = self._account.ecs.remaining_tasks(instance.ec2_instance_id)
-        # The moment of truth: what is left now will be killed.
         self._account.record(
             "released",
             ec2_instance_id=instance.ec2_instance_id,
             auto_scaling_group_name=instance.group.name,
             remaining=[f"{task.owner} {task.last_status} {task.task_id}" for task in remaining],
+            destination=destination,
         )
-        self._set_state(instance, "Terminating:Proceed")
+
+    def proceed(self, instance: Instance) -> None:
+        """Let an instance end, whatever is left on it."""
+        self.release(instance, "EC2")
+        warmed = instance.lifecycle_state.startswith("Warmed:")
+        self.set_state(instance, "Warmed:Terminating:Proceed" if warmed else "Terminating:Proceed")
         self._account.after(instance.group.terminate_seconds, lambda: self._end_instance(instance))
 
     def _end_instance(self, instance: Instance) -> None:
-        self._set_state(instance, "Terminated")
+        warmed = instance.lifecycle_state.startswith("Warmed:")
+        self.set_state(instance, "Warmed:Terminated" if warmed else "Terminated")
         instance.group.instances.pop(instance.ec2_instance_id, None)
         self.instances.pop(instance.ec2_instance_id, None)
         self._account.record(
@@ -266,13 +402,11 @@ class AutoScaling:
     def _fill(self, group: Group) -> None:
         counted = sum(one.lifecycle_state in COUNTED for one in group.instances.values())
         for _ in range(group.desired - counted):
-            instance = self._launch(group)
-            self._account.after(
-                group.launch_seconds,
-                lambda instance=instance: self._serve(instance),  # type: ignore[misc]
-            )
+            if self.warm_pools.take(group) is None:
+                self.boot_after(self.launch(group), group.launch_seconds, "EC2")
 
-    def _launch(self, group: Group) -> Instance:
+    def launch(self, group: Group) -> Instance:
+        """Make an instance of a group; it has yet to boot."""
         zone = group.availability_zones[group.launched % len(group.availability_zones)]
         group.launched += 1
         instance = Instance(f"i-{self._account.hexadecimal(17)}", group, zone, self._account.now)
@@ -285,19 +419,30 @@ class AutoScaling:
         )
         return instance
 
-    def _serve(self, instance: Instance) -> None:
-        if instance.lifecycle_state != "Pending":
-            return
-        self._set_state(instance, "InService")
-        if instance.group.cluster is not None:
-            self._account.ecs.register(
-                instance.group.cluster,
-                instance.ec2_instance_id,
-                availability_zone=instance.availability_zone,
-                tasks_max=instance.group.tasks_max,
-            )
+    def boot_after(self, instance: Instance, seconds: float, origin: str) -> None:
+        """Let a pending instance boot and wait for the launching hooks; then it is in service."""
 
-    def _set_state(self, instance: Instance, state: LifecycleState) -> None:
+        def boot() -> None:
+            if instance.lifecycle_state == "Pending":
+                agents.boot(self._account, instance)
+                route = Route(LAUNCHING, origin, "AutoScalingGroup")
+                self.pause(instance, "Pending:Wait", route, self._serve)
+
+        self._account.after(seconds, boot)
+
+    def _serve(self, instance: Instance, result: Result) -> None:
+        # "If the instance is launching, abandon ... terminates the instance"; the group's
+        # terminating hooks run as for any other.
+        # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html
+        if result == "ABANDON":
+            self.replace(instance)
+            return
+        if instance.lifecycle_state == "Pending:Wait":
+            self.set_state(instance, "Pending:Proceed")
+        self.set_state(instance, "InService")
+
+    def set_state(self, instance: Instance, state: LifecycleState) -> None:
+        """Change an instance's state, and tell of it."""
         instance.lifecycle_state = state
         self._account.record(
             "lifecycle_state",
@@ -305,3 +450,5 @@ class AutoScaling:
             auto_scaling_group_name=instance.group.name,
             state=state,
         )
+        for listen in self.on_state:
+            listen(instance)

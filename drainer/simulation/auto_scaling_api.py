@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from drainer.simulation.account import Account
     from drainer.simulation.auto_scaling import Group, Instance
     from drainer.simulation.lifecycle import LifecycleAction
+    from drainer.simulation.warm_pool import WarmPool
 
 # "Array Members: Maximum number of 50 items" for InstanceIds, and the default and largest page.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingInstances.html
@@ -113,6 +114,29 @@ class AutoScalingApi:
         with_instances = parameters.get("IncludeInstances", True)
         described = [_describe_group(group, with_instances=with_instances) for group in found]
         return {"AutoScalingGroups": described, **token}
+
+    def describe_warm_pool(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """
+        Describe a group's warm pool and what is in it; a group without one has no instances there.
+
+        https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeWarmPool.html
+        """
+        group = self._group(parameters["AutoScalingGroupName"])
+        size = parameters.get("MaxRecords") or INSTANCES_MAX
+        warm = [one for one in group.instances.values() if _is_warm(one)]
+        found, token = _page(warm, parameters, size)
+        pool = {"WarmPoolConfiguration": _describe_pool(group.warm_pool)} if group.warm_pool else {}
+        rows = [
+            {
+                "InstanceId": instance.ec2_instance_id,
+                "AvailabilityZone": instance.availability_zone,
+                "LifecycleState": instance.lifecycle_state,
+                "HealthStatus": "Healthy",
+                "ProtectedFromScaleIn": False,
+            }
+            for instance in found
+        ]
+        return {**pool, "Instances": rows, **token}
 
     def set_desired_capacity(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Set a group's desired capacity, within its bounds."""
@@ -256,9 +280,25 @@ def _describe_group(group: Group, *, with_instances: bool) -> dict[str, Any]:
         "HealthCheckType": "EC2",
         "CreatedTime": group.created_at,
     }
+    if group.tags:
+        described["Tags"] = [
+            {
+                "ResourceId": group.name,
+                "ResourceType": "auto-scaling-group",
+                "Key": key,
+                "Value": value,
+                "PropagateAtLaunch": True,
+            }
+            for key, value in group.tags.items()
+        ]
     if group.retain_on_abandon:
         triggers = {"TerminateHookAbandon": "retain"}
         described["InstanceLifecyclePolicy"] = {"RetentionTriggers": triggers}
+    # What is in the warm pool, or on its way there, is counted here and listed there.
+    # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeWarmPool.html
+    if group.warm_pool is not None:
+        described["WarmPoolSize"] = sum(_is_warm(one) for one in group.instances.values())
+        described["WarmPoolConfiguration"] = _describe_pool(group.warm_pool)
     if with_instances:
         described["Instances"] = [
             {
@@ -269,5 +309,18 @@ def _describe_group(group: Group, *, with_instances: bool) -> dict[str, Any]:
                 "ProtectedFromScaleIn": False,
             }
             for instance in group.instances.values()
+            if not _is_warm(instance)
         ]
     return described
+
+
+def _describe_pool(pool: WarmPool) -> dict[str, Any]:
+    return {
+        "MinSize": pool.minimum,
+        "PoolState": pool.state,
+        "InstanceReusePolicy": {"ReuseOnScaleIn": pool.reuse},
+    }
+
+
+def _is_warm(instance: Instance) -> bool:
+    return instance.lifecycle_state.startswith("Warmed:")

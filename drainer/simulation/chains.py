@@ -105,10 +105,17 @@ class Chains:
         names = ("ec2_instance_id", "lifecycle_hook_name", "lifecycle_action_token")
         about = (tuple(action[name] for name in names) for action in actions)
         for (ec2_instance_id, hook, _), number in Counter(about).items():
-            # What is no container instance holds no mark, and without one a copy is not known.
-            markable = self.account.ecs.container_instance(ec2_instance_id) is not None
-            if number > CHAINS_MAX and markable:
+            if number > CHAINS_MAX and self.is_markable(ec2_instance_id):
                 yield f"{number} chains of {ec2_instance_id} at {hook}"
+
+    def is_markable(self, ec2_instance_id: str) -> bool:
+        """Whether a mark can be left now: without one, neither a copy nor a lost chain is known."""
+        known = self.account.ecs.container_instance(ec2_instance_id) is not None
+        return known and not self.has_been_full(ec2_instance_id)
+
+    def has_been_full(self, ec2_instance_id: str) -> bool:
+        """Whether a mark was refused because ten attributes of its owner's are there already."""
+        return bool(self.account.facts("attributes_full", ec2_instance_id=ec2_instance_id))
 
     def _about(self, bodies: Iterable[str]) -> Iterator[Subject]:
         messages = (json.loads(body).get("Message", "") for body in bodies)
@@ -116,8 +123,13 @@ class Chains:
 
     def _is_open(self, ec2_instance_id: str, hook: str) -> bool:
         instance = self.account.auto_scaling.instances.get(ec2_instance_id)
+        # The notification of an action that begins at this very instant is on its way.
+        now = self.account.now
         return instance is not None and any(
-            action.is_open and action.hook.name == hook and self.workload.promise(action).ours
+            action.is_open
+            and action.started_at < now
+            and action.hook.name == hook
+            and self.workload.promise(action).ours
             for action in instance.actions
         )
 

@@ -6,22 +6,21 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from drainer.simulation.custom_resource import Attempt, CustomResourceRequest, as_text
 from drainer.simulation.records import ApiError
+from drainer.simulation.stack_model import RESOURCE_TYPE, Stack, seen_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from drainer.simulation.account import Account
+    from drainer.simulation.stack_model import RequestType, Row, Snapshot
 
-RequestType = Literal["Create", "Update", "Delete"]
-RESOURCE_TYPE = "Custom::ECSDrain"
 # "The default value is 3600 seconds (1 hour)", which is also the most.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref.html
 TIMEOUT_SECONDS = 3_600
@@ -37,15 +36,6 @@ class ResponseRefusedError(Exception):
     """The response URL refused for good."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """A stack, as far as anybody asks about it."""
-
-    name: str
-    stack_id: str
-    created_at: datetime
-
-
 class Stacks:
     """
     The account's stacks, and the end where answers arrive.
@@ -55,12 +45,15 @@ class Stacks:
         requests: every request, by its response URL.
         unavailable: what `respond` raises where another attempt may succeed.
         refused: what `respond` raises where none will.
+        lag_seconds: how old the answers about stacks and their resources are; no page says how old
+            they may be.
     """
 
     def __init__(self, account: Account) -> None:
         self._account = account
         self.stacks: dict[str, Stack] = {}
         self.requests: dict[str, CustomResourceRequest] = {}
+        self.lag_seconds = 0.0
         self.unavailable: type[Exception] = ResponseUnavailableError
         self.refused: type[Exception] = ResponseRefusedError
 
@@ -121,31 +114,31 @@ class Stacks:
         if name not in self.stacks:
             stack_id = account.arn("cloudformation", f"stack/{name}/{account.uuid()}")
             self.stacks[name] = Stack(name, stack_id, account.now)
+            self.stacks[name].write(account.now)
         return self.stacks[name].stack_id
 
-    def status(self, stack_id: str) -> str:
-        """Return a stack's status: in progress as long as one of its requests is open."""
-        is_open = any(
-            one.is_open for one in self.requests.values() if one.event["StackId"] == stack_id
-        )
-        return "UPDATE_IN_PROGRESS" if is_open else "UPDATE_COMPLETE"
+    def phase(self, name: str, status: str, *, changed_at: datetime | None = None) -> None:
+        """Say what a stack is at; until then its requests tell."""
+        self.stack_id(name)
+        stack = self.stacks[name]
+        stack.changed_at = changed_at or stack.changed_at
+        stack.status = status
+        stack.write(self._account.now)
 
-    def resources(self, stack_id: str) -> dict[str, tuple[str, str]]:
-        """Return physical id and status of each custom resource of a stack, by its logical id."""
-        found: dict[str, tuple[str, str]] = {}
-        for request in self.requests.values():
-            kind, logical_id = request.event["RequestType"], request.event["LogicalResourceId"]
-            if request.event["StackId"] != stack_id:
-                continue
-            answer = request.answer or {}
-            if kind != "Delete" and answer.get("Status") == "SUCCESS":
-                found[logical_id] = (answer["PhysicalResourceId"], f"{kind.upper()}_COMPLETE")
-            physical_id = request.event.get("PhysicalResourceId")
-            if kind == "Delete" and found.get(logical_id, ("",))[0] == physical_id:
-                found[logical_id] = (physical_id or "", "DELETE_IN_PROGRESS")
-                if answer.get("Status") == "SUCCESS":
-                    del found[logical_id]
-        return found
+    def put_row(self, name: str, logical_id: str, row: Row | None) -> None:
+        """Let a stack list a resource, or list it no more."""
+        self.stack_id(name)
+        stack = self.stacks[name]
+        stack.rows.pop(logical_id, None)
+        if row is not None:
+            stack.rows[logical_id] = row
+        stack.write(self._account.now)
+
+    def seen(self, stack: Stack) -> Snapshot:
+        """Return what is told of a stack, which may be out of date."""
+        at = self._account.now - timedelta(seconds=self.lag_seconds)
+        mine = [one for one in self.requests.values() if one.event["StackId"] == stack.stack_id]
+        return seen_at(at, stack, mine)
 
     def respond(self, url: str, body: bytes) -> None:
         """
@@ -203,16 +196,17 @@ class CloudFormationApi:
         ]
         if wanted is not None and not found:
             raise ApiError("ValidationError", f"Stack with id {wanted} does not exist")
+        return {"Stacks": [self._describe(one) for one in found]}
+
+    def _describe(self, stack: Stack) -> dict[str, Any]:
+        snapshot = self._stacks.seen(stack)
+        changed_at = snapshot.changed_at
         return {
-            "Stacks": [
-                {
-                    "StackName": one.name,
-                    "StackId": one.stack_id,
-                    "StackStatus": self._stacks.status(one.stack_id),
-                    "CreationTime": one.created_at,
-                }
-                for one in found
-            ]
+            "StackName": stack.name,
+            "StackId": stack.stack_id,
+            "StackStatus": snapshot.status,
+            "CreationTime": stack.created_at,
+            **({"LastUpdatedTime": changed_at} if changed_at else {}),
         }
 
     def list_stack_resources(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -222,19 +216,20 @@ class CloudFormationApi:
         https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ListStackResources.html
         """
         wanted = parameters["StackName"]
-        (stack,) = self.describe_stacks({"StackName": wanted})["Stacks"]
+        self.describe_stacks({"StackName": wanted})
+        (stack,) = (
+            one for one in self._stacks.stacks.values() if wanted in (one.name, one.stack_id)
+        )
         return {
             "StackResourceSummaries": [
                 {
                     "LogicalResourceId": logical_id,
-                    "PhysicalResourceId": physical_id,
-                    "ResourceType": RESOURCE_TYPE,
-                    "ResourceStatus": status,
-                    "LastUpdatedTimestamp": stack["CreationTime"],
+                    **({"PhysicalResourceId": row.physical_id} if row.physical_id else {}),
+                    "ResourceType": row.resource_type,
+                    "ResourceStatus": row.status,
+                    "LastUpdatedTimestamp": row.changed_at,
                 }
-                for logical_id, (physical_id, status) in self._stacks.resources(
-                    stack["StackId"]
-                ).items()
+                for logical_id, row in self._stacks.seen(stack).rows.items()
             ]
         }
 

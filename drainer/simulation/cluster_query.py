@@ -10,9 +10,11 @@ import re
 from typing import TYPE_CHECKING
 
 from drainer.simulation.records import ApiError
+from drainer.simulation.view_lag import instances_as_of, left_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from drainer.simulation.ecs_model import Cluster, ContainerInstance
 
@@ -31,15 +33,22 @@ SUBJECTS: dict[str, Callable[[ContainerInstance], str | None]] = {
 }
 
 
-def select(cluster: Cluster, query: str | None) -> Iterable[ContainerInstance]:
+def select(
+    cluster: Cluster, query: str | None, at: datetime | None = None
+) -> Iterable[ContainerInstance]:
     """
-    Return the container instances that a query selects.
+    Return the container instances that a query selects, all those of an EC2 instance among them.
+
+    Args:
+        cluster: where.
+        query: selects.
+        at: the instant as of which; None for the present.
 
     Raises:
         ApiError: the query is not one that is understood.
     """
     if not query:
-        return cluster.container_instances.values()
+        return _registered(cluster, at)
     match = COMPARISON.fullmatch(query)
     if match is None:
         raise _invalid(query)
@@ -49,16 +58,26 @@ def select(cluster: Cluster, query: str | None) -> Iterable[ContainerInstance]:
         raise _invalid(query)
     if subject == "ec2InstanceId" and operator in ("==", "equals", "in"):
         # The look-up that the drainer makes; a crowd of them must not scan the cluster.
-        found = (cluster.by_ec2_instance_id.get(value) for value in values)
-        chosen = {instance.arn: instance for instance in found if instance is not None}
-        return [*chosen.values()]
+        found = [
+            instance
+            for value in dict.fromkeys(values)
+            for instance in cluster.by_ec2_instance_id.get(value, ())
+        ]
+        left = [one for one in left_since(cluster, at) if one.ec2_instance_id in values]
+        return instances_as_of([*found, *left], at)
     read = _reader(subject, query)
+    known = _registered(cluster, at)
     if operator in ("==", "equals", "in"):
-        return [one for one in cluster.container_instances.values() if read(one) in values]
+        return [one for one in known if read(one) in values]
     if operator in ("!=", "not_in", "!in"):
-        return [one for one in cluster.container_instances.values() if read(one) not in values]
+        return [one for one in known if read(one) not in values]
     pattern = re.compile(values[0])
-    return [one for one in cluster.container_instances.values() if pattern.match(read(one) or "")]
+    return [one for one in known if pattern.match(read(one) or "")]
+
+
+def _registered(cluster: Cluster, at: datetime | None) -> Iterable[ContainerInstance]:
+    present = cluster.container_instances.values()
+    return instances_as_of([*present, *left_since(cluster, at)], at)
 
 
 def _values(operand: str, query: str) -> list[str]:

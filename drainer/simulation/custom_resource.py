@@ -71,6 +71,11 @@ class CustomResourceRequest:
         """Whether the stack waits for the answer."""
         return self.answer is None and self.account.now < self.times_out_at
 
+    def was_open(self, at: datetime) -> bool:
+        """Whether the stack waited for the answer at an instant."""
+        answered = self.answer is not None and self.answers[0][0] <= at
+        return not answered and self.sent_at <= at < self.times_out_at
+
     @property
     def timed_out(self) -> bool:
         """Whether the stack has waited in vain."""

@@ -73,6 +73,7 @@ class Topic:
     A standard topic.
 
     Attributes:
+        filters_apply_at: from when on the subscriptions' filter policies are in effect.
         published: how many messages have come in.
         unwanted: how many of them no subscription wanted.
     """
@@ -81,6 +82,7 @@ class Topic:
         self._account = account
         self.arn = arn or account.arn("sns", name)
         self.subscriptions: list[Subscription] = []
+        self.filters_apply_at = account.now
         self.published = 0
         self.unwanted = 0
 
@@ -103,14 +105,29 @@ class Topic:
         return subscription
 
     def publish(self, message: str, subject: str | None = None) -> str:
-        """Send a message to every subscription that wants it; return its id."""
+        """
+        Send a message to every subscription that wants it; return its id.
+
+        "Additions or changes to a subscription filter policy require up to 15 minutes to fully
+        take effect."
+        https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html
+        """
         self.published += 1
         now = stamp(self._account.now)
         publication = Publication(self._account.uuid(), self.arn, message, subject, now)
-        wanting = [one for one in self.subscriptions if one.wants(message)]
+        filtered = self._account.now >= self.filters_apply_at
+        wanting = [one for one in self.subscriptions if not filtered or one.wants(message)]
         self.unwanted += not wanting
+        spent = self._account.spent()
         for subscription in wanting:
-            subscription.channel.send(publication)
+            if spent:
+                # What an invocation publishes leaves when its calls have come so far.
+                self._account.after(
+                    spent,
+                    lambda one=subscription: one.channel.send(publication),  # type: ignore[misc]
+                )
+            else:
+                subscription.channel.send(publication)
         return publication.message_id
 
 

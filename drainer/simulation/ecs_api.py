@@ -6,7 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.cluster_query import select
+from drainer.simulation.ecs_attributes import overfull, refusal
 from drainer.simulation.ecs_cluster_api import ClusterApi
+from drainer.simulation.ecs_protection_api import ProtectionApi
 from drainer.simulation.ecs_requests import (
     PAGE_MAX,
     check_count,
@@ -20,6 +22,7 @@ from drainer.simulation.ecs_service_api import ServiceApi
 from drainer.simulation.ecs_shapes import describe_container_instance
 from drainer.simulation.ecs_task_api import TaskApi
 from drainer.simulation.records import ApiError
+from drainer.simulation.view_lag import instance_as_of, left_since
 
 if TYPE_CHECKING:
     from drainer.simulation.ecs_model import Cluster, ContainerInstance
@@ -32,7 +35,7 @@ ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9_./\\-]{1,128}")
 ATTRIBUTE_VALUE = re.compile(r"(?! )[A-Za-z0-9_.@/\\: -]{1,128}(?<! )")
 
 
-class EcsApi(ClusterApi, ServiceApi, TaskApi):
+class EcsApi(ClusterApi, ProtectionApi, ServiceApi, TaskApi):
     """One method for each operation; each takes and returns what AWS would."""
 
     def list_container_instances(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -45,9 +48,10 @@ class EcsApi(ClusterApi, ServiceApi, TaskApi):
         """
         cluster = find_cluster(self._ecs, parameters.get("cluster"))
         status = parameters.get("status")
+        at = self._ecs.lags.at("ListContainerInstances")
         arns = [
             instance.arn
-            for instance in select(cluster, parameters.get("filter"))
+            for instance in select(cluster, parameters.get("filter"), at)
             if status in (None, instance.status)
         ]
         found, token = list_page(arns, parameters)
@@ -59,8 +63,14 @@ class EcsApi(ClusterApi, ServiceApi, TaskApi):
         references = parameters["containerInstances"]
         check_count("Container instances", references, PAGE_MAX)
         answer: dict[str, Any] = {"containerInstances": [], "failures": []}
+        at = self._ecs.lags.at("DescribeContainerInstances")
+        left = {instance.arn: instance for instance in left_since(cluster, at)}
         for reference in references:
-            instance = find(cluster.container_instances, reference, "container-instance")
+            instance = find(cluster.container_instances, reference, "container-instance") or find(
+                left, reference, "container-instance"
+            )
+            if instance is not None and at is not None:
+                instance = instance_as_of(instance, at)
             if instance is None:
                 answer["failures"].append(missing(self._container_instance_arn(cluster, reference)))
             else:
@@ -107,8 +117,6 @@ class EcsApi(ClusterApi, ServiceApi, TaskApi):
             raise invalid_parameter("Referenced container instance not found")
         if instance.running_tasks_count and not parameters.get("force"):
             raise invalid_parameter("Found running tasks on the instance")
-        for task in instance.remaining_tasks():
-            self._ecs.life.kill(task, "Container instance deregistered forcibly by user")
         self._ecs.deregister(instance)
         return {"containerInstance": describe_container_instance(instance)}
 
@@ -124,6 +132,10 @@ class EcsApi(ClusterApi, ServiceApi, TaskApi):
         attributes = parameters["attributes"]
         check_count("Attributes", attributes, UPDATE_MAX)
         changes = [(self._attribute_target(cluster, one), one) for one in attributes]
+        if full := overfull(changes):
+            for instance in full:
+                self._ecs.note_full(instance)
+            raise refusal()
         for instance, attribute in changes:
             instance.attributes[attribute["name"]] = attribute.get("value")
             instance.version += 1

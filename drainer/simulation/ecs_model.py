@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+from drainer.simulation.view_lag import LONG_AGO
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from drainer.simulation.load_balancing import TargetGroup
@@ -67,6 +70,8 @@ class TaskProfile:
 
 
 NEVER_STOPS = TaskProfile(stop_seconds=math.inf, stop_timeout_seconds=math.inf)
+# Ignores the stop signal, as a shell that is process 1 does, and is killed at its timeout.
+DEAF = TaskProfile(stop_seconds=math.inf, stop_timeout_seconds=120.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,9 @@ class Task:
         host_ports: the host's port for each container port (bridge).
         capacity_provider: where Fargate runs it; None for one on EC2.
         signalled_at: when its container was told to stop.
-        ended_at: when its container was no more.
+        ended_at: when its container was no more, which its agent may have yet to report.
+        protected_until: until when its service's scheduler must not stop it.
+        past: its desired and last status, and since when, as far back as any view of ECS lies.
     """
 
     arn: str
@@ -132,6 +139,10 @@ class Task:
     stopped_reason: str | None = None
     signalled_at: datetime | None = None
     ended_at: datetime | None = None
+    protected_until: datetime | None = None
+    past: list[tuple[datetime, tuple[Literal["RUNNING", "STOPPED"], LastStatus]]] = field(
+        default_factory=list
+    )
 
     @property
     def owner(self) -> str:
@@ -148,8 +159,17 @@ class Task:
 
     @property
     def remains(self) -> bool:
-        """Whether anything of it is still there."""
+        """Whether ECS takes it for there."""
         return self.last_status != "STOPPED"
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything of it is still there; not one whose end is only not reported yet."""
+        return self.remains and (self.ended_at is None or self.last_status == "DEPROVISIONING")
+
+    def is_protected(self, now: datetime) -> bool:
+        """Say whether it is protected from scale-in."""
+        return self.protected_until is not None and now < self.protected_until
 
     @property
     def balanced(self) -> tuple[Balanced, ...]:
@@ -198,6 +218,8 @@ class Service:
         balanced: its target groups.
         in_task_sets: whether those belong to its task set, as with an external deployment
             controller, and not to the service itself.
+        blue: for ECS's own blue/green deployments, the target group that the service names first;
+            the tasks are in those that it names as alternate.
         capacity_providers: where Fargate runs its tasks; none for a service on EC2.
     """
 
@@ -214,6 +236,7 @@ class Service:
     created_at: datetime
     balanced: tuple[Balanced, ...] = ()
     in_task_sets: bool = False
+    blue: TargetGroup | None = None
     capacity_providers: tuple[CapacityProvider, ...] = ()
     # Tasks of either desired status until they are STOPPED.
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -230,7 +253,18 @@ class Service:
 
 @dataclass(slots=True, eq=False)
 class ContainerInstance:
-    """An EC2 instance as its cluster knows it; `tasks` holds stopped ones for an hour as well."""
+    """
+    A registration: an EC2 instance as a cluster knows it. One EC2 instance may have several.
+
+    Attributes:
+        agent_gone: whether the agent that registered is no more, so that this stays disconnected.
+        always_left_over: whether it was so from the beginning.
+        tasks: stopped ones as well, for an hour.
+        long_stopped: a crowd of tasks that a builder had stop before; also for an hour.
+        past: its status and whether its agent was connected, and since when.
+        changed_at: when it or one of its tasks last changed.
+        unreported: what its agent, once it is connected again, will do about which task.
+    """
 
     arn: str
     container_instance_id: str
@@ -244,6 +278,12 @@ class ContainerInstance:
     version: int = 1
     attributes: dict[str, str | None] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
+    long_stopped: dict[str, Task] = field(default_factory=dict)
+    agent_gone: bool = False
+    always_left_over: bool = False
+    past: list[tuple[datetime, tuple[ContainerInstanceStatus, bool]]] = field(default_factory=list)
+    changed_at: datetime = LONG_AGO
+    unreported: list[tuple[Task, Callable[[Task], None]]] = field(default_factory=list)
 
     @property
     def running_tasks_count(self) -> int:
@@ -271,6 +311,16 @@ class ContainerInstance:
         """The tasks whose last status is not STOPPED."""
         return [task for task in self.tasks.values() if task.remains]
 
+    def wanted_tasks(self) -> list[Task]:
+        """
+        The tasks that take of its resources, by ECS's accounts.
+
+        What a task takes counts as free as soon as ECS wants it to stop, while its container still
+        runs: reported in https://github.com/aws/containers-roadmap/issues/575 and
+        https://github.com/aws/amazon-ecs-agent/issues/4106, documented nowhere.
+        """
+        return [task for task in self.tasks.values() if task.desired_status == "RUNNING"]
+
 
 @dataclass(frozen=True, slots=True)
 class GroupProvider:
@@ -288,13 +338,16 @@ class Cluster:
 
     Attributes:
         status: `INACTIVE` is one that was deleted and can still be described.
+        by_ec2_instance_id: all registrations of each EC2 instance, the oldest first.
+        left: when container instances were deregistered, as far back as any view of ECS lies.
     """
 
     name: str
     arn: str
     status: Literal["ACTIVE", "INACTIVE"] = "ACTIVE"
     container_instances: dict[str, ContainerInstance] = field(default_factory=dict)
-    by_ec2_instance_id: dict[str, ContainerInstance] = field(default_factory=dict)
+    by_ec2_instance_id: dict[str, list[ContainerInstance]] = field(default_factory=dict)
+    left: list[tuple[datetime, ContainerInstance]] = field(default_factory=list)
     services: dict[str, Service] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     # Whether its scheduler is to look again at this very instant.

@@ -85,8 +85,7 @@ def _memory(mebibytes: int) -> dict[str, Any]:
 
 
 def _memory_left(instance: ContainerInstance) -> int:
-    # A task holds its resources until it is STOPPED.
-    return max(0, MEMORY_MEBIBYTES - TASK_MEBIBYTES * len(instance.remaining_tasks()))
+    return max(0, MEMORY_MEBIBYTES - TASK_MEBIBYTES * len(instance.wanted_tasks()))
 
 
 def describe_attributes(instance: ContainerInstance) -> list[dict[str, str]]:
@@ -226,7 +225,7 @@ def describe_service(service: Service) -> dict[str, Any]:
             for number, (at, message) in enumerate(service.events)
         ],
     }
-    balancers = [
+    balancers: list[dict[str, Any]] = [
         {
             "targetGroupArn": one.target_group.arn,
             "containerName": service.family,
@@ -234,6 +233,11 @@ def describe_service(service: Service) -> dict[str, Any]:
         }
         for one in service.balanced
     ]
+    if service.blue is not None:
+        # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_AdvancedConfiguration.html
+        for one in balancers:
+            one["advancedConfiguration"] = {"alternateTargetGroupArn": one["targetGroupArn"]}
+            one["targetGroupArn"] = service.blue.arn
     if service.in_task_sets:
         # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskSet.html
         del answer["taskDefinition"]

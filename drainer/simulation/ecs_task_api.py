@@ -18,11 +18,13 @@ from drainer.simulation.ecs_requests import (
 from drainer.simulation.ecs_shapes import describe_task, describe_task_definition
 from drainer.simulation.records import ApiError
 from drainer.simulation.scheduler import accepts_tasks
+from drainer.simulation.view_lag import task_as_of, tasks_as_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from drainer.simulation.ecs_model import Cluster, ContainerInstance, Task
+    from drainer.simulation.view_lag import View
 
 # "The number of instantiations of the specified task to place on your cluster. You can specify up
 # to 10 tasks for each call." https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
@@ -44,9 +46,11 @@ class TaskApi(EcsOperations):
         wanted = parameters.get("desiredStatus") or "RUNNING"
         if wanted not in ("RUNNING", "PENDING", "STOPPED"):
             raise invalid_parameter(f"Invalid desired status: {wanted}")
+        candidates = self._candidates(cluster, parameters.get("containerInstance"))
+        view: View = "ListTasks RUNNING" if wanted == "RUNNING" else "ListTasks STOPPED"
         arns = [
             task.arn
-            for task in self._candidates(cluster, parameters.get("containerInstance"))
+            for task in tasks_as_of(candidates, self._ecs.lags.at(view))
             # "Although you can filter results based on a desired status of PENDING, this doesn't
             # return any results." (same page)
             if task.desired_status == wanted and _agrees(task, parameters)
@@ -59,8 +63,11 @@ class TaskApi(EcsOperations):
         cluster = find_cluster(self._ecs, parameters.get("cluster"))
         check_count("Tasks", parameters["tasks"], PAGE_MAX)
         answer: dict[str, Any] = {"tasks": [], "failures": []}
+        at = self._ecs.lags.at("DescribeTasks")
         for reference in parameters["tasks"]:
             task = find(cluster.tasks, reference, "task")
+            if task is not None and at is not None:
+                task = task_as_of(task, at)
             if task is None:
                 arn = self._arn("ecs", f"task/{cluster.name}/{reference.rpartition('/')[2]}")
                 answer["failures"].append(missing(arn))
@@ -119,7 +126,7 @@ class TaskApi(EcsOperations):
         instance = find(cluster.container_instances, reference, "container-instance")
         if instance is None:
             raise invalid_parameter("Referenced container instance not found")
-        return instance.tasks.values()
+        return [*instance.long_stopped.values(), *instance.tasks.values()]
 
 
 def _agrees(task: Task, parameters: dict[str, Any]) -> bool:
@@ -136,7 +143,7 @@ def _agrees(task: Task, parameters: dict[str, Any]) -> bool:
 
 def _emptiest(cluster: Cluster) -> ContainerInstance | None:
     places = [
-        (len(instance.remaining_tasks()), order, instance)
+        (len(instance.wanted_tasks()), order, instance)
         for order, instance in enumerate(cluster.container_instances.values())
         if accepts_tasks(instance)
     ]

@@ -33,7 +33,7 @@ class Bus:
 
     def __init__(self, client: Callable[[str], Any], rule_names: Sequence[str]) -> None:
         events = client("events")
-        self._events, self._functions = events, client("lambda")
+        self._events, self._queues = events, client("sqs")
         self._rules = [
             (
                 events.describe_rule(Name=name)["EventPattern"],
@@ -58,14 +58,13 @@ class Bus:
         self._waiting.put_nowait(event)
 
     def deliver(self, event: dict[str, Any]) -> None:
-        """Invoke the functions that the rules send an event to, asynchronously as the bus does."""
+        """Put an event into the queues that the rules send it to, as its JSON."""
         text = json.dumps(event)
         for pattern, targets in self._rules:
             if self._events.test_event_pattern(EventPattern=pattern, Event=text)["Result"]:
                 for arn in targets:
-                    self._functions.invoke(
-                        FunctionName=arn, InvocationType="Event", Payload=text.encode()
-                    )
+                    url = self._queues.get_queue_url(QueueName=arn.rpartition(":")[2])["QueueUrl"]
+                    self._queues.send_message(QueueUrl=url, MessageBody=text)
 
     def _deliver_all(self) -> None:
         # Ends with the mark that __exit__ leaves.

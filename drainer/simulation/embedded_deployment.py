@@ -98,6 +98,7 @@ class Deployment:
                 "AWS::StackName": name,
                 "AWS::StackId": stack["StackId"],
             },
+            exports=self._exports(),
         )
 
     def _describe(self, name: str) -> dict[str, Any]:
@@ -122,6 +123,10 @@ class Deployment:
             for event in self.events(name)
             if event["ResourceStatus"].endswith("FAILED")
         )
+
+    def _exports(self) -> dict[str, str]:
+        pages = self._cloudformation.get_paginator("list_exports").paginate()
+        return {one["Name"]: one["Value"] for page in pages for one in page["Exports"]}
 
     def _physical_ids(self, name: str) -> dict[str, str]:
         answer = self._cloudformation.describe_stack_resources(StackName=name)

@@ -80,11 +80,7 @@ def install(
     cluster = deployment.create_stack(
         CLUSTER_STACK,
         read_template(infra / "examples" / "cluster.yaml"),
-        {
-            **cluster_parameters,
-            "DrainerTopicArn": drainer.outputs["TopicArn"],
-            "ImageId": IMAGE_PARAMETER,
-        },
+        {**cluster_parameters, "DrainerStack": DRAINER_STACK, "ImageId": IMAGE_PARAMETER},
     )
     shape = shape_of(cluster)
     with embedded.catching_up() as account:

@@ -35,7 +35,8 @@ SPOT_RULES = ("Interruptions", "FargateSpot")
 # An instance of another team's, as most that Spot tells of: it warms the function up and asks
 # for nothing.
 UNKNOWN_INSTANCE = "i-00000000000000000"
-WARM_WITHIN_SECONDS = 15.0
+WARM_WITHIN_SECONDS = 30.0
+TELL_AGAIN_SECONDS = 2.0
 POLL_SECONDS = 0.05
 WARNING = timedelta(seconds=120)
 
@@ -102,7 +103,7 @@ def ec2_stage(
         physics=physics,
         drainer_parameters=drainer_parameters,
     )
-    spot = _deploy_spot(embedded, infra, installation.drainer)
+    spot = _deploy_spot(embedded, infra)
     auto_scaling = embedded.client("autoscaling")
     answer = auto_scaling.describe_auto_scaling_groups(
         AutoScalingGroupNames=[installation.shape.group.name]
@@ -132,7 +133,7 @@ def fargate_stage(
     drainer = deployment.create_stack(
         DRAINER_STACK, read_template(infra / "drainer.yaml"), drainer_parameters or {}
     )
-    spot = _deploy_spot(embedded, infra, drainer)
+    spot = _deploy_spot(embedded, infra)
     template = without_unknown(read_template(infra / "examples" / "fargate-spot.yaml"))
     example = deployment.create_stack(FARGATE_STACK, template, dict(parameters))
     with embedded.catching_up() as account:
@@ -152,15 +153,13 @@ def warm_up(stage: Stage) -> None:
         NotWarmError: the function does not ask about it in time.
     """
     account = stage.embedded.account
-    with stage.embedded.catching_up():
-        account.emit(
-            "aws.ec2",
-            "EC2 Spot Instance Interruption Warning",
-            [f"arn:aws:ec2:{account.region}a:instance/{UNKNOWN_INSTANCE}"],
-            {"instance-id": UNKNOWN_INSTANCE, "instance-action": "terminate"},
-        )
     deadline = time.monotonic() + WARM_WITHIN_SECONDS
+    tell_at = time.monotonic()
     while time.monotonic() < deadline:
+        if time.monotonic() >= tell_at:
+            # Again, since while the function starts the first one's two minutes may be over.
+            tell_at += TELL_AGAIN_SECONDS
+            _tell_of_unknown(stage)
         with stage.embedded.lock:
             if any(UNKNOWN_INSTANCE in str(call.parameters) for call in account.calls):
                 return
@@ -168,14 +167,20 @@ def warm_up(stage: Stage) -> None:
     raise NotWarmError("the function did not take its first event")
 
 
-def _deploy_spot(embedded: EmbeddedAccount, infra: Path, drainer: DeployedStack) -> DeployedStack:
+def _tell_of_unknown(stage: Stage) -> None:
+    account = stage.embedded.account
+    with stage.embedded.catching_up():
+        account.emit(
+            "aws.ec2",
+            "EC2 Spot Instance Interruption Warning",
+            [f"arn:aws:ec2:{account.region}a:instance/{UNKNOWN_INSTANCE}"],
+            {"instance-id": UNKNOWN_INSTANCE, "instance-action": "terminate"},
+        )
+
+
+def _deploy_spot(embedded: EmbeddedAccount, infra: Path) -> DeployedStack:
     return embedded.deployment().create_stack(
-        SPOT_STACK,
-        read_template(infra / "spot.yaml"),
-        {
-            "DrainerFunctionArn": drainer.outputs["FunctionArn"],
-            "DrainerRoleName": drainer.outputs["RoleName"],
-        },
+        SPOT_STACK, read_template(infra / "spot.yaml"), {"DrainerStack": DRAINER_STACK}
     )
 
 

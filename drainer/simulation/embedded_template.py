@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -152,6 +152,7 @@ class DeployedStack:
         physical_ids: what Ref gives for each resource that was created.
         outputs: the stack's outputs.
         pseudo: `AWS::Region` and its like.
+        exports: what the stacks of the account and Region export, by the names of the exports.
 
     """
 
@@ -160,6 +161,7 @@ class DeployedStack:
     physical_ids: Mapping[str, str]
     outputs: Mapping[str, str]
     pseudo: Mapping[str, str]
+    exports: Mapping[str, str] = field(default_factory=dict)
 
     def resources(self, resource_type: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the logical id and resolved properties of each resource of the type that exists."""
@@ -202,6 +204,8 @@ class DeployedStack:
                 return self._sub(argument)
             case "Fn::GetAZs":
                 return [f"{self.pseudo['AWS::Region']}{zone}" for zone in "abc"]
+            case "Fn::ImportValue":
+                return self._import(self.resolve(argument))
             case "Condition":
                 return self.condition(argument)
         if name not in FUNCTIONS:
@@ -215,6 +219,11 @@ class DeployedStack:
             if name in known:
                 return known[name]
         raise TemplateError(f"Ref names {name}, which is neither a parameter nor a resource")
+
+    def _import(self, name: str) -> str:
+        if name not in self.exports:
+            raise TemplateError(f"no stack exports {name}")
+        return self.exports[name]
 
     def _attribute(self, name: str, attribute: str) -> str:
         reference = str(self._ref(name))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from drainer.simulation import ecs_faults, limits
 from drainer.simulation.faults import READS, STALE_SECONDS_MAX, Faults
 from drainer.simulation.intensity import INTENSITIES, WEIGHTS, Window
 from drainer.simulation.mishaps import MISHAPS
@@ -68,6 +69,7 @@ def choose(
 def install(faults: Faults, workload: Workload, installed: Installation) -> None:
     """Put the faults into the account, the installation and the timetable."""
     random, account, intensity = faults.random, faults.account, faults.intensity
+    ecs_faults.install(faults, workload.random)
     if not faults.going_on:
         return
     faults.stale_seconds = min(STALE_SECONDS_MAX, workload.pass_interval_seconds)
@@ -79,6 +81,7 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
     faults.disturb_stamps(account.on_notification)
     for _ in range(random.randint(0, intensity.windows)):
         open_window(faults, READS, WRITES)
+    burden(faults, installed, READS | WRITES)
     if random.random() < intensity.message:
         begins_at = faults.account.now + timedelta(seconds=random.uniform(0, 900))
         seconds = random.choice([random.uniform(30, 600), SILENCE_SECONDS_MAX])
@@ -89,6 +92,13 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
         mishap = random.choice(MISHAPS)
         seconds = random.uniform(1, _lasting(faults))
         account.after(seconds, lambda mishap=mishap: mishap(faults, workload, installed))  # type: ignore[misc]
+
+
+def burden(faults: Faults, installed: Installation, operations: frozenset[str]) -> None:
+    """Let operations be slow for minutes, and asynchronous events come twice."""
+    for _ in range(faults.random.randint(0, faults.intensity.windows)):
+        limits.slow_down(faults, installed.function.call_time, operations)
+    installed.function.again.append(lambda: limits.deliver_again(faults))
 
 
 def open_window(faults: Faults, reads: frozenset[str], writes: frozenset[str]) -> None:

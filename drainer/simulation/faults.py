@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.call_time import KilledError
 from drainer.simulation.past import Past
 from drainer.simulation.records import ApiError
+from drainer.simulation.view_lag import VIEW_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,9 +39,9 @@ READS = frozenset(
         "DescribeTasks",
     }
 )
-# How old an answer may be. AWS publishes no number; delays of some ten seconds are told of. Two
-# looks in a row must not rest upon one past, so an answer is also no older than a pass interval.
-STALE_SECONDS_MAX = 60.0
+# How old an answer may be: no older than any view of ECS is. Two looks in a row must not rest upon
+# one past, so an answer is also no older than a pass interval.
+STALE_SECONDS_MAX = VIEW_LAG_SECONDS_MAX
 # Where a call's answer has the things asked about, and their names.
 DESCRIBED = {
     "DescribeContainerInstances": ("containerInstances", "containerInstanceArn"),
@@ -51,6 +53,9 @@ DESCRIBED = {
 SEEN_SECONDS = 1_200.0
 # "hours": a message that is older than most drains take.
 DELAY_SECONDS_MAX = 3 * 3_600.0
+# "up to 15 minutes" https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html
+FILTERS_LATE_SECONDS_MAX = 900.0
+FILTERS_LATE_PROBABILITY = 0.05
 ERRORS = {
     "throttled": {
         "autoscaling": "Throttling",
@@ -78,10 +83,6 @@ ERRORS = {
     },
 }
 STATUSES = {"throttled": 400, "failing": 500, "denied": 403}
-
-
-class KilledError(BaseException):
-    """The function is no more; nothing in it may catch this."""
 
 
 @dataclass(eq=False)
@@ -193,6 +194,14 @@ class Faults:
         if lost:
             self.strike("invocation's result lost")
         return lost
+
+    def filters_late_seconds(self) -> float:
+        """Decide for how long the topic's filter policies are not in effect yet."""
+        if not self.going_on or self.random.random() >= FILTERS_LATE_PROBABILITY:
+            return 0.0
+        seconds = self.random.uniform(0, FILTERS_LATE_SECONDS_MAX)
+        self.strike("filter policies late", f"{seconds:.0f} s")
+        return seconds
 
     # The APIs
 

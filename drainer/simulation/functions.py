@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.call_time import CallTime, KilledError, scripted
+from drainer.simulation.production import FailedInvocationError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
@@ -37,17 +40,26 @@ class Context:
     memory_limit_in_mb: int
     clock: Callable[[], datetime]
     ends_at: datetime
+    call_time: CallTime | None = None
 
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds until Lambda ends the invocation."""
-        return max(0, int((self.ends_at - self.clock()).total_seconds() * 1000))
+        seconds = (self.ends_at - self.clock()).total_seconds()
+        seconds -= self.call_time.spent if self.call_time else 0.0
+        return max(0, int(seconds * 1000))
 
 
 class Function:
     """
-    A function; its code runs in no virtual time, and its invocation ends `duration_seconds` later.
+    A function; its code runs at one instant, and its invocation ends later.
+
+    An invocation takes `duration_seconds` and what its calls took.
 
     Attributes:
+        call_time: what its calls take; nothing by default.
+        latest_seconds: what the latest invocation took.
+        again: each is asked after an asynchronous invocation that succeeded, and says after how
+            many seconds the event comes once more; None for not.
         handler: the code; a test may put another in its place.
         invocations: how often it has been invoked.
         errors: what it raised, the latest last.
@@ -65,6 +77,7 @@ class Function:
         duration_seconds: float = 0.0,
         memory_mb: int = 512,
         dead_letters: Queue | None = None,
+        call_time: CallTime | None = None,
     ) -> None:
         self._account = account
         self.name = name
@@ -72,6 +85,10 @@ class Function:
         self.handler = handler
         self.timeout_seconds = timeout_seconds
         self.duration_seconds = duration_seconds
+        self.call_time = call_time or CallTime(scripted({}), lambda: False)
+        account.spent = lambda: self.call_time.spent
+        self.latest_seconds = duration_seconds
+        self.again: list[Callable[[], float | None]] = []
         self._memory_mb = memory_mb
         self._dead_letters = dead_letters
         self.invocations = 0
@@ -91,31 +108,53 @@ class Function:
             self._memory_mb,
             account.clock,
             account.now + timedelta(seconds=self.timeout_seconds),
+            self.call_time,
         )
         try:
-            for fault in self.faults:
-                fault(event)
-            return self.handler(event, context)
+            with self.call_time.invocation(self.timeout_seconds):
+                return self._run(event, context)
         except Exception as error:
             self.errors.append(error)
             raise
         finally:
             account.record("invoked", function=self.name, records=self.batches[-1])
 
+    def _run(self, event: dict[str, Any], context: Context) -> dict[str, Any] | None:
+        try:
+            for fault in self.faults:
+                fault(event)
+            return self.handler(event, context)
+        except KilledError:
+            raise FailedInvocationError from None
+        finally:
+            seconds = self.duration_seconds + self.call_time.spent
+            self.latest_seconds = min(seconds, self.timeout_seconds)
+
     def invoke_asynchronously(self, event: dict[str, Any], attempt: int = 0) -> None:
-        """Run the code, again after an error, and bury the event after the last one."""
+        """
+        Run the code, again after an error, and bury the event after the last one.
+
+        "Even if your function doesn't return an error, it's possible for it to receive the same
+        event from Lambda multiple times because the queue itself is eventually consistent."
+        https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+        """
         try:
             self.invoke(event)
         except Exception:  # noqa: BLE001 - Lambda retries whatever the error is
             if attempt < len(RETRY_AFTER_SECONDS):
                 self._account.after(
-                    RETRY_AFTER_SECONDS[attempt],
+                    self.latest_seconds + RETRY_AFTER_SECONDS[attempt],
                     lambda: self.invoke_asynchronously(event, attempt + 1),
                 )
                 return
             self._account.record("dead_letter", function=self.name)
             if self._dead_letters is not None:
                 self._dead_letters.send(repr(event))
+        else:
+            for again in self.again:
+                seconds = again()
+                if seconds is not None:
+                    self._account.after(seconds, lambda: self.invoke_asynchronously(event))
 
 
 @dataclass(slots=True, eq=False)
@@ -186,7 +225,7 @@ class EventSourceMapping:
             served = _served(messages, self.function.invoke(event))
         except Exception:  # noqa: BLE001 - whatever the error is, the whole batch has failed
             served = []
-        self.account.after(self.function.duration_seconds, lambda: self._end(served))
+        self.account.after(self.function.latest_seconds, lambda: self._end(served))
 
     def _end(self, served: list[QueueMessage]) -> None:
         self.queue.delete(served)

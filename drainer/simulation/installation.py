@@ -7,16 +7,23 @@ The function's code is production's, handed in by the caller; nothing of it is r
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from drainer.simulation.call_time import CallTime, scripted
 from drainer.simulation.channel import Channel
+from drainer.simulation.client import InProcessClient
 from drainer.simulation.delivery import SnsApi, Topic
-from drainer.simulation.event_pattern import matches
 from drainer.simulation.functions import EventSourceMapping, Function
-from drainer.simulation.policy import spot_patterns
 from drainer.simulation.queues import Queue
+from drainer.simulation.spot_installation import (
+    RULES,
+    SpotInstallation,
+    SpotSettings,
+    install_spot,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +56,13 @@ class Build(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The template's numbers, by its own names, with its own defaults."""
+    """
+    The template's numbers, by its own names, with its own defaults; and what is AWS's to choose.
+
+    Attributes:
+        call_seconds: what the function's calls take, by operation; `*` for all others.
+        filters_late_seconds: for how long the topic's filter policies do not apply yet.
+    """
 
     pass_interval_seconds: int = 15
     notice_batch_size: int = 10
@@ -66,8 +79,10 @@ class Settings:
     fast_path: bool = False
     sweep_interval_seconds: float | None = None
     spot: bool = False
-    spot_rules: tuple[str, ...] = ("Interruptions", "RebalanceRecommendations", "FargateSpot")
+    spot_rules: tuple[str, ...] = RULES
     custom_resources: bool = False
+    call_seconds: Mapping[str, float] = field(default_factory=dict)
+    filters_late_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +101,13 @@ class Installation:
     schedule: Channel[dict[str, Any]]
     spot_rules: dict[str, Channel[dict[str, Any]]]
     requests_table: BookTable | None = None
+    spot: SpotInstallation | None = None
 
     @property
     def dead_letters(self) -> list[str]:
         """The bodies of all messages that have been given up."""
-        queues = (self.notice_dead_letters, self.wait_dead_letters)
+        spot = (self.spot.dead_letters,) if self.spot else ()
+        queues = (self.notice_dead_letters, self.wait_dead_letters, *spot)
         return [message.body for queue in queues for message in queue.messages]
 
 
@@ -101,6 +118,7 @@ def install(
     environ: Mapping[str, str] | None = None,
     settings: Settings | None = None,
     client: Callable[[str], Any] | None = None,
+    call_time: CallTime | None = None,
 ) -> Installation:
     """
     Install the drainer.
@@ -110,40 +128,43 @@ def install(
         build: makes the function; with `custom_resources` it is given `respond` as well.
         environ: settings of the function beside those that follow from the installation.
         settings: the template's numbers.
-        client: makes its clients; by default the account's own.
+        client: makes its clients; by default the account's own, on the function's time.
+        call_time: what its calls take; clients that are given have to ask it themselves.
     """
     settings = settings or Settings()
     topic = SnsApi(account).create_topic_named(settings.topic_name)
+    topic.filters_apply_at = account.now + timedelta(seconds=settings.filters_late_seconds)
     table, make = None, build
     if settings.custom_resources:
         # By the name that a deployed stack gives to its table.
         table = account.tables.create(f"{settings.topic_name}-RequestsTable")
         make = partial(cast("Answering", build), respond=account.stacks.respond)
     environment = _environment(topic, table, settings) | dict(environ or {})
+    time = call_time or CallTime(scripted(settings.call_seconds), lambda: False)
     function = Function(
         account,
         "drainer",
-        make(environment, client or account.client, account.clock),
+        make(environment, client or _timed(account, time), account.clock),
         timeout_seconds=settings.function_timeout_seconds,
         duration_seconds=settings.function_duration_seconds,
+        call_time=time,
     )
-    receives = settings.receive_count_max
-    notice_queue, notice_dead_letters = _queue(
-        account, "notices", receives, settings.notice_visibility_seconds
-    )
-    wait_queue, wait_dead_letters = _queue(
-        account, "wait", receives, settings.wait_visibility_seconds
-    )
+    receives, notice_seconds = settings.receive_count_max, settings.notice_visibility_seconds
+    notice_queue, notice_dead_letters = _queue(account, "notices", receives, notice_seconds)
+    wait_seconds = settings.wait_visibility_seconds
+    wait_queue, wait_dead_letters = _queue(account, "wait", receives, wait_seconds)
     wait_queue.delay_seconds = settings.pass_interval_seconds
     topic.subscribe(notice_queue, NOTICES)
     topic.subscribe(wait_queue, ENVELOPES)
     if table is not None:
         topic.subscribe(notice_queue, REQUESTS)
     rule, schedule = _event_bridge(account, notice_queue, function, settings)
+    spot = None
+    if settings.spot:
+        spot = install_spot(account, function, SpotSettings(settings.spot_rules))
 
     def mapped(queue: Queue, size: int, seconds: float) -> EventSourceMapping:
-        most = settings.concurrency_max
-        return EventSourceMapping(account, queue, function, size, seconds, most)
+        return EventSourceMapping(account, queue, function, size, seconds, settings.concurrency_max)
 
     return Installation(
         topic,
@@ -156,9 +177,16 @@ def install(
         function,
         rule,
         schedule,
-        _spot_rules(account, function, settings),
+        spot.rules if spot else {},
         table,
+        spot,
     )
+
+
+def _timed(account: Account, call_time: CallTime) -> Callable[[str], Any]:
+    """Return what makes clients whose calls take of the function's time."""
+    perform = partial(call_time.perform, account.call)
+    return lambda service: InProcessClient(service, perform, account.region)
 
 
 def _environment(topic: Topic, table: BookTable | None, settings: Settings) -> dict[str, str]:
@@ -169,24 +197,6 @@ def _environment(topic: Topic, table: BookTable | None, settings: Settings) -> d
     if table is not None:
         environment |= {"DRAINER_REQUESTS_TABLE": table.name, "DRAINER_VERIFY_STACKS": "true"}
     return environment
-
-
-def _spot_rules(
-    account: Account, function: Function, settings: Settings
-) -> dict[str, Channel[dict[str, Any]]]:
-    """Wire the rules of infra/spot.yaml, by its own patterns, so far as they are wanted."""
-    if not settings.spot:
-        return {}
-    rules: dict[str, Channel[dict[str, Any]]] = {}
-    for name, pattern in spot_patterns().items():
-        if name in settings.spot_rules:
-            rules[name] = Channel(account, function.invoke_asynchronously)
-            account.on_event.append(
-                lambda event, pattern=pattern, rule=rules[name]: (  # type: ignore[misc]
-                    rule.send(event) if matches(pattern, event) else None
-                )
-            )
-    return rules
 
 
 def _event_bridge(

@@ -30,7 +30,9 @@ DURATION_SECONDS = 0.3
 EVENT_SECONDS = (0.3, 1.5)
 
 
-def measure(seed: int, build: Callable[..., Function], *, fast_path: bool) -> float:
+def measure(
+    seed: int, build: Callable[..., Function], *, fast_path: bool, event_at_end: bool = False
+) -> float:
     """
     Drain one instance; return the seconds from its last task's end to its release.
 
@@ -38,9 +40,13 @@ def measure(seed: int, build: Callable[..., Function], *, fast_path: bool) -> fl
         seed: decides the tasks' lives.
         build: makes the function.
         fast_path: whether the rule of the fast path is there.
+        event_at_end: whether the end of a task whose stop was requested before sends a container
+            instance event; AWS's documentation leaves it open.
     """
     random = Random(f"lag {seed}")
     account = Account(now=datetime(2026, 11, 20, 12, 0, tzinfo=UTC), seed=seed)
+
+    account.ecs.instance_event_at_end = event_at_end
 
     def client(service: str) -> Any:
         return QuickClient(service, account.call)
@@ -72,7 +78,9 @@ def measure(seed: int, build: Callable[..., Function], *, fast_path: bool) -> fl
         desired=random.randint(3, 9),
         deregistration_delay_seconds=random.choice([0.0, 30.0, 300.0]),
         profile=TaskProfile(
-            healthy_after_seconds=random.uniform(20, 90), stop_seconds=random.uniform(1, 29)
+            # No task ends before the set of tasks can be closed, which takes about a minute.
+            healthy_after_seconds=random.uniform(70, 140),
+            stop_seconds=random.uniform(1, 29),
         ),
     )
     account.run_for(random.uniform(0, SWEEP_INTERVAL_SECONDS))

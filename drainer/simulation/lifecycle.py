@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Result = Literal["CONTINUE", "ABANDON"]
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
+# "EC2 Instance-launch Lifecycle Action", "EC2 Instance-terminate Lifecycle Action"
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
+EVENT_WORDS = {TERMINATING: "terminate", LAUNCHING: "launch"}
 
 
 @dataclass(slots=True, eq=False)
@@ -49,12 +52,38 @@ class LifecycleHook:
         return min(172_800, 100 * self.heartbeat_timeout_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    From where to where an instance goes when it meets its hooks.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
+
+    Attributes:
+        transition: which hooks it meets.
+        origin: `EC2`, `AutoScalingGroup` or `WarmPool`.
+        destination: one of these.
+        action: what else its event says, such as `ReplaceRootVolume`.
+        told: whether the notification says that too.
+    """
+
+    transition: str = TERMINATING
+    origin: str = "AutoScalingGroup"
+    destination: str = "EC2"
+    action: str = ""
+    told: bool = True
+
+
+TERMINATION = Route()
+
+
 @dataclass(slots=True, eq=False)
 class LifecycleAction:
     """
     One EC2 instance passing one hook once.
 
     Attributes:
+        route: from where to where.
         ended_by: `completed`, `timeout`, `rejected` (its notification was), `hook_deleted` or
             `skipped` (another hook's action was abandoned).
     """
@@ -65,6 +94,7 @@ class LifecycleAction:
     started_at: datetime
     timeout_at: datetime
     global_timeout_at: datetime
+    route: Route = TERMINATION
     heartbeats: list[datetime] = field(default_factory=list)
     result: Result | None = None
     ended_at: datetime | None = None
@@ -84,7 +114,9 @@ class LifecycleActions:
         self._ended = ended
         self.open: dict[str, LifecycleAction] = {}
 
-    def begin(self, hook: LifecycleHook, ec2_instance_id: str) -> LifecycleAction:
+    def begin(
+        self, hook: LifecycleHook, ec2_instance_id: str, route: Route = TERMINATION
+    ) -> LifecycleAction:
         """Open an action; its target is told of it only by `announce`."""
         now = self._account.now
         action = LifecycleAction(
@@ -94,6 +126,7 @@ class LifecycleActions:
             now,
             now + timedelta(seconds=hook.heartbeat_timeout_seconds),
             now + timedelta(seconds=hook.global_timeout_seconds),
+            route,
         )
         self.open[action.token] = action
         self._account.record("hook_opened", **_names(action))
@@ -108,20 +141,24 @@ class LifecycleActions:
         by others; the documentation says "or if an unexpected failure occurs").
         https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
         """
-        detail = _detail(action)
+        detail, route = _detail(action), action.route
         if self._account.on_event:
             self._account.emit(
-                "aws.autoscaling", "EC2 Instance-terminate Lifecycle Action", [group_arn], detail
+                "aws.autoscaling",
+                f"EC2 Instance-{EVENT_WORDS[route.transition]} Lifecycle Action",
+                [group_arn],
+                detail | ({"Action": route.action} if route.action else {}),
             )
         message = {
             **detail,
+            **({"Action": route.action} if route.action and route.told else {}),
             "AccountId": self._account.account_id,
             "RequestId": self._account.uuid(),
             "Service": "AWS Auto Scaling",
             "Time": stamp(self._account.now),
         }
         subject = (
-            "Auto Scaling:  Lifecycle action 'TERMINATING' for instance "
+            f"Auto Scaling:  Lifecycle action '{route.transition.rpartition('_')[2]}' for instance "
             f"{action.ec2_instance_id} in progress."
         )
         try:
@@ -204,8 +241,8 @@ def _detail(action: LifecycleAction) -> dict[str, Any]:
         "LifecycleHookName": action.hook.name,
         "EC2InstanceId": action.ec2_instance_id,
         "LifecycleTransition": action.hook.transition,
-        "Origin": "AutoScalingGroup",
-        "Destination": "EC2",
+        "Origin": action.route.origin,
+        "Destination": action.route.destination,
     }
     if action.hook.notification_metadata is not None:
         detail["NotificationMetadata"] = action.hook.notification_metadata

@@ -1,18 +1,20 @@
 """
 Judge a run that has ended: is every lifecycle action answered by us, and in time?
 
-Precisely, with S the sweep's interval, P a pass interval with its window, and C the instant at
-which faults ceased: an action of ours that was not taken from us (its hook, group or instance gone,
-another hook's ABANDON) is answered by the function, and before its deadline or C, whichever is
-later, and S and two P more; and, if nothing kept it any more at an earlier instant, within S and
-two P of that instant or of C. The exceptions:
+Precisely, with S the sweep's interval, R that and five pass intervals with their windows and twice
+the most that a view of ECS lies behind, and C the instant at which faults ceased: an action of ours
+that was not taken from us (its hook, group or instance gone, another hook's ABANDON) is answered by
+the function, and before its deadline or C, whichever is later, and R more; and, if nothing kept it
+any more at an earlier instant, within R of that instant or of C. The exceptions:
 
-* Its deadline counts from where the drainer first sees the instance (C and S and two P at the
-  latest) where its notice was lost, late or wrongly stamped, or its messages before any mark.
-* Its hook's timeout may answer it until C and S and two P; and where that timeout is no longer than
-  S, until a chain that was lost is begun again: C and S and the age at which its mark is stale.
+* Its deadline counts from where the drainer first sees the instance (C and R at the latest) where
+  its notice was lost, late or wrongly stamped, or its messages before any mark.
+* Its hook's timeout may answer it until C and R; and where that timeout is no longer than S, until
+  a chain that was lost is begun again: C and R and the age at which its mark is stale.
 * The global timeout, which no heartbeat gets past, may answer it where a message about it was lost
   or faults had hardly ceased: between its deadline and that timeout there is no time for a sweep.
+* An instance whose ten custom attributes are taken can hold no mark. Where a message about it was
+  lost, it is left to its hook's timeout: nothing remembers its deadline.
 * An instance that is in no cluster can hold no mark. Where besides a cluster is named that does not
   exist, and a message about it was lost, it is left to its hook's timeout, which nobody restarts.
 """
@@ -25,6 +27,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from drainer.simulation.view_lag import VIEW_LAG_SECONDS_MAX
 from drainer.simulation.violation import Violation, deadline
 
 if TYPE_CHECKING:
@@ -36,9 +39,15 @@ if TYPE_CHECKING:
     from drainer.simulation.promises import Workload
     from drainer.simulation.records import Fact
 
-# The event source mapping's window, and as much again for invocations that take a while.
+# The event source mapping's window, and the longest that an invocation takes: its calls take up to
+# 0.3 s each, slow ones and throttled ones have ceased with the faults, and Lambda ends it then.
 WINDOW_SECONDS = 1.0
 INVOCATION_SECONDS = 30.0
+# What is on a container instance is known once all its tasks have been listed twice, each time
+# longer after it began to drain, and after the other time, than any view of ECS lies behind. Each
+# listing, and the look after them, comes with a pass.
+LISTINGS_SECONDS = 2 * VIEW_LAG_SECONDS_MAX
+LISTING_PASSES = 3
 # A chain whose mark is older than this is begun again.
 MARK_STALE_SECONDS = 300.0
 
@@ -78,11 +87,18 @@ class Liveness:
             seen_at = max(action.started_at, self.within(self.ceased_at))
             deadline_at = seen_at + span
         latest = self.within(max(deadline_at, self.ceased_at))
+        if (action.ec2_instance_id, action.hook.name) in self.chains.astray:
+            # The sweep leaves the deadline to a chain until its mark is old.
+            latest += timedelta(
+                seconds=MARK_STALE_SECONDS + 2 * self.workload.pass_interval_seconds
+            )
         return max(latest, self.within(action.timeout_at)) if self._is_left(action) else latest
 
     def _is_left(self, action: LifecycleAction) -> bool:
         """Whether nothing but its hook's timeout may be left to an action."""
         lost = (action.ec2_instance_id, action.hook.name) in self.chains.astray
+        if lost and self.chains.has_been_full(action.ec2_instance_id):
+            return True
         nowhere = self.account.ecs.container_instance(action.ec2_instance_id) is None
         named = set(self.workload.promise(action).clusters)
         return lost and nowhere and not named <= set(self.account.ecs.clusters)
@@ -104,8 +120,10 @@ class Liveness:
 
     @property
     def _reaction(self) -> timedelta:
-        two_passes = 2 * (self.workload.pass_interval_seconds + WINDOW_SECONDS)
-        return timedelta(seconds=self.sweep_interval_seconds + two_passes + INVOCATION_SECONDS)
+        passes = 2 + LISTING_PASSES
+        seconds = passes * (self.workload.pass_interval_seconds + WINDOW_SECONDS)
+        seconds += self.sweep_interval_seconds + LISTINGS_SECONDS + INVOCATION_SECONDS
+        return timedelta(seconds=seconds)
 
     def _judge(self, action: LifecycleAction) -> str:
         latest = self.latest(action)
@@ -124,7 +142,9 @@ class Liveness:
             late_seconds = (action.ended_at - latest).total_seconds()
             return f"was answered {late_seconds:.0f} s later than it may be"
         idle_at = self._idle_at(action)
-        if idle_at is not None and action.ended_at > self.within(max(idle_at, self.ceased_at)):
+        # An instance that meets its hook a second time may have been idle since the first.
+        free_at = max(idle_at or action.started_at, action.started_at, self.ceased_at)
+        if idle_at is not None and action.ended_at > self.within(free_at):
             idle_seconds = (action.ended_at - idle_at).total_seconds()
             return f"was answered {idle_seconds:.0f} s after nothing kept it any more"
         return ""
@@ -138,7 +158,11 @@ class Liveness:
             if action.ended_at is not None and fact.at > action.ended_at:
                 break
             if fact.kind == "container_instance":
-                keeping["status"] = fact.about["status"] != "DRAINING"
+                arn, connected = fact.about["container_instance_arn"], fact.about["agent_connected"]
+                if connected or arn in keeping:
+                    # While its agent is disconnected nobody can know what it will report. What was
+                    # left over with no agent from the first is no container instance to wait for.
+                    keeping[arn] = fact.about["status"] != "DRAINING" or not connected
             elif not (ignored and fact.about["owner"].startswith("standalone:")):
                 keeping[fact.about["task_id"]] = fact.about["last_status"] != "STOPPED"
             idle_at = None if any(keeping.values()) else idle_at or fact.at

@@ -40,7 +40,8 @@ def someone_activates(faults: Faults, workload: Workload, installed: Installatio
     """
     Set a draining container instance ACTIVE again.
 
-    Not while answers are stale: a look at what was DRAINING some seconds ago cannot know.
+    Not while answers are stale: a look at what was DRAINING some seconds ago cannot know. For the
+    same reason its status is described as it is until then; tasks may be listed late all the same.
     """
     del workload, installed
     if any(window.kind == "stale" for window in faults.windows):
@@ -50,6 +51,7 @@ def someone_activates(faults: Faults, workload: Workload, installed: Installatio
         if container_instance is not None and container_instance.status == "DRAINING":
             faults.strike("set ACTIVE by someone", instance.ec2_instance_id)
             faults.account.ecs.set_status(container_instance, "ACTIVE")
+            faults.account.ecs.lags.catch_up("DescribeContainerInstances")
 
 
 def someone_deregisters(faults: Faults, workload: Workload, installed: Installation) -> None:
@@ -114,8 +116,6 @@ def cluster_is_deleted(faults: Faults, workload: Workload, installed: Installati
         faults.strike("cluster deleted half-way", cluster.name)
         cluster.services.clear()
         for member in [*cluster.container_instances.values()]:
-            for task in member.remaining_tasks():
-                ecs.life.kill(task, "Container instance deregistered forcibly by user")
             ecs.deregister(member)
         ecs.clusters.pop(cluster.name, None)
 
@@ -142,7 +142,28 @@ def forger_speaks(faults: Faults, workload: Workload, installed: Installation) -
     installed.topic.publish(json.dumps(body))
 
 
+def operator_answers(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """
+    Answer one of our hooks by hand, as an operator does who has lost patience.
+
+    Where the group retains what is abandoned, the workload frees the instance later: by a new
+    action with a new token, sometimes seconds later.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/manage-retained-instances.html
+    """
+    del installed
+    for instance in _one_waiting(faults):
+        if faults.random.random() < 0.7:
+            instance.group.retain_on_abandon = True
+        for action in instance.actions:
+            if action.is_open and workload.promise(action).ours:
+                faults.strike("answered by an operator", instance.ec2_instance_id)
+                faults.account.auto_scaling.lifecycle.end(action, "ABANDON", "operator")
+                return
+
+
 MISHAPS: tuple[Mishap, ...] = (
+    operator_answers,
+    operator_answers,
     agent_vanishes,
     agent_vanishes,
     someone_activates,
@@ -161,7 +182,7 @@ def _one_waiting(faults: Faults) -> list[Instance]:
     waiting = [
         instance
         for instance in faults.account.auto_scaling.instances.values()
-        if instance.lifecycle_state == "Terminating:Wait"
+        if instance.waits_to_leave
     ]
     return [faults.random.choice(waiting)] if waiting and faults.going_on else []
 

@@ -200,9 +200,13 @@ def spot_policy(account_id: str, region: str) -> Policy:
         physical_ids=dict.fromkeys(template["Resources"], "drainer-spot"),
         outputs={},
         pseudo=_pseudo(account_id, region),
+        exports={
+            "drainer-FunctionArn": f"arn:aws:lambda:{region}:{account_id}:function:drainer",
+            "drainer-RoleName": "drainer",
+        },
     )
-    document = dict(stack.resources("AWS::IAM::Policy"))["Policy"]["PolicyDocument"]
-    return Policy(document["Statement"])
+    documents = [one["PolicyDocument"] for _, one in stack.resources("AWS::IAM::Policy")]
+    return Policy(statement for document in documents for statement in document["Statement"])
 
 
 def _pseudo(account_id: str, region: str) -> dict[str, str]:
@@ -310,6 +314,7 @@ RESOURCES: dict[str, Callable[[Account, Mapping[str, Any]], list[str]]] = {
         _ecs_arn(account, given, one, "task") for one in given["tasks"]
     ],
     "GetItem": _tables,
+    "DeregisterContainerInstance": lambda account, given: [_cluster_arn(account, given)],
     "ListContainerInstances": lambda account, given: [_cluster_arn(account, given)],
     "ListTasks": lambda account, given: [_ecs_arn(account, given, given["containerInstance"])],
     "Publish": lambda _, given: [given["TopicArn"]],

@@ -63,6 +63,11 @@ EC2_READS = ("DescribeSpotFleetInstances", "DescribeSpotFleetRequests")
 # Messages a second in the Regions with the lowest quota.
 # https://docs.aws.amazon.com/general/latest/gr/sns.html
 SNS_RATE = Rate(300, 300)
+# Auto Scaling shares one bucket among all its operations and publishes no figure: "Rate exceeded"
+# is all there is. This one is ours, and meant to be harsh: a group of forty instances that leaves
+# at once empties it.
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/Welcome.html
+AUTO_SCALING_HARSH_RATE = Rate(40, 8)
 # The codes differ by service: ECS's JSON names the exception, EC2 speaks of a limit, and the query
 # services say "Throttling".
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/CommonErrors.html
@@ -79,9 +84,10 @@ class Bucket:
 
     def take(self, tokens: float, at: datetime) -> bool:
         """Take so many tokens, or none."""
-        gained = (at - self._at).total_seconds() * self._rate.sustained_per_second
+        # Invocations overlap: one that is told of later may have called earlier.
+        gained = max(0.0, (at - self._at).total_seconds()) * self._rate.sustained_per_second
         self._tokens = min(self._rate.burst, self._tokens + gained)
-        self._at = at
+        self._at = max(self._at, at)
         if self._tokens < tokens:
             return False
         self._tokens -= tokens
@@ -92,10 +98,12 @@ class Quotas:
     """
     An interceptor that throttles as the account's quotas say.
 
-    Auto Scaling has one bucket for all its operations, of unpublished size: without a rate given
-    here it is not limited.
+    Auto Scaling has one bucket for all its operations, and Elastic Load Balancing has its own, of
+    unpublished size: without a rate given here they are not limited. DynamoDB has none, for a table
+    on demand takes what comes here.
 
     Attributes:
+        clock: tells when a call is made.
         taken: how many tokens each bucket has given out.
         throttled: how many calls each bucket has refused.
     """
@@ -107,13 +115,16 @@ class Quotas:
         ecs: Mapping[str, Rate] = ECS_RATES,
         sns: Rate | None = SNS_RATE,
         auto_scaling: Rate | None = None,
+        elbv2: Rate | None = None,
         ec2: Rate = EC2_RATE,
     ) -> None:
+        self.clock = clock
         at = clock()
         self._ecs = {name: Bucket(rate, at) for name, rate in ecs.items()}
         self._ec2 = {name: Bucket(ec2, at) for name in EC2_READS}
         self._sns = Bucket(sns, at) if sns is not None else None
         self._auto_scaling = Bucket(auto_scaling, at) if auto_scaling is not None else None
+        self._elbv2 = Bucket(elbv2, at) if elbv2 is not None else None
         self.taken: Counter[str] = Counter()
         self.throttled: Counter[str] = Counter()
 
@@ -122,7 +133,7 @@ class Quotas:
         name, bucket, tokens = self._bucket(call)
         if bucket is None:
             return
-        if bucket.take(tokens, call.at):
+        if bucket.take(tokens, self.clock()):
             self.taken[name] += tokens
             return
         self.throttled[name] += 1
@@ -140,4 +151,6 @@ class Quotas:
             return "sns messages", self._sns, len(entries)
         if call.service == "autoscaling":
             return "auto scaling", self._auto_scaling, 1
+        if call.service == "elbv2":
+            return "load balancing", self._elbv2, 1
         return "", None, 0

@@ -43,9 +43,9 @@ class Fact:
     Attributes:
         at: the instant, in virtual time.
         kind: `lifecycle_state`, `hook_opened`, `heartbeat`, `answered`, `released`, `terminated`,
-            `killed`, `launched`, `interrupted`, `taken_back`, `container_instance`, `task`,
-            `target`, `invoked`, `dead_letter`, `fleet_requested`, `fleet_cancelled`,
-            `request_sent`, `request_answered` or `request_timed_out`.
+            `killed`, `orphaned`, `ended_unreported`, `launched`, `interrupted`, `taken_back`,
+            `container_instance`, `task`, `target`, `invoked`, `dead_letter`, `fleet_requested`,
+            `fleet_cancelled`, `request_sent`, `request_answered` or `request_timed_out`.
         about: identifiers and values, in the project's own words.
     """
 

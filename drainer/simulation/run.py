@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a seed."""
+    """
+    What came of a seed.
+
+    Attributes:
+        returned: how many instances came back into service after a hook of ours.
+    """
 
     seed: int
     violations: tuple[Violation, ...]
@@ -29,6 +34,7 @@ class Result:
     drain_seconds: float
     invocations: int
     lines: tuple[str, ...] = ()
+    returned: int = 0
 
 
 def run_seed(seed: int, build: Build, options: Options | None = None) -> Result:
@@ -52,4 +58,5 @@ def run_seed(seed: int, build: Build, options: Options | None = None) -> Result:
         sum(((a.ended_at or world.account.now) - a.started_at).total_seconds() for a in actions),
         world.installed.function.invocations,
         tuple(world.trace.lines),
+        world.returns.returned,
     )

@@ -65,14 +65,24 @@ class Scheduler:
                 self._stop(task, reason, wanted, leaving)
 
         healthy_min = math.ceil(service.desired * service.minimum_healthy_percent / 100)
+        now = self._account.now
         for task in [*leaving]:
+            # Whether protection from scale-in holds against DRAINING is documented nowhere. It does
+            # here, which is the harsh case: such a task leaves when its protection expires.
+            # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
+            if task.is_protected(now):
+                continue
             healthy = sum(other.healthy for other in wanted)
             if not task.healthy or healthy > healthy_min:
                 self._stop(task, reason, wanted, leaving)
 
         staying = len(wanted) - len(leaving)
         if staying > service.desired:
-            newest_first = [task for task in reversed(wanted) if task not in leaving]
+            newest_first = [
+                task
+                for task in reversed(wanted)
+                if task not in leaving and not task.is_protected(now)
+            ]
             for task in newest_first[: staying - service.desired]:
                 self._stop(task, reason, wanted, leaving)
 
@@ -95,7 +105,7 @@ class Scheduler:
         own = Counter(task.container_instance.arn for task in service.tasks.values())
         # Looked up once for all the tasks that are missing: a crowd may miss hundreds.
         rooms = [
-            (instance, len(instance.remaining_tasks()))
+            (instance, len(instance.wanted_tasks()))
             for instance in service.cluster.container_instances.values()
             if accepts_tasks(instance)
         ]

@@ -55,7 +55,18 @@ class Spot:
         if self.agents_drain:
             account.after(AGENT_POLL_SECONDS, lambda: self._drain_by_agent(ec2_instance_id))
         seconds = 0.0 if action == "hibernate" else WARNING_SECONDS
-        account.after(seconds, lambda: self._take_back(ec2_instance_id))
+        account.after(seconds, lambda: self._take_back(ec2_instance_id, action))
+
+    def give_back(self, ec2_instance_id: str) -> None:
+        """
+        Start an EC2 instance again that was stopped or hibernated; its agent connects.
+
+        Its container instance is the one it was, with its status and its attributes: the agent
+        finds its registration on the volume.
+        https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/interruption-behavior.html
+        """
+        self._account.record("given_back", ec2_instance_id=ec2_instance_id)
+        self._account.ecs.connect_agent(ec2_instance_id, connected=True)
 
     def recommend_rebalance(self, ec2_instance_id: str) -> None:
         """
@@ -83,8 +94,25 @@ class Spot:
         if instance is not None and instance.status == "ACTIVE":
             self._account.ecs.set_status(instance, "DRAINING")
 
-    def _take_back(self, ec2_instance_id: str) -> None:
+    def _take_back(self, ec2_instance_id: str, action: Action) -> None:
         self._account.record("taken_back", ec2_instance_id=ec2_instance_id)
-        self._account.ecs.lose_ec2_instance(ec2_instance_id)
+        if action == "terminate":
+            self._account.ecs.lose_ec2_instance(ec2_instance_id)
+        else:
+            self._halt(ec2_instance_id)
         self._account.auto_scaling.notice_loss(ec2_instance_id)
         self._account.fleets.notice_loss(ec2_instance_id)
+
+    def _halt(self, ec2_instance_id: str) -> None:
+        """End what runs on an EC2 instance; its registration stays."""
+        ecs = self._account.ecs
+        ecs.connect_agent(ec2_instance_id, connected=False)
+        for task in ecs.remaining_tasks(ec2_instance_id):
+            self._account.record(
+                "killed",
+                ec2_instance_id=ec2_instance_id,
+                task_id=task.task_id,
+                owner=task.owner,
+                last_status=task.last_status,
+            )
+            ecs.life.kill(task, f"Host EC2 (instance {ec2_instance_id}) stopped.")

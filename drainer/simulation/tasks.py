@@ -10,12 +10,13 @@ import math
 from typing import TYPE_CHECKING
 
 from drainer.simulation.ecs_events import emit_container_instance_event, emit_task_event
+from drainer.simulation.view_lag import LONG_AGO, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drainer.simulation.account import Account
-    from drainer.simulation.ecs_model import Cluster, LastStatus, Task
+    from drainer.simulation.ecs_model import Cluster, ContainerInstance, LastStatus, Task
     from drainer.simulation.load_balancing import TargetGroup
 
 # "Stopped tasks only appear in the returned results for at least one hour."
@@ -26,11 +27,20 @@ DROP_PENDING_SECONDS = 2.0
 # How long the warning comes before the end, and what the event gives as the reason.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
 WARNING_SECONDS = 120.0
+BY_ITSELF = "EssentialContainerExited"
 SPOT_REASON = "Your Spot Task was interrupted."
 
 
 class TaskLife:
-    """Moves tasks from one last status to the next as time passes."""
+    """
+    Moves tasks from one last status to the next as time passes.
+
+    What a container does and what ECS shows of it are two things: an agent that is disconnected is
+    told nothing and reports nothing, while containers go on and end. "The Amazon ECS container
+    agent monitors the state of tasks on your container instances, and it reports any state
+    changes."
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
+    """
 
     def __init__(self, account: Account, disturb: Callable[[Cluster], None]) -> None:
         self._account = account
@@ -52,6 +62,7 @@ class TaskLife:
         task.healthy = True
         self._join_target_groups(task, healthy_after_seconds=0.0)
         self._move(task, "RUNNING")
+        task.past[:] = [(LONG_AGO, ("RUNNING", "RUNNING"))]
         self._end_by_itself(task)
 
     def stop(self, task: Task, code: str, reason: str) -> None:
@@ -61,9 +72,10 @@ class TaskLife:
         self._want_stopped(task, code, reason)
         if task.last_status in ("PROVISIONING", "PENDING"):
             self._note(task)
-            self._down_after(task, DROP_PENDING_SECONDS, self._deprovision)
+            self._down_after(task, DROP_PENDING_SECONDS, self._by_agent(self._deprovision))
         else:
             self._deactivate(task)
+        self._emit_of_instance(task)
 
     def kill(self, task: Task, reason: str) -> None:
         """End a task at once, because its EC2 instance is gone."""
@@ -73,6 +85,29 @@ class TaskLife:
         self._end_container(task)
         self._leave_target_groups(task)
         self._finish(task)
+
+    def perish(self, task: Task) -> None:
+        """End a task's container, because its EC2 instance is gone, without a word to ECS."""
+        self._end_container(task)
+
+    def orphan(self, task: Task, reason: str) -> None:
+        """
+        Let ECS take a task for STOPPED, whatever its container does.
+
+        "These tasks remain running until you terminate the instance or the tasks stop through some
+        other means, but they're orphaned (no longer monitored or accounted for by Amazon ECS)."
+        https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterContainerInstance.html
+        """
+        self._want_stopped(task, "UserInitiated", reason)
+        self._leave_target_groups(task)
+        self._finish(task)
+
+    def report(self, instance: ContainerInstance) -> None:
+        """Let an agent that is connected again do and tell what it could not meanwhile."""
+        waiting, instance.unreported = instance.unreported, []
+        for task, then in waiting:
+            if task.remains:
+                then(task)
 
     def interrupt(self, task: Task, code: str | None, *, deregister_after: float | None) -> None:
         """
@@ -102,17 +137,22 @@ class TaskLife:
 
     def _pend(self, task: Task) -> None:
         self._move(task, "PENDING")
-        self._up_after(task, task.profile.start_seconds, self._activate)
+        self._up_after(task, task.profile.start_seconds, self._by_agent(self._activate))
 
     def _activate(self, task: Task) -> None:
+        if task.desired_status == "STOPPED":
+            return
         if task.balanced:
             self._move(task, "ACTIVATING")
             if task.profile.activate_seconds > 0:
-                self._up_after(task, task.profile.activate_seconds, self._run)
+                seconds = task.profile.activate_seconds
+                self._up_after(task, seconds, self._by_agent(self._run))
                 return
         self._run(task)
 
     def _run(self, task: Task) -> None:
+        if task.desired_status == "STOPPED":
+            return
         task.started_at = self._account.now
         healthy_after_seconds = task.profile.healthy_after_seconds
         self._join_target_groups(task, healthy_after_seconds=healthy_after_seconds)
@@ -123,7 +163,7 @@ class TaskLife:
 
     def _end_by_itself(self, task: Task) -> None:
         if task.profile.run_seconds is not None:
-            self._up_after(task, task.profile.run_seconds, self._exit)
+            self._account.after(task.profile.run_seconds, lambda: self._exit(task))
 
     def _become_healthy(self, task: Task) -> None:
         if not task.healthy:
@@ -133,13 +173,21 @@ class TaskLife:
     # On the way down
 
     def _exit(self, task: Task) -> None:
-        self._want_stopped(task, "EssentialContainerExited", "Essential container in task exited")
+        if task.ended_at is None:
+            self._end_container(task)
+            if task.remains:
+                self._by_agent(self._report_exit)(task)
+
+    def _report_exit(self, task: Task) -> None:
+        self._want_stopped(task, BY_ITSELF, "Essential container in task exited")
         self._leave_target_groups(task)
         self._deprovision(task)
 
     def _deactivate(self, task: Task) -> None:
         if not task.balanced:
-            self._signal(task)
+            if not task.container_instance.agent_connected:
+                self._note(task)
+            self._by_agent(self._signal)(task)
             return
         # The target drains before the container is signalled; one that somebody else has taken
         # out before has the less to wait for.
@@ -150,26 +198,39 @@ class TaskLife:
         seconds = max(
             balancing.seconds_until_unused(group, *target) for group, target in _targets(task)
         )
-        self._down_after(task, seconds, self._signal)
+        self._down_after(task, seconds, self._by_agent(self._signal))
 
     def _signal(self, task: Task) -> None:
+        if task.ended_at is not None:
+            self._deprovision(task)
+            return
         task.signalled_at = self._account.now
         self._move(task, "STOPPING")
         if task.profile.leaving_seconds != math.inf:
-            self._down_after(task, task.profile.leaving_seconds, self._end)
+            self._account.after(task.profile.leaving_seconds, lambda: self._end(task))
 
     def _end(self, task: Task) -> None:
         # What the two minutes have cut off may have ended by itself before.
         if task.ended_at is None:
-            self._deprovision(task)
+            self._end_container(task)
+            if task.remains:
+                self._by_agent(self._deprovision)(task)
 
     def _end_container(self, task: Task) -> None:
         if task.ended_at is None:
             task.ended_at = self._account.now
+            if task.remains and not task.container_instance.agent_connected:
+                self._account.record(
+                    "ended_unreported",
+                    ec2_instance_id=task.container_instance.ec2_instance_id,
+                    task_id=task.task_id,
+                )
             for listen in self.on_end:
                 listen(task)
 
     def _deprovision(self, task: Task) -> None:
+        if task.last_status in ("DEPROVISIONING", "STOPPED"):
+            return
         self._end_container(task)
         if task.profile.network_mode == "awsvpc":
             self._move(task, "DEPROVISIONING")
@@ -220,6 +281,9 @@ class TaskLife:
 
     def _note(self, task: Task) -> None:
         task.version += 1
+        now = self._account.now
+        remember(task.past, now, (task.desired_status, task.last_status))
+        task.container_instance.changed_at = now
         self._account.record(
             "task",
             task_id=task.task_id,
@@ -229,11 +293,34 @@ class TaskLife:
             last_status=task.last_status,
         )
         emit_task_event(self._account, task)
-        if task.last_status == "STOPPED" and task.capacity_provider is None:
-            # "Placing or stopping tasks on a container instance modifies the available resources."
-            # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
+        by_itself = task.stop_code == BY_ITSELF
+        if task.last_status == "STOPPED" and (by_itself or self._account.ecs.instance_event_at_end):
+            self._emit_of_instance(task)
+
+    def _emit_of_instance(self, task: Task) -> None:
+        """
+        Tell of a container instance on account of a task.
+
+        ECS sends such an event when a stop is requested, and when "the Amazon ECS container agent
+        calls the SubmitTaskStateChange API operation with a STOPPED status for a task with a
+        desired status of RUNNING". Nothing says that the end of a task whose stop was requested
+        before sends one more; whether it does is a setting of the account.
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
+        """
+        if task.capacity_provider is None:
             task.container_instance.version += 1
             emit_container_instance_event(self._account, task.container_instance)
+
+    def _by_agent(self, then: Callable[[Task], None]) -> Callable[[Task], None]:
+        """Let an agent do something, once it is connected."""
+
+        def step(task: Task) -> None:
+            if task.container_instance.agent_connected:
+                then(task)
+            else:
+                task.container_instance.unreported.append((task, then))
+
+        return step
 
     def _up_after(self, task: Task, seconds: float, then: Callable[[Task], None]) -> None:
         def step() -> None:

@@ -6,9 +6,12 @@ It makes no faults; what each hook was promised is noted, for the checkers judge
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
+from drainer.simulation import group_life
+from drainer.simulation.ecs_attributes import taken
+from drainer.simulation.ecs_model import DEAF, NEVER_STOPS, TaskProfile
 from drainer.simulation.promises import (
     DRAIN_TIMEOUT_SECONDS_MAX,
     DRAIN_TIMEOUT_SECONDS_MIN,
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 LEAVING_SECONDS = 900.0
 # The passes of one drain that a seed may take, on average: what keeps thousands of seeds cheap.
 PASSES_OF_A_DRAIN = 60
+# Custom attributes that a group's agents set; a container instance can have ten.
+ATTRIBUTES_TAKEN = (0, 0, 0, 0, 0, 0, 3, 8, 9, 10)
 PASS_INTERVALS = (5, 10, 15, 15, 15, 30, 60, 120, 240)
 PERCENTS = ((100, 200), (100, 200), (50, 100), (0, 100), (50, 150), (100, 150), (100, 100))
 
@@ -64,6 +69,7 @@ def begin(workload: Workload, topic_arn: str) -> None:
     random, account = workload.random, workload.account
     for cluster in workload.clusters:
         account.ecs.create_cluster(cluster)
+    group_life.attend(workload)
     groups = [_group(workload, 0, workload.clusters[0], topic_arn)]
     if len(workload.clusters) > 1 or random.random() < 0.15:
         groups.append(_group(workload, 1, workload.clusters[-1], topic_arn))
@@ -88,8 +94,10 @@ def _group(workload: Workload, number: int, cluster: str, topic_arn: str) -> Gro
         launch_seconds=random.uniform(30, 240),
         retain_on_abandon=random.random() < 0.2,
         tasks_max=random.choice([None, None, 3, 6]),
+        attributes=taken(random.choice(ATTRIBUTES_TAKEN)),
     )
     put_hooks(workload, group, cluster, topic_arn)
+    group_life.enrich(workload, group, topic_arn)
     return group
 
 
@@ -122,6 +130,8 @@ def _tasks(workload: Workload, cluster: str) -> None:
 def _profile(random: Random) -> TaskProfile:
     if random.random() < 0.02:
         return NEVER_STOPS
+    if random.random() < 0.08:
+        return replace(DEAF, start_seconds=random.uniform(2, 60))
     return TaskProfile(
         start_seconds=random.uniform(2, 60),
         activate_seconds=random.choice([0.0, 0.0, 20.0]),

@@ -11,20 +11,23 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation import fault_plan, workload
+from drainer.simulation import fault_plan, limits, workload
 from drainer.simulation.account import Account
+from drainer.simulation.call_time import KilledError
 from drainer.simulation.chains import Chains
 from drainer.simulation.checkers import Safety
 from drainer.simulation.client import InProcessClient
-from drainer.simulation.faults import READS, Faults, KilledError
+from drainer.simulation.faults import READS, Faults
 from drainer.simulation.installation import Settings, install
 from drainer.simulation.liveness import Liveness
 from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.quick_client import QuickClient
 from drainer.simulation.records import ApiError
+from drainer.simulation.returns import Returns
 from drainer.simulation.trace import Trace, told
 
 if TYPE_CHECKING:
+    from drainer.simulation.call_time import CallTime
     from drainer.simulation.installation import Installation
     from drainer.simulation.lifecycle import LifecycleAction
     from drainer.simulation.production import Build, Function
@@ -33,8 +36,10 @@ if TYPE_CHECKING:
 
 STARTED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SWEEP_INTERVAL_SECONDS = 300.0
-# Scale-ins are over after this; no action begins later.
+# Scale-ins are over after this.
 BEGUN_SECONDS = 1_000.0
+# How often an account is seen through to the end of what is open, and of what that led to.
+ROUNDS_MAX = 4
 # After the last action's end: long enough for what was delivered late to come and do nothing.
 AFTERMATH_SECONDS = 400.0
 # Looks at how many chains are alive, once faults have ceased and marks have been written.
@@ -69,8 +74,10 @@ class World:
     workload: Workload = field(init=False)
     trace: Trace = field(init=False)
     faults: Faults = field(init=False)
+    call_time: CallTime = field(init=False)
     safety: Safety = field(init=False)
     chains: Chains = field(init=False)
+    returns: Returns = field(init=False)
     installed: Installation = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +89,7 @@ class World:
         self.faults = fault_plan.choose(
             account, Random(f"faults {self.seed}"), self.trace, self.chains.went_astray
         )
+        self.call_time = limits.impose(account, self.seed, self.faults)
 
     def install(self, build: Build) -> None:
         """Install the drainer, then build what it is for, then let things go wrong."""
@@ -99,14 +107,24 @@ class World:
                 function_duration_seconds=self.workload.random.choice([0.0, 0.5, 4.0]),
                 fast_path=options.fast_path,
                 sweep_interval_seconds=SWEEP_INTERVAL_SECONDS if options.sweep else None,
+                filters_late_seconds=self.faults.filters_late_seconds(),
             ),
             client=self._client,
+            call_time=self.call_time,
         )
         topic_arn = self.installed.topic.arn
         self.safety = Safety(account, self.workload, topic_arn, STARTED_AT)
         workload.begin(self.workload, topic_arn)
         fault_plan.install(self.faults, self.workload, self.installed)
         self.safety.ceased_at = self.faults.ceased_at
+        self.returns = Returns(
+            account,
+            self.workload,
+            self.faults.ceased_at,
+            self.liveness().within,
+            self.safety.drained,
+            self.safety.violated,
+        )
         account.at(self.faults.ceased_at + timedelta(seconds=SETTLED_SECONDS), self._count_chains)
 
     def run(self) -> None:
@@ -115,16 +133,25 @@ class World:
         account.advance_to(max(begun_at, self.faults.ceased_at))
         self.chains.buried(self.installed)
         liveness = self.liveness()
+        for _ in range(ROUNDS_MAX):
+            self._until_answered(liveness)
+            account.run_for(AFTERMATH_SECONDS)
+            account.advance_to(self.returns.until)
+            # What comes back, fails to or is freed may have met its hooks again meanwhile.
+            if not self._open():
+                break
+        self.chains.buried(self.installed)
+        self.safety.violations.extend(liveness.violations())
+        self.trace.finish()
+
+    def _until_answered(self, liveness: Liveness) -> None:
+        account = self.account
         while waiting := self._open():
             end_at = max(liveness.latest(action) for action in waiting) + timedelta(seconds=1)
             if account.now >= end_at:
                 break
             due_at = account.next_event_at()
             account.advance_to(min(due_at, end_at) if due_at else end_at)
-        account.run_for(AFTERMATH_SECONDS)
-        self.chains.buried(self.installed)
-        self.safety.violations.extend(liveness.violations())
-        self.trace.finish()
 
     def liveness(self) -> Liveness:
         """Return the judge of what has been answered."""
@@ -163,6 +190,11 @@ class World:
     def requested(self, report: Any) -> None:
         """Tell of nothing: no stack asks here."""
 
+    def returned(self, returned: Any) -> None:
+        """Tell of instances that are in service again."""
+        for one in returned:
+            self.trace.say("returned", f"{one.ec2_instance_id} {one.done} {one.trouble}")
+
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Take a crash for what it is."""
         self.safety.violated("crash", f"{type(error).__name__}: {error} ({ec2_instance_ids})")
@@ -197,6 +229,9 @@ class World:
     def _perform(
         self, service: str, operation: str, parameters: dict[str, Any], /
     ) -> dict[str, Any]:
+        return self.call_time.perform(self._told, service, operation, parameters)
+
+    def _told(self, service: str, operation: str, parameters: dict[str, Any], /) -> dict[str, Any]:
         try:
             answer = self._ask(service, operation, parameters)
         except ApiError as error:

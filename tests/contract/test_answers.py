@@ -27,10 +27,20 @@ LIFECYCLE_STATES: Read = (
     "describe_auto_scaling_instances",
     lambda client: AutoScalingGateway(client).lifecycle_states([INSTANCE_ID]),
 )
-ALL_LIFECYCLE_STATES: Read = (
+GROUP_NAMES: Read = (
     "autoscaling",
-    "describe_auto_scaling_instances",
-    lambda client: AutoScalingGateway(client).all_lifecycle_states(),
+    "describe_auto_scaling_groups",
+    lambda client: AutoScalingGateway(client).group_names(),
+)
+STATES_IN_GROUPS: Read = (
+    "autoscaling",
+    "describe_auto_scaling_groups",
+    lambda client: AutoScalingGateway(client).states_in_groups(["payments-asg"]),
+)
+STATES_IN_WARM_POOL: Read = (
+    "autoscaling",
+    "describe_warm_pool",
+    lambda client: AutoScalingGateway(client).states_in_warm_pool("payments-asg"),
 )
 HOOKS: Read = (
     "autoscaling",
@@ -47,6 +57,11 @@ DESCRIBE: Read = (
     "ecs",
     "describe_container_instances",
     lambda client: EcsGateway(client).describe("payments", [ARN]),
+)
+DRAINING: Read = (
+    "ecs",
+    "list_container_instances",
+    lambda client: EcsGateway(client).draining("payments"),
 )
 TASK_IDS: Read = (
     "ecs",
@@ -103,11 +118,12 @@ def ask(read: Read, answer: dict[str, Any]) -> object:
     "read",
     [
         pytest.param(LIFECYCLE_STATES, id="lifecycle_states"),
-        pytest.param(ALL_LIFECYCLE_STATES, id="all_lifecycle_states"),
+        pytest.param(STATES_IN_WARM_POOL, id="states_in_warm_pool"),
         pytest.param(HOOKS, id="lifecycle_hooks"),
         pytest.param(CLUSTERS, id="clusters"),
         pytest.param(FIND, id="find"),
         pytest.param(DESCRIBE, id="describe"),
+        pytest.param(DRAINING, id="draining"),
         pytest.param(TASK_IDS, id="task_ids"),
         pytest.param(TASKS, id="tasks"),
     ],
@@ -125,6 +141,18 @@ def test_defect_10_an_answer_without_its_list_is_a_failed_look(read: Read) -> No
             LIFECYCLE_STATES,
             {"AutoScalingInstances": [{"InstanceId": INSTANCE_ID}]},
             id="an instance without a state",
+        ),
+        pytest.param(GROUP_NAMES, {}, id="no groups' names"),
+        pytest.param(STATES_IN_GROUPS, {}, id="no groups"),
+        pytest.param(
+            STATES_IN_GROUPS,
+            {"AutoScalingGroups": [{"AutoScalingGroupName": "payments-asg"}]},
+            id="a group without instances",
+        ),
+        pytest.param(
+            STATES_IN_WARM_POOL,
+            {"Instances": [{"InstanceId": INSTANCE_ID}]},
+            id="an instance of a warm pool without a state",
         ),
         pytest.param(
             HOOKS,
@@ -213,6 +241,10 @@ def test_defect_08_an_answer_that_names_no_message_confirms_none() -> None:
             LIFECYCLE_STATES[2],
             {"AutoScalingInstances": [], "NextToken": "on"},
             id="lifecycle_states",
+        ),
+        pytest.param(GROUP_NAMES[2], {"AutoScalingGroups": [], "NextToken": "on"}, id="groups"),
+        pytest.param(
+            STATES_IN_WARM_POOL[2], {"Instances": [], "NextToken": "on"}, id="a warm pool"
         ),
     ],
 )

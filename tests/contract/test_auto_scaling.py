@@ -69,10 +69,30 @@ def test_defect_18_an_instance_in_no_group_is_left_out(face: Face) -> None:
     assert face.auto_scaling.lifecycle_states([ABSENT]) == {}
 
 
-def test_defect_02_all_instances_are_read_page_by_page(face: Face) -> None:
+def test_defect_02_all_groups_are_read_page_by_page_with_all_of_their_instances(
+    face: Face,
+) -> None:
+    # What is on no page that is read is never found by the sweep.
     ids = face.group(GROUP, 120)
+    names = [f"group-{number:03}" for number in range(104)]
+    others = {name: face.group(name)[0] for name in names}
 
-    assert face.auto_scaling.all_lifecycle_states() == dict.fromkeys(ids, (GROUP, "InService"))
+    assert sorted(face.auto_scaling.group_names()) == sorted([GROUP, *names])
+
+    states, pools = face.auto_scaling.states_in_groups([GROUP, *names])
+    assert states == {
+        **dict.fromkeys(ids, (GROUP, "InService")),
+        **{one: (name, "InService") for name, one in others.items()},
+    }
+    assert pools == []
+
+
+def test_of_no_groups_nothing_is_asked(face: Face) -> None:
+    # DescribeAutoScalingGroups with an empty list describes every group of the account.
+    face.group(GROUP)
+
+    assert face.auto_scaling.states_in_groups([]) == ({}, [])
+    assert face.operations() == []
 
 
 def test_a_waiting_instance_is_seen_waiting(
@@ -81,6 +101,26 @@ def test_a_waiting_instance_is_seen_waiting(
     states = simulation.auto_scaling.lifecycle_states([action.ec2_instance_id])
 
     assert states == {action.ec2_instance_id: (GROUP, "Terminating:Wait")}
+
+
+# A drainer that knows one wait state only lets the other two time out over running tasks.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
+def test_an_instance_that_will_come_back_is_seen_waiting(simulation: SimulationFace) -> None:
+    replaced, _ = simulation.group(GROUP, 2)
+    simulation.hook(GROUP, "drainer")
+    scaling = simulation.account.auto_scaling
+    scaling.root_volumes.replace(scaling.instances[replaced])
+    scaling.warm_pools.create(scaling.groups[GROUP], minimum=1, reuse=True)
+    returning = simulation.scale_in(GROUP).ec2_instance_id
+
+    states, pools = simulation.auto_scaling.states_in_groups([GROUP])
+    warm = simulation.auto_scaling.states_in_warm_pool(GROUP)
+
+    assert states == {replaced: (GROUP, "ReplacingRootVolume:Wait")}
+    assert pools == [GROUP]
+    assert warm.pop(returning) == (GROUP, "Warmed:Pending:Wait")
+    assert [*warm.values()] == [(GROUP, "Warmed:Stopped")]
 
 
 @pytest.mark.moto_fault(

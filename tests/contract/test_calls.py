@@ -38,13 +38,18 @@ ACTION = LifecycleAction(
 # Every method of every gateway, with arguments of the kind that the controller gives it.
 ASK: dict[str, Callable[[Face], object]] = {
     "lifecycle_states": lambda face: face.auto_scaling.lifecycle_states([INSTANCE_ID]),
-    "all_lifecycle_states": lambda face: face.auto_scaling.all_lifecycle_states(),
+    "group_names": lambda face: face.auto_scaling.group_names(),
+    "states_in_groups": lambda face: face.auto_scaling.states_in_groups(["payments-asg"]),
+    "states_in_warm_pool": lambda face: face.auto_scaling.states_in_warm_pool("payments-asg"),
     "lifecycle_hooks": lambda face: face.auto_scaling.lifecycle_hooks("payments-asg"),
     "record_heartbeat": lambda face: face.auto_scaling.record_heartbeat(ACTION),
     "complete": lambda face: face.auto_scaling.complete(ACTION, LifecycleActionResult.ABANDON),
     "clusters": lambda face: face.ecs.clusters(),
     "find": lambda face: face.ecs.find("payments", [INSTANCE_ID, "i-1234567890abcdef0"]),
     "describe": lambda face: face.ecs.describe("payments", [ARN]),
+    "draining": lambda face: face.ecs.draining("payments"),
+    "set_active": lambda face: face.ecs.set_active("payments", [ARN]),
+    "deregister": lambda face: face.ecs.deregister("payments", ARN),
     "set_draining": lambda face: face.ecs.set_draining("payments", [ARN]),
     "put_attributes": lambda face: face.ecs.put_attributes(
         "payments", [(ARN, "drainer.pass.0badcafe", "-/7/1/2/3/4/0")]
@@ -56,13 +61,18 @@ ASK: dict[str, Callable[[Face], object]] = {
 }
 OPERATIONS = {
     "lifecycle_states": "DescribeAutoScalingInstances",
-    "all_lifecycle_states": "DescribeAutoScalingInstances",
+    "group_names": "DescribeAutoScalingGroups",
+    "states_in_groups": "DescribeAutoScalingGroups",
+    "states_in_warm_pool": "DescribeWarmPool",
     "lifecycle_hooks": "DescribeLifecycleHooks",
     "record_heartbeat": "RecordLifecycleActionHeartbeat",
     "complete": "CompleteLifecycleAction",
     "clusters": "ListClusters",
     "find": "ListContainerInstances",
     "describe": "DescribeContainerInstances",
+    "draining": "ListContainerInstances",
+    "set_active": "UpdateContainerInstancesState",
+    "deregister": "DeregisterContainerInstance",
     "set_draining": "UpdateContainerInstancesState",
     "put_attributes": "PutAttributes",
     "task_ids": "ListTasks",

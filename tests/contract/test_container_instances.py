@@ -315,6 +315,27 @@ def test_what_is_no_mark_of_ours_is_none(face: Face, value: str | None) -> None:
     assert [one.marks for one in face.ecs.describe("payments", [there.arn])] == [{}]
 
 
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutAttributes.html
+# A user may have used all ten: a drain whose memory is an attribute then has none.
+@pytest.mark.parametrize(("count", "refused"), [(9, False), (10, True)])
+def test_an_eleventh_custom_attribute_is_refused(
+    simulation: SimulationFace, count: int, refused: bool
+) -> None:
+    simulation.cluster("payments")
+    (there,) = simulation.register("payments", 1)
+    simulation.ecs.put_attributes(
+        "payments", [(there.arn, f"team.{number}", "taken") for number in range(count)]
+    )
+
+    if refused:
+        with pytest.raises(MisconfiguredError, match="AttributeLimitExceededException"):
+            simulation.ecs.put_attributes("payments", [(there.arn, "drainer.a", "value")])
+    else:
+        simulation.ecs.put_attributes("payments", [(there.arn, "drainer.a", "value")])
+    # One that is there already may have another value.
+    simulation.ecs.put_attributes("payments", [(there.arn, "team.0", "other")])
+
+
 def test_ten_attributes_are_put_by_one_call(face: Face) -> None:
     face.cluster("payments")
     made = face.register("payments", ATTRIBUTES_MAX)
@@ -331,19 +352,6 @@ def test_marking_one_that_has_gone_is_an_error(face: Face) -> None:
 
     with pytest.raises(MisconfiguredError, match="TargetNotFound"):
         face.ecs.put_attributes("payments", [(absent_arn(there.arn), "name", "value")])
-
-
-# Memory tells what the counts cannot: a task that is stopping still holds its own.
-@pytest.mark.moto_fault("a task is STOPPED as soon as it is desired to be")
-def test_defect_01_an_instance_with_a_stopping_task_is_not_free(face: Face) -> None:
-    face.cluster("payments")
-    busy, idle = face.register("payments", 2)
-    face.tasks("payments", busy, desired_status="STOPPED", last_status="DEACTIVATING")
-    face.tasks("payments", idle, desired_status="STOPPED", last_status="STOPPED")
-
-    described = {one.arn: one.free for one in face.ecs.describe("payments", [busy.arn, idle.arn])}
-
-    assert described == {busy.arn: False, idle.arn: True}
 
 
 @pytest.mark.moto_fault("no pagination")

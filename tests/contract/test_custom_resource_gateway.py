@@ -15,10 +15,10 @@ from botocore.stub import Stubber
 from drainer.aws import PAGES_MAX
 from drainer.aws_custom_resource import TableBook, TargetGateway
 from drainer.book import Entry
-from drainer.cloudformation import Request, RequestType
 from drainer.custom_resource import Guard, Status, TargetKind
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.model import LifecycleActionResult, Policy, StandaloneTasks
+from drainer.stack import Row, Stack
 from tests.contract.faces import START
 
 if TYPE_CHECKING:
@@ -31,22 +31,9 @@ POLICY = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT
 ATTRIBUTE = "drainer.custom-resource"
 STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/slip/" + UNKNOWN_FLEET[4:]
 
-DELETION = Request(
-    request_type=RequestType.DELETE,
-    stack_id=STACK_ID,
-    request_id="1",
-    logical_id="Drain",
-    physical_id="sfr-1",
-    response_url="",
-    properties={},
-    old_properties={},
-    started_at=START,
-    resource_type="Custom::ECSDrain",
-)
 
-
-def guard(kind: TargetKind, *names: str) -> Guard:
-    return Guard("payments", kind, names, POLICY, Status.FAILED)
+def guard(kind: TargetKind, name: str) -> Guard:
+    return Guard("payments", kind, name, POLICY, Status.FAILED)
 
 
 def fleet(fleet_id: str = UNKNOWN_FLEET) -> Guard:
@@ -129,12 +116,6 @@ def test_a_capacity_provider_without_a_group_is_no_target(face: Face) -> None:
     assert gateway(face).instances(guard(TargetKind.CAPACITY_PROVIDER, "FARGATE_SPOT")) is None
 
 
-def test_instances_that_are_named_are_not_asked_for(face: Face) -> None:
-    named = guard(TargetKind.INSTANCE_IDS, "i-1", "i-2")
-
-    assert gateway(face).instances(named) == ["i-1", "i-2"]
-
-
 # -- the cluster, and the stack
 
 
@@ -160,17 +141,47 @@ def test_a_cluster_that_was_deleted_is_not_there(simulation: SimulationFace) -> 
 
 
 @pytest.mark.moto_fault("CloudFormation does not start without openapi-spec-validator")
-def test_a_stack_that_does_not_exist_is_not_at_work(face: Face) -> None:
-    assert not gateway(face).stack_at_work(STACK_ID)
+def test_a_stack_that_does_not_exist_has_no_status(face: Face) -> None:
+    assert gateway(face).stack(STACK_ID) == Stack("")
 
 
-def test_a_stack_is_at_work_while_it_waits_and_not_afterwards(simulation: SimulationFace) -> None:
+def test_a_stack_is_at_work_while_it_waits_and_lists_who_is_asked(
+    simulation: SimulationFace,
+) -> None:
     request = simulation.account.stacks.request("Create", {}, timeout_seconds=60)
-    at_work = gateway(simulation).stack_at_work
-
-    assert at_work(request.event["StackId"])
+    look = gateway(simulation).stack
+    asking = look(request.event["StackId"])
     simulation.account.run_for(60)
-    assert not at_work(request.event["StackId"])
+    at_rest = look(request.event["StackId"])
+
+    row = Row("Drain", "", "Custom::ECSDrain", "CREATE_IN_PROGRESS", START)
+    assert asking == Stack("UPDATE_IN_PROGRESS", START, (row,))
+    assert at_rest.status == "UPDATE_COMPLETE"
+    assert [one.status for one in at_rest.rows] == ["CREATE_FAILED"]
+
+
+def test_a_group_is_known_by_the_tag_of_the_stack_that_has_made_it(
+    simulation: SimulationFace,
+) -> None:
+    # Which of two groups goes when an update goes back, nothing else tells.
+    simulation.group("payments-asg", 1)
+    simulation.group("orders-asg", 1)
+    groups = simulation.account.auto_scaling.groups
+    groups["payments-asg"].tags = {"Name": "x", "aws:cloudformation:stack-id": STACK_ID}
+    made_by = gateway(simulation).made_by
+
+    assert made_by("payments-asg") == STACK_ID
+    assert made_by("orders-asg") == made_by("no-such-asg") == ""
+
+
+def test_a_capacity_provider_has_the_instances_of_its_group(face: Face) -> None:
+    face.group("payments-asg", 1)
+    face.capacity_provider("payments-cp", "payments-asg")
+    group = gateway(face).group
+
+    assert group(guard(TargetKind.CAPACITY_PROVIDER, "payments-cp")) == "payments-asg"
+    assert group(guard(TargetKind.AUTO_SCALING_GROUP, "orders-asg")) == "orders-asg"
+    assert group(guard(TargetKind.CAPACITY_PROVIDER, "slip")) == group(fleet()) == ""
 
 
 # -- back to ACTIVE
@@ -229,12 +240,7 @@ class Look:
 
 
 LOOKS = {
-    "a stack": Look("cloudformation", "describe_stacks", lambda one: one.stack_at_work(STACK_ID)),
-    "a stack's resources": Look(
-        "cloudformation",
-        "list_stack_resources",
-        lambda one: one.also_guarded_by(DELETION),
-    ),
+    "a stack": Look("cloudformation", "describe_stacks", lambda one: one.stack(STACK_ID)),
     "a cluster": Look("ecs", "describe_clusters", lambda one: one.cluster_exists("payments")),
     "a fleet": Look("ec2", "describe_spot_fleet_instances", lambda one: one.instances(fleet())),
     "a group": Look(
@@ -399,39 +405,10 @@ def test_a_failure_that_is_not_missing_is_a_failed_look(name: str, answer: dict[
         look.ask(TargetGateway(lambda _: stub.client))
 
 
-@pytest.mark.parametrize(
-    ("status", "at_work"),
-    [
-        ("CREATE_IN_PROGRESS", True),
-        ("UPDATE_IN_PROGRESS", True),
-        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", True),
-        ("UPDATE_ROLLBACK_IN_PROGRESS", True),
-        ("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", True),
-        ("ROLLBACK_IN_PROGRESS", True),
-        ("DELETE_IN_PROGRESS", True),
-        # Somebody looks at what would be created.
-        ("REVIEW_IN_PROGRESS", False),
-        ("CREATE_COMPLETE", False),
-        ("UPDATE_COMPLETE", False),
-        ("DELETE_COMPLETE", False),
-        ("UPDATE_ROLLBACK_COMPLETE", False),
-        ("UPDATE_FAILED", False),
-    ],
-)
-def test_a_stack_waits_in_every_state_of_progress(status: str, at_work: bool) -> None:
-    # A Delete in the clean-up after an update is the one that this is all about.
-    stub = stubbed("cloudformation")
-    row = {"StackName": "shop", "CreationTime": START, "StackStatus": status}
-    stub.add_response("describe_stacks", {"Stacks": [row]}, {"StackName": STACK_ID})
-
-    with stub:
-        assert TargetGateway(lambda _: stub.client).stack_at_work(STACK_ID) == at_work
+# -- a stack and its resources
 
 
-# -- what else of the stack guards the same
-
-
-def resource(logical_id: str, **changes: str) -> dict[str, Any]:
+def resource(logical_id: str, **changes: Any) -> dict[str, Any]:
     """A custom resource of ours, as its stack lists it."""
     return {
         "LogicalResourceId": logical_id,
@@ -443,46 +420,42 @@ def resource(logical_id: str, **changes: str) -> dict[str, Any]:
     }
 
 
-def also_guarded_by(*pages_of_rows: list[dict[str, Any]]) -> str:
-    """Ask who else guards what `Drain` does, of a stack that lists these resources."""
+def look_at(*pages_of_rows: list[dict[str, Any]] | str, **described: Any) -> Stack:
+    """Look at a stack that lists these resources; a page may be the code of an error."""
     stub = stubbed("cloudformation")
+    row = {"StackName": "shop", "CreationTime": START, "StackStatus": "UPDATE_IN_PROGRESS"}
+    stub.add_response("describe_stacks", {"Stacks": [row | described]}, {"StackName": STACK_ID})
     token: dict[str, str] = {}
     for number, rows in enumerate(pages_of_rows, 1):
+        if isinstance(rows, str):
+            stub.add_client_error("list_stack_resources", rows, "for the test")
+            break
         more = {"NextToken": f"{number}"} if number < len(pages_of_rows) else {}
         answer = {"StackResourceSummaries": rows, **more}
         stub.add_response("list_stack_resources", answer, {"StackName": STACK_ID, **token})
         token = more
     with stub:
-        return TargetGateway(lambda _: stub.client).also_guarded_by(DELETION)
+        return TargetGateway(lambda _: stub.client).stack(STACK_ID)
 
 
-def test_another_resource_of_the_stack_that_guards_the_same_is_found() -> None:
-    # A new logical id for the same fleet: the Delete of the old one must not drain what stays.
-    assert also_guarded_by([resource("Drain"), resource("Guard")]) == "Guard"
-    assert also_guarded_by([resource("Drain")], [], [resource("Guard")]) == "Guard"
+def test_every_page_of_a_stacks_resources_is_read() -> None:
+    # The row that makes a request true may stand on the last one.
+    young = resource("Young")
+    del young["PhysicalResourceId"]
+
+    found = look_at([resource("Drain")], [], [young], LastUpdatedTime=START)
+
+    rows = [(row.logical_id, row.physical_id, row.changed_at) for row in found.rows]
+    assert rows == [("Drain", "sfr-1", START), ("Young", "", START)]
+    assert (found.status, found.changed_at) == ("UPDATE_IN_PROGRESS", START)
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        pytest.param(resource("Drain"), id="itself"),
-        pytest.param(resource("Guard", PhysicalResourceId="sfr-2"), id="of another fleet"),
-        pytest.param(resource("Fleet", ResourceType="AWS::EC2::SpotFleet"), id="the fleet"),
-        pytest.param(resource("Other", ResourceType="Custom::Other"), id="another's resource"),
-        pytest.param(resource("Guard", ResourceStatus="DELETE_COMPLETE"), id="gone"),
-        pytest.param(resource("Guard", ResourceStatus="DELETE_IN_PROGRESS"), id="going"),
-    ],
-)
-def test_what_does_not_guard_the_same_is_not_taken_for_it(row: dict[str, Any]) -> None:
-    # What is taken for another guard keeps a fleet that goes from being drained.
-    assert also_guarded_by([row]) == ""
-
-
-def test_a_resource_that_has_no_id_yet_is_no_other_guard() -> None:
-    starting = resource("Guard")
-    del starting["PhysicalResourceId"]
-
-    assert also_guarded_by([starting]) == ""
+def test_a_stack_whose_resources_could_not_be_read_has_not_been_seen() -> None:
+    # Half of a look would make a true request look forged.
+    with pytest.raises(UnavailableError):
+        look_at([resource("Drain")], "Throttling")
+    with pytest.raises(MisconfiguredError):
+        look_at("AccessDenied")
 
 
 # -- the book of requests

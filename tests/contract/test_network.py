@@ -168,7 +168,7 @@ def test_productions_clients_look_where_the_environment_says(production: Simulat
     arn = production.topic("drainer")
 
     assert aws.EcsGateway(aws.client("ecs")).find("payments", [INSTANCE_ID]) == []
-    assert aws.AutoScalingGateway(aws.client("autoscaling")).all_lifecycle_states() == {}
+    assert aws.AutoScalingGateway(aws.client("autoscaling")).group_names() == []
     assert aws.TopicGateway(aws.client("sns"), arn).publish(["{}"]) == {}
 
 

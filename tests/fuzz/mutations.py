@@ -42,7 +42,11 @@ FULL = Drain(
     container_instance_arn="arn:aws:ecs:us-east-1:123456789012:container-instance/payments/"
     + "0" * 32,
     draining_since=NOW,
-    witnesses=("1" * 32, "2" * 32),
+    unfinished=("1" * 32, "2" * 32),
+    listed_at=NOW,
+    others=("search arn:other",),
+    searched_at=NOW,
+    sent_at=NOW,
 )
 BARE = Drain(
     LifecycleAction("example-asg", "dev-drain", "i-05629ab7d9287e205", ""),
@@ -56,8 +60,10 @@ REQUEST = cloudformation.read(DELETION, None, NOW)
 UNDER_WAY = Errand(
     REQUEST,
     notes={
-        ACTION.ec2_instance_id: Note(draining_since=NOW, witness="1" * 32, listed=True),
-        "i-0123456789abcdef0": Note(absent=True, done=True),
+        ACTION.ec2_instance_id: Note(
+            draining_since=NOW, unfinished=("1" * 32,), listed_at=NOW, closed=True
+        ),
+        "i-0123456789abcdef0": Note(searched_at=NOW, settled=True, done=True),
     },
     looks=2,
 )

@@ -179,7 +179,9 @@ def test_what_is_almost_true_goes_through_the_whole_function_and_changes_nothing
 
     assert setting.reports.crashes == []
     assert setting.writes == set()
-    assert (setting.answers, setting.table.rows) == ([], {})
+    assert setting.answers == []
+    # A request of no stack is written down and looked at again for two minutes; that is all.
+    assert not any("answered" in row.item for row in setting.table.rows.values())
     assert len(setting.account.calls) > SERVED / 10
 
 

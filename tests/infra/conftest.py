@@ -21,6 +21,12 @@ PSEUDO = {
     "AWS::Partition": "aws",
     "AWS::StackName": "drainer",
 }
+# What the stack "drainer" exports.
+EXPORTS = {
+    "drainer-TopicArn": TOPIC_ARN,
+    "drainer-FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:drainer-Function",
+    "drainer-RoleName": "drainer-Role",
+}
 # What Ref gives where it is not a plain name; a queue's is its URL, but here only its ARN matters.
 ARNS = {
     "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:{name}",
@@ -32,8 +38,14 @@ ARNS = {
 # Parameters without which a stack makes no sense, and which therefore have no default.
 REQUIRED = {
     "drainer.yaml": {},
-    "attach.yaml": {"DrainerTopicArn": TOPIC_ARN, "AutoScalingGroupName": "web"},
-    "examples/cluster.yaml": {"DrainerTopicArn": TOPIC_ARN},
+    "attach.yaml": {"AutoScalingGroupName": "web"},
+    "examples/cluster.yaml": {},
+    "examples/group-with-hook.yaml": {
+        "ClusterName": "payments",
+        "LaunchTemplateId": "lt-0123456789abcdef0",
+        "LaunchTemplateVersion": "7",
+        "SubnetIds": "subnet-0123456789abcdef0",
+    },
     "examples/guarded-group.yaml": {
         "DrainerServiceToken": TOPIC_ARN,
         "ClusterName": "payments",
@@ -42,6 +54,7 @@ REQUIRED = {
         "SubnetIds": "subnet-0123456789abcdef0",
     },
     "examples/spot-fleet.yaml": {"DrainerServiceToken": TOPIC_ARN},
+    "spot.yaml": {},
 }
 
 
@@ -50,10 +63,10 @@ class Render(Protocol):
     Renders one of our templates with the given parameters.
     """
 
-    def __call__(self, name: str, **parameters: str) -> DeployedStack: ...
+    def __call__(self, name: str, partition: str = "aws", **parameters: str) -> DeployedStack: ...
 
 
-def rendered(name: str, **parameters: str) -> DeployedStack:
+def rendered(name: str, partition: str = "aws", **parameters: str) -> DeployedStack:
     template = read_template(INFRA / name)
     defaults = {
         key: str(parameter["Default"])
@@ -70,7 +83,8 @@ def rendered(name: str, **parameters: str) -> DeployedStack:
             for key, resource in template["Resources"].items()
         },
         outputs={},
-        pseudo=PSEUDO,
+        pseudo={**PSEUDO, "AWS::Partition": partition},
+        exports=EXPORTS,
     )
 
 

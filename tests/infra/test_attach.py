@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.config import METADATA_KEYS, Config
+from tests.infra.test_guards import before
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack
@@ -30,8 +31,11 @@ METADATA_LENGTH_MAX = 4000
 
 
 def hook(stack: DeployedStack) -> dict[str, Any]:
-    ((_, properties),) = stack.resources("AWS::AutoScaling::LifecycleHook")
-    return properties
+    hooks = [properties for _, properties in stack.resources("AWS::AutoScaling::LifecycleHook")]
+    for _, group in stack.resources("AWS::AutoScaling::AutoScalingGroup"):
+        hooks += group.get("LifecycleHookSpecificationList", [])
+    (found,) = hooks
+    return found
 
 
 @pytest.mark.parametrize("given", list(product([False, True], repeat=5)))
@@ -93,7 +97,9 @@ def test_an_optional_number_keeps_its_bounds(
     assert not pattern.fullmatch("-1")
 
 
-@pytest.mark.parametrize("template", ["attach.yaml", "examples/cluster.yaml"])
+@pytest.mark.parametrize(
+    "template", ["attach.yaml", "examples/cluster.yaml", "examples/group-with-hook.yaml"]
+)
 def test_defect_26_the_hook_lets_the_groups_other_hooks_go_on(
     render: Render, template: str
 ) -> None:
@@ -103,7 +109,7 @@ def test_defect_26_the_hook_lets_the_groups_other_hooks_go_on(
 
     assert properties["DefaultResult"] == "CONTINUE"
     assert properties["LifecycleTransition"] == "autoscaling:EC2_INSTANCE_TERMINATING"
-    assert stack.parameters["DrainerTopicArn"] == properties["NotificationTargetARN"]
+    assert stack.exports["drainer-TopicArn"] == properties["NotificationTargetARN"]
     assert properties["RoleARN"].endswith(stack.physical_ids["NotificationRole"])
 
 
@@ -123,3 +129,23 @@ def test_the_example_can_move_its_tasks(render: Render) -> None:
 
     assert (rollout["MinimumHealthyPercent"], rollout["MaximumPercent"]) == (100, 200)
     assert services["DaemonService"]["SchedulingStrategy"] == "DAEMON"
+
+
+def test_a_hook_inside_its_group_goes_no_earlier_than_the_group(render: Render) -> None:
+    # A hook that is a resource of its own is deleted before its group, whose instances then go
+    # undrained.
+    stack = render("examples/group-with-hook.yaml")
+    ((name, group),) = stack.resources("AWS::AutoScaling::AutoScalingGroup")
+    (inside,) = group["LifecycleHookSpecificationList"]
+
+    assert list(stack.resources("AWS::AutoScaling::LifecycleHook")) == []
+    # What the hook notifies with must still be there: the role is made before the group and deleted
+    # after it, and its permission is a part of it.
+    assert "NotificationRole" in before(dict(stack.template), name)
+    assert inside["RoleARN"].endswith(stack.physical_ids["NotificationRole"])
+    assert not any(
+        one["Type"] == "AWS::IAM::Policy" for one in stack.template["Resources"].values()
+    )
+    assert inside["NotificationTargetARN"] == stack.exports["drainer-TopicArn"]
+    _, problems = Config(topic_arn="").policy(inside["NotificationMetadata"])
+    assert problems == ()

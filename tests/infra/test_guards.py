@@ -144,7 +144,7 @@ def test_the_program_takes_every_property_of_the_example(render: Render, example
     stack = render(example)
 
     assert set(properties(stack)) <= set(KNOWN_PROPERTIES)
-    assert guard(stack).names == (stack.physical_ids[GUARDED[example]],)
+    assert guard(stack).name == stack.physical_ids[GUARDED[example]]
     assert guard(stack).on_timeout == Status.FAILED
 
 

@@ -4,9 +4,10 @@ The zip: the same bytes every time, complete, pure Python and without what peopl
 
 from __future__ import annotations
 
+import _imp
 import hashlib
 import importlib.util
-import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -91,14 +92,14 @@ def test_only_the_function_is_in_the_zip(drainer_zip: Path) -> None:
 
     assert "drainer/handler.py" in found
     assert not [name for name in found if name.startswith(outside)]
-    assert not [name for name in found if name.endswith((".pyc", ".so", ".pyd", "/RECORD"))]
+    assert not [name for name in found if name.endswith((".so", ".pyd", "/RECORD"))]
 
 
 def test_the_zip_is_the_source(drainer_zip: Path) -> None:
     # A stale file in the zip is a bug that no test of the source can find.
     with zipfile.ZipFile(drainer_zip) as archive:
         for name in archive.namelist():
-            if name.startswith("drainer/"):
+            if name.startswith("drainer/") and not name.endswith(".pyc"):
                 assert (PROJECT / name).read_bytes() == archive.read(name), name
 
 
@@ -130,19 +131,132 @@ def test_the_zip_is_far_below_lambdas_limit(drainer_zip: Path) -> None:
     assert drainer_zip.stat().st_size < ZIPPED_BYTES_MAX
 
 
-def interpreter(version: str) -> str | None:
+# What a file of bytecode begins with: magic number, flags, hash of the source.
+# https://peps.python.org/pep-0552/
+HEADER = struct.Struct("<4sI8s")
+HASH_BASED_AND_UNCHECKED = 0b01
+FUNCTION_PYTHON = script().find_python(script().PYTHON_VERSION)
+WithTheFunctionsPython = pytest.mark.skipif(
+    FUNCTION_PYTHON is None, reason="no Python of the function's version on this machine"
+)
+
+
+def stand_in(folder: Path, version: str, says: str) -> None:
     """
-    Return a Python of that version on this machine, also one that pyenv keeps to itself.
+    Put a program into the folder that says what a Python of that version would.
     """
-    kept = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
-    for python in (sys.executable, shutil.which(f"python{version}"), *map(str, kept)):
-        if python is None:
-            continue
-        probe = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-        answer = subprocess.run(probe, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
-        if answer.stdout.strip() == version:
-            return python
-    return None
+    program = folder / f"python{version}"
+    program.write_text(f"#!/bin/sh\n{says}\n")
+    program.chmod(0o755)
+
+
+@WithTheFunctionsPython
+def test_every_source_has_its_bytecode_beside_it(drainer_zip: Path) -> None:
+    # A cold start compiles what has none, in an environment with a third of a processor.
+    found = names(drainer_zip)
+    compiled = {name for name in found if name.endswith(".pyc")}
+    tag = f"cpython-{script().PYTHON_VERSION.replace('.', '')}"
+    expected = {
+        (Path(name).parent / "__pycache__" / f"{Path(name).stem}.{tag}.pyc").as_posix()
+        for name in found
+        if name.endswith(".py")
+    }
+
+    assert "drainer/__pycache__/handler.cpython-313.pyc" in compiled
+    assert compiled == expected
+
+
+@WithTheFunctionsPython
+def test_bytecode_is_of_the_functions_python_of_this_source_and_of_no_machine(
+    drainer_zip: Path,
+) -> None:
+    # Of another Python it would be ignored; with a time in it, it would be stale from the first
+    # day, since a zip keeps none; with a folder in it, no two machines would build the same.
+    probe = "import importlib.util, sys; sys.stdout.write(importlib.util.MAGIC_NUMBER.hex())"
+    magic = subprocess.run(  # noqa: S603 - the interpreter that compiled
+        [str(FUNCTION_PYTHON), "-c", probe], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    checked = 0
+    with zipfile.ZipFile(drainer_zip) as archive:
+        for name in archive.namelist():
+            if not (name.startswith("drainer/") and name.endswith(".py")):
+                continue
+            inner = name.replace("drainer/", "drainer/__pycache__/", 1)
+            content = archive.read(inner.removesuffix(".py") + ".cpython-313.pyc")
+            number, flags, digest = HEADER.unpack_from(content)
+            assert number.hex() == magic
+            assert flags == HASH_BASED_AND_UNCHECKED
+            # importlib.util.source_hash, by the other Python's number.
+            raw = int.from_bytes(number, "little")
+            assert digest == _imp.source_hash(raw, archive.read(name))
+            assert name.encode() in content
+            assert str(PROJECT).encode() not in content
+            checked += 1
+
+    assert checked > 20
+
+
+@WithTheFunctionsPython
+def test_the_function_starts_from_its_bytecode(drainer_zip: Path, tmp_path: Path) -> None:
+    # Bytecode that is there and is not taken is dead weight.
+    with zipfile.ZipFile(drainer_zip) as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "drainer" / "config.py").write_text("raise SystemExit('compiled')")
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import drainer.config"
+
+    done = subprocess.run(  # noqa: S603 - our own program
+        [str(FUNCTION_PYTHON), "-I", "-S", "-B", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_machine_without_the_functions_python_builds_all_the_same(
+    drainer_zip: Path, tmp_path: Path
+) -> None:
+    # Whoever has Python 3.11 alone must still be able to try, to test and to deploy.
+    output = tmp_path / "plain.zip"
+    command = [sys.executable, str(SCRIPT), "--without-bytecode", "--output", str(output)]
+    done = subprocess.run(  # noqa: S603 - our own script
+        command, check=True, capture_output=True, text=True, timeout=600
+    )
+
+    assert "sources only" in done.stdout
+    assert names(output) == [name for name in names(drainer_zip) if not name.endswith(".pyc")]
+
+
+def test_a_build_without_bytecode_says_so_and_what_to_install(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # A slower start that nobody is told of stays for years.
+    assert script().compiler("3.99") is None
+    assert capsys.readouterr().err.startswith("warning: no Python 3.99 here, so the zip has no byt")
+
+
+@pytest.mark.parametrize(
+    ("says", "is_found"),
+    [("echo 3.99.1", True), ("echo 3.98.7", False), ("exit 127", False)],
+    ids=["of the version", "of another", "a stand-in that starts nothing"],
+)
+def test_a_python_is_taken_only_if_it_starts_and_is_of_the_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, is_found: bool
+) -> None:
+    # What pyenv puts on the path answers for versions that are not there.
+    stand_in(tmp_path, "3.99", says)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    assert (script().find_python("3.99") is not None) is is_found
+
+
+def test_the_compiler_is_of_the_runtime_that_the_template_names() -> None:
+    # Bytecode of another Python is never loaded.
+    text = (PROJECT / "infra" / "drainer.yaml").read_text()
+
+    assert f"Runtime: python{script().PYTHON_VERSION}\n" in text
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.13"])
@@ -150,7 +264,7 @@ def test_the_unzipped_function_starts_by_itself(
     drainer_zip: Path, tmp_path: Path, version: str
 ) -> None:
     # A library that is missing from the zip is found by Lambda only, at the first notice.
-    python = interpreter(version)
+    python = script().find_python(version)
     if python is None:
         pytest.skip(f"no Python {version} on this machine")
     with zipfile.ZipFile(drainer_zip) as archive:

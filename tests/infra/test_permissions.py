@@ -40,6 +40,7 @@ ACTIONS_WITHOUT_RESOURCE = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeAutoScalingInstances",
     "autoscaling:DescribeLifecycleHooks",
+    "autoscaling:DescribeWarmPool",
     "ecs:ListClusters",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
@@ -155,7 +156,7 @@ def test_auto_scaling_may_publish_to_the_topic_and_do_nothing_else(
     (statement,) = statements(stack, "NotificationRole")
 
     assert statement["Action"] == "sns:Publish"
-    assert stack.parameters["DrainerTopicArn"] == statement["Resource"]
+    assert stack.exports["drainer-TopicArn"] == statement["Resource"]
 
 
 def test_the_topic_admits_nobody_from_outside_the_account(stack: DeployedStack) -> None:

@@ -14,7 +14,8 @@ from moto.sns.utils import FilterPolicyMatcher
 from drainer import cloudformation, errand
 from drainer.aws_custom_resource import TableBook
 from drainer.book import Entry
-from drainer.cloudformation import RequestType
+from drainer.cloudformation import RESPONSE_MARGIN_SECONDS, RequestType
+from drainer.errands import ANSWERING_SECONDS, PASS_SECONDS_MAX
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack
@@ -174,6 +175,19 @@ def test_stacks_are_asked_before_a_request_is_believed(stack: DeployedStack) -> 
     function = dict(stack.resources("AWS::Lambda::Function"))["Function"]
 
     assert function["Environment"]["Variables"]["DRAINER_VERIFY_STACKS"] == "true"
+
+
+def test_the_rarest_sweep_finds_a_lost_request_before_cloudformation_gives_up(
+    render: Render,
+) -> None:
+    # A sweep once an hour left CloudFormation without an answer whenever one message was lost.
+    parameter = render("drainer.yaml").template["Parameters"]["SweepIntervalMinutes"]
+    # "... your rule ... triggers anywhere within that minute":
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-rule-schedule.html
+    late = 60 * (parameter["MaxValue"] + 1) + PASS_SECONDS_MAX + ANSWERING_SECONDS
+
+    assert parameter["Default"] <= parameter["MaxValue"]
+    assert late <= RESPONSE_MARGIN_SECONDS
 
 
 @pytest.mark.parametrize("output", ["TopicArn", "FunctionArn"])

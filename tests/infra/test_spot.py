@@ -18,6 +18,7 @@ from cfnlint.api import lint_file
 from drainer import spot
 from drainer.aws_spot import SPOT_CALLS
 from drainer.simulation.embedded_template import DeployedStack, read_template
+from drainer.simulation.spot_installation import SpotSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ TEMPLATES = ("spot.yaml", "examples/fargate-spot.yaml")
 ACCOUNT_ID = "111122223333"
 REGION = "eu-west-1"
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:drainer-Function"
-REQUIRED = {"DrainerFunctionArn": FUNCTION_ARN, "DrainerRoleName": "drainer-Role"}
+EXPORTS = {"drainer-FunctionArn": FUNCTION_ARN, "drainer-RoleName": "drainer-Role"}
 SWITCHES = ("ServeInterruptions", "ServeRebalanceRecommendations", "ServeFargateSpot")
 ALL_ON = dict.fromkeys(SWITCHES, "true")
 UNITS = ("Seconds", "Days", "Count")
@@ -84,14 +85,13 @@ def rendered(name: str, **parameters: str) -> DeployedStack:
     template = read_template(INFRA / name)
     described = template["Parameters"]
     defaults = {key: str(one["Default"]) for key, one in described.items() if "Default" in one}
-    required = {key: value for key, value in REQUIRED.items() if key in described}
     arns = {
         "AWS::Events::Rule": f"arn:aws:events:{REGION}:{ACCOUNT_ID}:rule/",
         "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:",
     }
     return DeployedStack(
         template=template,
-        parameters={**defaults, **required, **parameters},
+        parameters={**defaults, **parameters},
         physical_ids={
             key: arns.get(resource["Type"], "") + f"spot-{key}"
             for key, resource in template["Resources"].items()
@@ -103,6 +103,7 @@ def rendered(name: str, **parameters: str) -> DeployedStack:
             "AWS::Partition": "aws",
             "AWS::StackName": "spot",
         },
+        exports=EXPORTS,
     )
 
 
@@ -205,23 +206,26 @@ def test_the_rules_and_the_program_know_the_same_types_of_event() -> None:
 
 @pytest.mark.parametrize("switch", SWITCHES)
 @pytest.mark.parametrize("value", ["true", "false"])
-def test_each_kind_is_switched_alone_with_its_rule_and_its_permission(
+def test_each_kind_is_switched_alone_with_its_rule_and_its_way_into_the_queue(
     switch: str, value: str
 ) -> None:
-    # A rule without its permission fails on every event; the reverse is a door left open.
+    # A rule that the queue's policy does not name fails on every event; the reverse is a door
+    # left open.
     stack = rendered("spot.yaml", **{**dict.fromkeys(SWITCHES, "false"), switch: value})
     made = dict(stack.resources("AWS::Events::Rule"))
-    permissions = dict(stack.resources("AWS::Lambda::Permission"))
+    policies = dict(stack.resources("AWS::SQS::QueuePolicy"))
 
     assert len(made) == (value == "true")
-    assert {f"{name}Permission" for name in made} == set(permissions)
-    for name in made:
-        assert permissions[f"{name}Permission"] == {
-            "FunctionName": FUNCTION_ARN,
-            "Action": "lambda:InvokeFunction",
-            "Principal": "events.amazonaws.com",
-            "SourceAccount": ACCOUNT_ID,
-            "SourceArn": stack.physical_ids[name],
+    assert bool(made) is bool(dict(stack.resources("AWS::Lambda::EventSourceMapping")))
+    # EventBridge invokes nothing itself, so that there is no permission that could be wrong.
+    assert dict(stack.resources("AWS::Lambda::Permission")) == {}
+    assert ("QueuePolicy" in policies) is bool(made)
+    for policy in policies.values():
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+        assert statement["Action"] == "sqs:SendMessage"
+        assert statement["Condition"] == {
+            "ArnEquals": {"aws:SourceArn": [stack.physical_ids[name] for name in made]}
         }
 
 
@@ -230,12 +234,13 @@ def test_by_default_interruptions_are_served_and_recommendations_are_not() -> No
     assert set(rules()) == {"Interruptions", "FargateSpot"}
 
 
-def test_a_rule_hands_the_whole_event_to_the_function_and_not_long_after_it() -> None:
+def test_a_rule_hands_the_whole_event_to_the_queue_and_not_long_after_it() -> None:
     # A warning of five minutes ago is about an instance that is gone.
-    for name, rule in rules(**ALL_ON).items():
+    stack = rendered("spot.yaml", **ALL_ON)
+    for name, rule in stack.resources("AWS::Events::Rule"):
         (target,) = rule["Targets"]
 
-        assert target["Arn"] == FUNCTION_ARN
+        assert target["Arn"] == stack.physical_ids["Queue"]
         assert not {"Input", "InputPath", "InputTransformer"} & set(target)
         assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
         if name != "RebalanceRecommendations":
@@ -245,14 +250,64 @@ def test_a_rule_hands_the_whole_event_to_the_function_and_not_long_after_it() ->
         assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] >= 60
 
 
+def test_a_second_of_events_is_one_batch_and_comes_back_while_the_two_minutes_last() -> None:
+    # With AWS's usual six times the function's timeout, the second try would be at +180 s, when
+    # Spot has taken the instance; below the function's timeout, Lambda refuses the mapping.
+    stack = rendered("spot.yaml", **ALL_ON)
+    queues = dict(stack.resources("AWS::SQS::Queue"))
+    ((_, mapping),) = stack.resources("AWS::Lambda::EventSourceMapping")
+    queue = queues["Queue"]
+    function = read_template(INFRA / "drainer.yaml")["Resources"]["Function"]["Properties"]
+    receives = queue["RedrivePolicy"]["maxReceiveCount"]
+    settings = SpotSettings()
+
+    assert mapping["FunctionName"] == FUNCTION_ARN
+    assert mapping["EventSourceArn"] == stack.physical_ids["Queue"]
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    # More than ten records need a window, and a window is lost time.
+    assert mapping["MaximumBatchingWindowInSeconds"] == settings.window_seconds == 1
+    assert mapping["BatchSize"] == settings.batch_size == 100
+    assert mapping["ScalingConfig"]["MaximumConcurrency"] == settings.concurrency_max
+    assert function["Timeout"] < queue["VisibilityTimeout"] == settings.visibility_seconds
+    # The last try comes when requests under way still have time to end.
+    assert (receives - 1) * (queue["VisibilityTimeout"] + 1) < NOTICE_SECONDS - 45
+    assert receives == settings.receive_count_max
+    assert queue["MessageRetentionPeriod"] >= spot.ADVICE.total_seconds()
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == (stack.physical_ids["DeadLetterQueue"])
+
+
+def test_the_role_may_read_the_queue_before_lambda_is_told_to() -> None:
+    # CloudFormation makes both at once otherwise, and the mapping is refused.
+    template = read_template(INFRA / "spot.yaml")["Resources"]
+    policies = dict(rendered("spot.yaml", **ALL_ON).resources("AWS::IAM::Policy"))
+    (statement,) = policies["QueueReadPolicy"]["PolicyDocument"]["Statement"]
+
+    assert template["EventSourceMapping"]["DependsOn"] == "QueueReadPolicy"
+    assert policies["QueueReadPolicy"]["Roles"] == ["drainer-Role"]
+    assert set(statement["Action"]) == {
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+    }
+
+
+def test_what_is_denied_is_alarmed_by_the_metric_that_the_program_counts() -> None:
+    # It is not tried again, so that no dead letter tells of it.
+    alarms = dict(rendered("spot.yaml").resources("AWS::CloudWatch::Alarm"))
+    source = (PROJECT / "drainer" / "telemetry.py").read_text()
+
+    assert alarms["DeniedAlarm"]["MetricName"] == "InterruptionsDenied"
+    assert '"InterruptionsDenied"' in source
+
+
 def test_what_did_not_arrive_is_kept_from_our_rules_only_and_alarmed() -> None:
     # A warning that was lost without a trace is blamed on the load balancer.
     stack = rendered("spot.yaml", **ALL_ON, AlarmTopicArn=f"arn:aws:sns:{REGION}:{ACCOUNT_ID}:ops")
     queue_arn = stack.physical_ids["DeadLetterQueue"]
     made = dict(stack.resources("AWS::Events::Rule"))
-    ((_, policy),) = stack.resources("AWS::SQS::QueuePolicy")
+    policy = dict(stack.resources("AWS::SQS::QueuePolicy"))["DeadLetterQueuePolicy"]
     (statement,) = policy["PolicyDocument"]["Statement"]
-    ((_, alarm),) = stack.resources("AWS::CloudWatch::Alarm")
+    alarm = dict(stack.resources("AWS::CloudWatch::Alarm"))["DeadLettersAlarm"]
 
     assert {rule["Targets"][0]["DeadLetterConfig"]["Arn"] for rule in made.values()} == {queue_arn}
     assert statement["Principal"] == {"Service": "events.amazonaws.com"}
@@ -268,8 +323,8 @@ def test_what_did_not_arrive_is_kept_from_our_rules_only_and_alarmed() -> None:
 
 
 def statements(**parameters: str) -> list[dict[str, Any]]:
-    policies = rendered("spot.yaml", **parameters).resources("AWS::IAM::Policy")
-    return [one for _, policy in policies for one in policy["PolicyDocument"]["Statement"]]
+    policies = dict(rendered("spot.yaml", **parameters).resources("AWS::IAM::Policy"))
+    return list(policies["Policy"]["PolicyDocument"]["Statement"])
 
 
 def test_defect_24_the_policy_adds_exactly_the_calls_that_an_interruption_needs() -> None:
@@ -307,6 +362,7 @@ def test_defect_24_the_patterns_bound_what_the_policy_lets_touch() -> None:
     # These two have no resource type.
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
     assert found["DescribeTaskDefinition"] == found["DescribeTargetGroupAttributes"] == "*"
+    assert found["DescribeTargetHealth"] == "*"
 
 
 @pytest.mark.parametrize("switch", SWITCHES)
@@ -317,24 +373,34 @@ def test_the_policy_is_there_when_targets_are_deregistered_and_goes_to_the_drain
     only = {**dict.fromkeys(SWITCHES, "false"), switch: "true"}
     policies = dict(rendered("spot.yaml", **only).resources("AWS::IAM::Policy"))
 
-    assert bool(policies) is (switch != "ServeRebalanceRecommendations")
+    assert ("Policy" in policies) is (switch != "ServeRebalanceRecommendations")
     assert all(policy["Roles"] == ["drainer-Role"] for policy in policies.values())
 
 
-def test_what_one_stack_puts_out_the_other_takes(render: Render) -> None:
-    # An output that its parameter refuses makes the second template useless.
+def test_what_one_stack_exports_the_other_imports(render: Render) -> None:
+    # A plain parameter would let the drainer be deleted under the rules that invoke it.
     drainer = render("drainer.yaml")
-    role_name = drainer.resolve(drainer.template["Outputs"]["RoleName"]["Value"])
-    described = read_template(INFRA / "spot.yaml")["Parameters"]
+    exported = {
+        drainer.resolve(output["Export"]["Name"]): drainer.resolve(output["Value"])
+        for output in drainer.template["Outputs"].values()
+        if "Export" in output
+    }
+    made = rules(**ALL_ON)
+    stack = rendered("spot.yaml", **ALL_ON)
+    policies = dict(stack.resources("AWS::IAM::Policy")).values()
+    (mapping,) = dict(stack.resources("AWS::Lambda::EventSourceMapping")).values()
 
+    assert set(EXPORTS) <= set(exported)
     assert drainer.template["Outputs"]["FunctionArn"]["Value"] == {
         "Fn::GetAtt": ["Function", "Arn"]
     }
-    assert drainer.physical_ids["Role"] == role_name
-    assert re.fullmatch(described["DrainerFunctionArn"]["AllowedPattern"], FUNCTION_ARN)
-    assert not re.fullmatch(described["DrainerFunctionArn"]["AllowedPattern"], FUNCTION_ARN + ":1")
-    assert re.fullmatch(described["DrainerRoleName"]["AllowedPattern"], role_name)
-    assert not re.fullmatch(described["DrainerRoleName"]["AllowedPattern"], f"role/{role_name}")
+    assert exported["drainer-RoleName"] == drainer.physical_ids["Role"]
+    assert made
+    assert mapping["FunctionName"] == FUNCTION_ARN
+    assert [policy["Roles"] for policy in policies] == [[EXPORTS["drainer-RoleName"]]] * 2
+    assert not {"DrainerFunctionArn", "DrainerRoleName"} & set(
+        read_template(INFRA / "spot.yaml")["Parameters"]
+    )
 
 
 @pytest.mark.parametrize("shared", ["ClusterNamePattern", "AlarmTopicArn"])
@@ -361,7 +427,7 @@ def test_every_parameter_of_spot_has_a_default_bounds_and_one_sentence(name: str
 
         assert description.endswith("."), key
         assert ". " not in description, key
-        assert ("Default" in parameter) is (key not in REQUIRED), key
+        assert "Default" in parameter, key
         if parameter["Type"] == "Number":
             assert key.endswith(UNITS), key
             assert "AllowedValues" in parameter or {"MinValue", "MaxValue"} <= set(parameter), key

@@ -6,10 +6,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from cfnlint.api import lint_file
 
-from drainer.simulation.embedded_template import read_template
+from drainer.simulation.embedded_template import TemplateError, read_template
+
+if TYPE_CHECKING:
+    from tests.infra.conftest import Render
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 # "A maximum size of 51,200 bytes" for a template that is not uploaded first.
@@ -21,7 +26,6 @@ REQUIRED_PARAMETERS = {
     "AutoScalingGroupName",
     "ClusterName",
     "DrainerServiceToken",
-    "DrainerTopicArn",
     "LaunchTemplateId",
     "LaunchTemplateVersion",
     "SubnetIds",
@@ -74,8 +78,8 @@ def test_a_setting_is_called_and_bounded_alike_in_every_template() -> None:
 
     for name in ("DeadlineResult", "StandaloneTasks", "DrainTimeoutSeconds"):
         assert all(name in each for each in parameters), name
-    shared = ("HookName", "DrainerTopicArn", "HeartbeatTimeoutSeconds", "DefaultResult")
-    for name in (*shared, "TopicKmsKeyArn"):
+    shared = ("HookName", "DrainerStack", "HeartbeatTimeoutSeconds", "DefaultResult")
+    for name in (*shared, "TopicKmsKeyArn", "PermissionsBoundaryArn"):
         values = [
             {key: value for key, value in each[name].items() if key != "Description"}
             for each in parameters
@@ -85,13 +89,93 @@ def test_a_setting_is_called_and_bounded_alike_in_every_template() -> None:
 
 
 def test_a_template_can_be_deployed_without_a_bucket_for_itself(template_name: str) -> None:
-    # Beyond this size `aws cloudformation deploy` fails unless it is given a bucket.
-    assert (INFRA / template_name).stat().st_size <= TEMPLATE_BYTES_MAX
+    # Beyond this size `aws cloudformation deploy` fails unless it is given a bucket, which
+    # `make deploy` does for the one template that needs a bucket anyway, for the zip.
+    if template_name != "drainer.yaml":
+        assert (INFRA / template_name).stat().st_size <= TEMPLATE_BYTES_MAX
 
 
 def test_defect_29_no_program_text_is_in_a_template(template_name: str) -> None:
     # Text in a template is seen by no linter, no type checker and no test.
     assert "ZipFile" not in (INFRA / template_name).read_text()
+
+
+def test_event_bridge_may_invoke_by_the_rules_arn_alone(template_name: str) -> None:
+    # "A SourceAccount setting prevents EventBridge from being able to invoke the function": no
+    # sweep would ever come, and no interruption.
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-troubleshooting.html
+    template = read_template(INFRA / template_name)
+    permissions = [
+        one["Properties"]
+        for one in template["Resources"].values()
+        if one["Type"] == "AWS::Lambda::Permission"
+    ]
+
+    assert bool(permissions) is (template_name == "drainer.yaml")
+    for permission in permissions:
+        assert permission["Principal"] == "events.amazonaws.com"
+        assert "SourceAccount" not in permission
+        # Without a source, a rule of any account could invoke the function.
+        rule, attribute = permission["SourceArn"]["Fn::GetAtt"]
+        assert (template["Resources"][rule]["Type"], attribute) == ("AWS::Events::Rule", "Arn")
+
+
+def test_a_role_takes_the_permissions_boundary_that_is_given(
+    render: Render, template_name: str
+) -> None:
+    # Accounts that demand a boundary refuse a role without one, and with it the whole stack.
+    boundary = "arn:aws:iam::111122223333:policy/boundary"
+    if not dict(render(template_name).resources("AWS::IAM::Role")):
+        return
+    bounded = render(template_name, PermissionsBoundaryArn=boundary)
+
+    for _, role in render(template_name).resources("AWS::IAM::Role"):
+        assert "PermissionsBoundary" not in role
+    for _, role in bounded.resources("AWS::IAM::Role"):
+        assert role["PermissionsBoundary"] == boundary
+
+
+def test_every_template_with_a_role_takes_a_boundary() -> None:
+    # The test above passes over templates without a role.
+    with_role = {
+        path.name
+        for path in INFRA.rglob("*.yaml")
+        if "AWS::IAM::Role" in path.read_text() and "PermissionsBoundaryArn:" in path.read_text()
+    }
+
+    assert with_role == {
+        "attach.yaml",
+        "cluster.yaml",
+        "drainer.yaml",
+        "fargate-spot.yaml",
+        "group-with-hook.yaml",
+        "spot-fleet.yaml",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["attach.yaml", "spot.yaml", "examples/cluster.yaml", "examples/group-with-hook.yaml"]
+)
+def test_the_drainer_is_imported_and_never_named_by_an_arn(name: str) -> None:
+    # CloudFormation refuses to delete a stack whose exports another one imports. Without that, the
+    # hooks would publish to nothing, and every instance would go at once, undrained.
+    text = (INFRA / name).read_text()
+    exported = {
+        output["Export"]["Name"]["Fn::Sub"].replace("${AWS::StackName}", "${DrainerStack}")
+        for output in read_template(INFRA / "drainer.yaml")["Outputs"].values()
+        if "Export" in output
+    }
+    imported = set(re.findall(r'Fn::ImportValue: !Sub "([^"]+)"', text))
+
+    assert imported
+    assert imported <= exported
+    assert "DrainerTopicArn" not in text
+
+
+def test_a_name_that_no_stack_exports_is_refused(render: Render) -> None:
+    # CloudFormation would stop there, too: "No export named ... found".
+    with pytest.raises(TemplateError, match="no stack exports absent-TopicArn"):
+        dict(render("attach.yaml", DrainerStack="absent").resources("AWS::IAM::Role"))
 
 
 def test_the_example_has_no_capacity_provider() -> None:

@@ -44,6 +44,16 @@ def test_defect_13_recursive_loop_is_allowed(stack: DeployedStack) -> None:
     assert only(stack, "AWS::Lambda::Function")["RecursiveLoop"] == "Allow"
 
 
+@pytest.mark.parametrize("partition", ["aws-us-gov", "aws-cn"])
+def test_no_partition_is_given_a_property_that_it_does_not_know(
+    render: Render, partition: str
+) -> None:
+    # CloudFormation would refuse the whole stack.
+    function = only(render("drainer.yaml", partition), "AWS::Lambda::Function")
+
+    assert "RecursiveLoop" not in function
+
+
 def test_defect_14_only_envelopes_wait_and_for_the_pass_interval(render: Render) -> None:
     # A notice that waits wastes time; an envelope that does not wastes the account's quota.
     stack = render("drainer.yaml", PassIntervalSeconds="20")
@@ -194,10 +204,13 @@ def test_defect_19_what_matters_is_alarmed(stack: DeployedStack) -> None:
 
     assert {
         ("Drainer", "DeadlinesPassed"),
+        ("Drainer", "DrainAgeMinutes"),
         ("Drainer", "BlindPasses"),
         ("Drainer", "RequestTimeouts"),
         ("Drainer", "RequestsUnanswered"),
+        ("AWS/Events", "FailedInvocations"),
         ("AWS/Lambda", "Errors"),
+        ("AWS/Lambda", "Invocations"),
         ("AWS/Lambda", "Throttles"),
         ("AWS/Lambda", "RecursiveInvocationsDropped"),
         ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
@@ -216,6 +229,7 @@ def test_defect_19_alarms_watch_metrics_that_the_program_emits(stack: DeployedSt
 
     assert {alarm["MetricName"] for alarm in ours} == {
         "DeadlinesPassed",
+        "DrainAgeMinutes",
         "Crashes",
         "DrainsExhausted",
         "Troubles",
@@ -262,12 +276,12 @@ def test_event_bridge_notices_are_served_on_demand_and_only_for_our_hook(render:
 
 def test_the_sweep_sends_what_the_function_takes_for_a_sweep(render: Render) -> None:
     # A schedule that says something else is refused every few minutes, and nothing is swept.
-    rule = dict(render("drainer.yaml", SweepIntervalMinutes="7").resources("AWS::Events::Rule"))
+    rule = dict(render("drainer.yaml", SweepIntervalMinutes="4").resources("AWS::Events::Rule"))
     target = rule["Sweep"]["Targets"][0]
     [received] = events.receive(json.loads(target["Input"]), now=datetime.now(UTC))
 
     assert received.content == Sweep()
-    assert rule["Sweep"]["ScheduleExpression"] == "rate(7 minutes)"
+    assert rule["Sweep"]["ScheduleExpression"] == "rate(4 minutes)"
 
 
 def test_the_fast_path_takes_the_notice_queue_and_draining_instances_only(

@@ -95,16 +95,14 @@ class Deployed:
 
     def send(self, event: dict[str, Any]) -> None:
         """
-        Do what the bus does: hand the event to the targets of the rules that it matches.
+        Do what the bus does: put the event into the queues of the rules that it matches.
         """
         for name in self.rules_that_take(event):
             rule = self.spot.physical_ids[name]
             for target in self.client("events").list_targets_by_rule(Rule=rule)["Targets"]:
-                self.client("lambda").invoke(
-                    FunctionName=target["Arn"],
-                    InvocationType="Event",
-                    Payload=json.dumps(event).encode(),
-                )
+                sqs, queue = self.client("sqs"), target["Arn"].rpartition(":")[2]
+                url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+                sqs.send_message(QueueUrl=url, MessageBody=json.dumps(event))
 
     def lines_after(self, event: dict[str, Any]) -> list[dict[str, Any]]:
         """
@@ -208,14 +206,23 @@ def deployed(drainer_zip: Path) -> Iterator[Deployed]:
         spot = deployment.create_stack(
             "spot",
             read_template(INFRA / "spot.yaml"),
-            {
-                "DrainerFunctionArn": drainer.outputs["FunctionArn"],
-                "DrainerRoleName": drainer.outputs["RoleName"],
-                "ServeRebalanceRecommendations": "true",
-            },
+            {"DrainerStack": "drainer", "ServeRebalanceRecommendations": "true"},
         )
         example = deployment.create_stack("example", example_without(UNKNOWN_TYPE), {})
         yield Deployed(client, drainer, spot, example, gateway.log_tail)
+
+
+def test_the_drainer_cannot_be_deleted_while_another_stack_imports_from_it(
+    deployed: Deployed,
+) -> None:
+    # The rules would invoke a function that is gone, and hooks would publish to nothing.
+    cloudformation = deployed.client("cloudformation")
+
+    with pytest.raises(ClientError, match="is imported by stack spot"):
+        cloudformation.delete_stack(StackName="drainer")
+
+    (stack,) = cloudformation.describe_stacks(StackName="drainer")["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
 
 
 def test_the_emulator_refuses_the_example_for_the_one_type_that_is_left_out(
@@ -321,6 +328,7 @@ def test_defect_24_the_drainers_role_may_do_to_the_deployed_what_an_interruption
         "ecs:DescribeServices": deployed.example.physical_ids["Service"],
         "elasticloadbalancing:DeregisterTargets": deployed.example.physical_ids["TcpTargetGroup"],
         "ecs:DescribeTaskDefinition": "*",
+        "elasticloadbalancing:DescribeTargetHealth": "*",
         "elasticloadbalancing:DescribeTargetGroupAttributes": "*",
     }
     decisions = {}
@@ -340,6 +348,7 @@ def test_nothing_is_left_in_the_dead_letters(deployed: Deployed) -> None:
     queues = (
         deployed.spot.outputs["DeadLetterQueueUrl"],
         deployed.drainer.outputs["FunctionDeadLetterQueueUrl"],
+        deployed.spot.physical_ids["Queue"],
     )
     for url in queues:
         answer = deployed.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])

@@ -117,9 +117,12 @@ def all_at_once(world: World, drain: Drain) -> Drain:
         started_at=LONG_AGO,
         draining_since=LONG_AGO,
         deadline_at=world.account.now - timedelta(seconds=1),
-        listed_before=True,
-        absent_before=True,
-        not_waiting_before=True,
+        listed_at=LONG_AGO,
+        closed=True,
+        missing_since=LONG_AGO,
+        settled=True,
+        searched_at=LONG_AGO,
+        not_waiting_since=LONG_AGO,
         standalone_stopped=True,
     )
 
@@ -161,13 +164,32 @@ CLAIMS: dict[str, Callable[[World, Drain], Drain]] = {
     "that it drains since long ago": lambda _, drain: replace(drain, draining_since=LONG_AGO),
     "a cruel policy": lambda _, drain: replace(drain, policy=CRUEL, draining_since=LONG_AGO),
     "a careless policy": lambda _, drain: replace(
-        drain, policy=CARELESS, listed_before=True, draining_since=LONG_AGO
+        drain, policy=CARELESS, listed_at=LONG_AGO, draining_since=LONG_AGO
     ),
-    "witnesses that never were": lambda _, drain: replace(drain, witnesses=("0" * 32,)),
+    "tasks that never were": lambda _, drain: replace(drain, unfinished=("0" * 32,)),
+    "that all tasks are known": lambda _, drain: replace(
+        drain, closed=True, settled=True, draining_since=LONG_AGO
+    ),
+    "that its tasks are missing since long ago": lambda _, drain: replace(
+        drain, closed=True, unfinished=("0" * 32,), missing_since=LONG_AGO, draining_since=LONG_AGO
+    ),
+    "that the tasks were listed before": lambda _, drain: replace(
+        drain, listed_at=LONG_AGO, draining_since=LONG_AGO, settled=True
+    ),
+    "that all clusters are searched": lambda world, drain: replace(
+        drain, searched_to=world.account.arn("ecs", "cluster/zzz"), searched_at=LONG_AGO
+    ),
+    "registrations that never were": lambda _, drain: replace(
+        drain, others=("payments nonsense", "nowhere at all", "")
+    ),
+    "that it was sent just now": lambda world, drain: replace(drain, sent_at=world.account.now),
+    "that it will be sent": lambda world, drain: replace(
+        drain, sent_at=world.account.now + timedelta(days=2)
+    ),
     "that it is almost out of hops": lambda _, drain: replace(drain, hop=330),
     "a hop beyond all": lambda _, drain: replace(drain, hop=999_999),
-    "that it was absent before": lambda _, drain: replace(drain, absent_before=True),
-    "that it did not wait before": lambda _, drain: replace(drain, not_waiting_before=True),
+    "that it was absent before": lambda _, drain: replace(drain, searched_at=LONG_AGO),
+    "that it did not wait before": lambda _, drain: replace(drain, not_waiting_since=LONG_AGO),
     "another cluster": lambda _, drain: replace(drain, cluster="search"),
     "the container instance of another": other_instance,
     "that it came by EventBridge": lambda _, drain: replace(drain, by_event_bridge=True),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drainer.model import REGISTRATIONS_MAX, UNFINISHED_MAX
 from tests.security.forgeries import enveloped, notice
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ IDENTIFIERS = {
     "LifecycleHookName": ("lifecycle_hook_name", "", 255),
     "AutoScalingGroupName": ("auto_scaling_group_name", "", 255),
 }
-STRING_MAX = 512
+STRING_MAX = 700
 
 
 def of_length(start: str, length: int) -> str:
@@ -90,7 +91,7 @@ def test_identifiers_that_cannot_be_are_refused(quiet: World, name: str, value: 
 ENVELOPE_FIELDS = [
     ("cluster",),
     ("container_instance_arn",),
-    ("witnesses", 0),
+    ("unfinished", 0),
     ("policy", "cluster"),
     ("origin",),
     ("policy", "deadline_result"),
@@ -100,8 +101,17 @@ ENVELOPE_FIELDS = [
     ("deadline_at",),
     ("heartbeat_timeout_seconds",),
     ("policy", "drain_timeout_seconds"),
-    ("listed_before",),
+    ("closed",),
     ("version",),
+    ("others", 0),
+    ("listed_at",),
+    ("missing_since",),
+    ("settled",),
+    ("searched_to",),
+    ("search_failed",),
+    ("searched_at",),
+    ("not_waiting_since",),
+    ("sent_at",),
     ("nobodys_field",),
 ]
 
@@ -115,7 +125,7 @@ def put(message: dict[str, Any], place: tuple[Any, ...], value: Any) -> None:
             "standalone_tasks": "wait",
             "standalone_grace_seconds": 0,
         }
-    message["witnesses"] = ["0" * 32]
+    message["unfinished"], message["others"] = ["0" * 32], ["payments arn"]
     inner: Any = message
     for step in place[:-1]:
         inner = inner[step]
@@ -125,7 +135,13 @@ def put(message: dict[str, Any], place: tuple[Any, ...], value: Any) -> None:
 @pytest.mark.parametrize(
     "value",
     ["a" * (STRING_MAX + 1), "a" * FAR_TOO_LONG, 10**300, -1, ["a"] * FAR_TOO_LONG],
-    ids=["513 characters", "100,000 characters", "a huge number", "below zero", "a long list"],
+    ids=[
+        "one character too many",
+        "100,000 characters",
+        "a huge number",
+        "below zero",
+        "a long list",
+    ],
 )
 @pytest.mark.parametrize("place", ENVELOPE_FIELDS, ids=lambda place: ".".join(map(str, place)))
 def test_envelopes_with_a_field_that_cannot_be_are_refused_shortly(
@@ -147,12 +163,14 @@ def test_an_envelope_with_the_longest_of_all_that_may_be_goes_round(quiet: World
         quiet, "i-" + "0" * 17
     )
     put(message, ("container_instance_arn",), "a" * STRING_MAX)
-    message["witnesses"] = ["0" * 32] * 10
+    message["unfinished"] = ["0" * 32] * UNFINISHED_MAX
+    message["others"] = ["o" * STRING_MAX] * REGISTRATIONS_MAX
     message["cluster"] = "c" * 255
 
     say(quiet, message)
     quiet.run(40)
 
     assert quiet.reports.refusals == []
-    assert quiet.calls("PublishBatch") == 1
+    # That nothing waits is believed by two looks that are 20 s apart: the third, at 32 s.
+    assert quiet.calls("PublishBatch") == 2
     assert quiet.installed.dead_letters == []

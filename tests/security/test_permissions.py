@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Mapping
 
-    from drainer.simulation.cloudformation import RequestType
     from drainer.simulation.custom_resource import CustomResourceRequest
+    from drainer.simulation.stack_model import RequestType
     from tests.simulation.conftest import World
 
 ACCOUNT_ID, REGION = "123456789012", "us-east-1"
@@ -50,6 +50,7 @@ def do_all_that_can_be(world: World) -> None:
 def drain_with_all_that_can_be(world: World) -> None:
     """Let one instance go that is in no cluster, and one that has a task of nobody's."""
     world.group(
+        4,
         heartbeat_timeout_seconds=60,
         metadata={"standalone_tasks": "stop", "standalone_grace_seconds": 30},
     )
@@ -61,6 +62,18 @@ def drain_with_all_that_can_be(world: World) -> None:
     _, leaving = world.scale_in(2)
     ecs.run_standalone("payments", leaving, seconds=None)
     world.until_answered()
+    come_back_in_every_way(world)
+
+
+def come_back_in_every_way(world: World) -> None:
+    """Give an instance a new root volume, and another agent with it, beside a warm pool."""
+    scaling = world.account.auto_scaling
+    group = scaling.groups[GROUP]
+    scaling.warm_pools.create(group, minimum=1)
+    replaced = next(one for one in group.instances.values() if one.lifecycle_state == "InService")
+    scaling.root_volumes.replace(replaced, forgets_agent=True)
+    world.until_answered()
+    world.run(1200)
 
 
 def answer_all_that_can_be_asked(world: World) -> None:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from drainer.controller import PassReport
     from drainer.errors import DrainerError
-    from drainer.interruptions import Rescue
     from drainer.request_report import Report
+    from drainer.rescue import Rescue
+    from drainer.returning import Returned
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GROUP = "payments-asg"
@@ -39,6 +40,7 @@ class Reports:
     crashes: list[Exception] = field(default_factory=list)
     rescues: list[Rescue] = field(default_factory=list)
     requests: list[Report] = field(default_factory=list)
+    returns: list[Returned] = field(default_factory=list)
 
     def passed(self, report: PassReport) -> None:
         self.passes.append(report)
@@ -48,6 +50,9 @@ class Reports:
 
     def rescued(self, rescues: Sequence[Rescue]) -> None:
         self.rescues += rescues
+
+    def returned(self, returned: Sequence[Returned]) -> None:
+        self.returns += returned
 
     def requested(self, report: Report) -> None:
         self.requests.append(report)

@@ -14,6 +14,8 @@ from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
 from drainer.simulation.functions import Function
 from drainer.simulation.quotas import Quotas
 from drainer.simulation.records import ApiError
+from drainer.simulation.stack_model import Row
+from drainer.simulation.stack_operations import FLEET_TYPE, StackOperations
 from tests.simulation.conftest import CLUSTER, GROUP
 
 if TYPE_CHECKING:
@@ -233,7 +235,6 @@ def test_the_delete_of_what_was_refused_drains_nothing(make_shop: Callable[..., 
         {"Cluster": CLUSTER},
         {"Cluster": "???", "SpotFleet": "sfr-1"},
         {"Cluster": CLUSTER, "SpotFleet": ""},
-        {"Cluster": CLUSTER, "InstanceIds": []},
     ],
 )
 def test_delete_never_fails_for_bad_input(
@@ -271,15 +272,15 @@ def group_of(shop: Shop) -> list[str]:
     return [*shop.world.account.auto_scaling.groups[GROUP].instances]
 
 
-@pytest.mark.parametrize("kind", ["AutoScalingGroupName", "CapacityProvider", "InstanceIds"])
-def test_a_group_a_capacity_provider_and_a_list_are_drained_like_a_fleet(
+@pytest.mark.parametrize("kind", ["AutoScalingGroupName", "CapacityProvider"])
+def test_a_group_and_a_capacity_provider_are_drained_like_a_fleet(
     make_shop: Callable[..., Shop], kind: str
 ) -> None:
     # Most clusters stand on Auto Scaling groups, which a change of their name replaces.
     shop = make_shop()
     members = group_of(shop)
     shop.world.account.ecs.create_capacity_provider("spare", GROUP)
-    value: Any = {"AutoScalingGroupName": GROUP, "CapacityProvider": "spare"}.get(kind, members)
+    value: Any = {"AutoScalingGroupName": GROUP, "CapacityProvider": "spare"}[kind]
     properties = {"Cluster": CLUSTER, kind: value}
     created = shop.until_answered(shop.ask("Create", properties))
 
@@ -954,45 +955,29 @@ def update(shop: Shop, old: dict[str, Any], new: dict[str, Any]) -> tuple[str, d
     return created["PhysicalResourceId"], shop.until_answered(request)
 
 
-@pytest.mark.parametrize("change", ["a list grows", "a group by its capacity provider"])
-def test_an_update_that_keeps_all_instances_keeps_the_id(
-    make_shop: Callable[..., Shop], change: str
+def test_an_update_that_names_a_group_by_its_capacity_provider_keeps_the_id(
+    make_shop: Callable[..., Shop],
 ) -> None:
     # With another id, CloudFormation would delete the old one: instances that serve were drained.
     shop = make_shop()
-    first, second = group_of(shop)
+    group_of(shop)
     shop.world.account.ecs.create_capacity_provider("spare", GROUP)
-    old: dict[str, Any] = {"InstanceIds": [first]}
-    new: dict[str, Any] = {"InstanceIds": [first, second]}
-    if change != "a list grows":
-        old, new = {"AutoScalingGroupName": GROUP}, {"CapacityProvider": "spare"}
+    old: dict[str, Any] = {"AutoScalingGroupName": GROUP}
+    new: dict[str, Any] = {"CapacityProvider": "spare"}
 
     before, answer = update(shop, old, new)
 
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", before)
 
-    # Nor does the next update, which changes nothing but a number, or adds one more.
-    for more in ({**new, "DrainTimeoutSeconds": 600}, {"InstanceIds": [first, second, "i-3"]}):
+    # Nor does the next update, which changes nothing but a number; nor the way back.
+    for there, back in (({**new, "DrainTimeoutSeconds": 600}, new), (old, new)):
         request = shop.ask(
             "Update",
-            {"Cluster": CLUSTER, **more},
+            {"Cluster": CLUSTER, **there},
             physical_id=before,
-            old_properties={"Cluster": CLUSTER, **new},
+            old_properties={"Cluster": CLUSTER, **back},
         )
         assert shop.until_answered(request)["PhysicalResourceId"] == before
-
-
-def test_an_update_that_would_drain_what_stays_fails_and_names_it(
-    make_shop: Callable[..., Shop],
-) -> None:
-    shop = make_shop()
-    first, second = group_of(shop)
-
-    before, answer = update(shop, {"InstanceIds": [first, second]}, {"InstanceIds": [second]})
-
-    assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", before)
-    assert first in answer["Reason"]
-    assert second in answer["Reason"]
 
 
 def test_a_young_fleet_whose_listing_is_out_of_date_is_not_let_go(
@@ -1164,3 +1149,316 @@ def test_one_instance_that_cannot_be_set_active_leaves_the_others_no_worse(
     account.interceptors.remove(intercept)
     go_back(shop)
     assert shop.statuses() == {"ACTIVE"}
+
+
+# -- operations of CloudFormation that go back
+
+
+def operations(shop: Shop, **more: Any) -> StackOperations:
+    return StackOperations(shop.world.account, "shop-2", shop.properties, shop.deliver, **more)
+
+
+def finished(shop: Shop, stack: StackOperations) -> str:
+    """Let a story come to its end; return the stack's status."""
+    shop.world.run(3 * HOUR_SECONDS)
+    assert [one.request.event["RequestType"] for one in stack.asked if one.request.is_open] == []
+    return shop.world.account.stacks.stacks[stack.name].status
+
+
+@pytest.mark.parametrize(
+    ("story", "foreign"),
+    [
+        ("answered", False),
+        ("answered", True),
+        ("cancelled", False),
+        ("cancelled", True),
+        ("never answered", False),
+        ("never answered", True),
+        # What the stack itself has made goes with it.
+        ("stack's creation", True),
+    ],
+)
+def test_a_guard_that_is_added_and_taken_back_leaves_the_fleet_serving(
+    make_shop: Callable[..., Shop], story: str, foreign: bool
+) -> None:
+    # The whole group was DRAINING for good, because something else in the update had failed.
+    shop = make_shop()
+    stack = operations(shop, foreign=foreign)
+    if story == "never answered":
+
+        def lose(publication: Publication) -> tuple[float, ...]:
+            return () if '"Create"' in publication.message else (0.0,)
+
+        for subscription in shop.world.installed.topic.subscriptions:
+            subscription.channel.faults.append(lose)
+    stories = {
+        "cancelled": lambda: stack.cancel(shop.fleet, 0.0),
+        "stack's creation": lambda: stack.fail_to_create(shop.fleet),
+    }
+    stack.run(stories.get(story, lambda: stack.adopt(shop.fleet))())
+
+    status = finished(shop, stack)
+
+    assert status in ("UPDATE_ROLLBACK_COMPLETE", "ROLLBACK_COMPLETE")
+    assert shop.statuses() == {"ACTIVE"}
+    assert shop.tasks_left() == 3
+    *_, last = (one.request for one in stack.asked)
+    assert last.answer is not None
+    assert "not drained" in last.answer["Reason"]
+
+
+def test_a_fleet_that_is_made_by_a_stack_that_fails_is_drained_with_it(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # It took tasks while the rest of the stack was made; they are cut when it is cancelled.
+    shop = make_shop()
+    stack = operations(shop)
+    stack.run(stack.fail_to_create(shop.fleet))
+    replacement(shop)
+
+    finished(shop, stack)
+
+    killed = [one for one in shop.world.killed if one.get("ec2_instance_id")]
+    assert killed == []
+    assert len(stack.asked) == 2
+
+
+@pytest.mark.parametrize("gone", ["there", "expired"])
+@pytest.mark.parametrize("fails", ["the update", "something else"])
+def test_an_update_that_goes_back_never_fails_and_drains_only_the_new_fleet(
+    make_shop: Callable[..., Shop], fails: str, gone: str
+) -> None:
+    # FAILED there is UPDATE_ROLLBACK_FAILED, and somebody has to skip resources by hand.
+    shop = make_shop()
+    new = replacement(shop)
+    stack = operations(shop)
+    if fails == "the update":
+        stack.properties = lambda fleet: shop.properties(
+            fleet, **({"OnTimeout": "PERHAPS"} if fleet is new else {})
+        )
+    if gone == "expired":
+        shop.world.account.fleets.fleets.pop(shop.fleet.fleet_id)
+    stack.run(stack.replace(shop.fleet, lambda: new, fails=True))
+
+    status = finished(shop, stack)
+
+    assert status == "UPDATE_ROLLBACK_COMPLETE"
+    assert shop.statuses() == {"ACTIVE"}
+    back = stack.asked[1].request
+    assert back.answer is not None
+    assert (back.answer["Status"], back.answer["PhysicalResourceId"]) == (
+        "SUCCESS",
+        shop.fleet.fleet_id,
+    )
+    assert ("there is none" in back.answer["Reason"]) == (gone == "expired")
+
+
+@pytest.mark.parametrize(
+    "former",
+    [{"InstanceIds": ["i-00000001"]}, {"AutoScalingGroupName": GROUP, "Colour": "red"}],
+    ids=["a target that is no longer known", "a property that is no longer known"],
+)
+def test_what_another_version_had_accepted_is_accepted_when_an_update_goes_back(
+    make_shop: Callable[..., Shop], former: dict[str, Any]
+) -> None:
+    # The stack is to be where it was, however wrong that is by now.
+    shop = make_shop()
+    group_of(shop)
+    shop.world.account.stacks.phase("shop", "UPDATE_ROLLBACK_IN_PROGRESS")
+
+    back = shop.ask(
+        "Update",
+        {"Cluster": CLUSTER, **former},
+        physical_id=shop.fleet.fleet_id,
+        old_properties=shop.properties(),
+    )
+
+    assert shop.until_answered(back)["Status"] == "SUCCESS"
+    assert shop.statuses() == {"ACTIVE"}
+
+
+@pytest.mark.parametrize("made_here", [True, False])
+def test_a_group_that_an_update_had_named_goes_back_with_it_if_the_stack_has_made_it(
+    make_shop: Callable[..., Shop], made_here: bool
+) -> None:
+    # Both groups may be another stack's: then both were there before, and both serve on.
+    shop = make_shop()
+    members = group_of(shop)
+    account = shop.world.account
+    account.stacks.phase("shop", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
+    account.stacks.stacks["shop"].changed_at = account.now
+    if made_here:
+        stack_id = account.stacks.stack_id("shop")
+        account.auto_scaling.groups[GROUP].tags = {"aws:cloudformation:stack-id": stack_id}
+    account.stacks.put_row("shop", "Drain", Row("another-group", "UPDATE_COMPLETE", account.now))
+
+    properties = {"Cluster": CLUSTER, "AutoScalingGroupName": GROUP}
+    answer = shop.until_answered(shop.ask("Delete", properties, physical_id=GROUP))
+
+    found = [account.ecs.container_instance(one) for one in members]
+    expected = "DRAINING" if made_here else "ACTIVE"
+    assert {instance.status for instance in found if instance} == {expected}
+    assert ("not drained" in answer["Reason"]) == (not made_here)
+
+
+# -- answers that are not true yet
+
+
+def test_a_target_that_is_not_found_at_first_is_guarded(make_shop: Callable[..., Shop]) -> None:
+    # One stale NotFound failed the stack 0.2 s after its fleet was made.
+    shop = make_shop()
+    end = refuse(shop, "DescribeSpotFleetInstances", "InvalidSpotFleetRequestId.NotFound")
+    shop.world.account.after(100, end)
+
+    assert shop.until_answered(shop.ask("Create", shop.properties()))["Status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+@pytest.mark.parametrize(
+    "operation",
+    ["DescribeSpotFleetInstances", "DescribeStacks", "ListStackResources", "DescribeClusters"],
+)
+def test_permissions_that_take_minutes_to_spread_fail_no_stack(
+    make_shop: Callable[..., Shop], kind: str, operation: str
+) -> None:
+    shop = make_shop()
+    end = refuse(shop, operation, "AccessDeniedException", 403)
+    shop.world.account.after(240, end)
+    more = {} if kind == "Create" else {"physical_id": shop.fleet.fleet_id}
+
+    assert shop.until_answered(shop.ask(kind, shop.properties(), **more))["Status"] == "SUCCESS"
+
+
+def test_a_target_that_is_nowhere_fails_the_create_after_five_minutes(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # A slip should not take the hour that CloudFormation would wait.
+    shop = make_shop()
+    slip = shop.properties(SpotFleet="sfr-00000000-0000-0000-0000-000000000000")
+
+    request = shop.ask("Create", slip)
+
+    assert shop.until_answered(request)["Status"] == "FAILED"
+    assert 300 <= shop.answered_seconds(request) <= 300 + 2 * 16
+
+
+@pytest.mark.parametrize("lag_seconds", [0.06, 20.0, 100.0])
+def test_stacks_whose_answers_are_out_of_date_are_answered(
+    make_shop: Callable[..., Shop], lag_seconds: float
+) -> None:
+    # Two answers 60 ms apart were both too old, and CloudFormation waited its hour.
+    shop = make_shop()
+    replacement(shop)
+    shop.world.account.stacks.lag_seconds = lag_seconds
+
+    answer = shop.until_answered(shop.delete())
+
+    assert answer["Status"] == "SUCCESS"
+    assert shop.tasks_left() == 0
+
+
+# -- who is believed
+
+
+def test_a_stack_that_is_at_work_on_something_else_makes_no_forged_delete_true(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # sns:Publish was enough to drain any fleet while any stack was at work: three of three.
+    shop = make_shop()
+    account = shop.world.account
+    account.stacks.phase("busy", "UPDATE_IN_PROGRESS", changed_at=account.now)
+    row = Row(shop.fleet.fleet_id, "UPDATE_IN_PROGRESS", account.now, resource_type=FLEET_TYPE)
+    account.stacks.put_row("busy", "Fleet", row)
+    account.stacks.put_row(
+        "busy", "Drain", Row(shop.fleet.fleet_id, "CREATE_COMPLETE", account.now)
+    )
+    true = account.stacks.request("Delete", shop.properties(), physical_id=shop.fleet.fleet_id)
+    true.times_out_at = account.now
+    for logical_id in ("Fleet", "Drain", "Nothing"):
+        forged = {
+            **true.event,
+            "StackId": account.stacks.stack_id("busy"),
+            "LogicalResourceId": logical_id,
+            "RequestId": f"forged-{logical_id}",
+        }
+        shop.world.say(forged)
+    shop.world.run(HOUR_SECONDS)
+
+    assert shop.statuses() == {"ACTIVE"}
+    assert true.attempts == []
+
+
+# -- little time, and few properties
+
+
+@pytest.mark.parametrize("seconds", [60, 119])
+def test_a_spot_fleet_with_a_short_deadline_is_answered_with_success_where_it_is_drained(
+    make_shop: Callable[..., Shop], seconds: int
+) -> None:
+    # The list of a fleet's instances may be out of date for 120 s: it always FAILED before.
+    shop = make_shop(tasks=0)
+
+    request = shop.delete(DrainTimeoutSeconds=str(seconds))
+
+    assert shop.until_answered(request)["Status"] == "SUCCESS"
+    assert shop.answered_seconds(request) <= seconds + 2 * 16
+    assert shop.statuses() == {"DRAINING"}
+
+
+@pytest.mark.parametrize("clusters", [CLUSTER, f"search,{CLUSTER}"])
+def test_a_template_that_names_no_cluster_has_those_of_the_function(
+    make_world: Callable[..., World], clusters: str
+) -> None:
+    # It was refused when it was created, and ignored when it was deleted.
+    world = make_world({"DRAINER_CLUSTERS": clusters}, custom_resources=True)
+    shop = Shop(world, world.account.fleets.create(CLUSTER, 2, already_running=True))
+    world.service(2)
+    world.account.ecs.create_cluster("search")
+    world.run(60)
+    replacement(shop)
+    properties = {"SpotFleet": shop.fleet.fleet_id}
+
+    created = shop.until_answered(shop.ask("Create", properties))
+    deleted = shop.ask("Delete", properties, physical_id=shop.fleet.fleet_id)
+
+    assert created["Status"] == "SUCCESS"
+    assert shop.until_answered(deleted)["Status"] == "SUCCESS"
+    assert (shop.tasks_left(), shop.statuses()) == (0, {"DRAINING"})
+
+
+def test_a_resource_of_another_type_is_refused_and_drains_nothing(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # The row of anybody's custom resource could else make a forged Delete true.
+    shop = make_shop()
+    created = shop.world.account.stacks.request("Create", shop.properties())
+    created.event["ResourceType"] = "Custom::Other"
+    account = shop.world.account
+    row = Row("", "CREATE_IN_PROGRESS", account.now, resource_type="Custom::Other")
+    account.stacks.put_row("shop", "Drain", row)
+    shop.deliver(created)
+
+    answer = shop.until_answered(created)
+
+    assert answer["Status"] == "FAILED"
+    assert "Custom::ECSDrain" in answer["Reason"]
+
+
+@pytest.mark.xfail(
+    strict=False,
+    reason="a pass does not remember in which other cluster an earlier one has found an instance",
+)
+def test_a_fleet_in_another_cluster_than_the_named_one_is_not_let_go_over_its_tasks(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # Found by the search of all clusters, set DRAINING there, then sought in the named one only:
+    # SUCCESS at +128 s over three tasks.
+    shop = make_shop()
+    shop.world.account.ecs.create_cluster("elsewhere")
+    replacement(shop)
+    job(shop, TaskProfile(run_seconds=1_500))
+    properties = shop.properties() | {"Cluster": "elsewhere"}
+
+    shop.until_answered(shop.ask("Delete", properties, physical_id=shop.fleet.fleet_id))
+
+    assert shop.tasks_left() == 0

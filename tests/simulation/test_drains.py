@@ -18,6 +18,7 @@ from drainer.model import (
 )
 from drainer.simulation.quotas import Quotas
 from drainer.simulation.records import ApiError
+from drainer.task_look import LOOKS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +140,8 @@ def test_defect_05_an_idle_instance_is_drained_and_then_released(world: World) -
     action = world.until_answered()
 
     assert world.calls("UpdateContainerInstancesState") == 1
-    assert 0 < world.seconds(action.ended_at) <= 2 * PASS_SECONDS
+    # Two listings, 20 s after DRAINING and 20 s after each other, at the passes that follow.
+    assert 40 < world.seconds(action.ended_at) <= 4 * PASS_SECONDS
     assert world.account.ecs.remaining_tasks(leaving) == []
 
 
@@ -172,7 +174,7 @@ def test_defect_22_draining_is_set_once_and_again_if_someone_sets_it_active(worl
     assert world.left_behind == []
 
 
-def test_an_instance_that_never_registered_is_released_on_the_second_look(world: World) -> None:
+def test_an_instance_that_never_registered_is_released_by_a_later_search(world: World) -> None:
     # Returning without an answer would hang it until the hook's timeout (aws-cdk #6867).
     world.group()
     instance = world.account.ecs.container_instance(world.oldest)
@@ -183,7 +185,8 @@ def test_an_instance_that_never_registered_is_released_on_the_second_look(world:
     action = world.until_answered()
 
     assert action.result == "CONTINUE"
-    assert 0 < world.seconds(action.ended_at) <= PASS_SECONDS
+    # A registration may be listed 20 s late, so that the searches are that far apart.
+    assert 20 < world.seconds(action.ended_at) <= 2 * PASS_SECONDS
 
 
 def test_an_instance_deregistered_in_mid_drain_is_released_after_two_looks(world: World) -> None:
@@ -716,7 +719,8 @@ def test_a_pass_of_100_drains_makes_few_calls(world: World) -> None:
     assert counted["DescribeContainerInstances"] == 1
     assert counted["DescribeAutoScalingInstances"] == 2
     assert counted["PublishBatch"] == 10
-    assert "ListTasks" not in counted
+    assert counted["ListTasks"] <= 2 * LOOKS_MAX
+    assert counted["DescribeTasks"] <= 6 + LOOKS_MAX
     assert "ListContainerInstances" not in counted
 
 
@@ -789,9 +793,7 @@ def test_the_connected_one_of_two_registrations_counts(world: World) -> None:
     # An agent that started before ECS_CLUSTER was set is in `default` too, disconnected.
     world.group()
     world.service()
-    world.account.ecs.register("default", world.oldest)
-    stale = world.account.ecs.clusters["default"].by_ec2_instance_id[world.oldest]
-    stale.agent_connected = False
+    world.account.ecs.register("default", world.oldest, agent_gone=True)
     world.hook(metadata={"cluster": "default"})
     world.scale_in()
 
@@ -894,13 +896,13 @@ def world_policy() -> Policy:
     return Policy("payments", 60, LifecycleActionResult.CONTINUE, StandaloneTasks.STOP, 0)
 
 
-def test_a_stop_policy_without_standalone_tasks_costs_one_listing(world: World) -> None:
+def test_a_stop_policy_without_standalone_tasks_costs_no_further_listing(world: World) -> None:
     world.group(metadata={"standalone_tasks": "stop", "standalone_grace_seconds": 0})
     world.service(healthy_after_seconds=1000)
     world.scale_in()
     world.run(300)
 
-    assert world.calls("ListTasks") <= 2
+    assert world.calls("ListTasks") == 4  # both desired statuses, twice
 
 
 def test_hundreds_of_standalone_tasks_are_stopped_some_at_a_time(world: World) -> None:
@@ -909,7 +911,7 @@ def test_hundreds_of_standalone_tasks_are_stopped_some_at_a_time(world: World) -
     for _ in range(70):
         world.account.ecs.run_standalone("payments", world.oldest, seconds=None)
     world.scale_in()
-    world.run(20)
+    world.run(40)
     after_one_pass = world.calls("StopTask")
 
     action = world.until_answered()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +10,8 @@ from botocore.exceptions import ClientError
 
 from drainer.simulation.account import Account
 from drainer.simulation.delivery import SnsApi
-from drainer.simulation.quotas import Quotas, Rate
+from drainer.simulation.quotas import Bucket, Quotas, Rate
+from drainer.simulation.world import Options, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,3 +107,25 @@ def test_auto_scaling_is_limited_only_where_a_rate_is_given(account: Account) ->
     account.interceptors.append(Quotas(account.clock, auto_scaling=Rate(10, 1)))
 
     assert passes(scaling.describe_auto_scaling_groups, 50) == 10
+
+
+# Auto Scaling throttles all its operations by one bucket: a sweep that reads can cost an answer.
+def test_every_seed_s_auto_scaling_operations_share_one_harsh_bucket() -> None:
+    account = World(0, Options()).account
+    account.auto_scaling.create_group("g", desired=1)
+    scaling = account.client("autoscaling")
+
+    assert passes(lambda: scaling.describe_lifecycle_hooks(AutoScalingGroupName="g"), 30) == 30
+    assert passes(scaling.describe_auto_scaling_instances, 30) == 10
+    account.run_for(1)
+    assert passes(scaling.describe_auto_scaling_groups, 30) == 8
+
+
+# Invocations overlap: what is told of later may have been called before.
+def test_a_bucket_loses_nothing_by_a_call_that_was_made_earlier() -> None:
+    bucket = Bucket(Rate(1, 1), START)
+
+    assert bucket.take(1, START + timedelta(seconds=10))
+    assert not bucket.take(1, START)
+    assert not bucket.take(1, START + timedelta(seconds=10))
+    assert bucket.take(1, START + timedelta(seconds=11))

@@ -24,8 +24,18 @@ from drainer.simulation.run import Result, run_seed
 from drainer.simulation.world import Options
 
 SEEDS = range(150)
+KINDS_OF_ECS = {
+    "ECS view behind",
+    "agent blinked",
+    "crowd of stopped tasks",
+    "registration left over",
+    "task protected from scale-in",
+}
 KINDS = {
+    *KINDS_OF_ECS,
     "agent disconnected",
+    "answered by an operator",
+    "asynchronous event came twice",
     "call answered stale",
     "call answered with failures",
     "call denied",
@@ -35,7 +45,9 @@ KINDS = {
     "channel silent",
     "cluster deleted half-way",
     "container instance deregistered",
+    "filter policies late",
     "function killed between two calls",
+    "function timed out",
     "group deleted by force",
     "hook deleted half-way",
     "instance terminated half-way",
@@ -47,6 +59,7 @@ KINDS = {
     "message reordered",
     "message stamped by a wrong clock",
     "notice forged",
+    "operation slow",
     "set ACTIVE by someone",
 }
 
@@ -77,6 +90,7 @@ def test_the_slice_answers_by_the_function_and_meets_drains_of_hours() -> None:
 
     assert sum(result.answered for result in results) > 2 * len(SEEDS)
     assert sum(result.drain_seconds for result in results) / 3600 > 24
+    assert sum(result.returned for result in results) > len(SEEDS) / 10
 
 
 @pytest.mark.parametrize("seed", [3, 8, 68])
@@ -162,11 +176,17 @@ def test_the_past_answers_as_the_present_did() -> None:
         assert without_names(past.answer(operation, parameters)) == without_names(answer)
 
 
-@pytest.mark.parametrize(("fast_path", "most"), [(True, 3.0), (False, 18.0)])
+@pytest.mark.parametrize(
+    ("fast_path", "event_at_end", "most"),
+    [(True, True, 3.0), (True, False, 18.0), (False, False, 18.0)],
+)
 def test_the_fast_path_releases_within_seconds_of_the_last_task(
-    fast_path: bool, most: float
+    fast_path: bool, event_at_end: bool, most: float
 ) -> None:
-    lags = [measure(seed, handler.build, fast_path=fast_path) for seed in range(40)]
+    lags = [
+        measure(seed, handler.build, fast_path=fast_path, event_at_end=event_at_end)
+        for seed in range(40)
+    ]
 
     assert 0 < max(lags) <= most
 
@@ -189,20 +209,27 @@ def test_the_command_replays_a_seed_with_a_trace() -> None:
 
 REQUEST_SEEDS = range(100)
 REQUEST_KINDS = {
+    *KINDS_OF_ECS,
+    "asynchronous event came twice",
     "call answered stale",
     "call answered with failures",
     "call denied",
     "call failing",
     "call performed, answer lost",
     "call throttled",
+    "filter policies late",
     "fleet listed out of date",
     "function killed between two calls",
+    "function timed out",
     "invocation's result lost",
     "message doubled",
     "message doubled late",
     "message late",
     "message lost",
     "message reordered",
+    "not found yet",
+    "operation slow",
+    "permission not spread yet",
     "request late or doubled",
 }
 

@@ -447,20 +447,21 @@ def test_an_event_that_comes_twice_does_no_harm(make_spot_world: Callable[..., W
 def test_a_throttled_rescue_is_done_again_within_the_two_minutes(
     make_spot_world: Callable[..., World],
 ) -> None:
-    # Lambda invokes again a minute later: half of the time is left then.
+    # The message comes back after half a minute: more than half of the time is left then.
     world = make_spot_world()
     world.group()
     watched = watch(world, mix=Mix(long_seconds=20.0))
 
     def throttle(call: Call) -> None:
-        if call.operation == "ListTasks" and world.account.now == watched.warned_at:
+        soon = world.account.now < (watched.warned_at or world.account.now) + timedelta(seconds=5)
+        if call.operation == "ListTasks" and soon:
             raise ApiError("ThrottlingException", "Rate exceeded")
 
     world.account.interceptors.append(throttle)
     interrupt(watched)
     world.run(1)
     assert watched.draining == [0, 0]
-    world.run(60)
+    world.run(33)
     assert watched.draining == [2, 2]
     watched.finish()
     assert watched.cut_needlessly == []
@@ -603,6 +604,7 @@ def test_the_events_of_one_interruption_do_the_same_twice_without_harm(
     interrupt_task(watched)
     watched.finish()
 
-    assert len(world.reports.rescues) == 4
+    # Two events, twice; those of one second come in one batch.
+    assert [rescue.first for rescue in world.reports.rescues] == [True, False]
     assert all(rescue.troubles == () for rescue in world.reports.rescues)
     assert [stream.cut for stream in watched.streams] == [[], []]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import loaders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from drainer.cloudformation import (
 from drainer.config import Config
 from drainer.custom_resource import Status, guard_of
 from drainer.errors import MalformedEventError, NotForUsError
+from drainer.response_url import DOMAINS
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EVENTS = Path(__file__).parents[1] / "events"
@@ -232,6 +234,21 @@ def test_an_answer_goes_nowhere_else_and_the_refusal_does_not_quote_where(url: A
 
     told = [refusal.value, refusal.value.__cause__, refusal.value.__context__]
     assert SECRET not in repr(told)
+
+
+def test_an_answer_goes_to_the_s3_of_every_partition() -> None:
+    # In the European sovereign cloud and in the secret Regions each stack waited its hour.
+    partitions = loaders.Loader().load_data("partitions")["partitions"]
+    suffixes = {one["outputs"]["dnsSuffix"] for one in partitions}
+    urls = [f"https://{HOST.replace('amazonaws.com', one)}/x?{SECRET}" for one in suffixes]
+
+    assert suffixes == set(DOMAINS)
+    assert [request(ResponseURL=url).response_url for url in urls] == urls
+    for one in suffixes:
+        with pytest.raises(MalformedEventError):
+            request(ResponseURL=f"https://{HOST.replace('.amazonaws.com', one)}/x?{SECRET}")
+        with pytest.raises(MalformedEventError):
+            request(ResponseURL=f"https://{HOST.replace('amazonaws.com', one)}.evil/x?{SECRET}")
 
 
 def test_a_request_that_is_printed_does_not_show_where_its_answer_goes() -> None:

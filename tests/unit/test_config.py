@@ -7,7 +7,7 @@ from drainer.errors import MisconfiguredError
 from drainer.model import InterruptedTargets, LifecycleActionResult, Policy, StandaloneTasks
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:drainer"
-DEFAULTS = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 300)
+DEFAULTS = Policy(None, 172_800, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 300)
 
 
 def test_only_the_topic_is_needed() -> None:

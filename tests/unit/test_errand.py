@@ -14,9 +14,11 @@ from drainer.cloudformation import Answer, Request, RequestType
 from drainer.custom_resource import INSTANCES_MAX, Status
 from drainer.envelope import COUNT_MAX
 from drainer.errand import (
+    INSTANTS,
     KEY_CHARACTERS_MAX,
     NOTES_MAX,
     STATE_BYTES_MAX,
+    UNFINISHED_MAX,
     Continuation,
     Errand,
     Note,
@@ -41,7 +43,7 @@ REQUEST = Request(
     physical_id="sfr-73fbd2ce-aa30-494c-8788-1cee4EXAMPLE",
     # As long as those that carry a role's session token.
     response_url=f"{BUCKET}/{'x' * 1_500}?{SECRET}",
-    properties={"Cluster": "payments", "SpotFleet": "sfr-1", "InstanceIds": ["i-1", "i-2"]},
+    properties={"Cluster": "payments", "SpotFleet": "sfr-1"},
     old_properties={"Cluster": "payments"},
     started_at=NOW,
 )
@@ -53,13 +55,22 @@ TASK_ID = "0123456789abcdef0123456789abcdef"
 LONG_TASK_ID = "465e0162-e6af-4786-b4e8-bb544ae58790"
 
 
-def crowd(count: int, witness: str = TASK_ID) -> Errand:
+def crowd(count: int, task_id: str = TASK_ID) -> Errand:
     """An errand in the middle of its way, with all that can be noted of each instance."""
     since = NOW + timedelta(seconds=3_000)
-    note = Note(draining_since=since, witness=witness, listed=True, stopped=True)
+    note = Note(
+        draining_since=since,
+        unfinished=(task_id,) * UNFINISHED_MAX,
+        listed_at=since + timedelta(seconds=20),
+        closed=True,
+        searched_at=since,
+        settled=True,
+        stopped=True,
+    )
     notes = {f"i-{number:017x}": note for number in range(count)}
-    ids = {"InstanceIds": list(notes)[:INSTANCES_MAX]}
-    return Errand(replace(REQUEST, properties=ids), notes, looks=200)
+    # A template's own words are kept as long as the request is.
+    properties = {**REQUEST.properties, "Cluster": "x" * 30_000}
+    return Errand(replace(REQUEST, properties=properties), notes, looks=200)
 
 
 # -- there and back
@@ -88,9 +99,14 @@ NOTES = st.dictionaries(
     st.builds(
         Note,
         draining_since=st.none() | st.integers(1, 3_600),
-        witness=st.text("0123456789abcdef", max_size=32),
-        listed=st.booleans(),
-        absent=st.booleans(),
+        unfinished=st.lists(
+            st.text("0123456789abcdef", min_size=1, max_size=32), max_size=UNFINISHED_MAX
+        ).map(tuple),
+        listed_at=st.none() | st.integers(1, 3_600),
+        closed=st.booleans(),
+        searched_at=st.none() | st.integers(1, 3_600),
+        settled=st.booleans(),
+        cluster=st.sampled_from(["", "payments"]),
         stopped=st.booleans(),
         done=st.booleans(),
     ),
@@ -99,17 +115,29 @@ NOTES = st.dictionaries(
 ANSWERS = st.builds(Answer, st.sampled_from(Status), TEXTS, TEXTS)
 
 
+def with_instants(
+    note: Note,
+    draining_since: datetime | None = None,
+    listed_at: datetime | None = None,
+    searched_at: datetime | None = None,
+) -> Note:
+    return replace(
+        note, draining_since=draining_since, listed_at=listed_at, searched_at=searched_at
+    )
+
+
 @st.composite
 def errands(draw: st.DrawFn, fraction: float = 0.0) -> Errand:
     """Any errand; its instances are DRAINING since some seconds, or a part of one more."""
     request, notes = draw(REQUESTS), draw(NOTES)
-    timed = {
-        name: replace(
-            note,
-            draining_since=request.started_at + timedelta(seconds=note.draining_since + fraction)
-            if isinstance(note.draining_since, int)
-            else None,
+
+    def instant(seconds: Any) -> datetime | None:
+        return (
+            None if seconds is None else request.started_at + timedelta(seconds=seconds + fraction)
         )
+
+    timed = {
+        name: with_instants(note, *(instant(getattr(note, one)) for one in INSTANTS))
         for name, note in notes.items()
     }
     grown_at = draw(st.none() | st.just(request.started_at + timedelta(seconds=7.5)))
@@ -126,18 +154,19 @@ def errands(draw: st.DrawFn, fraction: float = 0.0) -> Errand:
 @given(errands(fraction=0.25))
 @settings(max_examples=300, deadline=None, database=None)
 def test_an_errand_comes_back_as_it_went_and_no_drain_begins_earlier(errand: Errand) -> None:
-    # Rounded down, a grace period would be over before its time.
+    # Rounded down, a grace period would be over, or a second listing be made, before its time.
     back = decode(encode(errand))
 
     assert replace(back, notes={}) == replace(errand, notes={})
     assert list(back.notes) == list(errand.notes)
     for name, note in errand.notes.items():
         came = back.notes[name]
-        assert replace(came, draining_since=None) == replace(note, draining_since=None)
-        assert (came.draining_since is None) == (note.draining_since is None)
-        if came.draining_since and note.draining_since:
-            later = came.draining_since - note.draining_since
-            assert timedelta(0) <= later <= timedelta(seconds=1)
+        assert with_instants(came) == with_instants(note)
+        for instant in INSTANTS:
+            before, after = getattr(note, instant), getattr(came, instant)
+            assert (before is None) == (after is None)
+            if before and after:
+                assert timedelta(0) <= after - before <= timedelta(seconds=1)
 
 
 def test_what_nobody_has_looked_at_has_no_notes() -> None:
@@ -214,26 +243,31 @@ def test_a_thousand_instances_fit_with_all_that_is_known_of_them() -> None:
     text = encode(errand)
 
     assert len(text) <= STATE_BYTES_MAX
-    assert {note.witness for note in decode(text).notes.values()} == {TASK_ID}
+    assert {note.unfinished for note in decode(text).notes.values()} == {
+        (TASK_ID,) * UNFINISHED_MAX
+    }
     assert in_sns(message(REQUEST.key, 240, text)) <= SNS_BYTES_MAX
 
 
-def test_where_there_is_no_room_for_all_witnesses_go_first() -> None:
+def test_where_there_is_no_room_for_all_ids_of_tasks_go_first_and_no_set_stays_closed() -> None:
     # A fleet of a thousand all of whose instances were replaced while it drained: each note counts.
+    # A set that is closed and has lost its tasks would release every instance at once.
     errand = crowd(NOTES_MAX, LONG_TASK_ID)
     text = encode(errand)
     back = decode(text)
 
-    assert {note.witness for note in back.notes.values()} == {""}
+    assert {(note.unfinished, note.closed, note.listed_at) for note in back.notes.values()} == {
+        ((), False, None)
+    }
     assert list(back.notes) == list(errand.notes)
-    assert all(note.listed and note.stopped for note in back.notes.values())
+    assert all(note.settled and note.stopped for note in back.notes.values())
     assert in_sns(message(REQUEST.key, 240, text)) <= SNS_BYTES_MAX
 
 
-def test_witnesses_are_left_out_only_where_there_is_no_room_for_them() -> None:
-    # A witness saves the listing of an instance's tasks, at each pass.
+def test_ids_of_tasks_are_left_out_only_where_there_is_no_room_for_them() -> None:
+    # Without them the tasks of each instance are listed from the beginning, at each pass.
     kept = [
-        any(one.witness for one in decode(encode(crowd(count, LONG_TASK_ID))).notes.values())
+        any(one.unfinished for one in decode(encode(crowd(count, LONG_TASK_ID))).notes.values())
         for count in range(1_000, NOTES_MAX + 1, 100)
     ]
 
@@ -251,8 +285,10 @@ def test_an_errand_that_is_too_long_all_the_same_is_refused() -> None:
 
 # -- what we have not written
 
+# Of one instance of which nothing is known.
+ROW: list[Any] = [0, None, None, None, "", "", ""]
 PLAIN: dict[str, Any] = json.loads(
-    encode(Errand(REQUEST, {INSTANCE: Note(draining_since=NOW, witness="0a")}, looks=1))
+    encode(Errand(REQUEST, {INSTANCE: Note(draining_since=NOW, unfinished=("0a",))}, looks=1))
 )
 
 
@@ -304,7 +340,7 @@ ELSEWHERE: dict[str, Any] = {
     "notes that are a list": changed(notes=[1]),
     "notes that are a number": changed(notes=7),
     "more notes than we write": changed(
-        notes={f"i-{number:x}": [0, None, ""] for number in range(NOTES_MAX + 1)}
+        notes={f"i-{number:x}": ROW for number in range(NOTES_MAX + 1)}
     ),
     "looks below none": changed(looks=-1),
     "looks that are a flag": changed(looks=True),
@@ -324,16 +360,24 @@ ELSEWHERE: dict[str, Any] = {
         answer={"status": "SUCCESS", "physical_id": "x", "reason": [SECRET]}
     ),
     "a note that is none": noted(7),
-    "a note too short": noted([0, None]),
-    "a note too long": noted([0, None, "", ""]),
-    "a note of no instance": noted([0, None, ""], "web-1"),
-    "flags below none": noted([-1, None, ""]),
-    "flags that are none": noted(["listed", None, ""]),
-    "a drain that began earlier": noted([0, -5, ""]),
-    "a drain that began never": noted([0, COUNT_MAX + 1, ""]),
-    "a drain that began at a text": noted([0, SECRET, ""]),
-    "a witness that is none": noted([0, None, 7]),
-    "a witness that is long": noted([0, None, "x" * 65]),
+    "a note that is empty": noted([]),
+    "a note too short": noted([0, None, None, None, ""]),
+    "a note too long": noted([*ROW, ""]),
+    "a note of the version before": noted([0, None, ""]),
+    "a note of no instance": noted(ROW, "web-1"),
+    "flags below none": noted([-1, None, None, None, "", ""]),
+    "flags that are none": noted(["listed", None, None, None, "", ""]),
+    "a drain that began earlier": noted([0, -5, None, None, "", ""]),
+    "a drain that began never": noted([0, COUNT_MAX + 1, None, None, "", ""]),
+    "a drain that began at a text": noted([0, SECRET, None, None, "", ""]),
+    "a listing before all": noted([0, None, -5, None, "", ""]),
+    "a search that is a flag": noted([0, None, None, True, "", ""]),
+    "tasks that are none": noted([0, None, None, None, 7, ""]),
+    "tasks that are a list": noted([0, None, None, None, ["0a"], ""]),
+    "a task that is long": noted([0, None, None, None, "x" * 65, ""]),
+    "more tasks than we write": noted([0, None, None, None, "a,b,c,d", ""]),
+    "a cluster that is none": noted([0, None, None, None, "", 7]),
+    "a cluster of no name": noted([0, None, None, None, "", "a b"]),
 }
 
 
@@ -344,7 +388,7 @@ FORGERY = "^(errand: [A-Za-z]+Error|ResponseURL is a [a-z]+ of no use)$"
 @pytest.mark.parametrize("name", FORGED)
 def test_a_forged_state_is_refused_and_no_secret_is_quoted(name: str) -> None:
     # What is refused is said in the log, where more people read than may answer CloudFormation.
-    body = {"drainer": "re-invocation", "version": 1, "request": REQUEST.key, "hop": 3}
+    body = json.loads(message(REQUEST.key, 3, None))
 
     with pytest.raises(MalformedEventError, match=FORGERY) as refusal:
         read({**body, "state": json.dumps(FORGED[name])})
@@ -381,7 +425,7 @@ def test_a_state_that_is_no_json_is_refused_and_not_quoted(text: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        pytest.param({"version": 2}, "envelope of version 'int'; known: 1", id="another version"),
+        pytest.param({"version": 3}, "envelope of version 'int'; known: ", id="another version"),
         pytest.param({"version": None}, "envelope of version", id="no version"),
         pytest.param({"request": ""}, "request is ''", id="no request"),
         pytest.param({"request": 7}, "request is 'int'", id="a request that is none"),
@@ -415,6 +459,14 @@ def test_a_re_invocation_that_we_have_not_published_is_refused(
 
     assert SECRET not in str(refusal.value)
     assert len(str(refusal.value)) < 200
+
+
+def test_what_the_version_before_has_sent_for_a_request_goes_on() -> None:
+    # Where there is no table, nothing else knows of the request: its stack would hang until
+    # CloudFormation gives up. Lifecycle actions' envelopes of that version are read, too.
+    old = {**json.loads(message(REQUEST.key, 3, encode(Errand(REQUEST)))), "version": 1}
+
+    assert read(old) == Continuation(REQUEST.key, 3, Errand(REQUEST))
 
 
 def test_what_goes_round_and_round_stays_the_same() -> None:

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from drainer.belief import Belief
 from drainer.book import Memory
-from drainer.cloudformation import Request, RequestType
+from drainer.cloudformation import RESOURCE_TYPE, Request, RequestType
 from drainer.config import Config
 from drainer.errand import Continuation
 from drainer.errands import Errands
+from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.request_report import Step
+from drainer.stack import Row, Stack
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 KEY = "stack|request"
@@ -31,6 +34,12 @@ REQUEST = Request(
     started_at=NOW,
 )
 
+CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer", verify_stacks=True)
+CREATING = Stack(
+    "UPDATE_IN_PROGRESS", NOW, (Row("Drain", "", RESOURCE_TYPE, "CREATE_IN_PROGRESS", NOW),)
+)
+AT_REST = Stack("UPDATE_COMPLETE", NOW, CREATING.rows)
+
 
 class Durable(Memory):
     """A book that counts as one that outlasts the process."""
@@ -42,15 +51,25 @@ class Durable(Memory):
 class Others:
     """Everything that a pass has to do with, as simple as it can be."""
 
-    at_work: list[bool] = field(default_factory=lambda: [True])
+    looks: list[Stack | Exception] = field(default_factory=list)
+    restored: list[tuple[str, ...] | Exception] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
 
-    def stack_at_work(self, _: str) -> bool:
-        return self.at_work.pop(0)
+    def stack(self, _: str) -> Stack:
+        said = self.looks.pop(0) if self.looks else CREATING
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def physical_id(self, *_: Any, **__: Any) -> str:
+        return "sfr-1"
 
     def restore(self, *_: Any) -> tuple[str, ...]:
-        return ()
+        said = self.restored.pop(0) if self.restored else ()
+        if isinstance(said, Exception):
+            raise said
+        return said
 
     def publish(self, messages: list[str]) -> dict[int, str]:
         self.published += messages
@@ -65,26 +84,56 @@ def errands(others: Others) -> Errands:
     return Errands(
         fleet=anything,
         keeper=anything,
-        targets=anything,
+        belief=Belief(anything, CONFIG, durable=True),
         book=Durable(),
         topic=anything,
         respond=others.respond,
-        config=Config("arn:aws:sns:us-east-1:123456789012:drainer", verify_stacks=True),
+        config=CONFIG,
     )
 
 
-@pytest.mark.parametrize(
-    ("said", "step"),
-    [([True], Step.ANSWERED), ([False, True], Step.ANSWERED), ([False, False], Step.REFUSED)],
-)
-def test_one_answer_that_knows_of_no_work_is_asked_for_again(said: list[bool], step: Step) -> None:
-    # CloudFormation would wait its whole hour because one of its answers was out of date.
-    others = Others(list(said))
+def passes(others: Others, *at_seconds: float) -> list[Step]:
+    """Make a pass at each of these seconds after the request; return what each came to."""
+    runner = errands(others)
+    steps = []
+    for hop, seconds in enumerate(at_seconds):
+        asked = Continuation(KEY, hop) if hop else REQUEST
+        at = NOW + timedelta(seconds=seconds)
+        steps.append(runner.run_pass(asked, at, lambda: 30.0).step)
+    return steps
 
-    report = errands(others).run_pass(REQUEST, NOW, lambda: 30.0)
 
-    assert report.step == step
-    assert len(others.answers) == (step == Step.ANSWERED)
+def test_answers_that_know_of_no_work_are_not_believed_before_they_are_minutes_apart() -> None:
+    # CloudFormation waited its whole hour because two answers 60 ms apart were out of date.
+    others = Others([AT_REST, AT_REST, AT_REST, CREATING])
+
+    assert passes(others, 0, 15, 119, 121) == [Step.GOES_ROUND] * 3 + [Step.ANSWERED]
+    assert len(others.answers) == 1
+
+
+def test_a_request_that_minutes_of_answers_do_not_know_is_dropped_unanswered() -> None:
+    # Whoever may publish to the topic could else have any fleet drained.
+    others = Others([AT_REST] * 3)
+
+    assert passes(others, 0, 60, 120) == [Step.GOES_ROUND, Step.GOES_ROUND, Step.REFUSED]
+    assert others.answers == []
+
+
+@pytest.mark.parametrize("error", [UnavailableError("throttled"), MisconfiguredError("denied")])
+def test_a_read_that_fails_is_no_doubt(error: Exception) -> None:
+    # While IAM spreads every read is denied, for minutes.
+    others = Others([error, error, error, AT_REST, AT_REST, CREATING])
+
+    assert passes(others, 0, 60, 130, 140, 200, 255)[-1] == Step.ANSWERED
+
+
+def test_a_look_that_confirms_ends_a_doubt() -> None:
+    # Two answers that are out of date, with a true one in between, are two beginnings.
+    others = Others([AT_REST, CREATING, AT_REST, CREATING])
+    waiting: list[Any] = [UnavailableError("throttled"), ()]
+    others.restored = waiting
+
+    assert passes(others, 0, 60, 130, 140)[-1] == Step.ANSWERED
 
 
 def test_a_pass_without_time_goes_round_and_comes_first_then() -> None:

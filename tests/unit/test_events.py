@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from drainer import envelope, events
 from drainer.errors import MalformedEventError, NotForUsError, QuietError
 from drainer.model import (
+    REGISTRATIONS_MAX,
+    UNFINISHED_MAX,
     Drain,
     Hint,
     LifecycleAction,
@@ -119,8 +121,9 @@ def test_a_re_invocation_comes_back_as_it_was_published(carry: Any) -> None:
         pytest.param(by_sns(notice(EC2InstanceId=7)), "EC2InstanceId", id="a number"),
         pytest.param(by_sns(notice(LifecycleActionToken="x" * 37)), "Token", id="long token"),
         pytest.param(by_sns(notice(LifecycleHookName="h" * 256)), "HookName", id="long hook"),
-        pytest.param(by_sns({"drainer": "re-invocation", "version": 2}), "version", id="future"),
+        pytest.param(by_sns({"drainer": "re-invocation", "version": 3}), "version", id="future"),
         pytest.param(by_sns({"drainer": "re-invocation", "version": 1}), "envelope", id="empty"),
+        pytest.param(by_sns({"drainer": "re-invocation", "version": 2}), "envelope", id="bare"),
         pytest.param("text", "no JSON object", id="no record at all"),
         pytest.param({"Sns": {}}, "not JSON", id="SNS without a message"),
     ],
@@ -154,6 +157,14 @@ def test_other_events_of_event_bridge_are_ignored() -> None:
 # -- hints and the sweep
 
 
+CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012:cluster/payments"
+INSTANCE_ARN = (
+    "arn:aws:ecs:us-east-1:123456789012:container-instance/payments/"
+    "b54a2a04046f43319d743f6d7f6ca315"
+)
+HINT = Hint("i-0f3a8506b1c2d3e4f", CLUSTER_ARN, INSTANCE_ARN)
+
+
 def change(**detail: Any) -> dict[str, Any]:
     event = payload("eventbridge_container_instance_draining")
     return {**event, "detail": {**event["detail"], **detail}}
@@ -179,7 +190,34 @@ def memory(integer: Any) -> list[dict[str, Any]]:
 def test_a_draining_container_instance_is_a_hint(event: dict[str, Any]) -> None:
     [content] = contents({"Records": [event]})
 
-    assert content == Hint("i-0f3a8506b1c2d3e4f")
+    assert content == HINT
+
+
+def ended(value: str, name: str = "drainer.pass.0badcafe") -> dict[str, Any]:
+    return change(
+        attributes=[{"name": "ecs.os-type", "value": "linux"}, {"name": name, "value": value}]
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "hint"),
+    [
+        pytest.param(ended("ended/1763640000"), replace(HINT, ended=True), id="ended"),
+        pytest.param(ended("0badcafe/7/1/2/3/4/5"), HINT, id="under way"),
+        pytest.param(ended("returned"), HINT, id="brought back already"),
+        pytest.param(ended("ended/1763640000", "team.pass"), HINT, id="another's attribute"),
+        pytest.param(change(attributes="x"), HINT, id="odd attributes"),
+        pytest.param(change(attributes=[7, None, {}]), HINT, id="odd rows"),
+        pytest.param(change(clusterArn="a b"), Hint(HINT.ec2_instance_id), id="an odd cluster"),
+        pytest.param(change(clusterArn=7), Hint(HINT.ec2_instance_id), id="no cluster"),
+        pytest.param(change(containerInstanceArn=None), Hint(HINT.ec2_instance_id), id="no ARN"),
+    ],
+)
+def test_a_hint_says_whether_the_instance_carries_the_mark_of_a_drain_that_has_ended(
+    event: dict[str, Any], hint: Hint
+) -> None:
+    # What comes back from a warm pool would else stay DRAINING until the next sweep.
+    assert contents({"Records": [event]}) == [hint]
 
 
 @pytest.mark.parametrize(
@@ -273,6 +311,28 @@ def test_an_envelope_without_a_token_is_not_believed_to_say_when_it_began_or_end
     assert drain.last_heartbeat_at < NOW - timedelta(hours=1)
 
 
+def test_an_envelope_without_a_token_is_not_believed_about_what_earlier_looks_saw() -> None:
+    # Each claim would let one stale answer release an instance, or end its drain without one. Tasks
+    # that it names are only looked for, since that can make nothing early.
+    action = replace(ACTION, lifecycle_action_token="")
+    long_ago = NOW - timedelta(days=1)
+    claims = {
+        "listed_at": long_ago,
+        "closed": True,
+        "missing_since": long_ago,
+        "settled": True,
+        "standalone_stopped": True,
+    }
+    forged = replace(Drain(action, long_ago, NOW, hop=3), **claims)  # type: ignore[arg-type]
+    [drain] = contents({"Records": [by_sns(json.loads(envelope.encode(forged)))]})
+    new = Drain(action, NOW, NOW)
+
+    assert isinstance(drain, Drain)
+    assert {name: getattr(drain, name) for name in claims} == {
+        name: getattr(new, name) for name in claims
+    }
+
+
 def test_record_ids_are_what_sqs_wants_back() -> None:
     event = {"Records": [by_sqs(notice(), "one"), by_sqs({"bad": 1}, "two")]}
 
@@ -313,11 +373,18 @@ DRAINS = st.builds(
         standalone_grace_seconds=SECONDS,
     ),
     draining_since=st.none() | INSTANTS,
-    listed_before=st.booleans(),
-    witnesses=st.lists(st.from_regex(r"[0-9a-f]{32}", fullmatch=True), max_size=10).map(tuple),
+    unfinished=st.lists(st.from_regex(r"[0-9a-f]{32}", fullmatch=True), max_size=10).map(tuple),
+    listed_at=st.none() | INSTANTS,
+    closed=st.booleans(),
+    missing_since=st.none() | INSTANTS,
     standalone_stopped=st.booleans(),
-    absent_before=st.booleans(),
-    not_waiting_before=st.booleans(),
+    others=st.lists(st.just("payments arn:other"), max_size=3).map(tuple),
+    settled=st.booleans(),
+    searched_to=st.sampled_from(["", "arn:aws:ecs:us-east-1:123456789012:cluster/payments"]),
+    search_failed=st.booleans(),
+    searched_at=st.none() | INSTANTS,
+    not_waiting_since=st.none() | INSTANTS,
+    sent_at=st.none() | INSTANTS,
     by_event_bridge=st.booleans(),
     origin=st.sampled_from(Origin),
 )
@@ -330,6 +397,87 @@ def test_defect_17_nothing_is_lost_on_the_way_round(drain: Drain) -> None:
 
     assert envelope.decode(json.loads(text)) == drain
     assert "LifecycleTransition" not in text
+
+
+def version_1() -> dict[str, Any]:
+    """An envelope as the version before has written it, in the middle of a drain."""
+    return {
+        "drainer": "re-invocation",
+        "version": 1,
+        "action": {
+            "auto_scaling_group_name": ACTION.auto_scaling_group_name,
+            "lifecycle_hook_name": ACTION.lifecycle_hook_name,
+            "ec2_instance_id": ACTION.ec2_instance_id,
+            "lifecycle_action_token": ACTION.lifecycle_action_token,
+        },
+        "started_at": NOW.timestamp(),
+        "last_heartbeat_at": NOW.timestamp() + 60,
+        "hop": 9,
+        "origin": "chain",
+        "by_event_bridge": True,
+        "deadline_at": NOW.timestamp() + 3600,
+        "heartbeat_timeout_seconds": 1800,
+        "policy": None,
+        "cluster": "payments",
+        "container_instance_arn": "arn",
+        "draining_since": NOW.timestamp() + 1,
+        "listed_before": True,
+        "witnesses": ["0" * 32],
+        "standalone_stopped": True,
+        "absent_before": True,
+        "not_waiting_before": True,
+    }
+
+
+def test_what_the_version_before_has_sent_goes_on_and_looks_again() -> None:
+    # Every drain that is under way during an update of the function would else wait for the sweep,
+    # or for its hook's timeout; and what the old version took for proof proves nothing any more.
+    [drain] = contents({"Records": [by_sns(version_1())]})
+
+    assert drain == Drain(
+        ACTION,
+        started_at=NOW,
+        last_heartbeat_at=NOW + timedelta(seconds=60),
+        hop=9,
+        by_event_bridge=True,
+        deadline_at=NOW + timedelta(hours=1),
+        heartbeat_timeout_seconds=1800,
+        cluster="payments",
+        container_instance_arn="arn",
+        draining_since=NOW + timedelta(seconds=1),
+        unfinished=("0" * 32,),
+        standalone_stopped=True,
+    )
+
+
+def fullest(name_characters: int) -> Drain:
+    """A drain with as much in it as there can be, in clusters whose names have a length."""
+    cluster = "arn:aws:ecs:us-east-1:123456789012:cluster/" + "c" * name_characters
+    arn = "arn:aws:ecs:us-east-1:123456789012:container-instance/" + "c" * name_characters + "/"
+    return replace(
+        reinvocation(),
+        cluster=cluster,
+        container_instance_arn=arn + "0" * 32,
+        unfinished=tuple(f"{number:032x}" for number in range(UNFINISHED_MAX)),
+        others=tuple(f"{cluster} {arn}{number:032x}" for number in range(1, REGISTRATIONS_MAX)),
+        searched_to=cluster,
+    )
+
+
+@pytest.mark.parametrize("name_characters", [20, 255])
+def test_an_instance_with_as_many_tasks_and_registrations_as_there_can_be_goes_round(
+    name_characters: int,
+) -> None:
+    # An envelope that cannot be written, or not be read again, ends its chain. A cluster's name
+    # has up to 255 characters, and each other registration is named by its cluster and its ARN.
+    drain = fullest(name_characters)
+
+    assert envelope.decode(json.loads(envelope.encode(drain))) == drain
+
+
+def test_ten_full_envelopes_fit_into_one_publish_batch() -> None:
+    # "the sum of the individual lengths of all of the batched messages" is 262,144 bytes.
+    assert 10 * envelope.ENVELOPE_BYTES_MAX <= 262_144
 
 
 @given(

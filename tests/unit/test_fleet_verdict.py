@@ -22,7 +22,7 @@ def after(seconds: float) -> datetime:
 
 def answer(request_type: str, request_id: str, at: str) -> dict[str, Any]:
     return {
-        "timestamp": f"2026-11-20 {at},500+0000",
+        "timestamp": f"2026-11-20T{at}.500+00:00",
         "step": "answered",
         "result": "SUCCESS",
         "request_type": request_type,

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -194,7 +200,35 @@ def test_one_line_for_each_drain_says_what_is_going_on(setting: Setting) -> None
     ]
     first = passes[0]
     assert (first["phase"], first["hop"], first["cluster"]) == ("active", 0, "payments")
-    assert (first["running_tasks"], first["deadline_at"]) == (1, "2026-11-20T13:00:00+00:00")
+    # As long as the hook allows, 48 hours, less the three minutes for the answer.
+    assert (first["running_tasks"], first["deadline_at"]) == (1, "2026-11-22T11:57:00+00:00")
+    assert first["age_minutes"] == 0.0
+
+
+def test_a_drain_that_goes_on_tells_its_age_and_one_that_is_over_does_not(
+    setting: Setting, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The alarm on long drains rests on it; and it must end with the drain, however that ended.
+    [leaving] = setting.account.auto_scaling.scale_in("payments-asg", 1)
+    setting.account.run_for(50 * 60)
+    setting.function(setting.sqs(setting.notices[0]), Context())
+    [metrics] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert metrics["DrainAgeMinutes"] == [50.0]
+    assert metrics["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
+    assert setting.lines()[-1]["age_minutes"] == 50.0
+
+    setting.account.client("autoscaling").complete_lifecycle_action(
+        AutoScalingGroupName="payments-asg",
+        LifecycleHookName="drainer",
+        InstanceId=leaving.ec2_instance_id,
+        LifecycleActionResult="CONTINUE",
+    )
+    setting.function(setting.sqs(setting.notices[0]), Context())
+    [metrics] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert setting.lines()[-1]["phase"] == "over"
+    assert "DrainAgeMinutes" not in metrics
 
 
 def test_defect_19_metrics_count_drains_and_what_went_wrong(
@@ -248,3 +282,83 @@ def test_a_wrong_setting_stops_the_function_with_a_sentence() -> None:
 def test_the_entry_point_is_the_one_that_the_template_names() -> None:
     assert callable(handler.lambda_handler)
     assert issubclass(UnavailableError, DrainerError)
+
+
+# What Lambda tells each function, and what the template does.
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+IN_LAMBDA = {
+    "PATH": os.defpath,
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "AWS_LAMBDA_FUNCTION_NAME": "drainer",
+    "AWS_REGION": "eu-west-1",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "DRAINER_TOPIC_ARN": "arn:aws:sns:eu-west-1:111122223333:drainer",
+    "POWERTOOLS_SERVICE_NAME": "drainer",
+    "POWERTOOLS_METRICS_NAMESPACE": "Drainer",
+}
+# An import may connect to nothing, in Lambda neither.
+IMPORT = """
+import sys
+def judge(event, arguments):
+    if event == "socket.connect":
+        raise AssertionError(f"connects to {arguments}")
+sys.addaudithook(judge)
+import drainer.handler
+"""
+
+
+def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", IMPORT + program],
+        cwd=PROJECT,
+        env={**IN_LAMBDA, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_in_lambda_the_clients_are_made_before_the_first_event() -> None:
+    # An interruption leaves two minutes; half a second of them went into making clients.
+    done = run("print(drainer.handler._production.cache_info().currsize)")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+def test_a_wrong_setting_ends_the_start_with_its_name_and_what_it_may_be() -> None:
+    # What Lambda writes to the log is the exception; "import error" alone would help nobody.
+    done = run("print('begun')", DRAINER_DEADLINE_RESULT="NEITHER")
+
+    assert done.returncode != 0
+    assert "begun" not in done.stdout
+    assert "deadline_result is 'NEITHER'; it must be one of CONTINUE, ABANDON" in done.stderr
+
+
+def test_the_timestamp_of_a_log_line_is_one_that_lambda_understands() -> None:
+    # "If you don't supply a valid timestamp, Lambda will assign the log the level INFO": with a
+    # filter above INFO, errors would be dropped.
+    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+    done = run(
+        """
+class Context:
+    function_name = memory_limit_in_mb = invoked_function_arn = aws_request_id = "x"
+    def get_remaining_time_in_millis(self):
+        return 30000
+record = {"eventSource": "aws:sqs", "messageId": "m", "body": "{nope"}
+drainer.handler.lambda_handler({"Records": [record]}, Context())
+"""
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    [refused] = [line for line in lines if line.get("message") == "refused"]
+
+    # "date-time = full-date "T" full-time", with an offset that has a colon.
+    # https://www.rfc-editor.org/rfc/rfc3339#section-5.6
+    offset = r"(Z|[+-][0-9]{2}:[0-9]{2})"
+    assert refused["level"] == "ERROR"
+    assert re.fullmatch(
+        r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]+" + offset,
+        refused["timestamp"],
+    )

@@ -35,6 +35,17 @@ MARKS = st.builds(
     last_heartbeat_at=SECONDS,
     draining_since=st.none() | SECONDS,
 )
+PREFIXES = st.lists(st.from_regex(r"[0-9a-f]{8}", fullmatch=True), max_size=5, unique=True)
+# What is known of the tasks: nothing; a first listing's; or a closed set.
+MARKS = st.one_of(
+    MARKS,
+    st.builds(
+        replace,
+        MARKS,
+        unfinished=PREFIXES.map(tuple),
+        listed_at=st.none() | SECONDS,
+    ),
+)
 
 
 def read(value: str) -> Mark | None:
@@ -61,15 +72,21 @@ def test_what_is_not_ours_is_as_good_as_none_and_never_crashes(value: str) -> No
 
 
 def test_parts_of_a_second_make_nothing_early() -> None:
+    # A listing that seems to be earlier than it was lets the second one close the set too soon.
     half = timedelta(milliseconds=500)
     later = replace(
         MARK,
         deadline_at=MARK.deadline_at + half,
         last_heartbeat_at=MARK.last_heartbeat_at + half,
+        draining_since=START + half,
+        listed_at=START + half,
+        unfinished=(),
     )
     mark = read(marks.write(later))
 
     assert mark
+    assert mark.draining_since == START + 2 * half
+    assert mark.listed_at == START + 2 * half
     assert mark.deadline_at > MARK.deadline_at + half
     assert mark.last_heartbeat_at == MARK.last_heartbeat_at
 
@@ -134,9 +151,32 @@ def test_the_mark_of_an_instance_that_came_back_is_of_an_action_that_is_over() -
     assert marks.of(back, chain(), NOW) == MARK
 
 
-def test_an_abandoned_actions_mark_is_written_off() -> None:
+def test_an_ended_actions_mark_is_written_off_and_says_when_that_was() -> None:
     # The instance may be retained, and leave once more under another action.
-    assert read(marks.write(None)) is None
+    value = marks.ended(START + timedelta(milliseconds=1))
+
+    assert read(value) is None
+    assert marks.read_ended({marks.name(ACTION): value}) == {
+        marks.name(ACTION): START + timedelta(seconds=1)
+    }
+    assert re.fullmatch(r"[A-Za-z0-9\-_.@/\\: ]{1,128}", value)
+
+
+@pytest.mark.parametrize("value", ["ended/x", "ended/", "ended/12345678901", "ENDED", " ended"])
+def test_what_merely_looks_like_an_ended_mark_is_none(value: str) -> None:
+    # It would have an instance set ACTIVE that somebody else has set DRAINING.
+    assert marks.read_ended({marks.name(ACTION): value}) == {}
+
+
+def test_an_ended_mark_under_a_name_that_is_not_ours_is_none() -> None:
+    assert marks.read_ended({"team.pass.0badcafe": marks.ended(START)}) == {}
+
+
+def test_the_ended_mark_of_the_version_before_is_of_long_ago() -> None:
+    # It had no instant; the instance that comes back must be recognised all the same.
+    ended_at = marks.read_ended({marks.name(ACTION): "ended"})[marks.name(ACTION)]
+
+    assert ended_at < START - timedelta(days=365)
 
 
 def test_what_has_no_token_learns_all_that_it_cannot_observe() -> None:
@@ -149,6 +189,52 @@ def test_what_has_no_token_learns_all_that_it_cannot_observe() -> None:
     assert restored.last_heartbeat_at == MARK.last_heartbeat_at
     assert restored.hop == 7
     assert marks.restored(nameless(), None) == nameless()
+
+
+IDS = tuple(f"{number:08x}" + "0" * 24 for number in range(6))
+
+
+def test_a_mark_holds_how_all_of_the_unfinished_ids_begin_or_says_nothing_of_them() -> None:
+    # A set that lacks one task would release while it runs.
+    assert marks.prefixes(()) == ()
+    assert marks.prefixes(IDS[:5]) == tuple(one[:8] for one in IDS[:5])
+    assert marks.prefixes(IDS) is None
+
+
+def test_two_tasks_whose_ids_begin_alike_are_not_told_apart_and_so_not_written() -> None:
+    # One that stops would stand for both.
+    assert marks.prefixes(["0" * 32, "0" * 31 + "1"]) is None
+
+
+def test_an_id_that_is_no_hexadecimal_number_is_not_written() -> None:
+    # The mark would not be read again, and its deadline with it.
+    assert marks.prefixes(["no task"]) is None
+    assert marks.prefixes(["ABCDEF01" + "0" * 24]) is None
+
+
+@pytest.mark.parametrize(
+    ("listed_at", "unfinished", "closed"),
+    [(None, None, False), (START, ("0" * 8,), False), (None, ("0" * 8,), True), (None, (), True)],
+)
+def test_what_has_no_token_learns_of_the_tasks_what_the_mark_says_and_no_more(
+    listed_at: datetime | None, unfinished: tuple[str, ...] | None, closed: bool
+) -> None:
+    # Taken for closed, a set that was listed once releases over a task that was in no listing.
+    mark = replace(MARK, listed_at=listed_at, unfinished=unfinished)
+    restored = marks.restored(nameless(), mark)
+
+    assert restored.closed is closed
+    assert restored.listed_at == listed_at
+    assert restored.unfinished == (unfinished or ())
+
+
+def test_a_mark_of_the_version_before_is_read_and_closes_nothing() -> None:
+    # Its drain is under way while the function is updated.
+    old = read("0badcafe/7/1/2/3/4/5")
+
+    assert old is not None
+    assert (old.unfinished, old.listed_at) == (None, None)
+    assert not marks.restored(nameless(), old).closed
 
 
 def test_a_chain_knows_itself_but_not_the_heartbeats_of_others() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from drainer.errors import (
     QuietError,
     UnavailableError,
 )
-from drainer.interruptions import Rescue, Rescuer, Service, raise_for_retry
-from drainer.model import Hook, InterruptedTargets
+from drainer.interruptions import Rescuer
+from drainer.model import ContainerInstance, Hook, InterruptedTargets
+from drainer.rescue import Rescue, Service
 from drainer.spot import (
     Interruption,
     LoadBalancer,
@@ -102,8 +103,10 @@ def test_a_rebalance_recommendation_has_no_haste() -> None:
 def test_an_interrupted_fargate_task_of_a_service_is_read(event: dict[str, Any]) -> None:
     ends_at = datetime(2026, 11, 20, 12, 2, tzinfo=UTC)
 
+    # Its later changes are the same interruption, which counts once.
+    warns = event["detail"]["lastStatus"] == "RUNNING"
     assert read(event, NOW) == TaskInterruption(
-        CLUSTER, "web", "0123456789abcdef", ("10.0.1.37",), ends_at
+        CLUSTER, "web", "0123456789abcdef", ("10.0.1.37",), ends_at, warns
     )
 
 
@@ -174,8 +177,8 @@ BALANCER = LoadBalancer("arn:group", "web", 80)
     ("placed", "target"),
     [
         (Placed("t", "web", ("10.0.0.1",), {}), Target("10.0.0.1", 80)),
-        (Placed("t", "web", (), {("web", 80): 32768}), Target("i-1", 32768)),
-        (Placed("t", "web", (), {("sidecar", 80): 32768}), Target("i-1", 80)),
+        (Placed("t", "web", (), {("web", 80): (32768,)}), Target("i-1", 32768)),
+        (Placed("t", "web", (), {("sidecar", 80): (32768,)}), Target("i-1", 80)),
     ],
 )
 def test_the_target_is_what_ecs_registered(placed: Placed, target: Target) -> None:
@@ -222,13 +225,29 @@ class Fake:
         self.note("set_draining")
         return {}
 
+    def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
+        self.note("describe")
+        return [
+            ContainerInstance(
+                arn, "i-1", "ACTIVE", agent_connected=True, running_tasks=2, pending_tasks=0
+            )
+            for arn in arns
+        ]
+
+    def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
+        self.note("put_attributes")
+
+    def healthy(self, group: str) -> set[Target]:
+        self.note("healthy")
+        return {Target("i-2", 32768)}
+
     def task_ids(self, cluster: str, arn: str, *, desired_status: str) -> list[str]:
         self.note("task_ids")
         return ["t1", "t2"]
 
     def placed(self, cluster: str, ids: Sequence[str]) -> list[Placed]:
         self.note("placed")
-        return [Placed(i, "web", (), {("web", 80): 32768 + n}) for n, i in enumerate(ids)]
+        return [Placed(i, "web", (), {("web", 80): (32768 + n,)}) for n, i in enumerate(ids)]
 
     def services(self, cluster: str, names: Sequence[str]) -> dict[str, Service]:
         self.note("services")
@@ -252,7 +271,8 @@ def rescue(
     fake: Fake, gone: Interruption | TaskInterruption, **config: Any
 ) -> tuple[Rescue, list[str]]:
     settings = Config(TOPIC, **{"clusters": ("shop",), **config})
-    [done] = Rescuer(fake, fake, fake, settings).rescue([gone], NOW)  # type: ignore[arg-type]
+    rescuer = Rescuer(fake, fake, fake, fake, settings)  # type: ignore[arg-type]
+    [done] = rescuer.rescue([gone], NOW, lambda: 30.0)
     return done, fake.asked
 
 
@@ -325,7 +345,7 @@ def test_every_target_group_of_the_service_is_told_and_what_is_late_is_reported(
 def test_without_haste_the_targets_are_left_to_ecs() -> None:
     done, asked = rescue(Fake(), Interruption("i-1", "recommend", NOW))
 
-    assert (done.drained, asked) == (True, ["find", "set_draining"])
+    assert (done.drained, asked) == (True, ["find", "set_draining", "describe"])
 
 
 def test_targets_are_left_on_demand_and_what_is_late_is_reported_all_the_same() -> None:
@@ -371,13 +391,22 @@ def test_a_fargate_task_costs_one_read_before_its_targets_go() -> None:
     assert len(done.late) == 1
 
 
+def test_a_later_event_of_the_same_task_does_not_count() -> None:
+    # ECS tells of it three times, and each time another warm function may hear it.
+    warning, _ = rescue(Fake(), TASK)
+    later, _ = rescue(Fake(), replace(TASK, warns=False))
+
+    assert (warning.first, later.first) == (True, False)
+    assert later.deregistered == (2, 2)
+
+
 def test_one_target_group_that_fails_does_not_keep_the_others() -> None:
     fake = Fake(fails={"deregister arn:group 1": MisconfiguredError("denied")})
     done, _ = rescue(fake, TASK)
 
     assert done.deregistered == (1, 1)
-    with pytest.raises(UnavailableError, match="denied"):
-        raise_for_retry([done])
+    # What is denied now is denied in a minute; a metric tells of it.
+    assert (done.denied, done.undone) == (1, "")
 
 
 def test_targets_go_even_where_draining_fails() -> None:

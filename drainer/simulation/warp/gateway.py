@@ -37,6 +37,7 @@ def main() -> None:
     # account's time that window would be too short for them to cross the pipe.
     runtime = importlib.import_module("ministack.core.lambda_runtime")
     vars(runtime)["time"] = importlib.import_module("sitecustomize").real
+    importlib.import_module("rows").install()
     serve()
 
 

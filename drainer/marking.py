@@ -1,0 +1,155 @@
+"""
+Leave marks on container instances, and write them off: ten in one call, or one by one.
+
+What fails is noted at its drain, and spoils no other; no call begins that there is no time for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Protocol
+
+from drainer import machine
+from drainer import mark as marks
+from drainer.acts import CALL_SECONDS, TOGETHER_MAX
+from drainer.errors import DrainerError, MisconfiguredError
+from drainer.model import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from drainer.acts import Outcome
+    from drainer.model import ContainerInstance
+
+
+class Ecs(Protocol):
+    """What is asked of ECS; every method may raise a DrainerError."""
+
+    def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
+        """Return the container instances that still are."""
+
+    def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
+        """Put up to TOGETHER_MAX attributes: the container instance's ARN, name and value."""
+
+
+class Marker:
+    """
+    Marks for one pass.
+
+    Args:
+        ecs: ECS.
+        clock: Says how late it is.
+        seconds_left: How much of the invocation's time is left.
+    """
+
+    def __init__(
+        self, ecs: Ecs, clock: Callable[[], datetime], seconds_left: Callable[[], float]
+    ) -> None:
+        self._ecs = ecs
+        self._clock = clock
+        self._seconds_left = seconds_left
+
+    def leave(self, outcomes: Sequence[Outcome], *, confirmed: bool = False) -> None:
+        """Leave a mark for each, where the look allows it."""
+        allowed = [
+            outcome
+            for outcome in outcomes
+            if machine.may_mark(outcome.view, confirmed=confirmed or outcome.heartbeat)
+        ]
+        self._put([(outcome, marks.write(_mark_of(outcome))) for outcome in allowed])
+
+    def write_off(self, outcomes: Sequence[Outcome]) -> None:
+        """
+        Write off the marks of actions that are over.
+
+        The next action of the same EC2 instance must not take the mark for its own, with a deadline
+        that is another's; and what comes back from a warm pool is known by it.
+        """
+        ended = [o for o in outcomes if _may_write_off(o, o.view.seen.container_instance)]
+        self._put([(outcome, marks.ended(self._clock())) for outcome in ended])
+
+    def write_off_unseen(self, outcomes: Sequence[Outcome]) -> None:
+        """Do the same where the look found nothing waiting, and so saw no container instance."""
+        by_cluster: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in outcomes:
+            if outcome.container_instance_arn and outcome.drain.action.lifecycle_action_token:
+                by_cluster[outcome.cluster].append(outcome)
+        for cluster, members in by_cluster.items():
+            if self._seconds_left() < 2 * CALL_SECONDS:
+                return  # a later pass over the same drain, or its next action, does it
+            try:
+                arns = list(dict.fromkeys(o.container_instance_arn for o in members))
+                found = {one.arn: one for one in self._ecs.describe(cluster, arns)}
+            except DrainerError as error:
+                for outcome in members:
+                    outcome.trouble("looking for the mark", error)
+                continue
+            ended = [o for o in members if _may_write_off(o, found.get(o.container_instance_arn))]
+            self._put([(outcome, marks.ended(self._clock())) for outcome in ended])
+
+    def _put(self, values: Sequence[tuple[Outcome, str]]) -> None:
+        by_cluster: dict[str, list[tuple[Outcome, str]]] = defaultdict(list)
+        for outcome, value in values:
+            by_cluster[outcome.cluster].append((outcome, value))
+        for cluster, rows in by_cluster.items():
+            for start in range(0, len(rows), TOGETHER_MAX):
+                self._put_together(cluster, rows[start : start + TOGETHER_MAX])
+
+    def _put_together(self, cluster: str, rows: Sequence[tuple[Outcome, str]]) -> None:
+        if self._seconds_left() < CALL_SECONDS:
+            for outcome, _ in rows:
+                outcome.trouble("marking the container instance", "no time was left")
+            return
+        values = [(o.container_instance_arn, marks.name(o.drain.action), text) for o, text in rows]
+        try:
+            self._ecs.put_attributes(cluster, values)
+        except MisconfiguredError as error:
+            if len(rows) > 1:
+                # One container instance that is gone must not cost the others their marks.
+                for row in rows:
+                    self._put_together(cluster, [row])
+            else:
+                rows[0][0].trouble("marking the container instance", error)
+        except DrainerError as error:
+            for outcome, _ in rows:
+                outcome.trouble("marking the container instance", error)
+        else:
+            for outcome, _ in rows:
+                outcome.marked = True
+
+
+def _may_write_off(outcome: Outcome, instance: ContainerInstance | None) -> bool:
+    """Whether the mark on a container instance is of this action, and not of one that followed."""
+    action = outcome.drain.action
+    if instance is None or instance.ec2_instance_id != action.ec2_instance_id:
+        return False  # the message merely claims that it is this one
+    if outcome.answered is not None or outcome.marked:
+        return True
+    mark = instance.marks.get(marks.checksum(action.lifecycle_hook_name))
+    own = marks.checksum(action.lifecycle_action_token)
+    return mark is not None and mark.token_checksum == own
+
+
+def _mark_of(outcome: Outcome) -> Mark:
+    following, view = outcome.following(), outcome.view
+    # What has published nothing leaves the chain's footprint as it was; where there is none, one
+    # that counts for nothing.
+    hop, at = following.hop - 1, machine.stale_before(view)
+    if outcome.published:
+        at = view.now
+    elif view.mark:
+        hop, at = view.mark.hop, view.mark.at
+    listed = following.closed or following.listed_at is not None
+    return Mark(
+        token_checksum=marks.checksum(following.action.lifecycle_action_token)
+        or (view.mark.token_checksum if view.mark else ""),
+        hop=hop,
+        at=at,
+        started_at=following.started_at,
+        deadline_at=view.deadline_at,
+        last_heartbeat_at=following.last_heartbeat_at,
+        draining_since=following.draining_since,
+        listed_at=None if following.closed else following.listed_at,
+        unfinished=marks.prefixes(following.unfinished) if listed else None,
+    )

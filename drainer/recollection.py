@@ -1,0 +1,63 @@
+"""
+What a warm function remembers of interruptions: for minutes, and never too much.
+
+It saves calls and double counts. A cold function remembers nothing and does the same.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+# An instance that was in no cluster may register later, about two minutes after its launch.
+ABSENT_FOR = timedelta(minutes=3)
+# A recommendation and the interruption that follows it are two events; each comes at least once,
+# and a redelivery of the queue within these minutes.
+SEEN_FOR = timedelta(minutes=10)
+CLUSTERS_FOR = timedelta(minutes=10)
+# Each entry takes about 200 bytes; Lambda gives the function 128 MB or more.
+ENTRIES_MAX = 10_000
+# More would cost more reads than asking the hooks.
+CLUSTERS_MAX = 3
+
+
+class Recollection:
+    """Names that are remembered, each until its time is over."""
+
+    def __init__(self) -> None:
+        self._absent: dict[str, datetime] = {}
+        self._seen: dict[str, datetime] = {}
+        self._clusters: dict[str, datetime] = {}
+
+    def remember_absent(self, ec2_instance_id: str, now: datetime) -> None:
+        """Note that an instance is in no cluster."""
+        _put(self._absent, ec2_instance_id, now + ABSENT_FOR, ENTRIES_MAX)
+
+    def is_absent(self, ec2_instance_id: str, now: datetime) -> bool:
+        """Whether an instance was in no cluster some minutes ago."""
+        return now < self._absent.get(ec2_instance_id, now)
+
+    def is_first(self, key: str, now: datetime) -> bool:
+        """Whether something is seen for the first time; note that it was."""
+        known = now < self._seen.get(key, now)
+        _put(self._seen, key, now + SEEN_FOR, ENTRIES_MAX)
+        return not known
+
+    def remember_cluster(self, cluster: str, now: datetime) -> None:
+        """Note that an interrupted instance was in a cluster."""
+        _put(self._clusters, cluster, now + CLUSTERS_FOR, CLUSTERS_MAX)
+
+    def clusters(self, now: datetime) -> list[str]:
+        """Return where instances were interrupted lately, the latest first."""
+        return [one for one, until in reversed(self._clusters.items()) if now < until]
+
+
+def _put(entries: dict[str, datetime], name: str, until: datetime, size: int) -> None:
+    """Put an entry last, and drop the oldest beyond `size`."""
+    entries.pop(name, None)
+    entries[name] = until
+    for oldest in list(entries)[: max(0, len(entries) - size)]:
+        del entries[oldest]

@@ -1,0 +1,46 @@
+"""The drainer with the settings that it is shipped with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.simulation.conftest import World
+
+HOUR_SECONDS = 3_600
+ANSWERED_WITHIN_SECONDS = 30
+
+
+@pytest.mark.parametrize("hours", [2, 40])
+def test_a_job_of_hours_is_not_killed_on_a_default_installation(world: World, hours: int) -> None:
+    # With a deadline of one hour by default, a job of two hours was cut half-way, and nobody had
+    # asked for a deadline.
+    world.group(heartbeat_timeout_seconds=1_800)
+    world.service()
+    leaving = world.oldest
+    world.account.ecs.run_standalone("payments", leaving, seconds=hours * HOUR_SECONDS)
+    world.scale_in()
+
+    action = world.until_answered()
+
+    assert (action.result, action.ended_by) == ("CONTINUE", "completed")
+    assert world.left_behind == []
+    ended = world.seconds(action.ended_at)
+    assert ended >= hours * HOUR_SECONDS
+    assert ended <= world.last_stopped_seconds(leaving) + ANSWERED_WITHIN_SECONDS
+
+
+def test_a_job_that_never_ends_is_answered_before_auto_scaling_does(world: World) -> None:
+    # The hook's own limit ends a drain without a word of what was left.
+    world.group(heartbeat_timeout_seconds=1_800)
+    world.account.ecs.run_standalone("payments", world.oldest, seconds=None)
+    world.scale_in()
+
+    action = world.until_answered()
+
+    deadline = 48 * HOUR_SECONDS - 180
+    assert (action.result, action.ended_by) == ("CONTINUE", "completed")
+    assert deadline <= world.seconds(action.ended_at) <= deadline + ANSWERED_WITHIN_SECONDS
+    assert world.reports.phases[-1] == "overdue"

@@ -1,0 +1,136 @@
+"""
+Spot takes instances back by the hundred, under ECS's own request quotas, with calls that take time.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from drainer import handler
+from drainer.simulation.account import Account
+from drainer.simulation.installation import Settings, install
+from drainer.simulation.quotas import Quotas, Rate
+from drainer.simulation.spot_installation import SpotSettings, install_spot
+from drainer.simulation.turns import TurnMapping, Turns
+from tests.simulation.conftest import CLUSTER, GROUP, Reports
+
+START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+# Those of Elastic Load Balancing and of Auto Scaling are not published: harsh ones.
+ELBV2_RATE = Rate(20, 10)
+AUTO_SCALING_RATE = Rate(20, 5)
+STAYING = 100
+DRAINING_WITHIN_SECONDS = 15.0
+OUT_WITHIN_SECONDS = 60.0
+
+
+def crowd(instances: int, seconds: float, **spot: Any) -> tuple[list[float], list[float], Reports]:
+    """
+    Interrupt so many instances within so many seconds, of a cluster in which others stay.
+
+    Returns:
+        For each instance after how many seconds it was DRAINING, and was out of both its target
+        groups; infinite where it never was within its two minutes.
+    """
+    account, reports = Account(now=START), Reports()
+    turns = Turns(account)
+
+    def build(environ: Any, client: Any, clock: Any, /) -> Any:
+        return handler.build(environ, client, clock, reports, sleep=turns.sleep)
+
+    installed = install(
+        account, build=build, environ={"DRAINER_CLUSTERS": CLUSTER}, settings=Settings()
+    )
+    account.auto_scaling.create_group(GROUP, cluster=CLUSTER, desired=instances + STAYING)
+    create = account.load_balancing.create_target_group
+    for number in range(2):
+        groups = [
+            create(f"{balancer}-{number}", balancer=balancer)
+            for balancer in ("application", "network")
+        ]
+        account.ecs.create_service(
+            CLUSTER,
+            f"web-{number}",
+            desired=instances + STAYING,
+            target_groups=groups,
+            start_seconds=200,
+        )
+    quotas = Quotas(account.clock, elbv2=ELBV2_RATE, auto_scaling=AUTO_SCALING_RATE)
+    account.interceptors += [quotas, turns]
+    TurnMapping.turns = turns
+    install_spot(account, installed.function, SpotSettings(**spot), TurnMapping)
+
+    leaving = list(account.auto_scaling.groups[GROUP].instances)[:instances]
+    warned = {
+        one: account.now + timedelta(seconds=seconds * number / instances)
+        for number, one in enumerate(leaving)
+    }
+    for one, at in warned.items():
+        account.at(at, partial(account.spot.interrupt, one))
+    account.run_for(seconds + 119)
+    return *_times(account, warned), reports
+
+
+def _times(account: Account, warned: dict[str, datetime]) -> tuple[list[float], list[float]]:
+    never = float("inf")
+    draining = dict.fromkeys(warned, never)
+    out = dict.fromkeys(warned, 0.0)
+    for fact in account.history:
+        one = fact.about.get("ec2_instance_id", fact.about.get("target_id"))
+        if one not in warned:
+            continue
+        after = (fact.at - warned[one]).total_seconds()
+        if fact.kind == "container_instance" and fact.about["status"] == "DRAINING":
+            draining[one] = min(draining[one], after)
+        if fact.kind == "target" and fact.about["state"] == "draining":
+            out[one] = max(out[one], after)
+    for group in account.load_balancing.target_groups.values():
+        for target in group.targets.values():
+            if target.target_id in warned and target.state != "draining":
+                out[target.target_id] = never
+    return sorted(draining.values()), sorted(out.values())
+
+
+def test_an_auto_scaling_that_is_slow_does_not_use_up_the_two_minutes() -> None:
+    # Each look at a group's hooks takes four seconds. Ten of them are longer than an invocation
+    # may take: Lambda ended it, and none of the instances was set DRAINING.
+    account, reports = Account(now=START), Reports()
+    turns = Turns(account)
+    turns.slow["autoscaling"] = 4.0
+
+    def build(environ: Any, client: Any, clock: Any, /) -> Any:
+        return handler.build(environ, client, clock, reports, sleep=turns.sleep)
+
+    installed = install(account, build=build, environ={"DRAINER_CLUSTERS": ""})
+    groups = [f"group-{number}" for number in range(20)]
+    for group in groups:
+        account.auto_scaling.create_group(group, cluster=CLUSTER, desired=1)
+    account.interceptors.append(turns)
+    TurnMapping.turns = turns
+    install_spot(account, installed.function, SpotSettings(), TurnMapping)
+    warned = {}
+    for group in groups:
+        (one,) = account.auto_scaling.groups[group].instances
+        warned[one] = account.now
+        account.spot.interrupt(one)
+    account.run_for(60)
+
+    draining, _ = _times(account, warned)
+    assert draining[-1] <= DRAINING_WITHIN_SECONDS
+    assert reports.crashes == []
+
+
+# How many messages SQS's pollers bring together is not documented: a second of them, or a part.
+@pytest.mark.parametrize("batch", [100, 10])
+def test_five_hundred_instances_leave_in_time(batch: int) -> None:
+    # With an invocation for each event, 265 of them were never set DRAINING and most of the others
+    # kept their targets until Spot took them: every request to those was cut.
+    draining, out, reports = crowd(500, 10.0, batch_size=batch)
+
+    assert draining[-1] <= DRAINING_WITHIN_SECONDS
+    assert out[-1] <= OUT_WITHIN_SECONDS
+    assert reports.crashes == []
+    assert sum(rescue.first for rescue in reports.rescues) == 500

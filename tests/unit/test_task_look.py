@@ -1,0 +1,496 @@
+"""A pass's look at tasks: what is asked, what is believed, what a failure costs the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drainer.config import Config
+from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
+from drainer.model import (
+    UNFINISHED_MAX,
+    ContainerInstance,
+    Drain,
+    LifecycleAction,
+    Owner,
+    Policy,
+    Registration,
+    StandaloneTasks,
+    Task,
+    Waiting,
+)
+from drainer.sight import Sight
+from drainer.task_look import (
+    DESCRIBED_TOGETHER,
+    LOOKS_MAX,
+    SAMPLE_MAX,
+    STOPPED_REMEMBERED_MAX,
+    StoppedTasks,
+    TaskLook,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from drainer.errors import DrainerError
+
+START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+NOW = START + timedelta(seconds=60)
+CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer")
+THROTTLED, DENIED = UnavailableError("Rate exceeded"), MisconfiguredError("AccessDenied")
+
+
+def task_id(number: int) -> str:
+    return f"{number:08x}" + "0" * 24
+
+
+def task(number: int, last: str = "RUNNING", owner: Owner = Owner.SERVICE) -> Task:
+    wanted = "RUNNING" if last == "RUNNING" else "STOPPED"
+    return Task(task_id(number), owner, "service:web", wanted, last)
+
+
+@dataclass
+class Ecs:
+    """ECS as far as tasks are concerned; every call takes its time."""
+
+    tasks_by_id: dict[str, Task] = field(default_factory=dict)
+    listed: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    fails: dict[str, DrainerError] = field(default_factory=dict)
+    seconds_left: float = 100.0
+    call_seconds: float = 0.0
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+
+    def _ask(self, what: str, about: Any, *names: str) -> None:
+        self.asked.append((what, about))
+        self.seconds_left -= self.call_seconds
+        for name in (what, *names):
+            if name in self.fails:
+                raise self.fails[name]
+
+    def clusters(self) -> list[str]:
+        raise AssertionError("a look at tasks searches for nothing")
+
+    def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
+        raise AssertionError("a look at tasks searches for nothing")
+
+    def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
+        raise AssertionError("a look at tasks searches for nothing")
+
+    def task_ids(
+        self, cluster: str, container_instance_arn: str, *, desired_status: str
+    ) -> list[str]:
+        self._ask("list", (container_instance_arn, desired_status), container_instance_arn)
+        return self.listed.get((container_instance_arn, desired_status), [])
+
+    def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
+        self._ask("describe", list(task_ids), cluster, *task_ids)
+        return {one: self.tasks_by_id[one] for one in task_ids if one in self.tasks_by_id}
+
+    def has(self, *tasks: Task) -> None:
+        self.tasks_by_id.update({one.id: one for one in tasks})
+
+    def lists(self, arn: str, *tasks: Task) -> None:
+        self.has(*tasks)
+        for one in tasks:
+            self.listed.setdefault((arn, one.desired_status), []).append(one.id)
+
+    def described(self) -> list[str]:
+        return [one for what, about in self.asked if what == "describe" for one in about]
+
+    def left(self) -> float:
+        return self.seconds_left
+
+
+def sight(number: int = 0, unfinished: Sequence[str] = (), counted: int = 0, **of: Any) -> Sight:
+    """A drain whose container instance, DRAINING since a minute, was found in this pass."""
+    arn, cluster = f"arn-{number}", of.pop("cluster", "payments")
+    instance = ContainerInstance(
+        arn, f"i-{number}", "DRAINING", agent_connected=True, running_tasks=counted,
+        pending_tasks=0, cluster=cluster,
+    )  # fmt: skip
+    drain = Drain(
+        LifecycleAction("payments-asg", "drainer", f"i-{number}", "t" * 36),
+        START,
+        START,
+        deadline_at=START + timedelta(hours=1),
+        cluster=cluster,
+        container_instance_arn=arn,
+        draining_since=START,
+        unfinished=tuple(unfinished),
+        settled=True,
+    )
+    seen = Sight(replace(drain, **of), NOW, Waiting.YES, Registration.FOUND, settled=True)
+    seen.registrations[arn] = instance
+    return seen
+
+
+def look(
+    ecs: Ecs, *sights: Sight, early: bool = True, stopped: StoppedTasks | None = None
+) -> TaskLook:
+    remembered = stopped if stopped is not None else StoppedTasks()
+    one = TaskLook(ecs, ecs.left, lambda sight: sight.view(CONFIG), remembered)
+    one.look(sights, early=early)
+    return one
+
+
+# -- tasks that are known
+
+
+def test_unfinished_tasks_of_many_drains_are_asked_about_together() -> None:
+    # A call for each would use up the account's reads with a hundred drains.
+    ecs, sights = Ecs(), [sight(n, [task_id(n)], closed=True) for n in range(10)]
+    ecs.has(*(task(n, "DEACTIVATING") for n in range(10)))
+
+    look(ecs, *sights)
+
+    assert [what for what, _ in ecs.asked] == ["describe"]
+    assert all(one.described for one in sights)
+
+
+def test_one_task_that_is_not_stopped_is_enough_to_know() -> None:
+    # An instance with hundreds of tasks would be described in full at each pass, for an hour.
+    ids = [task_id(n) for n in range(400)]
+    ecs, one = Ecs(), sight(0, ids, closed=True)
+    ecs.has(*(task(n) for n in range(400)))
+
+    look(ecs, one)
+
+    assert len(ecs.described()) == SAMPLE_MAX
+    assert not one.described  # nor is it taken for a look at all of them
+
+
+def test_the_rest_is_described_only_up_to_the_first_that_lives() -> None:
+    ids = [task_id(n) for n in range(400)]
+    ecs, one = Ecs(), sight(0, ids, closed=True)
+    ecs.has(*(task(n, "STOPPED") for n in range(100)), *(task(n) for n in range(100, 400)))
+
+    look(ecs, one)
+
+    assert len(ecs.described()) == SAMPLE_MAX + DESCRIBED_TOGETHER
+
+
+def test_a_set_of_which_all_have_stopped_is_described_to_its_last_task() -> None:
+    ids = [task_id(n) for n in range(UNFINISHED_MAX)]
+    ecs, one = Ecs(), sight(0, ids, closed=True)
+    ecs.has(*(task(n, "STOPPED") for n in range(UNFINISHED_MAX)))
+
+    look(ecs, one)
+
+    assert one.described
+    assert len(ecs.described()) == UNFINISHED_MAX
+
+
+def test_what_ecs_does_not_know_is_missing_and_not_stopped() -> None:
+    # A stale answer of DescribeTasks is MISSING, for a task that serves.
+    ecs, one = Ecs(), sight(0, [task_id(1)], closed=True)
+
+    look(ecs, one)
+
+    assert one.missing == (task_id(1),)
+    assert one.described
+
+
+@pytest.mark.parametrize("error", [THROTTLED, DENIED])
+def test_a_description_that_fails_leaves_its_tasks_unseen(error: DrainerError) -> None:
+    # One throttle must not release.
+    ecs, one = Ecs(fails={"describe": error}), sight(0, [task_id(1)], closed=True)
+
+    look(ecs, one)
+
+    assert not one.described
+    assert one.observation().failed
+    assert one.tasks == {}
+
+
+def test_what_fails_in_one_cluster_spoils_no_drain_of_another() -> None:
+    # One denied cluster would hold up every drain of the account until its deadline.
+    ecs = Ecs(fails={"search": DENIED})
+    bad, good = (
+        sight(0, [task_id(0)], cluster="search", closed=True),
+        sight(1, [task_id(1)], closed=True),
+    )
+    ecs.has(task(1, "STOPPED"))
+
+    look(ecs, bad, good)
+
+    assert not bad.described
+    assert good.described
+    assert not good.observation().failed
+
+
+def test_a_claimed_id_that_ecs_refuses_does_not_blind_the_drains_beside_it() -> None:
+    # Ids travel in messages: one false envelope could else hold up all that share a call with it.
+    ecs = Ecs(fails={"no task": RefusedError("InvalidParameterException: no task")})
+    bad, good = sight(0, ["no task"], closed=True), sight(1, [task_id(1)], closed=True)
+    ecs.has(task(1, "STOPPED"))
+
+    look(ecs, bad, good)
+
+    assert good.described
+
+
+def test_the_clock_is_asked_between_chunks() -> None:
+    # Five instances with thousands of tasks each: the function is killed, and heartbeats with it.
+    ids = [task_id(n) for n in range(UNFINISHED_MAX)]
+    ecs, one = Ecs(call_seconds=3, seconds_left=20), sight(0, ids, closed=True)
+    ecs.has(*(task(n, "STOPPED") for n in range(UNFINISHED_MAX)))
+
+    look(ecs, one)
+
+    assert ecs.seconds_left >= 12 - 3
+    assert one.deferred
+    assert not one.described
+
+
+def test_no_call_is_begun_without_the_time_that_acting_needs() -> None:
+    ecs, one = Ecs(seconds_left=11), sight(0, [task_id(1)], closed=True)
+
+    look(ecs, one)
+
+    assert ecs.asked == []
+    assert not one.described
+
+
+# -- tasks that are listed
+
+
+def test_a_listing_asks_for_both_desired_statuses() -> None:
+    # "The default status filter is RUNNING", which hides every task that is stopping.
+    ecs, one = Ecs(), sight(0)
+    ecs.lists("arn-0", task(1), task(2, "DEACTIVATING"), task(3, "STOPPED"))
+
+    look(ecs, one)
+
+    assert {one.id for one in one.observation().remaining} == {task_id(1), task_id(2)}
+    assert one.listed_at == NOW
+    assert one.described
+
+
+def test_a_listing_is_of_its_end_by_the_clock() -> None:
+    # Dated back to the pass's beginning, the second listing would come too soon after it.
+    ecs, one = Ecs(call_seconds=2), sight(0)
+
+    look(ecs, one)
+
+    assert one.listed_at is not None
+    assert one.listed_at >= NOW + timedelta(seconds=4)
+
+
+def test_registrations_of_which_any_may_be_the_one_are_all_listed() -> None:
+    # The tasks may be on the other one.
+    ecs, one = Ecs(), sight(0)
+    first = replace(one.registrations["arn-0"], agent_connected=False)
+    one.registrations.update(
+        {"arn-0": first, "arn-x": replace(first, arn="arn-x", cluster="search")}
+    )
+    ecs.lists("arn-x", task(7))
+
+    look(ecs, one)
+
+    assert [about for what, about in ecs.asked if what == "list"] == [
+        ("arn-0", "RUNNING"), ("arn-0", "STOPPED"), ("arn-x", "RUNNING"), ("arn-x", "STOPPED"),
+    ]  # fmt: skip
+    assert task_id(7) in one.tasks
+
+
+def test_a_listing_that_fails_is_none_and_spoils_no_other() -> None:
+    # Taken for an empty one, it would close the set of an instance in full service.
+    ecs = Ecs(fails={"arn-0": DENIED})
+    bad, good = sight(0), sight(1)
+
+    look(ecs, bad, good)
+
+    assert (bad.listed_at, bad.described) == (None, False)
+    assert (good.listed_at, good.described) == (NOW, True)
+
+
+def test_a_throttle_is_not_argued_with_and_those_it_puts_off_are_not_taken_for_seen() -> None:
+    # Each further read makes a throttle last; and what was not listed has no empty listing.
+    ecs = Ecs(fails={"arn-0": THROTTLED})
+    bad, other = sight(0), sight(1)
+
+    look(ecs, bad, other)
+
+    assert len(ecs.asked) == 1
+    assert (other.listed_at, other.described) == (None, False)
+    assert not other.observation().failed
+
+
+def hook(one: Sight, name: str, token: str) -> Sight:
+    """The same instance under another hook of its group, which is a drain of its own."""
+    action = replace(one.drain.action, lifecycle_hook_name=name, lifecycle_action_token=token)
+    one.drain = replace(one.drain, action=action)
+    return one
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_hooks_of_one_instance_each_see_all_of_its_tasks(order: tuple[int, int]) -> None:
+    # One hook's drain knows the task already and the other's does not: a set that is closed without
+    # the task answers its hook while the task serves.
+    known = sight(0, [task_id(1)], listed_at=START + timedelta(seconds=25))
+    new = hook(sight(0, listed_at=START + timedelta(seconds=25)), "other", "u" * 36)
+    ecs, both = Ecs(), (known, new)
+    ecs.lists("arn-0", task(1, "DEACTIVATING"), task(2, "STOPPED"))
+
+    look(ecs, *(both[number] for number in order))
+
+    for one in both:
+        assert task_id(1) in {*one.tasks, *one.drain.unfinished}
+        assert one.described
+
+
+def test_what_is_listed_and_could_not_be_described_stays_unfinished() -> None:
+    # Only the listing knows of it: forgotten, it is released over.
+    ecs, one = Ecs(), sight(0)
+    ecs.listed["arn-0", "RUNNING"] = [task_id(1)]
+
+    look(ecs, one)
+
+    assert one.drain.unfinished == (task_id(1),)
+    assert one.missing == (task_id(1),)
+
+
+def test_what_there_was_no_time_to_describe_is_no_listing_that_counts_as_complete() -> None:
+    ecs, one = Ecs(call_seconds=3, seconds_left=22), sight(0)
+    ecs.lists("arn-0", *(task(n) for n in range(300)))
+
+    look(ecs, one)
+
+    known = {*one.drain.unfinished, *one.tasks}
+    assert one.listed_at is None or known == {task_id(n) for n in range(300)}
+    assert not one.described
+
+
+def test_what_is_listed_beyond_what_an_envelope_holds_is_no_listing() -> None:
+    # The set would be closed without the tasks that do not fit.
+    ecs, one = Ecs(), sight(0)
+    ecs.listed["arn-0", "RUNNING"] = [task_id(n) for n in range(UNFINISHED_MAX + 1)]
+
+    look(ecs, one)
+
+    assert one.listed_at is None
+    assert one.deferred
+
+
+def test_a_crowd_is_listed_in_turns_those_first_that_are_closest_to_their_end() -> None:
+    # Listing takes two reads an instance, of which ECS grants the account 20 a second.
+    busy = [sight(n, counted=1) for n in range(LOOKS_MAX)]
+    idle = [sight(n + 100) for n in range(5)]
+    ecs = Ecs()
+
+    look(ecs, *busy, *idle)
+
+    assert all(one.listed_at for one in idle)
+    assert sum(one.listed_at is not None for one in busy) == LOOKS_MAX - 5
+    assert sum(one.deferred for one in busy) == 5
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_one_hook_has_seen_stopped_is_still_looked_at_for_the_other(
+    order: tuple[int, int],
+) -> None:
+    # The drain that has not seen it yet would be held for as long as both share their passes.
+    behind = sight(0, [task_id(1)], closed=True)
+    ahead = hook(sight(0, closed=True), "other", "u" * 36)
+    ecs, both = Ecs(), (behind, ahead)
+    ecs.has(task(1, "STOPPED"))
+
+    look(ecs, *(both[number] for number in order))
+
+    assert behind.described
+    assert ahead.described
+
+
+# -- the beginnings of ids, from a mark
+
+
+def test_the_beginning_of_an_id_is_never_asked_about_but_looked_for_in_a_listing() -> None:
+    # "Invalid identifier": ECS would refuse the call, and with it every drain beside it.
+    ecs, one = Ecs(), sight(0, [task_id(1)[:8]], closed=True)
+    ecs.lists("arn-0", task(1, "DEACTIVATING"))
+
+    look(ecs, one)
+
+    assert ecs.described() == [task_id(1)]
+    assert one.described
+    assert [left.id for left in one.observation().remaining] == [task_id(1)]
+
+
+def test_the_beginning_of_an_id_that_no_listing_has_stays_unseen() -> None:
+    # ECS lists a stopped task for an hour: what is listed nowhere was not seen STOPPED.
+    ecs, one = Ecs(), sight(0, [task_id(1)[:8]], closed=True)
+
+    look(ecs, one)
+
+    assert not one.described
+
+
+# -- what was seen STOPPED
+
+
+def test_tasks_that_were_seen_stopped_are_listed_but_not_described_again() -> None:
+    # A host of short jobs lists thousands of them for an hour: heartbeats would be lost over it.
+    stopped, ecs = StoppedTasks(), Ecs()
+    ecs.lists("arn-0", *(task(n, "STOPPED") for n in range(300)))
+
+    look(ecs, sight(0), stopped=stopped)
+    first = len(ecs.described())
+    again = sight(0)
+    look(ecs, again, stopped=stopped)
+
+    assert (first, len(ecs.described())) == (300, 300)
+    assert again.described
+    assert again.listed_at == NOW
+
+
+def test_only_tasks_that_are_stopped_are_remembered_as_such() -> None:
+    stopped, ecs = StoppedTasks(), Ecs()
+    ecs.lists("arn-0", task(1), task(2, "DEPROVISIONING"), task(3, "STOPPED"))
+
+    look(ecs, sight(0), stopped=stopped)
+
+    assert [task_id(n) in stopped for n in (1, 2, 3)] == [False, False, True]
+
+
+def test_a_claimed_task_that_is_remembered_as_stopped_counts_as_such_only_where_it_is_listed() -> (
+    None
+):
+    # The set is this instance's: nobody's word moves a task of another into it, or out of it.
+    stopped, ecs = StoppedTasks(), Ecs()
+    stopped.add([task(1, "STOPPED")])
+    ecs.lists("arn-0", task(1, "STOPPED"))
+    one = sight(0, [task_id(1)[:8]], closed=True)
+
+    look(ecs, one, stopped=stopped)
+
+    assert ecs.described() == []
+    assert one.described
+    assert one.observation().remaining == ()
+
+
+def test_the_memory_of_stopped_tasks_has_an_end() -> None:
+    # A function that is warm for days must not fill its memory.
+    stopped = StoppedTasks()
+    stopped.add(task(n, "STOPPED") for n in range(STOPPED_REMEMBERED_MAX + 5))
+
+    assert task_id(0) not in stopped
+    assert task_id(STOPPED_REMEMBERED_MAX + 4) in stopped
+
+
+# -- standalone tasks
+
+
+def test_all_standalone_tasks_are_described_once_they_are_to_be_stopped() -> None:
+    # Stopping at the first that lives, the others would never be told to stop.
+    policy = Policy(None, 3600, CONFIG.deadline_result, StandaloneTasks.STOP, 0)
+    ids = [task_id(n) for n in range(150)]
+    ecs, one = Ecs(), sight(0, ids, closed=True, policy=policy)
+    ecs.has(*(task(n, owner=Owner.STANDALONE) for n in range(150)))
+
+    look(ecs, one)
+
+    assert len(one.tasks) == 150
+    assert one.described

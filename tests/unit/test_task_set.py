@@ -1,0 +1,296 @@
+"""The set of a drain's unfinished tasks, tried on every task there can be and every late answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drainer import task_set
+from drainer.model import (
+    UNFINISHED_MAX,
+    ContainerInstance,
+    Drain,
+    LifecycleAction,
+    LifecycleActionResult,
+    Observation,
+    Owner,
+    Registration,
+    Task,
+    Waiting,
+)
+from drainer.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+ACTION = LifecycleAction("payments-asg", "drainer", "i-0123456789abcdef0", "t" * 36)
+INSTANCE = ContainerInstance(
+    "arn",
+    ACTION.ec2_instance_id,
+    "DRAINING",
+    agent_connected=True,
+    running_tasks=0,
+    pending_tasks=0,
+)
+TASK_ID = "0123456789abcdef" * 2
+NEVER = 10_000
+LAG_SECONDS = (0, 10, 20)
+PASS_SECONDS, END_SECONDS = 5, 75
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def drain(**changes: Any) -> Drain:
+    known = Drain(
+        ACTION,
+        START,
+        START,
+        deadline_at=at(3600),
+        cluster="payments",
+        container_instance_arn="arn",
+        draining_since=START,
+        settled=True,
+    )
+    return replace(known, **changes)
+
+
+def view(of: Drain, seconds: float, *tasks: Task, **seen: Any) -> View:
+    instance = seen.pop("instance", INSTANCE)
+    default: dict[str, Any] = {"described": True, "settled": True, **seen}
+    observation = Observation(
+        Waiting.YES, Registration.FOUND, instance, (instance,), tasks, **default
+    )
+    return View(of, observation, at(seconds), 15, LifecycleActionResult.CONTINUE)
+
+
+def task(last: str = "RUNNING", id: str = TASK_ID) -> Task:
+    wanted = "RUNNING" if last == "RUNNING" else "STOPPED"
+    return Task(id, Owner.SERVICE, "service:web", desired_status=wanted, last_status=last)
+
+
+# -- a small model of ECS, and every course of events in it
+
+
+@dataclass(frozen=True)
+class Life:
+    """A task by the seconds after DRAINING at which it was placed, told to stop, and stopped."""
+
+    placed: int
+    told: int
+    stopped: int
+
+    def listed(self, as_of: int, desired_status: str) -> bool:
+        if as_of < self.placed:
+            return False
+        return (as_of < self.told) == (desired_status == "RUNNING")
+
+    def described(self, as_of: int) -> Task | None:
+        if as_of < self.placed:
+            return None
+        told = "DEACTIVATING" if as_of >= self.told else "RUNNING"
+        return task("STOPPED" if as_of >= self.stopped else told)
+
+
+@dataclass(frozen=True)
+class Lags:
+    """How late the answers of each kind are: two listings of each desired status, descriptions."""
+
+    running: tuple[int, int]
+    stopped: tuple[int, int]
+    described: int
+
+
+@dataclass(frozen=True)
+class Rule:
+    """By how many seconds the passes are wrong about what they remember; the rule is by none."""
+
+    draining_since: int = 0
+    listed_at: int = 0
+
+
+def lives() -> Iterator[Life]:
+    for placed, told in product((-15, 0), (*range(-5, 50, 5), NEVER)):
+        if told >= placed:
+            for lasts in (0, 15, NEVER):
+                yield Life(placed, told, min(told + lasts, NEVER))
+
+
+def all_lags() -> Iterator[Lags]:
+    for first, second, third, fourth, described in product(*[LAG_SECONDS] * 4, (0, 20)):
+        yield Lags((first, second), (third, fourth), described)
+
+
+def closes_without_it(life: Life, lags: Lags, rule: Rule) -> bool | None:
+    """
+    Pass again and again as the rule says, until the set is closed.
+
+    Returns:
+        Whether the closed set lacks the task though it has not stopped; None if it never closes.
+    """
+    known = drain(draining_since=at(rule.draining_since))
+    listings = 0
+    for seconds in range(0, END_SECONDS, PASS_SECONDS):
+        seen: dict[str, Any] = {}
+        answer = life.described(seconds - lags.described)
+        ids = set(known.unfinished)
+        a_view = view(known, seconds, *([answer] if ids and answer else ()))
+        if task_set.needs_listing(a_view, early=True):
+            late = (lags.running[listings], "RUNNING"), (lags.stopped[listings], "STOPPED")
+            ids |= {TASK_ID for lag, status in late if life.listed(seconds - lag, status)}
+            # A listing says that it was made at its end.
+            seen["listed_at"] = at(seconds + rule.listed_at)
+            listings += 1
+        tasks = [answer] if ids and answer else []
+        missing = (TASK_ID,) if ids and not answer else ()
+        known = replace(known, unfinished=tuple({*known.unfinished, *missing}))
+        known = task_set.carry_on(view(known, seconds, *tasks, missing=missing, **seen), known)
+        if known.closed:
+            return TASK_ID not in known.unfinished and seconds < life.stopped
+    return None
+
+
+def has_a_counterexample(rule: Rule) -> bool:
+    courses = product(lives(), all_lags())
+    return any(closes_without_it(life, lags, rule) for life, lags in courses)
+
+
+def test_no_closed_set_lacks_a_task_that_has_not_stopped_however_late_the_answers_are() -> None:
+    # What the set lacks nobody waits for: the instance goes, and cuts it.
+    results = {closes_without_it(life, lags, Rule()) for life, lags in product(lives(), all_lags())}
+
+    assert results == {False}  # each course has an end, and none lacks the task
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param(Rule(draining_since=-20), id="first listing at DRAINING"),
+        pytest.param(Rule(draining_since=-5), id="first listing 15 s after DRAINING"),
+        pytest.param(Rule(listed_at=-20), id="second listing with the first"),
+        pytest.param(Rule(listed_at=-5), id="second listing 15 s after the first"),
+    ],
+)
+def test_each_second_of_the_rule_is_needed(rule: Rule) -> None:
+    # A test that would pass with a weaker rule proves nothing about this one.
+    assert has_a_counterexample(rule)
+
+
+# -- when a set is closed
+
+
+def test_a_listing_before_drainings_lag_is_over_does_not_count() -> None:
+    # A task that was placed in the last moment before DRAINING is in no listing yet.
+    early = task_set.carry_on(view(drain(), 19, listed_at=at(19)), drain())
+    in_time = task_set.carry_on(view(drain(), 20, listed_at=at(21)), drain())
+
+    assert early.listed_at is None
+    assert in_time.listed_at == at(21)
+
+
+def test_the_second_listing_is_far_enough_from_the_firsts_end() -> None:
+    once = drain(listed_at=at(25))
+
+    assert not task_set.is_closed(view(once, 44, listed_at=at(44)))
+    assert task_set.is_closed(view(once, 45, listed_at=at(45)))
+    assert not task_set.is_closed(view(once, 45))
+    assert not task_set.is_closed(view(once, 45, listed_at=at(45), settled=False))
+
+
+def test_the_first_listing_stays_the_first() -> None:
+    # Moved on by each listing, it would never be followed by a second.
+    once = drain(listed_at=at(25))
+
+    assert task_set.carry_on(view(once, 40, listed_at=at(40)), once).listed_at == at(25)
+
+
+def test_a_listing_of_some_registrations_only_does_not_count() -> None:
+    # The task may be on the registration that is yet to be found.
+    unsettled = view(drain(settled=False), 30, listed_at=at(30), settled=False)
+
+    assert task_set.carry_on(unsettled, drain(settled=False)).listed_at is None
+
+
+def test_a_set_that_was_closed_is_of_no_use_while_registrations_are_searched_for() -> None:
+    closed = drain(closed=True)
+
+    assert task_set.all_stopped(view(closed, 60))
+    assert not task_set.all_stopped(view(closed, 60, settled=False))
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "REGISTERING", "DEREGISTERING", "SOMETHING_NEW"])
+def test_nothing_is_closed_where_the_instance_is_not_draining(status: str) -> None:
+    # On what is ACTIVE, ECS may place a task right after the look.
+    seen = view(drain(closed=True), 60, instance=replace(INSTANCE, status=status))
+
+    assert not task_set.is_closed(seen)
+    assert not task_set.all_stopped(seen)
+
+
+def test_one_task_more_than_there_is_room_for_leaves_the_set_open_until_there_is() -> None:
+    # Cut off, the set would be closed without the tasks that did not fit.
+    once = drain(listed_at=at(25))
+    ids = [f"{number:032x}" for number in range(UNFINISHED_MAX + 1)]
+    tasks = [task(id=one) for one in ids]
+
+    assert not task_set.is_closed(view(once, 60, *tasks, listed_at=at(60)))
+    assert task_set.is_closed(view(once, 60, *tasks[1:], listed_at=at(60)))
+    again = task_set.carry_on(view(once, 60, *tasks, listed_at=at(60)), once)
+    assert (again.listed_at, again.closed) == (None, False)
+
+
+# -- which tasks are unfinished
+
+
+def test_a_task_stays_until_it_is_seen_stopped() -> None:
+    known = drain(unfinished=(TASK_ID, "b" * 32))
+
+    assert task_set.unfinished(view(known, 60)) == (TASK_ID, "b" * 32)
+    assert task_set.unfinished(view(known, 60, task("DEACTIVATING"))) == (TASK_ID, "b" * 32)
+    assert task_set.unfinished(view(known, 60, task("STOPPED"))) == ("b" * 32,)
+    assert task_set.unfinished(view(known, 60, missing=(TASK_ID, "b" * 32))) == known.unfinished
+
+
+def test_the_beginning_of_an_id_stands_for_its_task_until_that_is_seen() -> None:
+    known = drain(unfinished=(TASK_ID[:8],))
+
+    assert task_set.unfinished(view(known, 60)) == (TASK_ID[:8],)
+    assert task_set.unfinished(view(known, 60, task("STOPPED", "b" * 32))) == (TASK_ID[:8],)
+    assert task_set.unfinished(view(known, 60, task())) == (TASK_ID,)
+    assert task_set.unfinished(view(known, 60, task("STOPPED"))) == ()
+
+
+# -- tasks that ECS does not know
+
+
+def test_what_is_missing_keeps_the_instance_for_five_minutes_and_not_for_ever() -> None:
+    # A task that stopped over an hour ago is known to nobody: the sweep may take up such a chain.
+    known = drain(closed=True, unfinished=(TASK_ID,))
+    seen: dict[str, Any] = {"missing": (TASK_ID,)}
+
+    first = task_set.carry_on(view(known, 60, **seen), known)
+    assert first.missing_since == at(60)
+    assert task_set.carry_on(view(first, 75, **seen), first).missing_since == at(60)
+    assert not task_set.all_stopped(view(first, 359, **seen))
+    assert task_set.all_stopped(view(first, 360, **seen))
+
+
+def test_what_was_missing_and_is_seen_again_is_missing_anew_the_next_time() -> None:
+    # A task that serves may be missing from one stale answer now and from another in an hour.
+    known = drain(closed=True, unfinished=(TASK_ID,), missing_since=at(60))
+
+    assert task_set.carry_on(view(known, 75, task()), known).missing_since is None
+
+
+def test_what_is_missing_beside_a_task_that_lives_does_not_count_its_time_yet() -> None:
+    # The answer is of a moment at which the others were known, and may be out of date for one.
+    known = drain(closed=True, unfinished=(TASK_ID, "b" * 32))
+    seen = view(known, 60, task(), missing=("b" * 32,))
+
+    assert task_set.carry_on(seen, known).missing_since is None
