@@ -300,6 +300,8 @@ def may_go_round(view: View) -> bool:
     origin, absent = view.drain.origin, view.seen.registration == Registration.ABSENT
     if origin == Origin.HINT or (origin == Origin.SWEEP and not (view.status or absent)):
         return False
+    if origin == Origin.CHAIN and view.status and is_unbounded(view):
+        return False  # the sweep begins it again, with a mark
     if is_copy(view) or is_early(view):
         return False
     return view.drain.hop < view.hops_max

@@ -124,6 +124,9 @@ class Sight:
         if self.container_instance is not None:
             mark = marks.of(self.container_instance, self.drain, self.now)
             self.drain = marks.restored(self.drain, mark)
+            if len(self.candidates) > 1 and not self.drain.action.lifecycle_action_token:
+                # The mark is of one registration, and what has no token knows nothing else.
+                self.drain = replace(self.drain, listed_at=None, closed=False)
 
     def unseen(self, error: DrainerError) -> None:
         """Note that a part of the look has failed."""

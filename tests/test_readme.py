@@ -48,5 +48,5 @@ def test_every_test_that_is_named_exists(name: str) -> None:
 
 
 def test_the_readme_can_be_read_in_one_sitting() -> None:
-    # Thirty lines more than the first hour's reading: Spot in crowds, upgrade and uninstall.
-    assert len(README.splitlines()) <= 430
+    # Forty lines more than the first hour's reading: late answers, Spot in crowds, uninstalling.
+    assert len(README.splitlines()) <= 440

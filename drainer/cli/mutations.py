@@ -15,6 +15,7 @@ from drainer import (
     controller,
     finder,
     machine,
+    marking,
     model,
     observer,
     returning,
@@ -162,8 +163,8 @@ def forget_the_heartbeat() -> None:
 def drop_the_republish_on_a_throttle() -> None:
     """Delete the message of a pass whose re-invocation was refused (defect 8)."""
 
-    def publishing(self: Any, unit: Any) -> None:
-        right(self, unit)
+    def publishing(self: Any, unit: Any, *more: Any) -> None:
+        right(self, unit, *more)
         for outcome in unit:
             outcome.undone = ""
 
@@ -279,7 +280,7 @@ def search_a_hundred_clusters_and_no_more() -> None:
 
 def leave_the_mark_of_what_is_over() -> None:
     """Let the next action find the mark of one that somebody else has ended (B4)."""
-    swap(controller, "_may_write_off", _never)
+    swap(marking, "_may_write_off", _never)
 
 
 def keep_what_a_reactivation_makes_untrue() -> None:
