@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from drainer import machine, task_set
-from drainer.errors import DrainerError, RefusedError
+from drainer.errors import DrainerError, RefusedError, UnavailableError
 from drainer.finder import EcsReads
 from drainer.machine import Decision, Step
 
@@ -182,14 +182,18 @@ class EcsActs:
     def stop_tasks(self, outcome: Outcome, seconds_left: Callable[[], float]) -> None:
         """Stop the standalone tasks that were decided to be stopped, STOPS_MAX at most."""
         stopped = 0
+        clusters = {task.id: task.cluster for task in outcome.view.seen.tasks}
         for task_id in outcome.decision.stop_tasks[:STOPS_MAX]:
             if seconds_left() < 2 * CALL_SECONDS:
                 break  # the next pass stops the others
             try:
-                self._ecs.stop_task(outcome.cluster, task_id, STOP_REASON)
+                cluster = clusters.get(task_id) or outcome.cluster
+                self._ecs.stop_task(cluster, task_id, STOP_REASON)
                 stopped += 1
+            except UnavailableError as error:
+                outcome.trouble(f"stopping task {task_id}", error)
+                break  # the next pass stops it; a throttle is not to be argued with
             except DrainerError as error:
                 outcome.trouble(f"stopping task {task_id}", error)
-                break  # the next pass lists them again; a throttle is not to be argued with
         all_of_them = stopped == len(outcome.decision.stop_tasks)
         outcome.stopped = all_of_them and task_set.stops_standalone(outcome.view)

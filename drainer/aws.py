@@ -179,6 +179,7 @@ def pages(
     token: str,
     *,
     into: str | None = None,
+    go_on: Callable[[], bool] | None = None,
     **parameters: Any,
 ) -> Iterator[Any]:
     """
@@ -189,13 +190,16 @@ def pages(
         key: Where an answer has its items.
         token: Where it has the way to the next page.
         into: Which parameter takes that; by default the one of the same name.
+        go_on: Asked before each page but the first, whether there is time for it.
         parameters: Of every call.
 
     Raises:
-        UnavailableError: There are more than PAGES_MAX pages.
+        UnavailableError: There are more than PAGES_MAX pages, or there was no time for all.
     """
     cursor: dict[str, Any] = {}
     for _ in range(PAGES_MAX):
+        if cursor and go_on is not None and not go_on():
+            raise UnavailableError(f"{key}: no time was left for all pages")
         answer = ask(call, **parameters, **cursor)
         yield from answer[key]
         if not answer.get(token):
@@ -436,10 +440,21 @@ class EcsGateway:
 
     @understood
     def task_ids(
-        self, cluster: str, container_instance_arn: str, *, desired_status: str
+        self,
+        cluster: str,
+        container_instance_arn: str,
+        *,
+        desired_status: str,
+        go_on: Callable[[], bool] | None = None,
     ) -> list[str]:
         """
         Return the ids of its tasks of one desired status, RUNNING or STOPPED.
+
+        Args:
+            cluster: Where the container instance is.
+            container_instance_arn: Its ARN.
+            desired_status: Which tasks.
+            go_on: Asked before each page but the first; a listing that it ends is a failed one.
 
         "The default status filter is RUNNING", which hides every task that is stopping; and
         PENDING finds nothing, since ECS never desires it.
@@ -452,6 +467,7 @@ class EcsGateway:
                 "taskArns",
                 "nextToken",
                 cluster=cluster,
+                go_on=go_on,
                 containerInstance=container_instance_arn,
                 desiredStatus=desired_status,
             )
@@ -464,7 +480,8 @@ class EcsGateway:
         for chunk in chunks(task_ids, DESCRIBE_MAX):
             answer = ask(self._client.describe_tasks, cluster=cluster, tasks=list(chunk))
             only_missing(answer)
-            found.update({task.id: task for task in map(_task, answer["tasks"])})
+            tasks = [_task(row, cluster) for row in answer["tasks"]]
+            found.update({task.id: task for task in tasks})
         return found
 
     def stop_task(self, cluster: str, task_id: str, reason: str) -> None:
@@ -515,7 +532,7 @@ def _container_instance(row: dict[str, Any]) -> ContainerInstance:
     )
 
 
-def _task(row: dict[str, Any]) -> Task:
+def _task(row: dict[str, Any], cluster: str) -> Task:
     group, started_by = row.get("group", ""), row.get("startedBy", "")
     of_service = group.startswith("service:") or started_by.startswith("ecs-svc/")
     return Task(
@@ -524,6 +541,7 @@ def _task(row: dict[str, Any]) -> Task:
         group=group,
         desired_status=row["desiredStatus"],
         last_status=row["lastStatus"],
+        cluster=cluster,
     )
 
 

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 NO_TIME = "no time was left in the invocation"
 
+# What acting on a drain takes at most of the time that looking could have: a hundred take 8 s more.
+ACTING_SECONDS_EACH = 0.08
+# Publishing ten and marking them.
+PASSING_ON_SECONDS = 1.0
+
 
 class AutoScaling(AutoScalingReads, Protocol):
     """What a pass asks of Auto Scaling; every method may raise a DrainerError."""
@@ -99,12 +104,15 @@ class Controller:
         def clock() -> datetime:
             return now + timedelta(seconds=left_at_first - seconds_left())
 
+        def seconds_to_look() -> float:
+            return seconds_left() - ACTING_SECONDS_EACH * len(drains)
+
         observer = Observer(
             self._auto_scaling,
             self._ecs,
             self._config,
             now,
-            seconds_left=seconds_left,
+            seconds_left=seconds_to_look,
             stopped=self._stopped,
         )
         known = {_place(drain) for drain in drains}
@@ -133,13 +141,20 @@ class Controller:
                 else:
                     self._complete(outcome)
         rest = _one_chain_each([o for o in outcomes if not (o.ended or o.undone)])
-        for start in range(0, len(rest), TOGETHER_MAX):
-            unit = rest[start : start + TOGETHER_MAX]
-            if seconds_left() < UNIT_SECONDS:
+        units = [rest[start : start + TOGETHER_MAX] for start in range(0, len(rest), TOGETHER_MAX)]
+        for number, unit in enumerate(units):
+            # Who gets no time to be acted upon goes round all the same, which takes two calls for
+            # ten: given back to SQS, they would come again three minutes later, at the same place.
+            for_others = PASSING_ON_SECONDS * (len(units) - number - 1)
+            if seconds_left() >= UNIT_SECONDS + for_others:
+                self._act_on(unit, marker, seconds_left, clock)
+            elif seconds_left() >= PASSING_ON_SECONDS:
+                self._go_round([o for o in unit if not machine.is_unbounded(o.view)], marker, clock)
+                for outcome in unit:
+                    outcome.undone = outcome.undone or ("" if outcome.published else NO_TIME)
+            else:
                 for outcome in unit:
                     outcome.undone = NO_TIME
-            else:
-                self._act_on(unit, marker, seconds_left, clock)
         # What others wait for comes before what only the next action of an instance needs.
         marker.write_off([o for o in outcomes if o.ended and o.decision.step != Step.STOP])
         # Not waiting is not believed at once, but a mark that is gone is only left once more.
@@ -156,28 +171,39 @@ class Controller:
         # What has no token has its deadline from the mark, so that there must be one before a
         # heartbeat keeps the hook waiting; it counts for nothing yet.
         unbounded = [o for o in unit if machine.is_unbounded(o.view)]
-        marker.leave([o for o in unbounded if o.drain.origin == Origin.SWEEP], confirmed=True)
+        marker.leave([o for o in unbounded if o.drain.origin != Origin.HINT], confirmed=True)
         # The heartbeat comes before every change: it proves that the action is a true one.
         for outcome in unit:
-            if outcome in unbounded and not outcome.marked:
-                continue
-            if outcome.decision.heartbeat and seconds_left() < 2 * CALL_SECONDS:
-                outcome.undone = NO_TIME
-                continue
-            self._heartbeat(outcome)
-        unit = [outcome for outcome in unit if not (outcome.over or outcome.undone)]
+            unmarked = outcome in unbounded and not outcome.marked
+            if not unmarked and seconds_left() >= 2 * CALL_SECONDS:
+                self._heartbeat(outcome)
+        marker.write_off([o for o in unit if o.over])
+        unit = [outcome for outcome in unit if not outcome.over]
         proven = [o for o in unit if o.heartbeat or not machine.unproven(o.view)]
-        self._acts.set_draining(proven, clock)
+        # What somebody has set ACTIVE may have got tasks that no listing has: its chain has to know
+        # that before it sees it DRAINING again.
+        again = [
+            o for o in proven if o.decision.step == Step.DRAIN_THEN_GO_ROUND and _was_draining(o)
+        ]
+        self._go_round(again, marker, clock)
+        self._acts.set_draining([o for o in proven if o not in again or o.published], clock)
         for outcome in proven:
             self._acts.stop_tasks(outcome, seconds_left)
-        going = [outcome for outcome in unit if outcome.decision.republish]
-        # A chain leaves its mark behind what it has published. What the sweep has found goes round
-        # only with one, because a chain that cannot be seen would be begun again by every sweep.
-        swept = [o for o in going if o.drain.origin == Origin.SWEEP and o.view.status]
-        marker.leave([o for o in swept if not o.marked])
-        self._publish([o for o in going if o.marked or o not in swept], clock())
+        self._go_round([o for o in unit if o not in again], marker, clock)
         # Who has kept the hook waiting says so, lest the mark seem to be of an action that is over.
-        marker.leave([o for o in unit if o.published or (o.heartbeat and not o.marked)])
+        marker.leave([o for o in unit if o.heartbeat and not (o.published or o.marked)])
+
+    def _go_round(
+        self, unit: Sequence[Outcome], marker: Marker, clock: Callable[[], datetime]
+    ) -> None:
+        """Publish what goes round, and leave the chain's mark behind it."""
+        going = [outcome for outcome in unit if outcome.decision.republish]
+        # What has no token goes round only with a mark, because a chain that cannot be seen would
+        # be begun again by every sweep.
+        nameless = [o for o in going if o.view.status and not o.drain.action.lifecycle_action_token]
+        marker.leave([o for o in nameless if not o.marked])
+        self._publish([o for o in going if o.marked or o not in nameless], clock())
+        marker.leave([outcome for outcome in going if outcome.published])
 
     def _complete(self, outcome: Outcome) -> None:
         result = outcome.decision.result
@@ -225,29 +251,37 @@ class Controller:
                 outcome.published = True
 
 
+def _was_draining(outcome: Outcome) -> bool:
+    return outcome.drain.draining_since is not None
+
+
+def _runs_out_at(outcome: Outcome) -> datetime:
+    """Return when the hook's timeout ends the action, as far as is known."""
+    drain = outcome.drain
+    return drain.last_heartbeat_at + timedelta(seconds=drain.heartbeat_timeout_seconds or 0)
+
+
 def _one_chain_each(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """
-    Return the outcomes by cluster, and let one of each action go round.
+    Return the outcomes, the most urgent first, and let one of each action go round.
 
     A message with the action's token and one of a chain that the sweep began are of one action,
-    though they do not collapse into one drain; the one that is known to be true goes on.
+    though they do not collapse into one drain; the one that is known to be true goes on. Which of
+    two tokens is the true one is said by Auto Scaling.
     """
     ordered = sorted(
         outcomes,
-        key=lambda o: (
-            o.cluster,
-            machine.unproven(o.view),
-            not o.drain.action.lifecycle_action_token,
-        ),
+        key=lambda o: (machine.unproven(o.view), not o.drain.action.lifecycle_action_token),
     )
-    seen: set[tuple[str, str, str]] = set()
+    seen: dict[tuple[str, str, str], bool] = {}
     for outcome in ordered:
         if not outcome.decision.republish:
             continue
-        if _place(outcome.drain) in seen:
+        place, named = _place(outcome.drain), bool(outcome.drain.action.lifecycle_action_token)
+        if place in seen and not (named and seen[place]):
             outcome.decision = replace(outcome.decision, republish=False)
-        seen.add(_place(outcome.drain))
-    return ordered
+        seen.setdefault(place, named and machine.unproven(outcome.view))
+    return sorted(ordered, key=lambda o: (_runs_out_at(o), o.cluster))
 
 
 def _place(drain: Drain) -> tuple[str, str, str]:

@@ -94,6 +94,7 @@ def decode(body: dict[str, Any]) -> Drain:
             others=tuple(_string(one) for one in fields.pop("others")[:REGISTRATIONS_MAX]),
             searched_to=_string(fields.pop("searched_to")),
             searched_at=_optional(fields.pop("searched_at"), instant),
+            absent_since=_optional(fields.pop("absent_since"), instant),
             not_waiting_since=_optional(fields.pop("not_waiting_since"), instant),
             sent_at=_optional(fields.pop("sent_at"), instant),
             origin=Origin(fields.pop("origin")),
@@ -122,6 +123,7 @@ def _brought_up_to_date(fields: dict[str, Any]) -> dict[str, Any]:
         "searched_to": "",
         "search_failed": False,
         "searched_at": None,
+        "absent_since": None,
         "not_waiting_since": None,
         "sent_at": None,
     }

@@ -51,6 +51,7 @@ class Note:
         listed_at: When its tasks were first listed.
         closed: Whether `unfinished` has all of them.
         searched_at: When a search of all clusters first ended without a connected registration.
+        absent_since: When one first ended without any.
         settled: Whether its registrations are all known.
         cluster: Where it was found, if not in the cluster that the resource names.
         searched_to: The last cluster that a search under way has searched; empty for none.
@@ -64,6 +65,7 @@ class Note:
     listed_at: datetime | None = None
     closed: bool = False
     searched_at: datetime | None = None
+    absent_since: datetime | None = None
     settled: bool = False
     cluster: str = ""
     searched_to: str = ""
@@ -73,7 +75,7 @@ class Note:
 
 
 FLAGS = ("closed", "settled", "stopped", "done", "search_failed")
-INSTANTS = ("draining_since", "listed_at", "searched_at")
+INSTANTS = ("draining_since", "listed_at", "searched_at", "absent_since")
 
 
 @dataclass(frozen=True, slots=True)

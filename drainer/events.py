@@ -156,6 +156,8 @@ def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Ask
                 closed=False,
                 missing_since=None,
                 settled=False,
+                searched_to="",
+                search_failed=False,
                 standalone_stopped=False,
                 last_heartbeat_at=now - timedelta(seconds=HEARTBEAT_TIMEOUT_SECONDS_MAX),
             )

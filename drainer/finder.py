@@ -6,6 +6,7 @@ It changes nothing. A search that failed finds nothing absent.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 # Each cluster costs one read, of which ECS grants 20 a second; what is in none of so many is
 # searched for in the others by the next passes.
 CLUSTERS_SEARCHED_MAX = 100
+# What has no token is not believed to say how far a search has come, so that one pass searches all
+# of these, as long as there is time: a burst of 100 reads, and 20 a second.
+CLUSTERS_SEARCHED_AT_ONCE_MAX = 400
 
 # What must be left of an invocation for acting: answers, heartbeats, and the way round for all.
 ACTING_SECONDS = 12.0
@@ -41,9 +45,14 @@ class EcsReads(Protocol):
         """Return the container instances that still are."""
 
     def task_ids(
-        self, cluster: str, container_instance_arn: str, *, desired_status: str
+        self,
+        cluster: str,
+        container_instance_arn: str,
+        *,
+        desired_status: str,
+        go_on: Callable[[], bool] | None = None,
     ) -> list[str]:
-        """Return the ids of its tasks of one desired status, RUNNING or STOPPED."""
+        """Return the ids of its tasks of one desired status; `go_on` may end a long listing."""
 
     def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
         """Return the tasks that ECS still knows, by id."""
@@ -122,23 +131,33 @@ class Finder:
             unseen(sights, error)
             return
         found_before = {sight.key: sight.drain.cluster for sight in sights}
-        searches = 0
-        for cluster in clusters:
-            members = [s for s in sights if s.sought and s.drain.searched_to < cluster]
-            if not members:
-                continue
-            if searches == CLUSTERS_SEARCHED_MAX or self._seconds_left() < ACTING_SECONDS:
-                break
-            searches += 1
-            self._search_one_of_all(cluster, members)
+        self._search_on(clusters, sights)
         last = clusters[-1] if clusters else ""
         for sight in sights:
             if sight.sought and sight.drain.searched_to >= last:
                 self._end_search(sight)
             elif sight.sought:
                 sight.reason = sight.reason or f"{len(clusters)} clusters are searched in turns"
+            if sight.settled:
+                # What was begun is not to be taken for a search that has come to its end.
+                sight.drain = replace(sight.drain, searched_to="", search_failed=False)
             if sight.registrations and sight.drain.cluster != found_before[sight.key]:
                 self._report_misnamed(sight)
+
+    def _search_on(self, clusters: Sequence[str], sights: Sequence[Sight]) -> None:
+        """Search clusters in their order, for each drain after the one it has come to."""
+        left = CLUSTERS_SEARCHED_MAX
+        if not all(sight.drain.action.lifecycle_action_token for sight in sights):
+            left = CLUSTERS_SEARCHED_AT_ONCE_MAX
+        # What has come furthest goes first, or newcomers would hold it up.
+        for begun_at in sorted({sight.drain.searched_to for sight in sights}, reverse=True):
+            together = [sight for sight in sights if sight.drain.searched_to == begun_at]
+            for cluster in clusters[bisect_right(clusters, begun_at) :]:
+                members = [sight for sight in together if sight.sought]
+                if not members or left == 0 or self._seconds_left() < ACTING_SECONDS:
+                    break
+                left -= 1
+                self._search_one_of_all(cluster, members)
 
     def _search_one_of_all(self, cluster: str, members: list[Sight]) -> None:
         """Search one of all clusters; what cannot be read leaves no search sound."""

@@ -184,6 +184,7 @@ class Fleet:
             listed_at=note.listed_at,
             closed=note.closed,
             searched_at=note.searched_at,
+            absent_since=note.absent_since,
             searched_to=note.searched_to,
             search_failed=note.search_failed,
             settled=note.settled,
@@ -309,6 +310,7 @@ def _note(outcome: Outcome, guard: Guard) -> Note:
         listed_at=following.listed_at if complete else None,
         closed=following.closed and complete,
         searched_at=following.searched_at,
+        absent_since=following.absent_since,
         searched_to=following.searched_to,
         search_failed=following.search_failed,
         # With no agent connected, its registrations are searched for in each pass.

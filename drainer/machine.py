@@ -126,7 +126,7 @@ def _overdue(view: View) -> bool:
 def _unregistered(view: View) -> bool:
     # One stale answer must not release an instance that serves.
     absent = view.waiting and view.seen.registration == Registration.ABSENT
-    since = view.drain.searched_at
+    since = view.drain.absent_since
     return absent and since is not None and view.now >= since + VIEW_LAG
 
 
@@ -300,8 +300,6 @@ def may_go_round(view: View) -> bool:
     origin, absent = view.drain.origin, view.seen.registration == Registration.ABSENT
     if origin == Origin.HINT or (origin == Origin.SWEEP and not (view.status or absent)):
         return False
-    if origin == Origin.CHAIN and view.status and is_unbounded(view):
-        return False  # the sweep begins it again, with a mark
     if is_copy(view) or is_early(view):
         return False
     return view.drain.hop < view.hops_max
@@ -319,6 +317,8 @@ def heartbeat_due(view: View) -> bool:
         return False
     if unproven(view):
         return True
+    if view.seen.waiting == Waiting.UNSEEN and view.drain.by_event_bridge and not view.drain.policy:
+        return False  # whose hook it is has never been seen, and EventBridge tells of all
     timeout_seconds = view.drain.heartbeat_timeout_seconds or HEARTBEAT_TIMEOUT_SECONDS_MIN
     next_pass_at = view.now + timedelta(seconds=view.pass_interval_seconds)
     return next_pass_at >= view.drain.last_heartbeat_at + timedelta(seconds=timeout_seconds / 2)
@@ -398,9 +398,10 @@ def carry_on(view: View, *, drained_at: datetime | None, heartbeat: bool, stoppe
         standalone_stopped=view.status != "ACTIVE" and (drain.standalone_stopped or stopped),
         others=_others(view),
         settled=seen.settled if seen.registration == Registration.FOUND else drain.settled,
-        searched_to=seen.searched_to,
-        search_failed=seen.search_failed,
+        searched_to="" if seen.settled else seen.searched_to,
+        search_failed=seen.search_failed and not seen.settled,
         searched_at=None if connected else _searched_at(view),
+        absent_since=_absent_since(view),
         not_waiting_since=(drain.not_waiting_since or view.now) if not_waiting else None,
     )
 
@@ -413,9 +414,17 @@ def _others(view: View) -> tuple[str, ...]:
 
 def _searched_at(view: View) -> datetime | None:
     """Return since when searches of all clusters have agreed."""
-    if not view.seen.searched:
+    if not view.seen.searched or view.seen.registration != Registration.FOUND:
         return view.drain.searched_at
     return view.drain.searched_at or view.now
+
+
+def _absent_since(view: View) -> datetime | None:
+    """Return since when searches have found no registration; one that is found ends that."""
+    if view.seen.registration == Registration.FOUND:
+        return None
+    absent = view.seen.registration == Registration.ABSENT
+    return view.drain.absent_since or (view.now if absent else None)
 
 
 def why(view: View, phase: Phase) -> str:

@@ -41,6 +41,10 @@ VALUE = re.compile(
     r"(?:(?:/l([0-9]{1,10}))?/t((?:[0-9a-f]{8})*))?"
 )
 NONE = "-"
+# A mark holds whole seconds.
+ROUNDED = timedelta(seconds=2)
+# What is written over a mark that the sweep has left for nothing: the instance was never drained.
+VOID = "void"
 
 # A task's id has 32 hexadecimal digits; that two of one instance's tasks begin with the same eight
 # is less likely than one in a hundred thousand, even with ten thousand of them. Five beginnings
@@ -201,11 +205,30 @@ def restored(drain: Drain, mark: Mark | None) -> Drain:
             unfinished=_named(mark.unfinished or (), drain.unfinished),
             listed_at=mark.listed_at,
             closed=mark.unfinished is not None and mark.listed_at is None,
-            hop=max(drain.hop, mark.hop),
+            # It follows upon the mark's at most; a hop that is claimed must not end the chain.
+            hop=min(max(drain.hop, mark.hop), mark.hop + 1),
         )
     since = mark.draining_since if drain.hop == 0 else drain.draining_since
     last_heartbeat_at = max(drain.last_heartbeat_at, mark.last_heartbeat_at)
     return replace(drain, last_heartbeat_at=last_heartbeat_at, draining_since=since)
+
+
+def is_outdated(drain: Drain, instance: ContainerInstance, own: Mark | None) -> bool:
+    """
+    Whether the instance was ACTIVE again since the drain saw it DRAINING, as a mark says.
+
+    Tasks may have been placed then that no listing from before has; a message that is redelivered
+    after that does not know it.
+    """
+    since = drain.draining_since
+    if since is None:
+        return False
+    if own is not None and own.draining_since is None and drain.hop <= own.hop:
+        return True
+    return any(
+        mark.draining_since is not None and mark.draining_since > since + ROUNDED
+        for mark in instance.marks.values()
+    )
 
 
 def _named(beginnings: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:

@@ -67,7 +67,9 @@ class Marker:
         that is another's; and what comes back from a warm pool is known by it.
         """
         ended = [o for o in outcomes if _may_write_off(o, o.view.seen.container_instance)]
-        self._put([(outcome, marks.ended(self._clock())) for outcome in ended])
+        now = marks.ended(self._clock())
+        # What is ACTIVE was not drained for this action, and is not to be brought back either.
+        self._put([(o, marks.VOID if o.view.status == "ACTIVE" else now) for o in ended])
 
     def write_off_unseen(self, outcomes: Sequence[Outcome]) -> None:
         """Do the same where the look found nothing waiting, and so saw no container instance."""

@@ -160,6 +160,7 @@ class Drain:
         searched_to: The last cluster that a search under way has searched; empty for none.
         search_failed: Whether a cluster could not be searched in the search under way.
         searched_at: When a search of all clusters first ended without a connected registration.
+        absent_since: When a search of all clusters first ended without any registration.
         not_waiting_since: Since when looks have found Auto Scaling not waiting.
         sent_at: When its message was published; None for a notice.
     """
@@ -186,6 +187,7 @@ class Drain:
     searched_to: str = ""
     search_failed: bool = False
     searched_at: datetime | None = None
+    absent_since: datetime | None = None
     not_waiting_since: datetime | None = None
     sent_at: datetime | None = None
 
@@ -292,6 +294,7 @@ class Task:
         group: `service:NAME` or `family:NAME`.
         desired_status: What ECS wants of it.
         last_status: Where it is.
+        cluster: Name or ARN of the cluster that was asked.
     """
 
     id: str
@@ -299,6 +302,7 @@ class Task:
     group: str
     desired_status: str
     last_status: str
+    cluster: str = ""
 
     @property
     def remains(self) -> bool:

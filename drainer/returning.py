@@ -15,7 +15,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
-from zlib import crc32
 
 from drainer import mark as marks
 from drainer.acts import TOGETHER_MAX, UNIT_SECONDS
@@ -40,6 +39,7 @@ SETTLED = timedelta(seconds=120)
 # Each takes one read and more; ECS grants 20 a second, and drains need them. The next sweep looks
 # at others.
 CLUSTERS_MAX = 20
+TURN_SECONDS = 300
 
 # For so long after it was first about to be made ACTIVE, that is tried again: three sweeps.
 RETRIED = timedelta(seconds=900)
@@ -133,8 +133,10 @@ class Reactivation:
 
     def _swept(self, now: datetime) -> list[str]:
         """Return the clusters that this sweep looks through, in an order that differs each time."""
-        turn = str(now.timestamp())
-        others = sorted(self._ecs.clusters(), key=lambda name: crc32(f"{turn} {name}".encode()))
+        clusters = sorted(self._ecs.clusters())
+        # In turn: where sweeps come every five minutes, each looks at the next ones.
+        first = int(now.timestamp() / TURN_SECONDS) * CLUSTERS_MAX % max(1, len(clusters))
+        others = [*clusters[first:], *clusters[:first]]
         configured = {name.rpartition("/")[2] for name in self._config.clusters}
         # What a hook's metadata or a search has found may be in any other.
         others.sort(key=lambda arn: arn.rpartition("/")[2] not in configured)
@@ -218,11 +220,13 @@ class Reactivation:
         """Deregister what has no task and whose EC2 instance has a connected agent elsewhere."""
         ids = list(dict.fromkeys(one.ec2_instance_id for one in left_over))
         beside = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
-        alive = {one.ec2_instance_id for one in beside if one.agent_connected}
+        alive = {one.arn: one.ec2_instance_id for one in beside if one.agent_connected}
         done: list[Returned] = []
         for one in left_over:
             holds = one.running_tasks or one.pending_tasks
-            if one.ec2_instance_id not in alive or holds or seconds_left() < UNIT_SECONDS:
+            # Not what this second look shows to be the live one itself.
+            elsewhere = one.ec2_instance_id in alive.values() and one.arn not in alive
+            if not elsewhere or holds or seconds_left() < UNIT_SECONDS:
                 continue
             named = (one.ec2_instance_id, cluster, one.arn)
             try:

@@ -106,7 +106,10 @@ class Sight:
             return
         if is_new and self.remembers:
             # What was established before did not know of this one.
-            drain = replace(drain, searched_at=None, listed_at=None, closed=False, settled=False)
+            drain = replace(
+                drain, searched_at=None, draining_since=None, listed_at=None, closed=False,
+                settled=False,
+            )  # fmt: skip
         self.registrations[instance.arn] = replace(instance, cluster=cluster)
         self.registration = Registration.FOUND
         first = self.candidates[0]
@@ -121,8 +124,17 @@ class Sight:
 
     def restore(self) -> None:
         """Take what the mark knows better, once all descriptions have been taken."""
-        if self.container_instance is not None:
-            mark = marks.of(self.container_instance, self.drain, self.now)
+        found = self.container_instance
+        if found is not None:
+            mark = marks.of(found, self.drain, self.now)
+            if marks.is_outdated(self.drain, found, mark):
+                self.drain = replace(
+                    self.drain,
+                    draining_since=None,
+                    listed_at=None,
+                    closed=False,
+                    standalone_stopped=False,
+                )
             self.drain = marks.restored(self.drain, mark)
             if len(self.candidates) > 1 and not self.drain.action.lifecycle_action_token:
                 # The mark is of one registration, and what has no token knows nothing else.

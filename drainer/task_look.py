@@ -222,7 +222,10 @@ class TaskLook:
             for desired_status in ("RUNNING", "STOPPED"):
                 self._must_have_time()
                 ids = self._ecs.task_ids(
-                    instance.cluster, instance.arn, desired_status=desired_status
+                    instance.cluster,
+                    instance.arn,
+                    desired_status=desired_status,
+                    go_on=self._has_time,
                 )
                 listed.update(dict.fromkeys(ids))
         return list(listed)
@@ -254,8 +257,11 @@ class TaskLook:
         seen = {*sight.tasks, *sight.missing, *beginnings}
         return all(task_id in seen for task_id in sight.drain.unfinished)
 
+    def _has_time(self) -> bool:
+        return self._seconds_left() >= ACTING_SECONDS
+
     def _must_have_time(self) -> None:
-        if self._seconds_left() < ACTING_SECONDS:
+        if not self._has_time():
             raise UnavailableError("no time was left to look at tasks; the next pass does")
 
 

@@ -54,11 +54,13 @@ class SeededSeconds:
         clock: the account's.
         random: decides.
         slow: when which operation is slow.
+        steady: what calls of some operations always take in this account.
     """
 
     clock: Callable[[], datetime]
     random: Random
     slow: list[Slow] = field(default_factory=list)
+    steady: dict[str, float] = field(default_factory=dict)
     _usual: tuple[float, float] = CALL_SECONDS
 
     def __post_init__(self) -> None:
@@ -73,7 +75,7 @@ class SeededSeconds:
             for one in self.slow:
                 if operation in one.operations and one.begins_at <= now < one.ends_at:
                     return self.random.uniform(*SLOW_SECONDS)
-        return self.random.uniform(*self._usual)
+        return self.steady.get(operation) or self.random.uniform(*self._usual)
 
 
 class CallTime:

@@ -101,7 +101,9 @@ class Safety:
         ]
         pages = sum(1 + len(one.long_stopped) // PAGE_MAX for one in instances if one.long_stopped)
         left_over = sum(one.agent_gone for one in instances)
-        return CALLS_PER_PAGE * pages + CALLS_PER_REGISTRATION * left_over
+        # Whatever is in no cluster that is named is searched for in all of them.
+        clusters = len(self.account.ecs.clusters)
+        return CALLS_PER_PAGE * pages + CALLS_PER_REGISTRATION * left_over + clusters
 
     def before(self, operation: str, parameters: Mapping[str, Any]) -> None:
         """Judge a call that will be performed, by the state before it."""

@@ -50,6 +50,8 @@ LISTINGS_SECONDS = 2 * VIEW_LAG_SECONDS_MAX
 LISTING_PASSES = 3
 # A chain whose mark is older than this is begun again.
 MARK_STALE_SECONDS = 300.0
+# Hundreds of clusters are searched in several passes.
+MANY_CLUSTERS = timedelta(seconds=120)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,36 @@ class Liveness:
         seconds += self.sweep_interval_seconds + LISTINGS_SECONDS + INVOCATION_SECONDS
         return timedelta(seconds=seconds)
 
+    def _kept_too_long(self, action: LifecycleAction) -> bool:
+        """Whether heartbeats have kept an action waiting past every deadline that it may have."""
+        subject = action.ec2_instance_id, action.hook.name
+        deadline_at = deadline(action, self.workload)
+        if subject in self.chains.unknown | self.chains.astray or subject[0] in self.displaced:
+            # The deadline counts from when a sweep has found it.
+            begun_at = max(action.started_at, self.within(self.ceased_at))
+            deadline_at = begun_at + (deadline_at - action.started_at)
+        return any(at > self.within(deadline_at) for at in action.heartbeats)
+
+    def _was_never_drained(self, action: LifecycleAction) -> bool:
+        """Whether its container instance was never set DRAINING, though there was all the time."""
+        facts = [
+            fact
+            for fact in self._facts.get(action.ec2_instance_id, ())
+            if fact.kind == "container_instance"
+        ]
+        ended_at = action.ended_at or self.account.now
+        since = max(action.started_at, self.ceased_at) + MANY_CLUSTERS
+        if not facts or ended_at < self.within(self.within(since)) or self._is_left(action):
+            return False
+        before = [fact for fact in facts if fact.at <= ended_at]
+        there = bool(before) and before[-1].about["status"] == "ACTIVE"
+        return there and all(fact.about["agent_connected"] for fact in before[-2:])
+
     def _judge(self, action: LifecycleAction) -> str:
+        if self._kept_too_long(action):
+            return "was kept waiting past its deadline"
+        if self._was_never_drained(action):
+            return "was never drained"
         latest = self.latest(action)
         if action.ended_at is None:
             late = self.account.now > latest

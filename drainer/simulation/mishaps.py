@@ -54,6 +54,23 @@ def someone_activates(faults: Faults, workload: Workload, installed: Installatio
             faults.account.ecs.lags.catch_up("DescribeContainerInstances")
 
 
+def someone_drains(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """Set a container instance DRAINING by hand whose EC2 instance is in service, and stays."""
+    del workload, installed
+    ecs = faults.account.ecs
+    serving = [
+        found
+        for instance in faults.account.auto_scaling.instances.values()
+        if instance.lifecycle_state == "InService"
+        and (found := ecs.container_instance(instance.ec2_instance_id)) is not None
+        and found.status == "ACTIVE"
+    ]
+    if serving:
+        chosen = faults.random.choice(serving)
+        faults.strike("set DRAINING by someone", chosen.ec2_instance_id)
+        ecs.set_status(chosen, "DRAINING")
+
+
 def someone_deregisters(faults: Faults, workload: Workload, installed: Installation) -> None:
     """Deregister a leaving container instance by force."""
     del workload, installed
@@ -162,6 +179,7 @@ def operator_answers(faults: Faults, workload: Workload, installed: Installation
 
 
 MISHAPS: tuple[Mishap, ...] = (
+    someone_drains,
     operator_answers,
     operator_answers,
     agent_vanishes,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # AWS publishes no figure; delays of some seconds have been reported.
 VIEW_LAG_SECONDS_MAX = 20.0
 # Half of the time a view is up to date, and it keeps its lag for two minutes on average.
+OTHER_REPLICA_SHARE = 0.2
 UP_TO_DATE_SHARE = 0.5
 KEPT_SECONDS = 120.0
 # Since when what a builder puts in place has been there.
@@ -100,6 +101,9 @@ class ViewLags:
             kept_seconds = self._random.expovariate(1 / KEPT_SECONDS)
             self._until[view] = now + timedelta(seconds=kept_seconds)
         seconds = self._seconds.get(view, 0.0)
+        if seconds and self._random is not None and self._random.random() < OTHER_REPLICA_SHARE:
+            # Another replica answers, which is less far behind: two reads of one pass differ.
+            seconds *= self._random.random()
         if not seconds:
             return None
         return now - timedelta(seconds=seconds)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation import fault_plan, limits, workload
+from drainer.simulation import fault_plan, large, limits, workload
 from drainer.simulation.account import Account
 from drainer.simulation.call_time import KilledError
 from drainer.simulation.chains import Chains
@@ -72,6 +72,7 @@ class World:
     options: Options
     account: Account = field(init=False)
     workload: Workload = field(init=False)
+    large: large.Kind = field(init=False)
     trace: Trace = field(init=False)
     faults: Faults = field(init=False)
     call_time: CallTime = field(init=False)
@@ -85,6 +86,7 @@ class World:
         account = self.account = Account(now=STARTED_AT, seed=self.seed)
         self.trace = Trace(account, STARTED_AT, on=self.options.steps)
         self.workload = workload.choose(account, Random(f"workload {self.seed}"))
+        self.large = large.kind_of(self.seed, self.workload)
         self.chains = Chains(account, self.workload)
         self.faults = fault_plan.choose(
             account, Random(f"faults {self.seed}"), self.trace, self.chains.went_astray
@@ -115,6 +117,7 @@ class World:
         topic_arn = self.installed.topic.arn
         self.safety = Safety(account, self.workload, topic_arn, STARTED_AT)
         workload.begin(self.workload, topic_arn)
+        large.enlarge(self.large, self.workload, self.faults, topic_arn, self.call_time)
         fault_plan.install(self.faults, self.workload, self.installed)
         self.safety.ceased_at = self.faults.ceased_at
         self.returns = Returns(

@@ -1,0 +1,90 @@
+"""
+Accounts that are large in one respect, as a few seeds have them: what a pass has no time for.
+
+Clusters by the hundred, of which none is named; scores of groups that leave at one instant, with
+hooks that are slow to read; hosts of short jobs with thousands of tasks that stopped lately.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Literal
+
+from drainer.simulation.call_time import SeededSeconds
+from drainer.simulation.promises import put_hooks
+from drainer.simulation.stopped_crowd import add_stopped_tasks
+
+if TYPE_CHECKING:
+    from drainer.simulation.auto_scaling import Group
+    from drainer.simulation.call_time import CallTime
+    from drainer.simulation.faults import Faults
+    from drainer.simulation.promises import Workload
+
+Kind = Literal["", "clusters", "groups", "tasks"]
+KINDS: tuple[Kind, ...] = ("", "clusters", "groups", "tasks")
+WEIGHTS = (94.0, 2.5, 1.5, 2.0)
+CLUSTERS = (110, 260)
+GROUPS = (40, 70)
+HOSTS = (3, 5)
+STOPPED_TASKS = (2_000, 3_000)
+# Thirty seconds' worth of hooks in one batch of that many groups.
+HOOK_SECONDS = 0.6
+# Where a pass comes every few minutes, a crowd takes more of them than a seed should.
+INTERVAL_SECONDS_MAX = 30
+
+
+def kind_of(seed: int, workload: Workload) -> Kind:
+    """Say in which respect a seed's account is large; in none, most often."""
+    (kind,) = Random(f"large {seed}").choices(KINDS, WEIGHTS)
+    if workload.pass_interval_seconds > INTERVAL_SECONDS_MAX:
+        return ""
+    if kind == "clusters":
+        workload.environ["DRAINER_CLUSTERS"] = ""
+    return kind
+
+
+def enlarge(
+    kind: Kind, workload: Workload, faults: Faults, topic_arn: str, call_time: CallTime
+) -> None:
+    """Build what makes the account large."""
+    account, random = workload.account, Random(f"large {kind} {workload.random.random()}")
+    if not kind:
+        return
+    faults.strike(f"account of many {kind}")
+    if kind == "clusters":
+        for number in range(random.randint(*CLUSTERS)):
+            # Before those that are used, in the order of their names.
+            account.ecs.create_cluster(f"archive-{number:03}")
+        return
+    many = random.randint(*(GROUPS if kind == "groups" else HOSTS))
+    groups = [_group(workload, number, topic_arn) for number in range(many)]
+    if kind == "groups" and isinstance(call_time.seconds, SeededSeconds):
+        call_time.seconds.steady["DescribeLifecycleHooks"] = HOOK_SECONDS
+    for group in groups:
+        for ec2_instance_id in group.instances:
+            _occupy(workload, random, ec2_instance_id, crowd=kind == "tasks")
+
+    def leave() -> None:
+        for group in groups:
+            if group.name in account.auto_scaling.groups:
+                account.auto_scaling.scale_in(group.name)
+
+    account.after(random.uniform(10, 600), leave)
+
+
+def _group(workload: Workload, number: int, topic_arn: str) -> Group:
+    cluster = workload.clusters[0]
+    group = workload.account.auto_scaling.create_group(
+        f"one-of-many-{number}", desired=1, cluster=cluster
+    )
+    put_hooks(workload, group, cluster, topic_arn)
+    return group
+
+
+def _occupy(workload: Workload, random: Random, ec2_instance_id: str, *, crowd: bool) -> None:
+    account = workload.account
+    seconds = random.uniform(300, 900)
+    account.ecs.run_standalone(workload.clusters[0], ec2_instance_id, seconds=seconds)
+    instance = account.ecs.container_instance(ec2_instance_id)
+    if crowd and instance is not None:
+        add_stopped_tasks(account, instance, random.randint(*STOPPED_TASKS))
