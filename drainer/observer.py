@@ -68,6 +68,10 @@ DISCOVERED_MAX = 1_000
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingGroups.html
 GROUPS_TOGETHER = 50
 
+# The time between two sweeps, in infra/drainer.yaml at most; with another they only step otherwise.
+SWEEP_SECONDS = 300.0
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+
 # What a sweep leaves of an invocation (30 s in infra/drainer.yaml) for looking at what it finds.
 LOOKING_SECONDS = 8.0
 
@@ -124,6 +128,7 @@ class Observer:
         self._now = now
         self._problems: list[str] = []
         self._hooks: dict[str, dict[str, Hook]] = {}
+        self._turns: dict[str, int] = {}
 
     @property
     def problems(self) -> list[str]:
@@ -150,7 +155,7 @@ class Observer:
         drains: list[Drain] = []
         for states in self._states(hints, sweep=sweep):
             waiting = {one: group for one, (group, state) in states.items() if is_waiting(state)}
-            for group in self._in_turn(set(waiting.values())):
+            for group in sorted(set(waiting.values()), key=self._turn_of):
                 if self._no_time_for_more():
                     break  # another turn begins with other groups
                 try:
@@ -183,6 +188,22 @@ class Observer:
         turn = str(self._now.timestamp())
         return sorted(names, key=lambda name: (crc32(f"{turn} {name}".encode()), name))
 
+    def _rotate(self, names: Iterable[str]) -> list[str]:
+        """
+        Return the names from another one on at each sweep.
+
+        The steps are the golden ratio of all names, so that a sweep which comes through a part of
+        them leaves none out for long: after n sweeps the beginnings are nowhere much further apart
+        than one nth of all.
+        """
+        ordered = sorted(names)
+        share = self._now.timestamp() / SWEEP_SECONDS * GOLDEN_RATIO % 1
+        middle = int(share * len(ordered))
+        return ordered[middle:] + ordered[:middle]
+
+    def _turn_of(self, group: str) -> tuple[int, str]:
+        return self._turns.get(group, 0), group
+
     def _no_time_for_more(self) -> bool:
         return self._seconds_left() < ACTING_SECONDS + LOOKING_SECONDS
 
@@ -193,19 +214,27 @@ class Observer:
                 yield self._auto_scaling.lifecycle_states(hints) if hints else {}
                 return
             # By group, and not fifty instances a page: what waits is few among thousands.
-            names = self._in_turn(self._auto_scaling.group_names())
+            names = self._rotate(self._auto_scaling.group_names())
+            self._turns = {name: turn for turn, name in enumerate(names)}
             for start in range(0, len(names), GROUPS_TOGETHER):
                 if self._no_time_for_more():
                     return
                 together = names[start : start + GROUPS_TOGETHER]
                 found, pools = self._auto_scaling.states_in_groups(together)
-                yield found
-                for pool in pools:
-                    if self._no_time_for_more():
-                        return
-                    yield self._auto_scaling.states_in_warm_pool(pool)
+                yield found | self._in_warm_pools(pools)
         except DrainerError as error:
             self._problems.append(f"looking for what waits: {error}")
+
+    def _in_warm_pools(self, groups: Sequence[str]) -> dict[str, tuple[str, str]]:
+        found: dict[str, tuple[str, str]] = {}
+        for group in groups:
+            if self._no_time_for_more():
+                break
+            try:
+                found |= self._auto_scaling.states_in_warm_pool(group)
+            except DrainerError as error:
+                self._problems.append(f"the warm pool of group {group!r}: {error}")
+        return found
 
     def _found(self, ec2_instance_id: str, hook: Hook, group: str, *, sweep: bool) -> Drain:
         # Until a mark tells more: it waits since now, and nobody has kept it waiting.

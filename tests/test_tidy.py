@@ -38,19 +38,19 @@ COLUMNS_MAX = 100
 MODULE_LINES_MAX = 250
 # Each has its cap, so that growing further is a decision.
 LONG_MODULES = {
-    "aws.py": 560,  # every gateway in one file: the one place that knows boto3
+    "aws.py": 590,  # every gateway in one file: the one place that knows boto3
     "aws_custom_resource.py": 270,  # the target, its stack and the book: one API call each
-    "controller.py": 260,  # the ports beside their user, and what a pass does with each step
+    "controller.py": 295,  # the ports beside their user, and what a pass does with each step
     "cloudformation.py": 270,  # a request, an answer, and how long there is in between
     "config.py": 280,  # two readers of the same settings, and the two kinds of value they share
     "errand.py": 310,  # what is remembered of each instance, and how it is written and read
     "errands.py": 400,  # the order of book, look, answer and way round is one thought
-    "fleet.py": 330,  # the ports beside their user; draining and undoing it
-    "observer.py": 320,  # every read of Auto Scaling, a drain's and a sweep's
+    "fleet.py": 345,  # the ports beside their user; draining and undoing it
+    "observer.py": 345,  # every read of Auto Scaling, a drain's and a sweep's
     "spot.py": 260,  # what is read of two kinds of events, and their targets
-    "machine.py": 470,  # carries the theory of operation, and is the only file with the phases
-    "model.py": 390,  # half of it says what each value means
-    "task_look.py": 275,  # describing, listing, and what is remembered of both
+    "machine.py": 490,  # carries the theory of operation, and is the only file with the phases
+    "model.py": 400,  # half of it says what each value means
+    "task_look.py": 295,  # describing, listing, and what is remembered of both
     "telemetry.py": 285,  # a method for each kind of report, with its line and its counts
 }
 IMPORTS_SECONDS_MAX = 120

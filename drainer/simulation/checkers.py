@@ -32,7 +32,8 @@ TAIL_SECONDS = 75.0
 # the instance waits for another hook there is no other way to know.
 ASKED_AFTER_THE_END_MAX = 12
 ASKED_EVERY_SECONDS = 150.0
-MESSAGE_BYTES_MAX = 8_192
+# Ten of them fit into one PublishBatch.
+MESSAGE_BYTES_MAX = 26_000
 # Looks at what a batch has in common, and looks and acts for each drain in it.
 CALLS_IN_COMMON = 40
 CALLS_PER_DRAIN = 12

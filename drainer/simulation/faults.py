@@ -106,6 +106,7 @@ class Faults:
     stale_seconds: float = STALE_SECONDS_MAX
     windows: list[Window] = field(default_factory=list)
     silences: list[tuple[datetime, datetime]] = field(default_factory=list)
+    unheard: list[tuple[datetime, datetime]] = field(default_factory=list)
     injected: Counter[str] = field(default_factory=Counter)
     displaced: set[str] = field(default_factory=set)
     _missed_at: dict[str, datetime] = field(default_factory=dict)
@@ -155,8 +156,17 @@ class Faults:
 
         listeners.append(stamped)
 
+    def lose_notices(self, from_seconds: float, to_seconds: float) -> None:
+        """Lose every notice in a while to come, of which faults go on until the end."""
+        begins, ends = (self.account.now + timedelta(seconds=s) for s in (from_seconds, to_seconds))
+        self.unheard.append((begins, ends))
+        self.ceased_at = max(self.ceased_at, ends)
+
     def _delays(self, name: str) -> tuple[float, ...]:
         now, random = self.account.now, self.random
+        if name == "notice" and any(begins <= now < ends for begins, ends in self.unheard):
+            self.strike("all notices lost")
+            return ()
         for begins_at, ends_at in self.silences:
             if begins_at <= now < ends_at:
                 self.strike("channel silent", name)

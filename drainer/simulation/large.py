@@ -15,6 +15,7 @@ from drainer.simulation.promises import put_hooks
 from drainer.simulation.stopped_crowd import add_stopped_tasks
 
 if TYPE_CHECKING:
+    from drainer.simulation.account import Account
     from drainer.simulation.auto_scaling import Group
     from drainer.simulation.call_time import CallTime
     from drainer.simulation.faults import Faults
@@ -22,13 +23,24 @@ if TYPE_CHECKING:
 
 Kind = Literal["", "clusters", "groups", "tasks"]
 KINDS: tuple[Kind, ...] = ("", "clusters", "groups", "tasks")
-WEIGHTS = (94.0, 2.5, 1.5, 2.0)
-CLUSTERS = (110, 260)
-GROUPS = (40, 70)
-HOSTS = (3, 5)
+WEIGHTS = (92.0, 3.5, 2.5, 2.0)
+# More than one pass searches, with a token or without.
+CLUSTERS = (405, 460)
+GROUPS = (36, 46)
+HOSTS = (5, 6)
 STOPPED_TASKS = (2_000, 3_000)
-# Thirty seconds' worth of hooks in one batch of that many groups.
-HOOK_SECONDS = 0.6
+# Calls that take so long that those of one pass, for all of them, take longer than an invocation.
+STEADY: dict[Kind, dict[str, float]] = {
+    "groups": {"DescribeLifecycleHooks": 0.9},
+    "tasks": {"ListTasks": 0.35, "DescribeTasks": 0.35},
+}
+# A hook of so many is not read in each pass.
+HEARTBEAT_TIMEOUT_SECONDS = 7_200
+# In how many of the seeds with many groups no notice comes through, so that only sweeps find them.
+UNHEARD_PROBABILITY = 0.8
+UNHEARD_SECONDS = 60.0
+# How much more than the usual time it takes until all have had their turn.
+TURNS_SECONDS: dict[Kind, float] = {"": 0.0, "clusters": 300.0, "groups": 2_400.0, "tasks": 1_200.0}
 # Where a pass comes every few minutes, a crowd takes more of them than a seed should.
 INTERVAL_SECONDS_MAX = 30
 
@@ -40,6 +52,7 @@ def kind_of(seed: int, workload: Workload) -> Kind:
         return ""
     if kind == "clusters":
         workload.environ["DRAINER_CLUSTERS"] = ""
+        workload.hooks_name_clusters = False
     return kind
 
 
@@ -47,29 +60,39 @@ def enlarge(
     kind: Kind, workload: Workload, faults: Faults, topic_arn: str, call_time: CallTime
 ) -> None:
     """Build what makes the account large."""
-    account, random = workload.account, Random(f"large {kind} {workload.random.random()}")
     if not kind:
         return
+    account, random = workload.account, Random(f"large {kind} {workload.random.random()}")
     faults.strike(f"account of many {kind}")
     if kind == "clusters":
         for number in range(random.randint(*CLUSTERS)):
             # Before those that are used, in the order of their names.
             account.ecs.create_cluster(f"archive-{number:03}")
         return
+    if isinstance(call_time.seconds, SeededSeconds):
+        call_time.seconds.steady.update(STEADY[kind])
     many = random.randint(*(GROUPS if kind == "groups" else HOSTS))
     groups = [_group(workload, number, topic_arn) for number in range(many)]
-    if kind == "groups" and isinstance(call_time.seconds, SeededSeconds):
-        call_time.seconds.steady["DescribeLifecycleHooks"] = HOOK_SECONDS
+    for ec2_instance_id in [one for group in groups for one in group.instances]:
+        _occupy(workload, random, ec2_instance_id, crowd=kind == "tasks")
+    leaves_after = random.uniform(10, 600)
+    account.after(leaves_after, lambda: _leave(account, groups))
+    if kind == "groups":
+        _be_patient(account)
+        if random.random() < UNHEARD_PROBABILITY:
+            faults.lose_notices(leaves_after - 1, leaves_after + UNHEARD_SECONDS)
+
+
+def _be_patient(account: Account) -> None:
+    hooks = [hook for one in account.auto_scaling.groups.values() for hook in one.hooks.values()]
+    for hook in hooks:
+        hook.heartbeat_timeout_seconds = HEARTBEAT_TIMEOUT_SECONDS
+
+
+def _leave(account: Account, groups: list[Group]) -> None:
     for group in groups:
-        for ec2_instance_id in group.instances:
-            _occupy(workload, random, ec2_instance_id, crowd=kind == "tasks")
-
-    def leave() -> None:
-        for group in groups:
-            if group.name in account.auto_scaling.groups:
-                account.auto_scaling.scale_in(group.name)
-
-    account.after(random.uniform(10, 600), leave)
+        if group.name in account.auto_scaling.groups:
+            account.auto_scaling.scale_in(group.name)
 
 
 def _group(workload: Workload, number: int, topic_arn: str) -> Group:

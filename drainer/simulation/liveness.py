@@ -2,10 +2,11 @@
 Judge a run that has ended: is every lifecycle action answered by us, and in time?
 
 Precisely, with S the sweep's interval, R that and five pass intervals with their windows and twice
-the most that a view of ECS lies behind, and C the instant at which faults ceased: an action of ours
-that was not taken from us (its hook, group or instance gone, another hook's ABANDON) is answered by
-the function, and before its deadline or C, whichever is later, and R more; and, if nothing kept it
-any more at an earlier instant, within R of that instant or of C. The exceptions:
+the most that a view of ECS lies behind (and, in an account that is large, what its turns take), and
+C the instant at which faults ceased: an action of ours that was not taken from us (its hook, group
+or instance gone, another hook's ABANDON) is answered by the function, and before its deadline or C,
+whichever is later, and R more; and, if nothing kept it any more at an earlier instant, within R of
+that instant or of C. The exceptions:
 
 * Its deadline counts from where the drainer first sees the instance (C and R at the latest) where
   its notice was lost, late or wrongly stamped, or its messages before any mark.
@@ -15,6 +16,8 @@ any more at an earlier instant, within R of that instant or of C. The exceptions
   or faults had hardly ceased: between its deadline and that timeout there is no time for a sweep.
 * An instance whose ten custom attributes are taken can hold no mark. Where a message about it was
   lost, it is left to its hook's timeout: nothing remembers its deadline.
+* Among more than 400 clusters of which none is named, an instance is found by a chain only: it is
+  left to its hook's timeout where a message about it was lost.
 * An instance that is in no cluster can hold no mark. Where besides a cluster is named that does not
   exist, and a message about it was lost, it is left to its hook's timeout, which nobody restarts.
 """
@@ -50,8 +53,8 @@ LISTINGS_SECONDS = 2 * VIEW_LAG_SECONDS_MAX
 LISTING_PASSES = 3
 # A chain whose mark is older than this is begun again.
 MARK_STALE_SECONDS = 300.0
-# Hundreds of clusters are searched in several passes.
-MANY_CLUSTERS = timedelta(seconds=120)
+# What has no token is searched for in so many clusters, one pass begins where each other does.
+CLUSTERS_WITHOUT_TOKEN_MAX = 400
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Liveness:
     chains: Chains
     sweep_interval_seconds: float
     started_at: datetime
+    turns_seconds: float
 
     def violations(self) -> Iterator[Violation]:
         """Yield what was not answered, or not in time."""
@@ -102,6 +106,8 @@ class Liveness:
         if lost and self.chains.has_been_full(action.ec2_instance_id):
             return True
         nowhere = self.account.ecs.container_instance(action.ec2_instance_id) is None
+        if lost and len(self.account.ecs.clusters) > CLUSTERS_WITHOUT_TOKEN_MAX:
+            return True
         named = set(self.workload.promise(action).clusters)
         return lost and nowhere and not named <= set(self.account.ecs.clusters)
 
@@ -125,6 +131,7 @@ class Liveness:
         passes = 2 + LISTING_PASSES
         seconds = passes * (self.workload.pass_interval_seconds + WINDOW_SECONDS)
         seconds += self.sweep_interval_seconds + LISTINGS_SECONDS + INVOCATION_SECONDS
+        seconds += self.turns_seconds
         return timedelta(seconds=seconds)
 
     def _kept_too_long(self, action: LifecycleAction) -> bool:
@@ -145,7 +152,7 @@ class Liveness:
             if fact.kind == "container_instance"
         ]
         ended_at = action.ended_at or self.account.now
-        since = max(action.started_at, self.ceased_at) + MANY_CLUSTERS
+        since = max(action.started_at, self.ceased_at)
         if not facts or ended_at < self.within(self.within(since)) or self._is_left(action):
             return False
         before = [fact for fact in facts if fact.at <= ended_at]

@@ -64,6 +64,7 @@ class Workload:
         environ: the function's settings.
         pass_interval_seconds: the time between two passes.
         promises: by group and hook name.
+        hooks_name_clusters: whether a hook's metadata may name one.
     """
 
     account: Account
@@ -73,6 +74,7 @@ class Workload:
     defaults: Promise
     promises: dict[tuple[str, str], Promise] = field(default_factory=dict)
     clusters: list[str] = field(default_factory=list)
+    hooks_name_clusters: bool = True
 
     def promise(self, action: LifecycleAction) -> Promise:
         """Return what was promised for a lifecycle action."""
@@ -113,10 +115,14 @@ def _our_hook(
         "standalone_grace_seconds": random.choice([0, 30, 300]),
     }
     given = {key: value for key, value in policy.items() if value and random.random() < 0.8}
+    if not workload.hooks_name_clusters:
+        given.pop("cluster", None)
     metadata: str | None = json.dumps(given)
     broken = random.random()
     if broken < 0.1:
         metadata, given = random.choice([(cluster, {"cluster": cluster}), (None, {})])
+        if not workload.hooks_name_clusters:
+            metadata, given = None, {}
     hook = LifecycleHook(
         name,
         group.name,

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 LOOKS_MAX = 10
 BETWEEN_LOOKS_SECONDS = 60.0
 
+# A sweep looks through some clusters for what no event tells of; among more than these, the turn
+# of one of them comes after hours.
+CLUSTERS_MAX = 100
+
 
 @dataclass(eq=False)
 class Returns:
@@ -76,6 +80,8 @@ class Returns:
     def _judge(self, instance: Instance, looks_left: int) -> None:
         if self.account.facts("attributes_full", ec2_instance_id=instance.ec2_instance_id):
             return  # nothing says that it was the drainer that set it DRAINING
+        if len(self.account.ecs.clusters) > CLUSTERS_MAX:
+            return
         ours = [one for one in self._registrations(instance) if one.arn in self.drained]
         connected = [one for one in self._registrations(instance) if one.agent_connected]
         if not connected:

@@ -27,6 +27,8 @@ from drainer.simulation.returns import Returns
 from drainer.simulation.trace import Trace, told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drainer.simulation.call_time import CallTime
     from drainer.simulation.installation import Installation
     from drainer.simulation.lifecycle import LifecycleAction
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 
 STARTED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SWEEP_INTERVAL_SECONDS = 300.0
+# Lambda scales out, and ends each environment after some hours to renew its runtime:
+# often enough to be met in each seed.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+NEW_ENVIRONMENT_PROBABILITY = 0.02
 # Scale-ins are over after this.
 BEGUN_SECONDS = 1_000.0
 # How often an account is seen through to the end of what is open, and of what that led to.
@@ -80,10 +86,12 @@ class World:
     chains: Chains = field(init=False)
     returns: Returns = field(init=False)
     installed: Installation = field(init=False)
+    _environments: Random = field(init=False)
 
     def __post_init__(self) -> None:
         """Build the account."""
         account = self.account = Account(now=STARTED_AT, seed=self.seed)
+        self._environments = Random(f"environments {self.seed}")
         self.trace = Trace(account, STARTED_AT, on=self.options.steps)
         self.workload = workload.choose(account, Random(f"workload {self.seed}"))
         self.large = large.kind_of(self.seed, self.workload)
@@ -98,7 +106,7 @@ class World:
         options, account = self.options, self.account
 
         def built(environ: Any, client: Any, clock: Any, /) -> Function:
-            return self._guarded(build(environ, client, clock, self))
+            return self._guarded(lambda: build(environ, client, clock, self))
 
         self.installed = install(
             account,
@@ -166,6 +174,7 @@ class World:
             self.chains,
             SWEEP_INTERVAL_SECONDS,
             STARTED_AT,
+            large.TURNS_SECONDS[self.large],
         )
 
     # What the function reports to
@@ -204,8 +213,13 @@ class World:
 
     # The function and its way into the account
 
-    def _guarded(self, function: Function) -> Function:
+    def _guarded(self, build: Callable[[], Function]) -> Function:
+        function = build()
+
         def guarded(event: Any, context: Any) -> dict[str, Any] | None:
+            nonlocal function
+            if self._environments.random() < NEW_ENVIRONMENT_PROBABILITY:
+                function = build()
             self.faults.invocation_begins()
             self.safety.invocation_begins()
             self.chains.invocation_begins()
@@ -214,6 +228,9 @@ class World:
             try:
                 answer = function(event, context)
             except KilledError:
+                # Lambda resets the execution environment then: what it remembered is lost.
+                # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+                function = build()
                 raise FailedInvocationError from None
             self.safety.invocation_ends(records)
             if self.faults.result_is_lost():
