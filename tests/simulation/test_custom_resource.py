@@ -1444,10 +1444,6 @@ def test_a_resource_of_another_type_is_refused_and_drains_nothing(
     assert "Custom::ECSDrain" in answer["Reason"]
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="a pass does not remember in which other cluster an earlier one has found an instance",
-)
 def test_a_fleet_in_another_cluster_than_the_named_one_is_not_let_go_over_its_tasks(
     make_shop: Callable[..., Shop],
 ) -> None:
