@@ -261,6 +261,12 @@ def _runs_out_at(outcome: Outcome) -> datetime:
     return drain.last_heartbeat_at + timedelta(seconds=drain.heartbeat_timeout_seconds or 0)
 
 
+def _is_confirmed(outcome: Outcome) -> bool:
+    """Whether this look shows that the action is a true one; without the hook, none does."""
+    view = outcome.view
+    return bool(view.waiting and view.status) and not machine.unproven(view)
+
+
 def _one_chain_each(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """
     Return the outcomes, the most urgent first, and let one of each action go round.
@@ -271,7 +277,7 @@ def _one_chain_each(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """
     ordered = sorted(
         outcomes,
-        key=lambda o: (machine.unproven(o.view), not o.drain.action.lifecycle_action_token),
+        key=lambda o: (not _is_confirmed(o), not o.drain.action.lifecycle_action_token),
     )
     seen: dict[tuple[str, str, str], bool] = {}
     for outcome in ordered:
@@ -280,7 +286,7 @@ def _one_chain_each(outcomes: Sequence[Outcome]) -> list[Outcome]:
         place, named = _place(outcome.drain), bool(outcome.drain.action.lifecycle_action_token)
         if place in seen and not (named and seen[place]):
             outcome.decision = replace(outcome.decision, republish=False)
-        seen.setdefault(place, named and machine.unproven(outcome.view))
+        seen.setdefault(place, named and not _is_confirmed(outcome))
     return sorted(ordered, key=lambda o: (_runs_out_at(o), o.cluster))
 
 

@@ -22,7 +22,7 @@ from drainer.errors import MalformedEventError
 from drainer.response_url import response_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
 # "Message ... 262,144 bytes"; a fleet of a thousand takes about a third of it, and what surrounds
@@ -122,20 +122,27 @@ class Continuation:
 
 def encode(errand: Errand) -> str:
     """
-    Return an errand as JSON; ids of tasks are left out where it would be too long with them.
+    Return an errand as JSON, with as much of its notes as there is room for.
+
+    What is left out is looked at again from the beginning: first the ids of tasks, then the
+    clusters that no resource names, then all notes.
 
     Raises:
-        MalformedEventError: It would be longer than STATE_BYTES_MAX all the same.
+        MalformedEventError: The request alone is longer than STATE_BYTES_MAX.
     """
-    for with_tasks in (True, False):
-        text = json.dumps(_plain(errand, with_tasks=with_tasks), separators=(",", ":"))
+    for kept in (_as_it_is, _without_tasks, _without_clusters, None):
+        text = json.dumps(_plain(errand, kept), separators=(",", ":"))
         if len(text) <= STATE_BYTES_MAX:
             return text
     raise MalformedEventError(f"an errand of {len(text)} bytes, where {STATE_BYTES_MAX} may be")
 
 
-def _plain(errand: Errand, *, with_tasks: bool) -> dict[str, Any]:
+def _plain(errand: Errand, kept: Callable[[Note], Note] | None) -> dict[str, Any]:
     request = errand.request
+    notes = {one: kept(note) for one, note in errand.notes.items()} if kept else {}
+    # Each once: the ARN of a cluster is ten times as long as all else that is noted.
+    named = {name: None for note in notes.values() for name in (note.cluster, note.searched_to)}
+    clusters = {name: number for number, name in enumerate(named)}
     return {
         "request": {
             "request_type": request.request_type,
@@ -154,28 +161,37 @@ def _plain(errand: Errand, *, with_tasks: bool) -> dict[str, Any]:
         "believed": errand.believed,
         "doubted_at": errand.doubted_at.timestamp() if errand.doubted_at else None,
         "answer": asdict(errand.answer) if errand.answer else None,
-        "notes": {
-            ec2_instance_id: _row(note if with_tasks else _without_tasks(note), request.started_at)
-            for ec2_instance_id, note in errand.notes.items()
-        },
+        "clusters": [*clusters],
+        "notes": {one: _row(note, request.started_at, clusters) for one, note in notes.items()},
     }
 
 
-def _row(note: Note, started_at: datetime) -> list[Any]:
+def _row(note: Note, started_at: datetime, clusters: Mapping[str, int]) -> list[Any]:
     # Whole seconds after the beginning; later rather than earlier.
     instants = [getattr(note, name) for name in INSTANTS]
     return [
         sum(getattr(note, flag) << bit for bit, flag in enumerate(FLAGS)),
         *[ceil((one - started_at).total_seconds()) if one else None for one in instants],
         ",".join(note.unfinished),
-        note.cluster,
-        note.searched_to,
+        clusters[note.cluster],
+        clusters[note.searched_to],
     ]
+
+
+def _as_it_is(note: Note) -> Note:
+    return note
 
 
 def _without_tasks(note: Note) -> Note:
     """Return a note that remembers no tasks, so that they are listed again from the beginning."""
     return replace(note, unfinished=(), listed_at=None, closed=False)
+
+
+def _without_clusters(note: Note) -> Note:
+    """Return a note of what is looked for in all clusters again."""
+    done = note.done and not note.cluster
+    short = replace(_without_tasks(note), cluster="", searched_to="", search_failed=False)
+    return replace(short, settled=False, done=done)
 
 
 def decode(text: str) -> Errand:
@@ -193,7 +209,7 @@ def decode(text: str) -> Errand:
         raise MalformedEventError(f"errand: {type(error).__name__}") from error
     try:
         return _errand(request, body)
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError):
         # Notes of another version of the program: to look again costs time, and loses nothing.
         return Errand(request)
 
@@ -223,6 +239,9 @@ def _errand(request: Request, body: dict[str, Any]) -> Errand:
         raise TypeError("no flag")
     if len(body["notes"]) > NOTES_MAX:
         raise ValueError("more notes than we write")
+    clusters = body["clusters"]
+    if not all(name == "" or CLUSTER.fullmatch(name) for name in clusters):
+        raise ValueError("a cluster of no such name")
     return Errand(
         request=request,
         looks=count(body["looks"]),
@@ -231,7 +250,7 @@ def _errand(request: Request, body: dict[str, Any]) -> Errand:
         doubted_at=None if doubted_at is None else instant(doubted_at),
         answer=_answer(body["answer"]) if body["answer"] is not None else None,
         notes={
-            ec2_instance_id: _note(ec2_instance_id, row, request.started_at)
+            ec2_instance_id: _note(ec2_instance_id, row, request.started_at, clusters)
             for ec2_instance_id, row in body["notes"].items()
         },
     )
@@ -244,15 +263,16 @@ def _answer(row: dict[str, Any]) -> Answer:
     return Answer(Status(row["status"]), physical_id, reason)
 
 
-def _note(ec2_instance_id: str, row: list[Any], started_at: datetime) -> Note:
-    flags, *instants, unfinished, cluster, searched_to = row
+def _note(ec2_instance_id: str, row: list[Any], started_at: datetime, clusters: list[str]) -> Note:
+    flags, *instants, unfinished, in_cluster, to_cluster = row
+    # No number of ours is negative, which Python would count from the end.
+    cluster, searched_to = clusters[count(in_cluster)], clusters[count(to_cluster)]
     if not PATTERNS["EC2InstanceId"].fullmatch(ec2_instance_id):
         raise ValueError("a note of no instance")
     ids = tuple(one for one in unfinished.split(",") if one)
     if len(ids) > UNFINISHED_MAX or any(len(one) > ID_CHARACTERS_MAX for one in ids):
         raise ValueError("more tasks than we write")
-    named = all(CLUSTER.fullmatch(one) for one in (cluster, searched_to) if one)
-    if len(instants) != len(INSTANTS) or not named:
+    if len(instants) != len(INSTANTS):
         raise ValueError("a note of another form")
     set_flags: dict[str, Any] = {
         flag: bool(count(flags) >> bit & 1) for bit, flag in enumerate(FLAGS)

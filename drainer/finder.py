@@ -82,7 +82,8 @@ class Finder:
         self._search_named([sight for sight in sights if sight.sought])
         self._search_everywhere([s for s in sights if s.sought and s.elsewhere])
         for sight in sights:
-            if not sight.elsewhere and sight.registrations and not sight.failed:
+            connected = any(one.agent_connected for one in sight.registrations.values())
+            if not sight.elsewhere and connected and not sight.failed:
                 sight.settled = True  # an earlier pass has searched everywhere
             sight.restore()
 

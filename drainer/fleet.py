@@ -190,8 +190,9 @@ class Fleet:
             settled=note.settled,
             standalone_stopped=note.stopped,
         )
-        # What is settled is looked for where it was, and nowhere else.
-        elsewhere = not (note.done or note.settled)
+        # What is settled is looked for where it was, and nowhere else; what was in no cluster may
+        # have booted since, and be in any.
+        elsewhere = not (note.settled or _was_drained(note))
         return Sight(drain, now, waiting=Waiting.YES, elsewhere=elsewhere, remembers=False)
 
     def _act(
@@ -264,10 +265,13 @@ def _in_turn(members: Sequence[str], notes: Mapping[str, Note], hop: int) -> lis
     """
     Return what is looked at now: what is not done, in turns where that is more than a pass sees.
 
-    What may go is looked at beside it where that costs no call more, and once more at the end.
+    What may go is looked at beside it where that costs no call more, and once more at the end, all
+    of it in one pass. What was in no cluster is looked at each time: it may be booting.
     """
-    looked_at = _undone(members, notes)
-    if len(members) <= DESCRIBED_TOGETHER or not looked_at:
+    if not _undone(members, notes):
+        return list(members)
+    looked_at = [one for one in members if not _was_drained(notes.get(one, Note()))]
+    if len(members) <= DESCRIBED_TOGETHER:
         looked_at = list(members)
     size = len(looked_at)
     turn = (hop * INSTANCES_MAX) % size if size > INSTANCES_MAX else 0
@@ -278,9 +282,14 @@ def _undone(members: Iterable[str], notes: Mapping[str, Note]) -> list[str]:
     return [one for one in members if not notes.get(one, Note()).done]
 
 
+def _was_drained(note: Note) -> bool:
+    """Whether it may go since its tasks are over, and not since it was in no cluster."""
+    return note.done and note.draining_since is not None
+
+
 def _listings_max(instances: int) -> int:
     hundreds = ceil(instances / DESCRIBED_TOGETHER)
-    return (READS_MAX - READS_OF_A_HUNDRED * hundreds) // READS_OF_A_LISTING
+    return max(1, (READS_MAX - READS_OF_A_HUNDRED * hundreds) // READS_OF_A_LISTING)
 
 
 def _stays_done(sight: Sight, note: Note | None) -> bool:
@@ -302,7 +311,7 @@ def _note(outcome: Outcome, guard: Guard) -> Note:
     following = outcome.following()
     unfinished = following.unfinished
     complete = len(unfinished) <= UNFINISHED_MAX
-    elsewhere = following.cluster and following.cluster not in guard.clusters
+    elsewhere = following.cluster != guard.cluster
     return Note(
         draining_since=following.draining_since,
         unfinished=unfinished[:UNFINISHED_MAX],
@@ -315,7 +324,7 @@ def _note(outcome: Outcome, guard: Guard) -> Note:
         search_failed=following.search_failed,
         # With no agent connected, its registrations are searched for in each pass.
         settled=following.settled and _is_connected(outcome),
-        cluster=following.cluster or "" if elsewhere else "",
+        cluster=(following.cluster or "") if elsewhere else "",
         stopped=following.standalone_stopped,
         done=_may_go(outcome),
     )

@@ -4,7 +4,8 @@ Bring back what was drained and stays: an instance of a warm pool, or one with a
 Such an EC2 instance is drained like any other, and is in service again later; its container
 instance is DRAINING still. An instance that Auto Scaling says is in service, and that carries the
 mark of a drain of ours which is over, is made ACTIVE; and what is left of its earlier registration
-is deregistered, once the agent has registered anew. What others have set DRAINING stays as it is.
+is deregistered, once the agent has registered anew. What others have set DRAINING, with no drain of
+ours under way, stays as it is.
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
 """

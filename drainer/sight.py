@@ -114,7 +114,8 @@ class Sight:
         self.registration = Registration.FOUND
         first = self.candidates[0]
         self.drain = replace(drain, cluster=first.cluster, container_instance_arn=first.arn)
-        self.settled = first.agent_connected or drain.settled
+        # What remembers no registration cannot tell that this one is what it had settled on.
+        self.settled = first.agent_connected or (drain.settled and self.remembers)
 
     def known_arns(self) -> set[str]:
         """Return the ARNs of the registrations that this look or an earlier one has found."""
@@ -136,7 +137,8 @@ class Sight:
                     standalone_stopped=False,
                 )
             self.drain = marks.restored(self.drain, mark)
-            if len(self.candidates) > 1 and not self.drain.action.lifecycle_action_token:
+            alone = self.remembers and not self.drain.action.lifecycle_action_token
+            if len(self.candidates) > 1 and alone:
                 # The mark is of one registration, and what has no token knows nothing else.
                 self.drain = replace(self.drain, listed_at=None, closed=False)
 

@@ -10,6 +10,7 @@ from collections import OrderedDict, defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from drainer import task_set
 from drainer.errors import DrainerError, RefusedError, UnavailableError
@@ -40,6 +41,10 @@ FEW_MAX = 50
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
 DESCRIBED_TOGETHER = 100
+
+# What is left, beside that for acting, for describing the tasks that were listed: a listing of
+# which no task is described is thrown away.
+DESCRIBING_SECONDS = 5.0
 
 # A task that is STOPPED stays so, and "stopped tasks ... appear in the returned results for at
 # least one hour": a host of short jobs lists thousands, which need not be described again. Their
@@ -114,8 +119,9 @@ class TaskLook:
             if len(rests[sight.key]) > FEW_MAX:
                 self._describe(sight, rests[sight.key], until_one=True)
         due = [s for s in found if task_set.needs_listing(self._view(s), early=early)]
-        # What ECS counts no task for is closest to its end.
-        due.sort(key=lambda sight: sight.counted > 0)
+        # What ECS counts no task for is closest to its end; and among those, others come first each
+        # time, for there may be time for some of them only.
+        due.sort(key=lambda sight: (sight.counted > 0, _turn(sight)))
         for sight in due[self._looks_max :]:
             sight.deferred = True
         self._list(due[: self._looks_max])
@@ -220,12 +226,12 @@ class TaskLook:
         listed: dict[str, None] = {}
         for instance in sight.candidates:
             for desired_status in ("RUNNING", "STOPPED"):
-                self._must_have_time()
+                self._must_have_time(DESCRIBING_SECONDS)
                 ids = self._ecs.task_ids(
                     instance.cluster,
                     instance.arn,
                     desired_status=desired_status,
-                    go_on=self._has_time,
+                    go_on=self._has_time_to_list,
                 )
                 listed.update(dict.fromkeys(ids))
         return list(listed)
@@ -257,16 +263,20 @@ class TaskLook:
         seen = {*sight.tasks, *sight.missing, *beginnings}
         return all(task_id in seen for task_id in sight.drain.unfinished)
 
-    def _has_time(self) -> bool:
-        return self._seconds_left() >= ACTING_SECONDS
+    def _has_time_to_list(self) -> bool:
+        return self._seconds_left() >= ACTING_SECONDS + DESCRIBING_SECONDS
 
-    def _must_have_time(self) -> None:
-        if not self._has_time():
+    def _must_have_time(self, beside: float = 0.0) -> None:
+        if self._seconds_left() < ACTING_SECONDS + beside:
             raise UnavailableError("no time was left to look at tasks; the next pass does")
 
 
 def _clusters(sight: Sight) -> list[str]:
     return list(dict.fromkeys(instance.cluster for instance in sight.candidates))
+
+
+def _turn(sight: Sight) -> int:
+    return crc32(f"{sight.now.timestamp()} {sight.id}".encode())
 
 
 def _ids(sight: Sight) -> list[str]:

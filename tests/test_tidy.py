@@ -43,7 +43,7 @@ LONG_MODULES = {
     "controller.py": 295,  # the ports beside their user, and what a pass does with each step
     "cloudformation.py": 270,  # a request, an answer, and how long there is in between
     "config.py": 280,  # two readers of the same settings, and the two kinds of value they share
-    "errand.py": 310,  # what is remembered of each instance, and how it is written and read
+    "errand.py": 330,  # what is remembered of each instance, and how it is written and read
     "errands.py": 400,  # the order of book, look, answer and way round is one thought
     "fleet.py": 345,  # the ports beside their user; draining and undoing it
     "observer.py": 345,  # every read of Auto Scaling, a drain's and a sweep's

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from drainer.simulation.account import Account
     from drainer.simulation.auto_scaling import Instance
-    from drainer.simulation.ecs_model import Task
+    from drainer.simulation.ecs_model import ContainerInstance, Task
     from drainer.simulation.lifecycle import LifecycleAction
     from drainer.simulation.promises import Workload
 
@@ -57,6 +57,8 @@ class Safety:
         violations: what was found.
         answered: how many lifecycle actions the function answered.
         drained: the container instances that the function set DRAINING.
+        taken_over: those that it found DRAINING in a drain of its own, and marked; who set them
+            DRAINING cannot be told from its own call whose answer was lost.
     """
 
     account: Account
@@ -68,6 +70,7 @@ class Safety:
     violations: list[Violation] = field(default_factory=list)
     answered: int = 0
     drained: set[str] = field(default_factory=set)
+    taken_over: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
     _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
     _calls_of_invocation: int = 0
@@ -213,17 +216,22 @@ class Safety:
     def _must_be_back(self, reference: str) -> None:
         """Demand that what is set ACTIVE was drained by us, and is in service again."""
         instance = self._instance(reference.rpartition("/")[2])
-        if self._full(reference) not in self.drained:
+        if self._full(reference) not in self.drained | self.taken_over:
             self.violated("safety", f"{reference} is set ACTIVE, and was not drained by us")
         elif instance is not None and instance.lifecycle_state != "InService":
             self.violated("safety", f"{instance.ec2_instance_id} is set ACTIVE while it leaves")
 
     def _deregister(self, parameters: Mapping[str, Any]) -> None:
         arn = self._full(parameters["containerInstance"])
+        registered, ours = self._registered(arn), arn in self.drained | self.taken_over
+        if registered is not None and (registered.agent_connected or not ours):
+            self.violated("safety", f"{registered.ec2_instance_id} is deregistered, and alive")
+
+    def _registered(self, arn: str) -> ContainerInstance | None:
         for cluster in self.account.ecs.clusters.values():
-            registered = cluster.container_instances.get(arn)
-            if registered is not None and (registered.agent_connected or arn not in self.drained):
-                self.violated("safety", f"{registered.ec2_instance_id} is deregistered, and alive")
+            if arn in cluster.container_instances:
+                return cluster.container_instances[arn]
+        return None
 
     def _full(self, reference: str) -> str:
         """Return the ARN of a container instance by its ARN or id."""
@@ -273,6 +281,10 @@ class Safety:
             instance = self._instance(attribute["targetId"].rpartition("/")[2])
             if instance is not None and not self._ours(instance):
                 self.violated("safety", f"{instance.ec2_instance_id} is marked, and never left")
+            marked = self._registered(self._full(attribute["targetId"]))
+            waits = instance is not None and any(one.ended_at is None for one in instance.past)
+            if marked is not None and marked.status == "DRAINING" and waits:
+                self.taken_over.add(marked.arn)
 
     def _must_leave(self, reference: str, what: str) -> None:
         """Demand that a container instance waits at a hook of ours, or did a moment ago."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import quote
 
@@ -64,6 +65,7 @@ def crowd(count: int, task_id: str = TASK_ID) -> Errand:
         listed_at=since + timedelta(seconds=20),
         closed=True,
         searched_at=since,
+        absent_since=since,
         settled=True,
         stopped=True,
     )
@@ -105,6 +107,7 @@ NOTES = st.dictionaries(
         listed_at=st.none() | st.integers(1, 3_600),
         closed=st.booleans(),
         searched_at=st.none() | st.integers(1, 3_600),
+        absent_since=st.none() | st.integers(1, 3_600),
         settled=st.booleans(),
         cluster=st.sampled_from(["", "payments"]),
         stopped=st.booleans(),
@@ -115,15 +118,10 @@ NOTES = st.dictionaries(
 ANSWERS = st.builds(Answer, st.sampled_from(Status), TEXTS, TEXTS)
 
 
-def with_instants(
-    note: Note,
-    draining_since: datetime | None = None,
-    listed_at: datetime | None = None,
-    searched_at: datetime | None = None,
-) -> Note:
-    return replace(
-        note, draining_since=draining_since, listed_at=listed_at, searched_at=searched_at
-    )
+def with_instants(note: Note, *instants: datetime | None) -> Note:
+    """The note with these instants, in the order of INSTANTS; with none, without any."""
+    named: dict[str, Any] = dict(zip_longest(INSTANTS, instants))
+    return replace(note, **named)
 
 
 @st.composite
@@ -268,7 +266,7 @@ def test_ids_of_tasks_are_left_out_only_where_there_is_no_room_for_them() -> Non
     # Without them the tasks of each instance are listed from the beginning, at each pass.
     kept = [
         any(one.unfinished for one in decode(encode(crowd(count, LONG_TASK_ID))).notes.values())
-        for count in range(1_000, NOTES_MAX + 1, 100)
+        for count in range(900, NOTES_MAX + 1, 100)
     ]
 
     assert kept[0]
@@ -286,10 +284,45 @@ def test_an_errand_that_is_too_long_all_the_same_is_refused() -> None:
 # -- what we have not written
 
 # Of one instance of which nothing is known.
-ROW: list[Any] = [0, None, None, None, "", "", ""]
+ROW: list[Any] = [0, *[None for _ in INSTANTS], "", 0, 0]
 PLAIN: dict[str, Any] = json.loads(
     encode(Errand(REQUEST, {INSTANCE: Note(draining_since=NOW, unfinished=("0a",))}, looks=1))
 )
+
+
+# The longest that there are: 255 characters after the account's prefix.
+LONG_CLUSTER = f"arn:aws:ecs:us-east-1:123456789012:cluster/{'x' * 255}"
+
+
+def test_a_thousand_instances_in_a_cluster_of_a_long_name_do_not_end_a_chain() -> None:
+    # Written with each note, the name made an errand that could not be sent: the request was
+    # refused, at every sweep again, and CloudFormation waited for its hour.
+    note = Note(draining_since=NOW, cluster=LONG_CLUSTER, searched_to=LONG_CLUSTER, settled=True)
+    errand = Errand(REQUEST, {f"i-{number:017x}": note for number in range(1_000)}, looks=1)
+
+    assert decode(encode(errand)) == errand
+
+
+@pytest.mark.parametrize("clusters", [200, 1_800])
+def test_what_has_no_room_is_looked_at_again_and_the_request_is_kept(clusters: int) -> None:
+    # A wrong cluster forgotten with `done` kept would let the instance go unseen.
+    notes = {
+        f"i-{number:017x}": Note(
+            draining_since=NOW,
+            unfinished=("a" * 32, "b" * 32),
+            cluster=f"{LONG_CLUSTER[:-6]}{number % clusters:06}",
+            settled=True,
+            done=True,
+        )
+        for number in range(1_800)
+    }
+
+    read_again = decode(encode(Errand(REQUEST, notes, looks=1)))
+
+    assert read_again.request == REQUEST
+    assert read_again.looks == 1
+    for note in read_again.notes.values():
+        assert note.cluster or not (note.settled or note.done)
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -305,8 +338,14 @@ def noted(row: Any, name: str = INSTANCE) -> dict[str, Any]:
     return changed(notes={name: row})
 
 
+def row(**changes: Any) -> list[Any]:
+    names = ("flags", *INSTANTS, "unfinished", "cluster", "searched_to")
+    return [changes.get(name, plain) for name, plain in zip(names, ROW, strict=True)]
+
+
 def test_the_plain_one_is_read() -> None:
     assert decode(json.dumps(PLAIN)).request == REQUEST
+    assert decode(json.dumps(noted(row(flags=1)))).notes == {INSTANCE: Note(closed=True)}
 
 
 FORGED: dict[str, Any] = {
@@ -361,23 +400,30 @@ ELSEWHERE: dict[str, Any] = {
     ),
     "a note that is none": noted(7),
     "a note that is empty": noted([]),
-    "a note too short": noted([0, None, None, None, ""]),
+    "a note too short": noted(ROW[:-1]),
     "a note too long": noted([*ROW, ""]),
-    "a note of the version before": noted([0, None, ""]),
+    "a note of the version before": noted([*ROW[:-2], "", ""]),
+    "a note of the version before that": noted([0, None, ""]),
     "a note of no instance": noted(ROW, "web-1"),
-    "flags below none": noted([-1, None, None, None, "", ""]),
-    "flags that are none": noted(["listed", None, None, None, "", ""]),
-    "a drain that began earlier": noted([0, -5, None, None, "", ""]),
-    "a drain that began never": noted([0, COUNT_MAX + 1, None, None, "", ""]),
-    "a drain that began at a text": noted([0, SECRET, None, None, "", ""]),
-    "a listing before all": noted([0, None, -5, None, "", ""]),
-    "a search that is a flag": noted([0, None, None, True, "", ""]),
-    "tasks that are none": noted([0, None, None, None, 7, ""]),
-    "tasks that are a list": noted([0, None, None, None, ["0a"], ""]),
-    "a task that is long": noted([0, None, None, None, "x" * 65, ""]),
-    "more tasks than we write": noted([0, None, None, None, "a,b,c,d", ""]),
-    "a cluster that is none": noted([0, None, None, None, "", 7]),
-    "a cluster of no name": noted([0, None, None, None, "", "a b"]),
+    "flags below none": noted(row(flags=-1)),
+    "flags that are none": noted(row(flags="listed")),
+    "a drain that began earlier": noted(row(draining_since=-5)),
+    "a drain that began never": noted(row(draining_since=COUNT_MAX + 1)),
+    "a drain that began at a text": noted(row(draining_since=SECRET)),
+    "a listing before all": noted(row(listed_at=-5)),
+    "a search that is a flag": noted(row(searched_at=True)),
+    "an absence before all": noted(row(absent_since=-5)),
+    "an absence that is a text": noted(row(absent_since="now")),
+    "tasks that are none": noted(row(unfinished=7)),
+    "tasks that are a list": noted(row(unfinished=["0a"])),
+    "a task that is long": noted(row(unfinished="x" * 65)),
+    "more tasks than we write": noted(row(unfinished=",".join("abc"[: UNFINISHED_MAX + 1]))),
+    "a cluster that is none": noted(row(cluster=7)),
+    "a cluster before the first": noted(row(cluster=-1)),
+    "a search to no cluster": noted(row(searched_to=1)),
+    "a cluster of no name": changed(clusters=["", "a b"]),
+    "a cluster that is a number": changed(clusters=["", 7]),
+    "no clusters": {key: value for key, value in PLAIN.items() if key != "clusters"},
 }
 
 

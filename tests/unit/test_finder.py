@@ -27,7 +27,7 @@ from drainer.model import (
 from drainer.sight import Sight
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from drainer.errors import DrainerError
 
@@ -85,7 +85,12 @@ class Ecs:
         return [one for one in self.where.get(cluster, ()) if one.arn in arns]
 
     def task_ids(
-        self, cluster: str, container_instance_arn: str, *, desired_status: str
+        self,
+        cluster: str,
+        container_instance_arn: str,
+        *,
+        desired_status: str,
+        go_on: Callable[[], bool] | None = None,
     ) -> list[str]:
         raise AssertionError("tasks are not the finder's business")
 

@@ -24,7 +24,7 @@ from drainer.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from drainer.muster import Muster
     from drainer.stack import Stack
@@ -56,6 +56,7 @@ class World:
     running: dict[str, list[Task]] = field(default_factory=dict)
     noted: set[str] = field(default_factory=set)
     stopped: list[str] = field(default_factory=list)
+    members: list[str] = field(default_factory=lambda: [ID])
 
     # The target
 
@@ -72,7 +73,7 @@ class World:
         return cluster in self.where
 
     def instances(self, guard: Guard) -> list[str] | None:
-        return [ID]
+        return self.members
 
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
         raise AssertionError("nothing is set ACTIVE while it is drained")
@@ -92,7 +93,12 @@ class World:
         return [one for one in self.where[cluster] if one.arn in arns]
 
     def task_ids(
-        self, cluster: str, container_instance_arn: str, *, desired_status: str
+        self,
+        cluster: str,
+        container_instance_arn: str,
+        *,
+        desired_status: str,
+        go_on: Callable[[], bool] | None = None,
     ) -> list[str]:
         there = self.running.get(container_instance_arn, ())
         return [one.id for one in there if one.desired_status == desired_status]
@@ -168,7 +174,7 @@ def test_no_instance_may_go_while_a_task_of_it_closes() -> None:
 
 @pytest.mark.parametrize("count", [3, 4, 9])
 def test_tasks_beyond_those_that_a_note_holds_keep_their_instance(count: int) -> None:
-    # A note has three of them: with those STOPPED, the others must not be forgotten.
+    # A note has two of them: with those STOPPED, the others must not be forgotten.
     there = [task(number) for number in range(count)]
     world = World({"payments": [registration("arn-1")]}, {"arn-1": there})
     guarded = Fleet(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
@@ -243,6 +249,55 @@ def test_an_ignored_standalone_task_does_not_keep_the_fleet() -> None:
     policy = replace(POLICY, standalone_tasks=StandaloneTasks.IGNORE)
 
     assert done(world.passes(8, replace(GUARD, policy=policy)))[-1]
+
+
+def test_what_is_left_in_a_cluster_searched_first_is_not_taken_for_the_instance() -> None:
+    # Settled on its registration in "two", it was sought in "main" first by the next pass: what was
+    # left over there had no task, and CloudFormation was told SUCCESS while three ran.
+    left_over = registration("arn-1", agent_connected=False)
+    world = World({"main": [left_over], "two": [registration("arn-2", running_tasks=3)]})
+    world.running["arn-2"] = [task(number, "RUNNING") for number in range(3)]
+    guard = replace(GUARD, cluster=None, configured=("main", "two"))
+
+    assert not any(done(world.passes(30, guard)))
+
+
+def test_what_boots_after_it_was_in_no_cluster_is_drained_where_it_registers() -> None:
+    # A minute after two searches had found nothing it served in another cluster than the named one.
+    world = World({"payments": [], "search": []})
+    fleet = Fleet(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    errand = Errand(REQUEST)
+    for hop in range(12):
+        if hop == 5:
+            world.where["search"].append(registration("arn-1", running_tasks=1))
+            world.running["arn-1"] = [task(1, "RUNNING")]
+        now = START + timedelta(seconds=PASS_SECONDS * hop)
+        muster = fleet.drain(errand, GUARD, hop, now, lambda: 100.0)
+        errand = muster.errand
+        assert hop < 5 or muster.done == 0
+
+    assert world.status("arn-1") == "DRAINING"
+
+
+@pytest.mark.parametrize("position", [0, 700, 1_499])
+def test_more_than_a_pass_sees_are_all_looked_at_before_they_are_let_go(position: int) -> None:
+    # One of 1,500 registered after it had been found in no cluster: only the first thousand
+    # were looked at again, and CloudFormation was told SUCCESS while it served.
+    ids = [f"i-{number:017x}" for number in range(1_500)]
+    world = World({"payments": []}, members=ids)
+    fleet = Fleet(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    errand, hop, muster = Errand(REQUEST), 0, None
+    while muster is None or muster.done < 1_500:
+        now = START + timedelta(seconds=PASS_SECONDS * hop)
+        muster = fleet.drain(errand, GUARD, hop, now, lambda: 100.0)
+        errand, hop = muster.errand, hop + 1
+        assert hop < 20
+    serving = registration("arn-1", ec2_instance_id=ids[position], running_tasks=1)
+    world.where["payments"].append(serving)
+
+    now = START + timedelta(seconds=PASS_SECONDS * hop)
+
+    assert fleet.drain(errand, GUARD, hop, now, lambda: 100.0).done < 1_500
 
 
 def test_an_instance_that_no_cluster_has_may_go_after_two_searches() -> None:

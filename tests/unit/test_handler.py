@@ -162,14 +162,26 @@ def test_a_notice_straight_from_sns_that_is_undone_is_raised_so_that_lambda_retr
 
 
 def test_without_time_nothing_is_begun_and_everything_comes_back(setting: Setting) -> None:
-    # Half-done is a re-invocation without DRAINING, or DRAINING without a re-invocation.
+    # Half-done is a call that is cut in its middle, of which nobody knows what came of it.
     setting.account.auto_scaling.scale_in("payments-asg", 3)
 
-    response = setting.function(setting.sqs(*setting.notices), Context(seconds_left=3))
+    response = setting.function(setting.sqs(*setting.notices), Context(seconds_left=0.9))
 
     assert len(response["batchItemFailures"]) == 3
     assert setting.calls("UpdateContainerInstancesState") == 0
     assert setting.calls("PublishBatch") == 0
+
+
+def test_with_little_time_nothing_is_changed_and_everything_goes_round(setting: Setting) -> None:
+    # What is given back to SQS comes again after three minutes, at the same place of its batch.
+    setting.account.auto_scaling.scale_in("payments-asg", 3)
+
+    response = setting.function(setting.sqs(*setting.notices), Context(seconds_left=3))
+
+    assert response["batchItemFailures"] == []
+    assert setting.calls("PublishBatch") == 1
+    assert setting.calls("RecordLifecycleActionHeartbeat") == 0
+    assert setting.calls("UpdateContainerInstancesState") == 0
 
 
 def test_one_drain_that_crashes_does_not_spoil_the_others(setting: Setting) -> None:

@@ -155,6 +155,7 @@ def what_the_world_can_look_like() -> Iterator[View]:
                 policy=replace(POLICY, standalone_tasks=standalone),
                 listed_at=instant,
                 searched_at=instant,
+                absent_since=instant,
                 not_waiting_since=instant,
             )
             yield view(
@@ -349,8 +350,8 @@ def test_no_heartbeat_once_the_drain_is_over_or_overdue() -> None:
 def test_defect_10_gone_container_instance_needs_two_looks_that_agree() -> None:
     # One stale answer must not release an instance whose tasks serve.
     absent = view(None, registration=Registration.ABSENT)
-    soon = replace(absent, drain=drain(searched_at=at(41)))
-    again = replace(absent, drain=drain(searched_at=at(40)))
+    soon = replace(absent, drain=drain(absent_since=at(41)))
+    again = replace(absent, drain=drain(absent_since=at(40)))
 
     assert phase_of(absent) == Phase.BLIND
     assert phase_of(soon) == Phase.BLIND  # one stale answer is given twice within its lag
@@ -359,7 +360,7 @@ def test_defect_10_gone_container_instance_needs_two_looks_that_agree() -> None:
 
 def test_an_instance_that_no_cluster_ever_had_is_released_on_the_second_look() -> None:
     # Returning without an answer would hang it until the hook's timeout.
-    never = replace(drain(), container_instance_arn=None, searched_at=START)
+    never = replace(drain(), container_instance_arn=None, absent_since=START)
     decision = decide(view(None, registration=Registration.ABSENT, of=never))
 
     assert (decision.phase, decision.result) == (Phase.UNREGISTERED, "CONTINUE")

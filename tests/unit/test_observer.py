@@ -24,7 +24,7 @@ from drainer.simulation.client import service_model
 from drainer.task_look import StoppedTasks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from drainer.errors import DrainerError
     from drainer.sight import Sight
@@ -97,7 +97,12 @@ class Ecs:
         return []
 
     def task_ids(
-        self, cluster: str, container_instance_arn: str, *, desired_status: str
+        self,
+        cluster: str,
+        container_instance_arn: str,
+        *,
+        desired_status: str,
+        go_on: Callable[[], bool] | None = None,
     ) -> list[str]:
         return []
 

@@ -15,7 +15,7 @@ from drainer.model import ContainerInstance, Hint, Mark, Task
 from drainer.returning import CLUSTERS_MAX, Reactivation, Returned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from drainer.errors import DrainerError
 
@@ -72,7 +72,12 @@ class World:
         return [one for one in self.where[cluster] if one.arn in arns]
 
     def task_ids(
-        self, cluster: str, container_instance_arn: str, *, desired_status: str
+        self,
+        cluster: str,
+        container_instance_arn: str,
+        *,
+        desired_status: str,
+        go_on: Callable[[], bool] | None = None,
     ) -> list[str]:
         raise AssertionError("tasks are not looked at")
 

@@ -33,7 +33,7 @@ from drainer.task_look import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from drainer.errors import DrainerError
 
@@ -80,7 +80,12 @@ class Ecs:
         raise AssertionError("a look at tasks searches for nothing")
 
     def task_ids(
-        self, cluster: str, container_instance_arn: str, *, desired_status: str
+        self,
+        cluster: str,
+        container_instance_arn: str,
+        *,
+        desired_status: str,
+        go_on: Callable[[], bool] | None = None,
     ) -> list[str]:
         self._ask("list", (container_instance_arn, desired_status), container_instance_arn)
         return self.listed.get((container_instance_arn, desired_status), [])
@@ -351,6 +356,33 @@ def test_what_is_listed_and_could_not_be_described_stays_unfinished() -> None:
 
     assert one.drain.unfinished == (task_id(1),)
     assert one.missing == (task_id(1),)
+
+
+def test_with_slow_calls_some_of_many_listings_are_complete_in_each_pass() -> None:
+    # Listing went on until no time was left to describe anything, so that all of it was thrown
+    # away, in every pass, until the deadline.
+    ecs, idle = Ecs(call_seconds=1.0, seconds_left=30), [sight(n) for n in range(LOOKS_MAX)]
+    for number in range(LOOKS_MAX):
+        ecs.lists(f"arn-{number}", task(number, "STOPPED"))
+
+    look(ecs, *idle)
+
+    assert sum(one.listed_at is not None for one in idle) > 2
+    assert ecs.seconds_left >= 12 - 1.0
+
+
+def test_the_listings_of_a_later_pass_begin_with_others() -> None:
+    # The same ones in the same order would leave the last ones without a listing for good.
+    listed: set[str] = set()
+    for number in range(20):
+        ecs = Ecs(call_seconds=1.0, seconds_left=30)
+        idle = [sight(n) for n in range(LOOKS_MAX)]
+        for one in idle:
+            one.now = NOW + timedelta(seconds=15 * number)
+        look(ecs, *idle)
+        listed |= {one.id for one in idle if one.listed_at is not None}
+
+    assert len(listed) == LOOKS_MAX
 
 
 def test_what_there_was_no_time_to_describe_is_no_listing_that_counts_as_complete() -> None:

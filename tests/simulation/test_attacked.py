@@ -1,0 +1,380 @@
+"""What an attack with another fake AWS has broken once, each by its consequence."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drainer import envelope
+from drainer.model import Drain, LifecycleAction
+from drainer.simulation import agents
+from drainer.simulation.ecs_model import TaskProfile
+from drainer.simulation.lifecycle import LAUNCHING, LifecycleHook
+from drainer.simulation.records import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from drainer.simulation.records import Call
+    from tests.simulation.conftest import World
+
+SWEEP_SECONDS = 300
+PASS_SECONDS = 15 + 1
+GROUP, CLUSTER = "payments-asg", "payments"
+MADE_UP = "00000000-0000-4000-8000-000000000000"
+
+
+def lose_notices(world: World) -> None:
+    """Let no notification arrive from now on; the sweep is what is left."""
+    world.installed.topic.subscriptions[0].channel.faults.append(lambda _: ())
+
+
+def refuse(world: World, operation: str, code: str) -> Callable[[], None]:
+    """Let calls of an operation fail until what is returned is called."""
+
+    def intercept(call: Call) -> None:
+        if call.operation == operation:
+            raise ApiError(code, "refused by the test")
+
+    world.account.interceptors.append(intercept)
+    return lambda: world.account.interceptors.remove(intercept)
+
+
+def nameless(world: World, ec2_instance_id: str, **claims: Any) -> str:
+    """An envelope without a token, which anybody can make up who may write to the queue."""
+    now = world.account.now
+    drain = Drain(LifecycleAction(GROUP, "drainer", ec2_instance_id, ""), now, now, hop=4)
+    return json.dumps({**json.loads(envelope.encode(drain)), **claims})
+
+
+# -- released over what runs
+
+
+def test_f1_an_agent_that_is_away_does_not_make_one_empty_answer_an_absence(
+    make_world: Callable[..., World],
+) -> None:
+    # Searches that had found it disconnected counted as searches that had found nothing: the next
+    # answer without it released the instance as unregistered, with all that ran on it.
+    world = make_world({"DRAINER_CLUSTERS": ""})
+    world.group()
+    world.hook("second")
+    world.service()
+    ecs = world.account.ecs
+    [leaving] = [world.oldest]
+    arn = ecs.registrations(leaving)[0].arn
+    ecs.connect_agent(leaving, connected=False)
+    world.account.after(90, lambda: ecs.connect_agent(leaving, connected=True))
+    world.scale_in()
+    api: Any = world.account.apis["ecs"]
+    right = api.list_container_instances, api.describe_container_instances
+
+    def is_late() -> bool:
+        # Less long than answers are assumed to be late.
+        return 50 <= world.seconds(world.account.now) < 68
+
+    def listing(parameters: dict[str, Any]) -> dict[str, Any]:
+        answer = right[0](parameters)
+        arns = [one for one in answer["containerInstanceArns"] if not (is_late() and one == arn)]
+        return {**answer, "containerInstanceArns": arns}
+
+    def describing(parameters: dict[str, Any]) -> dict[str, Any]:
+        answer = right[1](parameters)
+        rows = answer["containerInstances"]
+        shown = [row for row in rows if not (is_late() and row["containerInstanceArn"] == arn)]
+        lacks = [{"arn": arn, "reason": "MISSING"}] if len(shown) < len(rows) else []
+        return {**answer, "containerInstances": shown, "failures": answer["failures"] + lacks}
+
+    api.list_container_instances, api.describe_container_instances = listing, describing
+
+    action = world.until_answered()
+
+    assert action.ended_by == "completed"
+    assert "unregistered" not in world.reports.phases
+    assert world.left_behind == []
+
+
+def test_f1_an_agent_that_registers_anew_is_searched_for_from_the_first_cluster_on(
+    make_world: Callable[..., World],
+) -> None:
+    # The search that had found the first registration was taken up where it had ended, behind the
+    # cluster in which the second one was: one of the two looks that release it as unregistered.
+    world = make_world({"DRAINER_CLUSTERS": ""})
+    world.account.ecs.create_cluster("zzz")
+    world.group()
+    world.hook("second")
+    ecs = world.account.ecs
+    [leaving] = [world.oldest]
+    [first] = ecs.registrations(leaving)
+    ecs.run_standalone(CLUSTER, leaving)
+    world.scale_in()
+    world.run(2 * PASS_SECONDS)
+    for task in first.remaining_tasks():
+        ecs.life.kill(task, "the agent has lost its state")
+    ecs.deregister(first)
+    ecs.register(CLUSTER, leaving)
+    job = ecs.run_standalone(CLUSTER, leaving, seconds=600)
+
+    world.until_answered()
+
+    assert {"blind", "unregistered"} & set(world.reports.phases) == set()
+    assert world.left_behind == []
+    assert job.stopped_at
+
+
+def test_f4_what_a_failed_pass_saw_active_is_not_released_by_the_old_message(world: World) -> None:
+    # It was set DRAINING again, the re-invocation that knew of that was lost, and the message from
+    # before, whose set of tasks was closed, came again: it released the new task, which closed.
+    world.group()
+    world.service(desired=0)
+    [leaving] = [world.oldest]
+    old = world.account.ecs.run_standalone(CLUSTER, leaving, seconds=130)
+    world.scale_in()
+    world.run(100)
+    instance = world.account.ecs.container_instance(leaving)
+    assert instance
+    allow = refuse(world, "PublishBatch", "InternalError")
+    world.account.ecs.set_status(instance, "ACTIVE")
+    job = world.account.ecs.run_standalone(
+        CLUSTER, leaving, profile=TaskProfile(start_seconds=5.0, stop_seconds=60.0)
+    )
+    world.run(2 * PASS_SECONDS)
+    allow()
+    # The message comes again three minutes after; what closes is in neither of ECS's counters.
+    world.run(150)
+    world.account.call("ecs", "StopTask", {"cluster": CLUSTER, "task": job.arn})
+
+    action = world.until_answered()
+
+    assert old.last_status == "STOPPED"
+    assert world.left_behind == []
+    assert job.stopped_at
+    assert action.ended_at
+    assert action.ended_at >= job.stopped_at
+
+
+@pytest.mark.parametrize("claims", [{}, {"absent_since": 1}])
+def test_f6_a_search_that_a_nameless_message_claims_releases_nothing(
+    make_world: Callable[..., World], claims: dict[str, Any]
+) -> None:
+    # Who may write to the queue said that all clusters had been searched, and in vain: no call was
+    # made, and the instance was released with what ran on it.
+    world = make_world({"DRAINER_CLUSTERS": ""})
+    world.group()
+    world.service()
+    lose_notices(world)
+    [leaving] = world.scale_in()
+    world.redrive(nameless(world, leaving, searched_to="~", searched_at=1, **claims))
+    world.run(2 * PASS_SECONDS)
+
+    assert world.calls("CompleteLifecycleAction") == 0
+    assert world.left_behind == []
+
+
+def test_f6_a_forged_hop_ends_no_chain(make_world: Callable[..., World]) -> None:
+    # It was taken for the latest message of its chain, and no mark can hold so many hops: the true
+    # message was left as its copy, and nothing went round any more.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group()
+    world.service()
+    lose_notices(world)
+    [leaving] = world.scale_in()
+    world.run(SWEEP_SECONDS + 3 * PASS_SECONDS)
+    world.redrive(nameless(world, leaving, hop=999_999_999))
+    world.run(PASS_SECONDS)
+    before = world.installed.function.invocations
+    # Nobody begins the chain again.
+    world.installed.schedule.faults.append(lambda _: ())
+
+    action = world.until_answered()
+
+    assert world.installed.function.invocations > before + 5
+    assert action.ended_by == "completed"
+    assert world.left_behind == []
+
+
+def test_f9_a_made_up_token_beside_the_true_one_does_not_end_its_chain(
+    make_world: Callable[..., World],
+) -> None:
+    # Both were unproven, and the first of the batch went on alone: it was the made-up one, and the
+    # instance waited for the hook's timeout, or for a sweep.
+    world = make_world(notice_window_seconds=1.0)
+    world.group()
+    world.service()
+    [leaving] = [world.oldest]
+    world.say(
+        {
+            "LifecycleHookName": "drainer",
+            "AccountId": world.account.account_id,
+            "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+            "AutoScalingGroupName": GROUP,
+            "Service": "AWS Auto Scaling",
+            "Time": world.account.now.isoformat(),
+            "EC2InstanceId": leaving,
+            "LifecycleActionToken": MADE_UP,
+        }
+    )
+    assert world.scale_in() == [leaving]
+
+    action = world.until_answered()
+
+    assert len(world.reports.passes[0].outcomes) == 2, "not the batch of this test"
+    assert action.ended_by == "completed"
+    assert world.left_behind == []
+
+
+# -- held up, or kept
+
+
+def test_f2_a_crowd_of_many_groups_and_slow_calls_gets_its_heartbeats(
+    make_world: Callable[..., World],
+) -> None:
+    # What an invocation had no time for came again three minutes later, at the same place of the
+    # same batch: hooks timed out, and what ran on their instances was cut.
+    world = make_world({"DRAINER_CLUSTERS": ""}, call_seconds={"*": 0.2})
+    scaling, ecs = world.account.auto_scaling, world.account.ecs
+    for number in range(100):
+        name = f"group-{number:02}"
+        scaling.create_group(name, cluster=name, desired=2)
+        scaling.put_hook(
+            LifecycleHook(
+                "drainer", name, heartbeat_timeout_seconds=900,
+                notification_target_arn=world.installed.topic.arn,
+            )
+        )  # fmt: skip
+        for ec2_instance_id in scaling.groups[name].instances:
+            ecs.run_standalone(name, ec2_instance_id, seconds=1500)
+    for name in list(scaling.groups):
+        scaling.scale_in(name, 2)
+
+    world.until_answered()
+
+    assert {action.ended_by for action in scaling.actions} == {"completed"}
+    assert world.left_behind == []
+    assert world.killed == []
+
+
+def test_f10_a_foreign_hook_that_cannot_be_read_gets_no_heartbeat(world: World) -> None:
+    # EventBridge tells of everybody's hooks: each notice of one kept its instance waiting.
+    world.account.auto_scaling.create_group(GROUP, cluster=CLUSTER, desired=3)
+    world.hook("backup", target=None, heartbeat_timeout_seconds=300)
+    world.service()
+    refuse(world, "DescribeLifecycleHooks", "Throttling")
+
+    def deliver(event: dict[str, Any]) -> None:
+        if event["source"] == "aws.autoscaling":
+            world.installed.function.invoke_asynchronously(event)
+
+    world.account.on_event.append(deliver)
+    world.scale_in()
+
+    action = world.until_answered()
+
+    assert world.reports.passes, "the notice did not come"
+    assert action.heartbeats == []
+    assert world.calls("RecordLifecycleActionHeartbeat", error=None) == 0
+
+
+def test_f11_standalone_tasks_of_two_clusters_are_both_stopped(world: World) -> None:
+    # The second was asked for in the first one's cluster, where ECS does not know it; it ran until
+    # the deadline, which cut it.
+    world.group(
+        metadata={
+            "standalone_tasks": "stop", "standalone_grace_seconds": 0,
+            "drain_timeout_seconds": 1200,
+        }
+    )  # fmt: skip
+    ecs = world.account.ecs
+    [leaving] = [world.oldest]
+    ecs.connect_agent(leaving, connected=False)
+    ecs.create_cluster("search")
+    ecs.register("search", leaving, agent_gone=True)
+    jobs = [ecs.run_standalone(cluster, leaving) for cluster in (CLUSTER, "search")]
+    world.scale_in()
+
+    world.run(600)
+
+    assert [job.desired_status for job in jobs] == ["STOPPED", "STOPPED"]
+
+
+# -- what comes back, and what stays
+
+
+def test_f3_an_instance_back_from_its_pool_is_not_deregistered_for_a_stale_answer(
+    make_world: Callable[..., World],
+) -> None:
+    # The first look saw its agent away, the second one connected: it was taken for the one that is
+    # beside it, and deregistered, so that a running instance was in no cluster any more.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(desired=2)
+    scaling, ecs = world.account.auto_scaling, world.account.ecs
+    group = scaling.groups[GROUP]
+    scaling.warm_pools.create(group, minimum=0, reuse=True)
+    [leaving] = world.scale_in()
+    world.until_answered()
+    world.run(SWEEP_SECONDS)
+    [known] = ecs.registrations(leaving)
+    assert (known.status, known.agent_connected) == ("DRAINING", False)
+    scaling.set_desired(group, 2)
+    api: Any = world.account.apis["ecs"]
+    right = api.describe_container_instances
+    stale: list[dict[str, Any]] = []
+
+    def describing(parameters: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = right(parameters)
+        if scaling.instances[leaving].lifecycle_state == "InService" and not stale:
+            rows = [{**row, "agentConnected": False} for row in answer["containerInstances"]]
+            stale.extend(row for row in rows if row["ec2InstanceId"] == leaving)
+            return {**answer, "containerInstances": rows}
+        return answer
+
+    api.describe_container_instances = describing
+    world.run(3 * SWEEP_SECONDS)
+
+    assert stale, "not the answer of this test"
+    assert world.calls("DeregisterContainerInstance") == 0
+    assert [one.status for one in ecs.registrations(leaving)] == ["ACTIVE"]
+
+
+def test_f7_what_was_launched_into_a_pool_and_is_set_draining_by_hand_stays_so(
+    make_world: Callable[..., World],
+) -> None:
+    # The sweep had taken it for one that leaves, and wrote its mark off as of a drain that is over:
+    # whoever set it DRAINING later found it ACTIVE again, and with new tasks on it.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(desired=1)
+    world.topic("another")
+    scaling, ecs = world.account.auto_scaling, world.account.ecs
+    group = scaling.groups[GROUP]
+    scaling.put_hook(
+        LifecycleHook(
+            "launch", GROUP, transition=LAUNCHING, heartbeat_timeout_seconds=900,
+            notification_target_arn="arn:aws:sns:us-east-1:123456789012:another",
+        )
+    )  # fmt: skip
+    scaling.warm_pools.create(group, state="Running", minimum=1)
+    scaling.set_desired(group, 2)
+    world.run(group.launch_seconds + 1)
+    [launched] = [
+        one for one in group.instances.values() if one.lifecycle_state == "Warmed:Pending:Wait"
+    ]
+    # Its agent comes up while it waits.
+    agents.boot(world.account, launched)
+    world.run(SWEEP_SECONDS + 10)
+    [known] = ecs.registrations(launched.ec2_instance_id)
+    assert any(name.startswith("drainer.pass.") for name in known.attributes), "no sweep came"
+    for action in [one for one in scaling.actions if one.is_open]:
+        scaling.lifecycle.end(action, "CONTINUE", "completed")
+    scaling.set_desired(group, 3)
+    world.run(SWEEP_SECONDS)
+    for action in [one for one in scaling.actions if one.is_open]:
+        scaling.lifecycle.end(action, "CONTINUE", "completed")
+    world.run(10)
+    assert launched.lifecycle_state == "InService"
+
+    ecs.set_status(known, "DRAINING")
+    world.run(4 * SWEEP_SECONDS)
+
+    assert known.status == "DRAINING"
+    assert world.reports.returns == []
