@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from drainer.simulation.account import Account
     from drainer.simulation.installation import Installation
@@ -23,6 +25,9 @@ Subject = tuple[str, str]
 
 # A copy that takes the place of a chain whose mark is old may find it alive after all.
 CHAINS_MAX = 2
+# What an invocation publishes is on its way for as long as the invocation takes: the account's
+# clock stands still meanwhile, and other invocations see its marks.
+UNDER_WAY_SECONDS = 31.0
 
 
 @dataclass(eq=False)
@@ -40,15 +45,17 @@ class Chains:
     astray: set[Subject] = field(default_factory=set)
     unknown: set[Subject] = field(default_factory=set)
     _marked: set[str] = field(default_factory=set)
-    _published: set[Subject] = field(default_factory=set)
+    _published: dict[Subject, datetime] = field(default_factory=dict)
 
     def invocation_begins(self) -> None:
-        """Forget what the last invocation has published."""
-        self._published.clear()
+        """Forget what earlier invocations have published, once that is in a queue."""
+        since = self.account.now - timedelta(seconds=UNDER_WAY_SECONDS)
+        self._published = {one: at for one, at in self._published.items() if at > since}
 
     def published(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """Note what the function has published."""
-        self._published.update(subjects(entry["Message"] for entry in entries))
+        published = subjects(entry["Message"] for entry in entries)
+        self._published.update(dict.fromkeys(published, self.account.now))
 
     def marked(self, attributes: Iterable[Mapping[str, Any]]) -> None:
         """Note that the function has left a mark on container instances."""
@@ -77,7 +84,7 @@ class Chains:
         served = {
             one["messageId"]: one["body"] for one in records if one["messageId"] not in failed
         }
-        suspects = set(self._about(served.values())) - self._published - self.astray
+        suspects = set(self._about(served.values())) - {*self._published} - self.astray
         if not suspects:
             return
         others = [

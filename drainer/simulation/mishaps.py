@@ -69,6 +69,7 @@ def someone_drains(faults: Faults, workload: Workload, installed: Installation) 
         chosen = faults.random.choice(serving)
         faults.strike("set DRAINING by someone", chosen.ec2_instance_id)
         ecs.set_status(chosen, "DRAINING")
+        faults.account.record("drained_by_hand", ec2_instance_id=chosen.ec2_instance_id)
 
 
 def someone_deregisters(faults: Faults, workload: Workload, installed: Installation) -> None:

@@ -80,6 +80,8 @@ class Returns:
     def _judge(self, instance: Instance, looks_left: int) -> None:
         if self.account.facts("attributes_full", ec2_instance_id=instance.ec2_instance_id):
             return  # nothing says that it was the drainer that set it DRAINING
+        if self.account.facts("drained_by_hand", ec2_instance_id=instance.ec2_instance_id):
+            return  # what somebody has set DRAINING may stay so
         if len(self.account.ecs.clusters) > CLUSTERS_MAX:
             return
         ours = [one for one in self._registrations(instance) if one.arn in self.drained]
