@@ -199,10 +199,11 @@ class Controller:
         """Publish what goes round, and leave the chain's mark behind it."""
         going = [outcome for outcome in unit if outcome.decision.republish]
         # What has no token goes round only with a mark, because a chain that cannot be seen would
-        # be begun again by every sweep.
+        # be begun again by every sweep; one that is not old yet is seen.
         nameless = [o for o in going if o.view.status and not o.drain.action.lifecycle_action_token]
         marker.leave([o for o in nameless if not o.marked])
-        self._publish([o for o in going if o.marked or o not in nameless], clock())
+        unseen = [o for o in nameless if not (o.marked or _has_fresh_mark(o))]
+        self._publish([o for o in going if o not in unseen], clock())
         marker.leave([outcome for outcome in going if outcome.published])
 
     def _complete(self, outcome: Outcome) -> None:
@@ -249,6 +250,11 @@ class Controller:
                 outcome.undone = f"publishing the re-invocation: {refusals[position]}"
             else:
                 outcome.published = True
+
+
+def _has_fresh_mark(outcome: Outcome) -> bool:
+    mark = outcome.view.mark
+    return mark is not None and mark.at >= machine.stale_before(outcome.view)
 
 
 def _was_draining(outcome: Outcome) -> bool:

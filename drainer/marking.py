@@ -68,8 +68,7 @@ class Marker:
         """
         ended = [o for o in outcomes if _may_write_off(o, o.view.seen.container_instance)]
         now = marks.ended(self._clock())
-        # What is ACTIVE was not drained for this action, and is not to be brought back either.
-        self._put([(o, marks.VOID if o.view.status == "ACTIVE" else now) for o in ended])
+        self._put([(o, now if _was_drained(o) else marks.VOID) for o in ended])
 
     def write_off_unseen(self, outcomes: Sequence[Outcome]) -> None:
         """Do the same where the look found nothing waiting, and so saw no container instance."""
@@ -119,6 +118,17 @@ class Marker:
         else:
             for outcome, _ in rows:
                 outcome.marked = True
+
+
+def _was_drained(outcome: Outcome) -> bool:
+    """
+    Whether it was drained for this action, so that it is to be brought back.
+
+    An answer that says ACTIVE may be older than the call that set it DRAINING.
+    """
+    mark, view = outcome.view.mark, outcome.view
+    known = outcome.drain.draining_since or (mark and mark.draining_since)
+    return view.status != "ACTIVE" or bool(known)
 
 
 def _may_write_off(outcome: Outcome, instance: ContainerInstance | None) -> bool:

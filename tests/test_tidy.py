@@ -40,7 +40,7 @@ MODULE_LINES_MAX = 250
 LONG_MODULES = {
     "aws.py": 590,  # every gateway in one file: the one place that knows boto3
     "aws_custom_resource.py": 270,  # the target, its stack and the book: one API call each
-    "controller.py": 295,  # the ports beside their user, and what a pass does with each step
+    "controller.py": 310,  # the ports beside their user, and what a pass does with each step
     "cloudformation.py": 270,  # a request, an answer, and how long there is in between
     "config.py": 280,  # two readers of the same settings, and the two kinds of value they share
     "errand.py": 330,  # what is remembered of each instance, and how it is written and read

@@ -90,7 +90,8 @@ class Safety:
         drains = max(records, len(self.account.auto_scaling.lifecycle.open))
         most = CALLS_IN_COMMON + CALLS_PER_DRAIN * drains
         if self._calls_of_invocation > most:
-            most += self._calls_for_crowds() * drains
+            # A sweep looks at what it finds, without a record.
+            most += self._calls_for_crowds() * max(1, drains)
         if self._calls_of_invocation > most:
             self.violated(
                 "bounds", f"{self._calls_of_invocation} calls for {records} records, most: {most}"

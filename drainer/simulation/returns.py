@@ -1,10 +1,11 @@
 """
 Judge instances that come back into service: the container instance of each is ACTIVE again.
 
-An instance that returns from a warm pool, or from a new root volume, was drained before. Within S
-and two P (as in `liveness`) of the instant at which its group says InService, or of C, it must
-serve: its connected container instance is ACTIVE if it was the drainer that set it DRAINING, and
-a registration that the drainer set DRAINING, and whose agent is gone for good, is deregistered.
+An instance that returns from a warm pool, or from a new root volume, was drained before. Within R
+(as in `liveness`) and the age at which a mark is stale of the instant at which its group says
+InService, or of C, it must serve: its connected container instance is ACTIVE if it was the drainer
+that set it DRAINING, and a registration that the drainer set DRAINING, and whose agent is gone for
+good, is deregistered.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ BETWEEN_LOOKS_SECONDS = 60.0
 # A sweep looks through some clusters for what no event tells of; among more than these, the turn
 # of one of them comes after hours.
 CLUSTERS_MAX = 100
+
+# A chain whose mark is older than this is lost (README).
+MARK_STALE_SECONDS = 300.0
+MARK_PREFIX = "drainer.pass."
+
+
+def _is_marked(one: ContainerInstance) -> bool:
+    return any(name.startswith(MARK_PREFIX) for name in one.attributes)
 
 
 @dataclass(eq=False)
@@ -62,7 +71,10 @@ class Returns:
         ours = any(self.workload.promise(action).ours for action in instance.past)
         if instance.lifecycle_state == "InService" and ours:
             self.returned += 1
-            self._look_at(instance, self.within(max(self.account.now, self.ceased_at)), LOOKS_MAX)
+            # The mark of an action that another hook's answer has ended counts until it is old.
+            stale_seconds = MARK_STALE_SECONDS + 2 * self.workload.pass_interval_seconds
+            at = self.within(max(self.account.now, self.ceased_at))
+            self._look_at(instance, at + timedelta(seconds=stale_seconds), LOOKS_MAX)
 
     def _look_at(self, instance: Instance, at: datetime, looks_left: int) -> None:
         actions = len(instance.past)
@@ -84,7 +96,12 @@ class Returns:
             return  # what somebody has set DRAINING may stay so
         if len(self.account.ecs.clusters) > CLUSTERS_MAX:
             return
-        ours = [one for one in self._registrations(instance) if one.arn in self.drained]
+        # What no mark could be put on is not known to be ours.
+        ours = [
+            one
+            for one in self._registrations(instance)
+            if one.arn in self.drained and one.status == "DRAINING" and _is_marked(one)
+        ]
         connected = [one for one in self._registrations(instance) if one.agent_connected]
         if not connected:
             if looks_left:
@@ -92,9 +109,9 @@ class Returns:
                 self._look_at(instance, at, looks_left - 1)
             return
         for one in ours:
-            if one.agent_connected and one.status == "DRAINING":
+            if one.agent_connected:
                 self._say(instance, "is InService, and its container instance is still DRAINING")
-            elif not one.agent_connected:
+            else:
                 self._say(instance, "is InService, and its old registration is left behind")
 
     def _registrations(self, instance: Instance) -> Iterator[ContainerInstance]:
