@@ -194,12 +194,16 @@ def test_f6_a_forged_hop_ends_no_chain(make_world: Callable[..., World]) -> None
     assert world.left_behind == []
 
 
+@pytest.mark.parametrize("hooks_unreadable", [False, True])
 def test_f9_a_made_up_token_beside_the_true_one_does_not_end_its_chain(
-    make_world: Callable[..., World],
+    make_world: Callable[..., World], *, hooks_unreadable: bool
 ) -> None:
     # Both were unproven, and the first of the batch went on alone: it was the made-up one, and the
-    # instance waited for the hook's timeout, or for a sweep.
+    # instance waited for the hook's timeout, or for a sweep. So it was while hooks cannot be read.
     world = make_world(notice_window_seconds=1.0)
+    mend = refuse(world, "DescribeLifecycleHooks", "InternalFailure")
+    if not hooks_unreadable:
+        mend()
     world.group()
     world.service()
     [leaving] = [world.oldest]
@@ -216,6 +220,9 @@ def test_f9_a_made_up_token_beside_the_true_one_does_not_end_its_chain(
         }
     )
     assert world.scale_in() == [leaving]
+    if hooks_unreadable:
+        world.run(40)
+        mend()
 
     action = world.until_answered()
 
