@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from drainer.errors import DrainerError
 from drainer.model import InterruptedTargets
 from drainer.spot import Interruption, targets_of, targets_of_task
+from drainer.spot_departures import Departures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -66,6 +67,7 @@ class SpotTargets:
         self._spot = spot
         self._config = config
         self._patience = patience
+        self._departures = Departures(spot, patience)
         self._began_at = began_at
         self._services: dict[str, dict[str, Service]] = defaultdict(dict)
         self._used: dict[str, set[str]] = defaultdict(set)
@@ -163,26 +165,8 @@ class SpotTargets:
     def _deregister(self, leaving: Leaving) -> None:
         if self._config.interrupted_targets == InterruptedTargets.LEAVE:
             return  # ECS does it, in its own time; what is late is reported all the same
-        for target_group_arn, all_members in leaving.items():
-            members = self._without_last(target_group_arn, all_members)
-            if not members:
-                continue
-            targets = list(dict.fromkeys(target for _, target in members))
-            rescues = {rescue.key: rescue for rescue, _ in members}.values()
-            try:
-                taken = self._patience.again(
-                    lambda arn=target_group_arn, targets=targets: (  # type: ignore[misc]
-                        self._spot.deregister(arn, targets)
-                    )
-                )
-            except DrainerError as error:
-                for rescue in rescues:
-                    rescue.trouble(f"deregistering from {target_group_arn}", error)
-                continue
-            for rescue in rescues:
-                own = {target for one, target in members if one is rescue}
-                # The gateway leaves out what the group cannot have, and does not say which.
-                rescue.took(len(own) if taken == len(targets) else min(len(own), taken), 1)
+        going = {arn: self._without_last(arn, members) for arn, members in leaving.items()}
+        self._departures.deregister(going)
 
     def _without_last(
         self, target_group_arn: str, members: Sequence[tuple[Rescue, Target]]

@@ -96,6 +96,7 @@ ROOMS = {
         "rescue",
         "returning",
         "sight",
+        "spot_departures",
         "spot_search",
         "spot_targets",
         "task_look",

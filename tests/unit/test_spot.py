@@ -254,9 +254,8 @@ class Fake:
         two = (BALANCER, LoadBalancer("arn:nlb", "web", 80))
         return {name: Service(name, "web:1", two) for name in names}
 
-    def deregister(self, group: str, targets: Sequence[Target]) -> int:
+    def deregister(self, group: str, targets: Sequence[Target]) -> None:
         self.note(f"deregister {group} {len(targets)}")
-        return len(targets)
 
     def deregistration_seconds(self, group: str) -> int:
         self.note("deregistration_seconds")
