@@ -78,12 +78,21 @@ class Departures:
                 self._families[arn] = family
                 taken[arn].update(targets)
         for arn, members in leaving.items():
-            for rescue in _owners(members, taken[arn]):
-                own = {target for one, target in members if one is rescue}
-                rescue.took(len(own & taken[arn]), 1)
-            if arn in refusals and not taken[arn]:
-                for rescue, _ in members:
-                    rescue.trouble(f"deregistering from {arn}", refusals[arn])
+            _report(arn, members, taken[arn], refusals.get(arn))
+
+
+def _report(
+    arn: str,
+    members: Sequence[tuple[Rescue, Target]],
+    taken: set[Target],
+    refusal: RefusedError | None,
+) -> None:
+    for rescue in _owners(members, taken):
+        own = {target for one, target in members if one is rescue}
+        rescue.took(len(own & taken), 1)
+    if refusal and not taken:
+        for rescue, _ in members:
+            rescue.trouble(f"deregistering from {arn}", refusal)
 
 
 def _parcels(leaving: Leaving) -> Iterator[Parcel]:

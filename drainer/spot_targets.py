@@ -7,9 +7,10 @@ is looked at, since listing hundreds of instances takes half a minute of ECS's r
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from drainer.errors import DrainerError
 from drainer.model import InterruptedTargets
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 # A few of these fill one DescribeTasks, which takes a hundred tasks.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
 WAVE = 25
+# Where a listing takes a second and more, what was found does not wait for all of a wave.
+WAVE_SECONDS = 5.0
+# No listing is begun with less: to act on what was found takes some calls of a second each.
+LISTING_RESERVE_SECONDS = 10.0
 
 # A last healthy target answers requests until a replacement does; this much before the end, it
 # leaves all the same, for what is under way needs the time.
@@ -81,8 +86,11 @@ class SpotTargets:
             for cluster, arn, running in rescue.places:
                 by_cluster[cluster].append((rescue, arn, running))
         for cluster, members in by_cluster.items():
-            for start in range(0, len(members), WAVE):
-                self._wave(cluster, members[start : start + WAVE])
+            # Elsewhere at each try: what is slow today must not keep the same ones to the last.
+            first = crc32(self._began_at.isoformat().encode()) % len(members)
+            waiting = deque([*members[first:], *members[:first]])
+            while waiting:
+                self._act(cluster, self._listed(cluster, waiting))
         for rescue in rescues:
             self._report(rescue)
 
@@ -106,15 +114,23 @@ class SpotTargets:
         for rescue, _ in gone:
             self._report(rescue)
 
-    def _wave(self, cluster: str, members: Sequence[tuple[Rescue, str, int]]) -> None:
+    def _listed(
+        self, cluster: str, waiting: deque[tuple[Rescue, str, int]]
+    ) -> dict[str, Rescue]:
+        """List the tasks of the next instances; return whose they are, by task."""
         owners: dict[str, Rescue] = {}
-        for rescue, arn, running in members:
+        until = self._patience.spent + WAVE_SECONDS
+        for _ in range(min(WAVE, len(waiting))):
+            if owners and self._patience.spent >= until:
+                break
+            rescue, arn, running = waiting.popleft()
             try:
                 ids = self._patience.again(
                     lambda arn=arn: self._ecs.task_ids(  # type: ignore[misc]
                         cluster, arn, desired_status="RUNNING"
                     ),
                     patient=True,
+                    reserve=LISTING_RESERVE_SECONDS,
                 )
             except DrainerError as error:
                 rescue.trouble("finding the targets", error)
@@ -123,6 +139,10 @@ class SpotTargets:
             # Listings and counts lag by themselves: the lower of the two has not seen a task.
             if len(ids) < running and self._has_another_look(rescue):
                 rescue.comes_again(f"{len(ids)} tasks are listed where {running} run")
+        return owners
+
+    def _act(self, cluster: str, owners: Mapping[str, Rescue]) -> None:
+        """Take out the targets of tasks."""
         try:
             placed = self._patience.again(lambda: self._spot.placed(cluster, list(owners)))
             self._describe(cluster, {task.service for task in placed})
@@ -196,7 +216,7 @@ class SpotTargets:
 
     def _report(self, rescue: Rescue) -> None:
         """Report services that need longer than there is; a look that fails reports nothing."""
-        if self._patience.was_needed or not self._patience.has_time:
+        if self._patience.was_needed or not self._patience.has_time(LISTING_RESERVE_SECONDS):
             return  # the calls are others' to take, and the time is the answer's
         gone = rescue.interruption
         left_seconds = int((gone.ends_at - self._began_at).total_seconds())
