@@ -114,9 +114,7 @@ class SpotTargets:
         for rescue, _ in gone:
             self._report(rescue)
 
-    def _listed(
-        self, cluster: str, waiting: deque[tuple[Rescue, str, int]]
-    ) -> dict[str, Rescue]:
+    def _listed(self, cluster: str, waiting: deque[tuple[Rescue, str, int]]) -> dict[str, Rescue]:
         """List the tasks of the next instances; return whose they are, by task."""
         owners: dict[str, Rescue] = {}
         until = self._patience.spent + WAVE_SECONDS

@@ -97,6 +97,7 @@ ROOMS = {
         "returning",
         "sight",
         "spot_departures",
+        "spot_marks",
         "spot_search",
         "spot_targets",
         "task_look",

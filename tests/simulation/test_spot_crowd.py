@@ -148,9 +148,7 @@ def test_calls_that_take_a_second_do_not_keep_all_targets_in() -> None:
     installed = install(account, build=build, environ={"DRAINER_CLUSTERS": CLUSTER})
     account.auto_scaling.create_group(GROUP, cluster=CLUSTER, desired=50)
     group = account.load_balancing.create_target_group("web")
-    account.ecs.create_service(
-        CLUSTER, "web", desired=50, target_groups=[group], start_seconds=200
-    )
+    account.ecs.create_service(CLUSTER, "web", desired=50, target_groups=[group], start_seconds=200)
     account.interceptors.append(turns)
     TurnMapping.turns = turns
     install_spot(account, installed.function, SpotSettings(), TurnMapping)

@@ -344,7 +344,8 @@ def test_every_target_group_of_the_service_is_told_and_what_is_late_is_reported(
 def test_without_haste_the_targets_are_left_to_ecs() -> None:
     done, asked = rescue(Fake(), Interruption("i-1", "recommend", NOW))
 
-    assert (done.drained, asked) == (True, ["find", "set_draining", "describe"])
+    assert done.drained
+    assert asked == ["find", "describe", "put_attributes", "set_draining"]
 
 
 def test_targets_are_left_on_demand_and_what_is_late_is_reported_all_the_same() -> None:
@@ -437,3 +438,24 @@ def test_every_payload_on_file_is_read_or_left_in_one_way(path: Path) -> None:
         found = refusal
 
     assert isinstance(found, Interruption | TaskInterruption | QuietError), found
+
+
+def test_a_mark_that_is_throttled_is_tried_again_when_the_targets_have_left() -> None:
+    # One try: the instance came back from its stop, and stayed DRAINING permanently.
+    class Throttled(Fake):
+        def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
+            self.note("put_attributes")
+            if self.asked.count("put_attributes") < 4:
+                message = "Rate exceeded"
+                raise UnavailableError(message)
+
+    fake = Throttled()
+    settings = Config(TOPIC, clusters=("shop",))
+    rescuer = Rescuer(fake, fake, fake, fake, settings, sleep=lambda _: None)  # type: ignore[arg-type]
+    [done] = rescuer.rescue([replace(GONE, action="stop")], NOW, lambda: 30.0)
+
+    marked = [at for at, what in enumerate(fake.asked) if what == "put_attributes"]
+    assert len(marked) == 4
+    assert marked[0] < fake.asked.index("set_draining")
+    assert marked[1] > fake.asked.index("deregister arn:nlb 2")
+    assert done.troubles == ()
