@@ -27,6 +27,9 @@ STOP_SECONDS_DEFAULT = 30
 DELAY_ATTRIBUTE = "deregistration_delay.timeout_seconds"
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroupAttribute.html
 DELAY_SECONDS_DEFAULT = 300
+# Its containers have ended, and its network interface is deleted or about to be.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+ENDED = frozenset({"DEPROVISIONING", "STOPPED", "DELETED"})
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html
 HEALTHY = "healthy"
 
@@ -146,4 +149,5 @@ def _placed(row: dict[str, Any]) -> Placed:
         service=row["group"].removeprefix("service:"),
         addresses=tuple(addresses_of(row)),
         host_ports={key: tuple(sorted(found)) for key, found in ports.items()},
+        ended=row.get("lastStatus") in ENDED,
     )

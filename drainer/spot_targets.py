@@ -16,6 +16,7 @@ from drainer.errors import DrainerError
 from drainer.model import InterruptedTargets
 from drainer.spot import Interruption, targets_of, targets_of_task
 from drainer.spot_departures import Departures
+from drainer.spot_freshness import still_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -96,6 +97,8 @@ class SpotTargets:
 
     def take_tasks_out(self, gone: Sequence[tuple[Rescue, TaskInterruption]], cluster: str) -> None:
         """Take out interrupted tasks of Fargate, whose events say all but the target groups."""
+        now = self._patience.now(self._began_at, SECOND)
+        gone = still_there(self._spot, self._patience, cluster, gone, now)
         try:
             self._describe(cluster, {task.service for _, task in gone})
         except DrainerError as error:

@@ -459,3 +459,12 @@ def test_a_mark_that_is_throttled_is_tried_again_when_the_targets_have_left() ->
     assert marked[0] < fake.asked.index("set_draining")
     assert marked[1] > fake.asked.index("deregister arn:nlb 2")
     assert done.troubles == ()
+
+
+def test_a_late_event_whose_task_cannot_be_looked_at_takes_nothing_out_and_comes_again() -> None:
+    # The address may be another task's by now.
+    fake = Fake(fails={"placed": UnavailableError("Rate exceeded")})
+    done, asked = rescue(fake, replace(TASK, ends_at=NOW + timedelta(seconds=60)))
+
+    assert not any(what.startswith("deregister arn") for what in asked)
+    assert done.undone == "looking whether the task is still there: Rate exceeded"
