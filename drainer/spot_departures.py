@@ -7,7 +7,7 @@ the addresses of each family have a call of their own, and what is refused is tr
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from drainer.errors import DrainerError, RefusedError
@@ -30,6 +30,8 @@ TARGETS_MAX = 100
 # One target in a hundred that is refused costs 14 more calls by halves; 63 refusals come before the
 # single targets of a hundred. A group that has refused more and taken none refuses all.
 REFUSALS_MAX = 70
+# A hundred targets are single ones after seven halvings.
+ROUNDS_MAX = 8
 
 
 class Departures:
@@ -54,31 +56,32 @@ class Departures:
         taken: dict[str, set[Target]] = defaultdict(set)
         refusals: dict[str, RefusedError] = {}
         refused: Counter[str] = Counter()
-        waiting = deque(_parcels(leaving))
-        while waiting:
-            arn, family, targets = waiting.popleft()
-            alien = self._families.get(arn, family) != family
-            if alien or (refused[arn] >= REFUSALS_MAX and not taken[arn]):
-                continue
-            try:
-                self._patience.again(
-                    lambda arn=arn, targets=targets: (  # type: ignore[misc]
-                        self._spot.deregister(arn, targets)
-                    )
-                )
-            except RefusedError as error:
-                refusals[arn] = error
-                refused[arn] += 1
-                # At the end: what the other groups take at once does not wait for these.
-                waiting.extend((arn, family, half) for half in _halves(targets))
-            except DrainerError as error:
-                for rescue in _owners(leaving[arn], targets):
-                    rescue.trouble(f"deregistering from {arn}", error)
-            else:
-                self._families[arn] = family
-                taken[arn].update(targets)
+        parcels = list(_parcels(leaving))
+        # By rounds: what the other groups take at once does not wait for halves.
+        for _ in range(ROUNDS_MAX):
+            halves: list[Parcel] = []
+            for arn, family, targets in parcels:
+                alien = self._families.get(arn, family) != family
+                if alien or (refused[arn] >= REFUSALS_MAX and not taken[arn]):
+                    continue
+                try:
+                    self._take(arn, targets)
+                except RefusedError as error:
+                    refusals[arn] = error
+                    refused[arn] += 1
+                    halves += [(arn, family, half) for half in _halves(targets)]
+                except DrainerError as error:
+                    for rescue in _owners(leaving[arn], targets):
+                        rescue.trouble(f"deregistering from {arn}", error)
+                else:
+                    self._families[arn] = family
+                    taken[arn].update(targets)
+            parcels = halves
         for arn, members in leaving.items():
             _report(arn, members, taken[arn], refusals.get(arn))
+
+    def _take(self, arn: str, targets: Sequence[Target]) -> None:
+        self._patience.again(lambda: self._spot.deregister(arn, targets))
 
 
 def _report(

@@ -43,8 +43,8 @@ LISTING_RESERVE_SECONDS = 10.0
 # leaves all the same, for what is under way needs the time.
 LAST_LEAVES = timedelta(seconds=60)
 
-# One target does not carry what twenty times as many as leave together did; and asking for the
-# health of large services in an avalanche costs the calls that take their targets out.
+# Where calls are throttled, the health of a service with twenty times as many tasks as leave is not
+# looked at: the calls that take targets out need what is granted.
 SPARED_FROM = 20
 SECOND = timedelta(seconds=1)
 
@@ -78,6 +78,7 @@ class SpotTargets:
         self._services: dict[str, dict[str, Service]] = defaultdict(dict)
         self._used: dict[str, set[str]] = defaultdict(set)
         self._running: dict[str, int] = {}
+        self._healthy: dict[str, set[Target]] = {}
         self._times: dict[tuple[str, str], tuple[int, int] | None] = {}
 
     def take_out(self, rescues: Sequence[Rescue]) -> None:
@@ -90,8 +91,9 @@ class SpotTargets:
             # Elsewhere at each try: what is slow today must not keep the same ones to the last.
             first = crc32(self._began_at.isoformat().encode()) % len(members)
             waiting = deque([*members[first:], *members[:first]])
-            while waiting:
-                self._act(cluster, self._listed(cluster, waiting))
+            for _ in members:
+                if waiting:
+                    self._act(cluster, self._listed(cluster, waiting))
         for rescue in rescues:
             self._report(rescue)
 
@@ -199,20 +201,26 @@ class SpotTargets:
         """
         may_stay = [one for one in members if self._has_another_look(one[0])]
         running = self._running.get(target_group_arn, 0)
-        if not may_stay or running > SPARED_FROM * len(members):
+        spared = self._patience.was_needed and running > SPARED_FROM * len(members)
+        if not may_stay or spared:
             return list(members)
+        healthy = self._healthy.get(target_group_arn)
         try:
-            healthy = self._patience.again(lambda: self._spot.healthy(target_group_arn))
+            if healthy is None:
+                healthy = self._patience.again(lambda: self._spot.healthy(target_group_arn))
         except DrainerError as error:
             for rescue, _ in may_stay:
                 rescue.trouble(f"looking for other targets in {target_group_arn}", error)
             return list(members)
         last = [(rescue, target) for rescue, target in may_stay if target in healthy]
-        if not last or healthy - {target for _, target in members}:
+        # One look serves all waves: what leaves with this one is not there for the next.
+        self._healthy[target_group_arn] = healthy - {target for _, target in members}
+        if not last or self._healthy[target_group_arn]:
             return list(members)
         # The one that has the most time is the best to wait with.
         keeper, kept = max(last, key=lambda one: one[0].interruption.ends_at)
         keeper.keeps(target_group_arn)
+        self._healthy[target_group_arn] = {kept}
         return [(rescue, target) for rescue, target in members if target != kept]
 
     def _report(self, rescue: Rescue) -> None:

@@ -48,6 +48,7 @@ LONG_MODULES = {
     "fleet.py": 345,  # the ports beside their user; draining and undoing it
     "observer.py": 345,  # every read of Auto Scaling, a drain's and a sweep's
     "spot.py": 262,  # what is read of two kinds of events, and their targets
+    "spot_targets.py": 260,  # the waves, what may leave of each, and what will be late
     "machine.py": 490,  # carries the theory of operation, and is the only file with the phases
     "model.py": 400,  # half of it says what each value means
     "task_look.py": 295,  # describing, listing, and what is remembered of both

@@ -468,3 +468,22 @@ def test_a_late_event_whose_task_cannot_be_looked_at_takes_nothing_out_and_comes
 
     assert not any(what.startswith("deregister arn") for what in asked)
     assert done.undone == "looking whether the task is still there: Rate exceeded"
+
+
+def test_the_only_healthy_target_of_a_large_service_stays() -> None:
+    # A hundred tasks run and one is healthy, as where a deployment goes wrong. It left at once:
+    # where twenty times as many run as leave, health was not looked at.
+    class Large(Fake):
+        def services(self, cluster: str, names: Sequence[str]) -> dict[str, Service]:
+            return {name: Service(name, "web:1", (BALANCER,), running=100) for name in names}
+
+        def healthy(self, group: str) -> set[Target]:
+            self.note("healthy")
+            return {Target("i-1", 32_768)}
+
+    done, asked = rescue(Large(), GONE)
+
+    assert done.kept == (BALANCER.target_group_arn,)
+    assert [what for what in asked if what.startswith("deregister arn")] == [
+        f"deregister {BALANCER.target_group_arn} 1"
+    ]
