@@ -19,7 +19,9 @@ from drainer.simulation.turns import TurnMapping, Turns
 from tests.simulation.conftest import CLUSTER, GROUP, Reports
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-# Those of Elastic Load Balancing and of Auto Scaling are not published: harsh ones.
+# One bucket for all calls of Elastic Load Balancing, where "non-mutating API actions" alone have 40
+# tokens; Auto Scaling's is not published: a harsh one.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html
 ELBV2_RATE = Rate(20, 10)
 AUTO_SCALING_RATE = Rate(20, 5)
 STAYING = 100
