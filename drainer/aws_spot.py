@@ -5,11 +5,9 @@ The gateway to what Spot interruptions need of ECS and Elastic Load Balancing; i
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws import DESCRIBE_MAX, ask, chunks, only_missing, understood
-from drainer.errors import RefusedError
 from drainer.rescue import Service
 from drainer.spot import LoadBalancer, Placed, Target, addresses_of
 
@@ -24,13 +22,14 @@ SPOT_CALLS = {
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.html
 SERVICES_MAX = 10
-# A call's own limit is not documented; an ECS service registers no more than a few at once.
-TARGETS_MAX = 100
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
 STOP_SECONDS_DEFAULT = 30
 DELAY_ATTRIBUTE = "deregistration_delay.timeout_seconds"
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroupAttribute.html
 DELAY_SECONDS_DEFAULT = 300
+# Its containers have ended, and its network interface is deleted or about to be.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+ENDED = frozenset({"DEPROVISIONING", "STOPPED", "DELETED"})
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html
 HEALTHY = "healthy"
 
@@ -68,31 +67,15 @@ class SpotGateway:
         return found
 
     @understood
-    def deregister(self, target_group_arn: str, targets: Sequence[Target]) -> int:
+    def deregister(self, target_group_arn: str, targets: Sequence[Target]) -> None:
         """
-        Take targets out of a target group and return how many; one that is not in it counts too.
+        Take up to TARGETS_MAX targets out of a target group, in one call.
 
-        A target that the group cannot have (an IPv6 address in a group of IPv4) is left out.
+        One that is not registered counts too.
 
         Raises:
-            RefusedError: The group can have none of them.
+            RefusedError: The group cannot have one of them, and all of them are in it as before.
         """
-        taken, refusal = 0, None
-        for chunk in chunks(targets, TARGETS_MAX):
-            try:
-                self._deregister(target_group_arn, chunk)
-                taken += len(chunk)
-            except RefusedError as error:
-                refusal = error
-                for target in chunk if len(chunk) > 1 else ():
-                    with suppress(RefusedError):
-                        self._deregister(target_group_arn, [target])
-                        taken += 1
-        if refusal and not taken:
-            raise refusal
-        return taken
-
-    def _deregister(self, target_group_arn: str, targets: Sequence[Target]) -> None:
         # "If the target was registered with a port override, you must specify the port", and ECS
         # registers every target with its port.
         # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html
@@ -166,4 +149,5 @@ def _placed(row: dict[str, Any]) -> Placed:
         service=row["group"].removeprefix("service:"),
         addresses=tuple(addresses_of(row)),
         host_ports={key: tuple(sorted(found)) for key, found in ports.items()},
+        ended=row.get("lastStatus") in ENDED,
     )

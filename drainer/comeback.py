@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from drainer.spot import Interruption
 
 VALUE = re.compile(r"(?:stop|hibernate)/([0-9]{1,10})")
+# What a recommendation leaves is no comeback: the instance is there, and may be taken any time.
+ADVISED = re.compile(r"recommend/[0-9]{1,10}")
 ARN = re.compile(r"arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:container-instance/[\w/-]{1,300}")
 
 
@@ -45,7 +47,7 @@ class Comeback:
 
 
 def mark(gone: Interruption) -> tuple[str, str]:
-    """Return name and value of the attribute for an instance that may return."""
+    """Return name and value of the attribute for an instance that may return, or be told to go."""
     return INTERRUPTED, f"{gone.action}/{ceil(gone.ends_at.timestamp())}"
 
 
@@ -53,6 +55,11 @@ def ended_at(value: str) -> datetime | None:
     """Return when the two minutes were over of which a mark tells; None for no mark."""
     found = VALUE.fullmatch(value)
     return datetime.fromtimestamp(int(found[1]), UTC) if found else None
+
+
+def is_advised(value: str) -> bool:
+    """Whether a mark tells of a recommendation, by which the drainer set the instance DRAINING."""
+    return bool(ADVISED.fullmatch(value))
 
 
 def read(detail: Any, now: datetime) -> Comeback | None:

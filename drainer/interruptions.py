@@ -18,6 +18,7 @@ from drainer.patience import Patience
 from drainer.recollection import Recollection
 from drainer.rescue import Rescue
 from drainer.spot import Interruption, TaskInterruption
+from drainer.spot_marks import SpotMarks
 from drainer.spot_search import SpotSearch
 from drainer.spot_targets import SpotTargets
 
@@ -81,12 +82,14 @@ class Rescuer:
         rescues = [Rescue(event) for event in collapse(events)]
         patience = Patience(seconds_left, self._sleep, rescues[0].key if rescues else "")
         instances = [one for one in rescues if isinstance(one.interruption, Interruption)]
+        marks = SpotMarks(self._ecs, patience)
         if instances:
             # All of them first: what is DRAINING gets no new tasks.
             search = SpotSearch(
                 self._auto_scaling,
                 self._ecs,
                 self._config,
+                marks=marks,
                 memory=self._memory,
                 patience=patience,
                 now=now,
@@ -101,6 +104,7 @@ class Rescuer:
         for cluster, gone in by_cluster.items():
             targets.take_tasks_out(gone, cluster)
         targets.take_out([one for one in instances if _hasty(one)])
+        marks.finish()
         for rescue in rescues:
             if isinstance(rescue.interruption, Comeback):
                 self._welcome(rescue, rescue.interruption, now)

@@ -261,7 +261,7 @@ class ContainerInstance:
         ended: When drains were over that have left their marks here, by the attribute's name.
         returned: When it was about to be made ACTIVE after that, by the attribute's name.
         drained_for: Checksum of the stack for which it was set DRAINING; empty for none.
-        interrupted: What Spot did for which it was set DRAINING, and until when; empty for none.
+        interrupted: What Spot did or recommended for which it was set DRAINING, and until when.
     """
 
     arn: str

@@ -71,14 +71,21 @@ class Patience:
         """How many seconds of the invocation have passed."""
         return self._began_with - self._seconds_left()
 
-    @property
-    def has_time(self) -> bool:
-        """Whether a call may be begun."""
-        return self._seconds_left() >= RESERVE_SECONDS
+    def has_time(self, reserve: float = RESERVE_SECONDS) -> bool:
+        """Whether a call may be begun, after which so many seconds are left for others."""
+        return self._seconds_left() >= reserve
 
-    def again(self, call: Callable[[], Item], *, patient: bool = False) -> Item:
+    def again(
+        self,
+        call: Callable[[], Item],
+        *,
+        patient: bool = False,
+        reserve: float = RESERVE_SECONDS,
+    ) -> Item:
         """
         Make a call until it succeeds; a patient one leaves room for the urgent ones of others.
+
+        With less than `reserve` seconds left, no try is begun.
 
         Raises:
             UnavailableError: It did not succeed within the invocation's time.
@@ -86,9 +93,9 @@ class Patience:
         """
         reason = "no time was left in this invocation"
         for attempt in range(TRIES_MAX):
-            if patient and self._pace > 0:
+            if patient and self._pace > 0 and self.has_time(reserve):
                 self._wait(self._pace)
-            if not self.has_time:
+            if not self.has_time(reserve):
                 break
             try:
                 item = call()

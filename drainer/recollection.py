@@ -1,5 +1,5 @@
 """
-What a warm function remembers of interruptions: for minutes, and never too much.
+What a warm function remembers of interruptions: for minutes at most, and never too much.
 
 It saves calls and double counts. A cold function remembers nothing and does the same.
 """
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-# An instance that was in no cluster may register later, about two minutes after its launch.
-ABSENT_FOR = timedelta(minutes=3)
+# An instance that was in no cluster may register at any time. What saves calls is that the copies
+# of one event are not searched for each: EventBridge delivers at least once.
+ABSENT_FOR = timedelta(seconds=20)
 # A recommendation and the interruption that follows it are two events; each comes at least once,
 # and a redelivery of the queue within these minutes.
 SEEN_FOR = timedelta(minutes=10)
@@ -32,13 +33,13 @@ class Recollection:
         self._seen: dict[str, datetime] = {}
         self._clusters: dict[str, datetime] = {}
 
-    def remember_absent(self, ec2_instance_id: str, now: datetime) -> None:
-        """Note that an instance is in no cluster."""
-        _put(self._absent, ec2_instance_id, now + ABSENT_FOR, ENTRIES_MAX)
+    def remember_absent(self, ec2_instance_id: str, action: str, now: datetime) -> None:
+        """Note that an instance was in no cluster when an event told of an action."""
+        _put(self._absent, f"{ec2_instance_id} {action}", now + ABSENT_FOR, ENTRIES_MAX)
 
-    def is_absent(self, ec2_instance_id: str, now: datetime) -> bool:
-        """Whether an instance was in no cluster some minutes ago."""
-        return now < self._absent.get(ec2_instance_id, now)
+    def is_absent(self, ec2_instance_id: str, action: str, now: datetime) -> bool:
+        """Whether an instance was in no cluster some seconds ago, by an event of the same kind."""
+        return now < self._absent.get(f"{ec2_instance_id} {action}", now)
 
     def is_first(self, key: str, now: datetime) -> bool:
         """Whether something is seen for the first time; note that it was."""

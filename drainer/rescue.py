@@ -43,8 +43,8 @@ class SpotReads(Protocol):
     def placed(self, cluster: str, task_ids: Sequence[str]) -> list[Placed]:
         """Return where those of the tasks that are of services can be reached."""
 
-    def deregister(self, target_group_arn: str, targets: Sequence[Target]) -> int:
-        """Take targets out of a target group and return how many."""
+    def deregister(self, target_group_arn: str, targets: Sequence[Target]) -> None:
+        """Take up to a hundred targets out of a target group, or none of them."""
 
     def healthy(self, target_group_arn: str) -> set[Target]:
         """Return the healthy targets of a target group."""

@@ -127,12 +127,14 @@ class Placed:
         addresses: Its own addresses, where its network mode gives it any (awsvpc).
         host_ports: The host's ports by container name and container port (bridge): two where
             the container listens there by TCP and by UDP.
+        ended: Whether its containers have, so that another task may have its addresses.
     """
 
     task_id: str
     service: str
     addresses: tuple[str, ...]
     host_ports: Mapping[tuple[str, int], tuple[int, ...]]
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

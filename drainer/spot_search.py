@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from drainer import comeback
 from drainer.acts import TOGETHER_MAX
 from drainer.errors import (
     ClusterMissingError,
@@ -19,6 +18,7 @@ from drainer.errors import (
     UnavailableError,
 )
 from drainer.spot import Interruption
+from drainer.spot_marks import may_return
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from drainer.patience import Patience
     from drainer.recollection import Recollection
     from drainer.rescue import Rescue
+    from drainer.spot_marks import SpotMarks
 
 # A search costs one read in each cluster, of which ECS grants the account 100 at once and 20 a
 # second. More clusters take longer than an invocation, and the reads of everybody else.
@@ -53,6 +54,7 @@ class SpotSearch:
         auto_scaling: To learn the clusters from the hooks of the instances' groups.
         ecs: To find container instances and set them DRAINING.
         config: The function's settings.
+        marks: Puts marks on what may return.
         memory: What the warm function remembers.
         patience: The time of this invocation.
         now: When it began.
@@ -64,6 +66,7 @@ class SpotSearch:
         ecs: Ecs,
         config: Config,
         *,
+        marks: SpotMarks,
         memory: Recollection,
         patience: Patience,
         now: datetime,
@@ -71,6 +74,7 @@ class SpotSearch:
         self._auto_scaling = auto_scaling
         self._ecs = ecs
         self._config = config
+        self._marks = marks
         self._memory = memory
         self._patience = patience
         self._now = now
@@ -82,7 +86,7 @@ class SpotSearch:
         """Search for each instance until a registration with a connected agent is found."""
         sought = {}
         for rescue in rescues:
-            if not self._memory.is_absent(rescue.key, self._now):
+            if not self._memory.is_absent(rescue.key, _action(rescue), self._now):
                 sought[rescue.key] = rescue
         configured = list(self._config.clusters)
         alone = configured if len(configured) == 1 else []
@@ -106,7 +110,8 @@ class SpotSearch:
             if not rescue.places or isinstance(error, UnavailableError):
                 rescue.trouble(f"searching {cluster}", error)
         if not self._failures and not rescue.places:
-            self._memory.remember_absent(ec2_instance_id, self._now)
+            # What a recommendation has not found may be there when Spot takes it, soon after.
+            self._memory.remember_absent(ec2_instance_id, _action(rescue), self._now)
 
     def _look_everywhere(self, sought: dict[str, Rescue]) -> None:
         if not sought:
@@ -143,9 +148,9 @@ class SpotSearch:
         if not arns:
             return
         described: list[ContainerInstance] = []
-        if any(self._may_return(rescue) for rescue in sought.values()):
+        if any(map(may_return, sought.values())):
             described = self._describe(cluster, arns)
-            self._note(cluster, described, sought)
+            self._marks.note(cluster, described, sought)
         results = self._set_draining(cluster, arns)
         described = described or self._describe(cluster, arns)
         self._memory.remember_cluster(cluster, self._now)
@@ -166,31 +171,6 @@ class SpotSearch:
 
     def _describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
         return self._patience.again(lambda: self._ecs.describe(cluster, arns))
-
-    @staticmethod
-    def _may_return(rescue: Rescue) -> bool:
-        return isinstance(rescue.interruption, Interruption) and rescue.interruption.returns
-
-    def _note(
-        self, cluster: str, described: Iterable[ContainerInstance], sought: dict[str, Rescue]
-    ) -> None:
-        """Note on what may return that it is Spot for which it is set DRAINING."""
-        values = []
-        for instance in described:
-            rescue = sought.get(instance.ec2_instance_id)
-            if rescue is None or not isinstance(rescue.interruption, Interruption):
-                continue
-            # What somebody else has set DRAINING stays so: it is not ours to undo.
-            if rescue.interruption.returns and instance.status == "ACTIVE":
-                values.append((instance.arn, *comeback.mark(rescue.interruption)))
-        for start in range(0, len(values), TOGETHER_MAX):
-            try:
-                self._ecs.put_attributes(cluster, values[start : start + TOGETHER_MAX])
-            except DrainerError as error:
-                # Without the mark it stays DRAINING; without DRAINING its tasks are killed.
-                for rescue in sought.values():
-                    if self._may_return(rescue):
-                        rescue.trouble("noting that it may return", str(error))
 
     def _set_draining(self, cluster: str, arns: Sequence[str]) -> dict[str, DrainerError | str]:
         """Set container instances DRAINING; return what failed by ARN."""
@@ -236,3 +216,8 @@ class SpotSearch:
             policy, _ = self._config.policy(hook.notification_metadata)
             if hook.notification_target_arn == self._config.topic_arn and policy.cluster:
                 yield policy.cluster
+
+
+def _action(rescue: Rescue) -> str:
+    """Return what Spot does with the instance; empty for an event of another kind."""
+    return rescue.interruption.action if isinstance(rescue.interruption, Interruption) else ""

@@ -7,13 +7,16 @@ is looked at, since listing hundreds of instances takes half a minute of ECS's r
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from drainer.errors import DrainerError
 from drainer.model import InterruptedTargets
 from drainer.spot import Interruption, targets_of, targets_of_task
+from drainer.spot_departures import Departures
+from drainer.spot_freshness import still_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,13 +34,17 @@ if TYPE_CHECKING:
 # A few of these fill one DescribeTasks, which takes a hundred tasks.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
 WAVE = 25
+# Where a listing takes a second and more, what was found does not wait for all of a wave.
+WAVE_SECONDS = 5.0
+# No listing is begun with less: to act on what was found takes some calls of a second each.
+LISTING_RESERVE_SECONDS = 10.0
 
 # A last healthy target answers requests until a replacement does; this much before the end, it
 # leaves all the same, for what is under way needs the time.
 LAST_LEAVES = timedelta(seconds=60)
 
-# One target does not carry what twenty times as many as leave together did; and asking for the
-# health of large services in an avalanche costs the calls that take their targets out.
+# Where calls are throttled, the health of a service with twenty times as many tasks as leave is not
+# looked at: the calls that take targets out need what is granted.
 SPARED_FROM = 20
 SECOND = timedelta(seconds=1)
 
@@ -66,10 +73,12 @@ class SpotTargets:
         self._spot = spot
         self._config = config
         self._patience = patience
+        self._departures = Departures(spot, patience)
         self._began_at = began_at
         self._services: dict[str, dict[str, Service]] = defaultdict(dict)
         self._used: dict[str, set[str]] = defaultdict(set)
         self._running: dict[str, int] = {}
+        self._healthy: dict[str, set[Target]] = {}
         self._times: dict[tuple[str, str], tuple[int, int] | None] = {}
 
     def take_out(self, rescues: Sequence[Rescue]) -> None:
@@ -79,13 +88,19 @@ class SpotTargets:
             for cluster, arn, running in rescue.places:
                 by_cluster[cluster].append((rescue, arn, running))
         for cluster, members in by_cluster.items():
-            for start in range(0, len(members), WAVE):
-                self._wave(cluster, members[start : start + WAVE])
+            # Elsewhere at each try: what is slow today must not keep the same ones to the last.
+            first = crc32(self._began_at.isoformat().encode()) % len(members)
+            waiting = deque([*members[first:], *members[:first]])
+            for _ in members:
+                if waiting:
+                    self._act(cluster, self._listed(cluster, waiting))
         for rescue in rescues:
             self._report(rescue)
 
     def take_tasks_out(self, gone: Sequence[tuple[Rescue, TaskInterruption]], cluster: str) -> None:
         """Take out interrupted tasks of Fargate, whose events say all but the target groups."""
+        now = self._patience.now(self._began_at, SECOND)
+        gone = still_there(self._spot, self._patience, cluster, gone, now)
         try:
             self._describe(cluster, {task.service for _, task in gone})
         except DrainerError as error:
@@ -104,15 +119,21 @@ class SpotTargets:
         for rescue, _ in gone:
             self._report(rescue)
 
-    def _wave(self, cluster: str, members: Sequence[tuple[Rescue, str, int]]) -> None:
+    def _listed(self, cluster: str, waiting: deque[tuple[Rescue, str, int]]) -> dict[str, Rescue]:
+        """List the tasks of the next instances; return whose they are, by task."""
         owners: dict[str, Rescue] = {}
-        for rescue, arn, running in members:
+        until = self._patience.spent + WAVE_SECONDS
+        for _ in range(min(WAVE, len(waiting))):
+            if owners and self._patience.spent >= until:
+                break
+            rescue, arn, running = waiting.popleft()
             try:
                 ids = self._patience.again(
                     lambda arn=arn: self._ecs.task_ids(  # type: ignore[misc]
                         cluster, arn, desired_status="RUNNING"
                     ),
                     patient=True,
+                    reserve=LISTING_RESERVE_SECONDS,
                 )
             except DrainerError as error:
                 rescue.trouble("finding the targets", error)
@@ -121,6 +142,10 @@ class SpotTargets:
             # Listings and counts lag by themselves: the lower of the two has not seen a task.
             if len(ids) < running and self._has_another_look(rescue):
                 rescue.comes_again(f"{len(ids)} tasks are listed where {running} run")
+        return owners
+
+    def _act(self, cluster: str, owners: Mapping[str, Rescue]) -> None:
+        """Take out the targets of tasks."""
         try:
             placed = self._patience.again(lambda: self._spot.placed(cluster, list(owners)))
             self._describe(cluster, {task.service for task in placed})
@@ -163,26 +188,8 @@ class SpotTargets:
     def _deregister(self, leaving: Leaving) -> None:
         if self._config.interrupted_targets == InterruptedTargets.LEAVE:
             return  # ECS does it, in its own time; what is late is reported all the same
-        for target_group_arn, all_members in leaving.items():
-            members = self._without_last(target_group_arn, all_members)
-            if not members:
-                continue
-            targets = list(dict.fromkeys(target for _, target in members))
-            rescues = {rescue.key: rescue for rescue, _ in members}.values()
-            try:
-                taken = self._patience.again(
-                    lambda arn=target_group_arn, targets=targets: (  # type: ignore[misc]
-                        self._spot.deregister(arn, targets)
-                    )
-                )
-            except DrainerError as error:
-                for rescue in rescues:
-                    rescue.trouble(f"deregistering from {target_group_arn}", error)
-                continue
-            for rescue in rescues:
-                own = {target for one, target in members if one is rescue}
-                # The gateway leaves out what the group cannot have, and does not say which.
-                rescue.took(len(own) if taken == len(targets) else min(len(own), taken), 1)
+        going = {arn: self._without_last(arn, members) for arn, members in leaving.items()}
+        self._departures.deregister(going)
 
     def _without_last(
         self, target_group_arn: str, members: Sequence[tuple[Rescue, Target]]
@@ -194,25 +201,31 @@ class SpotTargets:
         """
         may_stay = [one for one in members if self._has_another_look(one[0])]
         running = self._running.get(target_group_arn, 0)
-        if not may_stay or running > SPARED_FROM * len(members):
+        spared = self._patience.was_needed and running > SPARED_FROM * len(members)
+        if not may_stay or spared:
             return list(members)
+        healthy = self._healthy.get(target_group_arn)
         try:
-            healthy = self._patience.again(lambda: self._spot.healthy(target_group_arn))
+            if healthy is None:
+                healthy = self._patience.again(lambda: self._spot.healthy(target_group_arn))
         except DrainerError as error:
             for rescue, _ in may_stay:
                 rescue.trouble(f"looking for other targets in {target_group_arn}", error)
             return list(members)
         last = [(rescue, target) for rescue, target in may_stay if target in healthy]
-        if not last or healthy - {target for _, target in members}:
+        # One look serves all waves: what leaves with this one is not there for the next.
+        self._healthy[target_group_arn] = healthy - {target for _, target in members}
+        if not last or self._healthy[target_group_arn]:
             return list(members)
         # The one that has the most time is the best to wait with.
         keeper, kept = max(last, key=lambda one: one[0].interruption.ends_at)
         keeper.keeps(target_group_arn)
+        self._healthy[target_group_arn] = {kept}
         return [(rescue, target) for rescue, target in members if target != kept]
 
     def _report(self, rescue: Rescue) -> None:
         """Report services that need longer than there is; a look that fails reports nothing."""
-        if self._patience.was_needed or not self._patience.has_time:
+        if self._patience.was_needed or not self._patience.has_time(LISTING_RESERVE_SECONDS):
             return  # the calls are others' to take, and the time is the answer's
         gone = rescue.interruption
         left_seconds = int((gone.ends_at - self._began_at).total_seconds())

@@ -47,7 +47,8 @@ LONG_MODULES = {
     "errands.py": 400,  # the order of book, look, answer and way round is one thought
     "fleet.py": 345,  # the ports beside their user; draining and undoing it
     "observer.py": 345,  # every read of Auto Scaling, a drain's and a sweep's
-    "spot.py": 260,  # what is read of two kinds of events, and their targets
+    "spot.py": 262,  # what is read of two kinds of events, and their targets
+    "spot_targets.py": 260,  # the waves, what may leave of each, and what will be late
     "machine.py": 490,  # carries the theory of operation, and is the only file with the phases
     "model.py": 400,  # half of it says what each value means
     "task_look.py": 295,  # describing, listing, and what is remembered of both
@@ -96,6 +97,9 @@ ROOMS = {
         "rescue",
         "returning",
         "sight",
+        "spot_departures",
+        "spot_freshness",
+        "spot_marks",
         "spot_search",
         "spot_targets",
         "task_look",

@@ -608,3 +608,49 @@ def test_the_events_of_one_interruption_do_the_same_twice_without_harm(
     assert [rescue.first for rescue in world.reports.rescues] == [True, False]
     assert all(rescue.troubles == () for rescue in world.reports.rescues)
     assert [stream.cut for stream in watched.streams] == [[], []]
+
+
+@pytest.mark.parametrize("late", [90.0, 110.0])
+def test_a_late_event_does_not_take_out_the_next_task_at_the_same_address(
+    make_spot_world: Callable[..., World], late: float
+) -> None:
+    # ECS had given the address of the task that had ended to a healthy one, which lost its target.
+    world = make_spot_world()
+    world.installed.spot_rules["FargateSpot"].faults.append(lambda _: (late,))
+    balancing = world.account.load_balancing
+    group = balancing.create_target_group(
+        "web", target_type="ip", deregistration_delay_seconds=10.0
+    )
+    service = world.account.ecs.create_service(
+        CLUSTER,
+        "web",
+        desired=4,
+        target_groups=[group],
+        capacity_providers=ON_FARGATE,
+        profile=TaskProfile(stop_seconds=5.0, network_mode="awsvpc"),
+    )
+    world.run(BEFORE_SECONDS)
+    task = on_spot(service)
+    world.account.spot.interrupt_fargate(task)
+    world.run(60)
+    assert task.last_status == "STOPPED"
+    balancing.register(group, task.ip_address, 80, healthy_after_seconds=0)
+    world.run(55)
+
+    assert world.reports.rescues
+    assert group.targets[task.ip_address, 80].state != "draining"
+
+
+def test_a_late_event_takes_out_a_task_that_still_runs(
+    make_spot_world: Callable[..., World],
+) -> None:
+    # Its requests are cut at the end of the two minutes all the same.
+    world = make_spot_world()
+    world.account.spot.deregister_after_seconds = None
+    world.installed.spot_rules["FargateSpot"].faults.append(lambda _: (40.0,))
+    watched = on_fargate(world)
+    interrupt_task(watched)
+    world.run(45)
+
+    assert watched.draining == [1, 1]
+    assert reads_before_the_first_write(world) == ["DescribeTasks", "DescribeServices"]

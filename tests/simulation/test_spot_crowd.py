@@ -19,7 +19,9 @@ from drainer.simulation.turns import TurnMapping, Turns
 from tests.simulation.conftest import CLUSTER, GROUP, Reports
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-# Those of Elastic Load Balancing and of Auto Scaling are not published: harsh ones.
+# One bucket for all calls of Elastic Load Balancing, where "non-mutating API actions" alone have 40
+# tokens; Auto Scaling's is not published: a harsh one.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html
 ELBV2_RATE = Rate(20, 10)
 AUTO_SCALING_RATE = Rate(20, 5)
 STAYING = 100
@@ -134,3 +136,30 @@ def test_five_hundred_instances_leave_in_time(batch: int) -> None:
     assert out[-1] <= OUT_WITHIN_SECONDS
     assert reports.crashes == []
     assert sum(rescue.first for rescue in reports.rescues) == 500
+
+
+def test_calls_that_take_a_second_do_not_keep_all_targets_in() -> None:
+    # Listing a wave of instances took all of each invocation: not one target was ever taken out,
+    # and the messages of all instances ended in the dead-letter queue.
+    account, reports = Account(now=START), Reports()
+    turns = Turns(account)
+
+    def build(environ: Any, client: Any, clock: Any, /) -> Any:
+        return handler.build(environ, client, clock, reports, sleep=turns.sleep)
+
+    installed = install(account, build=build, environ={"DRAINER_CLUSTERS": CLUSTER})
+    account.auto_scaling.create_group(GROUP, cluster=CLUSTER, desired=50)
+    group = account.load_balancing.create_target_group("web")
+    account.ecs.create_service(CLUSTER, "web", desired=50, target_groups=[group], start_seconds=200)
+    account.interceptors.append(turns)
+    TurnMapping.turns = turns
+    install_spot(account, installed.function, SpotSettings(), TurnMapping)
+    turns.call_seconds = 0.9
+    leaving = list(account.auto_scaling.groups[GROUP].instances)[:40]
+    for one in leaving:
+        account.spot.interrupt(one)
+    account.run_for(119)
+
+    _, out = _times(account, dict.fromkeys(leaving, START))
+    assert sum(after <= 119 for after in out) >= 30
+    assert reports.crashes == []

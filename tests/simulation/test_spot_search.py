@@ -219,23 +219,41 @@ def test_a_hundred_foreign_instances_cost_hardly_more_reads_than_one(
     assert counted(world).total() <= 64
 
 
-def test_an_instance_in_no_cluster_is_remembered_for_minutes(
+def test_copies_of_an_event_about_an_instance_in_no_cluster_cost_one_search(
     make_spot_world: Callable[..., World],
 ) -> None:
-    # EventBridge delivers at least once, and a recommendation comes before the interruption.
+    # EventBridge delivers at least once.
     world = make_spot_world(environ={"DRAINER_CLUSTERS": ""})
     world.group()
-    world.account.spot.recommend_rebalance(FOREIGN)
+    interrupt(world, FOREIGN)
     world.run(5)
     interrupt(world, FOREIGN)
     world.run(5)
     assert counted(world).total() == 0
 
     # It may have registered since.
-    world.run(200)
+    world.run(20)
     interrupt(world, FOREIGN)
     world.run(5)
     assert counted(world)["ListContainerInstances"] == 1
+
+
+@pytest.mark.parametrize("gap", [10, 100])
+def test_an_instance_that_registers_after_its_recommendation_is_drained_when_it_is_interrupted(
+    make_spot_world: Callable[..., World], gap: int
+) -> None:
+    # A recommendation found a new instance in no cluster, and for three minutes its interruption
+    # was without effect: it took new tasks until Spot killed them.
+    world = make_spot_world()
+    world.group()
+    world.account.spot.recommend_rebalance(FOREIGN)
+    world.run(5)
+    world.account.ecs.register(CLUSTER, FOREIGN)
+    world.run(gap)
+    interrupt(world, FOREIGN)
+    world.run(5)
+
+    assert container_instance(world, FOREIGN).status == "DRAINING"
 
 
 def test_one_instance_that_is_throttled_is_the_only_one_that_comes_again(
@@ -414,6 +432,113 @@ def test_what_somebody_else_has_set_draining_stays_so(
     world.run(60)
 
     assert container_instance(world, alone).status == "DRAINING"
+
+
+@pytest.mark.parametrize("advised", [1, 2])
+def test_an_instance_that_was_drained_by_a_recommendation_comes_back_from_its_stop(
+    make_spot_world: Callable[..., World], advised: int
+) -> None:
+    # The recommendation had set it DRAINING without a mark, so that the stop took it for somebody
+    # else's: it came back DRAINING, paid for, and without a task.
+    world = make_spot_world(fast_path=True)
+    world.group()
+    alone = "i-0aaaaaaaaaaaaaaaa"
+    world.account.ecs.register(CLUSTER, alone)
+    for _ in range(advised):
+        world.account.spot.recommend_rebalance(alone)
+        world.run(60)
+    assert container_instance(world, alone).status == "DRAINING"
+    interrupt(world, alone, "stop")
+    world.run(600)
+    world.account.spot.give_back(alone)
+    world.run(5)
+
+    instance = container_instance(world, alone)
+    assert (instance.status, instance.attributes.get(MARK)) == ("ACTIVE", None)
+
+
+def test_an_agent_that_connects_again_after_a_recommendation_changes_nothing(
+    make_spot_world: Callable[..., World],
+) -> None:
+    # Spot may take it at any time: it must not get new tasks.
+    world = make_spot_world(fast_path=True)
+    world.group()
+    alone = "i-0aaaaaaaaaaaaaaaa"
+    world.account.ecs.register(CLUSTER, alone)
+    world.account.spot.recommend_rebalance(alone)
+    world.run(3600)
+    world.account.ecs.connect_agent(alone, connected=False)
+    world.account.ecs.connect_agent(alone, connected=True)
+    world.run(60)
+
+    assert container_instance(world, alone).status == "DRAINING"
+
+
+def test_stopped_instances_whose_mark_was_throttled_come_back_all_the_same(
+    make_spot_world: Callable[..., World],
+) -> None:
+    # PutAttributes had one try: ten instances for each throttle stayed DRAINING permanently.
+    world = make_spot_world(fast_path=True)
+    world.group()
+    alone = [f"i-{number:017x}" for number in range(30)]
+    for one in alone:
+        world.account.ecs.register(CLUSTER, one)
+    refusals = iter([True, False, True] + [False] * 100)
+
+    def throttle(call: Call) -> None:
+        if call.operation == "PutAttributes" and next(refusals):
+            raise ApiError("ThrottlingException", "Rate exceeded")
+
+    world.account.interceptors.append(throttle)
+    for one in alone:
+        interrupt(world, one, "stop")
+    world.run(600)
+    for one in alone:
+        world.account.spot.give_back(one)
+    world.run(60)
+
+    assert {container_instance(world, one).status for one in alone} == {"ACTIVE"}
+
+
+def test_marks_that_stay_throttled_do_not_keep_targets_in(
+    make_spot_world: Callable[..., World],
+) -> None:
+    # What may return can be marked last; what serves requests cannot wait for it.
+    world = make_spot_world()
+    world.group()
+    world.service(desired=6, deregistration_delay_seconds=60.0)
+    refuse(world, "ThrottlingException", "PutAttributes")
+    interrupt(world, world.oldest, "stop")
+    world.run(2)
+
+    assert container_instance(world, world.oldest).status == "DRAINING"
+    assert [r.deregistered for r in world.reports.rescues] == [(2, 1)]
+
+
+def test_an_instance_that_takes_no_mark_does_not_keep_nine_others_without(
+    make_spot_world: Callable[..., World],
+) -> None:
+    # ECS refuses the marks of ten for one that has ten attributes of its owner's already.
+    world = make_spot_world(fast_path=True)
+    world.group()
+    alone = [f"i-{number:017x}" for number in range(5)]
+    for one in alone:
+        world.account.ecs.register(CLUSTER, one)
+    full = container_instance(world, alone[2]).arn
+
+    def refuse_full(call: Call) -> None:
+        if call.operation == "PutAttributes" and any(
+            row["targetId"] in full for row in call.parameters["attributes"]
+        ):
+            raise ApiError("AttributeLimitExceededException", "no", 400)
+
+    world.account.interceptors.append(refuse_full)
+    for one in alone:
+        interrupt(world, one, "stop")
+    world.run(2)
+
+    marked = [MARK in container_instance(world, one).attributes for one in alone]
+    assert marked == [True, True, False, True, True]
 
 
 @pytest.mark.parametrize("code", ["AttributeLimitExceededException", "ThrottlingException"])

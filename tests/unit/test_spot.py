@@ -254,9 +254,8 @@ class Fake:
         two = (BALANCER, LoadBalancer("arn:nlb", "web", 80))
         return {name: Service(name, "web:1", two) for name in names}
 
-    def deregister(self, group: str, targets: Sequence[Target]) -> int:
+    def deregister(self, group: str, targets: Sequence[Target]) -> None:
         self.note(f"deregister {group} {len(targets)}")
-        return len(targets)
 
     def deregistration_seconds(self, group: str) -> int:
         self.note("deregistration_seconds")
@@ -345,7 +344,8 @@ def test_every_target_group_of_the_service_is_told_and_what_is_late_is_reported(
 def test_without_haste_the_targets_are_left_to_ecs() -> None:
     done, asked = rescue(Fake(), Interruption("i-1", "recommend", NOW))
 
-    assert (done.drained, asked) == (True, ["find", "set_draining", "describe"])
+    assert done.drained
+    assert asked == ["find", "describe", "put_attributes", "set_draining"]
 
 
 def test_targets_are_left_on_demand_and_what_is_late_is_reported_all_the_same() -> None:
@@ -438,3 +438,52 @@ def test_every_payload_on_file_is_read_or_left_in_one_way(path: Path) -> None:
         found = refusal
 
     assert isinstance(found, Interruption | TaskInterruption | QuietError), found
+
+
+def test_a_mark_that_is_throttled_is_tried_again_when_the_targets_have_left() -> None:
+    # One try: the instance came back from its stop, and stayed DRAINING permanently.
+    class Throttled(Fake):
+        def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
+            self.note("put_attributes")
+            if self.asked.count("put_attributes") < 4:
+                message = "Rate exceeded"
+                raise UnavailableError(message)
+
+    fake = Throttled()
+    settings = Config(TOPIC, clusters=("shop",))
+    rescuer = Rescuer(fake, fake, fake, fake, settings, sleep=lambda _: None)  # type: ignore[arg-type]
+    [done] = rescuer.rescue([replace(GONE, action="stop")], NOW, lambda: 30.0)
+
+    marked = [at for at, what in enumerate(fake.asked) if what == "put_attributes"]
+    assert len(marked) == 4
+    assert marked[0] < fake.asked.index("set_draining")
+    assert marked[1] > fake.asked.index("deregister arn:nlb 2")
+    assert done.troubles == ()
+
+
+def test_a_late_event_whose_task_cannot_be_looked_at_takes_nothing_out_and_comes_again() -> None:
+    # The address may be another task's by now.
+    fake = Fake(fails={"placed": UnavailableError("Rate exceeded")})
+    done, asked = rescue(fake, replace(TASK, ends_at=NOW + timedelta(seconds=60)))
+
+    assert not any(what.startswith("deregister arn") for what in asked)
+    assert done.undone == "looking whether the task is still there: Rate exceeded"
+
+
+def test_the_only_healthy_target_of_a_large_service_stays() -> None:
+    # A hundred tasks run and one is healthy, as where a deployment goes wrong. It left at once:
+    # where twenty times as many run as leave, health was not looked at.
+    class Large(Fake):
+        def services(self, cluster: str, names: Sequence[str]) -> dict[str, Service]:
+            return {name: Service(name, "web:1", (BALANCER,), running=100) for name in names}
+
+        def healthy(self, group: str) -> set[Target]:
+            self.note("healthy")
+            return {Target("i-1", 32_768)}
+
+    done, asked = rescue(Large(), GONE)
+
+    assert done.kept == (BALANCER.target_group_arn,)
+    assert [what for what in asked if what.startswith("deregister arn")] == [
+        f"deregister {BALANCER.target_group_arn} 1"
+    ]

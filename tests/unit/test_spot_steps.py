@@ -102,12 +102,12 @@ def test_what_is_denied_is_asked_once() -> None:
 def test_the_memory_of_a_warm_function_has_bounds() -> None:
     memory = Recollection()
     for number in range(ENTRIES_MAX + 10):
-        memory.remember_absent(f"i-{number}", NOW)
+        memory.remember_absent(f"i-{number}", "stop", NOW)
         memory.remember_cluster(f"cluster-{number}", NOW)
 
-    assert not memory.is_absent("i-0", NOW)
-    assert memory.is_absent(f"i-{ENTRIES_MAX}", NOW)
-    assert not memory.is_absent(f"i-{ENTRIES_MAX}", NOW + ABSENT_FOR)
+    assert not memory.is_absent("i-0", "stop", NOW)
+    assert memory.is_absent(f"i-{ENTRIES_MAX}", "stop", NOW)
+    assert not memory.is_absent(f"i-{ENTRIES_MAX}", "stop", NOW + ABSENT_FOR)
     assert memory.clusters(NOW)[0] == f"cluster-{ENTRIES_MAX + 9}"
     assert len(memory.clusters(NOW)) == CLUSTERS_MAX
 
