@@ -36,6 +36,9 @@ FLEET_PAGE_MAX = 1_000
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-resource-tags.html
 STACK_TAG = "aws:cloudformation:stack-id"
 GONE_STATUS = "INACTIVE"
+# As many as one page of the answer has.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeCapacityProviders.html
+PROVIDERS_MAX = 10
 
 
 class TargetGateway:
@@ -98,8 +101,24 @@ class TargetGateway:
     def group(self, guard: Guard) -> str:
         """Return the name of the group that has the instances; empty for a fleet, and for none."""
         if guard.kind == TargetKind.CAPACITY_PROVIDER:
-            return self._group_of(guard.name) or ""
+            return self.groups([guard.name]).get(guard.name, "")
         return guard.name if guard.kind == TargetKind.AUTO_SCALING_GROUP else ""
+
+    @understood
+    def groups(self, capacity_providers: Sequence[str]) -> dict[str, str]:
+        """Return the name of the group of each capacity provider that there is."""
+        found: dict[str, str] = {}
+        for start in range(0, len(capacity_providers), PROVIDERS_MAX):
+            answer = ask(
+                self._client("ecs").describe_capacity_providers,
+                capacityProviders=capacity_providers[start : start + PROVIDERS_MAX],
+            )
+            only_missing(answer)
+            for row in answer["capacityProviders"]:
+                if row.get("status") != GONE_STATUS and "autoScalingGroupProvider" in row:
+                    arn: str = row["autoScalingGroupProvider"]["autoScalingGroupArn"]
+                    found[row["name"]] = arn.rpartition("autoScalingGroupName/")[2]
+        return found
 
     @understood
     def made_by(self, auto_scaling_group_name: str) -> str:
@@ -139,19 +158,6 @@ class TargetGateway:
         )
         groups: list[dict[str, Any]] = answer["AutoScalingGroups"]
         return groups
-
-    @understood
-    def _group_of(self, capacity_provider: str) -> str | None:
-        answer = ask(
-            self._client("ecs").describe_capacity_providers,
-            capacityProviders=[capacity_provider],
-        )
-        only_missing(answer)
-        for row in answer["capacityProviders"]:
-            if row.get("status") != GONE_STATUS and "autoScalingGroupProvider" in row:
-                arn: str = row["autoScalingGroupProvider"]["autoScalingGroupArn"]
-                return arn.rpartition("autoScalingGroupName/")[2]
-        return None
 
     @understood
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:

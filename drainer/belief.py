@@ -10,12 +10,24 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from drainer.custom_resource import TARGET_PATTERNS, TargetKind
 from drainer.errors import NotForUsError, UnavailableError
-from drainer.stack import Fate, Stack, also_guarded_by, doubt, fate_of, made_up
+from drainer.stack import (
+    Fate,
+    Stack,
+    also_guarded_by,
+    doubt,
+    fate_of,
+    goes_along,
+    made_up,
+    other_guards,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
+    from drainer.cloudformation import Request
     from drainer.config import Config
     from drainer.custom_resource import Guard
     from drainer.errand import Errand
@@ -77,6 +89,49 @@ class Belief:
             raise NotForUsError(why)
         return Seen(replace(errand, doubted_at=since), stack, why)
 
+    def foreign(self, seen: Seen, guard: Guard, now: datetime) -> str:
+        """
+        Return why a Delete's properties name another target than its physical id; empty if not.
+
+        A row of the stack confirms the physical id alone: who may publish could else write the name
+        of any group beside an id that is true.
+
+        Raises:
+            UnavailableError: It cannot be told yet.
+            MisconfiguredError: It may not be read.
+        """
+        request, stack = seen.errand.request, seen.stack
+        if stack is None or self._is_called(request.physical_id, guard) or made_up(request):
+            return ""
+        # An update may have kept the name of a provider that is no more.
+        if goes_along(stack, self._targets.group(guard) or guard.name):
+            return ""
+        why = f"{guard} is not what the custom resource was called for"
+        if now < request.started_at + DOUBTED:
+            raise UnavailableError(why)
+        return why
+
+    def _is_called(self, physical_id: str, guard: Guard) -> bool:
+        """Whether a physical id is the target's name, its group's, or a provider's of the group."""
+        if physical_id == guard.name or guard.kind == TargetKind.SPOT_FLEET:
+            return physical_id == guard.name
+        group = self._targets.group(guard)
+        return bool(group) and group in (physical_id, *self._groups([physical_id]).values())
+
+    def _groups(self, physical_ids: Iterable[str]) -> dict[str, str]:
+        pattern = TARGET_PATTERNS[TargetKind.CAPACITY_PROVIDER]
+        return self._targets.groups([one for one in physical_ids if pattern.fullmatch(one)])
+
+    def _also_guarded_by(self, request: Request, guard: Guard, stack: Stack) -> str:
+        """Return another resource of the stack for the same, by whatever name of it."""
+        if guard.kind == TargetKind.SPOT_FLEET:
+            return also_guarded_by(request, stack)
+        others = [row.physical_id for row in other_guards(request, stack)]
+        if not others:
+            return ""
+        names = {guard.name, self._targets.group(guard) or guard.name}
+        return also_guarded_by(request, stack, names, self._groups(others))
+
     def stays(self, seen: Seen, guard: Guard) -> str:
         """
         Return why a Delete must drain nothing; empty where its target goes.
@@ -88,9 +143,11 @@ class Belief:
         request, stack = seen.errand.request, seen.stack
         if stack is None:
             # Without the stack a made-up id is all that can be told of a Create that was cancelled.
-            alone = made_up(request) and not seen.errand.believed
-            return "its creation was never answered" if alone else ""
-        if other := also_guarded_by(request, stack):
+            alone = made_up(request, guard.name) and not seen.errand.believed
+            if alone and made_up(request, self._targets.group(guard)):
+                return "its creation was never answered"
+            return ""
+        if other := self._also_guarded_by(request, guard, stack):
             return f"{guard} is guarded by {other} of this stack, too"
         target = guard.name
         if stack.rolls_back or made_up(request):

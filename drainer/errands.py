@@ -246,6 +246,8 @@ class Errands:
         if guard is None or request.stays_refused:
             reason = "; ".join(problems) if guard is None else "nothing was guarded"
             return errand, Answer(Status.SUCCESS, request.refused_id, f"not drained: {reason}")
+        if foreign := self._belief.foreign(seen, guard, this.now):
+            return errand, Answer(Status.SUCCESS, request.refused_id, f"not drained: {foreign}")
         if stays := self._belief.stays(seen, guard):
             self._restore(errand, guard, this)
             return errand, Answer(Status.SUCCESS, request.physical_id, f"not drained: {stays}")

@@ -73,6 +73,9 @@ class Targets(Protocol):
     def group(self, guard: Guard) -> str:
         """Return the name of the group that has the instances; empty for a fleet, and for none."""
 
+    def groups(self, capacity_providers: Sequence[str]) -> dict[str, str]:
+        """Return the name of the group of each capacity provider that there is."""
+
     def made_by(self, auto_scaling_group_name: str) -> str:
         """Return the id of the stack that has made a group; empty for none."""
 

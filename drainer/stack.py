@@ -15,8 +15,8 @@ guard goes. The stack's status tells the two apart, tried from the top:
 | `UPDATE_ROLLBACK_*`: its update has failed | is a resource that is being deleted | goes |
 | | is a resource that was created since the update began | goes |
 | | is a resource that was there before | stays |
-| | is none, and the guard has another target now: a Spot Fleet | goes |
-| | the same, a group that this stack has made (by its tag) | goes |
+| | is none, and the guard is back at a Spot Fleet of the stack that it replaced | goes |
+| | is none, the guard has another target now, and the stack made it (a group's tag) | goes |
 | | is none, otherwise | stays |
 | another one: the answer is older than the request | | open: look again |
 
@@ -31,12 +31,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from drainer.cloudformation import RESOURCE_TYPE, RequestType
 from drainer.custom_resource import TargetKind
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from drainer.cloudformation import Request
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
 # A template may name a custom resource by either.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html
 OUR_TYPES = (RESOURCE_TYPE, "AWS::CloudFormation::CustomResource")
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ec2-spotfleet.html
+FLEET_TYPE = "AWS::EC2::SpotFleet"
+NONE: Mapping[str, str] = MappingProxyType({})
 
 IN_PROGRESS, ROLLBACK = "IN_PROGRESS", "ROLLBACK"
 # Somebody reviews a change set that would create the stack.
@@ -102,16 +107,18 @@ class Stack:
         return ROLLBACK in self.status
 
 
-def made_up(request: Request) -> bool:
+def made_up(request: Request, *names: str) -> bool:
     """
     Whether CloudFormation made the physical id up: its Create was cancelled, or never answered.
 
-    It looks like each name that CloudFormation makes: stack, logical id, and what is random.
+    It looks like each name that CloudFormation makes: stack, logical id, and what is random. So
+    what the target itself is called (`names`) is not made up, whatever it looks like.
     https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/1814
     https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-name.html
     """
     ending = rf".+-{re.escape(request.logical_id)}-[A-Za-z0-9]{{8,}}"
-    return re.fullmatch(ending, request.physical_id) is not None
+    looks_so = re.fullmatch(ending, request.physical_id) is not None
+    return looks_so and request.physical_id not in names
 
 
 def doubt(request: Request, stack: Stack) -> str:
@@ -139,19 +146,56 @@ def _confirms(row: Row, request: Request, stack: Stack) -> bool:
     if row.status == ROW_DELETING and (same or not row.physical_id or made_up(request)):
         return True
     # After a replacement the row is of the new physical id, and the Delete of the old one.
-    changed = stack.changed_at is not None and row.changed_at >= stack.changed_at
+    changed = _has_changed(row, stack)
     return stack.status in CLEANING and not same and changed and row.status != ROW_CREATING
 
 
-def also_guarded_by(request: Request, stack: Stack) -> str:
-    """Return the logical id of another resource of the stack that guards the same."""
-    for row in stack.rows:
-        same = row.physical_id == request.physical_id
-        ours = row.resource_type == request.resource_type
-        other = row.logical_id != request.logical_id
-        if same and ours and other and not row.status.startswith(LEAVING):
+def other_guards(request: Request, stack: Stack) -> tuple[Row, ...]:
+    """Return the custom resources of the stack, beside the request's own, that stay."""
+    return tuple(
+        row
+        for row in stack.rows
+        if row.resource_type in OUR_TYPES
+        and row.logical_id != request.logical_id
+        and row.physical_id
+        and not row.status.startswith(LEAVING)
+    )
+
+
+def also_guarded_by(
+    request: Request, stack: Stack, names: Collection[str] = (), groups: Mapping[str, str] = NONE
+) -> str:
+    """
+    Return the logical id of another resource of the stack that guards the same.
+
+    Args:
+        request: The Delete.
+        stack: The stack.
+        names: What the target is called beside the physical id, by its properties and its group.
+        groups: The group of each capacity provider that another resource may be called like.
+    """
+    mine = {request.physical_id, *names}
+    for row in other_guards(request, stack):
+        if row.physical_id in mine or groups.get(row.physical_id) in mine:
             return row.logical_id
     return ""
+
+
+def goes_along(stack: Stack, target: str) -> bool:
+    """Whether a target is the stack's own and is about to go, whatever a request says of it."""
+    ends = stack.status in (DELETING, CREATION_FAILED)
+    return any(ends or row.status.startswith(LEAVING) for row in _listed(stack, target))
+
+
+def _listed(stack: Stack, target: str) -> list[Row]:
+    # Its guards are called like it.
+    return [
+        row
+        for row in stack.rows
+        if row.physical_id == target
+        and row.status != SKIPPED
+        and row.resource_type not in OUR_TYPES
+    ]
 
 
 def fate_of(request: Request, guard: Guard, target: str, stack: Stack) -> Fate:
@@ -164,15 +208,8 @@ def fate_of(request: Request, guard: Guard, target: str, stack: Stack) -> Fate:
         target: The physical id of the fleet or group that has the instances.
         stack: The stack, as it was when the request was believed.
     """
-    # Its guards are called like it.
-    listed = [
-        row
-        for row in stack.rows
-        if row.physical_id == target
-        and row.status != SKIPPED
-        and row.resource_type not in OUR_TYPES
-    ]
-    if made_up(request) and stack.status in (DELETING, UPDATED, UPDATING):
+    listed, invented = _listed(stack, target), made_up(request, guard.name, target)
+    if invented and stack.status in (DELETING, UPDATED, UPDATING):
         return Fate.GOES if listed and stack.status == DELETING else Fate.STAYS
     if stack.status in (DELETING, UPDATED):
         return Fate.GOES
@@ -182,20 +219,30 @@ def fate_of(request: Request, guard: Guard, target: str, stack: Stack) -> Fate:
         return Fate.OPEN
     if listed:
         return Fate.GOES if any(_is_new(row, stack) for row in listed) else Fate.STAYS
-    replaced = any(
-        row.logical_id == request.logical_id
+    now = {
+        row.physical_id
+        for row in stack.rows
+        if row.logical_id == request.logical_id
         and row.physical_id != request.physical_id
         and not row.status.startswith(LEAVING)
-        for row in stack.rows
-    )
-    if not replaced:
+    }
+    # What was never created has not taken the place of anything.
+    if not now or invented:
         return Fate.STAYS
-    return Fate.GOES if guard.kind == TargetKind.SPOT_FLEET else Fate.BY_TAG
+    if guard.kind != TargetKind.SPOT_FLEET:
+        return Fate.BY_TAG
+    # No tag tells whose a fleet is. Where both are another stack's, neither is a resource of this.
+    own = [row for row in stack.rows if row.resource_type == FLEET_TYPE and row.physical_id in now]
+    return Fate.GOES if any(_has_changed(row, stack) for row in own) else Fate.STAYS
+
+
+def _has_changed(row: Row, stack: Stack) -> bool:
+    """Whether a row was written since the update began."""
+    return stack.changed_at is not None and row.changed_at >= stack.changed_at
 
 
 def _is_new(row: Row, stack: Stack) -> bool:
     """Whether a resource goes with the update that failed."""
     if row.status.startswith(LEAVING):
         return True
-    since = stack.changed_at
-    return since is not None and row.status.startswith(CREATED) and row.changed_at >= since
+    return row.status.startswith(CREATED) and _has_changed(row, stack)

@@ -1458,3 +1458,138 @@ def test_a_fleet_in_another_cluster_than_the_named_one_is_not_let_go_over_its_ta
     shop.until_answered(shop.ask("Delete", properties, physical_id=shop.fleet.fleet_id))
 
     assert shop.tasks_left() == 0
+
+
+def at_work(shop: Shop, status: str, *rows: tuple[str, str, str, str]) -> None:
+    """Say what the stack is at, and which resources (name, id, type, status) it lists."""
+    account = shop.world.account
+    account.stacks.phase("shop", status, changed_at=account.now)
+    for logical_id, physical_id, resource_type, state in rows:
+        row = Row(physical_id, state, account.now, resource_type=resource_type)
+        account.stacks.put_row("shop", logical_id, row)
+
+
+def statuses_of(shop: Shop, ec2_instance_ids: list[str]) -> set[str]:
+    found = [shop.world.account.ecs.container_instance(one) for one in ec2_instance_ids]
+    return {instance.status for instance in found if instance}
+
+
+OURS, OTHER_TYPE = "Custom::ECSDrain", "AWS::CloudFormation::CustomResource"
+GROUP_TYPE = "AWS::AutoScaling::AutoScalingGroup"
+
+
+@pytest.mark.parametrize(
+    ("old_type", "new_id"),
+    [(OURS, "spare"), (OTHER_TYPE, GROUP), (OTHER_TYPE, "spare")],
+    ids=["by its provider", "of the other type", "both"],
+)
+def test_a_guard_that_is_renamed_and_changed_otherwise_drains_nothing_that_serves(
+    make_shop: Callable[..., Shop], old_type: str, new_id: str
+) -> None:
+    # The Delete of the old name drained the whole group that the new name guards.
+    shop = make_shop()
+    members = group_of(shop)
+    shop.world.account.ecs.create_capacity_provider("spare", GROUP)
+    at_work(
+        shop,
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        ("Drain", GROUP, old_type, "DELETE_IN_PROGRESS"),
+        ("Guard", new_id, OURS, "CREATE_COMPLETE"),
+        ("Group", GROUP, GROUP_TYPE, "UPDATE_COMPLETE"),
+    )
+    properties = {"Cluster": CLUSTER, "AutoScalingGroupName": GROUP}
+    request = shop.world.account.stacks.request("Delete", properties, physical_id=GROUP)
+    request.event["ResourceType"] = old_type
+    shop.deliver(request)
+
+    answer = shop.until_answered(request)
+
+    assert (answer["Status"], "guarded by Guard" in answer["Reason"]) == ("SUCCESS", True)
+    assert statuses_of(shop, members) == {"ACTIVE"}
+
+
+def test_a_fleet_of_another_stack_serves_on_when_the_update_that_named_it_goes_back(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # Both fleets were parameters: the one that the failed update had named was DRAINING for good.
+    shop = make_shop()
+    new = replacement(shop)
+    stack = operations(shop, foreign=True)
+    stack.run(stack.replace(shop.fleet, lambda: new, fails=True))
+
+    status = finished(shop, stack)
+
+    assert status == "UPDATE_ROLLBACK_COMPLETE"
+    assert (shop.statuses(), shop.statuses(new)) == ({"ACTIVE"}, {"ACTIVE"})
+
+
+@pytest.mark.parametrize(
+    ("status", "row", "physical_id"),
+    [
+        ("DELETE_IN_PROGRESS", "DELETE_IN_PROGRESS", "own"),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE", "whatever"),
+        ("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE", "whatever"),
+        ("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_COMPLETE", "x-Drain-1ABCDEFGH2"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["AutoScalingGroupName", "CapacityProvider", "SpotFleet"])
+def test_properties_that_name_another_target_than_the_physical_id_drain_nothing(
+    make_shop: Callable[..., Shop], kind: str, status: str, row: str, physical_id: str
+) -> None:
+    # sns:Publish and any stack at its end were enough to drain a target that serves elsewhere.
+    shop = make_shop()
+    members = group_of(shop)
+    shop.world.account.ecs.create_capacity_provider("spare", GROUP)
+    own = "sfr-00000000-0000-0000-0000-00000000000a"
+    at_work(shop, status, ("Drain", own, OURS, row), ("Fleet", own, FLEET_TYPE, row))
+    named = {"AutoScalingGroupName": GROUP, "CapacityProvider": "spare"}
+    name = named.get(kind, shop.fleet.fleet_id)
+    properties = {"Cluster": CLUSTER, kind: name}
+
+    forged = shop.ask(
+        "Delete", properties, physical_id=own if physical_id == "own" else physical_id
+    )
+
+    assert "not drained" in shop.until_answered(forged)["Reason"]
+    assert statuses_of(shop, members) == {"ACTIVE"}
+    assert shop.statuses() == {"ACTIVE"}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_group_whose_provider_is_gone_is_drained_if_it_goes_with_its_stack(
+    make_shop: Callable[..., Shop], listed: bool
+) -> None:
+    # An update kept the provider's name as physical id, and took the provider out of the template:
+    # the Delete must drain the stack's own group, and be answered if the group is another's.
+    shop = make_shop()
+    members = group_of(shop)
+    own = [("Group", GROUP, GROUP_TYPE, "CREATE_COMPLETE")] if listed else []
+    at_work(shop, "DELETE_IN_PROGRESS", ("Drain", "spare", OURS, "DELETE_IN_PROGRESS"), *own)
+    properties = {"Cluster": CLUSTER, "AutoScalingGroupName": GROUP}
+
+    answer = shop.until_answered(shop.ask("Delete", properties, physical_id="spare"))
+
+    assert answer["Status"] == "SUCCESS"
+    assert statuses_of(shop, members) == {"DRAINING" if listed else "ACTIVE"}
+
+
+def test_a_group_whose_name_looks_made_up_is_drained_before_its_guard_goes(
+    make_shop: Callable[..., Shop],
+) -> None:
+    # CloudFormation names groups as it makes ids up, and the guard was called like the group is in
+    # its own stack: SUCCESS, "not drained", over running tasks.
+    shop = make_shop()
+    name = "infra-Capacity-1ABCDEFGH2"
+    auto_scaling = shop.world.account.auto_scaling
+    auto_scaling.create_group(name, cluster=CLUSTER, desired=2)
+    members = [*auto_scaling.groups[name].instances]
+    properties = {"Cluster": CLUSTER, "AutoScalingGroupName": name}
+    shop.world.run(300)
+
+    request = shop.ask("Delete", properties, physical_id=name, logical_id="Capacity")
+    at_work(shop, "DELETE_IN_PROGRESS", ("Capacity", name, OURS, "DELETE_IN_PROGRESS"))
+    answer = shop.until_answered(request)
+
+    assert "drained" in answer["Reason"]
+    assert "not drained" not in answer["Reason"]
+    assert statuses_of(shop, members) == {"DRAINING"}

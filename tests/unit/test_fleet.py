@@ -66,6 +66,9 @@ class World:
     def group(self, guard: Guard) -> str:
         return guard.name
 
+    def groups(self, capacity_providers: Sequence[str]) -> dict[str, str]:
+        return {}
+
     def made_by(self, auto_scaling_group_name: str) -> str:
         return ""
 

@@ -13,7 +13,7 @@ import pytest
 from drainer.cloudformation import RESOURCE_TYPE, Request, RequestType
 from drainer.custom_resource import Guard, Status, TargetKind
 from drainer.model import LifecycleActionResult, Policy, StandaloneTasks
-from drainer.stack import Fate, Row, Stack, also_guarded_by, doubt, fate_of, made_up
+from drainer.stack import OUR_TYPES, Fate, Row, Stack, also_guarded_by, doubt, fate_of, made_up
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 BEFORE = NOW - timedelta(days=1)
@@ -195,8 +195,41 @@ def test_an_update_that_goes_back_takes_only_what_it_had_added(
 
 def test_what_had_taken_the_place_of_another_goes_with_the_update() -> None:
     # Its tasks are cut when the stack is back at the former fleet; a group may be another stack's.
-    assert fate(CLEANING_BACK, own="sfr-0") == Fate.GOES
-    assert fate(CLEANING_BACK, own="sfr-0", guard=GROUP) == Fate.BY_TAG
+    former = replace(target("UPDATE_COMPLETE", LATER), physical_id="sfr-0")
+
+    assert fate(CLEANING_BACK, former, own="sfr-0") == Fate.GOES
+    assert fate(CLEANING_BACK, former, own="sfr-0", guard=GROUP) == Fate.BY_TAG
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param((), id="both are parameters"),
+        pytest.param((replace(target(), physical_id="sfr-0"),), id="its own was not replaced"),
+        pytest.param(
+            (replace(target("UPDATE_COMPLETE", LATER), physical_id="sfr-2"),), id="unguarded"
+        ),
+    ],
+)
+def test_a_fleet_that_only_a_parameter_had_named_outlives_the_update(rows: tuple[Row, ...]) -> None:
+    # It is another stack's and serves; drained, it is DRAINING for good.
+    assert fate(CLEANING_BACK, *rows, own="sfr-0") == Fate.STAYS
+
+
+def test_what_was_never_created_has_taken_no_place() -> None:
+    # A made-up id is nobody's: with any fleet in its properties it drained that fleet.
+    former = replace(target("UPDATE_COMPLETE", LATER), physical_id="sfr-0")
+
+    assert fate(CLEANING_BACK, former, own="sfr-0", physical_id=MADE_UP) == Fate.STAYS
+
+
+def test_what_the_target_is_called_is_not_made_up() -> None:
+    # CloudFormation names groups in the same form, and the guard may be called like one.
+    group = replace(GROUP, name=MADE_UP)
+
+    assert made_up(request("Delete", MADE_UP), "another") is True
+    assert made_up(request("Delete", MADE_UP), MADE_UP) is False
+    assert fate("DELETE_IN_PROGRESS", guard=group, physical_id=MADE_UP, own=MADE_UP) == Fate.GOES
 
 
 @pytest.mark.parametrize(
@@ -252,3 +285,13 @@ def test_another_resource_of_the_stack_that_guards_the_same_is_found(
     rows = (row("DELETE_IN_PROGRESS"), other)
 
     assert also_guarded_by(request(), Stack(CLEANING, NOW, rows)) == found
+
+
+def test_another_guard_of_the_same_is_found_by_each_name_and_both_types() -> None:
+    # A group was drained that the other resource guarded by its capacity provider.
+    rows = (row("CREATE_COMPLETE", "spare", logical_id="Guard", resource_type=OUR_TYPES[1]),)
+    stack = Stack(CLEANING, NOW, rows)
+
+    assert also_guarded_by(request(), stack, {"sfr-1"}, {"spare": "sfr-1"}) == "Guard"
+    assert also_guarded_by(request(), stack, {"spare"}) == "Guard"
+    assert also_guarded_by(request(), stack, {"sfr-1"}, {"spare": "other"}) == ""
