@@ -113,12 +113,17 @@ class Request:
     def deadline_at(self, guard: Guard | None) -> datetime:
         """Return when the request must be answered, whatever is left then."""
         latest = self.timeout_at - self.margin
-        if self.request_type != RequestType.DELETE:
-            return min(latest, self.started_at + LOOKED_FOR)
-        if guard is None:
+        if guard is None or self.request_type != RequestType.DELETE:
             return latest
         wanted = self.started_at + timedelta(seconds=guard.policy.drain_timeout_seconds)
         return min(latest, wanted)
+
+    @property
+    def looked_for_until(self) -> datetime:
+        """Until when what is missing, or may not be read, is looked for again."""
+        if self.request_type == RequestType.DELETE:
+            return self.timeout_at
+        return self.started_at + LOOKED_FOR
 
     @property
     def stays_refused(self) -> bool:

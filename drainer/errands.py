@@ -27,7 +27,7 @@ from drainer.errors import (
     NotForUsError,
     UnavailableError,
 )
-from drainer.keeper import Keeper, settled_id
+from drainer.keeper import Keeper, Restored, settled_id
 from drainer.machine import MARK_STALE_AFTER_SECONDS
 from drainer.request_report import Report, Step
 from drainer.stack import OUR_TYPES
@@ -204,7 +204,7 @@ class Errands:
 
     def _pass(self, errand: Errand, this: Pass) -> None:
         request, report = errand.request, this.report
-        seen = Seen(errand)
+        seen, missing = Seen(errand), False
         if errand.answer is not None:
             report.answer = errand.answer  # decided by a pass that could not give it
         else:
@@ -218,7 +218,9 @@ class Errands:
                 raise
             except (MisconfiguredError, UnavailableError) as error:
                 report.trouble("looking", error)
-        if report.answer is None and not seen.doubt and self._is_late(this):
+                missing = isinstance(error, MisconfiguredError)
+        late = self._is_late(this) or (missing and this.now >= request.looked_for_until)
+        if report.answer is None and not seen.doubt and late:
             report.overdue = True
             report.answer = self._overdue(request, seen, report)
         if report.answer is None:
@@ -242,28 +244,31 @@ class Errands:
         errand, request = seen.errand, seen.errand.request
         guard, problems = self._guard(request)
         if request.request_type != RequestType.DELETE:
-            return errand, self._keep(seen, guard, problems, this)
+            return self._keep(seen, guard, problems, this)
         if guard is None or request.stays_refused:
             reason = "; ".join(problems) if guard is None else "nothing was guarded"
             return errand, Answer(Status.SUCCESS, request.refused_id, f"not drained: {reason}")
         if foreign := self._belief.foreign(seen, guard, this.now):
             return errand, Answer(Status.SUCCESS, request.refused_id, f"not drained: {foreign}")
         if stays := self._belief.stays(seen, guard):
-            self._restore(errand, guard, this)
-            return errand, Answer(Status.SUCCESS, request.physical_id, f"not drained: {stays}")
+            restored = self._restore(errand, guard, this)
+            answer = Answer(Status.SUCCESS, request.physical_id, f"not drained: {stays}")
+            return restored.errand, answer if restored.complete else None
         return self._drain(replace(errand, believed=True), guard, this)
 
-    def _restore(self, errand: Errand, guard: Guard, this: Pass) -> None:
+    def _restore(self, errand: Errand, guard: Guard, this: Pass) -> Restored:
         """Set ACTIVE what this stack has set DRAINING and what stays; that may be nothing."""
         try:
-            troubles = self._keeper.restore(errand, guard, this.seconds_left)
-            this.report.troubles = (*this.report.troubles, *troubles)
+            restored = self._keeper.restore(errand, guard, this.now, this.seconds_left)
         except MisconfiguredError as error:
             this.report.trouble("setting ACTIVE what stays", error)
+            return Restored(errand)
+        this.report.troubles = (*this.report.troubles, *restored.troubles)
+        return restored
 
     def _keep(
         self, seen: Seen, guard: Guard | None, problems: Sequence[str], this: Pass
-    ) -> Answer | None:
+    ) -> tuple[Errand, Answer | None]:
         """
         Answer a Create or an Update: the target is there, and none of it is DRAINING for us.
 
@@ -273,13 +278,15 @@ class Errands:
         request, report, back = seen.errand.request, this.report, _goes_back(seen)
         if guard is None or (problems and not back):
             status = Status.SUCCESS if back else Status.FAILED
-            return Answer(status, request.refused_id, "; ".join(problems))
+            return seen.errand, Answer(status, request.refused_id, "; ".join(problems))
         old, _ = guard_of(request.old_properties, self._config)
         physical_id = self._keeper.physical_id(request, guard, old, back=back)
-        troubles = self._keeper.restore(seen.errand, guard, this.seconds_left)
-        report.troubles = (*report.troubles, *troubles)
-        reason = "; ".join((f"{guard} is guarded", *troubles))
-        return Answer(Status.SUCCESS, physical_id, reason)
+        restored = self._keeper.restore(seen.errand, guard, this.now, this.seconds_left)
+        report.troubles = (*report.troubles, *restored.troubles)
+        if not restored.complete:
+            return restored.errand, None
+        reason = "; ".join((f"{guard} is guarded", *restored.troubles))
+        return restored.errand, Answer(Status.SUCCESS, physical_id, reason)
 
     def _drain(self, errand: Errand, guard: Guard, this: Pass) -> tuple[Errand, Answer | None]:
         """Answer a Delete once nothing of the target has a task left."""

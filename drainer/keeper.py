@@ -4,15 +4,23 @@ Keep what a custom resource guards as it is: the target exists, and none of it i
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from drainer import mark as marks
 from drainer.acts import TOGETHER_MAX, UNIT_SECONDS
 from drainer.custom_resource import TargetKind
+from drainer.errand import Note
 from drainer.errors import MisconfiguredError, UnavailableError
+from drainer.finder import Finder
+from drainer.fleet import NO_HOOK
+from drainer.model import Drain, LifecycleAction, Waiting
+from drainer.sight import Sight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
 
     from drainer.acts import Ecs
     from drainer.cloudformation import Request
@@ -20,6 +28,22 @@ if TYPE_CHECKING:
     from drainer.errand import Errand
     from drainer.fleet import Targets
     from drainer.model import ContainerInstance
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """
+    What came of setting ACTIVE what stays.
+
+    Attributes:
+        errand: With how far a search of all clusters has come.
+        troubles: A sentence for each that could not be set ACTIVE, or looked at.
+        complete: Whether all clusters have been searched.
+    """
+
+    errand: Errand
+    troubles: tuple[str, ...] = ()
+    complete: bool = True
 
 
 class Keeper:
@@ -36,13 +60,10 @@ class Keeper:
         self._targets = targets
 
     def restore(
-        self, errand: Errand, guard: Guard, seconds_left: Callable[[], float]
-    ) -> tuple[str, ...]:
+        self, errand: Errand, guard: Guard, now: datetime, seconds_left: Callable[[], float]
+    ) -> Restored:
         """
         Set ACTIVE again what this stack has set DRAINING, for the target is to stay.
-
-        Returns:
-            A sentence for each that could not be.
 
         Raises:
             MisconfiguredError: There is no such cluster or target, or it may not be read.
@@ -56,15 +77,61 @@ class Keeper:
             named = ", ".join(guard.clusters)
             raise MisconfiguredError(f"Cluster is {named!r}; there is none")
         troubles: list[str] = []
+        alive: set[str] = set()
         for cluster in there if ids else ():
-            troubles += self._restore(errand, cluster, ids, seconds_left)
-        return tuple(troubles)
+            described = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
+            alive.update(one.ec2_instance_id for one in described if one.agent_connected)
+            troubles += self._restore(errand, cluster, described, seconds_left)
+        others = [one for one in ids if one not in alive]
+        if not others:
+            return Restored(errand, tuple(troubles))
+        restored = self._restore_elsewhere(errand, guard, others, now, seconds_left)
+        return replace(restored, troubles=(*troubles, *restored.troubles))
+
+    def _restore_elsewhere(
+        self,
+        errand: Errand,
+        guard: Guard,
+        ids: Sequence[str],
+        now: datetime,
+        seconds_left: Callable[[], float],
+    ) -> Restored:
+        """Search all clusters, as a drain has done: whatever it found there is to be ACTIVE."""
+        # What a drain had noted, before it was seen that the target stays, is of another search.
+        notes = {} if errand.believed else errand.notes
+        begun_at = max((note.searched_to for note in notes.values()), default="")
+        sights = [_sight(one, errand, guard, begun_at, now) for one in ids]
+        Finder(self._ecs, (), seconds_left).find(sights)
+        found: dict[str, list[ContainerInstance]] = defaultdict(list)
+        for sight in sights:
+            for one in sight.registrations.values():
+                found[one.cluster].append(one)
+        troubles: list[str] = []
+        for cluster, described in found.items():
+            troubles += self._restore(errand, cluster, described, seconds_left)
+        failed = [sight for sight in sights if sight.failed]
+        # One note is enough, for all are searched for together; what has failed is asked again.
+        open_ones = failed or [sight for sight in sights if sight.sought]
+        searched_to = min((sight.drain.searched_to for sight in open_ones), default="")
+        if failed and not searched_to:
+            raise UnavailableError(failed[0].reason)
+        if searched_to:
+            following = replace(
+                errand, believed=False, notes={ids[0]: Note(searched_to=searched_to)}
+            )
+            troubles += [sight.reason for sight in open_ones[:1]]
+            return Restored(following, tuple(troubles), complete=False)
+        denied = [sight.reason for sight in sights if sight.denied]
+        return Restored(errand, (*troubles, *denied[:1]))
 
     def _restore(
-        self, errand: Errand, cluster: str, ids: Sequence[str], seconds_left: Callable[[], float]
+        self,
+        errand: Errand,
+        cluster: str,
+        described: Iterable[ContainerInstance],
+        seconds_left: Callable[[], float],
     ) -> list[str]:
         stack = marks.checksum(errand.request.stack_id)
-        described = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
         ours = [instance for instance in described if instance.drained_for == stack]
         troubles: list[str] = []
         for start in range(0, len(ours), TOGETHER_MAX):
@@ -107,6 +174,22 @@ class Keeper:
         group = self._targets.group(guard)
         same = group and group in (request.physical_id, self._targets.group(old))
         return request.physical_id if same else settled
+
+
+def _sight(
+    ec2_instance_id: str, errand: Errand, guard: Guard, searched_to: str, now: datetime
+) -> Sight:
+    """Return an instance as it is searched for: in no named cluster, for that was done."""
+    drain = Drain(
+        action=LifecycleAction("", NO_HOOK, ec2_instance_id, ""),
+        started_at=errand.request.started_at,
+        last_heartbeat_at=now,
+        hop=0,
+        deadline_at=errand.request.deadline_at(guard),
+        policy=replace(guard.policy, cluster=None),
+        searched_to=searched_to,
+    )
+    return Sight(drain, now, waiting=Waiting.YES, remembers=False)
 
 
 def settled_id(request: Request, guard: Guard, old: Guard | None, *, back: bool) -> str:

@@ -1593,3 +1593,70 @@ def test_a_group_whose_name_looks_made_up_is_drained_before_its_guard_goes(
     assert "drained" in answer["Reason"]
     assert "not drained" not in answer["Reason"]
     assert statuses_of(shop, members) == {"DRAINING"}
+
+
+@pytest.mark.parametrize("clusters", [1, 450])
+@pytest.mark.parametrize("back", ["Update", "Delete"])
+def test_what_was_set_draining_in_another_cluster_than_the_named_one_is_active_again(
+    make_shop: Callable[..., Shop], clusters: int, back: str
+) -> None:
+    # A drain finds it wherever it is; "is guarded" was said of what never took a task again.
+    shop = make_shop(tasks=0)
+    job(shop, NEVER_STOPS)
+    for number in range(clusters):
+        shop.world.account.ecs.create_cluster(f"elsewhere-{number:03}")
+    properties = shop.properties(Cluster="elsewhere-000", DrainTimeoutSeconds="60")
+    shop.until_answered(shop.ask("Delete", properties, physical_id=shop.fleet.fleet_id))
+    shop.world.run(60)
+    assert shop.statuses() == {"DRAINING"}
+
+    properties = shop.properties(Cluster="elsewhere-000")
+    if back == "Delete":
+        # Only the guard goes: the fleet is another stack's.
+        at_work(shop, "ROLLBACK_IN_PROGRESS", ("Drain", "", OURS, "DELETE_IN_PROGRESS"))
+    own = shop.fleet.fleet_id if back == "Delete" else "sfr-new"
+    answer = shop.until_answered(shop.ask(back, properties, physical_id=own))
+
+    assert answer["Status"] == "SUCCESS"
+    assert shop.statuses() == {"ACTIVE"}
+
+
+def test_a_cluster_that_may_not_be_read_holds_up_no_create(make_shop: Callable[..., Shop]) -> None:
+    # A role for one cluster lists them all: a fleet that boots still is looked for in each.
+    shop = make_shop()
+    account = shop.world.account
+    account.ecs.create_cluster("elsewhere")
+    account.ecs.create_cluster("secret")
+
+    def intercept(call: Call) -> None:
+        if "secret" in str(call.parameters.get("cluster", "")):
+            raise ApiError("AccessDeniedException", "for the test", 403)
+
+    account.interceptors.append(intercept)
+
+    request = shop.ask("Create", shop.properties(Cluster="elsewhere"))
+
+    assert shop.until_answered(request)["Status"] == "SUCCESS"
+    assert shop.answered_seconds(request) <= 16
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update", "rollback"])
+def test_a_throttle_of_any_length_is_waited_for_while_there_is_time(
+    make_shop: Callable[..., Shop], kind: str
+) -> None:
+    # After five of sixty minutes a rollback was told SUCCESS over a fleet that nobody had seen, and
+    # a Create FAILED.
+    shop = make_shop()
+    end = refuse(shop, "ListContainerInstances", "ThrottlingException")
+    shop.world.account.after(1_200, end)
+    if kind == "rollback":
+        own = shop.fleet.fleet_id
+        at_work(shop, "UPDATE_ROLLBACK_IN_PROGRESS", ("Drain", own, OURS, "UPDATE_IN_PROGRESS"))
+    more = {} if kind == "Create" else {"physical_id": shop.fleet.fleet_id}
+
+    request = shop.ask("Create" if kind == "Create" else "Update", shop.properties(), **more)
+    answer = shop.until_answered(request)
+
+    assert answer["Status"] == "SUCCESS"
+    assert "is guarded" in answer["Reason"]
+    assert 1_200 <= shop.answered_seconds(request) <= 1_200 + 2 * 16

@@ -15,9 +15,10 @@ from drainer.belief import Belief
 from drainer.book import Memory
 from drainer.cloudformation import RESOURCE_TYPE, Request, RequestType
 from drainer.config import Config
-from drainer.errand import Continuation
+from drainer.errand import Continuation, Errand
 from drainer.errands import Errands
 from drainer.errors import MisconfiguredError, UnavailableError
+from drainer.keeper import Restored
 from drainer.request_report import Step
 from drainer.stack import Row, Stack
 
@@ -65,11 +66,11 @@ class Others:
     def physical_id(self, *_: Any, **__: Any) -> str:
         return "sfr-1"
 
-    def restore(self, *_: Any) -> tuple[str, ...]:
+    def restore(self, errand: Errand, *_: Any) -> Restored:
         said = self.restored.pop(0) if self.restored else ()
         if isinstance(said, Exception):
             raise said
-        return said
+        return Restored(errand, said)
 
     def publish(self, messages: list[str]) -> dict[int, str]:
         self.published += messages
