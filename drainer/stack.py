@@ -31,7 +31,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from drainer.cloudformation import RESOURCE_TYPE, RequestType
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 OUR_TYPES = (RESOURCE_TYPE, "AWS::CloudFormation::CustomResource")
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ec2-spotfleet.html
 FLEET_TYPE = "AWS::EC2::SpotFleet"
-NONE: Mapping[str, str] = MappingProxyType({})
 
 IN_PROGRESS, ROLLBACK = "IN_PROGRESS", "ROLLBACK"
 # Somebody reviews a change set that would create the stack.
@@ -163,7 +161,10 @@ def other_guards(request: Request, stack: Stack) -> tuple[Row, ...]:
 
 
 def also_guarded_by(
-    request: Request, stack: Stack, names: Collection[str] = (), groups: Mapping[str, str] = NONE
+    request: Request,
+    stack: Stack,
+    names: Collection[str] = (),
+    groups: Mapping[str, str] | None = None,
 ) -> str:
     """
     Return the logical id of another resource of the stack that guards the same.
@@ -176,7 +177,7 @@ def also_guarded_by(
     """
     mine = {request.physical_id, *names}
     for row in other_guards(request, stack):
-        if row.physical_id in mine or groups.get(row.physical_id) in mine:
+        if mine & {row.physical_id, (groups or {}).get(row.physical_id)}:
             return row.logical_id
     return ""
 
