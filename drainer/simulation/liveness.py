@@ -92,13 +92,14 @@ class Liveness:
             span = deadline_at - action.started_at
             seen_at = max(action.started_at, self.within(self.ceased_at))
             deadline_at = seen_at + span
-        latest = self.within(max(deadline_at, self.ceased_at))
-        if (action.ec2_instance_id, action.hook.name) in self.chains.astray:
-            # The sweep leaves the deadline to a chain until its mark is old.
-            latest += timedelta(
-                seconds=MARK_STALE_SECONDS + 2 * self.workload.pass_interval_seconds
-            )
+        latest = self.within(max(deadline_at, self.ceased_at)) + self._begun_again(action)
         return max(latest, self.within(action.timeout_at)) if self._is_left(action) else latest
+
+    def _begun_again(self, action: LifecycleAction) -> timedelta:
+        """Return how much longer a lost chain takes: a sweep trusts its mark until that is old."""
+        if (action.ec2_instance_id, action.hook.name) not in self.chains.astray:
+            return timedelta(0)
+        return timedelta(seconds=MARK_STALE_SECONDS + 2 * self.workload.pass_interval_seconds)
 
     def _is_left(self, action: LifecycleAction) -> bool:
         """Whether nothing but its hook's timeout may be left to an action."""
@@ -182,7 +183,8 @@ class Liveness:
         idle_at = self._idle_at(action)
         # An instance that meets its hook a second time may have been idle since the first.
         free_at = max(idle_at or action.started_at, action.started_at, self.ceased_at)
-        if idle_at is not None and action.ended_at > self.within(free_at):
+        again = self._begun_again(action)
+        if idle_at is not None and action.ended_at > self.within(free_at) + again:
             idle_seconds = (action.ended_at - idle_at).total_seconds()
             return f"was answered {idle_seconds:.0f} s after nothing kept it any more"
         return ""

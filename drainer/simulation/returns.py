@@ -61,6 +61,7 @@ class Returns:
     violated: Callable[[str, str], None]
     until: datetime = field(init=False)
     returned: int = 0
+    _since: dict[str, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin to watch."""
@@ -71,19 +72,22 @@ class Returns:
         ours = any(self.workload.promise(action).ours for action in instance.past)
         if instance.lifecycle_state == "InService" and ours:
             self.returned += 1
+            self._since[instance.ec2_instance_id] = self.account.now
             # The mark of an action that another hook's answer has ended counts until it is old.
             stale_seconds = MARK_STALE_SECONDS + 2 * self.workload.pass_interval_seconds
             at = self.within(max(self.account.now, self.ceased_at))
             self._look_at(instance, at + timedelta(seconds=stale_seconds), LOOKS_MAX)
 
     def _look_at(self, instance: Instance, at: datetime, looks_left: int) -> None:
-        actions = len(instance.past)
+        actions, since = len(instance.past), self._since[instance.ec2_instance_id]
 
         def look() -> None:
             # What has left since then, or meets a hook again, is judged elsewhere.
             gone = len(instance.past) != actions or instance.lifecycle_state != "InService"
             deleted = instance.group.name not in self.account.auto_scaling.groups
-            if not (gone or deleted):
+            # What has been in Standby meanwhile is looked at later.
+            again = self._since[instance.ec2_instance_id] != since
+            if not (gone or deleted or again):
                 self._judge(instance, looks_left)
 
         self.until = max(self.until, at)
