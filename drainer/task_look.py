@@ -119,9 +119,9 @@ class TaskLook:
             if len(rests[sight.key]) > FEW_MAX:
                 self._describe(sight, rests[sight.key], until_one=True)
         due = [s for s in found if task_set.needs_listing(self._view(s), early=early)]
-        # What ECS counts no task for is closest to its end; and among those, others come first each
-        # time, for there may be time for some of them only.
-        due.sort(key=lambda sight: (sight.counted > 0, _turn(sight)))
+        # What ECS counts no task for is closest to its end, and what has been listed once closer
+        # still; among those, others come first each time, as there may be time for some only.
+        due.sort(key=lambda s: (s.counted > 0, s.drain.listed_at is None, _turn(s)))
         for sight in due[self._looks_max :]:
             sight.deferred = True
         self._list(due[: self._looks_max])
