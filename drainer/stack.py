@@ -15,7 +15,7 @@ guard goes. The stack's status tells the two apart, tried from the top:
 | `UPDATE_ROLLBACK_*`: its update has failed | is a resource that is being deleted | goes |
 | | is a resource that was created since the update began | goes |
 | | is a resource that was there before | stays |
-| | is none, and the guard is back at a Spot Fleet of the stack that it replaced | goes |
+| | is none, and the guard is back at a Spot Fleet of the stack | goes |
 | | is none, the guard has another target now, and the stack made it (a group's tag) | goes |
 | | is none, otherwise | stays |
 | another one: the answer is older than the request | | open: look again |
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 # A template may name a custom resource by either.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html
 OUR_TYPES = (RESOURCE_TYPE, "AWS::CloudFormation::CustomResource")
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ec2-spotfleet.html
-FLEET_TYPE = "AWS::EC2::SpotFleet"
 
 IN_PROGRESS, ROLLBACK = "IN_PROGRESS", "ROLLBACK"
 # Somebody reviews a change set that would create the stack.
@@ -232,9 +230,11 @@ def fate_of(request: Request, guard: Guard, target: str, stack: Stack) -> Fate:
         return Fate.STAYS
     if guard.kind != TargetKind.SPOT_FLEET:
         return Fate.BY_TAG
-    # No tag tells whose a fleet is. Where both are another stack's, neither is a resource of this.
-    own = [row for row in stack.rows if row.resource_type == FLEET_TYPE and row.physical_id in now]
-    return Fate.GOES if any(_has_changed(row, stack) for row in own) else Fate.STAYS
+    # No tag tells whose a fleet is. Where the guard goes back to one that is no resource of this
+    # stack, the other was named by a parameter, too; else it is taken for the stack's own, as a
+    # fleet that is taken down with its tasks does more harm than one that stays DRAINING.
+    own = any(_listed(stack, physical_id) for physical_id in now)
+    return Fate.GOES if own else Fate.STAYS
 
 
 def _has_changed(row: Row, stack: Stack) -> bool:
