@@ -231,6 +231,9 @@ class World:
                 # Lambda resets the execution environment then: what it remembered is lost.
                 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
                 function = build()
+                if not self.faults.going_on:
+                    # Each loop of a pass asks the clock.
+                    self.safety.violated("bounds", "the function timed out, and no call was slow")
                 raise FailedInvocationError from None
             self.safety.invocation_ends(records)
             if self.faults.result_is_lost():
