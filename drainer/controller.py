@@ -202,7 +202,7 @@ class Controller:
         # be begun again by every sweep; one that is not old yet is seen.
         nameless = [o for o in going if o.view.status and not o.drain.action.lifecycle_action_token]
         marker.leave([o for o in nameless if not o.marked])
-        unseen = [o for o in nameless if not (o.marked or _has_fresh_mark(o))]
+        unseen = [o for o in nameless if not (o.marked or machine.has_live_mark(o.view))]
         self._publish([o for o in going if o not in unseen], clock())
         marker.leave([outcome for outcome in going if outcome.published])
 
@@ -250,11 +250,6 @@ class Controller:
                 outcome.undone = f"publishing the re-invocation: {refusals[position]}"
             else:
                 outcome.published = True
-
-
-def _has_fresh_mark(outcome: Outcome) -> bool:
-    mark = outcome.view.mark
-    return mark is not None and mark.at >= machine.stale_before(outcome.view)
 
 
 def _was_draining(outcome: Outcome) -> bool:

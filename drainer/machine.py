@@ -120,7 +120,7 @@ def _overdue(view: View) -> bool:
     # token leaves the deadline to the chain that has, while its mark says that there is one: the
     # mark may be of an action that somebody has ended, and the next one has a deadline of its own.
     late = view.now >= view.deadline_at and view.seen.waiting != Waiting.NO
-    return late and not (view.drain.origin != Origin.CHAIN and _has_live_mark(view))
+    return late and not (view.drain.origin != Origin.CHAIN and has_live_mark(view))
 
 
 def _unregistered(view: View) -> bool:
@@ -243,10 +243,10 @@ def decide(view: View) -> Decision:
 
 def is_copy(view: View) -> bool:
     """Whether the chain has gone past this message, so that publishing it again would fork it."""
-    return _has_live_mark(view) and view.mark is not None and view.drain.hop <= view.mark.hop
+    return has_live_mark(view) and view.mark is not None and view.drain.hop <= view.mark.hop
 
 
-def _has_live_mark(view: View) -> bool:
+def has_live_mark(view: View) -> bool:
     """Whether a mark says that a chain of this hook's is alive."""
     return view.mark is not None and view.mark.at > stale_before(view)
 

@@ -10,7 +10,6 @@ from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
-from zlib import crc32
 
 from drainer import machine
 from drainer.claims import ECS_OWN_HOOK
@@ -18,7 +17,7 @@ from drainer.config import CLUSTER_UNREADABLE, is_own_metadata
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 from drainer.finder import ACTING_SECONDS, Finder
 from drainer.model import Drain, LifecycleAction, Origin, Waiting
-from drainer.sight import Sight, unseen
+from drainer.sight import Sight, turn, unseen
 from drainer.task_look import TaskLook
 
 if TYPE_CHECKING:
@@ -185,8 +184,7 @@ class Observer:
 
     def _in_turn(self, names: Iterable[str]) -> list[str]:
         """Return the names in an order that differs each time, so that none is always the last."""
-        turn = str(self._now.timestamp())
-        return sorted(names, key=lambda name: (crc32(f"{turn} {name}".encode()), name))
+        return sorted(names, key=lambda name: (turn(name, self._now), name))
 
     def _rotate(self, names: Iterable[str]) -> list[str]:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from drainer import mark as marks
 from drainer.errors import ClusterMissingError, UnavailableError
@@ -207,6 +208,11 @@ def merged(candidates: Sequence[ContainerInstance]) -> ContainerInstance | None:
         pending_tasks=sum(one.pending_tasks for one in candidates),
         marks=marked,
     )
+
+
+def turn(name: str, now: datetime) -> int:
+    """Return the place of a name in an order that differs at each instant."""
+    return crc32(f"{now.timestamp()} {name}".encode())
 
 
 def unseen(sights: Iterable[Sight], error: DrainerError) -> None:

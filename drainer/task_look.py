@@ -10,14 +10,13 @@ from collections import OrderedDict, defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from drainer import task_set
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 from drainer.finder import ACTING_SECONDS
 from drainer.mark import PREFIX_CHARACTERS
 from drainer.model import UNFINISHED_MAX, Owner, Task
-from drainer.sight import Sight, unseen
+from drainer.sight import Sight, turn, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -121,7 +120,7 @@ class TaskLook:
         due = [s for s in found if task_set.needs_listing(self._view(s), early=early)]
         # What ECS counts no task for is closest to its end, and what has been listed once closer
         # still; among those, others come first each time, as there may be time for some only.
-        due.sort(key=lambda s: (s.counted > 0, s.drain.listed_at is None, _turn(s)))
+        due.sort(key=lambda s: (s.counted > 0, s.drain.listed_at is None, turn(s.id, s.now)))
         for sight in due[self._looks_max :]:
             sight.deferred = True
         self._list(due[: self._looks_max])
@@ -273,10 +272,6 @@ class TaskLook:
 
 def _clusters(sight: Sight) -> list[str]:
     return list(dict.fromkeys(instance.cluster for instance in sight.candidates))
-
-
-def _turn(sight: Sight) -> int:
-    return crc32(f"{sight.now.timestamp()} {sight.id}".encode())
 
 
 def _ids(sight: Sight) -> list[str]:
