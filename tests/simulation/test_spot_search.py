@@ -375,11 +375,17 @@ def test_a_foreign_interruption_does_not_count(make_spot_world: Callable[..., Wo
 # -- what is stopped or hibernated comes back
 
 
-def stopped(world: World, action: str) -> str:
-    """Let Spot stop an instance of no group, and two minutes pass."""
+def registered(world: World) -> str:
+    """Register a container instance whose EC2 instance is in no group."""
     world.group()
     alone = "i-0aaaaaaaaaaaaaaaa"
     world.account.ecs.register(CLUSTER, alone)
+    return alone
+
+
+def stopped(world: World, action: str) -> str:
+    """Let Spot stop an instance of no group, and two minutes pass."""
+    alone = registered(world)
     interrupt(world, alone, action)
     world.run(2)
     assert container_instance(world, alone).status == "DRAINING"
@@ -423,9 +429,8 @@ def test_what_somebody_else_has_set_draining_stays_so(
     make_spot_world: Callable[..., World],
 ) -> None:
     world = make_spot_world(fast_path=True)
-    world.group()
-    alone = "i-0aaaaaaaaaaaaaaaa"
-    world.account.ecs.set_status(world.account.ecs.register(CLUSTER, alone), "DRAINING")
+    alone = registered(world)
+    world.account.ecs.set_status(container_instance(world, alone), "DRAINING")
     interrupt(world, alone, "stop")
     world.run(600)
     world.account.spot.give_back(alone)
@@ -441,9 +446,7 @@ def test_an_instance_that_was_drained_by_a_recommendation_comes_back_from_its_st
     # The recommendation had set it DRAINING without a mark, so that the stop took it for somebody
     # else's: it came back DRAINING, paid for, and without a task.
     world = make_spot_world(fast_path=True)
-    world.group()
-    alone = "i-0aaaaaaaaaaaaaaaa"
-    world.account.ecs.register(CLUSTER, alone)
+    alone = registered(world)
     for _ in range(advised):
         world.account.spot.recommend_rebalance(alone)
         world.run(60)
@@ -462,9 +465,7 @@ def test_an_agent_that_connects_again_after_a_recommendation_changes_nothing(
 ) -> None:
     # Spot may take it at any time: it must not get new tasks.
     world = make_spot_world(fast_path=True)
-    world.group()
-    alone = "i-0aaaaaaaaaaaaaaaa"
-    world.account.ecs.register(CLUSTER, alone)
+    alone = registered(world)
     world.account.spot.recommend_rebalance(alone)
     world.run(3600)
     world.account.ecs.connect_agent(alone, connected=False)
