@@ -20,6 +20,7 @@ def boot(account: Account, instance: Instance) -> None:
     group, ecs = instance.group, account.ecs
     if group.cluster is None:
         return
+    ecs.stopped_hosts.discard(instance.ec2_instance_id)
     known = ecs.container_instance(instance.ec2_instance_id)
     if known is not None and not instance.forgets_agent:
         # Its event is "ECS Container Instance State Change", with the status that it had.
@@ -41,6 +42,7 @@ def stop(account: Account, instance: Instance, why: str) -> None:
     """Let an EC2 instance stop: its agent disconnects, and what runs on it is killed."""
     ecs = account.ecs
     ecs.connect_agent(instance.ec2_instance_id, connected=False)
+    ecs.stopped_hosts.add(instance.ec2_instance_id)
     for task in ecs.remaining_tasks(instance.ec2_instance_id):
         account.record(
             "killed",

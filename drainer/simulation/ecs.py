@@ -53,6 +53,7 @@ class Ecs:
             more container instance event.
         orphans: containers that run on after their registration was taken away by force, by EC2
             instance.
+        stopped_hosts: ids of EC2 instances that are stopped, so that no agent of theirs connects.
     """
 
     def __init__(self, account: Account) -> None:
@@ -61,6 +62,7 @@ class Ecs:
         self.lags = ViewLags(account)
         self.instance_event_at_end = False
         self.orphans: dict[str, list[Task]] = {}
+        self.stopped_hosts: set[str] = set()
         self.clusters: dict[str, Cluster] = {}
         self.capacity_providers: dict[str, GroupProvider] = {}
         self.task_profiles: dict[str, TaskProfile] = {}
@@ -265,6 +267,8 @@ class Ecs:
         """Let the agent of a container instance appear or vanish; one that is no more stays so."""
         instance = self.container_instance(ec2_instance_id)
         if instance is None or instance.agent_gone or instance.agent_connected == connected:
+            return
+        if connected and ec2_instance_id in self.stopped_hosts:
             return
         instance.agent_connected = connected
         self._note(instance)

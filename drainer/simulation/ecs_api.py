@@ -22,7 +22,7 @@ from drainer.simulation.ecs_service_api import ServiceApi
 from drainer.simulation.ecs_shapes import describe_container_instance
 from drainer.simulation.ecs_task_api import TaskApi
 from drainer.simulation.records import ApiError
-from drainer.simulation.view_lag import instance_as_of, left_since
+from drainer.simulation.view_lag import PRESENT, instance_as_of, left_since
 
 if TYPE_CHECKING:
     from drainer.simulation.ecs_model import Cluster, ContainerInstance
@@ -64,13 +64,14 @@ class EcsApi(ClusterApi, ProtectionApi, ServiceApi, TaskApi):
         check_count("Container instances", references, PAGE_MAX)
         answer: dict[str, Any] = {"containerInstances": [], "failures": []}
         at = self._ecs.lags.at("DescribeContainerInstances")
+        counted_at = self._ecs.lags.at("DescribeContainerInstances counts")
         left = {instance.arn: instance for instance in left_since(cluster, at)}
         for reference in references:
             instance = find(cluster.container_instances, reference, "container-instance") or find(
                 left, reference, "container-instance"
             )
-            if instance is not None and at is not None:
-                instance = instance_as_of(instance, at)
+            if instance is not None and (at or counted_at):
+                instance = instance_as_of(instance, at or PRESENT, counted_at or PRESENT)
             if instance is None:
                 answer["failures"].append(missing(self._container_instance_arn(cluster, reference)))
             else:

@@ -12,13 +12,21 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from drainer.simulation.stopped_crowd import add_stopped_tasks
+from drainer.simulation.view_lag import VIEW_LAG_SECONDS_MAX, View
 
 if TYPE_CHECKING:
     from drainer.simulation.ecs_model import ContainerInstance
     from drainer.simulation.faults import Faults
-    from drainer.simulation.view_lag import View
 
-VIEWS_BEHIND_SHARE = 0.85
+# How often views lie behind as chance has it, and how often all that tells of tasks does so for
+# good, and by as much as any does, while container instances are up to date.
+VIEWS_BEHIND_SHARE = 0.75
+TASKS_BEHIND_SHARE = 0.15
+TASK_VIEWS: tuple[View, ...] = (
+    "ListTasks RUNNING",
+    "ListTasks STOPPED",
+    "DescribeContainerInstances counts",
+)
 # "As a part of its normal operation the Amazon ECS Agent disconnects and reconnects several times
 # per hour." https://aws.amazon.com/blogs/containers/monitoring-the-amazon-ecs-agent/
 BLINKING_SHARE = 0.6
@@ -49,8 +57,13 @@ def install(faults: Faults, chance: Random) -> None:
     ecs.instance_event_at_end = random.random() < 0.5
     if not faults.going_on:
         return
-    if random.random() < VIEWS_BEHIND_SHARE:
+    behind = random.random()
+    if behind < VIEWS_BEHIND_SHARE:
         ecs.lags.vary(random, partial(_tell, faults))
+    elif behind < VIEWS_BEHIND_SHARE + TASKS_BEHIND_SHARE:
+        ecs.lags.set(dict.fromkeys(TASK_VIEWS, VIEW_LAG_SECONDS_MAX))
+        for view in TASK_VIEWS:
+            _tell(faults, view, VIEW_LAG_SECONDS_MAX)
     if random.random() < LEFT_OVER_SHARE:
         _leave_over(faults, random)
     if random.random() < CROWD_SHARE:

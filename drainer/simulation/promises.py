@@ -65,6 +65,7 @@ class Workload:
         pass_interval_seconds: the time between two passes.
         promises: by group and hook name.
         hooks_name_clusters: whether a hook's metadata may name one.
+        runs_jobs: whether there are short jobs only, and short timeouts.
     """
 
     account: Account
@@ -75,6 +76,7 @@ class Workload:
     promises: dict[tuple[str, str], Promise] = field(default_factory=dict)
     clusters: list[str] = field(default_factory=list)
     hooks_name_clusters: bool = True
+    runs_jobs: bool = False
 
     def promise(self, action: LifecycleAction) -> Promise:
         """Return what was promised for a lifecycle action."""

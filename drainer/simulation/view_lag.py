@@ -25,15 +25,20 @@ VIEW_LAG_SECONDS_MAX = 20.0
 # Half of the time a view is up to date, and it keeps its lag for two minutes on average.
 OTHER_REPLICA_SHARE = 0.2
 UP_TO_DATE_SHARE = 0.5
+# How often a view that lies behind does so by as much as any does.
+MOST_SHARE = 0.4
 KEPT_SECONDS = 120.0
 # Since when what a builder puts in place has been there.
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
+# As of when a view is answered that is up to date.
+PRESENT = datetime.max.replace(tzinfo=UTC)
 
 View = Literal[
     "ListTasks RUNNING",
     "ListTasks STOPPED",
     "DescribeTasks",
     "DescribeContainerInstances",
+    "DescribeContainerInstances counts",
     "ListContainerInstances",
 ]
 State = TypeVar("State")
@@ -95,7 +100,7 @@ class ViewLags:
         now = self._account.now
         if self._random is not None and self._until.get(view, LONG_AGO) <= now:
             behind = self._random.random() >= UP_TO_DATE_SHARE
-            self._seconds[view] = self._random.uniform(0, VIEW_LAG_SECONDS_MAX) if behind else 0.0
+            self._seconds[view] = self._lag_seconds() if behind else 0.0
             if behind and self._tell is not None:
                 self._tell(view, self._seconds[view])
             kept_seconds = self._random.expovariate(1 / KEPT_SECONDS)
@@ -107,6 +112,11 @@ class ViewLags:
         if not seconds:
             return None
         return now - timedelta(seconds=seconds)
+
+    def _lag_seconds(self) -> float:
+        if self._random is None or self._random.random() < MOST_SHARE:
+            return VIEW_LAG_SECONDS_MAX
+        return self._random.uniform(0, VIEW_LAG_SECONDS_MAX)
 
 
 def remember(past: list[tuple[datetime, State]], now: datetime, state: State) -> None:
@@ -142,16 +152,25 @@ def tasks_as_of(tasks: Iterable[Task], at: datetime | None) -> Iterable[Task]:
     return [was for task in tasks if (was := task_as_of(task, at)) is not None]
 
 
-def instance_as_of(instance: ContainerInstance, at: datetime) -> ContainerInstance | None:
-    """Return a container instance as it was, with its tasks; None before it was registered."""
-    if instance.changed_at <= at:
+def instance_as_of(
+    instance: ContainerInstance, at: datetime, tasks_at: datetime
+) -> ContainerInstance | None:
+    """
+    Return a container instance as it was; None before it was registered.
+
+    Args:
+        instance: the container instance as it is.
+        at: as of when its status is told.
+        tasks_at: as of when its tasks are.
+    """
+    if instance.changed_at <= min(at, tasks_at):
         return instance
     state = _state_at(instance.past, at)
     if state is None:
         return None
     was = copy(instance)
     was.status, was.agent_connected = state
-    was.tasks = {task.arn: task for task in tasks_as_of(instance.tasks.values(), at)}
+    was.tasks = {task.arn: task for task in tasks_as_of(instance.tasks.values(), tasks_at)}
     return was
 
 
@@ -161,7 +180,7 @@ def instances_as_of(
     """Return those of some container instances that were registered, as they were."""
     if at is None:
         return instances
-    return [was for one in instances if (was := instance_as_of(one, at)) is not None]
+    return [was for one in instances if (was := instance_as_of(one, at, at)) is not None]
 
 
 def left_since(cluster: Cluster, at: datetime | None) -> list[ContainerInstance]:

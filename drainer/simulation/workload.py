@@ -36,15 +36,25 @@ LEAVING_SECONDS = 900.0
 PASSES_OF_A_DRAIN = 60
 # Custom attributes that a group's agents set; a container instance can have ten.
 ATTRIBUTES_TAKEN = (0, 0, 0, 0, 0, 0, 3, 8, 9, 10)
+# How often a job is placed on an instance that begins to leave, before it is DRAINING: queues and
+# schedules place them all the time, and nowhere more than where nothing else runs.
+LATE_JOB_SHARE = 0.2
+LATE_JOB_SECONDS = (30.0, 900.0)
+RUNS_JOBS_SHARE = 0.15
+OFTEN = 0.8
+SHORT_DRAIN_TIMEOUT_SECONDS = 600
 PASS_INTERVALS = (5, 10, 15, 15, 15, 30, 60, 120, 240)
 PERCENTS = ((100, 200), (100, 200), (50, 100), (0, 100), (50, 150), (100, 150), (100, 100))
 
 
 def choose(account: Account, random: Random) -> Workload:
     """Choose what must be known before the drainer is installed."""
-    timeout_seconds = log_uniform(random, DRAIN_TIMEOUT_SECONDS_MIN, DRAIN_TIMEOUT_SECONDS_MAX)
+    runs_jobs = random.random() < RUNS_JOBS_SHARE
+    timeout_max = SHORT_DRAIN_TIMEOUT_SECONDS if runs_jobs else DRAIN_TIMEOUT_SECONDS_MAX
+    timeout_seconds = log_uniform(random, DRAIN_TIMEOUT_SECONDS_MIN, timeout_max)
     least = timeout_seconds / PASSES_OF_A_DRAIN / 2
-    interval = random.choice([i for i in PASS_INTERVALS if i >= least] or [PASS_INTERVALS[-1]])
+    intervals = PASS_INTERVALS[:1] if runs_jobs else PASS_INTERVALS
+    interval = random.choice([i for i in intervals if i >= least] or [PASS_INTERVALS[-1]])
     clusters = ["payments", "orders"][: 1 + (random.random() < 0.3)]
     defaults = Promise(
         ours=True,
@@ -61,7 +71,9 @@ def choose(account: Account, random: Random) -> Workload:
         "DRAINER_STANDALONE_TASKS": defaults.standalone_tasks,
         "DRAINER_STANDALONE_GRACE_SECONDS": str(defaults.standalone_grace_seconds),
     }
-    return Workload(account, random, interval, environ, defaults, clusters=clusters)
+    return Workload(
+        account, random, interval, environ, defaults, clusters=clusters, runs_jobs=runs_jobs
+    )
 
 
 def begin(workload: Workload, topic_arn: str) -> None:
@@ -103,6 +115,8 @@ def _group(workload: Workload, number: int, cluster: str, topic_arn: str) -> Gro
 
 def _tasks(workload: Workload, cluster: str) -> None:
     random, ecs = workload.random, workload.account.ecs
+    if workload.runs_jobs:
+        return  # they are placed when instances leave
     instances = [*ecs.clusters[cluster].by_ec2_instance_id]
     for number in range(random.choice([0, 1, 1, 1, 2])):
         minimum, maximum = random.choice(PERCENTS)
@@ -154,9 +168,21 @@ def _leave(workload: Workload, group: Group, count: int) -> None:
         for instance in leaving:
             scaling.terminate(instance, decrement=False)
     for instance in leaving:
+        if random.random() < (OFTEN if workload.runs_jobs else LATE_JOB_SHARE):
+            _run_late_job(workload, instance.ec2_instance_id)
         for action in instance.actions:
             if not workload.promise(action).ours:
                 _owner_answers(workload, action)
+
+
+def _run_late_job(workload: Workload, ec2_instance_id: str) -> None:
+    """Run a job on an instance that leaves and is ACTIVE still; views may show it late."""
+    ecs, random = workload.account.ecs, workload.random
+    container_instance = ecs.container_instance(ec2_instance_id)
+    if container_instance is not None and container_instance.status == "ACTIVE":
+        seconds = random.uniform(*LATE_JOB_SECONDS)
+        cluster = container_instance.cluster.name
+        ecs.run_standalone(cluster, ec2_instance_id, seconds=seconds, already_running=False)
 
 
 def _owner_answers(workload: Workload, action: LifecycleAction) -> None:

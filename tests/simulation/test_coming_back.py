@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.simulation import standby
+from drainer.simulation import agents, standby
 from drainer.simulation.account import Account
 from drainer.simulation.checkers import Safety
 from drainer.simulation.lifecycle import LAUNCHING, TERMINATING, LifecycleHook
@@ -502,6 +503,23 @@ def test_what_somebody_else_set_draining_is_not_ours_to_set_active(
     arn = drain(account, first(group))
 
     assert update(safety, arn, "ACTIVE") == ["set ACTIVE, and was not drained by us"]
+
+
+# A stopped host whose agent counted as connected would look like the live one beside its successor.
+def test_no_agent_of_a_stopped_host_connects(account: Account, group: Group) -> None:
+    instance = first(group)
+    connect = partial(account.ecs.connect_agent, instance.ec2_instance_id)
+    known = account.ecs.container_instance(instance.ec2_instance_id)
+    assert known is not None
+
+    agents.stop(account, instance, "stopped")
+    connect(connected=True)
+    assert not known.agent_connected
+
+    agents.boot(account, instance)
+    connect(connected=False)
+    connect(connected=True)
+    assert known.agent_connected
 
 
 # Deregistered with its agent alive, its containers run on and ECS knows nothing of them.

@@ -28,6 +28,7 @@ VIEWS: tuple[View, ...] = (
     "ListTasks STOPPED",
     "DescribeTasks",
     "DescribeContainerInstances",
+    "DescribeContainerInstances counts",
     "ListContainerInstances",
 )
 HOURS = 6
