@@ -1,5 +1,5 @@
 """
-Run a pass: observe, decide, act, for a batch of drains; it reads no clock and knows no AWS.
+Run a pass: observe, decide, act, for a batch of drains; it knows no AWS.
 
 No write happens above the decision. Every act can be done twice; each drain stands alone.
 """
@@ -20,11 +20,12 @@ from drainer.observer import AutoScalingReads, Observer
 from drainer.task_look import StoppedTasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from drainer.acts import Ecs
     from drainer.config import Config
+    from drainer.invocation import InvocationClock
     from drainer.model import Drain, LifecycleAction, LifecycleActionResult
 
 
@@ -84,8 +85,7 @@ class Controller:
         self,
         drains: Sequence[Drain],
         *,
-        now: datetime,
-        seconds_left: Callable[[], float],
+        time: InvocationClock,
         hints: Sequence[str] = (),
         sweep: bool = False,
     ) -> PassReport:
@@ -96,23 +96,13 @@ class Controller:
             drains: At most one for each lifecycle action.
             hints: Ids of EC2 instances at which to look too, if they wait under a hook of ours.
             sweep: Whether to look at everything that waits under a hook of ours too.
-            now: The pass's instant; the clock is read once.
-            seconds_left: How much of the invocation's time is left.
+            time: The invocation's.
         """
-        left_at_first = seconds_left()
-
-        def clock() -> datetime:
-            return now + timedelta(seconds=left_at_first - seconds_left())
-
-        def seconds_to_look() -> float:
-            return seconds_left() - ACTING_SECONDS_EACH * len(drains)
-
         observer = Observer(
             self._auto_scaling,
             self._ecs,
             self._config,
-            now,
-            seconds_left=seconds_to_look,
+            time.less(ACTING_SECONDS_EACH * len(drains)),
             stopped=self._stopped,
         )
         known = {_place(drain) for drain in drains}
@@ -123,20 +113,19 @@ class Controller:
         views = [observer.view(sight) for sight in sights]
         outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
 
-        self._act(outcomes, Marker(self._ecs, clock, seconds_left), seconds_left, clock)
+        self._act(outcomes, Marker(self._ecs, time), time)
         return PassReport(tuple(outcomes), tuple(observer.problems))
 
     def _act(
         self,
         outcomes: Sequence[Outcome],
         marker: Marker,
-        seconds_left: Callable[[], float],
-        clock: Callable[[], datetime],
+        time: InvocationClock,
     ) -> None:
         # The answers come first: an instance that may go costs money and holds up its group.
         for outcome in outcomes:
             if outcome.decision.step == Step.COMPLETE:
-                if seconds_left() < UNIT_SECONDS:
+                if time.seconds_left() < UNIT_SECONDS:
                     outcome.undone = NO_TIME
                 else:
                     self._complete(outcome)
@@ -146,10 +135,10 @@ class Controller:
             # Who gets no time to be acted upon goes round all the same, which takes two calls for
             # ten: given back to SQS, they would come again three minutes later, at the same place.
             for_others = PASSING_ON_SECONDS * (len(units) - number - 1)
-            if seconds_left() >= UNIT_SECONDS + for_others:
-                self._act_on(unit, marker, seconds_left, clock)
-            elif seconds_left() >= PASSING_ON_SECONDS:
-                self._go_round([o for o in unit if not machine.is_unbounded(o.view)], marker, clock)
+            if time.seconds_left() >= UNIT_SECONDS + for_others:
+                self._act_on(unit, marker, time)
+            elif time.seconds_left() >= PASSING_ON_SECONDS:
+                self._go_round([o for o in unit if not machine.is_unbounded(o.view)], marker, time)
                 for outcome in unit:
                     outcome.undone = outcome.undone or ("" if outcome.published else NO_TIME)
             else:
@@ -157,16 +146,15 @@ class Controller:
                     outcome.undone = NO_TIME
         # What others wait for comes before what only the next action of an instance needs.
         marker.write_off([o for o in outcomes if o.ended and o.decision.step != Step.STOP])
-        # Not waiting is not believed at once, but a mark that is gone is only left once more.
-        gone = [o for o in outcomes if o.view.seen.waiting in {Waiting.NO, Waiting.OVER}]
-        marker.write_off_unseen(gone)
+        # Not waiting is not believed at once, but a mark that is gone is only left once more. And a
+        # look that has failed may have been answered for all the same, at the deadline.
+        marker.write_off_unseen([o for o in outcomes if _is_gone(o)])
 
     def _act_on(
         self,
         unit: Sequence[Outcome],
         marker: Marker,
-        seconds_left: Callable[[], float],
-        clock: Callable[[], datetime],
+        time: InvocationClock,
     ) -> None:
         # What has no token has its deadline from the mark, so that there must be one before a
         # heartbeat keeps the hook waiting; it counts for nothing yet.
@@ -175,7 +163,7 @@ class Controller:
         # The heartbeat comes before every change: it proves that the action is a true one.
         for outcome in unit:
             unmarked = outcome in unbounded and not outcome.marked
-            if not unmarked and seconds_left() >= 2 * CALL_SECONDS:
+            if not unmarked and time.seconds_left() >= 2 * CALL_SECONDS:
                 self._heartbeat(outcome)
         marker.write_off([o for o in unit if o.over])
         unit = [outcome for outcome in unit if not outcome.over]
@@ -185,17 +173,15 @@ class Controller:
         again = [
             o for o in proven if o.decision.step == Step.DRAIN_THEN_GO_ROUND and _was_draining(o)
         ]
-        self._go_round(again, marker, clock)
-        self._acts.set_draining([o for o in proven if o not in again or o.published], clock)
+        self._go_round(again, marker, time)
+        self._acts.set_draining([o for o in proven if o not in again or o.published], time.now)
         for outcome in proven:
-            self._acts.stop_tasks(outcome, seconds_left)
-        self._go_round([o for o in unit if o not in again], marker, clock)
+            self._acts.stop_tasks(outcome, time.seconds_left)
+        self._go_round([o for o in unit if o not in again], marker, time)
         # Who has kept the hook waiting says so, lest the mark seem to be of an action that is over.
         marker.leave([o for o in unit if o.heartbeat and not (o.published or o.marked)])
 
-    def _go_round(
-        self, unit: Sequence[Outcome], marker: Marker, clock: Callable[[], datetime]
-    ) -> None:
+    def _go_round(self, unit: Sequence[Outcome], marker: Marker, time: InvocationClock) -> None:
         """Publish what goes round, and leave the chain's mark behind it."""
         going = [outcome for outcome in unit if outcome.decision.republish]
         # What has no token goes round only with a mark, because a chain that cannot be seen would
@@ -203,7 +189,7 @@ class Controller:
         nameless = [o for o in going if o.view.status and not o.drain.action.lifecycle_action_token]
         marker.leave([o for o in nameless if not o.marked])
         unseen = [o for o in nameless if not (o.marked or machine.has_live_mark(o.view))]
-        self._publish([o for o in going if o not in unseen], clock())
+        self._publish([o for o in going if o not in unseen], time.now())
         marker.leave([outcome for outcome in going if outcome.published])
 
     def _complete(self, outcome: Outcome) -> None:
@@ -250,6 +236,13 @@ class Controller:
                 outcome.undone = f"publishing the re-invocation: {refusals[position]}"
             else:
                 outcome.published = True
+
+
+def _is_gone(outcome: Outcome) -> bool:
+    """Whether the action is over, or seems so, of an instance that was not looked for in ECS."""
+    seen = outcome.view.seen
+    unseen = outcome.ended and seen.container_instance is None
+    return unseen or seen.waiting in {Waiting.NO, Waiting.OVER}
 
 
 def _was_draining(outcome: Outcome) -> bool:

@@ -28,12 +28,12 @@ from drainer.errors import (
     UnavailableError,
 )
 from drainer.keeper import Keeper, Restored, settled_id
-from drainer.machine import MARK_STALE_AFTER_SECONDS
+from drainer.machine import lost_after
 from drainer.request_report import Report, Step
 from drainer.stack import OUR_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from drainer.book import Book
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from drainer.controller import Topic
     from drainer.custom_resource import Guard
     from drainer.fleet import Fleet
+    from drainer.invocation import InvocationClock
 
 Asked = Request | Continuation
 
@@ -64,7 +65,7 @@ class Pass:
     entry: Entry
     report: Report
     now: datetime
-    seconds_left: Callable[[], float]
+    time: InvocationClock
 
 
 class Respond(Protocol):
@@ -127,22 +128,22 @@ class Errands:
 
     def _is_lost(self, entry: Entry, now: datetime) -> bool:
         # Past the deadline there is nothing to wait for but the answer, whose chain it may be.
-        silent_seconds = PASS_SECONDS_MAX
+        silent = timedelta(seconds=PASS_SECONDS_MAX)
         if now < entry.deadline_at:
-            silent_seconds = MARK_STALE_AFTER_SECONDS + 2 * self._config.pass_interval_seconds
-        return now >= entry.at + timedelta(seconds=silent_seconds)
+            silent = lost_after(self._config.pass_interval_seconds)
+        return now >= entry.at + silent
 
-    def run_pass(self, one: Asked, now: datetime, seconds_left: Callable[[], float]) -> Report:
+    def run_pass(self, one: Asked, time: InvocationClock) -> Report:
         """Serve one request; what failed is in the report."""
-        report = Report(one.key, hop_of(one))
+        report, now = Report(one.key, hop_of(one)), time.now()
         try:
             entry = self._begin(one, report, now)
             if entry is None:
                 return report
             errand = decode(entry.state)
             report.request = errand.request
-            this = Pass(entry, report, now, seconds_left)
-            if seconds_left() < ANSWERING_SECONDS + UNIT_SECONDS:
+            this = Pass(entry, report, now, time)
+            if time.seconds_left() < ANSWERING_SECONDS + UNIT_SECONDS:
                 report.reason = "no time was left in the invocation"
                 self._go_round(errand, this, postponed=True)
             else:
@@ -259,7 +260,7 @@ class Errands:
     def _restore(self, errand: Errand, guard: Guard, this: Pass) -> Restored:
         """Set ACTIVE what this stack has set DRAINING and what stays; that may be nothing."""
         try:
-            restored = self._keeper.restore(errand, guard, this.now, this.seconds_left)
+            restored = self._keeper.restore(errand, guard, this.time)
         except MisconfiguredError as error:
             this.report.trouble("setting ACTIVE what stays", error)
             return Restored(errand)
@@ -281,7 +282,7 @@ class Errands:
             return seen.errand, Answer(status, request.refused_id, "; ".join(problems))
         old, _ = guard_of(request.old_properties, self._config)
         physical_id = self._keeper.physical_id(request, guard, old, back=back)
-        restored = self._keeper.restore(seen.errand, guard, this.now, this.seconds_left)
+        restored = self._keeper.restore(seen.errand, guard, this.time)
         report.troubles = (*report.troubles, *restored.troubles)
         if not restored.complete:
             return restored.errand, None
@@ -291,7 +292,7 @@ class Errands:
     def _drain(self, errand: Errand, guard: Guard, this: Pass) -> tuple[Errand, Answer | None]:
         """Answer a Delete once nothing of the target has a task left."""
         report, request = this.report, errand.request
-        muster = self._fleet.drain(errand, guard, report.hop, this.now, this.seconds_left)
+        muster = self._fleet.drain(errand, guard, report.hop, this.time)
         report.muster, report.troubles = muster, (*report.troubles, *muster.troubles)
         if not muster.complete:
             return muster.errand, None

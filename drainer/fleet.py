@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from drainer.acts import Ecs
     from drainer.config import Config
     from drainer.custom_resource import Guard
+    from drainer.invocation import InvocationClock
     from drainer.stack import Stack
 
 # No lifecycle hook can have this name, so that no mark of a hook is taken for the request's.
@@ -114,10 +115,10 @@ class Fleet:
         errand: Errand,
         guard: Guard,
         hop: int,
-        now: datetime,
-        seconds_left: Callable[[], float],
+        time: InvocationClock,
     ) -> Muster:
         """Look at every instance, decide about each, and act."""
+        now = time.now()
         try:
             current = self._targets.instances(guard)
         except DrainerError as error:
@@ -127,7 +128,7 @@ class Fleet:
         members = list(dict.fromkeys([*(current or ()), *missing]))
         chosen = _in_turn(members, notes, hop)
         sights = [self._sight(one, errand, guard, hop, now) for one in chosen]
-        finder = Finder(self._ecs, guard.configured, seconds_left)
+        finder = Finder(self._ecs, guard.configured, time.seconds_left)
         finder.find(sights)
         settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
         open_ones = [sight for sight in sights if sight.id not in settled]
@@ -139,14 +140,14 @@ class Fleet:
                 sight.registration, sight.searched = Registration.ABSENT, True
         TaskLook(
             self._ecs,
-            seconds_left,
+            time,
             lambda sight: sight.view(self._config),
             self._stopped,
             _listings_max(len(chosen)),
         ).look(open_ones, early=False)
         views = [sight.view(self._config) for sight in open_ones]
         outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
-        self._act(outcomes, marks.checksum(errand.request.stack_id), now, seconds_left)
+        self._act(outcomes, marks.checksum(errand.request.stack_id), time)
         following = {
             **{one: note for one, note in notes.items() if one in set(members)},
             **{o.drain.action.ec2_instance_id: _note(o, guard) for o in outcomes},
@@ -202,29 +203,24 @@ class Fleet:
         self,
         outcomes: Iterable[Outcome],
         stack: str,
-        now: datetime,
-        seconds_left: Callable[[], float],
+        time: InvocationClock,
     ) -> None:
-        failures, left_at_first = 0, seconds_left()
-
-        def clock() -> datetime:
-            return now + timedelta(seconds=left_at_first - seconds_left())
-
+        failures = 0
         by_cluster: dict[str, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
             if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
                 by_cluster[outcome.cluster].append(outcome)
-            elif outcome.decision.stop_tasks and seconds_left() >= UNIT_SECONDS:
-                self._acts.stop_tasks(outcome, seconds_left)
+            elif outcome.decision.stop_tasks and time.seconds_left() >= UNIT_SECONDS:
+                self._acts.stop_tasks(outcome, time.seconds_left)
         units = [
             members[start : start + TOGETHER_MAX]
             for members in by_cluster.values()
             for start in range(0, len(members), TOGETHER_MAX)
         ]
         for unit in units[:UNITS_MAX]:
-            if seconds_left() < UNIT_SECONDS or failures > FAILURES_MAX:
+            if time.seconds_left() < UNIT_SECONDS or failures > FAILURES_MAX:
                 return  # the next pass goes on; a throttle is not to be argued with
-            failures += not self._drain_together(unit, stack, clock)
+            failures += not self._drain_together(unit, stack, time.now)
 
     def _drain_together(
         self, unit: Sequence[Outcome], stack: str, clock: Callable[[], datetime]

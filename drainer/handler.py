@@ -29,6 +29,7 @@ from drainer.errands import Errands
 from drainer.errors import DrainerError, UnavailableError
 from drainer.fleet import Fleet
 from drainer.interruptions import Rescuer
+from drainer.invocation import InvocationClock
 from drainer.keeper import Keeper
 from drainer.responder import Responder
 from drainer.returning import Reactivation
@@ -96,15 +97,15 @@ def build(
         def seconds_left() -> float:
             return float(context.get_remaining_time_in_millis()) / MILLISECONDS
 
-        now = clock()
-        received = events.receive(event, now=now)
+        time = InvocationClock(clock(), seconds_left)
+        received = events.receive(event, now=time.now())
         contents = [record.content for record in received]
         for record in received:
             if isinstance(record.content, DrainerError):
                 report_to.refused(record.record_id, record.content)
         # An interruption has two minutes, and everything else has longer.
-        undone = rescue(contents, rescuer, report_to, now, seconds_left)
-        undone.update(serve(Work.of(contents), servants, now, seconds_left))
+        undone = rescue(contents, rescuer, report_to, time)
+        undone.update(serve(Work.of(contents), servants, time))
         failed = {
             record.record_id: undone[key]
             for record in received

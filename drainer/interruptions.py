@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from drainer.acts import Ecs
     from drainer.config import Config
     from drainer.controller import AutoScaling
+    from drainer.invocation import InvocationClock
     from drainer.rescue import SpotReads
 
     Event = Interruption | TaskInterruption | Comeback
@@ -75,12 +76,11 @@ class Rescuer:
         self._sleep = sleep
         self._memory = Recollection()
 
-    def rescue(
-        self, events: Iterable[Event], now: datetime, seconds_left: Callable[[], float]
-    ) -> list[Rescue]:
+    def rescue(self, events: Iterable[Event], time: InvocationClock) -> list[Rescue]:
         """Act on each interruption once; what failed is in its rescue."""
+        now = time.now()
         rescues = [Rescue(event) for event in collapse(events)]
-        patience = Patience(seconds_left, self._sleep, rescues[0].key if rescues else "")
+        patience = Patience(time, self._sleep, rescues[0].key if rescues else "")
         instances = [one for one in rescues if isinstance(one.interruption, Interruption)]
         marks = SpotMarks(self._ecs, patience)
         if instances:

@@ -19,7 +19,7 @@ from drainer.model import Drain, LifecycleAction, Waiting
 from drainer.sight import Sight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from drainer.acts import Ecs
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from drainer.custom_resource import Guard
     from drainer.errand import Errand
     from drainer.fleet import Targets
+    from drainer.invocation import InvocationClock
     from drainer.model import ContainerInstance
 
 
@@ -59,9 +60,7 @@ class Keeper:
         self._ecs = ecs
         self._targets = targets
 
-    def restore(
-        self, errand: Errand, guard: Guard, now: datetime, seconds_left: Callable[[], float]
-    ) -> Restored:
+    def restore(self, errand: Errand, guard: Guard, time: InvocationClock) -> Restored:
         """
         Set ACTIVE again what this stack has set DRAINING, for the target is to stay.
 
@@ -81,11 +80,11 @@ class Keeper:
         for cluster in there if ids else ():
             described = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
             alive.update(one.ec2_instance_id for one in described if one.agent_connected)
-            troubles += self._restore(errand, cluster, described, seconds_left)
+            troubles += self._restore(errand, cluster, described, time)
         others = [one for one in ids if one not in alive]
         if not others:
             return Restored(errand, tuple(troubles))
-        restored = self._restore_elsewhere(errand, guard, others, now, seconds_left)
+        restored = self._restore_elsewhere(errand, guard, others, time)
         return replace(restored, troubles=(*troubles, *restored.troubles))
 
     def _restore_elsewhere(
@@ -93,22 +92,21 @@ class Keeper:
         errand: Errand,
         guard: Guard,
         ids: Sequence[str],
-        now: datetime,
-        seconds_left: Callable[[], float],
+        time: InvocationClock,
     ) -> Restored:
         """Search all clusters, as a drain has done: whatever it found there is to be ACTIVE."""
         # What a drain had noted, before it was seen that the target stays, is of another search.
         notes = {} if errand.believed else errand.notes
         begun_at = max((note.searched_to for note in notes.values()), default="")
-        sights = [_sight(one, errand, guard, begun_at, now) for one in ids]
-        Finder(self._ecs, (), seconds_left).find(sights)
+        sights = [_sight(one, errand, guard, begun_at, time.now()) for one in ids]
+        Finder(self._ecs, (), time.seconds_left).find(sights)
         found: dict[str, list[ContainerInstance]] = defaultdict(list)
         for sight in sights:
             for one in sight.registrations.values():
                 found[one.cluster].append(one)
         troubles: list[str] = []
         for cluster, described in found.items():
-            troubles += self._restore(errand, cluster, described, seconds_left)
+            troubles += self._restore(errand, cluster, described, time)
         failed = [sight for sight in sights if sight.failed]
         # One note is enough, for all are searched for together; what has failed is asked again.
         open_ones = failed or [sight for sight in sights if sight.sought]
@@ -129,13 +127,13 @@ class Keeper:
         errand: Errand,
         cluster: str,
         described: Iterable[ContainerInstance],
-        seconds_left: Callable[[], float],
+        time: InvocationClock,
     ) -> list[str]:
         stack = marks.checksum(errand.request.stack_id)
         ours = [instance for instance in described if instance.drained_for == stack]
         troubles: list[str] = []
         for start in range(0, len(ours), TOGETHER_MAX):
-            if seconds_left() < UNIT_SECONDS:
+            if time.seconds_left() < UNIT_SECONDS:
                 raise UnavailableError("no time was left to set all ACTIVE; the next pass does")
             unit = ours[start : start + TOGETHER_MAX]
             troubles += self._set_active(cluster, unit)

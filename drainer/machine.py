@@ -79,10 +79,9 @@ NAMED_MAX = 10
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
 HEARTBEAT_TIMEOUT_SECONDS_MIN = 30
 
-# A mark that old, and two pass intervals more, belongs to a chain that was lost: every pass leaves
-# one, and a message that failed comes back after three minutes (the queue's visibility timeout in
-# infra/drainer.yaml).
-MARK_STALE_AFTER_SECONDS = 270
+# A message that failed comes back after three minutes (the queue's visibility timeout in
+# infra/drainer.yaml), and another invocation may take half a minute.
+RETRY_SECONDS = 270
 
 
 class Phase(StrEnum):
@@ -274,8 +273,12 @@ def is_exhausted(view: View) -> bool:
 
 def stale_before(view: View) -> datetime:
     """Return the instant before which a mark belongs to a chain that was lost."""
-    seconds = MARK_STALE_AFTER_SECONDS + 2 * view.pass_interval_seconds
-    return view.now - timedelta(seconds=seconds)
+    return view.now - lost_after(view.pass_interval_seconds)
+
+
+def lost_after(pass_interval_seconds: float) -> timedelta:
+    """Return how long a chain may be silent before it is taken for lost: every pass says a word."""
+    return timedelta(seconds=RETRY_SECONDS + 2 * pass_interval_seconds)
 
 
 def may_mark(view: View, *, confirmed: bool) -> bool:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Protocol
 from drainer import machine
 from drainer import mark as marks
 from drainer.acts import CALL_SECONDS, TOGETHER_MAX
-from drainer.errors import DrainerError, MisconfiguredError
+from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from drainer.model import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Sequence
 
     from drainer.acts import Outcome
+    from drainer.invocation import InvocationClock
     from drainer.model import ContainerInstance
 
 
@@ -33,22 +33,21 @@ class Ecs(Protocol):
         """Put up to TOGETHER_MAX attributes: the container instance's ARN, name and value."""
 
 
+MARKING = "marking the container instance"
+
+
 class Marker:
     """
     Marks for one pass.
 
     Args:
         ecs: ECS.
-        clock: Says how late it is.
-        seconds_left: How much of the invocation's time is left.
+        time: The invocation's.
     """
 
-    def __init__(
-        self, ecs: Ecs, clock: Callable[[], datetime], seconds_left: Callable[[], float]
-    ) -> None:
+    def __init__(self, ecs: Ecs, time: InvocationClock) -> None:
         self._ecs = ecs
-        self._clock = clock
-        self._seconds_left = seconds_left
+        self._time = time
 
     def leave(self, outcomes: Sequence[Outcome], *, confirmed: bool = False) -> None:
         """Leave a mark for each, where the look allows it."""
@@ -64,11 +63,12 @@ class Marker:
         Write off the marks of actions that are over.
 
         The next action of the same EC2 instance must not take the mark for its own, with a deadline
-        that is another's; and what comes back from a warm pool is known by it.
+        that is another's; and what comes back from a warm pool is known by it. So a message whose
+        mark could not be written off is delivered again.
         """
         ended = [o for o in outcomes if _may_write_off(o, o.view.seen.container_instance)]
-        now = marks.ended(self._clock())
-        self._put([(o, now if _was_drained(o) else marks.VOID) for o in ended])
+        now = marks.ended(self._time.now())
+        self._write_off([(o, now if _was_drained(o) else marks.VOID) for o in ended])
 
     def write_off_unseen(self, outcomes: Sequence[Outcome]) -> None:
         """Do the same where the look found nothing waiting, and so saw no container instance."""
@@ -77,47 +77,65 @@ class Marker:
             if outcome.container_instance_arn and outcome.drain.action.lifecycle_action_token:
                 by_cluster[outcome.cluster].append(outcome)
         for cluster, members in by_cluster.items():
-            if self._seconds_left() < 2 * CALL_SECONDS:
-                return  # a later pass over the same drain, or its next action, does it
+            if self._time.seconds_left() < 2 * CALL_SECONDS:
+                _deliver_again(members, "no time was left")
+                continue
             try:
                 arns = list(dict.fromkeys(o.container_instance_arn for o in members))
                 found = {one.arn: one for one in self._ecs.describe(cluster, arns)}
             except DrainerError as error:
                 for outcome in members:
                     outcome.trouble("looking for the mark", error)
+                if isinstance(error, UnavailableError):
+                    _deliver_again(members, error)
                 continue
             ended = [o for o in members if _may_write_off(o, found.get(o.container_instance_arn))]
-            self._put([(outcome, marks.ended(self._clock())) for outcome in ended])
+            self._write_off([(outcome, marks.ended(self._time.now())) for outcome in ended])
 
-    def _put(self, values: Sequence[tuple[Outcome, str]]) -> None:
+    def _write_off(self, values: Sequence[tuple[Outcome, str]]) -> None:
+        for outcome in self._put(values):
+            _deliver_again([outcome], outcome.troubles[-1])
+
+    def _put(self, values: Sequence[tuple[Outcome, str]]) -> list[Outcome]:
+        """Put marks; return whose mark may yet be put, another time."""
+        late: list[Outcome] = []
         by_cluster: dict[str, list[tuple[Outcome, str]]] = defaultdict(list)
         for outcome, value in values:
             by_cluster[outcome.cluster].append((outcome, value))
         for cluster, rows in by_cluster.items():
             for start in range(0, len(rows), TOGETHER_MAX):
-                self._put_together(cluster, rows[start : start + TOGETHER_MAX])
+                late += self._put_together(cluster, rows[start : start + TOGETHER_MAX])
+        return late
 
-    def _put_together(self, cluster: str, rows: Sequence[tuple[Outcome, str]]) -> None:
-        if self._seconds_left() < CALL_SECONDS:
-            for outcome, _ in rows:
-                outcome.trouble("marking the container instance", "no time was left")
-            return
+    def _put_together(self, cluster: str, rows: Sequence[tuple[Outcome, str]]) -> list[Outcome]:
+        outcomes = [outcome for outcome, _ in rows]
+        if self._time.seconds_left() < CALL_SECONDS:
+            for outcome in outcomes:
+                outcome.trouble(MARKING, "no time was left")
+            return outcomes
         values = [(o.container_instance_arn, marks.name(o.drain.action), text) for o, text in rows]
         try:
             self._ecs.put_attributes(cluster, values)
         except MisconfiguredError as error:
             if len(rows) > 1:
                 # One container instance that is gone must not cost the others their marks.
-                for row in rows:
-                    self._put_together(cluster, [row])
-            else:
-                rows[0][0].trouble("marking the container instance", error)
+                return [late for row in rows for late in self._put_together(cluster, [row])]
+            outcomes[0].trouble(MARKING, error)
+            return []
         except DrainerError as error:
-            for outcome, _ in rows:
-                outcome.trouble("marking the container instance", error)
-        else:
-            for outcome, _ in rows:
-                outcome.marked = True
+            for outcome in outcomes:
+                outcome.trouble(MARKING, error)
+            return outcomes
+        for outcome in outcomes:
+            outcome.marked = True
+        return []
+
+
+def _deliver_again(outcomes: Iterable[Outcome], why: object) -> None:
+    """Have the messages delivered again of those that no further pass follows upon."""
+    for outcome in outcomes:
+        if outcome.ended:
+            outcome.undone = outcome.undone or f"writing off the mark: {why}"
 
 
 def _was_drained(outcome: Outcome) -> bool:

@@ -21,11 +21,11 @@ from drainer.sight import Sight, turn, unseen
 from drainer.task_look import TaskLook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Sequence
 
     from drainer.config import Config
     from drainer.finder import EcsReads
+    from drainer.invocation import InvocationClock
     from drainer.model import Hook
     from drainer.task_look import StoppedTasks
     from drainer.view import View
@@ -102,8 +102,7 @@ class Observer:
         auto_scaling: Reads of Auto Scaling.
         ecs: Reads of ECS.
         config: The function's settings.
-        now: The pass's instant; read once.
-        seconds_left: How much of the invocation's time is left.
+        time: What of the invocation's may be spent on looking.
         stopped: Which tasks earlier passes have seen STOPPED.
     """
 
@@ -112,17 +111,16 @@ class Observer:
         auto_scaling: AutoScalingReads,
         ecs: EcsReads,
         config: Config,
-        now: datetime,
+        time: InvocationClock,
         *,
-        seconds_left: Callable[[], float],
         stopped: StoppedTasks,
     ) -> None:
         self._auto_scaling = auto_scaling
-        self._finder = Finder(ecs, config.clusters, seconds_left)
-        self._tasks = TaskLook(ecs, seconds_left, self.view, stopped)
-        self._seconds_left = seconds_left
+        self._finder = Finder(ecs, config.clusters, time.seconds_left)
+        self._tasks = TaskLook(ecs, time, self.view, stopped)
+        self._seconds_left = time.seconds_left
         self._config = config
-        self._now = now
+        self._now = time.now()
         self._problems: list[str] = []
         self._hooks: dict[str, dict[str, Hook]] = {}
         self._turns: dict[str, int] = {}

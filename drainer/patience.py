@@ -13,7 +13,9 @@ from drainer.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime, timedelta
+    from datetime import datetime
+
+    from drainer.invocation import InvocationClock
 
 Item = TypeVar("Item")
 
@@ -43,37 +45,37 @@ class Patience:
         was_needed: Whether a call was throttled, so that what can be spared had better be.
 
     Args:
-        seconds_left: How much of the invocation's time is left.
+        time: The invocation's.
         sleep: Waits so many seconds; None makes one try of each call.
         seed: Spreads the waits; other invocations have another one.
     """
 
     def __init__(
         self,
-        seconds_left: Callable[[], float],
+        time: InvocationClock,
         sleep: Callable[[float], None] | None = None,
         seed: str = "",
     ) -> None:
-        self._seconds_left = seconds_left
-        self._began_with = seconds_left()
+        self._time = time
+        self._began_with = time.seconds_left()
         self._sleep = sleep
         self._seed = seed
         self._waits = 0
         self._pace = 0.0
         self.was_needed = False
 
-    def now(self, began_at: datetime, second: timedelta) -> datetime:
-        """Return the present instant, by how much of the invocation's time has passed."""
-        return began_at + self.spent * second
+    def now(self) -> datetime:
+        """Return the present instant."""
+        return self._time.now()
 
     @property
     def spent(self) -> float:
         """How many seconds of the invocation have passed."""
-        return self._began_with - self._seconds_left()
+        return self._began_with - self._time.seconds_left()
 
     def has_time(self, reserve: float = RESERVE_SECONDS) -> bool:
         """Whether a call may be begun, after which so many seconds are left for others."""
-        return self._seconds_left() >= reserve
+        return self._time.seconds_left() >= reserve
 
     def again(
         self,

@@ -21,13 +21,14 @@ from drainer import mark as marks
 from drainer.acts import TOGETHER_MAX, UNIT_SECONDS
 from drainer.errors import DrainerError, MisconfiguredError
 from drainer.finder import ACTING_SECONDS, EcsReads
-from drainer.machine import MARK_STALE_AFTER_SECONDS
+from drainer.machine import lost_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from drainer.config import Config
+    from drainer.invocation import InvocationClock
     from drainer.model import ContainerInstance, Hint
 
 IN_SERVICE = "InService"
@@ -100,8 +101,7 @@ class Reactivation:
         hints: Iterable[Hint],
         *,
         sweep: bool,
-        now: datetime,
-        seconds_left: Callable[[], float],
+        time: InvocationClock,
     ) -> list[Returned]:
         """
         Look at container instances that may be back, and bring back those that are.
@@ -109,8 +109,7 @@ class Reactivation:
         Args:
             hints: Events about container instances that are DRAINING and carry an ended mark.
             sweep: Whether to look through the clusters for such instances, too.
-            now: The pass's instant.
-            seconds_left: How much of the invocation's time is left.
+            time: The invocation's.
         """
         by_cluster: dict[str, list[str]] = defaultdict(list)
         for hint in hints:
@@ -118,16 +117,16 @@ class Reactivation:
                 by_cluster[hint.cluster].append(hint.container_instance_arn)
         done: list[Returned] = []
         try:
-            clusters = [*by_cluster, *(self._swept(now) if sweep else ())]
+            clusters = [*by_cluster, *(self._swept(time.now()) if sweep else ())]
         except DrainerError as error:
             clusters = [*by_cluster]
             done.append(Returned("", "", "", trouble=f"listing the clusters: {error}"))
         for cluster in dict.fromkeys(clusters):
-            if seconds_left() < ACTING_SECONDS:
+            if time.seconds_left() < ACTING_SECONDS:
                 break  # the next sweep looks at others
             try:
                 arns = by_cluster.get(cluster) or self._ecs.draining(cluster)
-                done += self._bring_back(cluster, arns, now, seconds_left)
+                done += self._bring_back(cluster, arns, time)
             except DrainerError as error:
                 done.append(Returned("", cluster, "", trouble=f"looking for what is back: {error}"))
         return done
@@ -147,9 +146,9 @@ class Reactivation:
         self,
         cluster: str,
         arns: Sequence[str],
-        now: datetime,
-        seconds_left: Callable[[], float],
+        time: InvocationClock,
     ) -> list[Returned]:
+        now = time.now()
         ended = [
             one
             for one in self._ecs.describe(cluster, arns)
@@ -162,21 +161,19 @@ class Reactivation:
         done: list[Returned] = []
         connected = [one for one in back if one.agent_connected]
         for start in range(0, len(connected), TOGETHER_MAX):
-            if seconds_left() < UNIT_SECONDS:
+            if time.seconds_left() < UNIT_SECONDS:
                 return done
             done += self._set_active(cluster, connected[start : start + TOGETHER_MAX], now)
         left_over = [one for one in back if not one.agent_connected]
-        if left_over and seconds_left() >= UNIT_SECONDS:
-            done += self._deregister(cluster, left_over, seconds_left)
+        if left_over and time.seconds_left() >= UNIT_SECONDS:
+            done += self._deregister(cluster, left_over, time)
         return done
 
     def _is_over(self, instance: ContainerInstance, now: datetime) -> bool:
         """Whether a drain of ours has been here, and none is under way, a stack's included."""
         if instance.drained_for:
             return False
-        silent = timedelta(
-            seconds=MARK_STALE_AFTER_SECONDS + 2 * self._config.pass_interval_seconds
-        )
+        silent = lost_after(self._config.pass_interval_seconds)
         last = [max(mark.at, mark.last_heartbeat_at) + silent for mark in instance.marks.values()]
         ended = [at + SETTLED for at in instance.ended.values()]
         if last or ended:
@@ -216,7 +213,7 @@ class Reactivation:
         self,
         cluster: str,
         left_over: Sequence[ContainerInstance],
-        seconds_left: Callable[[], float],
+        time: InvocationClock,
     ) -> list[Returned]:
         """Deregister what has no task and whose EC2 instance has a connected agent elsewhere."""
         ids = list(dict.fromkeys(one.ec2_instance_id for one in left_over))
@@ -227,7 +224,7 @@ class Reactivation:
             holds = one.running_tasks or one.pending_tasks
             # Not what this second look shows to be the live one itself.
             elsewhere = one.ec2_instance_id in alive.values() and one.arn not in alive
-            if not elsewhere or holds or seconds_left() < UNIT_SECONDS:
+            if not elsewhere or holds or time.seconds_left() < UNIT_SECONDS:
                 continue
             named = (one.ec2_instance_id, cluster, one.arn)
             try:

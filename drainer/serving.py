@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from drainer.controller import Controller
     from drainer.errands import Asked, Errands
     from drainer.interruptions import Rescuer
+    from drainer.invocation import InvocationClock
     from drainer.returning import Reactivation
     from drainer.telemetry import Telemetry
 
@@ -79,58 +80,50 @@ def rescue(
     contents: Iterable[events.Content],
     rescuer: Callable[[], Rescuer],
     telemetry: Telemetry,
-    now: datetime,
-    seconds_left: Callable[[], float],
+    time: InvocationClock,
 ) -> dict[Key, str]:
     """Act on interruptions and return what must come again: what it is about, and why."""
     told = [one for one in contents if isinstance(one, Interruption | TaskInterruption | Comeback)]
     if not told:
         return {}
     try:
-        rescues = rescuer().rescue(told, now, seconds_left)
+        rescues = rescuer().rescue(told, time)
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
         telemetry.crashed(error, [one.key for one in told])
         if len(told) == 1:
             return {told[0].key: f"{type(error).__name__}: {error}"}
         undone: dict[Key, str] = {}
         for one in told:
-            undone.update(rescue([one], rescuer, telemetry, now, seconds_left))
+            undone.update(rescue([one], rescuer, telemetry, time))
         return undone
     telemetry.rescued(rescues)
     return {one.key: one.undone for one in rescues if one.undone}
 
 
-def serve(
-    work: Work, by: Servants, now: datetime, seconds_left: Callable[[], float]
-) -> dict[Key, str]:
+def serve(work: Work, by: Servants, time: InvocationClock) -> dict[Key, str]:
     """Do the work and return what must be delivered again: what it is about, and why."""
     first = [one for one in work.requests if isinstance(one, Continuation) and one.postponed]
     others = [one for one in work.requests if one not in first]
     # Lifecycle actions come first, since theirs are the shorter timeouts; but not always.
-    undone = serve_requests(first, by, now, seconds_left)
-    undone.update(serve_drains(work, by, now, seconds_left))
-    undone.update(serve_requests(others, by, now, seconds_left))
+    undone = serve_requests(first, by, time)
+    undone.update(serve_drains(work, by, time))
+    undone.update(serve_requests(others, by, time))
     if work.sweep or any(hint.ended for hint in work.hints):
-        returned = by.reactivation.run(
-            work.hints, sweep=work.sweep, now=now, seconds_left=seconds_left
-        )
+        returned = by.reactivation.run(work.hints, sweep=work.sweep, time=time)
         by.telemetry.returned(returned)
     if work.sweep and by.has_book:
-        serve_requests(_lost(by, now), by, now, seconds_left)
+        serve_requests(_lost(by, time.now()), by, time)
     return undone
 
 
-def serve_drains(
-    work: Work, by: Servants, now: datetime, seconds_left: Callable[[], float]
-) -> dict[Key, str]:
+def serve_drains(work: Work, by: Servants, time: InvocationClock) -> dict[Key, str]:
     """Run a pass over lifecycle actions."""
     if not (work.drains or work.hints or work.sweep):
         return {}
     try:
         report = by.controller.run_pass(
             work.drains,
-            now=now,
-            seconds_left=seconds_left,
+            time=time,
             hints=sorted({hint.ec2_instance_id for hint in work.hints}),
             sweep=work.sweep,
         )
@@ -144,7 +137,7 @@ def serve_drains(
         undone: dict[Key, str] = {}
         for drain in work.drains:
             alone = Work([drain], [], [], sweep=False)
-            undone.update(serve_drains(alone, by, now, seconds_left))
+            undone.update(serve_drains(alone, by, time))
         return undone
     by.telemetry.passed(report)
     # Hints and sweeps are not delivered again: the chain and the next sweep come anyway.
@@ -155,14 +148,12 @@ def serve_drains(
     }
 
 
-def serve_requests(
-    asked: Iterable[Asked], by: Servants, now: datetime, seconds_left: Callable[[], float]
-) -> dict[Key, str]:
+def serve_requests(asked: Iterable[Asked], by: Servants, time: InvocationClock) -> dict[Key, str]:
     """Serve requests of CloudFormation one by one."""
     undone: dict[Key, str] = {}
     for one in asked:
         try:
-            report = by.errands().run_pass(one, now, seconds_left)
+            report = by.errands().run_pass(one, time)
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
             by.telemetry.crashed(error, [])
             undone[one.key] = type(error).__name__

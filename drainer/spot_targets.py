@@ -46,7 +46,6 @@ LAST_LEAVES = timedelta(seconds=60)
 # Where calls are throttled, the health of a service with twenty times as many tasks as leave is not
 # looked at: the calls that take targets out need what is granted.
 SPARED_FROM = 20
-SECOND = timedelta(seconds=1)
 
 
 class SpotTargets:
@@ -99,7 +98,7 @@ class SpotTargets:
 
     def take_tasks_out(self, gone: Sequence[tuple[Rescue, TaskInterruption]], cluster: str) -> None:
         """Take out interrupted tasks of Fargate, whose events say all but the target groups."""
-        now = self._patience.now(self._began_at, SECOND)
+        now = self._patience.now()
         gone = still_there(self._spot, self._patience, cluster, gone, now)
         try:
             self._describe(cluster, {task.service for _, task in gone})
@@ -157,7 +156,7 @@ class SpotTargets:
 
     def _has_another_look(self, rescue: Rescue) -> bool:
         """Whether the event has time to come again, and may wait for that."""
-        now = self._patience.now(self._began_at, SECOND)
+        now = self._patience.now()
         return (
             isinstance(rescue.interruption, Interruption)
             and rescue.interruption.ends_at - now > LAST_LEAVES

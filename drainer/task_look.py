@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from drainer import task_set
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from drainer.finder import EcsReads
+    from drainer.invocation import InvocationClock
     from drainer.view import View
 
 # Listing takes two reads or more for each container instance, of which ECS grants the account a
@@ -79,7 +79,7 @@ class TaskLook:
 
     Args:
         ecs: Reads of ECS.
-        seconds_left: How much of the invocation's time is left.
+        time: The invocation's.
         view: Returns a sight with all that is needed to judge it.
         stopped: What earlier looks have seen STOPPED.
         looks_max: For how many drains a pass may list the tasks.
@@ -88,14 +88,13 @@ class TaskLook:
     def __init__(
         self,
         ecs: EcsReads,
-        seconds_left: Callable[[], float],
+        time: InvocationClock,
         view: Callable[[Sight], View],
         stopped: StoppedTasks,
         looks_max: int = LOOKS_MAX,
     ) -> None:
         self._ecs = ecs
-        self._seconds_left = seconds_left
-        self._seconds_at_first = seconds_left()
+        self._time = time
         self._view = view
         self._stopped = stopped
         self._looks_max = looks_max
@@ -174,7 +173,7 @@ class TaskLook:
         """Describe tasks of one drain; return those for which there was no time."""
         for start in range(0, len(ids), DESCRIBED_TOGETHER):
             chunk = list(ids[start : start + DESCRIBED_TOGETHER])
-            if self._seconds_left() < ACTING_SECONDS:
+            if self._time.seconds_left() < ACTING_SECONDS:
                 sight.deferred = True
                 return list(ids[start:])
             tasks: dict[str, Task] = {}
@@ -207,8 +206,7 @@ class TaskLook:
                 if isinstance(error, UnavailableError):
                     break  # to ask on for the others would only make a throttle last
                 continue
-            spent = timedelta(seconds=self._seconds_at_first - self._seconds_left())
-            listed[sight.key] = (sight.now + spent, self._unknown(sight, ids))
+            listed[sight.key] = (self._time.now(), self._unknown(sight, ids))
         done = [sight for sight in sights if sight.key in listed]
         for sight in sights:
             sight.deferred = sight.deferred or sight.key not in listed
@@ -263,10 +261,10 @@ class TaskLook:
         return all(task_id in seen for task_id in sight.drain.unfinished)
 
     def _has_time_to_list(self) -> bool:
-        return self._seconds_left() >= ACTING_SECONDS + DESCRIBING_SECONDS
+        return self._time.seconds_left() >= ACTING_SECONDS + DESCRIBING_SECONDS
 
     def _must_have_time(self, beside: float = 0.0) -> None:
-        if self._seconds_left() < ACTING_SECONDS + beside:
+        if self._time.seconds_left() < ACTING_SECONDS + beside:
             raise UnavailableError("no time was left to look at tasks; the next pass does")
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from drainer.simulation import ecs_faults, limits
 from drainer.simulation.faults import READS, STALE_SECONDS_MAX, Faults
 from drainer.simulation.intensity import INTENSITIES, WEIGHTS, Window
-from drainer.simulation.mishaps import MISHAPS
+from drainer.simulation.mishaps import MISHAPS, lose_patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from random import Random
 
     from drainer.simulation.account import Account
+    from drainer.simulation.chains import Subject
     from drainer.simulation.installation import Installation
     from drainer.simulation.promises import Workload
     from drainer.simulation.trace import Trace
@@ -42,6 +43,8 @@ KINDS = (
 # Faults last from some minutes to most of the longest drain that is common.
 CEASE_SECONDS = (300.0, 4_000.0)
 SILENCE_SECONDS_MAX = 3_600.0
+# How often an operator answers our hooks by hand while they wait, time and again.
+IMPATIENT_SHARE = 0.1
 # Answers that are wrong rather than missing pass sooner.
 UNSOUND_SECONDS_MAX = 600.0
 
@@ -66,8 +69,18 @@ def choose(
     return Faults(account, random, trace, went_astray, intensity, ceased_at)
 
 
-def install(faults: Faults, workload: Workload, installed: Installation) -> None:
-    """Put the faults into the account, the installation and the timetable."""
+def install(
+    faults: Faults, workload: Workload, installed: Installation, astray: Container[Subject] = ()
+) -> None:
+    """
+    Put the faults into the account, the installation and the timetable.
+
+    Args:
+        faults: what was chosen.
+        workload: what is in the account.
+        installed: the drainer.
+        astray: which chains are lost, or held up.
+    """
     random, account, intensity = faults.random, faults.account, faults.intensity
     ecs_faults.install(faults, workload.random)
     if not faults.going_on:
@@ -88,6 +101,8 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
         ends_at = begins_at + timedelta(seconds=seconds)
         faults.silences.append((begins_at, ends_at))
         faults.ceased_at = max(faults.ceased_at, ends_at)
+    if random.random() < IMPATIENT_SHARE:
+        lose_patience(faults, workload, astray)
     for _ in range(random.randint(0, intensity.windows)):
         mishap = random.choice(MISHAPS)
         seconds = random.uniform(1, _lasting(faults))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["", "clusters", "groups", "tasks"]
 KINDS: tuple[Kind, ...] = ("", "clusters", "groups", "tasks")
-WEIGHTS = (92.0, 3.5, 2.5, 2.0)
+WEIGHTS = (88.5, 7.0, 2.5, 2.0)
 # More than one pass searches, with a token or without.
 CLUSTERS = (405, 460)
 GROUPS = (36, 46)

@@ -7,20 +7,30 @@ Each takes one thing at random that is there to be befallen, or does nothing.
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from drainer.simulation.auto_scaling import Instance
+    from drainer.simulation.chains import Subject
     from drainer.simulation.faults import Faults
     from drainer.simulation.installation import Installation
+    from drainer.simulation.lifecycle import LifecycleAction
     from drainer.simulation.promises import Workload
 
     Mishap = Callable[[Faults, Workload, Installation], None]
 
 GONE = "gone"
+# When in a drain's time an operator loses patience, and at how many actions of one instance.
+LATE_SHARES = (0.6, 0.98)
+PATIENCE_MAX = 2
+JOB_SECONDS = 5_400.0
+# How often no notice comes through for a while after an operator has answered a hook by hand.
+UNHEARD_PROBABILITY = 0.8
+UNHEARD_SECONDS = 600.0
 
 
 def agent_vanishes(faults: Faults, workload: Workload, installed: Installation) -> None:
@@ -174,9 +184,46 @@ def operator_answers(faults: Faults, workload: Workload, installed: Installation
             instance.group.retain_on_abandon = True
         for action in instance.actions:
             if action.is_open and workload.promise(action).ours:
-                faults.strike("answered by an operator", instance.ec2_instance_id)
-                faults.account.auto_scaling.lifecycle.end(action, "ABANDON", "operator")
+                _answer_by_hand(faults, action, next_is_lost=False)
                 return
+
+
+def lose_patience(faults: Faults, workload: Workload, astray: Container[Subject]) -> None:
+    """
+    Let an operator answer our hooks over long jobs, shortly before their deadlines.
+
+    Then the next action's notice is often lost; but not after a chain that is lost itself or has
+    no token, which nothing could tell from the next one's.
+    """
+    ecs = faults.account.ecs
+
+    def begun(action: LifecycleAction) -> None:
+        promise = workload.promise(action)
+        instance = faults.account.auto_scaling.instances[action.ec2_instance_id]
+        if promise.ours and len(instance.past) < PATIENCE_MAX:
+            instance.group.retain_on_abandon = True
+            there = ecs.container_instance(instance.ec2_instance_id)
+            if there is not None and len(instance.past) == 1:
+                seconds = JOB_SECONDS
+                ecs.run_standalone(there.cluster.name, instance.ec2_instance_id, seconds=seconds)
+            at = faults.random.uniform(*LATE_SHARES) * promise.drain_timeout_seconds
+            faults.account.after(at, partial(answer, action))
+
+    def answer(action: LifecycleAction) -> None:
+        followed = (action.ec2_instance_id, action.hook.name) not in astray
+        _answer_by_hand(faults, action, next_is_lost=followed)
+
+    faults.account.auto_scaling.on_action.append(begun)
+
+
+def _answer_by_hand(faults: Faults, action: LifecycleAction, *, next_is_lost: bool) -> None:
+    if not (action.is_open and faults.going_on):
+        return
+    faults.strike("answered by an operator", action.ec2_instance_id)
+    if next_is_lost and faults.random.random() < UNHEARD_PROBABILITY:
+        until = faults.account.now + timedelta(seconds=UNHEARD_SECONDS)
+        faults.unheard.append((faults.account.now, min(until, faults.ceased_at)))
+    faults.account.auto_scaling.lifecycle.end(action, "ABANDON", "operator")
 
 
 MISHAPS: tuple[Mishap, ...] = (

@@ -15,6 +15,7 @@ from drainer.acts import STOPS_MAX
 from drainer.config import Config
 from drainer.controller import NO_TIME, Controller, PassReport
 from drainer.errors import LifecycleActionOverError, MisconfiguredError, UnavailableError
+from drainer.invocation import InvocationClock
 from drainer.model import (
     ContainerInstance,
     Drain,
@@ -181,7 +182,7 @@ class World:
 
     def run(self, *drains: Drain, **more: Any) -> PassReport:
         controller = Controller(self, self, self, CONFIG)
-        return controller.run_pass(drains, now=NOW, seconds_left=self.left, **more)
+        return controller.run_pass(drains, time=InvocationClock(NOW, self.left), **more)
 
 
 def drain(number: int = 0, **changes: Any) -> Drain:
@@ -401,6 +402,53 @@ def test_a_mark_that_cannot_be_written_off_costs_the_answer_nothing_and_no_other
     assert [outcome.answered for outcome in report.outcomes] == ["CONTINUE", "CONTINUE"]
     assert set(ended(world)) == {"arn-1"}
     assert [bool(outcome.troubles) for outcome in report.outcomes] == [True, False]
+
+
+# The chain has ended: nobody else comes to write it off, and the next action of the same instance
+# would inherit its deadline.
+@pytest.mark.parametrize("state", [WAIT, "Terminating:Proceed"])
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (UnavailableError("ThrottlingException"), True),
+        (MisconfiguredError("AccessDenied"), False),
+        (None, False),
+    ],
+)
+def test_a_mark_that_may_be_written_off_later_has_its_message_delivered_again(
+    state: str, error: DrainerError | None, again: bool
+) -> None:
+    world = World(fails={"mark": error} if error else {})
+    world.has(0, mark=mark())
+    world.states[instance_id(0)] = state
+
+    [outcome] = world.run(drain()).outcomes
+
+    assert bool(outcome.undone) == again
+    assert bool(outcome.answered) == (state == WAIT)
+
+
+def test_the_mark_of_what_is_answered_unseen_at_its_deadline_is_written_off() -> None:
+    world = World(fails={"states": UnavailableError("ThrottlingException")})
+    world.has(0, mark=mark())
+
+    world.run(drain(deadline_at=NOW))
+
+    assert world.answered
+    assert ended(world) == {"arn-0": marks.ended(NOW)}
+
+
+@pytest.mark.parametrize("seconds_left", [9.0, 100.0])
+def test_what_is_over_is_delivered_again_where_no_time_was_left_to_look_for_its_mark(
+    seconds_left: float,
+) -> None:
+    world = World(seconds_left=seconds_left, call_seconds=2.0)
+    world.has(0, mark=mark())
+    world.states[instance_id(0)] = "Terminating:Proceed"
+
+    [outcome] = world.run(drain()).outcomes
+
+    assert bool(outcome.undone) == (seconds_left < 10)
 
 
 # -- what the sweep finds

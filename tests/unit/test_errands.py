@@ -18,6 +18,7 @@ from drainer.config import Config
 from drainer.errand import Continuation, Errand
 from drainer.errands import Errands
 from drainer.errors import MisconfiguredError, UnavailableError
+from drainer.invocation import InvocationClock
 from drainer.keeper import Restored
 from drainer.request_report import Step
 from drainer.stack import Row, Stack
@@ -100,8 +101,12 @@ def passes(others: Others, *at_seconds: float) -> list[Step]:
     for hop, seconds in enumerate(at_seconds):
         asked = Continuation(KEY, hop) if hop else REQUEST
         at = NOW + timedelta(seconds=seconds)
-        steps.append(runner.run_pass(asked, at, lambda: 30.0).step)
+        steps.append(runner.run_pass(asked, clock(at)).step)
     return steps
+
+
+def clock(now: datetime, seconds_left: float = 30.0) -> InvocationClock:
+    return InvocationClock(now, lambda: seconds_left)
 
 
 def test_answers_that_know_of_no_work_are_not_believed_before_they_are_minutes_apart() -> None:
@@ -142,9 +147,9 @@ def test_a_pass_without_time_goes_round_and_comes_first_then() -> None:
     others = Others()
     runner = errands(others)
 
-    report = runner.run_pass(REQUEST, NOW, lambda: 10.0)
+    report = runner.run_pass(REQUEST, clock(NOW, 10.0))
     [text] = others.published
-    again = runner.run_pass(Continuation(KEY, 1), NOW + timedelta(seconds=15), lambda: 30.0)
+    again = runner.run_pass(Continuation(KEY, 1), clock(NOW + timedelta(seconds=15)))
 
     assert (report.step, again.step) == (Step.GOES_ROUND, Step.ANSWERED)
     assert json.loads(text)["postponed"] is True
@@ -154,11 +159,11 @@ def test_a_re_invocation_that_is_far_ahead_of_its_chain_is_nobodys() -> None:
     # Whoever may publish could else leave every true message behind, and only the sweep would help.
     others = Others()
     runner = errands(others)
-    runner.run_pass(REQUEST, NOW, lambda: 10.0)
+    runner.run_pass(REQUEST, clock(NOW, 10.0))
     later = NOW + timedelta(seconds=15)
 
-    forged = runner.run_pass(Continuation(KEY, 1_000), later, lambda: 30.0)
-    true = runner.run_pass(Continuation(KEY, 1), later, lambda: 30.0)
+    forged = runner.run_pass(Continuation(KEY, 1_000), clock(later))
+    true = runner.run_pass(Continuation(KEY, 1), clock(later))
 
     assert (forged.step, true.step) == (Step.COPY, Step.ANSWERED)
 
@@ -167,10 +172,10 @@ def test_what_is_no_answer_to_anything_is_written_down_as_the_end() -> None:
     # The response URL must not stay in the book longer than it is of use.
     others = Others()
     runner = errands(others)
-    runner.run_pass(REQUEST, NOW, lambda: 10.0)
+    runner.run_pass(REQUEST, clock(NOW, 10.0))
 
-    late = runner.run_pass(Continuation(KEY, 1), NOW + timedelta(hours=1), lambda: 30.0)
-    later = runner.run_pass(Continuation(KEY, 2), NOW + timedelta(hours=2), lambda: 30.0)
+    late = runner.run_pass(Continuation(KEY, 1), clock(NOW + timedelta(hours=1)))
+    later = runner.run_pass(Continuation(KEY, 2), clock(NOW + timedelta(hours=2)))
 
     assert (late.step, late.unanswered) == (Step.OVER, True)
     assert (later.step, later.unanswered) == (Step.OVER, False)

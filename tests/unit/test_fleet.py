@@ -14,6 +14,7 @@ from drainer.config import Config
 from drainer.custom_resource import Guard, Status, TargetKind
 from drainer.errand import Errand
 from drainer.fleet import Fleet
+from drainer.invocation import InvocationClock
 from drainer.model import (
     ContainerInstance,
     LifecycleActionResult,
@@ -57,6 +58,11 @@ class World:
     noted: set[str] = field(default_factory=set)
     stopped: list[str] = field(default_factory=list)
     members: list[str] = field(default_factory=lambda: [ID])
+    seconds_left: float = 100.0
+    seconds_to_see: float = 0.0
+
+    def left(self) -> float:
+        return self.seconds_left
 
     # The target
 
@@ -76,6 +82,7 @@ class World:
         return cluster in self.where
 
     def instances(self, guard: Guard) -> list[str] | None:
+        self.seconds_left -= self.seconds_to_see
         return self.members
 
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
@@ -93,6 +100,7 @@ class World:
         return [one.arn for one in self.where[cluster] if one.ec2_instance_id in ec2_instance_ids]
 
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
+        self.seconds_left -= self.seconds_to_see
         return [one for one in self.where[cluster] if one.arn in arns]
 
     def task_ids(
@@ -137,7 +145,7 @@ class World:
         errand, musters = Errand(REQUEST), []
         for hop in range(count):
             now = START + timedelta(seconds=PASS_SECONDS * hop)
-            muster = fleet.drain(errand, guard, hop, now, lambda: 100.0)
+            muster = fleet.drain(errand, guard, hop, InvocationClock(now, lambda: 100.0))
             errand = muster.errand
             musters.append(muster)
         return musters
@@ -168,6 +176,32 @@ def test_an_idle_instance_may_go_after_two_listings_that_are_far_enough_apart() 
     assert finished == [False, False, False, False, True, True]
 
 
+# Were the instant that of the invocation's beginning, a listing would count that comes too early
+# after DRAINING to show a task which was placed just before.
+def test_looking_that_takes_long_does_not_date_draining_back() -> None:
+    world = World({"payments": [registration("arn-1")]})
+    world.seconds_to_see = 9.0
+    fleet = Fleet(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+
+    muster = fleet.drain(Errand(REQUEST), GUARD, 0, InvocationClock(START, world.left))
+
+    assert world.status("arn-1") == "DRAINING"
+    assert muster.errand.notes[ID].draining_since == START + timedelta(seconds=18)
+
+
+# The same for the first of the two listings, which the second must follow by 20 s.
+def test_a_listing_is_dated_by_when_it_was_made() -> None:
+    world = World({"payments": [registration("arn-1")]})
+    [*_, before] = world.passes(2)
+    world.seconds_left, world.seconds_to_see = 100.0, 9.0
+    fleet = Fleet(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+
+    now = START + timedelta(seconds=30)
+    muster = fleet.drain(before.errand, GUARD, 2, InvocationClock(now, world.left))
+
+    assert muster.errand.notes[ID].listed_at == now + timedelta(seconds=18)
+
+
 def test_no_instance_may_go_while_a_task_of_it_closes() -> None:
     # CloudFormation takes the fleet down at SUCCESS, with whatever runs on it.
     world = World({"payments": [registration("arn-1")]}, {"arn-1": [task()]})
@@ -184,7 +218,7 @@ def test_tasks_beyond_those_that_a_note_holds_keep_their_instance(count: int) ->
     errand = Errand(REQUEST)
     for hop in range(40):
         now = START + timedelta(seconds=PASS_SECONDS * hop)
-        muster = guarded.drain(errand, GUARD, hop, now, lambda: 100.0)
+        muster = guarded.drain(errand, GUARD, hop, InvocationClock(now, lambda: 100.0))
         errand = muster.errand
         alive = [one for one in world.running["arn-1"] if one.last_status != "STOPPED"]
         assert not (muster.done and alive)
@@ -275,7 +309,7 @@ def test_what_boots_after_it_was_in_no_cluster_is_drained_where_it_registers() -
             world.where["search"].append(registration("arn-1", running_tasks=1))
             world.running["arn-1"] = [task(1, "RUNNING")]
         now = START + timedelta(seconds=PASS_SECONDS * hop)
-        muster = fleet.drain(errand, GUARD, hop, now, lambda: 100.0)
+        muster = fleet.drain(errand, GUARD, hop, InvocationClock(now, lambda: 100.0))
         errand = muster.errand
         assert hop < 5 or muster.done == 0
 
@@ -292,7 +326,7 @@ def test_more_than_a_pass_sees_are_all_looked_at_before_they_are_let_go(position
     errand, hop, muster = Errand(REQUEST), 0, None
     while muster is None or muster.done < 1_500:
         now = START + timedelta(seconds=PASS_SECONDS * hop)
-        muster = fleet.drain(errand, GUARD, hop, now, lambda: 100.0)
+        muster = fleet.drain(errand, GUARD, hop, InvocationClock(now, lambda: 100.0))
         errand, hop = muster.errand, hop + 1
         assert hop < 20
     serving = registration("arn-1", ec2_instance_id=ids[position], running_tasks=1)
@@ -300,7 +334,7 @@ def test_more_than_a_pass_sees_are_all_looked_at_before_they_are_let_go(position
 
     now = START + timedelta(seconds=PASS_SECONDS * hop)
 
-    assert fleet.drain(errand, GUARD, hop, now, lambda: 100.0).done < 1_500
+    assert fleet.drain(errand, GUARD, hop, InvocationClock(now, lambda: 100.0)).done < 1_500
 
 
 def test_an_instance_that_no_cluster_has_may_go_after_two_searches() -> None:

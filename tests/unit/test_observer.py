@@ -10,6 +10,7 @@ import pytest
 
 from drainer.config import Config
 from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
+from drainer.invocation import InvocationClock
 from drainer.model import (
     ContainerInstance,
     Drain,
@@ -111,7 +112,9 @@ class Ecs:
 
 
 def observer(scaling: AutoScaling, now: datetime = NOW) -> Observer:
-    return Observer(scaling, Ecs(), CONFIG, now, seconds_left=scaling.left, stopped=StoppedTasks())
+    return Observer(
+        scaling, Ecs(), CONFIG, InvocationClock(now, scaling.left), stopped=StoppedTasks()
+    )
 
 
 def drain(number: int = 0, group: str = "g", hook: str = "drainer", **changes: Any) -> Drain:

@@ -11,6 +11,7 @@ import pytest
 from drainer import mark as marks
 from drainer.config import Config
 from drainer.errors import MisconfiguredError, UnavailableError
+from drainer.invocation import InvocationClock
 from drainer.model import ContainerInstance, Hint, Mark, Task
 from drainer.returning import CLUSTERS_MAX, Reactivation, Returned
 
@@ -123,7 +124,7 @@ class World:
         now: datetime = NOW,
     ) -> list[Returned]:
         one = Reactivation(self, self, Config(TOPIC_ARN, clusters))
-        return one.run(hints, sweep=sweep, now=now, seconds_left=self.left)
+        return one.run(hints, sweep=sweep, time=InvocationClock(now, self.left))
 
 
 def test_what_was_drained_and_is_in_service_again_serves_again() -> None:

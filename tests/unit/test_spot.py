@@ -17,6 +17,7 @@ from drainer.errors import (
     UnavailableError,
 )
 from drainer.interruptions import Rescuer
+from drainer.invocation import InvocationClock
 from drainer.model import ContainerInstance, Hook, InterruptedTargets
 from drainer.rescue import Rescue, Service
 from drainer.spot import (
@@ -271,7 +272,7 @@ def rescue(
 ) -> tuple[Rescue, list[str]]:
     settings = Config(TOPIC, **{"clusters": ("shop",), **config})
     rescuer = Rescuer(fake, fake, fake, fake, settings)  # type: ignore[arg-type]
-    [done] = rescuer.rescue([gone], NOW, lambda: 30.0)
+    [done] = rescuer.rescue([gone], InvocationClock(NOW, lambda: 30.0))
     return done, fake.asked
 
 
@@ -452,7 +453,7 @@ def test_a_mark_that_is_throttled_is_tried_again_when_the_targets_have_left() ->
     fake = Throttled()
     settings = Config(TOPIC, clusters=("shop",))
     rescuer = Rescuer(fake, fake, fake, fake, settings, sleep=lambda _: None)  # type: ignore[arg-type]
-    [done] = rescuer.rescue([replace(GONE, action="stop")], NOW, lambda: 30.0)
+    [done] = rescuer.rescue([replace(GONE, action="stop")], InvocationClock(NOW, lambda: 30.0))
 
     marked = [at for at, what in enumerate(fake.asked) if what == "put_attributes"]
     assert len(marked) == 4

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from drainer.errors import RefusedError, UnavailableError
+from drainer.invocation import InvocationClock
 from drainer.patience import Patience
 from drainer.rescue import Rescue
 from drainer.spot import Interruption, Target
@@ -44,7 +45,7 @@ class Groups:
 
 def deregister(groups: Groups, targets: Sequence[Target]) -> Rescue:
     rescue = Rescue(Interruption("i-1", "terminate", NOW))
-    patience = Patience(lambda: groups.left, lambda _: None)
+    patience = Patience(InvocationClock(NOW, lambda: groups.left), lambda _: None)
     departures = Departures(groups, patience)  # type: ignore[arg-type]
     departures.deregister({"arn:group": [(rescue, target) for target in targets]})
     return rescue

@@ -14,6 +14,7 @@ from drainer.aws_spot import SpotGateway
 from drainer.comeback import Comeback
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.interruptions import collapse
+from drainer.invocation import InvocationClock
 from drainer.mark import INTERRUPTED
 from drainer.patience import RESERVE_SECONDS, Patience
 from drainer.recollection import ABSENT_FOR, CLUSTERS_MAX, ENTRIES_MAX, Recollection
@@ -56,12 +57,12 @@ class Throttled:
 def test_a_throttled_call_is_made_again_in_the_same_invocation(patient: bool) -> None:
     # A delivery later is half a minute later, of two minutes.
     clock, call = Clock(), Throttled(3)
-    patience = Patience(clock.seconds_left, clock.sleep, "i-1")
+    patience = Patience(InvocationClock(NOW, clock.seconds_left), clock.sleep, "i-1")
 
     assert patience.again(call, patient=patient) == "done"
     assert (call.asked, len(clock.waits)) == (4, 3)
     assert patience.was_needed
-    assert patience.now(NOW, timedelta(seconds=1)) == NOW + timedelta(seconds=sum(clock.waits))
+    assert patience.now() == NOW + timedelta(seconds=sum(clock.waits))
 
 
 @pytest.mark.parametrize("patient", [False, True])
@@ -70,11 +71,11 @@ def test_tries_end_while_there_is_time_to_say_what_failed(patient: bool) -> None
     clock, call = Clock(), Throttled(float("inf"))
 
     with pytest.raises(UnavailableError, match="Rate exceeded"):
-        Patience(clock.seconds_left, clock.sleep).again(call, patient=patient)
+        Patience(InvocationClock(NOW, clock.seconds_left), clock.sleep).again(call, patient=patient)
     assert RESERVE_SECONDS - 4 <= clock.left < RESERVE_SECONDS
     asked = call.asked
     with pytest.raises(UnavailableError, match="no time"):
-        Patience(clock.seconds_left, clock.sleep).again(call)
+        Patience(InvocationClock(NOW, clock.seconds_left), clock.sleep).again(call)
     assert call.asked == asked
 
 
@@ -82,7 +83,7 @@ def test_invocations_that_are_throttled_together_come_back_apart() -> None:
     waits = []
     for seed in ("i-1", "i-2", "i-3"):
         clock = Clock()
-        Patience(clock.seconds_left, clock.sleep, seed).again(Throttled(3))
+        Patience(InvocationClock(NOW, clock.seconds_left), clock.sleep, seed).again(Throttled(3))
         waits.append(tuple(clock.waits))
 
     assert len(set(waits)) == 3
@@ -95,7 +96,7 @@ def test_what_is_denied_is_asked_once() -> None:
 
     clock = Clock()
     with pytest.raises(MisconfiguredError):
-        Patience(clock.seconds_left, clock.sleep).again(denied)
+        Patience(InvocationClock(NOW, clock.seconds_left), clock.sleep).again(denied)
     assert clock.waits == []
 
 

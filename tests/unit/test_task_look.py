@@ -10,6 +10,7 @@ import pytest
 
 from drainer.config import Config
 from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
+from drainer.invocation import InvocationClock
 from drainer.model import (
     UNFINISHED_MAX,
     ContainerInstance,
@@ -136,7 +137,9 @@ def look(
     ecs: Ecs, *sights: Sight, early: bool = True, stopped: StoppedTasks | None = None
 ) -> TaskLook:
     remembered = stopped if stopped is not None else StoppedTasks()
-    one = TaskLook(ecs, ecs.left, lambda sight: sight.view(CONFIG), remembered)
+    one = TaskLook(
+        ecs, InvocationClock(NOW, ecs.left), lambda sight: sight.view(CONFIG), remembered
+    )
     one.look(sights, early=early)
     return one
 
