@@ -13,7 +13,8 @@ from drainer import machine
 from drainer import mark as marks
 from drainer.acts import CALL_SECONDS, TOGETHER_MAX
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
-from drainer.model import Mark
+from drainer.machine import Step
+from drainer.model import Mark, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,7 +75,8 @@ class Marker:
         """Do the same where the look found nothing waiting, and so saw no container instance."""
         by_cluster: dict[str, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
-            if outcome.container_instance_arn and outcome.drain.action.lifecycle_action_token:
+            known = outcome.drain.action.lifecycle_action_token or _waits_no_more(outcome)
+            if outcome.container_instance_arn and known:
                 by_cluster[outcome.cluster].append(outcome)
         for cluster, members in by_cluster.items():
             if self._time.seconds_left() < 2 * CALL_SECONDS:
@@ -157,8 +159,15 @@ def _may_write_off(outcome: Outcome, instance: ContainerInstance | None) -> bool
     if outcome.answered is not None or outcome.marked:
         return True
     mark = instance.marks.get(marks.checksum(action.lifecycle_hook_name))
+    if not action.lifecycle_action_token and _waits_no_more(outcome):
+        return mark is not None
     own = marks.checksum(action.lifecycle_action_token)
     return mark is not None and mark.token_checksum == own
+
+
+def _waits_no_more(outcome: Outcome) -> bool:
+    """Whether two looks have agreed that Auto Scaling waits for no action of it at all."""
+    return outcome.decision.step == Step.STOP and outcome.view.seen.waiting == Waiting.NO
 
 
 def _mark_of(outcome: Outcome) -> Mark:

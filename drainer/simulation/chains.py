@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from drainer.simulation.account import Account
     from drainer.simulation.installation import Installation
+    from drainer.simulation.lifecycle import LifecycleAction
     from drainer.simulation.promises import Workload
 
 # The EC2 instance and the hook that a message is about.
@@ -139,6 +140,11 @@ class Chains:
             and self.workload.promise(action).ours
             for action in instance.actions
         )
+
+
+def is_followed(installed: Installation, action: LifecycleAction) -> bool:
+    """Whether a message is on its way that has an action's token."""
+    return any(action.token in message.body for message in installed.wait_queue.messages)
 
 
 def subjects(messages: Iterable[str]) -> Iterator[Subject]:

@@ -13,11 +13,10 @@ from drainer.simulation.intensity import INTENSITIES, WEIGHTS, Window
 from drainer.simulation.mishaps import MISHAPS, lose_patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable
     from random import Random
 
     from drainer.simulation.account import Account
-    from drainer.simulation.chains import Subject
     from drainer.simulation.installation import Installation
     from drainer.simulation.promises import Workload
     from drainer.simulation.trace import Trace
@@ -44,7 +43,7 @@ KINDS = (
 CEASE_SECONDS = (300.0, 4_000.0)
 SILENCE_SECONDS_MAX = 3_600.0
 # How often an operator answers our hooks by hand while they wait, time and again.
-IMPATIENT_SHARE = 0.1
+IMPATIENT_SHARE = 0.2
 # Answers that are wrong rather than missing pass sooner.
 UNSOUND_SECONDS_MAX = 600.0
 
@@ -69,18 +68,8 @@ def choose(
     return Faults(account, random, trace, went_astray, intensity, ceased_at)
 
 
-def install(
-    faults: Faults, workload: Workload, installed: Installation, astray: Container[Subject] = ()
-) -> None:
-    """
-    Put the faults into the account, the installation and the timetable.
-
-    Args:
-        faults: what was chosen.
-        workload: what is in the account.
-        installed: the drainer.
-        astray: which chains are lost, or held up.
-    """
+def install(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """Put the faults into the account, the installation and the timetable."""
     random, account, intensity = faults.random, faults.account, faults.intensity
     ecs_faults.install(faults, workload.random)
     if not faults.going_on:
@@ -102,7 +91,7 @@ def install(
         faults.silences.append((begins_at, ends_at))
         faults.ceased_at = max(faults.ceased_at, ends_at)
     if random.random() < IMPATIENT_SHARE:
-        lose_patience(faults, workload, astray)
+        lose_patience(faults, workload, installed)
     for _ in range(random.randint(0, intensity.windows)):
         mishap = random.choice(MISHAPS)
         seconds = random.uniform(1, _lasting(faults))

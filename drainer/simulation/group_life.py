@@ -24,8 +24,9 @@ LAUNCH_HOOK = "warm-up"
 BEGIN_SECONDS = 900.0
 AGAIN_SECONDS_MAX = 1_500.0
 STANDBY_SECONDS_MAX = 1_200.0
-# Somebody frees a retained instance by hand: sometimes within seconds, sometimes much later.
+# Somebody frees a retained instance by hand: within seconds, soon, or much later.
 FREED_SECONDS = (2.0, 900.0)
+SOON_FREED_SECONDS = (60.0, 400.0)
 
 
 def enrich(workload: Workload, group: Group, topic_arn: str) -> None:
@@ -71,7 +72,13 @@ def attend(workload: Workload) -> None:
         if retained and instance.ec2_instance_id not in freed and random.random() < 0.7:
             freed.add(instance.ec2_instance_id)
             workload.account.after(
-                random.choice([random.uniform(*FREED_SECONDS), FREED_SECONDS[0]]),
+                random.choice(
+                    [
+                        random.uniform(*FREED_SECONDS),
+                        random.uniform(*SOON_FREED_SECONDS),
+                        FREED_SECONDS[0],
+                    ]
+                ),
                 lambda: scaling.terminate(instance, decrement=False),
             )
 

@@ -180,12 +180,15 @@ class Liveness:
         if action.ended_at > latest:
             late_seconds = (action.ended_at - latest).total_seconds()
             return f"was answered {late_seconds:.0f} s later than it may be"
+        return "" if self._is_left(action) else self._judge_idle(action, action.ended_at)
+
+    def _judge_idle(self, action: LifecycleAction, ended_at: datetime) -> str:
         idle_at = self._idle_at(action)
         # An instance that meets its hook a second time may have been idle since the first.
         free_at = max(idle_at or action.started_at, action.started_at, self.ceased_at)
         again = self._begun_again(action)
-        if idle_at is not None and action.ended_at > self.within(free_at) + again:
-            idle_seconds = (action.ended_at - idle_at).total_seconds()
+        if idle_at is not None and ended_at > self.within(free_at) + again:
+            idle_seconds = (ended_at - idle_at).total_seconds()
             return f"was answered {idle_seconds:.0f} s after nothing kept it any more"
         return ""
 

@@ -11,11 +11,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from drainer.simulation.chains import is_followed
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable
 
     from drainer.simulation.auto_scaling import Instance
-    from drainer.simulation.chains import Subject
     from drainer.simulation.faults import Faults
     from drainer.simulation.installation import Installation
     from drainer.simulation.lifecycle import LifecycleAction
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     Mishap = Callable[[Faults, Workload, Installation], None]
 
 GONE = "gone"
-# When in a drain's time an operator loses patience, and at how many actions of one instance.
+# When in a drain's time an operator loses patience, if it is long enough for that, and how often
+# with one instance.
+PATIENCE_SECONDS = 900
 LATE_SHARES = (0.6, 0.98)
 PATIENCE_MAX = 2
 JOB_SECONDS = 5_400.0
@@ -188,7 +191,7 @@ def operator_answers(faults: Faults, workload: Workload, installed: Installation
                 return
 
 
-def lose_patience(faults: Faults, workload: Workload, astray: Container[Subject]) -> None:
+def lose_patience(faults: Faults, workload: Workload, installed: Installation) -> None:
     """
     Let an operator answer our hooks over long jobs, shortly before their deadlines.
 
@@ -200,7 +203,8 @@ def lose_patience(faults: Faults, workload: Workload, astray: Container[Subject]
     def begun(action: LifecycleAction) -> None:
         promise = workload.promise(action)
         instance = faults.account.auto_scaling.instances[action.ec2_instance_id]
-        if promise.ours and len(instance.past) < PATIENCE_MAX:
+        long = promise.drain_timeout_seconds >= PATIENCE_SECONDS
+        if promise.ours and long and len(instance.past) < PATIENCE_MAX:
             instance.group.retain_on_abandon = True
             there = ecs.container_instance(instance.ec2_instance_id)
             if there is not None and len(instance.past) == 1:
@@ -210,8 +214,7 @@ def lose_patience(faults: Faults, workload: Workload, astray: Container[Subject]
             faults.account.after(at, partial(answer, action))
 
     def answer(action: LifecycleAction) -> None:
-        followed = (action.ec2_instance_id, action.hook.name) not in astray
-        _answer_by_hand(faults, action, next_is_lost=followed)
+        _answer_by_hand(faults, action, next_is_lost=is_followed(installed, action))
 
     faults.account.auto_scaling.on_action.append(begun)
 

@@ -126,7 +126,7 @@ class World:
         self.safety = Safety(account, self.workload, topic_arn, STARTED_AT)
         workload.begin(self.workload, topic_arn)
         large.enlarge(self.large, self.workload, self.faults, topic_arn, self.call_time)
-        fault_plan.install(self.faults, self.workload, self.installed, self.chains.astray)
+        fault_plan.install(self.faults, self.workload, self.installed)
         self.safety.ceased_at = self.faults.ceased_at
         self.returns = Returns(
             account,

@@ -428,6 +428,30 @@ def test_a_mark_that_may_be_written_off_later_has_its_message_delivered_again(
     assert bool(outcome.answered) == (state == WAIT)
 
 
+# What has no token cannot tell whose mark it is; but nothing waits, so that it is of what is over.
+@pytest.mark.parametrize(
+    ("state", "looks", "written_off"),
+    [
+        ("Terminating:Retained", 1, False),
+        ("Terminating:Retained", 2, True),
+        ("Terminating:Proceed", 2, False),  # it ends, and no action follows
+        (WAIT, 2, False),
+    ],
+)
+def test_what_has_no_token_writes_off_a_mark_once_two_looks_have_seen_no_wait(
+    state: str, looks: int, written_off: bool
+) -> None:
+    world = World()
+    world.has(0, "DRAINING", task(), mark=mark())
+    world.states[instance_id(0)] = state
+    nameless = replace(action(0), lifecycle_action_token="")
+    since = NOW - timedelta(seconds=60) if looks == 2 else None
+
+    world.run(drain(action=nameless, not_waiting_since=since))
+
+    assert bool(ended(world)) == written_off
+
+
 def test_the_mark_of_what_is_answered_unseen_at_its_deadline_is_written_off() -> None:
     world = World(fails={"states": UnavailableError("ThrottlingException")})
     world.has(0, mark=mark())
