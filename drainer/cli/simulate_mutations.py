@@ -18,7 +18,7 @@ from drainer.simulation.request_world import run_request_seed
 from drainer.simulation.run import Result, run_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SEEDS_MAX = 500
 BUGS = (*MUTATIONS, *REQUEST_MUTATIONS)
@@ -28,26 +28,32 @@ ANSWER_ERRORS = (UnavailableError, MisconfiguredError)
 
 @dataclass(frozen=True, slots=True)
 class Caught:
-    """How a bug was caught; `seeds` is None for one that was not."""
+    """How a bug was caught; `seed` is None for one that was not."""
 
     name: str
-    seeds: int | None
+    seed: int | None
     sentence: str
 
 
-def catch(name: str, *, seeds_max: int = SEEDS_MAX) -> Caught:
+def catch(name: str, *, first: Mapping[str, int], seeds_max: int = SEEDS_MAX) -> Caught:
     """
     Make one bug in this process, and run seeds until one shows a violation.
 
     The process is spoilt by it, and should end.
+
+    Args:
+        name: The bug.
+        first: Which seed to try first, by name.
+        seeds_max: How many seeds are tried at most.
     """
     mutate = next(mutation for mutation in BUGS if mutation.__name__ == name)
     mutate()
     run = request_seed if mutate in REQUEST_MUTATIONS else lifecycle_seed
-    for seed in range(seeds_max):
+    seeds = range(seeds_max)
+    for seed in (*[one for one in seeds if one == first.get(name)], *seeds):
         violations = run(seed).violations
         if violations:
-            return Caught(name, seed + 1, str(violations[0]))
+            return Caught(name, seed, str(violations[0]))
     return Caught(name, None, "")
 
 
@@ -61,23 +67,23 @@ def request_seed(seed: int) -> Result:
     return run_request_seed(seed, handler.build, ANSWER_ERRORS)
 
 
-def catch_all(processes: int, *, seeds_max: int = SEEDS_MAX) -> Iterator[Caught]:
+def catch_all(processes: int, *, first: Mapping[str, int]) -> Iterator[Caught]:
     """Catch every bug, each in a process of its own."""
     names = [mutation.__name__ for mutation in BUGS]
     context = get_context("forkserver")
     # What takes a second to import is imported once, and each bug's process begins with it.
     context.set_forkserver_preload([__name__])
     with context.Pool(processes, maxtasksperchild=1) as pool:
-        yield from pool.imap(partial(catch, seeds_max=seeds_max), names, chunksize=1)
+        yield from pool.imap(partial(catch, first=first), names, chunksize=1)
 
 
 def show(processes: int) -> bool:
-    """Print each bug and how it was caught; return whether one was not."""
+    """Hunt each bug from seed 0 on, and print how it was caught; return whether one was not."""
     began, missed = time.monotonic(), 0
-    for caught in catch_all(processes):
-        missed += caught.seeds is None
-        seeds = f"{caught.seeds:>4} seeds" if caught.seeds else "NOT CAUGHT"
-        print(f"{caught.name:<42} {seeds}  {caught.sentence}", flush=True)
+    for caught in catch_all(processes, first={}):
+        missed += caught.seed is None
+        seed = "NOT CAUGHT" if caught.seed is None else f"by seed {caught.seed:>3}"
+        print(f"{caught.name:<42} {seed}  {caught.sentence}", flush=True)
     seconds = time.monotonic() - began
     print(f"{len(BUGS)} deliberate bugs, {missed} not caught, {seconds:.0f} s")
     return bool(missed)
