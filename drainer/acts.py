@@ -72,6 +72,7 @@ class Outcome:
         over: Whether Auto Scaling said that it no longer waits.
         published: Whether the re-invocation went out.
         marked: Whether the mark on the container instance was renewed.
+        written_off: Whether it was written off, or that was tried.
         troubles: What failed on the way and will be done again, in words for an operator.
         undone: Why the message must be delivered again; empty where the pass is complete.
     """
@@ -86,6 +87,7 @@ class Outcome:
     over: bool = False
     published: bool = False
     marked: bool = False
+    written_off: bool = False
     undone: str = ""
     troubles: tuple[str, ...] = ()
 

@@ -137,7 +137,7 @@ class Controller:
             for_others = PASSING_ON_SECONDS * (len(units) - number - 1)
             if time.seconds_left() >= UNIT_SECONDS + for_others:
                 self._act_on(unit, marker, time)
-            elif time.seconds_left() >= PASSING_ON_SECONDS:
+            elif time.seconds_left() >= CALL_SECONDS:
                 self._go_round([o for o in unit if not machine.is_unbounded(o.view)], marker, time)
                 for outcome in unit:
                     outcome.undone = outcome.undone or ("" if outcome.published else NO_TIME)
@@ -173,11 +173,17 @@ class Controller:
         again = [
             o for o in proven if o.decision.step == Step.DRAIN_THEN_GO_ROUND and _was_draining(o)
         ]
+        if time.seconds_left() < CALL_SECONDS:
+            _put_off([o for o in unit if o.decision.republish])
+            return
         self._go_round(again, marker, time)
         self._acts.set_draining([o for o in proven if o not in again or o.published], time.now)
         for outcome in proven:
             self._acts.stop_tasks(outcome, time.seconds_left)
-        self._go_round([o for o in unit if o not in again], marker, time)
+        if time.seconds_left() >= CALL_SECONDS:
+            self._go_round([o for o in unit if o not in again], marker, time)
+        else:
+            _put_off([o for o in unit if o.decision.republish and not o.published])
         # Who has kept the hook waiting says so, lest the mark seem to be of an action that is over.
         marker.leave([o for o in unit if o.heartbeat and not (o.published or o.marked)])
 
@@ -238,6 +244,12 @@ class Controller:
                 outcome.published = True
 
 
+def _put_off(outcomes: Sequence[Outcome]) -> None:
+    """Have messages delivered again: a call that could outlast the invocation is not begun."""
+    for outcome in outcomes:
+        outcome.undone = outcome.undone or NO_TIME
+
+
 def _is_gone(outcome: Outcome) -> bool:
     """Whether the action is over, or seems so, of an instance that was not looked for in ECS."""
     seen = outcome.view.seen
@@ -278,9 +290,11 @@ def _one_chain_each(outcomes: Sequence[Outcome]) -> list[Outcome]:
         if not outcome.decision.republish:
             continue
         place, named = _place(outcome.drain), bool(outcome.drain.action.lifecycle_action_token)
+        # Of two tokens the one that is over ends at its next heartbeat: a mark that is read late
+        # may speak for the wrong one.
         if place in seen and not (named and seen[place]):
             outcome.decision = replace(outcome.decision, republish=False)
-        seen.setdefault(place, named and not _is_confirmed(outcome))
+        seen.setdefault(place, named)
     return sorted(ordered, key=lambda o: (_runs_out_at(o), o.cluster))
 
 

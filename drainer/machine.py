@@ -385,9 +385,11 @@ def carry_on(view: View, *, drained_at: datetime | None, heartbeat: bool, stoppe
         stopped: Whether this pass has told every standalone task to stop.
     """
     drain, seen = task_set.carry_on(view, view.drain), view.seen
+    # What has been seen was so at the end of the look at the latest, which may have taken long.
+    seen_at = seen.seen_at or view.now
     since = drain.draining_since
     if seen.registration == Registration.FOUND:
-        still = (since or view.now) if view.status == "DRAINING" else None
+        still = (since or seen_at) if view.status == "DRAINING" else None
         since = drained_at or still
     reached = view.mark.hop if view.mark else 0
     not_waiting = seen.waiting == Waiting.NO
@@ -405,7 +407,7 @@ def carry_on(view: View, *, drained_at: datetime | None, heartbeat: bool, stoppe
         search_failed=seen.search_failed and not seen.settled,
         searched_at=None if connected else _searched_at(view),
         absent_since=_absent_since(view),
-        not_waiting_since=(drain.not_waiting_since or view.now) if not_waiting else None,
+        not_waiting_since=(drain.not_waiting_since or seen_at) if not_waiting else None,
     )
 
 
@@ -419,7 +421,7 @@ def _searched_at(view: View) -> datetime | None:
     """Return since when searches of all clusters have agreed."""
     if not view.seen.searched or view.seen.registration != Registration.FOUND:
         return view.drain.searched_at
-    return view.drain.searched_at or view.now
+    return view.drain.searched_at or view.seen.seen_at or view.now
 
 
 def _absent_since(view: View) -> datetime | None:
@@ -427,7 +429,7 @@ def _absent_since(view: View) -> datetime | None:
     if view.seen.registration == Registration.FOUND:
         return None
     absent = view.seen.registration == Registration.ABSENT
-    return view.drain.absent_since or (view.now if absent else None)
+    return view.drain.absent_since or ((view.seen.seen_at or view.now) if absent else None)
 
 
 def why(view: View, phase: Phase) -> str:

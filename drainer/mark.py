@@ -231,6 +231,18 @@ def is_outdated(drain: Drain, instance: ContainerInstance, own: Mark | None) -> 
     )
 
 
+def draining_again_since(drain: Drain, instance: ContainerInstance) -> datetime | None:
+    """
+    Return since when an instance is DRAINING that was ACTIVE again, as the marks of others say.
+
+    Two hooks of one group see the same container instance DRAINING at different instants. They must
+    agree on the later one, and not each outdate the other.
+    """
+    since = drain.draining_since
+    known = [one.draining_since for one in instance.marks.values() if one.draining_since]
+    return max(known) if since and known and max(known) > since else None
+
+
 def _named(beginnings: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
     """Return the tasks that a mark knows, by their whole ids where the message has them."""
     whole = {task_id[:PREFIX_CHARACTERS]: task_id for task_id in claimed}

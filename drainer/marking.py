@@ -92,11 +92,16 @@ class Marker:
                     _deliver_again(members, error)
                 continue
             ended = [o for o in members if _may_write_off(o, found.get(o.container_instance_arn))]
-            self._write_off([(outcome, marks.ended(self._time.now())) for outcome in ended])
+            now = marks.ended(self._time.now())
+            drained = [_had_been_drained(o, found[o.container_instance_arn]) for o in ended]
+            rows = zip(ended, drained, strict=True)
+            self._write_off([(outcome, now if yes else marks.VOID) for outcome, yes in rows])
 
     def _write_off(self, values: Sequence[tuple[Outcome, str]]) -> None:
         for outcome in self._put(values):
             _deliver_again([outcome], outcome.troubles[-1])
+        for outcome, _ in values:
+            outcome.written_off = True
 
     def _put(self, values: Sequence[tuple[Outcome, str]]) -> list[Outcome]:
         """Put marks; return whose mark may yet be put, another time."""
@@ -151,11 +156,19 @@ def _was_drained(outcome: Outcome) -> bool:
     return view.status != "ACTIVE" or bool(known)
 
 
+def _had_been_drained(outcome: Outcome, instance: ContainerInstance) -> bool:
+    """Whether it was drained for this action, as the drain or its mark knows."""
+    mark = instance.marks.get(marks.checksum(outcome.drain.action.lifecycle_hook_name))
+    return bool(outcome.drain.draining_since or (mark and mark.draining_since))
+
+
 def _may_write_off(outcome: Outcome, instance: ContainerInstance | None) -> bool:
     """Whether the mark on a container instance is of this action, and not of one that followed."""
     action = outcome.drain.action
     if instance is None or instance.ec2_instance_id != action.ec2_instance_id:
         return False  # the message merely claims that it is this one
+    if outcome.written_off:
+        return False  # another action's may have taken its place since
     if outcome.answered is not None or outcome.marked:
         return True
     mark = instance.marks.get(marks.checksum(action.lifecycle_hook_name))

@@ -356,6 +356,8 @@ class Observation:
         searched_to: The last cluster that the search under way has searched; empty for none.
         search_failed: Whether a cluster could not be searched in the search under way.
         searched: Whether a search of all clusters has ended in this look.
+        seen_at: When the registrations had been described and searched for; None for the instant
+            at which the pass began.
         nowhere: Whether no cluster that there is has the container instance, though one that is
             named does not exist.
         deferred: Whether a part of the look was put off to a later pass.
@@ -375,6 +377,7 @@ class Observation:
     searched_to: str = ""
     search_failed: bool = False
     searched: bool = False
+    seen_at: datetime | None = None
     nowhere: bool = False
     deferred: bool = False
     failed: bool = False

@@ -120,6 +120,7 @@ class Observer:
         self._tasks = TaskLook(ecs, time, self.view, stopped)
         self._seconds_left = time.seconds_left
         self._config = config
+        self._time = time
         self._now = time.now()
         self._problems: list[str] = []
         self._hooks: dict[str, dict[str, Hook]] = {}
@@ -136,6 +137,8 @@ class Observer:
         self._look_at_lifecycle(sights)
         self._look_at_hooks([s for s in sights if s.waiting in {Waiting.YES, Waiting.UNSEEN}])
         self._finder.find(sights)
+        for sight in sights:
+            sight.seen_at = self._time.now()
         self._tasks.look(sights, early=True)
         return sights
 

@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from drainer import mark as marks
-from drainer.acts import TOGETHER_MAX, UNIT_SECONDS
+from drainer.acts import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS
 from drainer.errors import DrainerError, MisconfiguredError
 from drainer.finder import ACTING_SECONDS, EcsReads
 from drainer.machine import lost_after
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from drainer.model import ContainerInstance, Hint
 
 IN_SERVICE = "InService"
+# Terminating:Retained and Warmed:Pending:Retained.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/manage-retained-instances.html
+RETAINED = ":Retained"
 ACTIVE = "active"
 
 # Right after an answer, an answer of Auto Scaling's that is out of date may still say, or say
@@ -43,8 +46,9 @@ SETTLED = timedelta(seconds=120)
 CLUSTERS_MAX = 20
 TURN_SECONDS = 300
 
-# For so long after it was first about to be made ACTIVE, that is tried again: three sweeps.
-RETRIED = timedelta(seconds=900)
+# For so long after it was first about to be made ACTIVE, that is tried again: a denial lasts until
+# somebody has read the log.
+RETRIED = timedelta(days=2)
 
 
 class AutoScalingStates(Protocol):
@@ -117,6 +121,7 @@ class Reactivation:
                 by_cluster[hint.cluster].append(hint.container_instance_arn)
         done: list[Returned] = []
         try:
+            sweep = sweep and time.seconds_left() >= ACTING_SECONDS
             clusters = [*by_cluster, *(self._swept(time.now()) if sweep else ())]
         except DrainerError as error:
             clusters = [*by_cluster]
@@ -149,30 +154,55 @@ class Reactivation:
         time: InvocationClock,
     ) -> list[Returned]:
         now = time.now()
-        ended = [
-            one
-            for one in self._ecs.describe(cluster, arns)
-            if one.status == "DRAINING" and self._is_over(one, now)
-        ]
-        if not ended:
+        draining = [one for one in self._ecs.describe(cluster, arns) if one.status == "DRAINING"]
+        ended = [one for one in draining if self._is_over(one, now)]
+        marked = [one for one in draining if one.marks]
+        if not (ended or marked):
             return []
-        states = self._auto_scaling.lifecycle_states([one.ec2_instance_id for one in ended])
-        back = [one for one in ended if states.get(one.ec2_instance_id, ("", ""))[1] == IN_SERVICE]
-        done: list[Returned] = []
+        ids = dict.fromkeys(one.ec2_instance_id for one in (*ended, *marked))
+        states = self._auto_scaling.lifecycle_states([*ids])
+        in_state = {one.arn: states.get(one.ec2_instance_id, ("", ""))[1] for one in draining}
+        back = [one for one in ended if in_state[one.arn] == IN_SERVICE]
+        kept = [one for one in marked if in_state[one.arn].endswith(RETAINED)]
+        done = self._write_off(cluster, kept, now) if time.seconds_left() >= UNIT_SECONDS else []
         connected = [one for one in back if one.agent_connected]
         for start in range(0, len(connected), TOGETHER_MAX):
             if time.seconds_left() < UNIT_SECONDS:
                 return done
-            done += self._set_active(cluster, connected[start : start + TOGETHER_MAX], now)
+            done += self._set_active(cluster, connected[start : start + TOGETHER_MAX], time)
         left_over = [one for one in back if not one.agent_connected]
         if left_over and time.seconds_left() >= UNIT_SECONDS:
             done += self._deregister(cluster, left_over, time)
         return done
 
+    def _write_off(
+        self, cluster: str, kept: Sequence[ContainerInstance], now: datetime
+    ) -> list[Returned]:
+        """
+        Write off the marks of what is retained, since the action is over that they are of.
+
+        Its chain may be lost; and the next action, once somebody frees the instance, would take
+        them for its own, with a deadline that is another's.
+        """
+        values = [
+            (one.arn, marks.name_of(hook), marks.ended(now) if mark.draining_since else marks.VOID)
+            for one in kept
+            for hook, mark in one.marks.items()
+        ]
+        try:
+            self._put(cluster, values)
+        except DrainerError as error:
+            return [Returned("", cluster, "", trouble=f"writing off marks: {error}")]
+        return []
+
+    def _put(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
+        for start in range(0, len(values), TOGETHER_MAX):
+            self._ecs.put_attributes(cluster, values[start : start + TOGETHER_MAX])
+
     def _is_over(self, instance: ContainerInstance, now: datetime) -> bool:
         """Whether a drain of ours has been here, and none is under way, a stack's included."""
-        if instance.drained_for:
-            return False
+        if instance.drained_for or instance.interrupted:
+            return False  # it leaves by another way, which knows when it is back
         silent = lost_after(self._config.pass_interval_seconds)
         last = [max(mark.at, mark.last_heartbeat_at) + silent for mark in instance.marks.values()]
         ended = [at + SETTLED for at in instance.ended.values()]
@@ -181,33 +211,48 @@ class Reactivation:
         return any(now < at + RETRIED for at in instance.returned.values())
 
     def _set_active(
-        self, cluster: str, unit: Sequence[ContainerInstance], now: datetime
+        self, cluster: str, unit: Sequence[ContainerInstance], time: InvocationClock
     ) -> list[Returned]:
         # The mark first: one that stayed would undo what somebody sets DRAINING by hand later.
+        now = time.now()
         values = [
             (one.arn, name, marks.returned(now))
             for one in unit
             for name in (*one.ended, *map(marks.name_of, one.marks))
         ]
         try:
-            for start in range(0, len(values), TOGETHER_MAX):
-                self._ecs.put_attributes(cluster, values[start : start + TOGETHER_MAX])
+            self._put(cluster, values)
             refusals = self._ecs.set_active(cluster, [one.arn for one in unit])
         except DrainerError as error:
             if isinstance(error, MisconfiguredError) and len(unit) > 1:
                 # One that leaves by another way, or is gone, must not hold up the others.
-                return [done for one in unit for done in self._set_active(cluster, [one], now)]
+                return [done for one in unit for done in self._set_active(cluster, [one], time)]
             refusals = dict.fromkeys((one.arn for one in unit), str(error))
+        active = [one for one in unit if one.arn not in refusals]
+        trouble = self._forget(cluster, active) if time.seconds_left() >= CALL_SECONDS else ""
         return [
             Returned(
                 one.ec2_instance_id,
                 cluster,
                 one.arn,
                 done="" if one.arn in refusals else ACTIVE,
-                trouble=f"setting ACTIVE: {refusals[one.arn]}" if one.arn in refusals else "",
+                trouble=f"setting ACTIVE: {refusals[one.arn]}" if one.arn in refusals else trouble,
             )
             for one in unit
         ]
+
+    def _forget(self, cluster: str, active: Sequence[ContainerInstance]) -> str:
+        """Have nothing left that would set them ACTIVE once more; return what failed."""
+        names = [
+            (one.arn, name, marks.VOID)
+            for one in active
+            for name in dict.fromkeys((*one.ended, *one.returned, *map(marks.name_of, one.marks)))
+        ]
+        try:
+            self._put(cluster, names)
+        except DrainerError as error:
+            return f"writing off marks: {error}"
+        return ""
 
     def _deregister(
         self,

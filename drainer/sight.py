@@ -34,6 +34,7 @@ class Sight:
         failed: Whether a call failed in a way that asking elsewhere cannot mend.
         denied: Whether a call failed for another reason than a cluster that does not exist.
         known: Whether an earlier pass has found the container instance already.
+        seen_at: When its registrations had been described and searched for.
         elsewhere: Whether it is sought in other clusters than those that are named, too.
         remembers: Whether the drain knows which registrations earlier passes have found.
     """
@@ -56,6 +57,7 @@ class Sight:
     failed: bool = False
     denied: bool = False
     known: bool = False
+    seen_at: datetime | None = None
     elsewhere: bool = True
     remembers: bool = True
 
@@ -115,8 +117,10 @@ class Sight:
         self.registration = Registration.FOUND
         first = self.candidates[0]
         self.drain = replace(drain, cluster=first.cluster, container_instance_arn=first.arn)
-        # What remembers no registration cannot tell that this one is what it had settled on.
-        self.settled = first.agent_connected or (drain.settled and self.remembers)
+        # What remembers no registration cannot tell that this one is what it had settled on; and an
+        # agent that was connected may have registered anew, once it no longer is.
+        searched = drain.settled and drain.searched_at is not None and self.remembers
+        self.settled = first.agent_connected or searched
 
     def known_arns(self) -> set[str]:
         """Return the ARNs of the registrations that this look or an earlier one has found."""
@@ -132,7 +136,7 @@ class Sight:
             if marks.is_outdated(self.drain, found, mark):
                 self.drain = replace(
                     self.drain,
-                    draining_since=None,
+                    draining_since=marks.draining_again_since(self.drain, found),
                     listed_at=None,
                     closed=False,
                     standalone_stopped=False,
@@ -177,6 +181,7 @@ class Sight:
             searched_to=self.drain.searched_to,
             search_failed=self.drain.search_failed,
             searched=self.searched,
+            seen_at=self.seen_at,
             nowhere=self.nowhere,
             deferred=self.deferred,
             failed=self.failed or self.denied,

@@ -42,6 +42,9 @@ KINDS = (
 # Faults last from some minutes to most of the longest drain that is common.
 CEASE_SECONDS = (300.0, 4_000.0)
 SILENCE_SECONDS_MAX = 3_600.0
+# How often notices take their time, of which AWS says no figure.
+APART_SHARE = 0.3
+APART_SECONDS = (0.0, 20.0)
 # How often an operator answers our hooks by hand while they wait, time and again.
 IMPATIENT_SHARE = 0.2
 # Answers that are wrong rather than missing pass sooner.
@@ -72,6 +75,8 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
     """Put the faults into the account, the installation and the timetable."""
     random, account, intensity = faults.random, faults.account, faults.intensity
     ecs_faults.install(faults, workload.random)
+    if random.random() < APART_SHARE:
+        _set_apart(faults, installed)
     if not faults.going_on:
         return
     faults.stale_seconds = min(STALE_SECONDS_MAX, workload.pass_interval_seconds)
@@ -96,6 +101,15 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
         mishap = random.choice(MISHAPS)
         seconds = random.uniform(1, _lasting(faults))
         account.after(seconds, lambda mishap=mishap: mishap(faults, workload, installed))  # type: ignore[misc]
+
+
+def _set_apart(faults: Faults, installed: Installation) -> None:
+    """Let the notices of two hooks of one instance come seconds apart, as nothing orders them."""
+
+    def apart(_: object) -> tuple[float, ...]:
+        return (faults.random.uniform(*APART_SECONDS),)
+
+    installed.topic.subscriptions[0].channel.faults.append(apart)
 
 
 def burden(faults: Faults, installed: Installation, operations: frozenset[str]) -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from drainer.simulation import agents
 from drainer.simulation.chains import is_followed
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ PATIENCE_SECONDS = 900
 LATE_SHARES = (0.6, 0.98)
 PATIENCE_MAX = 2
 JOB_SECONDS = 5_400.0
+# How long a task runs that is placed on what an agent has registered anew.
+NEW_TASK_SECONDS = (60.0, 900.0)
 # How often no notice comes through for a while after an operator has answered a hook by hand.
 UNHEARD_PROBABILITY = 0.8
 UNHEARD_SECONDS = 600.0
@@ -47,6 +50,29 @@ def agent_vanishes(faults: Faults, workload: Workload, installed: Installation) 
             faults.random.uniform(30, 1_800),
             partial(ecs.connect_agent, instance.ec2_instance_id, connected=True),
         )
+
+
+def agent_registers_anew(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """
+    Let the agent of a leaving instance lose its state: a new registration, with a task on it.
+
+    Inferred from https://github.com/aws/amazon-ecs-agent/issues; AWS's pages do not say it.
+    """
+    del workload, installed
+    ecs = faults.account.ecs
+    for instance in _one_waiting(faults):
+        known = ecs.container_instance(instance.ec2_instance_id)
+        if known is None or instance.group.cluster is None:
+            continue
+        faults.strike("agent registered anew", instance.ec2_instance_id)
+        for task in ecs.remaining_tasks(instance.ec2_instance_id):
+            ecs.life.kill(task, "Its agent has lost its state.")
+        ecs.connect_agent(instance.ec2_instance_id, connected=False)
+        instance.forgets_agent = True
+        agents.boot(faults.account, instance)
+        seconds = faults.random.uniform(*NEW_TASK_SECONDS)
+        cluster, ec2_instance_id = instance.group.cluster, instance.ec2_instance_id
+        ecs.run_standalone(cluster, ec2_instance_id, seconds=seconds, already_running=False)
 
 
 def someone_activates(faults: Faults, workload: Workload, installed: Installation) -> None:
@@ -235,6 +261,7 @@ MISHAPS: tuple[Mishap, ...] = (
     operator_answers,
     agent_vanishes,
     agent_vanishes,
+    agent_registers_anew,
     someone_activates,
     someone_activates,
     someone_deregisters,

@@ -123,6 +123,55 @@ def test_f1_an_agent_that_registers_anew_is_searched_for_from_the_first_cluster_
     assert job.stopped_at
 
 
+@pytest.mark.parametrize("apart_seconds", [3, 5, 10, 60])
+def test_two_hooks_whose_notices_come_apart_do_not_outdate_each_other(
+    make_world: Callable[..., World], apart_seconds: int
+) -> None:
+    # Each hook's mark said that the instance had been ACTIVE since the other had seen it DRAINING;
+    # so each began anew at every pass, and an empty instance stayed until its deadline, for 48 h.
+    world = make_world()
+    world.group()
+    world.hook("second")
+    late = {"second": apart_seconds}
+    world.installed.topic.subscriptions[0].channel.faults.append(
+        lambda text: (late.get(json.loads(str(text.message)).get("LifecycleHookName", ""), 0),)
+    )
+    [leaving] = [world.oldest]
+    world.account.ecs.run_standalone(CLUSTER, leaving, seconds=90)
+    world.scale_in()
+
+    world.until_answered(limit_seconds=400)
+
+    actions = world.account.auto_scaling.actions
+    assert [action.ended_by for action in actions] == ["completed", "completed"]
+    assert world.left_behind == []
+
+
+def test_what_an_agent_registers_anew_while_it_drains_is_drained_as_well(
+    make_world: Callable[..., World],
+) -> None:
+    # One look at a connected agent settled for good which registration counts: the old one was
+    # empty, and the instance left with the task that had been placed on the new one.
+    world = make_world({"DRAINER_CLUSTERS": ""})
+    world.group()
+    ecs = world.account.ecs
+    [leaving] = [world.oldest]
+    [first] = ecs.registrations(leaving)
+    ecs.run_standalone(CLUSTER, leaving, seconds=35)
+    world.scale_in()
+    world.run(40)
+    ecs.connect_agent(leaving, connected=False)
+    first.agent_gone = True
+    ecs.register(CLUSTER, leaving)
+    job = ecs.run_standalone(CLUSTER, leaving, seconds=300)
+
+    action = world.until_answered()
+
+    assert action.ended_by == "completed"
+    assert world.left_behind == []
+    assert job.stopped_at
+
+
 def test_f4_what_a_failed_pass_saw_active_is_not_released_by_the_old_message(world: World) -> None:
     # It was set DRAINING again, the re-invocation that knew of that was lost, and the message from
     # before, whose set of tasks was closed, came again: it released the new task, which closed.

@@ -176,12 +176,24 @@ def test_with_little_time_nothing_is_changed_and_everything_goes_round(setting: 
     # What is given back to SQS comes again after three minutes, at the same place of its batch.
     setting.account.auto_scaling.scale_in("payments-asg", 3)
 
-    response = setting.function(setting.sqs(*setting.notices), Context(seconds_left=3))
+    response = setting.function(setting.sqs(*setting.notices), Context(seconds_left=4.5))
 
     assert response["batchItemFailures"] == []
     assert setting.calls("PublishBatch") == 1
     assert setting.calls("RecordLifecycleActionHeartbeat") == 0
     assert setting.calls("UpdateContainerInstancesState") == 0
+
+
+# A publication may take four seconds; a function that is killed in it gives back the whole batch,
+# with what it has answered already.
+def test_with_no_time_for_a_publication_the_messages_are_delivered_again(setting: Setting) -> None:
+    setting.account.auto_scaling.scale_in("payments-asg", 3)
+
+    response = setting.function(setting.sqs(*setting.notices), Context(seconds_left=3.5))
+
+    assert response is not None
+    assert len(response["batchItemFailures"]) == 3
+    assert setting.calls("PublishBatch") == 0
 
 
 def test_one_drain_that_crashes_does_not_spoil_the_others(setting: Setting) -> None:
