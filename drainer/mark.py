@@ -231,6 +231,11 @@ def is_outdated(drain: Drain, instance: ContainerInstance, own: Mark | None) -> 
     )
 
 
+def is_drained(mark: Mark) -> bool:
+    """Whether the action that a mark is of was proven, or its instance seen DRAINING."""
+    return bool(mark.token_checksum or mark.draining_since)
+
+
 def draining_again_since(drain: Drain, instance: ContainerInstance) -> datetime | None:
     """
     Return since when an instance is DRAINING that was ACTIVE again, as the marks of others say.

@@ -157,9 +157,15 @@ def _was_drained(outcome: Outcome) -> bool:
 
 
 def _had_been_drained(outcome: Outcome, instance: ContainerInstance) -> bool:
-    """Whether it was drained for this action, as the drain or its mark knows."""
+    """
+    Whether it was drained for this action, as far as can be told.
+
+    What has a token has proven its action, and drained it, whatever a late answer said of its
+    status; what has none may have been mistaken about whose wait it was.
+    """
     mark = instance.marks.get(marks.checksum(outcome.drain.action.lifecycle_hook_name))
-    return bool(outcome.drain.draining_since or (mark and mark.draining_since))
+    known = outcome.drain.draining_since or (mark and mark.draining_since)
+    return bool(outcome.drain.action.lifecycle_action_token or known)
 
 
 def _may_write_off(outcome: Outcome, instance: ContainerInstance | None) -> bool:

@@ -185,7 +185,11 @@ class Reactivation:
         them for its own, with a deadline that is another's.
         """
         values = [
-            (one.arn, marks.name_of(hook), marks.ended(now) if mark.draining_since else marks.VOID)
+            (
+                one.arn,
+                marks.name_of(hook),
+                marks.ended(now) if marks.is_drained(mark) else marks.VOID,
+            )
             for one in kept
             for hook, mark in one.marks.items()
         ]

@@ -26,6 +26,8 @@ Subject = tuple[str, str]
 
 # A copy that takes the place of a chain whose mark is old may find it alive after all.
 CHAINS_MAX = 2
+# How long a notification takes at most that nothing holds up; AWS says no figure.
+NOTICE_SECONDS_MAX = 20.0
 # What an invocation publishes is on its way for as long as the invocation takes: the account's
 # clock stands still meanwhile, and other invocations see its marks.
 UNDER_WAY_SECONDS = 31.0
@@ -131,11 +133,11 @@ class Chains:
 
     def _is_open(self, ec2_instance_id: str, hook: str) -> bool:
         instance = self.account.auto_scaling.instances.get(ec2_instance_id)
-        # The notification of an action that begins at this very instant is on its way.
-        now = self.account.now
+        # The notification of an action that has just begun is on its way.
+        told_at = self.account.now - timedelta(seconds=NOTICE_SECONDS_MAX)
         return instance is not None and any(
             action.is_open
-            and action.started_at < now
+            and action.started_at < told_at
             and action.hook.name == hook
             and self.workload.promise(action).ours
             for action in instance.actions

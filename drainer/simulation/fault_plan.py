@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from drainer.simulation import ecs_faults, limits
+from drainer.simulation.chains import NOTICE_SECONDS_MAX
 from drainer.simulation.faults import READS, STALE_SECONDS_MAX, Faults
 from drainer.simulation.intensity import INTENSITIES, WEIGHTS, Window
 from drainer.simulation.mishaps import MISHAPS, lose_patience
@@ -42,9 +43,8 @@ KINDS = (
 # Faults last from some minutes to most of the longest drain that is common.
 CEASE_SECONDS = (300.0, 4_000.0)
 SILENCE_SECONDS_MAX = 3_600.0
-# How often notices take their time, of which AWS says no figure.
+# How often notices take their time.
 APART_SHARE = 0.3
-APART_SECONDS = (0.0, 20.0)
 # How often an operator answers our hooks by hand while they wait, time and again.
 IMPATIENT_SHARE = 0.2
 # Answers that are wrong rather than missing pass sooner.
@@ -107,7 +107,7 @@ def _set_apart(faults: Faults, installed: Installation) -> None:
     """Let the notices of two hooks of one instance come seconds apart, as nothing orders them."""
 
     def apart(_: object) -> tuple[float, ...]:
-        return (faults.random.uniform(*APART_SECONDS),)
+        return (faults.random.uniform(0, NOTICE_SECONDS_MAX),)
 
     installed.topic.subscriptions[0].channel.faults.append(apart)
 

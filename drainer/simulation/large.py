@@ -40,7 +40,7 @@ HEARTBEAT_TIMEOUT_SECONDS = 7_200
 UNHEARD_PROBABILITY = 0.8
 UNHEARD_SECONDS = 60.0
 # How much more than the usual time it takes until all have had their turn.
-TURNS_SECONDS: dict[Kind, float] = {"": 0.0, "clusters": 300.0, "groups": 2_400.0, "tasks": 1_200.0}
+TURNS_SECONDS: dict[Kind, float] = {"": 0.0, "clusters": 300.0, "groups": 3_000.0, "tasks": 1_200.0}
 # Where a pass comes every few minutes, a crowd takes more of them than a seed should.
 INTERVAL_SECONDS_MAX = 30
 

@@ -106,11 +106,22 @@ class Liveness:
         lost = (action.ec2_instance_id, action.hook.name) in self.chains.astray
         if lost and self.chains.has_been_full(action.ec2_instance_id):
             return True
-        nowhere = self.account.ecs.container_instance(action.ec2_instance_id) is None
         if lost and len(self.account.ecs.clusters) > CLUSTERS_WITHOUT_TOKEN_MAX:
             return True
         named = set(self.workload.promise(action).clusters)
-        return lost and nowhere and not named <= set(self.account.ecs.clusters)
+        if not lost or named <= set(self.account.ecs.clusters):
+            return False
+        return self._is_nowhere(action)
+
+    def _is_nowhere(self, action: LifecycleAction) -> bool:
+        """Whether an instance is in no cluster at the end of an action, or now."""
+        ended_at = action.ended_at or self.account.now
+        known = {
+            fact.about["container_instance_arn"]: fact.about["status"]
+            for fact in self._facts.get(action.ec2_instance_id, ())
+            if fact.kind == "container_instance" and fact.at <= ended_at
+        }
+        return set(known.values()) <= {"INACTIVE"}
 
     def _was_disturbed(self, action: LifecycleAction) -> bool:
         """Whether faults may have kept the chain from answering just before the global timeout."""

@@ -34,6 +34,8 @@ PATIENCE_MAX = 2
 JOB_SECONDS = 5_400.0
 # How long a task runs that is placed on what an agent has registered anew.
 NEW_TASK_SECONDS = (60.0, 900.0)
+# Later than its registration is visible: nobody could know of it before.
+PLACED_AFTER_SECONDS = (21.0, 60.0)
 # How often no notice comes through for a while after an operator has answered a hook by hand.
 UNHEARD_PROBABILITY = 0.8
 UNHEARD_SECONDS = 600.0
@@ -54,25 +56,32 @@ def agent_vanishes(faults: Faults, workload: Workload, installed: Installation) 
 
 def agent_registers_anew(faults: Faults, workload: Workload, installed: Installation) -> None:
     """
-    Let the agent of a leaving instance lose its state: a new registration, with a task on it.
+    Let the agent of a leaving instance, whose tasks are over, lose its state: it registers anew.
 
-    Inferred from https://github.com/aws/amazon-ecs-agent/issues; AWS's pages do not say it.
+    Tasks are placed on the new registration a little later. Inferred from
+    https://github.com/aws/amazon-ecs-agent/issues; AWS's pages do not say it.
     """
     del workload, installed
     ecs = faults.account.ecs
     for instance in _one_waiting(faults):
         known = ecs.container_instance(instance.ec2_instance_id)
-        if known is None or instance.group.cluster is None:
+        if known is None or instance.group.cluster is None or known.remaining_tasks():
             continue
         faults.strike("agent registered anew", instance.ec2_instance_id)
-        for task in ecs.remaining_tasks(instance.ec2_instance_id):
-            ecs.life.kill(task, "Its agent has lost its state.")
         ecs.connect_agent(instance.ec2_instance_id, connected=False)
         instance.forgets_agent = True
         agents.boot(faults.account, instance)
+        after = faults.random.uniform(*PLACED_AFTER_SECONDS)
+        faults.account.after(after, partial(_place, faults, instance))
+
+
+def _place(faults: Faults, instance: Instance) -> None:
+    there = faults.account.ecs.container_instance(instance.ec2_instance_id)
+    if there is not None and there.status == "ACTIVE" and instance.waits_to_leave:
         seconds = faults.random.uniform(*NEW_TASK_SECONDS)
-        cluster, ec2_instance_id = instance.group.cluster, instance.ec2_instance_id
-        ecs.run_standalone(cluster, ec2_instance_id, seconds=seconds, already_running=False)
+        faults.account.ecs.run_standalone(
+            there.cluster.name, instance.ec2_instance_id, seconds=seconds, already_running=False
+        )
 
 
 def someone_activates(faults: Faults, workload: Workload, installed: Installation) -> None:
