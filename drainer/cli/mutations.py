@@ -281,6 +281,7 @@ def search_a_hundred_clusters_and_no_more() -> None:
 def leave_the_mark_of_what_is_over() -> None:
     """Let the next action find the mark of one that somebody else has ended (B4)."""
     swap(marking, "_may_write_off", _never)
+    swap(returning.Reactivation, "_write_off", lambda *_: [])
 
 
 def keep_what_a_reactivation_makes_untrue() -> None:

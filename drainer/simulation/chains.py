@@ -7,7 +7,7 @@ A drain's chain is its notice or re-invocation on its way; each pass puts anothe
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,10 @@ Subject = tuple[str, str]
 
 # A copy that takes the place of a chain whose mark is old may find it alive after all.
 CHAINS_MAX = 2
+# So many publications of one drain in so many pass intervals are several times those of two chains:
+# something goes round without a delay.
+RACE = 60
+RACE_INTERVALS = 10
 # How long a notification takes at most that nothing holds up; AWS says no figure.
 NOTICE_SECONDS_MAX = 20.0
 # What an invocation publishes is on its way for as long as the invocation takes: the account's
@@ -48,6 +52,9 @@ class Chains:
     astray: set[Subject] = field(default_factory=set)
     unknown: set[Subject] = field(default_factory=set)
     _marked: set[str] = field(default_factory=set)
+    _lately: dict[Subject, deque[datetime]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=RACE))
+    )
     _published: dict[Subject, datetime] = field(default_factory=dict)
 
     def invocation_begins(self) -> None:
@@ -55,10 +62,26 @@ class Chains:
         since = self.account.now - timedelta(seconds=UNDER_WAY_SECONDS)
         self._published = {one: at for one, at in self._published.items() if at > since}
 
-    def published(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        """Note what the function has published."""
-        published = subjects(entry["Message"] for entry in entries)
-        self._published.update(dict.fromkeys(published, self.account.now))
+    def published(self, entries: Iterable[Mapping[str, Any]], *, blind: bool) -> Iterator[str]:
+        """
+        Note what the function has published; yield a sentence for each drain that races.
+
+        Args:
+            entries: the messages.
+            blind: whether calls go wrong at present.
+        """
+        now, interval = self.account.now, self.workload.pass_interval_seconds
+        for subject in [*subjects(entry["Message"] for entry in entries)]:
+            self._published[subject] = now
+            lately = self._lately[subject]
+            if blind or self.has_been_full(subject[0]):
+                lately.clear()  # without a mark that can be seen, a copy is not known
+            lately.append(now)
+            span = now - lately[0]
+            if len(lately) == RACE and span < timedelta(seconds=RACE_INTERVALS * interval):
+                lately.clear()
+                seconds = span.total_seconds()
+                yield f"{' at '.join(subject)} goes round {RACE} times in {seconds:.0f} s"
 
     def marked(self, attributes: Iterable[Mapping[str, Any]]) -> None:
         """Note that the function has left a mark on container instances."""

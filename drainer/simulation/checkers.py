@@ -6,12 +6,13 @@ Nothing of the drainer's own arithmetic is used here; the numbers below are its 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.ecs_requests import PAGE_MAX
+from drainer.simulation.view_lag import VIEW_LAG_SECONDS_MAX
 from drainer.simulation.violation import Violation, deadline
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Safety:
     taken_over: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
     _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
+    _seen_free: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     _calls_of_invocation: int = 0
 
     def violated(self, rule: str, sentence: str) -> None:
@@ -176,9 +178,9 @@ class Safety:
         """
         Return from when on an action may be answered with tasks left.
 
-        A known limit: where the notification is lost of an action that follows another one at once,
-        and no pass came in between, nothing tells the two apart but a token that nobody knows; the
-        second is taken for the first, and has its deadline.
+        A known limit: where the notification is lost of an action that follows another one, and no
+        two passes have seen the instance in between, nothing tells the two apart but a token that
+        nobody knows; the second is taken for the first, and has its deadline.
         """
         due_at = deadline(action, self.workload)
         if answer.get("LifecycleActionToken"):
@@ -191,9 +193,29 @@ class Safety:
             and one.hook.name == action.hook.name
             and one is not action
             and one.ended_at is not None
-            and one.ended_at <= action.started_at <= one.ended_at + gap
+            and one.ended_at <= action.started_at
+            and (
+                action.started_at <= one.ended_at + gap
+                or not self._seen_between(one.ended_at, action)
+            )
         ]
         return min([due_at, *before])
+
+    def told(self, operation: str, answer: Mapping[str, Any]) -> None:
+        """Note which instances an answer shows not to wait."""
+        if operation == "DescribeAutoScalingInstances":
+            for row in answer["AutoScalingInstances"]:
+                if not row["LifecycleState"].endswith(":Wait"):
+                    self._seen_free[row["InstanceId"]].append(self.account.now)
+
+    def _seen_between(self, ended_at: datetime, action: LifecycleAction) -> bool:
+        """Whether two looks, as far apart as answers may be old, came before the next action."""
+        looks = [
+            at
+            for at in self._seen_free[action.ec2_instance_id]
+            if ended_at <= at <= action.started_at
+        ]
+        return bool(looks) and looks[-1] - looks[0] >= timedelta(seconds=VIEW_LAG_SECONDS_MAX)
 
     def blocking(self, action: LifecycleAction) -> list[Task]:
         """Return the tasks that keep an instance, by what was promised of its hook."""

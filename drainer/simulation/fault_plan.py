@@ -46,7 +46,7 @@ SILENCE_SECONDS_MAX = 3_600.0
 # How often notices take their time.
 APART_SHARE = 0.3
 # How often an operator answers our hooks by hand while they wait, time and again.
-IMPATIENT_SHARE = 0.2
+IMPATIENT_SHARE = 0.25
 # Answers that are wrong rather than missing pass sooner.
 UNSOUND_SECONDS_MAX = 600.0
 

@@ -55,7 +55,9 @@ SEEN_SECONDS = 1_200.0
 DELAY_SECONDS_MAX = 3 * 3_600.0
 # "up to 15 minutes" https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html
 FILTERS_LATE_SECONDS_MAX = 900.0
-FILTERS_LATE_PROBABILITY = 0.05
+# For so long after calls went wrong there may be copies whose chain left no mark.
+AFTER_A_WINDOW_SECONDS = 600.0
+FILTERS_LATE_PROBABILITY = 0.15
 ERRORS = {
     "throttled": {
         "autoscaling": "Throttling",
@@ -204,6 +206,11 @@ class Faults:
         if lost:
             self.strike("invocation's result lost")
         return lost
+
+    def goes_wrong(self) -> bool:
+        """Whether calls of some operation go wrong at present, or did a moment ago."""
+        now, since = self.account.now, timedelta(seconds=AFTER_A_WINDOW_SECONDS)
+        return any(one.begins_at <= now < one.ends_at + since for one in self.windows)
 
     def filters_late_seconds(self) -> float:
         """Decide for how long the topic's filter policies are not in effect yet."""

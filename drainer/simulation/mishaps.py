@@ -31,6 +31,7 @@ GONE = "gone"
 PATIENCE_SECONDS = 900
 LATE_SHARES = (0.6, 0.98)
 PATIENCE_MAX = 2
+LONGEST_HEARTBEAT_SECONDS = 7_200
 JOB_SECONDS = 5_400.0
 # How long a task runs that is placed on what an agent has registered anew.
 NEW_TASK_SECONDS = (60.0, 900.0)
@@ -234,6 +235,11 @@ def lose_patience(faults: Faults, workload: Workload, installed: Installation) -
     no token, which nothing could tell from the next one's.
     """
     ecs = faults.account.ecs
+    for group in faults.account.auto_scaling.groups.values():
+        for hook in group.hooks.values():
+            if workload.promises[group.name, hook.name].ours:
+                # Whatever waits longer than a heartbeat timeout is of another action, as all know.
+                hook.heartbeat_timeout_seconds = LONGEST_HEARTBEAT_SECONDS
 
     def begun(action: LifecycleAction) -> None:
         promise = workload.promise(action)

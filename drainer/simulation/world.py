@@ -261,6 +261,7 @@ class World:
             self.safety.hook_unread |= operation == "DescribeLifecycleHooks"
             self.trace.call(operation, parameters, str(error))
             raise
+        self.safety.told(operation, answer)
         if self.trace.on:
             self.trace.call(operation, parameters, told(answer))
         return answer
@@ -274,7 +275,9 @@ class World:
         self.safety.before(operation, parameters)
         answer = self.account.call(service, operation, parameters)
         if operation == "PublishBatch":
-            self.chains.published(parameters["PublishBatchRequestEntries"])
+            entries, blind = parameters["PublishBatchRequestEntries"], self.faults.goes_wrong()
+            for sentence in self.chains.published(entries, blind=blind):
+                self.safety.violated("bounds", sentence)
         if operation == "PutAttributes":
             self.chains.marked(parameters["attributes"])
         if kind == "performed, answer lost":

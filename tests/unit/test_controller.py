@@ -280,6 +280,32 @@ def test_draining_is_since_the_end_of_the_call_that_set_it() -> None:
     assert sent.draining_since >= NOW + timedelta(seconds=2 * spent)
 
 
+# Somebody else sets it DRAINING while a slow look goes on: dated by the pass's beginning, the first
+# listing would come too early to show a task that was placed just before.
+def test_what_others_set_draining_is_draining_since_the_look_has_ended() -> None:
+    world = World(call_seconds=2)
+    world.has(0, "DRAINING", task(), mark=mark(draining_since=None))
+
+    world.run(drain(draining_since=None))
+
+    [following] = world.published
+    looked = world.log.index("describe") + 1
+    assert following.draining_since is not None
+    assert following.draining_since >= NOW + timedelta(seconds=2 * looked)
+
+
+# The same for two searches, which must be further apart than answers may be late.
+def test_an_absence_is_dated_by_the_end_of_its_search() -> None:
+    world = World(call_seconds=2)
+    world.states[instance_id(0)] = WAIT
+
+    world.run(drain(container_instance_arn=None, cluster=None, draining_since=None))
+
+    [following] = world.published
+    assert following.absent_since is not None
+    assert following.absent_since > NOW
+
+
 def test_a_container_instance_that_refuses_draining_is_not_draining() -> None:
     world = World(refused_arns={"arn-0"})
     world.has(0, "ACTIVE", task())
@@ -665,6 +691,18 @@ def test_a_message_with_a_token_goes_on_and_the_chain_of_a_sweep_beside_it_does_
     world.run(drain(action=action(0, "")), drain())
 
     assert [one.action.lifecycle_action_token for one in world.published] == [TOKEN]
+
+
+# A mark that is read late may speak for the token that is over: the true one's chain would end.
+def test_of_two_tokens_both_go_round_until_auto_scaling_refuses_one() -> None:
+    world = World()
+    world.has(0, "DRAINING", task(), mark=mark())
+    other = replace(action(0), lifecycle_action_token="0f0e0d0c-0000-4000-8000-000000000000")
+
+    world.run(drain(), drain(action=other, draining_since=None, hop=0))
+
+    tokens = {one.action.lifecycle_action_token for one in world.published}
+    assert tokens == {TOKEN, other.lifecycle_action_token}
 
 
 def test_an_envelope_that_is_too_long_is_delivered_again_and_costs_no_other() -> None:
