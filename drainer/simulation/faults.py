@@ -97,6 +97,7 @@ class Faults:
         ceased_at: when the last of them begins to be no more.
         injected: how often each kind struck.
         displaced: instances whose notice was lost, late or wrongly stamped.
+        blind_at: when a read of Auto Scaling has failed last, also for its quota.
     """
 
     account: Account
@@ -111,6 +112,7 @@ class Faults:
     unheard: list[tuple[datetime, datetime]] = field(default_factory=list)
     injected: Counter[str] = field(default_factory=Counter)
     displaced: set[str] = field(default_factory=set)
+    blind_at: datetime | None = None
     _missed_at: dict[str, datetime] = field(default_factory=dict)
     _calls_left: int | None = None
     _past: Past | None = None
@@ -210,6 +212,8 @@ class Faults:
     def goes_wrong(self) -> bool:
         """Whether calls of some operation go wrong at present, or did a moment ago."""
         now, since = self.account.now, timedelta(seconds=AFTER_A_WINDOW_SECONDS)
+        if self.blind_at is not None and now < self.blind_at + since:
+            return True
         return any(one.begins_at <= now < one.ends_at + since for one in self.windows)
 
     def filters_late_seconds(self) -> float:

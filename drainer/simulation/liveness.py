@@ -116,10 +116,12 @@ class Liveness:
     def _is_nowhere(self, action: LifecycleAction) -> bool:
         """Whether an instance is in no cluster at the end of an action, or now."""
         ended_at = action.ended_at or self.account.now
+        # Asked while the account still lives on, so that these facts are not kept.
+        facts = self.account.facts("container_instance", ec2_instance_id=action.ec2_instance_id)
         known = {
             fact.about["container_instance_arn"]: fact.about["status"]
-            for fact in self._facts.get(action.ec2_instance_id, ())
-            if fact.kind == "container_instance" and fact.at <= ended_at
+            for fact in facts
+            if fact.at <= ended_at
         }
         return set(known.values()) <= {"INACTIVE"}
 

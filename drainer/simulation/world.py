@@ -259,6 +259,8 @@ class World:
             answer = self._ask(service, operation, parameters)
         except ApiError as error:
             self.safety.hook_unread |= operation == "DescribeLifecycleHooks"
+            if operation in ("DescribeLifecycleHooks", "DescribeAutoScalingInstances"):
+                self.faults.blind_at = self.account.now
             self.trace.call(operation, parameters, str(error))
             raise
         self.safety.told(operation, answer)
