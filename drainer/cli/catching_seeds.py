@@ -45,7 +45,7 @@ CATCHING_SEEDS = {
     "leave_what_comes_back_draining": 1,
     "keep_alive_what_has_no_deadline": 66,
     "sweep_without_a_clock": 66,
-    "publish_again_what_came_too_early": 25,
+    "publish_again_what_came_too_early": 131,
     "take_an_error_for_a_fleet_that_is_gone": 115,
     "believe_one_listing": 3,
     "forget_what_a_listing_lacks": 3,
