@@ -213,39 +213,26 @@ def restored(drain: Drain, mark: Mark | None) -> Drain:
     return replace(drain, last_heartbeat_at=last_heartbeat_at, draining_since=since)
 
 
-def is_outdated(drain: Drain, instance: ContainerInstance, own: Mark | None) -> bool:
+def draining_since(drain: Drain, instance: ContainerInstance, own: Mark | None) -> datetime | None:
     """
-    Whether the instance was ACTIVE again since the drain saw it DRAINING, as a mark says.
+    Return since when the instance is DRAINING, where a mark knows better than the drain.
 
-    Tasks may have been placed then that no listing from before has; a message that is redelivered
-    after that does not know it.
+    It may have been ACTIVE again since the drain saw it DRAINING: tasks may have been placed then
+    that no listing from before has, and a message that is redelivered after that does not know it.
+    Where the drain's own chain has seen that, None is returned. Where the mark of another hook says
+    that it was DRAINING from a later instant on, both hooks go by that, and neither outdates the
+    other.
     """
     since = drain.draining_since
-    if since is None:
-        return False
-    if own is not None and own.draining_since is None and drain.hop <= own.hop:
-        return True
-    return any(
-        mark.draining_since is not None and mark.draining_since > since + ROUNDED
-        for mark in instance.marks.values()
-    )
+    if since is None or (own and own.draining_since is None and drain.hop <= own.hop):
+        return None
+    known = [one.draining_since for one in instance.marks.values() if one.draining_since]
+    return max((at for at in known if at > since + ROUNDED), default=since)
 
 
 def is_drained(mark: Mark) -> bool:
     """Whether the action that a mark is of was proven, or its instance seen DRAINING."""
     return bool(mark.token_checksum or mark.draining_since)
-
-
-def draining_again_since(drain: Drain, instance: ContainerInstance) -> datetime | None:
-    """
-    Return since when an instance is DRAINING that was ACTIVE again, as the marks of others say.
-
-    Two hooks of one group see the same container instance DRAINING at different instants. They must
-    agree on the later one, and not each outdate the other.
-    """
-    since = drain.draining_since
-    known = [one.draining_since for one in instance.marks.values() if one.draining_since]
-    return max(known) if since and known and max(known) > since else None
 
 
 def _named(beginnings: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:

@@ -133,10 +133,11 @@ class Sight:
         found = self.container_instance
         if found is not None:
             mark = marks.of(found, self.drain, self.now)
-            if marks.is_outdated(self.drain, found, mark):
+            since = marks.draining_since(self.drain, found, mark)
+            if since != self.drain.draining_since:
                 self.drain = replace(
                     self.drain,
-                    draining_since=marks.draining_again_since(self.drain, found),
+                    draining_since=since,
                     listed_at=None,
                     closed=False,
                     standalone_stopped=False,

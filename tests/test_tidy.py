@@ -48,7 +48,6 @@ LONG_MODULES = {
     "fleet.py": 345,  # the ports beside their user; draining and undoing it
     "observer.py": 345,  # every read of Auto Scaling, a drain's and a sweep's
     "returning.py": 285,  # what may be back, what is retained, and what each call says of it
-    "mark.py": 260,  # what is left on a container instance: written, read, and what it says
     "spot.py": 262,  # what is read of two kinds of events, and their targets
     "spot_targets.py": 260,  # the waves, what may leave of each, and what will be late
     "machine.py": 490,  # carries the theory of operation, and is the only file with the phases

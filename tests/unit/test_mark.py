@@ -237,6 +237,39 @@ def test_a_mark_of_the_version_before_is_read_and_closes_nothing() -> None:
     assert not marks.restored(nameless(), old).closed
 
 
+def at(seconds: float | None) -> datetime | None:
+    return None if seconds is None else START + timedelta(seconds=seconds)
+
+
+# Hop 7 is what the own mark says was published last: what is no later may have come twice.
+@pytest.mark.parametrize(
+    ("drain", "hop", "own", "other", "expected"),
+    [
+        pytest.param(None, 7, 5, 90, None, id="not seen DRAINING yet"),
+        pytest.param(5, 8, 6, None, 5, id="a mark's seconds are rounded up"),
+        pytest.param(5, 8, 5, 7, 5, id="another hook's, rounded up"),
+        pytest.param(5, 8, 5, 60, 60, id="another hook's, later"),
+        pytest.param(5, 7, 60, None, 60, id="its own, later: a message that comes again"),
+        pytest.param(5, 7, None, None, None, id="seen ACTIVE again"),
+        # The other hook's instant is from before: a listing right after DRAINING would count.
+        pytest.param(5, 7, None, 8, None, id="seen ACTIVE again, beside another hook's"),
+        pytest.param(200, 8, None, 8, 200, id="seen ACTIVE, and DRAINING since"),
+    ],
+)
+def test_since_when_it_is_draining_is_what_the_latest_of_all_hooks_knows(
+    drain: float | None, hop: int, own: float | None, other: float | None, expected: float | None
+) -> None:
+    mine = replace(MARK, draining_since=at(own))
+    there = replace(
+        instance(mine),
+        marks={HOOK: mine, marks.checksum("other"): replace(MARK, draining_since=at(other))},
+    )
+
+    found = marks.draining_since(chain(hop=hop, draining_since=at(drain)), there, mine)
+
+    assert found == at(expected)
+
+
 def test_a_chain_knows_itself_but_not_the_heartbeats_of_others() -> None:
     known = chain(deadline_at=START + timedelta(minutes=5))
 
