@@ -139,11 +139,9 @@ class Controller:
                 self._act_on(unit, marker, time)
             elif time.seconds_left() >= CALL_SECONDS:
                 self._go_round([o for o in unit if not machine.is_unbounded(o.view)], marker, time)
-                for outcome in unit:
-                    outcome.undone = outcome.undone or ("" if outcome.published else NO_TIME)
+                _put_off([o for o in unit if not o.published])
             else:
-                for outcome in unit:
-                    outcome.undone = NO_TIME
+                _put_off(unit)
         # What others wait for comes before what only the next action of an instance needs.
         marker.write_off([o for o in outcomes if o.ended and o.decision.step != Step.STOP])
         # Not waiting is not believed at once, but a mark that is gone is only left once more. And a

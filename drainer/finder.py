@@ -19,6 +19,7 @@ from drainer.task_set import VIEW_LAG
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from drainer.invocation import InvocationClock
     from drainer.model import ContainerInstance, Task
 
 # Each cluster costs one read, of which ECS grants 20 a second; what is in none of so many is
@@ -65,15 +66,13 @@ class Finder:
     Args:
         ecs: Reads of ECS.
         clusters: Where to search for what names no cluster.
-        seconds_left: How much of the invocation's time is left.
+        time: The invocation's.
     """
 
-    def __init__(
-        self, ecs: EcsReads, clusters: Sequence[str], seconds_left: Callable[[], float]
-    ) -> None:
+    def __init__(self, ecs: EcsReads, clusters: Sequence[str], time: InvocationClock) -> None:
         self._ecs = ecs
         self._clusters = clusters
-        self._seconds_left = seconds_left
+        self._time = time
         self.problems: list[str] = []
 
     def find(self, sights: Sequence[Sight]) -> None:
@@ -85,6 +84,7 @@ class Finder:
             connected = any(one.agent_connected for one in sight.registrations.values())
             if not sight.elsewhere and connected and not sight.failed:
                 sight.settled = True  # an earlier pass has searched everywhere
+            sight.seen_at = self._time.now()
             sight.restore()
 
     def _describe_known(self, sights: Iterable[Sight]) -> None:
@@ -155,7 +155,7 @@ class Finder:
             together = [sight for sight in sights if sight.drain.searched_to == begun_at]
             for cluster in clusters[bisect_right(clusters, begun_at) :]:
                 members = [sight for sight in together if sight.sought]
-                if not members or left == 0 or self._seconds_left() < ACTING_SECONDS:
+                if not members or left == 0 or self._time.seconds_left() < ACTING_SECONDS:
                     break
                 left -= 1
                 self._search_one_of_all(cluster, members)
@@ -239,5 +239,5 @@ class Finder:
 
     def _must_have_time(self) -> None:
         # Answers, heartbeats and the way round must not be missed for a look that takes too long.
-        if self._seconds_left() < ACTING_SECONDS:
+        if self._time.seconds_left() < ACTING_SECONDS:
             raise UnavailableError("no time was left to look; the next pass does")

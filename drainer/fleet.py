@@ -128,10 +128,8 @@ class Fleet:
         members = list(dict.fromkeys([*(current or ()), *missing]))
         chosen = _in_turn(members, notes, hop)
         sights = [self._sight(one, errand, guard, hop, now) for one in chosen]
-        finder = Finder(self._ecs, guard.configured, time.seconds_left)
+        finder = Finder(self._ecs, guard.configured, time)
         finder.find(sights)
-        for sight in sights:
-            sight.seen_at = time.now()
         settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
         open_ones = [sight for sight in sights if sight.id not in settled]
         for sight in open_ones:

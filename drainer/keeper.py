@@ -99,7 +99,7 @@ class Keeper:
         notes = {} if errand.believed else errand.notes
         begun_at = max((note.searched_to for note in notes.values()), default="")
         sights = [_sight(one, errand, guard, begun_at, time.now()) for one in ids]
-        Finder(self._ecs, (), time.seconds_left).find(sights)
+        Finder(self._ecs, (), time).find(sights)
         found: dict[str, list[ContainerInstance]] = defaultdict(list)
         for sight in sights:
             for one in sight.registrations.values():

@@ -161,11 +161,12 @@ def _had_been_drained(outcome: Outcome, instance: ContainerInstance) -> bool:
     Whether it was drained for this action, as far as can be told.
 
     What has a token has proven its action, and drained it, whatever a late answer said of its
-    status; what has none may have been mistaken about whose wait it was.
+    status, and so has what wrote the mark, if it had one; what has none may have been mistaken
+    about whose wait it was.
     """
     mark = instance.marks.get(marks.checksum(outcome.drain.action.lifecycle_hook_name))
-    known = outcome.drain.draining_since or (mark and mark.draining_since)
-    return bool(outcome.drain.action.lifecycle_action_token or known)
+    proven = outcome.drain.action.lifecycle_action_token or outcome.drain.draining_since
+    return bool(proven) or (mark is not None and marks.is_drained(mark))
 
 
 def _may_write_off(outcome: Outcome, instance: ContainerInstance | None) -> bool:

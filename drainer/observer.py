@@ -116,11 +116,10 @@ class Observer:
         stopped: StoppedTasks,
     ) -> None:
         self._auto_scaling = auto_scaling
-        self._finder = Finder(ecs, config.clusters, time.seconds_left)
+        self._finder = Finder(ecs, config.clusters, time)
         self._tasks = TaskLook(ecs, time, self.view, stopped)
         self._seconds_left = time.seconds_left
         self._config = config
-        self._time = time
         self._now = time.now()
         self._problems: list[str] = []
         self._hooks: dict[str, dict[str, Hook]] = {}
@@ -137,8 +136,6 @@ class Observer:
         self._look_at_lifecycle(sights)
         self._look_at_hooks([s for s in sights if s.waiting in {Waiting.YES, Waiting.UNSEEN}])
         self._finder.find(sights)
-        for sight in sights:
-            sight.seen_at = self._time.now()
         self._tasks.look(sights, early=True)
         return sights
 

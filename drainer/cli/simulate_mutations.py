@@ -49,8 +49,8 @@ def catch(name: str, *, first: Mapping[str, int], seeds_max: int = SEEDS_MAX) ->
     mutate = next(mutation for mutation in BUGS if mutation.__name__ == name)
     mutate()
     run = request_seed if mutate in REQUEST_MUTATIONS else lifecycle_seed
-    seeds = range(seeds_max)
-    for seed in (*[one for one in seeds if one == first.get(name)], *seeds):
+    tried_first = [first[name]] if name in first else []
+    for seed in (*tried_first, *range(seeds_max)):
         violations = run(seed).violations
         if violations:
             return Caught(name, seed, str(violations[0]))

@@ -478,6 +478,30 @@ def test_what_has_no_token_writes_off_a_mark_once_two_looks_have_seen_no_wait(
     assert bool(ended(world)) == written_off
 
 
+@pytest.mark.parametrize(
+    ("mark_there", "written"),
+    [
+        (mark(), marks.ended(NOW)),
+        (mark(draining_since=None), marks.ended(NOW)),
+        (mark(draining_since=None, token_checksum=""), marks.VOID),
+    ],
+)
+def test_what_has_no_token_writes_off_what_was_proven_as_drained(
+    mark_there: Mark, written: str
+) -> None:
+    # Written off as never drained, it would come back from a warm pool DRAINING, for good.
+    world = World()
+    world.has(0, "DRAINING", task(), mark=mark_there)
+    world.states[instance_id(0)] = "InService"
+    nameless = replace(action(0), lifecycle_action_token="")
+
+    world.run(
+        drain(action=nameless, draining_since=None, not_waiting_since=NOW - timedelta(seconds=60))
+    )
+
+    assert [value for _, _, value in world.attributes] == [written]
+
+
 def test_the_mark_of_what_is_answered_unseen_at_its_deadline_is_written_off() -> None:
     world = World(fails={"states": UnavailableError("ThrottlingException")})
     world.has(0, mark=mark())

@@ -12,6 +12,7 @@ from drainer import machine
 from drainer.config import Config
 from drainer.errors import ClusterMissingError, MisconfiguredError, UnavailableError
 from drainer.finder import ACTING_SECONDS, CLUSTERS_SEARCHED_MAX, Finder
+from drainer.invocation import InvocationClock
 from drainer.model import (
     REGISTRATIONS_MAX,
     ContainerInstance,
@@ -119,7 +120,7 @@ class Search:
 
     def pass_over(self, seconds: float = PASS_SECONDS) -> Sight:
         sight = Sight(self.drain, at(self.seconds), Waiting.YES)
-        finder = Finder(self.ecs, self.clusters, self.ecs.left)
+        finder = Finder(self.ecs, self.clusters, InvocationClock(at(self.seconds), self.ecs.left))
         finder.find([sight])
         self.problems += finder.problems
         self.drain = machine.carry_on(
