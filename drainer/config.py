@@ -12,21 +12,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from drainer.errors import MisconfiguredError
-from drainer.model import (
+from drainer.drain.model import (
+    DRAIN_TIMEOUT_SECONDS_MAX,
     InterruptedTargets,
     LifecycleActionResult,
     Policy,
     StandaloneTasks,
 )
+from drainer.errors import MisconfiguredError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# "GlobalTimeout: ... 172800 seconds (48 hours) or 100 times the heartbeat timeout, whichever is
-# smaller": no drain can take longer, whatever is asked.
-# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LifecycleHook.html
-DRAIN_TIMEOUT_SECONDS_MAX = 172_800
 # As long as the hook allows, as ECS managed instance draining: a shorter deadline kills what still
 # runs, and is for the user to set. The hook's own limit, less a margin, still bounds it.
 DRAIN_TIMEOUT_SECONDS_DEFAULT = DRAIN_TIMEOUT_SECONDS_MAX

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer import cloudformation, comeback, envelope, errand, hints, spot
-from drainer.claims import ECS_OWN_HOOK, PATTERNS, identifiers, instant, quoted
-from drainer.cloudformation import Request
-from drainer.comeback import Comeback
-from drainer.errand import Continuation
+from drainer import codec
+from drainer.custom_resource import progress, request
+from drainer.drain.model import Drain, Hint, LifecycleAction, Sweep
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
-from drainer.model import Drain, Hint, LifecycleAction, Sweep
-from drainer.spot import Interruption, TaskInterruption
+from drainer.fields import ECS_OWN_HOOK, PATTERNS, identifiers, instant, quoted
+from drainer.lifecycle import envelope, wake_ups
+from drainer.spot import comeback, interruption
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,15 +26,15 @@ TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 TEST_NOTIFICATION = "autoscaling:TEST_NOTIFICATION"
 # What the schedule sends (infra/drainer.yaml).
-SWEEP = {envelope.KIND_KEY: "sweep"}
+SWEEP = {codec.KIND_KEY: "sweep"}
 EVENT_BRIDGE_DETAIL_TYPE = "EC2 Instance-terminate Lifecycle Action"
 
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
 HEARTBEAT_TIMEOUT_SECONDS_MAX = 7_200
 
 # What a record can ask for; and what a record comes to, since not every one asks for something.
-Spotted = Interruption | TaskInterruption | Comeback
-Asked = Drain | Hint | Sweep | Spotted | Request | Continuation
+Spotted = interruption.Interruption | interruption.TaskInterruption | comeback.Comeback
+Asked = Drain | Hint | Sweep | Spotted | request.Request | progress.Continuation
 Content = Asked | DrainerError
 
 # Group, hook, EC2 instance and token: two hooks of a group have an action each.
@@ -113,12 +112,12 @@ def _event(record: dict[str, Any], now: datetime) -> Asked:
     """Read what comes from EventBridge, with or without a queue in between."""
     if record == SWEEP:
         return Sweep()
-    if record.get("detail-type") in (spot.INTERRUPTION, spot.REBALANCE, spot.TASK_CHANGE):
-        return spot.read(record, now)
-    if record.get("detail-type") == hints.DETAIL_TYPE:
+    if record.get("detail-type") in interruption.DETAIL_TYPES:
+        return interruption.read(record, now)
+    if record.get("detail-type") == wake_ups.DETAIL_TYPE:
         source, detail = record.get("source"), record.get("detail")
         back = comeback.read(detail, now) if source == "aws.ecs" else None
-        return back or hints.read(source, detail)
+        return back or wake_ups.read(source, detail)
     if record.get("detail-type") == EVENT_BRIDGE_DETAIL_TYPE:
         detail = record.get("detail")
         if record.get("source") != "aws.autoscaling" or not isinstance(detail, dict):
@@ -135,12 +134,12 @@ def _sns(notification: Mapping[str, Any], now: datetime) -> Asked:
 
 
 def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Asked:
-    if cloudformation.is_request(body):
+    if request.is_request(body):
         told_at = next((stamp for stamp in map(instant, times) if stamp), None)
-        return cloudformation.read(body, told_at, now)
-    if body.get(envelope.KIND_KEY) == envelope.KIND:
+        return request.read(body, told_at, now)
+    if body.get(codec.KIND_KEY) == codec.KIND:
         if "request" in body:
-            return errand.read(body)
+            return progress.read(body)
         drain = envelope.decode(body)
         if not drain.action.lifecycle_action_token:
             # Nobody but Auto Scaling knows a token, so that who has one has seen the notice. What

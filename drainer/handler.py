@@ -18,22 +18,26 @@ from aws_lambda_powertools.utilities.batch import (
     process_partial_response,
 )
 
-from drainer import aws, clock, events
-from drainer.aws_custom_resource import TableBook, TargetGateway
-from drainer.aws_spot import SpotGateway
-from drainer.belief import Belief
-from drainer.book import Memory
+from drainer import clock, events
+from drainer.aws import calls
+from drainer.aws.auto_scaling import AutoScalingGateway
+from drainer.aws.custom_resource import TableBook, TargetGateway
+from drainer.aws.ecs import EcsGateway
+from drainer.aws.response_url_client import Responder
+from drainer.aws.spot import SpotGateway
+from drainer.aws.topic import TopicGateway
 from drainer.config import Config
-from drainer.controller import Controller
-from drainer.errands import Errands
+from drainer.custom_resource.belief import Belief
+from drainer.custom_resource.controller import Errands
+from drainer.custom_resource.reactivation import Keeper
+from drainer.custom_resource.store import Memory
+from drainer.custom_resource.target_drain import Fleet
+from drainer.dispatch import Servants, Work, key_of, rescue, serve
 from drainer.errors import DrainerError, UnavailableError
-from drainer.fleet import Fleet
-from drainer.interruptions import Rescuer
 from drainer.invocation import InvocationClock
-from drainer.keeper import Keeper
-from drainer.responder import Responder
-from drainer.returning import Reactivation
-from drainer.serving import Servants, Work, key_of, rescue, serve
+from drainer.lifecycle.controller import Controller
+from drainer.lifecycle.reactivation import Reactivation
+from drainer.spot.controller import Rescuer
 from drainer.telemetry import Powertools, Silent
 
 if TYPE_CHECKING:
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-    from drainer.errands import Respond
+    from drainer.custom_resource.controller import Respond
     from drainer.telemetry import Telemetry
 
     Function = Callable[[Any, Any], dict[str, Any] | None]
@@ -74,9 +78,9 @@ def build(
         MisconfiguredError: A setting is wrong; names it.
     """
     config = Config.from_environment(environ)
-    auto_scaling = aws.AutoScalingGateway(client("autoscaling"))
-    ecs = aws.EcsGateway(client("ecs"))
-    topic = aws.TopicGateway(client("sns"), config.topic_arn)
+    auto_scaling = AutoScalingGateway(client("autoscaling"))
+    ecs = EcsGateway(client("ecs"))
+    topic = TopicGateway(client("sns"), config.topic_arn)
     controller = Controller(auto_scaling, ecs, topic, config)
     report_to = telemetry or Silent()
 
@@ -124,8 +128,8 @@ def build(
 
 def _errands(
     config: Config,
-    ecs: aws.EcsGateway,
-    topic: aws.TopicGateway,
+    ecs: EcsGateway,
+    topic: TopicGateway,
     client: Callable[[str], Any],
     respond: Respond | None,
 ) -> Errands:
@@ -178,7 +182,7 @@ def _production() -> Function:
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
     logger, metrics, tracer = Logger(use_rfc3339=True), Metrics(), Tracer()
     function = build(
-        os.environ, aws.client, clock.now, Powertools(logger, metrics), sleep=clock.sleep
+        os.environ, calls.client, clock.now, Powertools(logger, metrics), sleep=clock.sleep
     )
     return tracer.capture_lambda_handler(
         logger.inject_lambda_context(metrics.log_metrics(function), log_event=False),

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from drainer import request_report
+from drainer.custom_resource import report as request_report
+from drainer.drain.machine import Phase, Step
 from drainer.errors import NotForUsError, QuietError
-from drainer.machine import Phase, Step
-from drainer.returning import ACTIVE
-from drainer.spot import Interruption
+from drainer.lifecycle.reactivation import ACTIVE
+from drainer.spot.interruption import Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aws_lambda_powertools import Logger, Metrics
 
-    from drainer.acts import Outcome
-    from drainer.controller import PassReport
+    from drainer.custom_resource.report import Report
+    from drainer.drain.actions import Outcome
     from drainer.errors import DrainerError
-    from drainer.request_report import Report
-    from drainer.rescue import Rescue
-    from drainer.returning import Returned
+    from drainer.lifecycle.controller import PassReport
+    from drainer.lifecycle.reactivation import Returned
+    from drainer.spot.report import Rescue
 
 # A drain with hundreds of tasks must not make a log line of hundreds of kilobytes.
 TASKS_NAMED_MAX = 20

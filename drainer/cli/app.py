@@ -10,12 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from drainer.cli.scenarios import (
-    FLEET_SCENARIOS,
-    SCENARIOS,
-    SPOT_SCENARIOS,
-    ScenarioName,
-)
+from drainer.cli.scenarios import FLEET_SCENARIOS, SCENARIOS, SPOT_SCENARIOS, ScenarioName
 
 # A shell's code for a command ended by SIGINT.
 EXIT_INTERRUPTED = 130

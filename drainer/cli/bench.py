@@ -23,7 +23,7 @@ from drainer.simulation.lifecycle import LifecycleHook
 from drainer.simulation.quotas import Quotas
 
 if TYPE_CHECKING:
-    from drainer.errands import Respond
+    from drainer.custom_resource.controller import Respond
     from drainer.handler import Function
     from drainer.simulation.installation import Build, Installation
 

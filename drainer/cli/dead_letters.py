@@ -10,11 +10,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from drainer import events
-from drainer.cloudformation import Request
-from drainer.envelope import KIND, KIND_KEY
-from drainer.errand import Continuation
+from drainer.codec import KIND, KIND_KEY
+from drainer.custom_resource.progress import Continuation
+from drainer.custom_resource.request import Request
+from drainer.drain.model import Drain, Hint
 from drainer.errors import MalformedEventError
-from drainer.model import Drain, Hint
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,13 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drainer.cli import showing
-from drainer.cli.fleet_screen import (
-    chronicle,
-    chronicle_table,
-    fleets_table,
-    plain_line,
-    screen,
-)
+from drainer.cli.fleet_screen import chronicle, chronicle_table, fleets_table, plain_line, screen
 from drainer.cli.fleet_verdict import REQUESTS, problems, sentence
 from drainer.cli.showing import INFRA, Frame
 from drainer.simulation.embedded_fleet import fleet_stage

@@ -10,26 +10,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer import (
-    aws,
-    controller,
-    finder,
-    machine,
-    marking,
-    model,
-    observer,
-    returning,
-    sight,
-    task_look,
-    task_set,
-)
-from drainer.machine import Phase, Step
-from drainer.model import LifecycleActionResult, Registration, Waiting
+from drainer.aws import auto_scaling, ecs
+from drainer.drain import finder, machine, model, sight, task_look, task_set
+from drainer.drain.machine import Phase, Step
+from drainer.drain.model import LifecycleActionResult, Registration, Waiting
+from drainer.lifecycle import controller, marking, observer
+from drainer.lifecycle import reactivation as returning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.view import View
+    from drainer.drain.view import View
 
 
 def _rung(phase: Phase, **changes: Any) -> None:
@@ -60,7 +51,7 @@ def count_only_desired_running() -> None:
             return []
         return right(self, cluster, arn, desired_status=desired_status)
 
-    right = swap(aws.EcsGateway, "task_ids", listing)
+    right = swap(ecs.EcsGateway, "task_ids", listing)
 
 
 def let_the_counts_decide() -> None:
@@ -197,7 +188,7 @@ def send_a_wrong_token() -> None:
     def completing(self: Any, action: Any, result: Any) -> None:
         right(self, replace(action, lifecycle_action_token=action.ec2_instance_id), result)
 
-    right = swap(aws.AutoScalingGateway, "complete", completing)
+    right = swap(auto_scaling.AutoScalingGateway, "complete", completing)
 
 
 def stop_service_tasks_too() -> None:

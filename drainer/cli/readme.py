@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drainer.machine import LADDER, Step
+from drainer.drain.machine import LADDER, Step
 from drainer.simulation.embedded_template import read_template
 
 if TYPE_CHECKING:

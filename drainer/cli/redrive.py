@@ -17,7 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
-from drainer import aws, clock
+from drainer import clock
+from drainer.aws import calls
 from drainer.cli.dead_letters import DEAD_LETTERS, FUNCTION, OUTPUTS, Fate, Result, Route, route
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def show(
     dry_run: bool,
     as_json: bool,
     console: Console,
-    client: Callable[[str], Any] = aws.client,
+    client: Callable[[str], Any] = calls.client,
     wait_seconds: int = WAIT_SECONDS,
 ) -> int:
     """

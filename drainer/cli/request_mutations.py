@@ -11,15 +11,19 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer import belief, errands, fleet, keeper, muster, stack
-from drainer.aws import TopicGateway
-from drainer.aws_custom_resource import TableBook, TargetGateway
+from drainer.aws.custom_resource import TableBook, TargetGateway
+from drainer.aws.topic import TopicGateway
 from drainer.cli.mutations import swap
-from drainer.cloudformation import Request, RequestType
-from drainer.custom_resource import Status
-from drainer.errand import Errand, Note
+from drainer.custom_resource import belief, stack
+from drainer.custom_resource import controller as errands
+from drainer.custom_resource import reactivation as keeper
+from drainer.custom_resource import target_drain as fleet
+from drainer.custom_resource import target_status as muster
+from drainer.custom_resource.progress import Errand, Note
+from drainer.custom_resource.properties import Status
+from drainer.custom_resource.request import Request, RequestType
+from drainer.drain.machine import Phase
 from drainer.errors import DrainerError, UnavailableError
-from drainer.machine import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable

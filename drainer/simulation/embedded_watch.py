@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from drainer.aws import CALLS
+from drainer.aws.calls import CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -18,12 +18,7 @@ from drainer.simulation.client import InProcessClient
 from drainer.simulation.delivery import SnsApi, Topic
 from drainer.simulation.functions import EventSourceMapping, Function
 from drainer.simulation.queues import Queue
-from drainer.simulation.spot_installation import (
-    RULES,
-    SpotInstallation,
-    SpotSettings,
-    install_spot,
-)
+from drainer.simulation.spot_installation import RULES, SpotInstallation, SpotSettings, install_spot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

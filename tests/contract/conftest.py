@@ -14,8 +14,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from drainer.aws import CALLS, CLIENT_CONFIG
-from drainer.aws_custom_resource import CUSTOM_RESOURCE_CALLS
+from drainer.aws.calls import CALLS, CLIENT_CONFIG
+from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
 from drainer.simulation.account import Account
 from drainer.simulation.server import Server
 from tests.contract.faces import REGION, START, MotoFace, SimulationFace

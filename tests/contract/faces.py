@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore import xform_name
 
-from drainer import model
-from drainer.aws import AutoScalingGateway, EcsGateway, TopicGateway
+from drainer.aws.auto_scaling import AutoScalingGateway
+from drainer.aws.ecs import EcsGateway
+from drainer.aws.topic import TopicGateway
+from drainer.drain import model
 from drainer.simulation.client import service_model
 from drainer.simulation.delivery import SnsApi
 from drainer.simulation.ecs_model import TaskProfile

@@ -10,7 +10,10 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from drainer.aws import PAGES_MAX, AutoScalingGateway, EcsGateway, TopicGateway
+from drainer.aws.auto_scaling import AutoScalingGateway
+from drainer.aws.calls import PAGES_MAX
+from drainer.aws.ecs import EcsGateway
+from drainer.aws.topic import TopicGateway
 from drainer.errors import UnavailableError
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drainer.aws import AUTO_SCALING_INSTANCES_MAX
+from drainer.aws.auto_scaling import AUTO_SCALING_INSTANCES_MAX
+from drainer.drain.model import Hook, LifecycleActionResult
 from drainer.errors import LifecycleActionOverError, RefusedError
-from drainer.model import Hook, LifecycleActionResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.aws import AutoScalingGateway
-    from drainer.model import LifecycleAction
+    from drainer.aws.auto_scaling import AutoScalingGateway
+    from drainer.drain.model import LifecycleAction
     from tests.contract.faces import Face, SimulationFace
 
 GROUP = "payments-asg"

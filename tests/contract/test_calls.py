@@ -11,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
-from drainer import aws
+from drainer.aws import auto_scaling, calls, ecs, topic
+from drainer.drain.model import LifecycleAction, LifecycleActionResult
 from drainer.errors import (
     ClusterMissingError,
     LifecycleActionOverError,
@@ -19,7 +20,6 @@ from drainer.errors import (
     RefusedError,
     UnavailableError,
 )
-from drainer.model import LifecycleAction, LifecycleActionResult
 from drainer.simulation.client import service_model
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ DENIED = {
     "sns": "AuthorizationError",
 }
 BROKEN = {"autoscaling": "InternalFailure", "ecs": "ServerException", "sns": "InternalError"}
-METHODS = {name: service for service, names in aws.CALLS.items() for name in names}
+METHODS = {name: service for service, names in calls.CALLS.items() for name in names}
 
 EachMethod = pytest.mark.parametrize("method", ASK)
 
@@ -105,7 +105,7 @@ def refusal(simulation: SimulationFace, method: str) -> BaseException:
 
 
 def test_every_method_of_every_gateway_is_asked_here() -> None:
-    gateways = (aws.AutoScalingGateway, aws.EcsGateway, aws.TopicGateway)
+    gateways = (auto_scaling.AutoScalingGateway, ecs.EcsGateway, topic.TopicGateway)
     methods = {
         name
         for gateway in gateways
@@ -128,7 +128,7 @@ def test_defect_24_the_program_makes_exactly_the_calls_it_names(
             continue
 
     asked = {(one.service, one.operation) for one in in_process.asked}
-    assert asked == {(service, name) for service, names in aws.CALLS.items() for name in names}
+    assert asked == {(service, name) for service, names in calls.CALLS.items() for name in names}
     assert [one.operation for one in in_process.asked] == list(OPERATIONS.values())
 
 
@@ -226,7 +226,7 @@ def test_defect_09_each_error_is_told_by_code_and_status(
         "ResponseMetadata": {"HTTPStatusCode": status},
     }
 
-    error = aws.translated(ClientError(response, "SomeOperation"))
+    error = calls.translated(ClientError(response, "SomeOperation"))
 
     assert type(error) is kinds[kind]
     assert str(error).startswith("SomeOperation")

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer import mark as marks
-from drainer.aws import ATTRIBUTES_MAX, DESCRIBE_MAX, UPDATE_STATE_MAX
+from drainer.aws.ecs import ATTRIBUTES_MAX, DESCRIBE_MAX, UPDATE_STATE_MAX
+from drainer.drain import mark as marks
+from drainer.drain.model import LifecycleAction, Mark
 from drainer.errors import ClusterMissingError, MisconfiguredError, RefusedError
-from drainer.model import LifecycleAction, Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.aws import EcsGateway
+    from drainer.aws.ecs import EcsGateway
     from tests.contract.faces import Face, SimulationFace
 
 FILTER_IGNORED = pytest.mark.moto_fault(

@@ -12,13 +12,13 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from drainer.aws import PAGES_MAX
-from drainer.aws_custom_resource import TableBook, TargetGateway
-from drainer.book import Entry
-from drainer.custom_resource import Guard, Status, TargetKind
+from drainer.aws.calls import PAGES_MAX
+from drainer.aws.custom_resource import TableBook, TargetGateway
+from drainer.custom_resource.properties import Guard, Status, TargetKind
+from drainer.custom_resource.stack import Row, Stack
+from drainer.custom_resource.store import Entry
+from drainer.drain.model import LifecycleActionResult, Policy, StandaloneTasks
 from drainer.errors import MisconfiguredError, UnavailableError
-from drainer.model import LifecycleActionResult, Policy, StandaloneTasks
-from drainer.stack import Row, Stack
 from tests.contract.faces import START
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from drainer import aws
+from drainer.aws import auto_scaling, calls, ecs, topic
+from drainer.drain.model import LifecycleAction, LifecycleActionResult
 from drainer.errors import UnavailableError
-from drainer.model import LifecycleAction, LifecycleActionResult
 from drainer.simulation.embedded_template import read_template
 from drainer.simulation.records import ApiError
 from drainer.simulation.server import Server
@@ -36,22 +36,22 @@ ACTION = LifecycleAction(
 )
 # One of each kind: both wire protocols, answers that are read and answers that hold nothing.
 ASK: dict[str, Callable[[Callable[[str], Any]], object]] = {
-    "lifecycle_states": lambda client: aws.AutoScalingGateway(
+    "lifecycle_states": lambda client: auto_scaling.AutoScalingGateway(
         client("autoscaling")
     ).lifecycle_states([INSTANCE_ID]),
-    "record_heartbeat": lambda client: aws.AutoScalingGateway(
+    "record_heartbeat": lambda client: auto_scaling.AutoScalingGateway(
         client("autoscaling")
     ).record_heartbeat(ACTION),
-    "complete": lambda client: aws.AutoScalingGateway(client("autoscaling")).complete(
+    "complete": lambda client: auto_scaling.AutoScalingGateway(client("autoscaling")).complete(
         ACTION, LifecycleActionResult.CONTINUE
     ),
-    "find": lambda client: aws.EcsGateway(client("ecs")).find("payments", [INSTANCE_ID]),
-    "publish": lambda client: aws.TopicGateway(client("sns"), TOPIC_ARN).publish(["{}"]),
+    "find": lambda client: ecs.EcsGateway(client("ecs")).find("payments", [INSTANCE_ID]),
+    "publish": lambda client: topic.TopicGateway(client("sns"), TOPIC_ARN).publish(["{}"]),
 }
 ENDPOINTS = ("AUTO_SCALING", "ECS", "SNS")
 DRAINER_TEMPLATE = Path(__file__).resolve().parents[2] / "infra" / "drainer.yaml"
-ATTEMPTS = aws.CLIENT_CONFIG.retries["total_max_attempts"]
-HASTY = aws.CLIENT_CONFIG.merge(
+ATTEMPTS = calls.CLIENT_CONFIG.retries["total_max_attempts"]
+HASTY = calls.CLIENT_CONFIG.merge(
     Config(read_timeout=0.2, retries={"mode": "standard", "total_max_attempts": 1})
 )
 
@@ -167,9 +167,9 @@ def test_productions_clients_look_where_the_environment_says(production: Simulat
     production.cluster("payments")
     arn = production.topic("drainer")
 
-    assert aws.EcsGateway(aws.client("ecs")).find("payments", [INSTANCE_ID]) == []
-    assert aws.AutoScalingGateway(aws.client("autoscaling")).group_names() == []
-    assert aws.TopicGateway(aws.client("sns"), arn).publish(["{}"]) == {}
+    assert ecs.EcsGateway(calls.client("ecs")).find("payments", [INSTANCE_ID]) == []
+    assert auto_scaling.AutoScalingGateway(calls.client("autoscaling")).group_names() == []
+    assert topic.TopicGateway(calls.client("sns"), arn).publish(["{}"]) == {}
 
 
 def test_defect_28_a_few_throttles_are_boto3s_business(production: SimulationFace) -> None:
@@ -183,7 +183,7 @@ def test_defect_28_a_few_throttles_are_boto3s_business(production: SimulationFac
 
     production.account.interceptors.append(throttle)
 
-    assert len(aws.EcsGateway(aws.client("ecs")).clusters()) == 1
+    assert len(ecs.EcsGateway(calls.client("ecs")).clusters()) == 1
     assert [call.error for call in production.account.calls] == [
         *["ThrottlingException"] * (ATTEMPTS - 1),
         None,
@@ -197,14 +197,14 @@ def test_defect_28_throttles_that_last_are_told_after_a_few_attempts(
     production.refuse("ListClusters", "ThrottlingException")
 
     with pytest.raises(UnavailableError, match="ListClusters"):
-        aws.EcsGateway(aws.client("ecs")).clusters()
+        ecs.EcsGateway(calls.client("ecs")).clusters()
 
     assert len(production.account.calls) == ATTEMPTS
 
 
 # One call that uses the invocation up leaves the others of its batch undone.
 def test_productions_clients_ask_again_and_have_bounds_on_time() -> None:
-    bounds = aws.CLIENT_CONFIG
+    bounds = calls.CLIENT_CONFIG
     (function,) = (
         resource["Properties"]
         for resource in read_template(DRAINER_TEMPLATE)["Resources"].values()

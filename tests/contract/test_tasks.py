@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drainer.aws import DESCRIBE_MAX
+from drainer.aws.ecs import DESCRIBE_MAX
+from drainer.drain.model import Owner
 from drainer.errors import RefusedError
-from drainer.model import Owner
 
 if TYPE_CHECKING:
     from tests.contract.faces import Face, SimulationFace

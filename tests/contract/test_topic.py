@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drainer.aws import PUBLISH_MAX
+from drainer.aws.topic import PUBLISH_MAX
 from drainer.errors import MisconfiguredError
 
 if TYPE_CHECKING:

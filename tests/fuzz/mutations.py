@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drainer import cloudformation, envelope, errand
-from drainer.custom_resource import Status
-from drainer.errand import Errand, Note
-from drainer.model import (
+from drainer.custom_resource import progress as errand
+from drainer.custom_resource import request as cloudformation
+from drainer.custom_resource.progress import Errand, Note
+from drainer.custom_resource.properties import Status
+from drainer.drain.model import (
     Drain,
     LifecycleAction,
     LifecycleActionResult,
@@ -20,6 +21,7 @@ from drainer.model import (
     Policy,
     StandaloneTasks,
 )
+from drainer.lifecycle import envelope
 
 if TYPE_CHECKING:
     from random import Random

@@ -7,14 +7,16 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from drainer import errand, events
-from drainer.cloudformation import Request
+from drainer import events
+from drainer.codec import COUNT_MAX
 from drainer.config import Config
-from drainer.custom_resource import guard_of
-from drainer.envelope import COUNT_MAX, ENVELOPE_BYTES_MAX, encode
-from drainer.errand import STATE_BYTES_MAX, Continuation, Errand
+from drainer.custom_resource import progress as errand
+from drainer.custom_resource.progress import STATE_BYTES_MAX, Continuation, Errand
+from drainer.custom_resource.properties import guard_of
+from drainer.custom_resource.request import Request
+from drainer.drain.model import Drain
 from drainer.errors import DrainerError, MalformedEventError
-from drainer.model import Drain
+from drainer.lifecycle.envelope import ENVELOPE_BYTES_MAX, encode
 from tests.fuzz.mutations import NOW
 
 REFUSAL_CHARACTERS_MAX = 1_000

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from drainer.cloudformation import RESPONSE_MARGIN_SECONDS, Request, RequestType
 from drainer.config import Config
-from drainer.custom_resource import (
+from drainer.custom_resource.properties import (
     KNOWN_PROPERTIES,
     SERVICE_TIMEOUT_SECONDS_MAX,
     Guard,
@@ -21,6 +20,7 @@ from drainer.custom_resource import (
     TargetKind,
     guard_of,
 )
+from drainer.custom_resource.request import RESPONSE_MARGIN_SECONDS, Request, RequestType
 from tests.infra.conftest import TOPIC_ARN
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from moto.sns.utils import FilterPolicyMatcher
 
-from drainer.envelope import encode
-from drainer.model import Drain, LifecycleAction
+from drainer.drain.model import Drain, LifecycleAction
+from drainer.lifecycle.envelope import encode
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack

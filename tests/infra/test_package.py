@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from drainer.aws import CALLS
-from drainer.aws_custom_resource import CUSTOM_RESOURCE_CALLS
-from drainer.aws_spot import SPOT_CALLS
+from drainer.aws.calls import CALLS
+from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
+from drainer.aws.spot import SPOT_CALLS
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT / "infra" / "package.py"
@@ -33,11 +33,11 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import drainer.handler
 assert callable(drainer.handler.lambda_handler)
-from drainer import aws, aws_custom_resource, aws_spot
-assert aws.__file__.startswith(sys.argv[1])
-calls = aws.CALLS, aws_custom_resource.CUSTOM_RESOURCE_CALLS, aws_spot.SPOT_CALLS
-for service in {service for each in calls for service in each}:
-    aws.client(service)
+from drainer.aws import calls, custom_resource, spot
+assert calls.__file__.startswith(sys.argv[1])
+made = calls.CALLS, custom_resource.CUSTOM_RESOURCE_CALLS, spot.SPOT_CALLS
+for service in {service for each in made for service in each}:
+    calls.client(service)
 # What answers CloudFormation.
 import urllib3
 assert urllib3.__file__.startswith(sys.argv[1])
@@ -181,7 +181,8 @@ def test_bytecode_is_of_the_functions_python_of_this_source_and_of_no_machine(
         for name in archive.namelist():
             if not (name.startswith("drainer/") and name.endswith(".py")):
                 continue
-            inner = name.replace("drainer/", "drainer/__pycache__/", 1)
+            folder, _, file = name.rpartition("/")
+            inner = f"{folder}/__pycache__/{file}"
             content = archive.read(inner.removesuffix(".py") + ".cpython-313.pyc")
             number, flags, digest = HEADER.unpack_from(content)
             assert number.hex() == magic

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import parliament
 import pytest
 
-from drainer.aws import CALLS
-from drainer.aws_custom_resource import CUSTOM_RESOURCE_CALLS
+from drainer.aws.calls import CALLS
+from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.sns.utils import FilterPolicyMatcher
 
-from drainer import cloudformation, errand
-from drainer.aws_custom_resource import TableBook
-from drainer.book import Entry
-from drainer.cloudformation import RESPONSE_MARGIN_SECONDS, RequestType
-from drainer.errands import ANSWERING_SECONDS, PASS_SECONDS_MAX
+from drainer.aws.custom_resource import TableBook
+from drainer.custom_resource import progress as errand
+from drainer.custom_resource import request as cloudformation
+from drainer.custom_resource.controller import ANSWERING_SECONDS, PASS_SECONDS_MAX
+from drainer.custom_resource.request import RESPONSE_MARGIN_SECONDS, RequestType
+from drainer.custom_resource.store import Entry
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack

@@ -15,10 +15,10 @@ import parliament
 import pytest
 from cfnlint.api import lint_file
 
-from drainer import spot
-from drainer.aws_spot import SPOT_CALLS
+from drainer.aws.spot import SPOT_CALLS
 from drainer.simulation.embedded_template import DeployedStack, read_template
 from drainer.simulation.spot_installation import SpotSettings
+from drainer.spot import interruption as spot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

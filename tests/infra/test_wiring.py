@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer import events, hints, telemetry
-from drainer.aws import DESCRIBE_MAX, UPDATE_STATE_MAX
+from drainer import events, telemetry
+from drainer.aws.ecs import DESCRIBE_MAX, UPDATE_STATE_MAX
 from drainer.config import ENVIRONMENT_NAMES, Config
-from drainer.model import Sweep
+from drainer.drain.model import Sweep
+from drainer.lifecycle import wake_ups as hints
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack

@@ -9,14 +9,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer import envelope
-from drainer.model import (
+from drainer.drain.model import (
     Drain,
     LifecycleAction,
     LifecycleActionResult,
     Policy,
     StandaloneTasks,
 )
+from drainer.lifecycle import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable

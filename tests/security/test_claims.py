@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.model import REGISTRATIONS_MAX, UNFINISHED_MAX
+from drainer.drain.model import REGISTRATIONS_MAX, UNFINISHED_MAX
 from tests.security.forgeries import enveloped, notice
 
 if TYPE_CHECKING:

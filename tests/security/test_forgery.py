@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer import cloudformation
-from drainer.cloudformation import Answer, RequestType
-from drainer.custom_resource import Status
-from drainer.envelope import COUNT_MAX
-from drainer.errand import Errand, Note, encode
-from drainer.errand import message as message_of
+from drainer.codec import COUNT_MAX
+from drainer.custom_resource import request as cloudformation
+from drainer.custom_resource.progress import Errand, Note, encode
+from drainer.custom_resource.progress import message as message_of
+from drainer.custom_resource.properties import Status
+from drainer.custom_resource.request import Answer, RequestType
 from drainer.simulation.lifecycle import LifecycleHook
 from drainer.simulation.records import ApiError
 from tests.security.forgeries import ENVELOPES, EVENTS, LONG_AGO, NOTICES, enveloped
@@ -26,7 +26,7 @@ from tests.security.forgeries import ENVELOPES, EVENTS, LONG_AGO, NOTICES, envel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.model import Drain
+    from drainer.drain.model import Drain
     from drainer.simulation.custom_resource import CustomResourceRequest
     from drainer.simulation.records import Call
     from drainer.simulation.spot_fleet_model import Fleet

@@ -20,11 +20,11 @@ from drainer.simulation.policy import Gate, role_policy, shipped_stack
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from drainer.controller import PassReport
+    from drainer.custom_resource.report import Report
     from drainer.errors import DrainerError
-    from drainer.request_report import Report
-    from drainer.rescue import Rescue
-    from drainer.returning import Returned
+    from drainer.lifecycle.controller import PassReport
+    from drainer.lifecycle.reactivation import Returned
+    from drainer.spot.report import Rescue
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GROUP = "payments-asg"

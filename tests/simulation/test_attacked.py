@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer import envelope
-from drainer.model import Drain, LifecycleAction
+from drainer.drain.model import Drain, LifecycleAction
+from drainer.lifecycle import envelope
 from drainer.simulation import agents
 from drainer.simulation.ecs_model import TaskProfile
 from drainer.simulation.lifecycle import LAUNCHING, LifecycleHook

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.request_report import Step
+from drainer.custom_resource.report import Step
 from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
 from drainer.simulation.functions import Function
 from drainer.simulation.quotas import Quotas

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer import envelope
-from drainer.model import (
+from drainer.drain.model import (
     Drain,
     LifecycleAction,
     LifecycleActionResult,
     Policy,
     StandaloneTasks,
 )
+from drainer.drain.task_look import LOOKS_MAX
+from drainer.lifecycle import envelope
 from drainer.simulation.quotas import Quotas
 from drainer.simulation.records import ApiError
-from drainer.task_look import LOOKS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

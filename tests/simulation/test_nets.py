@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drainer.drain.task_look import LOOKS_MAX
 from drainer.simulation.records import ApiError
-from drainer.task_look import LOOKS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

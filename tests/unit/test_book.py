@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from drainer.aws_custom_resource import TableBook
-from drainer.book import ENTRIES_MAX, KEPT, Book, Entry, Memory
-from drainer.errand import STATE_BYTES_MAX
+from drainer.aws.custom_resource import TableBook
+from drainer.custom_resource.progress import STATE_BYTES_MAX
+from drainer.custom_resource.store import ENTRIES_MAX, KEPT, Book, Entry, Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,18 +11,11 @@ from botocore import loaders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drainer.cloudformation import (
-    Answer,
-    Request,
-    RequestType,
-    is_request,
-    read,
-    response,
-)
 from drainer.config import Config
-from drainer.custom_resource import Status, guard_of
+from drainer.custom_resource.properties import Status, guard_of
+from drainer.custom_resource.request import Answer, Request, RequestType, is_request, read, response
+from drainer.custom_resource.response_url import DOMAINS
 from drainer.errors import MalformedEventError, NotForUsError
-from drainer.response_url import DOMAINS
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EVENTS = Path(__file__).parents[1] / "events"

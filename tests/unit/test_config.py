@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from drainer.config import Config
+from drainer.drain.model import InterruptedTargets, LifecycleActionResult, Policy, StandaloneTasks
 from drainer.errors import MisconfiguredError
-from drainer.model import InterruptedTargets, LifecycleActionResult, Policy, StandaloneTasks
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:drainer"
 DEFAULTS = Policy(None, 172_800, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 300)

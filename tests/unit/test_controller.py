@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer import envelope
-from drainer import mark as marks
-from drainer.acts import STOPS_MAX
 from drainer.config import Config
-from drainer.controller import NO_TIME, Controller, PassReport
-from drainer.errors import LifecycleActionOverError, MisconfiguredError, UnavailableError
-from drainer.invocation import InvocationClock
-from drainer.model import (
+from drainer.drain import mark as marks
+from drainer.drain.actions import STOPS_MAX
+from drainer.drain.model import (
     ContainerInstance,
     Drain,
     Hook,
@@ -26,11 +22,15 @@ from drainer.model import (
     Owner,
     Task,
 )
+from drainer.errors import LifecycleActionOverError, MisconfiguredError, UnavailableError
+from drainer.invocation import InvocationClock
+from drainer.lifecycle import envelope
+from drainer.lifecycle.controller import NO_TIME, Controller, PassReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from drainer.acts import Outcome
+    from drainer.drain.actions import Outcome
     from drainer.errors import DrainerError
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

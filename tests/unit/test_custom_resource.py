@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drainer.config import Config
-from drainer.custom_resource import Guard, Status, TargetKind, guard_of
-from drainer.model import LifecycleActionResult, Policy, StandaloneTasks
+from drainer.custom_resource.properties import Guard, Status, TargetKind, guard_of
+from drainer.drain.model import LifecycleActionResult, Policy, StandaloneTasks
 
 CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer")
 TOKEN = {"ServiceToken": CONFIG.topic_arn}

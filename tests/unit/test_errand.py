@@ -11,10 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drainer.cloudformation import Answer, Request, RequestType
-from drainer.custom_resource import INSTANCES_MAX, Status
-from drainer.envelope import COUNT_MAX
-from drainer.errand import (
+from drainer.codec import COUNT_MAX
+from drainer.custom_resource.progress import (
     INSTANTS,
     KEY_CHARACTERS_MAX,
     NOTES_MAX,
@@ -28,6 +26,8 @@ from drainer.errand import (
     message,
     read,
 )
+from drainer.custom_resource.properties import INSTANCES_MAX, Status
+from drainer.custom_resource.request import Answer, Request, RequestType
 from drainer.errors import MalformedEventError
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, 123_456, tzinfo=UTC)

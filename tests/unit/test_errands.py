@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from drainer.belief import Belief
-from drainer.book import Memory
-from drainer.cloudformation import RESOURCE_TYPE, Request, RequestType
 from drainer.config import Config
-from drainer.errand import Continuation, Errand
-from drainer.errands import Errands
+from drainer.custom_resource.belief import Belief
+from drainer.custom_resource.controller import Errands
+from drainer.custom_resource.progress import Continuation, Errand
+from drainer.custom_resource.reactivation import Restored
+from drainer.custom_resource.report import Step
+from drainer.custom_resource.request import RESOURCE_TYPE, Request, RequestType
+from drainer.custom_resource.stack import Row, Stack
+from drainer.custom_resource.store import Memory
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
-from drainer.keeper import Restored
-from drainer.request_report import Step
-from drainer.stack import Row, Stack
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 KEY = "stack|request"

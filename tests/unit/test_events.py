@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drainer import envelope, events
-from drainer.errors import MalformedEventError, NotForUsError, QuietError
-from drainer.model import (
+from drainer import events
+from drainer.drain.model import (
     REGISTRATIONS_MAX,
     UNFINISHED_MAX,
     Drain,
@@ -24,6 +23,8 @@ from drainer.model import (
     StandaloneTasks,
     Sweep,
 )
+from drainer.errors import MalformedEventError, NotForUsError, QuietError
+from drainer.lifecycle import envelope
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EVENTS = Path(__file__).parents[1] / "events"

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer import machine
 from drainer.config import Config
-from drainer.errors import ClusterMissingError, MisconfiguredError, UnavailableError
-from drainer.finder import ACTING_SECONDS, CLUSTERS_SEARCHED_MAX, Finder
-from drainer.invocation import InvocationClock
-from drainer.model import (
+from drainer.drain import machine
+from drainer.drain.finder import ACTING_SECONDS, CLUSTERS_SEARCHED_MAX, Finder
+from drainer.drain.model import (
     REGISTRATIONS_MAX,
     ContainerInstance,
     Drain,
@@ -25,7 +23,9 @@ from drainer.model import (
     Task,
     Waiting,
 )
-from drainer.sight import Sight
+from drainer.drain.sight import Sight
+from drainer.errors import ClusterMissingError, MisconfiguredError, UnavailableError
+from drainer.invocation import InvocationClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer import mark as marks
-from drainer.cloudformation import Request, RequestType
 from drainer.config import Config
-from drainer.custom_resource import Guard, Status, TargetKind
-from drainer.errand import Errand
-from drainer.fleet import Fleet
-from drainer.invocation import InvocationClock
-from drainer.model import (
+from drainer.custom_resource.progress import Errand
+from drainer.custom_resource.properties import Guard, Status, TargetKind
+from drainer.custom_resource.request import Request, RequestType
+from drainer.custom_resource.target_drain import Fleet
+from drainer.drain import mark as marks
+from drainer.drain.model import (
     ContainerInstance,
     LifecycleActionResult,
     Owner,
@@ -23,12 +22,13 @@ from drainer.model import (
     StandaloneTasks,
     Task,
 )
+from drainer.invocation import InvocationClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from drainer.muster import Muster
-    from drainer.stack import Stack
+    from drainer.custom_resource.stack import Stack
+    from drainer.custom_resource.target_status import Muster
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ID = "i-0123456789abcdef0"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.machine import (
+from drainer.drain.machine import (
     LADDER,
     Decision,
     Phase,
@@ -21,8 +21,8 @@ from drainer.machine import (
     is_unbounded,
     may_mark,
 )
-from drainer.mark import checksum
-from drainer.model import (
+from drainer.drain.mark import checksum
+from drainer.drain.model import (
     UNFINISHED_MAX,
     ContainerInstance,
     Drain,
@@ -39,8 +39,8 @@ from drainer.model import (
     Task,
     Waiting,
 )
-from drainer.task_set import needs_listing, stops_standalone
-from drainer.view import View
+from drainer.drain.task_set import needs_listing, stops_standalone
+from drainer.drain.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drainer import mark as marks
-from drainer.model import ContainerInstance, Drain, LifecycleAction, Mark, Origin
+from drainer.drain import mark as marks
+from drainer.drain.model import ContainerInstance, Drain, LifecycleAction, Mark, Origin
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ACTION = LifecycleAction("payments-asg", "drainer", "i-0123456789abcdef0", "t" * 36)

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.config import Config
-from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
-from drainer.invocation import InvocationClock
-from drainer.model import (
+from drainer.drain.model import (
     ContainerInstance,
     Drain,
     Hook,
@@ -20,15 +18,23 @@ from drainer.model import (
     Task,
     Waiting,
 )
-from drainer.observer import DISCOVERED_MAX, GROUPS_TOGETHER, LATER_STATES, Observer, is_waiting
+from drainer.drain.task_look import StoppedTasks
+from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
+from drainer.invocation import InvocationClock
+from drainer.lifecycle.observer import (
+    DISCOVERED_MAX,
+    GROUPS_TOGETHER,
+    LATER_STATES,
+    Observer,
+    is_waiting,
+)
 from drainer.simulation.client import service_model
-from drainer.task_look import StoppedTasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from drainer.drain.sight import Sight
     from drainer.errors import DrainerError
-    from drainer.sight import Sight
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TOPIC_ARN = "arn:aws:sns:us-east-1:123456789012:drainer"

@@ -14,11 +14,12 @@ from moto import mock_aws
 from rich.console import Console
 from typer.testing import CliRunner
 
-from drainer import envelope, errand
 from drainer.cli.app import app
 from drainer.cli.dead_letters import DEAD_LETTERS, OUTPUTS, Fate
 from drainer.cli.redrive import Redrive, show
-from drainer.model import Drain, LifecycleAction
+from drainer.custom_resource import progress as errand
+from drainer.drain.model import Drain, LifecycleAction
+from drainer.lifecycle import envelope
 from drainer.simulation.embedded_template import read_template
 
 if TYPE_CHECKING:

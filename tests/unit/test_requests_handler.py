@@ -11,9 +11,10 @@ from uuid import uuid4
 import pytest
 from aws_lambda_powertools import Logger, Metrics
 
-from drainer import errand, events, handler
-from drainer.cloudformation import Answer, Request, RequestType
-from drainer.custom_resource import Status
+from drainer import events, handler
+from drainer.custom_resource import progress as errand
+from drainer.custom_resource.properties import Status
+from drainer.custom_resource.request import Answer, Request, RequestType
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.account import Account
 from drainer.simulation.delivery import SnsApi

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drainer.aws.response_url_client import Responder
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
-from drainer.responder import Responder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer import mark as marks
 from drainer.config import Config
+from drainer.drain import mark as marks
+from drainer.drain.model import ContainerInstance, Hint, Mark, Task
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
-from drainer.model import ContainerInstance, Hint, Mark, Task
-from drainer.returning import CLUSTERS_MAX, Reactivation, Returned
+from drainer.lifecycle.reactivation import CLUSTERS_MAX, Reactivation, Returned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

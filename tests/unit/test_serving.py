@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from drainer.errand import Continuation
+from drainer.custom_resource.progress import Continuation
+from drainer.custom_resource.report import Report, Step
+from drainer.dispatch import Servants, Work, serve
+from drainer.drain.model import Drain, LifecycleAction
 from drainer.invocation import InvocationClock
-from drainer.model import Drain, LifecycleAction
-from drainer.request_report import Report, Step
-from drainer.serving import Servants, Work, serve
 from drainer.telemetry import Silent
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.config import Config
+from drainer.drain.model import ContainerInstance, Hook, InterruptedTargets
 from drainer.errors import (
     MalformedEventError,
     MisconfiguredError,
@@ -16,11 +17,9 @@ from drainer.errors import (
     QuietError,
     UnavailableError,
 )
-from drainer.interruptions import Rescuer
 from drainer.invocation import InvocationClock
-from drainer.model import ContainerInstance, Hook, InterruptedTargets
-from drainer.rescue import Rescue, Service
-from drainer.spot import (
+from drainer.spot.controller import Rescuer
+from drainer.spot.interruption import (
     Interruption,
     LoadBalancer,
     Placed,
@@ -30,6 +29,7 @@ from drainer.spot import (
     read,
     targets_of,
 )
+from drainer.spot.report import Rescue, Service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from drainer.errors import RefusedError, UnavailableError
 from drainer.invocation import InvocationClock
-from drainer.patience import Patience
-from drainer.rescue import Rescue
-from drainer.spot import Interruption, Target
-from drainer.spot_departures import REFUSALS_MAX, Departures
+from drainer.spot.departures import REFUSALS_MAX, Departures
+from drainer.spot.interruption import Interruption, Target
+from drainer.spot.patience import Patience
+from drainer.spot.report import Rescue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

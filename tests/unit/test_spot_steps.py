@@ -10,15 +10,21 @@ from typing import Any
 import pytest
 
 from drainer import events
-from drainer.aws_spot import SpotGateway
-from drainer.comeback import Comeback
+from drainer.aws.spot import SpotGateway
+from drainer.drain.mark import INTERRUPTED
 from drainer.errors import MisconfiguredError, UnavailableError
-from drainer.interruptions import collapse
 from drainer.invocation import InvocationClock
-from drainer.mark import INTERRUPTED
-from drainer.patience import RESERVE_SECONDS, Patience
-from drainer.recollection import ABSENT_FOR, CLUSTERS_MAX, ENTRIES_MAX, Recollection
-from drainer.spot import Interruption, LoadBalancer, Target, TaskInterruption, targets_of
+from drainer.spot.comeback import Comeback
+from drainer.spot.controller import collapse
+from drainer.spot.interruption import (
+    Interruption,
+    LoadBalancer,
+    Target,
+    TaskInterruption,
+    targets_of,
+)
+from drainer.spot.memory import ABSENT_FOR, CLUSTERS_MAX, ENTRIES_MAX, Recollection
+from drainer.spot.patience import RESERVE_SECONDS, Patience
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EVENTS = Path(__file__).parents[1] / "events"

@@ -10,10 +10,19 @@ from typing import Any
 
 import pytest
 
-from drainer.cloudformation import RESOURCE_TYPE, Request, RequestType
-from drainer.custom_resource import Guard, Status, TargetKind
-from drainer.model import LifecycleActionResult, Policy, StandaloneTasks
-from drainer.stack import OUR_TYPES, Fate, Row, Stack, also_guarded_by, doubt, fate_of, made_up
+from drainer.custom_resource.properties import Guard, Status, TargetKind
+from drainer.custom_resource.request import RESOURCE_TYPE, Request, RequestType
+from drainer.custom_resource.stack import (
+    OUR_TYPES,
+    Fate,
+    Row,
+    Stack,
+    also_guarded_by,
+    doubt,
+    fate_of,
+    made_up,
+)
+from drainer.drain.model import LifecycleActionResult, Policy, StandaloneTasks
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 BEFORE = NOW - timedelta(days=1)

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.config import Config
-from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
-from drainer.invocation import InvocationClock
-from drainer.model import (
+from drainer.drain.model import (
     UNFINISHED_MAX,
     ContainerInstance,
     Drain,
@@ -23,8 +21,8 @@ from drainer.model import (
     Task,
     Waiting,
 )
-from drainer.sight import Sight
-from drainer.task_look import (
+from drainer.drain.sight import Sight
+from drainer.drain.task_look import (
     DESCRIBED_TOGETHER,
     LOOKS_MAX,
     SAMPLE_MAX,
@@ -32,6 +30,8 @@ from drainer.task_look import (
     StoppedTasks,
     TaskLook,
 )
+from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
+from drainer.invocation import InvocationClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

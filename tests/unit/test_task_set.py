@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer import task_set
-from drainer.model import (
+from drainer.drain import task_set
+from drainer.drain.model import (
     UNFINISHED_MAX,
     ContainerInstance,
     Drain,
@@ -22,7 +22,7 @@ from drainer.model import (
     Task,
     Waiting,
 )
-from drainer.view import View
+from drainer.drain.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Calls of AWS, here and nowhere else; decides nothing."""

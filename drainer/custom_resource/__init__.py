@@ -1,0 +1,1 @@
+"""Custom::ECSDrain: requests of CloudFormation, each answered once."""

@@ -1,0 +1,327 @@
+"""
+A request of CloudFormation under way: what has been seen of each instance, and how it travels.
+
+One errand is one chain of re-invocations, however many instances it drains. It refuses what it did
+not write; it acts on nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from drainer.codec import COUNT_MAX, KIND, KIND_KEY, VERSION, VERSION_BEFORE, count, instant
+from drainer.config import CLUSTER
+from drainer.custom_resource.properties import INSTANCES_MAX, Status
+from drainer.custom_resource.request import Answer, Request, RequestType
+from drainer.custom_resource.response_url import response_url
+from drainer.errors import MalformedEventError
+from drainer.fields import PATTERNS, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+# "Message ... 262,144 bytes"; a fleet of a thousand takes about a third of it, and what surrounds
+# the message on its way (SNS's own JSON, with all quotes escaped) the rest.
+# https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+STATE_BYTES_MAX = 160_000
+
+# More than are looked at: a fleet whose instances come and go is remembered for a while.
+NOTES_MAX = 2 * INSTANCES_MAX
+KEY_CHARACTERS_MAX = 1_100
+ID_CHARACTERS_MAX = 64
+
+# As many unfinished tasks of an instance as a note remembers: a fleet has a thousand of them. With
+# more, its set of tasks is not closed yet (drainer/drain/task_set.py).
+UNFINISHED_MAX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """
+    What earlier passes have seen of one EC2 instance.
+
+    Attributes:
+        draining_since: Since when its container instance has been DRAINING.
+        unfinished: Ids of its tasks that were seen and not seen STOPPED, UNFINISHED_MAX at most.
+        listed_at: When its tasks were first listed.
+        closed: Whether `unfinished` has all of them.
+        searched_at: When a search of all clusters first ended without a connected registration.
+        absent_since: When one first ended without any.
+        settled: Whether its registrations are all known.
+        cluster: Where it was found, if not in the cluster that the resource names.
+        searched_to: The last cluster that a search under way has searched; empty for none.
+        search_failed: Whether a cluster could not be searched in the search under way.
+        stopped: Whether its standalone tasks have been told to stop.
+        done: Whether the machine has said that it may go.
+    """
+
+    draining_since: datetime | None = None
+    unfinished: tuple[str, ...] = ()
+    listed_at: datetime | None = None
+    closed: bool = False
+    searched_at: datetime | None = None
+    absent_since: datetime | None = None
+    settled: bool = False
+    cluster: str = ""
+    searched_to: str = ""
+    search_failed: bool = False
+    stopped: bool = False
+    done: bool = False
+
+
+FLAGS = ("closed", "settled", "stopped", "done", "search_failed")
+INSTANTS = ("draining_since", "listed_at", "searched_at", "absent_since")
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """
+    A request, and what earlier passes have seen.
+
+    Attributes:
+        request: What CloudFormation asks.
+        notes: By EC2 instance id.
+        looks: How many passes have seen which instances the target has.
+        grown_at: When one of them saw an instance for the first time; None before.
+        believed: Whether a row of the stack has confirmed it, and a target is to be drained.
+        doubted_at: When a look at the stack first did not confirm it; None since one has.
+        answer: What is to be answered, once that is decided: it stays, whatever is seen later.
+    """
+
+    request: Request
+    notes: Mapping[str, Note] = field(default_factory=dict)
+    looks: int = 0
+    grown_at: datetime | None = None
+    believed: bool = False
+    doubted_at: datetime | None = None
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """
+    A re-invocation for an errand.
+
+    Attributes:
+        key: Which request.
+        hop: How many re-invocations led here.
+        errand: The errand itself; None where the book holds it.
+        postponed: Whether an invocation had no time for it, so that the next one begins with it.
+    """
+
+    key: str
+    hop: int
+    errand: Errand | None = field(default=None, repr=False)
+    postponed: bool = False
+
+
+def encode(errand: Errand) -> str:
+    """
+    Return an errand as JSON, with as much of its notes as there is room for.
+
+    What is left out is looked at again from the beginning: first the ids of tasks, then the
+    clusters that no resource names, then all notes.
+
+    Raises:
+        MalformedEventError: The request alone is longer than STATE_BYTES_MAX.
+    """
+    for kept in (_as_it_is, _without_tasks, _without_clusters, None):
+        text = json.dumps(_plain(errand, kept), separators=(",", ":"))
+        if len(text) <= STATE_BYTES_MAX:
+            return text
+    raise MalformedEventError(f"an errand of {len(text)} bytes, where {STATE_BYTES_MAX} may be")
+
+
+def _plain(errand: Errand, kept: Callable[[Note], Note] | None) -> dict[str, Any]:
+    request = errand.request
+    notes = {one: kept(note) for one, note in errand.notes.items()} if kept else {}
+    # Each once: the ARN of a cluster is ten times as long as all else that is noted.
+    named = {name: None for note in notes.values() for name in (note.cluster, note.searched_to)}
+    clusters = {name: number for number, name in enumerate(named)}
+    return {
+        "request": {
+            "request_type": request.request_type,
+            "stack_id": request.stack_id,
+            "request_id": request.request_id,
+            "logical_id": request.logical_id,
+            "resource_type": request.resource_type,
+            "physical_id": request.physical_id,
+            "response_url": request.response_url,
+            "properties": request.properties,
+            "old_properties": request.old_properties,
+            "started_at": request.started_at.timestamp(),
+        },
+        "looks": errand.looks,
+        "grown_at": errand.grown_at.timestamp() if errand.grown_at else None,
+        "believed": errand.believed,
+        "doubted_at": errand.doubted_at.timestamp() if errand.doubted_at else None,
+        "answer": asdict(errand.answer) if errand.answer else None,
+        "clusters": [*clusters],
+        "notes": {one: _row(note, request.started_at, clusters) for one, note in notes.items()},
+    }
+
+
+def _row(note: Note, started_at: datetime, clusters: Mapping[str, int]) -> list[Any]:
+    # Whole seconds after the beginning; later rather than earlier.
+    instants = [getattr(note, name) for name in INSTANTS]
+    return [
+        sum(getattr(note, flag) << bit for bit, flag in enumerate(FLAGS)),
+        *[ceil((one - started_at).total_seconds()) if one else None for one in instants],
+        ",".join(note.unfinished),
+        clusters[note.cluster],
+        clusters[note.searched_to],
+    ]
+
+
+def _as_it_is(note: Note) -> Note:
+    return note
+
+
+def _without_tasks(note: Note) -> Note:
+    """Return a note that remembers no tasks, so that they are listed again from the beginning."""
+    return replace(note, unfinished=(), listed_at=None, closed=False)
+
+
+def _without_clusters(note: Note) -> Note:
+    """Return a note of what is looked for in all clusters again."""
+    done = note.done and not note.cluster
+    short = replace(_without_tasks(note), cluster="", searched_to="", search_failed=False)
+    return replace(short, settled=False, done=done)
+
+
+def decode(text: str) -> Errand:
+    """
+    Return the errand in JSON that `encode` has written.
+
+    Raises:
+        MalformedEventError: It has not; says what is wrong.
+    """
+    try:
+        body = json.loads(text)
+        request = _request(body)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        # What Python says of a wrong field may quote it, and one of them is a secret.
+        raise MalformedEventError(f"errand: {type(error).__name__}") from error
+    try:
+        return _errand(request, body)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError):
+        # Notes of another version of the program: to look again costs time, and loses nothing.
+        return Errand(request)
+
+
+def _request(body: dict[str, Any]) -> Request:
+    claimed = dict(body["request"])
+    started_at = instant(claimed.pop("started_at"))
+    kind = RequestType(claimed.pop("request_type"))
+    properties, old_properties = claimed.pop("properties"), claimed.pop("old_properties")
+    if not isinstance(properties, dict) or not isinstance(old_properties, dict):
+        raise TypeError("properties of the wrong kind")
+    if not all(isinstance(value, str) for value in claimed.values()):
+        raise TypeError("fields of the wrong kind")
+    response_url(claimed["response_url"])
+    return Request(
+        request_type=kind,
+        properties=properties,
+        old_properties=old_properties,
+        started_at=started_at,
+        **claimed,
+    )
+
+
+def _errand(request: Request, body: dict[str, Any]) -> Errand:
+    grown_at, believed, doubted_at = body["grown_at"], body["believed"], body.get("doubted_at")
+    if not isinstance(believed, bool):
+        raise TypeError("no flag")
+    if len(body["notes"]) > NOTES_MAX:
+        raise ValueError("more notes than we write")
+    clusters = body["clusters"]
+    if not all(name == "" or CLUSTER.fullmatch(name) for name in clusters):
+        raise ValueError("a cluster of no such name")
+    return Errand(
+        request=request,
+        looks=count(body["looks"]),
+        grown_at=None if grown_at is None else instant(grown_at),
+        believed=believed,
+        doubted_at=None if doubted_at is None else instant(doubted_at),
+        answer=_answer(body["answer"]) if body["answer"] is not None else None,
+        notes={
+            ec2_instance_id: _note(ec2_instance_id, row, request.started_at, clusters)
+            for ec2_instance_id, row in body["notes"].items()
+        },
+    )
+
+
+def _answer(row: dict[str, Any]) -> Answer:
+    physical_id, reason = row["physical_id"], row["reason"]
+    if not isinstance(physical_id, str) or not isinstance(reason, str):
+        raise TypeError("an answer of the wrong kind")
+    return Answer(Status(row["status"]), physical_id, reason)
+
+
+def _note(ec2_instance_id: str, row: list[Any], started_at: datetime, clusters: list[str]) -> Note:
+    flags, *instants, unfinished, in_cluster, to_cluster = row
+    # No number of ours is negative, which Python would count from the end.
+    cluster, searched_to = clusters[count(in_cluster)], clusters[count(to_cluster)]
+    if not PATTERNS["EC2InstanceId"].fullmatch(ec2_instance_id):
+        raise ValueError("a note of no instance")
+    ids = tuple(one for one in unfinished.split(",") if one)
+    if len(ids) > UNFINISHED_MAX or any(len(one) > ID_CHARACTERS_MAX for one in ids):
+        raise ValueError("more tasks than we write")
+    if len(instants) != len(INSTANTS):
+        raise ValueError("a note of another form")
+    set_flags: dict[str, Any] = {
+        flag: bool(count(flags) >> bit & 1) for bit, flag in enumerate(FLAGS)
+    }
+    known: dict[str, Any] = {
+        name: None if seconds is None else started_at + timedelta(seconds=count(seconds))
+        for name, seconds in zip(INSTANTS, instants, strict=True)
+    }
+    return Note(unfinished=ids, cluster=cluster, searched_to=searched_to, **known, **set_flags)
+
+
+def message(key: str, hop: int, state: str | None, *, postponed: bool = False) -> str:
+    """
+    Return the re-invocation for an errand.
+
+    Args:
+        key: Which request.
+        hop: How many re-invocations led to the one that it makes.
+        state: The errand as JSON; None where the book holds it.
+        postponed: Whether this invocation had no time for it.
+    """
+    body = {KIND_KEY: KIND, "version": VERSION, "request": key, "hop": hop}
+    more = {"state": state, "postponed": postponed}
+    told = {name: value for name, value in more.items() if value}
+    return json.dumps({**body, **told}, separators=(",", ":"))
+
+
+def read(body: Mapping[str, Any]) -> Continuation:
+    """
+    Read a re-invocation for an errand.
+
+    Raises:
+        MalformedEventError: A field is missing or of the wrong kind; says which.
+    """
+    key, hop, state = body.get("request"), body.get("hop"), body.get("state")
+    if body.get("version") not in (VERSION, VERSION_BEFORE):
+        raise MalformedEventError(
+            f"envelope of version {quoted(body.get('version'))}; known: {VERSION_BEFORE}, {VERSION}"
+        )
+    if not isinstance(key, str) or not 0 < len(key) <= KEY_CHARACTERS_MAX:
+        raise MalformedEventError(f"envelope: request is {quoted(key)}")
+    if isinstance(hop, bool) or not isinstance(hop, int) or not 0 <= hop <= COUNT_MAX:
+        raise MalformedEventError(f"envelope: hop is {quoted(hop)}")
+    postponed = body.get("postponed") is True
+    if state is None:
+        return Continuation(key, hop, postponed=postponed)
+    if not isinstance(state, str) or len(state) > STATE_BYTES_MAX:
+        raise MalformedEventError("envelope: state is of the wrong kind")
+    errand = decode(state)
+    if errand.request.key != key:
+        raise MalformedEventError("envelope: the state is of another request")
+    return Continuation(key, hop, errand, postponed)

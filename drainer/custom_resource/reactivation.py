@@ -1,0 +1,202 @@
+"""
+Keep what a custom resource guards as it is: the target exists, and none of it is DRAINING for us.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from drainer.custom_resource.progress import Note
+from drainer.custom_resource.properties import TargetKind
+from drainer.custom_resource.target_drain import NO_HOOK
+from drainer.drain import mark as marks
+from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS
+from drainer.drain.finder import Finder
+from drainer.drain.model import Drain, LifecycleAction, Waiting
+from drainer.drain.sight import Sight
+from drainer.errors import MisconfiguredError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from drainer.custom_resource.progress import Errand
+    from drainer.custom_resource.properties import Guard
+    from drainer.custom_resource.request import Request
+    from drainer.custom_resource.target_drain import Targets
+    from drainer.drain.actions import Ecs
+    from drainer.drain.model import ContainerInstance
+    from drainer.invocation import InvocationClock
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """
+    What came of setting ACTIVE what stays.
+
+    Attributes:
+        errand: With how far a search of all clusters has come.
+        troubles: A sentence for each that could not be set ACTIVE, or looked at.
+        complete: Whether all clusters have been searched.
+    """
+
+    errand: Errand
+    troubles: tuple[str, ...] = ()
+    complete: bool = True
+
+
+class Keeper:
+    """
+    Looks at targets that stay, and sets ACTIVE again what a stack has set DRAINING.
+
+    Args:
+        ecs: ECS.
+        targets: Says whose instances they are.
+    """
+
+    def __init__(self, ecs: Ecs, targets: Targets) -> None:
+        self._ecs = ecs
+        self._targets = targets
+
+    def restore(self, errand: Errand, guard: Guard, time: InvocationClock) -> Restored:
+        """
+        Set ACTIVE again what this stack has set DRAINING, for the target is to stay.
+
+        Raises:
+            MisconfiguredError: There is no such cluster or target, or it may not be read.
+            UnavailableError: A call did not succeed.
+        """
+        ids = self._targets.instances(guard)
+        if ids is None:
+            raise MisconfiguredError(f"{guard.kind} is {guard.name!r}; there is none")
+        there = [one for one in guard.clusters if self._targets.cluster_exists(one)]
+        if not there:
+            named = ", ".join(guard.clusters)
+            raise MisconfiguredError(f"Cluster is {named!r}; there is none")
+        troubles: list[str] = []
+        alive: set[str] = set()
+        for cluster in there if ids else ():
+            described = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
+            alive.update(one.ec2_instance_id for one in described if one.agent_connected)
+            troubles += self._restore(errand, cluster, described, time)
+        others = [one for one in ids if one not in alive]
+        if not others:
+            return Restored(errand, tuple(troubles))
+        restored = self._restore_elsewhere(errand, guard, others, time)
+        return replace(restored, troubles=(*troubles, *restored.troubles))
+
+    def _restore_elsewhere(
+        self,
+        errand: Errand,
+        guard: Guard,
+        ids: Sequence[str],
+        time: InvocationClock,
+    ) -> Restored:
+        """Search all clusters, as a drain has done: whatever it found there is to be ACTIVE."""
+        # What a drain had noted, before it was seen that the target stays, is of another search.
+        notes = {} if errand.believed else errand.notes
+        begun_at = max((note.searched_to for note in notes.values()), default="")
+        sights = [_sight(one, errand, guard, begun_at, time.now()) for one in ids]
+        Finder(self._ecs, (), time).find(sights)
+        found: dict[str, list[ContainerInstance]] = defaultdict(list)
+        for sight in sights:
+            for one in sight.registrations.values():
+                found[one.cluster].append(one)
+        troubles: list[str] = []
+        for cluster, described in found.items():
+            troubles += self._restore(errand, cluster, described, time)
+        failed = [sight for sight in sights if sight.failed]
+        # One note is enough, for all are searched for together; what has failed is asked again.
+        open_ones = failed or [sight for sight in sights if sight.sought]
+        searched_to = min((sight.drain.searched_to for sight in open_ones), default="")
+        if failed and not searched_to:
+            raise UnavailableError(failed[0].reason)
+        if searched_to:
+            following = replace(
+                errand, believed=False, notes={ids[0]: Note(searched_to=searched_to)}
+            )
+            troubles += [sight.reason for sight in open_ones[:1]]
+            return Restored(following, tuple(troubles), complete=False)
+        denied = [sight.reason for sight in sights if sight.denied]
+        return Restored(errand, (*troubles, *denied[:1]))
+
+    def _restore(
+        self,
+        errand: Errand,
+        cluster: str,
+        described: Iterable[ContainerInstance],
+        time: InvocationClock,
+    ) -> list[str]:
+        stack = marks.checksum(errand.request.stack_id)
+        ours = [instance for instance in described if instance.drained_for == stack]
+        troubles: list[str] = []
+        for start in range(0, len(ours), TOGETHER_MAX):
+            if time.seconds_left() < UNIT_SECONDS:
+                raise UnavailableError("no time was left to set all ACTIVE; the next pass does")
+            unit = ours[start : start + TOGETHER_MAX]
+            troubles += self._set_active(cluster, unit)
+        return troubles
+
+    def _set_active(self, cluster: str, unit: Sequence[ContainerInstance]) -> list[str]:
+        """Set up to ten ACTIVE that are DRAINING for a stack; what is refused keeps its note."""
+        draining = [instance.arn for instance in unit if instance.status == "DRAINING"]
+        try:
+            refusals = self._targets.set_active(cluster, draining) if draining else {}
+            noted = [instance.arn for instance in unit if instance.arn not in refusals]
+            if noted:
+                self._targets.delete_attribute(cluster, noted, marks.DRAINED_FOR)
+        except MisconfiguredError as error:
+            # One that leaves by another way, or is gone, must not hold up the others.
+            if len(unit) > 1:
+                return [text for one in unit for text in self._set_active(cluster, [one])]
+            return [f"setting {unit[0].ec2_instance_id} ACTIVE: {error}"]
+        return [f"setting {arn} ACTIVE: {reason}" for arn, reason in refusals.items()]
+
+    def physical_id(self, request: Request, guard: Guard, old: Guard | None, *, back: bool) -> str:
+        """
+        Return what the resource is called from now on; another name makes CloudFormation drain.
+
+        A group and its capacity provider have the same instances, and so the same name.
+
+        Raises:
+            MisconfiguredError: It may not be read.
+            UnavailableError: A call did not succeed.
+        """
+        settled = settled_id(request, guard, old, back=back)
+        if old is None or settled == request.physical_id:
+            return settled
+        if TargetKind.SPOT_FLEET in (guard.kind, old.kind):
+            return settled
+        group = self._targets.group(guard)
+        same = group and group in (request.physical_id, self._targets.group(old))
+        return request.physical_id if same else settled
+
+
+def _sight(
+    ec2_instance_id: str, errand: Errand, guard: Guard, searched_to: str, now: datetime
+) -> Sight:
+    """Return an instance as it is searched for: in no named cluster, for that was done."""
+    drain = Drain(
+        action=LifecycleAction("", NO_HOOK, ec2_instance_id, ""),
+        started_at=errand.request.started_at,
+        last_heartbeat_at=now,
+        hop=0,
+        deadline_at=errand.request.deadline_at(guard),
+        policy=replace(guard.policy, cluster=None),
+        searched_to=searched_to,
+    )
+    return Sight(drain, now, waiting=Waiting.YES, remembers=False)
+
+
+def settled_id(request: Request, guard: Guard, old: Guard | None, *, back: bool) -> str:
+    """Return what the resource is called, as far as its properties tell."""
+    if request.stays_refused or not request.physical_id:
+        return guard.physical_id
+    if old is None:
+        # What an update that failed had is of no use; CloudFormation goes back to what it knows.
+        return request.physical_id if back else guard.physical_id
+    # Which an earlier update may have kept.
+    same = (old.kind, old.name) == (guard.kind, guard.name)
+    return request.physical_id if same else guard.physical_id

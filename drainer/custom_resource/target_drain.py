@@ -1,0 +1,340 @@
+"""
+Drain all instances of what a custom resource guards, by the machine that serves lifecycle actions.
+
+Each pass asks anew whose instances they are: what AWS says of a fleet "might be out of date", so
+that one that is missing from an answer is not forgotten, and one empty answer drains nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import timedelta
+from math import ceil
+from typing import TYPE_CHECKING, Protocol
+
+from drainer.custom_resource.progress import NOTES_MAX, UNFINISHED_MAX, Errand, Note
+from drainer.custom_resource.properties import INSTANCES_MAX, TargetKind
+from drainer.custom_resource.target_status import Muster
+from drainer.drain import machine
+from drainer.drain import mark as marks
+from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS, EcsActs, Outcome
+from drainer.drain.finder import Finder
+from drainer.drain.machine import Phase, Step
+from drainer.drain.model import Drain, LifecycleAction, Registration, Waiting
+from drainer.drain.sight import Sight
+from drainer.drain.task_look import StoppedTasks, TaskLook
+from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from drainer.config import Config
+    from drainer.custom_resource.properties import Guard
+    from drainer.custom_resource.stack import Stack
+    from drainer.drain.actions import Ecs
+    from drainer.invocation import InvocationClock
+
+# No lifecycle hook can have this name, so that no mark of a hook is taken for the request's.
+NO_HOOK = "Custom::ECSDrain"
+
+# ECS grants the account a burst of a hundred reads, and 20 a second. A hundred instances take four
+# (found, described, two tasks of each), and listing the tasks of one takes two more.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
+READS_MAX = 95
+READS_OF_A_HUNDRED = 4
+READS_OF_A_LISTING = 2
+
+# Ten instances take two calls that modify, of which ECS grants the account a burst of 100 and 40 a
+# second; so four hundred are set DRAINING in one pass, and a thousand in three.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
+UNITS_MAX = 40
+
+# Tens of instances that could not be set DRAINING, before a pass leaves the others to the next.
+FAILURES_MAX = 3
+
+# What EC2 says of a fleet "is refreshed periodically and might be out of date", nobody says by how
+# much: for so long after an instance was seen for the first time, another may follow.
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotFleetInstances.html
+SETTLED = timedelta(seconds=120)
+
+NOTING = "noting for which stack it is set DRAINING"
+
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html
+DESCRIBED_TOGETHER = 100
+
+
+class Targets(Protocol):
+    """What is asked about the target; every method may raise a DrainerError."""
+
+    def stack(self, stack_id: str) -> Stack:
+        """Return a stack and its resources; one without a status where there is none."""
+
+    def group(self, guard: Guard) -> str:
+        """Return the name of the group that has the instances; empty for a fleet, and for none."""
+
+    def groups(self, capacity_providers: Sequence[str]) -> dict[str, str]:
+        """Return the name of the group of each capacity provider that there is."""
+
+    def made_by(self, auto_scaling_group_name: str) -> str:
+        """Return the id of the stack that has made a group; empty for none."""
+
+    def cluster_exists(self, cluster: str) -> bool:
+        """Whether there is such a cluster."""
+
+    def instances(self, guard: Guard) -> list[str] | None:
+        """Return the ids of the target's EC2 instances; None where there is no such target."""
+
+    def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
+        """Set up to TOGETHER_MAX container instances ACTIVE; return refusals by ARN."""
+
+    def delete_attribute(self, cluster: str, arns: Sequence[str], name: str) -> None:
+        """Take an attribute off up to TOGETHER_MAX container instances."""
+
+
+class Fleet:
+    """
+    Drains what a custom resource guards, and undoes that.
+
+    Args:
+        ecs: ECS.
+        targets: Says whose instances they are.
+        config: The function's settings.
+    """
+
+    def __init__(self, ecs: Ecs, targets: Targets, config: Config) -> None:
+        self._ecs = ecs
+        self._acts = EcsActs(ecs)
+        self._stopped = StoppedTasks()
+        self._targets = targets
+        self._config = config
+
+    def drain(
+        self,
+        errand: Errand,
+        guard: Guard,
+        hop: int,
+        time: InvocationClock,
+    ) -> Muster:
+        """Look at every instance, decide about each, and act."""
+        now = time.now()
+        try:
+            current = self._targets.instances(guard)
+        except DrainerError as error:
+            return Muster(errand, unsure=f"the target's instances were not seen: {error}")
+        gone, notes = current is None, errand.notes
+        missing = [one for one, note in notes.items() if not note.done]
+        members = list(dict.fromkeys([*(current or ()), *missing]))
+        chosen = _in_turn(members, notes, hop)
+        sights = [self._sight(one, errand, guard, hop, now) for one in chosen]
+        finder = Finder(self._ecs, guard.configured, time)
+        finder.find(sights)
+        settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
+        open_ones = [sight for sight in sights if sight.id not in settled]
+        for sight in open_ones:
+            # A cluster that is gone has taken its container instances along; and what was seen in
+            # it has left it, wherever else nobody has looked.
+            left = not (sight.elsewhere or sight.container_instance or sight.denied or sight.failed)
+            if sight.nowhere or left:
+                sight.registration, sight.searched = Registration.ABSENT, True
+        TaskLook(
+            self._ecs,
+            time,
+            lambda sight: sight.view(self._config),
+            self._stopped,
+            _listings_max(len(chosen)),
+        ).look(open_ones, early=False)
+        views = [sight.view(self._config) for sight in open_ones]
+        outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
+        self._act(outcomes, marks.checksum(errand.request.stack_id), time)
+        following = {
+            **{one: note for one, note in notes.items() if one in set(members)},
+            **{o.drain.action.ec2_instance_id: _note(o, guard) for o in outcomes},
+        }
+        unsure = [s.reason for s in sights if s.id in settled and (s.denied or s.failed)]
+        if len(chosen) < len(members) and _undone(members, notes):
+            unsure.append("the others are looked at in turn")
+        news = _has_new(current or (), errand)
+        grown_at = now if news or errand.grown_at is None else errand.grown_at
+        done = sum(following.get(one, Note()).done for one in members)
+        return Muster(
+            errand=replace(
+                errand, notes=_bounded(following), looks=errand.looks + 1, grown_at=grown_at
+            ),
+            outcomes=tuple(o for o in outcomes if not _may_go(o)),
+            total=len(members),
+            done=done,
+            unsure=unsure[0] if unsure else "",
+            settled=now >= grown_at + SETTLED or (not gone and guard.kind != TargetKind.SPOT_FLEET),
+            gone=gone,
+            troubles=(*finder.problems, *(t for o in outcomes for t in o.troubles)),
+        )
+
+    def _sight(
+        self, ec2_instance_id: str, errand: Errand, guard: Guard, hop: int, now: datetime
+    ) -> Sight:
+        note = errand.notes.get(ec2_instance_id, Note())
+        started_at = errand.request.started_at
+        drain = Drain(
+            action=LifecycleAction("", NO_HOOK, ec2_instance_id, ""),
+            started_at=started_at,
+            last_heartbeat_at=now,
+            hop=hop,
+            deadline_at=errand.request.deadline_at(guard),
+            policy=replace(guard.policy, cluster=note.cluster or guard.cluster),
+            draining_since=note.draining_since,
+            unfinished=note.unfinished,
+            listed_at=note.listed_at,
+            closed=note.closed,
+            searched_at=note.searched_at,
+            absent_since=note.absent_since,
+            searched_to=note.searched_to,
+            search_failed=note.search_failed,
+            settled=note.settled,
+            standalone_stopped=note.stopped,
+        )
+        # What is settled is looked for where it was, and nowhere else; what was in no cluster may
+        # have booted since, and be in any.
+        elsewhere = not (note.settled or _was_drained(note))
+        return Sight(drain, now, waiting=Waiting.YES, elsewhere=elsewhere, remembers=False)
+
+    def _act(
+        self,
+        outcomes: Iterable[Outcome],
+        stack: str,
+        time: InvocationClock,
+    ) -> None:
+        failures = 0
+        by_cluster: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in outcomes:
+            if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
+                by_cluster[outcome.cluster].append(outcome)
+            elif outcome.decision.stop_tasks and time.seconds_left() >= UNIT_SECONDS:
+                self._acts.stop_tasks(outcome, time.seconds_left)
+        units = [
+            members[start : start + TOGETHER_MAX]
+            for members in by_cluster.values()
+            for start in range(0, len(members), TOGETHER_MAX)
+        ]
+        for unit in units[:UNITS_MAX]:
+            if time.seconds_left() < UNIT_SECONDS or failures > FAILURES_MAX:
+                return  # the next pass goes on; a throttle is not to be argued with
+            failures += not self._drain_together(unit, stack, time.now)
+
+    def _drain_together(
+        self, unit: Sequence[Outcome], stack: str, clock: Callable[[], datetime]
+    ) -> bool:
+        """Set up to ten DRAINING; return whether that has succeeded with any."""
+        # First, for what is DRAINING without it would stay so after a rollback.
+        if not self._note(unit, stack):
+            return False
+        self._acts.set_draining(unit, clock)
+        return any(outcome.drained_now for outcome in unit)
+
+    def _note(self, unit: Sequence[Outcome], stack: str) -> bool:
+        """Note on all registrations for which stack they are set DRAINING; False if throttled."""
+        by_cluster: dict[str, list[tuple[Outcome, tuple[str, str, str]]]] = defaultdict(list)
+        for outcome in unit:
+            for one in outcome.view.seen.registrations:
+                by_cluster[one.cluster].append((outcome, (one.arn, marks.DRAINED_FOR, stack)))
+        for cluster, rows in by_cluster.items():
+            for start in range(0, len(rows), TOGETHER_MAX):
+                together = rows[start : start + TOGETHER_MAX]
+                try:
+                    self._ecs.put_attributes(cluster, [value for _, value in together])
+                except UnavailableError as error:
+                    unit[0].trouble(NOTING, error)
+                    return False
+                except MisconfiguredError:
+                    for outcome, value in together:
+                        try:
+                            self._ecs.put_attributes(cluster, [value])
+                        except DrainerError as error:
+                            outcome.trouble(NOTING, error)
+        return True
+
+
+def _has_new(current: Iterable[str], errand: Errand) -> bool:
+    """Whether a listing of the target has an instance that no earlier one had."""
+    return any(one not in errand.notes for one in current)
+
+
+def _in_turn(members: Sequence[str], notes: Mapping[str, Note], hop: int) -> list[str]:
+    """
+    Return what is looked at now: what is not done, in turns where that is more than a pass sees.
+
+    What may go is looked at beside it where that costs no call more, and once more at the end, all
+    of it in one pass. What was in no cluster is looked at each time: it may be booting.
+    """
+    if not _undone(members, notes):
+        return list(members)
+    looked_at = [one for one in members if not _was_drained(notes.get(one, Note()))]
+    if len(members) <= DESCRIBED_TOGETHER:
+        looked_at = list(members)
+    size = len(looked_at)
+    turn = (hop * INSTANCES_MAX) % size if size > INSTANCES_MAX else 0
+    return [*looked_at[turn:], *looked_at[:turn]][:INSTANCES_MAX]
+
+
+def _undone(members: Iterable[str], notes: Mapping[str, Note]) -> list[str]:
+    return [one for one in members if not notes.get(one, Note()).done]
+
+
+def _was_drained(note: Note) -> bool:
+    """Whether it may go since its tasks are over, and not since it was in no cluster."""
+    return note.done and note.draining_since is not None
+
+
+def _listings_max(instances: int) -> int:
+    hundreds = ceil(instances / DESCRIBED_TOGETHER)
+    return max(1, (READS_MAX - READS_OF_A_HUNDRED * hundreds) // READS_OF_A_LISTING)
+
+
+def _stays_done(sight: Sight, note: Note | None) -> bool:
+    """Whether an instance that might go still may: it is gone, or is DRAINING without a task."""
+    if note is None or not note.done:
+        return False
+    instance = sight.container_instance
+    if instance is None:
+        return True
+    # What was in no cluster and now is in one has never been looked at.
+    return note.draining_since is not None and instance.status != "ACTIVE" and not sight.counted
+
+
+def _may_go(outcome: Outcome) -> bool:
+    return outcome.decision.phase in {Phase.DRAINED, Phase.UNREGISTERED}
+
+
+def _note(outcome: Outcome, guard: Guard) -> Note:
+    following = outcome.following()
+    unfinished = following.unfinished
+    complete = len(unfinished) <= UNFINISHED_MAX
+    elsewhere = following.cluster != guard.cluster
+    return Note(
+        draining_since=following.draining_since,
+        unfinished=unfinished[:UNFINISHED_MAX],
+        # With more tasks than are remembered, they are listed again once fewer are left.
+        listed_at=following.listed_at if complete else None,
+        closed=following.closed and complete,
+        searched_at=following.searched_at,
+        absent_since=following.absent_since,
+        searched_to=following.searched_to,
+        search_failed=following.search_failed,
+        # With no agent connected, its registrations are searched for in each pass.
+        settled=following.settled and _is_connected(outcome),
+        cluster=(following.cluster or "") if elsewhere else "",
+        stopped=following.standalone_stopped,
+        done=_may_go(outcome),
+    )
+
+
+def _is_connected(outcome: Outcome) -> bool:
+    instance = outcome.view.seen.container_instance
+    return instance is not None and instance.agent_connected
+
+
+def _bounded(notes: Mapping[str, Note]) -> dict[str, Note]:
+    """Return as many as are kept; what may go is not looked at again from the beginning."""
+    ordered = sorted(notes.items(), key=lambda item: not item[1].done)
+    return dict(ordered[:NOTES_MAX])

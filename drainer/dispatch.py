@@ -1,0 +1,183 @@
+"""
+Serve what the records of one invocation come to; one that fails, or crashes, spoils no other.
+
+What must be delivered again is returned by what it is about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from drainer import events
+from drainer.custom_resource import controller as errands
+from drainer.custom_resource.progress import Continuation
+from drainer.custom_resource.report import Report, Step
+from drainer.custom_resource.request import Request
+from drainer.drain.model import Drain, Hint, Origin, Sweep
+from drainer.errors import DrainerError
+from drainer.spot.comeback import Comeback
+from drainer.spot.interruption import Interruption, TaskInterruption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from drainer.custom_resource.controller import Asked, Errands
+    from drainer.invocation import InvocationClock
+    from drainer.lifecycle.controller import Controller
+    from drainer.lifecycle.reactivation import Reactivation
+    from drainer.spot.controller import Rescuer
+    from drainer.telemetry import Telemetry
+
+    # A lifecycle action's, a request's, or an interruption's.
+    Key = events.Key | str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the records of one invocation come to, interruptions aside."""
+
+    drains: list[Drain]
+    hints: list[Hint]
+    requests: list[Asked]
+    sweep: bool
+
+    @classmethod
+    def of(cls, contents: Iterable[events.Content]) -> Work:
+        """Sort what the records ask for; copies become one."""
+        known = list(contents)
+        return cls(
+            drains=events.collapse([one for one in known if isinstance(one, Drain)]),
+            hints=list(dict.fromkeys(one for one in known if isinstance(one, Hint))),
+            requests=errands.furthest(
+                one for one in known if isinstance(one, Request | Continuation)
+            ),
+            sweep=any(isinstance(one, Sweep) for one in known),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Servants:
+    """
+    Who does the work.
+
+    Attributes:
+        controller: Passes over drains.
+        reactivation: Brings back what was drained and stays.
+        errands: Makes what passes over requests; asked where there is one, or may be.
+        has_book: Whether requests are written down where the sweep finds them.
+        telemetry: Where to report to.
+    """
+
+    controller: Controller
+    reactivation: Reactivation
+    errands: Callable[[], Errands]
+    has_book: bool
+    telemetry: Telemetry
+
+
+def rescue(
+    contents: Iterable[events.Content],
+    rescuer: Callable[[], Rescuer],
+    telemetry: Telemetry,
+    time: InvocationClock,
+) -> dict[Key, str]:
+    """Act on interruptions and return what must come again: what it is about, and why."""
+    told = [one for one in contents if isinstance(one, Interruption | TaskInterruption | Comeback)]
+    if not told:
+        return {}
+    try:
+        rescues = rescuer().rescue(told, time)
+    except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
+        telemetry.crashed(error, [one.key for one in told])
+        if len(told) == 1:
+            return {told[0].key: f"{type(error).__name__}: {error}"}
+        undone: dict[Key, str] = {}
+        for one in told:
+            undone.update(rescue([one], rescuer, telemetry, time))
+        return undone
+    telemetry.rescued(rescues)
+    return {one.key: one.undone for one in rescues if one.undone}
+
+
+def serve(work: Work, by: Servants, time: InvocationClock) -> dict[Key, str]:
+    """Do the work and return what must be delivered again: what it is about, and why."""
+    first = [one for one in work.requests if isinstance(one, Continuation) and one.postponed]
+    others = [one for one in work.requests if one not in first]
+    # Lifecycle actions come first, since theirs are the shorter timeouts; but not always.
+    undone = serve_requests(first, by, time)
+    undone.update(serve_drains(work, by, time))
+    undone.update(serve_requests(others, by, time))
+    if work.sweep or any(hint.ended for hint in work.hints):
+        returned = by.reactivation.run(work.hints, sweep=work.sweep, time=time)
+        by.telemetry.returned(returned)
+    if work.sweep and by.has_book:
+        serve_requests(_lost(by, time.now()), by, time)
+    return undone
+
+
+def serve_drains(work: Work, by: Servants, time: InvocationClock) -> dict[Key, str]:
+    """Run a pass over lifecycle actions."""
+    if not (work.drains or work.hints or work.sweep):
+        return {}
+    try:
+        report = by.controller.run_pass(
+            work.drains,
+            time=time,
+            hints=sorted({hint.ec2_instance_id for hint in work.hints}),
+            sweep=work.sweep,
+        )
+    except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
+        by.telemetry.crashed(error, [drain.action.ec2_instance_id for drain in work.drains])
+        if len(work.drains) <= 1 and not (work.hints or work.sweep):
+            return {
+                events.key_of(drain.action): f"{type(error).__name__}: {error}"
+                for drain in work.drains
+            }
+        undone: dict[Key, str] = {}
+        for drain in work.drains:
+            alone = Work([drain], [], [], sweep=False)
+            undone.update(serve_drains(alone, by, time))
+        return undone
+    by.telemetry.passed(report)
+    # Hints and sweeps are not delivered again: the chain and the next sweep come anyway.
+    return {
+        events.key_of(outcome.drain.action): outcome.undone
+        for outcome in report.outcomes
+        if outcome.undone and outcome.drain.origin == Origin.CHAIN
+    }
+
+
+def serve_requests(asked: Iterable[Asked], by: Servants, time: InvocationClock) -> dict[Key, str]:
+    """Serve requests of CloudFormation one by one."""
+    undone: dict[Key, str] = {}
+    for one in asked:
+        try:
+            report = by.errands().run_pass(one, time)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
+            by.telemetry.crashed(error, [])
+            undone[one.key] = type(error).__name__
+            continue
+        by.telemetry.requested(report)
+        if report.step == Step.UNDONE:
+            undone[one.key] = report.reason
+    return undone
+
+
+def _lost(by: Servants, now: datetime) -> list[Continuation]:
+    try:
+        return by.errands().lost(now)
+    except DrainerError as error:
+        # The next sweep looks again.
+        unread = Report("", 0, reason=f"looking for lost requests: {error}")
+        by.telemetry.requested(unread)
+        return []
+
+
+def key_of(content: events.Content) -> Key | None:
+    """Return what tells what a record asks for from other things; None for what is not retried."""
+    if isinstance(content, Drain):
+        return events.key_of(content.action)
+    keyed = (Request, Continuation, Interruption, TaskInterruption, Comeback)
+    return content.key if isinstance(content, keyed) else None

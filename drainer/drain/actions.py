@@ -1,0 +1,201 @@
+"""
+What a pass does to ECS, and what comes of each drain: shared by all who call upon the machine.
+
+Every act can be done twice; what fails is noted at its drain, and spoils no other.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from drainer.drain import machine, task_set
+from drainer.drain.finder import EcsReads
+from drainer.drain.machine import Decision, Step
+from drainer.errors import DrainerError, RefusedError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from drainer.drain.model import Drain, LifecycleActionResult
+    from drainer.drain.view import View
+
+# UpdateContainerInstancesState, PutAttributes and PublishBatch each take ten; so ten drains are
+# the unit that is acted upon, or goes back as a whole when time runs out.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateContainerInstancesState.html
+TOGETHER_MAX = 10
+
+# What a unit may need, should its calls be slow: a unit that could be cut in half is not begun.
+UNIT_SECONDS = 5.0
+
+# What one call may take where the API is slow, and what is kept for the way round: a publication
+# and a mark. A pass that cannot make the next call in time does not begin it.
+CALL_SECONDS = 4.0
+
+# A container instance with hundreds of standalone tasks must not use up an invocation.
+STOPS_MAX = 20
+
+ACTIVE = "ACTIVE"
+
+# Who stops a task says why: the task's owner reads this in its description.
+STOP_REASON = "drainer: the EC2 instance leaves and the standalone grace period is over"
+
+
+class Ecs(EcsReads, Protocol):
+    """What a pass asks of ECS; every method may raise a DrainerError."""
+
+    def set_draining(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
+        """Set up to TOGETHER_MAX container instances DRAINING; return refusals by ARN."""
+
+    def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
+        """Put up to TOGETHER_MAX attributes: the container instance's ARN, name and value."""
+
+    def stop_task(self, cluster: str, task_id: str, reason: str) -> None:
+        """Stop a task."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """
+    What a pass did about one drain.
+
+    Attributes:
+        drain: As the look left it.
+        view: What was seen, and when.
+        decision: What it led to.
+        answered: The answer that Auto Scaling took.
+        drained_at: When the container instance had been set DRAINING; None if it was not.
+        heartbeat: Whether a heartbeat was recorded.
+        stopped: Whether every standalone task that was to stop has been told to.
+        over: Whether Auto Scaling said that it no longer waits.
+        published: Whether the re-invocation went out.
+        marked: Whether the mark on the container instance was renewed.
+        written_off: Whether it was written off, or that was tried.
+        troubles: What failed on the way and will be done again, in words for an operator.
+        undone: Why the message must be delivered again; empty where the pass is complete.
+    """
+
+    drain: Drain
+    view: View
+    decision: Decision
+    answered: LifecycleActionResult | None = None
+    drained_at: datetime | None = None
+    heartbeat: bool = False
+    stopped: bool = False
+    over: bool = False
+    published: bool = False
+    marked: bool = False
+    written_off: bool = False
+    undone: str = ""
+    troubles: tuple[str, ...] = ()
+
+    def following(self) -> Drain:
+        """Return the drain as the next pass gets it, after what this one has done so far."""
+        return machine.carry_on(
+            self.view,
+            drained_at=self.drained_at,
+            heartbeat=self.heartbeat,
+            stopped=self.stopped,
+        )
+
+    @property
+    def drained_now(self) -> bool:
+        """Whether this pass has set the container instance DRAINING."""
+        return self.drained_at is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the drain goes round any more."""
+        return self.over or self.answered is not None or self.decision.step == Step.STOP
+
+    def trouble(self, what: str, error: object) -> None:
+        """Note what failed; the next pass does it again."""
+        self.troubles = (*self.troubles, f"{what}: {error}")
+
+    @property
+    def cluster(self) -> str:
+        """The cluster of the container instance."""
+        return self.drain.cluster or ""
+
+    @property
+    def container_instance_arn(self) -> str:
+        """The ARN of the container instance."""
+        return self.drain.container_instance_arn or ""
+
+
+class EcsActs:
+    """
+    Acts on ECS for drains that have been decided about.
+
+    Args:
+        ecs: ECS.
+    """
+
+    def __init__(self, ecs: Ecs) -> None:
+        self._ecs = ecs
+
+    def set_draining(self, unit: Sequence[Outcome], clock: Callable[[], datetime]) -> None:
+        """
+        Set container instances DRAINING, where that is what was decided.
+
+        Args:
+            unit: Up to TOGETHER_MAX drains.
+            clock: Says how late it is, which is later than the pass's instant.
+        """
+        by_cluster: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
+        for outcome in unit:
+            if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
+                for one in outcome.view.seen.registrations:
+                    # Two hooks of one group have one container instance.
+                    if one.status == ACTIVE:
+                        by_cluster[one.cluster][one.arn].append(outcome)
+        for cluster, members in by_cluster.items():
+            arns = list(members)
+            for start in range(0, len(arns), TOGETHER_MAX):
+                together = arns[start : start + TOGETHER_MAX]
+                self._set_draining_together(cluster, {arn: members[arn] for arn in together}, clock)
+
+    def _set_draining_together(
+        self,
+        cluster: str,
+        members: Mapping[str, Sequence[Outcome]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        try:
+            refusals = self._ecs.set_draining(cluster, list(members))
+        except RefusedError as error:
+            if len(members) > 1:
+                # One container instance that has changed its status must not hold up the others.
+                for arn, outcomes in members.items():
+                    self._set_draining_together(cluster, {arn: outcomes}, clock)
+                return
+            refusals = dict.fromkeys(members, str(error))
+        except DrainerError as error:
+            refusals = dict.fromkeys(members, str(error))
+        for arn, outcomes in members.items():
+            for outcome in outcomes:
+                if arn in refusals:
+                    outcome.trouble("setting DRAINING", refusals[arn])
+                else:
+                    outcome.drained_at = clock()
+
+    def stop_tasks(self, outcome: Outcome, seconds_left: Callable[[], float]) -> None:
+        """Stop the standalone tasks that were decided to be stopped, STOPS_MAX at most."""
+        stopped = 0
+        clusters = {task.id: task.cluster for task in outcome.view.seen.tasks}
+        for task_id in outcome.decision.stop_tasks[:STOPS_MAX]:
+            if seconds_left() < 2 * CALL_SECONDS:
+                break  # the next pass stops the others
+            try:
+                cluster = clusters.get(task_id) or outcome.cluster
+                self._ecs.stop_task(cluster, task_id, STOP_REASON)
+                stopped += 1
+            except UnavailableError as error:
+                outcome.trouble(f"stopping task {task_id}", error)
+                break  # the next pass stops it; a throttle is not to be argued with
+            except DrainerError as error:
+                outcome.trouble(f"stopping task {task_id}", error)
+        all_of_them = stopped == len(outcome.decision.stop_tasks)
+        outcome.stopped = all_of_them and task_set.stops_standalone(outcome.view)

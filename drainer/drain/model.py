@@ -1,0 +1,394 @@
+"""
+The words of the domain as plain values: what is asked, what was seen, what is carried along.
+
+Nothing here acts, reads a clock or imports anything of ours; everything else imports it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+# "GlobalTimeout: ... 172800 seconds (48 hours) or 100 times the heartbeat timeout, whichever is
+# smaller": no drain can take longer, whatever is asked.
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_LifecycleHook.html
+DRAIN_TIMEOUT_SECONDS_MAX = 172_800
+
+
+class LifecycleActionResult(StrEnum):
+    """
+    The two answers to a lifecycle action.
+
+    On a terminating hook both let the instance go, but ABANDON skips the group's other hooks,
+    and retains the instance where the group's instance lifecycle policy says so.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html
+    """
+
+    CONTINUE = "CONTINUE"
+    ABANDON = "ABANDON"
+
+
+class StandaloneTasks(StrEnum):
+    """
+    What to do about tasks that no service owns; draining never touches them.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
+    """
+
+    WAIT = "wait"
+    STOP = "stop"
+    IGNORE = "ignore"
+
+
+class InterruptedTargets(StrEnum):
+    """What to do about the load balancer targets of what Spot takes back."""
+
+    DEREGISTER = "deregister"
+    LEAVE = "leave"
+
+
+class Origin(StrEnum):
+    """Where a drain comes from, which decides what is believed of it and whether it goes round."""
+
+    CHAIN = "chain"  # a notice, or a re-invocation that follows from one
+    HINT = "hint"  # an event that says that now is a good time to look; never goes round
+    SWEEP = "sweep"  # found waiting by the sweep; goes round where no chain is alive
+
+
+class Owner(StrEnum):
+    """Whose a task is: a service's (replica or daemon), or nobody's."""
+
+    SERVICE = "service"
+    STANDALONE = "standalone"
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleAction:
+    """
+    One EC2 instance passing one lifecycle hook once: the unit of work.
+
+    Attributes:
+        auto_scaling_group_name: The group that the instance leaves.
+        lifecycle_hook_name: The hook that holds it.
+        ec2_instance_id: The machine, as Auto Scaling knows it.
+        lifecycle_action_token: Names this one action; sent back wherever it is known. What a hint
+            or the sweep has found has none: Auto Scaling tells it to the notice alone.
+    """
+
+    auto_scaling_group_name: str
+    lifecycle_hook_name: str
+    ec2_instance_id: str
+    lifecycle_action_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """
+    What the hook's owner wants of a drain, read from its notification metadata.
+
+    Attributes:
+        cluster: Name or ARN of the ECS cluster; None where the metadata names none.
+        drain_timeout_seconds: How long a drain may take, from the notice's time.
+        deadline_result: The answer once the deadline has passed.
+        standalone_tasks: Wait for them, stop them after the grace period, or ignore them.
+        standalone_grace_seconds: How long they may go on before they are stopped.
+    """
+
+    cluster: str | None
+    drain_timeout_seconds: int
+    deadline_result: LifecycleActionResult
+    standalone_tasks: StandaloneTasks
+    standalone_grace_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """
+    A lifecycle hook as Auto Scaling describes it.
+
+    Attributes:
+        name: Its name within the group.
+        heartbeat_timeout_seconds: What each heartbeat restarts.
+        global_timeout_seconds: What no heartbeat gets past, from the notice's time.
+        notification_target_arn: Where its notices go; None for EventBridge alone.
+        notification_metadata: Its owner's free text; None where there is none.
+        terminating: Whether it holds instances that leave, and not those that are launched.
+    """
+
+    name: str
+    heartbeat_timeout_seconds: int
+    global_timeout_seconds: int
+    notification_target_arn: str | None
+    notification_metadata: str | None
+    terminating: bool = True
+
+
+# All tasks of nearly every container instance; their ids fit into a message ten times over. Beyond
+# it the set of tasks cannot be closed, so that the listings begin again once fewer are left.
+UNFINISHED_MAX = 500
+
+# How many registrations one EC2 instance may have in all clusters; each is described in every pass.
+REGISTRATIONS_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """
+    A lifecycle action under way, and what cannot be observed again; it travels in the envelope.
+
+    Attributes:
+        action: Which lifecycle action.
+        started_at: When Auto Scaling began to wait; the deadline counts from here.
+        last_heartbeat_at: When the hook's timeout was last restarted.
+        hop: How many re-invocations led here; 0 for a notice.
+        origin: Where this drain comes from.
+        by_event_bridge: Whether the notice came by EventBridge, which carries those of all hooks.
+        deadline_at: Fixed once the hook is known, then only ever tightened.
+        heartbeat_timeout_seconds: Of the hook; None until it has been looked up.
+        policy: Of the hook; None until it has been looked up.
+        cluster: Name or ARN of the cluster in which the container instance was found.
+        container_instance_arn: The same machine, as its ECS cluster knows it.
+        draining_since: Since when the container instance has been DRAINING, as far as is known.
+        unfinished: The tasks that any look has seen and none has seen STOPPED: their ids, or how
+            their ids begin where a mark is all that is known of them.
+        listed_at: When the tasks were first listed long enough after draining_since.
+        closed: Whether a second listing has followed, so that `unfinished` has all tasks.
+        missing_since: Since when ECS has known none of the unfinished tasks.
+        standalone_stopped: Whether the standalone tasks have been told to stop.
+        others: Further registrations of the same EC2 instance, each as `cluster ARN`.
+        settled: Whether its registrations are all known, so that none is searched for.
+        searched_to: The last cluster that a search under way has searched; empty for none.
+        search_failed: Whether a cluster could not be searched in the search under way.
+        searched_at: When a search of all clusters first ended without a connected registration.
+        absent_since: When a search of all clusters first ended without any registration.
+        not_waiting_since: Since when looks have found Auto Scaling not waiting.
+        sent_at: When its message was published; None for a notice.
+    """
+
+    action: LifecycleAction
+    started_at: datetime
+    last_heartbeat_at: datetime
+    hop: int = 0
+    origin: Origin = Origin.CHAIN
+    by_event_bridge: bool = False
+    deadline_at: datetime | None = None
+    heartbeat_timeout_seconds: int | None = None
+    policy: Policy | None = None
+    cluster: str | None = None
+    container_instance_arn: str | None = None
+    draining_since: datetime | None = None
+    unfinished: tuple[str, ...] = ()
+    listed_at: datetime | None = None
+    closed: bool = False
+    missing_since: datetime | None = None
+    standalone_stopped: bool = False
+    others: tuple[str, ...] = ()
+    settled: bool = False
+    searched_to: str = ""
+    search_failed: bool = False
+    searched_at: datetime | None = None
+    absent_since: datetime | None = None
+    not_waiting_since: datetime | None = None
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """
+    An event that says that now is a good time to look at an EC2 instance.
+
+    Attributes:
+        ec2_instance_id: The EC2 instance.
+        cluster: Where its container instance is said to be.
+        container_instance_arn: Which one it is said to be.
+        ended: Whether it is said to carry the mark of a drain that has ended: it may be back.
+    """
+
+    ec2_instance_id: str
+    cluster: str = ""
+    container_instance_arn: str = ""
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The schedule's request to look for everything that waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """
+    The chain's footprint on the container instance: what cannot be observed, kept where we look.
+
+    Attributes:
+        token_checksum: Of the lifecycle action token; empty where the chain was begun without one.
+        hop: The last hop whose re-invocation was published.
+        at: When that was; long ago where nothing was published yet.
+        started_at: When Auto Scaling began to wait.
+        deadline_at: When the drain must be answered.
+        last_heartbeat_at: When the hook's timeout was last restarted.
+        draining_since: Since when the container instance has been DRAINING, as far as is known.
+        listed_at: When the tasks were first listed; None where the set of tasks is closed.
+        unfinished: How the ids of all unfinished tasks begin; None where they have not been
+            listed, or where they are more than a mark holds.
+    """
+
+    token_checksum: str
+    hop: int
+    at: datetime
+    started_at: datetime
+    deadline_at: datetime
+    last_heartbeat_at: datetime
+    draining_since: datetime | None
+    listed_at: datetime | None = None
+    unfinished: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerInstance:
+    """
+    A container instance as ECS describes it.
+
+    Attributes:
+        arn: Its ARN.
+        ec2_instance_id: The EC2 instance that it says it is.
+        status: ACTIVE, DRAINING, REGISTERING, DEREGISTERING, REGISTRATION_FAILED, INACTIVE.
+        agent_connected: Whether its agent can report anything at present.
+        running_tasks: Tasks whose *desired* status is RUNNING; blind to tasks that are stopping.
+        pending_tasks: Tasks that are PENDING.
+        cluster: Name or ARN of the cluster that was asked.
+        marks: Ours, by the checksum of the lifecycle hook.
+        ended: When drains were over that have left their marks here, by the attribute's name.
+        returned: When it was about to be made ACTIVE after that, by the attribute's name.
+        drained_for: Checksum of the stack for which it was set DRAINING; empty for none.
+        interrupted: What Spot did or recommended for which it was set DRAINING, and until when.
+    """
+
+    arn: str
+    ec2_instance_id: str
+    status: str
+    agent_connected: bool
+    running_tasks: int
+    pending_tasks: int
+    cluster: str = ""
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    ended: Mapping[str, datetime] = field(default_factory=dict)
+    returned: Mapping[str, datetime] = field(default_factory=dict)
+    drained_for: str = ""
+    interrupted: str = ""
+
+
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+# names the last statuses; every other one means that a container or its network may be alive.
+ENDED_STATUSES = frozenset({"STOPPED", "DELETED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """
+    A task as ECS describes it.
+
+    Attributes:
+        id: The last part of its ARN.
+        owner: A service, or nobody.
+        group: `service:NAME` or `family:NAME`.
+        desired_status: What ECS wants of it.
+        last_status: Where it is.
+        cluster: Name or ARN of the cluster that was asked.
+    """
+
+    id: str
+    owner: Owner
+    group: str
+    desired_status: str
+    last_status: str
+    cluster: str = ""
+
+    @property
+    def remains(self) -> bool:
+        """Whether anything of the task may still be alive."""
+        return self.last_status not in ENDED_STATUSES
+
+    @property
+    def wanted(self) -> bool:
+        """Whether ECS still wants the task to run."""
+        return self.desired_status not in ENDED_STATUSES
+
+    def __str__(self) -> str:
+        """Say whose the task is, how far it is and which one it is."""
+        return f"{self.owner} {self.last_status} {self.group} {self.id}"
+
+
+class Waiting(StrEnum):
+    """What a look at Auto Scaling says about the lifecycle action."""
+
+    YES = "yes"  # the instance is in a wait state of the group
+    NO = "no"  # it is in none; a stale answer says so too, hence the second look
+    OVER = "over"  # it has gone on, or belongs to another group: never ours to answer
+    UNSEEN = "unseen"  # the look failed
+
+
+class Registration(StrEnum):
+    """What a look at ECS says about the container instance."""
+
+    FOUND = "found"
+    ABSENT = "absent"  # a sound search of the right clusters found none
+    UNSEEN = "unseen"  # the look failed, or the clusters are not the right ones
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """
+    What one look saw of one drain.
+
+    Attributes:
+        waiting: Whether Auto Scaling still waits for an answer.
+        registration: Whether ECS has the container instance.
+        container_instance: Its description where it was found. Where several registrations may be
+            the one that runs tasks, what holds for all of them together.
+        registrations: Each of those registrations.
+        tasks: What was described of its tasks in this look.
+        missing: Those of the drain's unfinished tasks that ECS said it does not know.
+        described: Whether each unfinished task was described or is missing.
+        listed_at: When the tasks of both desired statuses had been listed and described; None
+            where this look has not listed them.
+        settled: Whether its registrations are all known.
+        searched_to: The last cluster that the search under way has searched; empty for none.
+        search_failed: Whether a cluster could not be searched in the search under way.
+        searched: Whether a search of all clusters has ended in this look.
+        seen_at: When the registrations had been described and searched for; None for the instant
+            at which the pass began.
+        nowhere: Whether no cluster that there is has the container instance, though one that is
+            named does not exist.
+        deferred: Whether a part of the look was put off to a later pass.
+        failed: Whether a part of the look has failed.
+        reason: Why something was not seen, in words for an operator.
+    """
+
+    waiting: Waiting
+    registration: Registration
+    container_instance: ContainerInstance | None = None
+    registrations: tuple[ContainerInstance, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    missing: tuple[str, ...] = ()
+    described: bool = False
+    listed_at: datetime | None = None
+    settled: bool = False
+    searched_to: str = ""
+    search_failed: bool = False
+    searched: bool = False
+    seen_at: datetime | None = None
+    nowhere: bool = False
+    deferred: bool = False
+    failed: bool = False
+    reason: str = ""
+
+    @property
+    def remaining(self) -> tuple[Task, ...]:
+        """The known tasks that are not STOPPED."""
+        return tuple(task for task in self.tasks if task.remains)

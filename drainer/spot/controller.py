@@ -1,0 +1,164 @@
+"""
+Answer Spot interruptions: DRAINING at once, and the load balancers told before the two minutes end.
+
+The interruptions of one invocation are served together. Nothing here answers a lifecycle hook;
+ECS's agent, capacity rebalancing and a later lifecycle action may do the same once more, without
+harm.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Protocol
+
+from drainer.drain.mark import INTERRUPTED
+from drainer.errors import DrainerError
+from drainer.spot.comeback import Comeback, ended_at
+from drainer.spot.interruption import Interruption, TaskInterruption
+from drainer.spot.marks import SpotMarks
+from drainer.spot.memory import Recollection
+from drainer.spot.patience import Patience
+from drainer.spot.report import Rescue
+from drainer.spot.search import SpotSearch
+from drainer.spot.targets import SpotTargets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from drainer.config import Config
+    from drainer.drain.actions import Ecs
+    from drainer.invocation import InvocationClock
+    from drainer.spot.report import SpotReads
+    from drainer.spot.search import AutoScalingReads
+
+    Event = Interruption | TaskInterruption | Comeback
+
+
+class Sets(Protocol):
+    """What is done for an instance that has come back; each may raise a DrainerError."""
+
+    def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
+        """Set up to TOGETHER_MAX container instances ACTIVE; return refusals by ARN."""
+
+    def delete_attribute(self, cluster: str, arns: Sequence[str], name: str) -> None:
+        """Take an attribute off up to TOGETHER_MAX container instances."""
+
+
+class Rescuer:
+    """
+    Acts on interruptions; made once for a warm function.
+
+    Args:
+        auto_scaling: To learn the cluster from the hooks of the instance's group.
+        ecs: To find the container instance, set it DRAINING and list its tasks.
+        spot: To find and deregister targets.
+        sets: To set a container instance ACTIVE that has come back.
+        config: The function's settings.
+        sleep: Waits between the tries of a throttled call; None makes one try.
+    """
+
+    def __init__(
+        self,
+        auto_scaling: AutoScalingReads,
+        ecs: Ecs,
+        spot: SpotReads,
+        sets: Sets,
+        config: Config,
+        *,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        self._auto_scaling = auto_scaling
+        self._ecs = ecs
+        self._spot = spot
+        self._sets = sets
+        self._config = config
+        self._sleep = sleep
+        self._memory = Recollection()
+
+    def rescue(self, events: Iterable[Event], time: InvocationClock) -> list[Rescue]:
+        """Act on each interruption once; what failed is in its rescue."""
+        now = time.now()
+        rescues = [Rescue(event) for event in collapse(events)]
+        patience = Patience(time, self._sleep, rescues[0].key if rescues else "")
+        instances = [one for one in rescues if isinstance(one.interruption, Interruption)]
+        marks = SpotMarks(self._ecs, patience)
+        if instances:
+            # All of them first: what is DRAINING gets no new tasks.
+            search = SpotSearch(
+                self._auto_scaling,
+                self._ecs,
+                self._config,
+                marks=marks,
+                memory=self._memory,
+                patience=patience,
+                now=now,
+            )
+            search.run(instances)
+        targets = SpotTargets(self._ecs, self._spot, self._config, patience, now)
+        by_cluster: dict[str, list[tuple[Rescue, TaskInterruption]]] = defaultdict(list)
+        for rescue in rescues:
+            if isinstance(rescue.interruption, TaskInterruption):
+                rescue.cluster = rescue.interruption.cluster
+                by_cluster[rescue.cluster].append((rescue, rescue.interruption))
+        for cluster, gone in by_cluster.items():
+            targets.take_tasks_out(gone, cluster)
+        targets.take_out([one for one in instances if _hasty(one)])
+        marks.finish()
+        for rescue in rescues:
+            if isinstance(rescue.interruption, Comeback):
+                self._welcome(rescue, rescue.interruption, now)
+            else:
+                rescue.first = self._is_first(rescue, now)
+        return rescues
+
+    def _welcome(self, rescue: Rescue, one: Comeback, now: datetime) -> None:
+        """
+        Set a container instance ACTIVE that the drainer set DRAINING, if ECS says the same.
+
+        One that leaves by a lifecycle action or for a stack's update stays DRAINING.
+        """
+        rescue.first, rescue.cluster = False, one.cluster
+        try:
+            for instance in self._ecs.describe(one.cluster, [one.container_instance_arn]):
+                ends_at = ended_at(instance.interrupted)
+                if not instance.agent_connected or ends_at is None or now < ends_at:
+                    continue
+                leaves = instance.marks or instance.drained_for
+                if instance.status == "DRAINING" and not leaves:
+                    refused = self._sets.set_active(one.cluster, [instance.arn])
+                    rescue.active = not refused
+                    for reason in refused.values():
+                        rescue.trouble("setting ACTIVE", reason)
+                # Last: without the mark, another try would leave it DRAINING.
+                self._sets.delete_attribute(one.cluster, [instance.arn], INTERRUPTED)
+        except DrainerError as error:
+            rescue.trouble("setting ACTIVE", error)
+
+    def _is_first(self, rescue: Rescue, now: datetime) -> bool:
+        """Whether it counts; a recommendation and the interruption after it count each."""
+        gone = rescue.interruption
+        if not rescue.cluster or (isinstance(gone, TaskInterruption) and not gone.warns):
+            return False
+        hasty = "interruption" if _hasty(rescue) else "recommendation"
+        return self._memory.is_first(f"{hasty} of {rescue.key}", now)
+
+
+def collapse(events: Iterable[Event]) -> Sequence[Event]:
+    """Return one event for each instance, task and comeback: the most urgent, then the first."""
+    chosen: dict[str, Event] = {}
+    for event in events:
+        known = chosen.get(event.key)
+        if known is None or _urgency(event) > _urgency(known):
+            chosen[event.key] = event
+    return list(chosen.values())
+
+
+def _urgency(event: Event) -> int:
+    if isinstance(event, Interruption):
+        return int(event.hasty)
+    return int(event.warns) if isinstance(event, TaskInterruption) else 0
+
+
+def _hasty(rescue: Rescue) -> bool:
+    return not isinstance(rescue.interruption, Interruption) or rescue.interruption.hasty
