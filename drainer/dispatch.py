@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drainer import events
-from drainer.custom_resource import controller as errands
+from drainer.custom_resource import controller as requests
 from drainer.custom_resource.progress import Continuation
 from drainer.custom_resource.report import Report, Step
 from drainer.custom_resource.request import Request
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from drainer.custom_resource.controller import Asked, Errands
+    from drainer.custom_resource.controller import Asked, RequestController
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.controller import Controller
     from drainer.lifecycle.reactivation import Reactivation
-    from drainer.spot.controller import Rescuer
+    from drainer.spot.controller import InterruptionController
     from drainer.telemetry import Telemetry
 
     # A lifecycle action's, a request's, or an interruption's.
@@ -50,7 +50,7 @@ class Work:
         return cls(
             drains=events.collapse([one for one in known if isinstance(one, Drain)]),
             hints=list(dict.fromkeys(one for one in known if isinstance(one, Hint))),
-            requests=errands.furthest(
+            requests=requests.furthest(
                 one for one in known if isinstance(one, Request | Continuation)
             ),
             sweep=any(isinstance(one, Sweep) for one in known),
@@ -58,28 +58,28 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Servants:
+class Controllers:
     """
     Who does the work.
 
     Attributes:
         controller: Passes over drains.
         reactivation: Brings back what was drained and stays.
-        errands: Makes what passes over requests; asked where there is one, or may be.
+        requests: Makes what passes over requests; asked where there is one, or may be.
         has_book: Whether requests are written down where the sweep finds them.
         telemetry: Where to report to.
     """
 
     controller: Controller
     reactivation: Reactivation
-    errands: Callable[[], Errands]
+    requests: Callable[[], RequestController]
     has_book: bool
     telemetry: Telemetry
 
 
 def rescue(
     contents: Iterable[events.Content],
-    rescuer: Callable[[], Rescuer],
+    rescuer: Callable[[], InterruptionController],
     telemetry: Telemetry,
     time: InvocationClock,
 ) -> dict[Key, str]:
@@ -101,7 +101,7 @@ def rescue(
     return {one.key: one.undone for one in rescues if one.undone}
 
 
-def serve(work: Work, by: Servants, time: InvocationClock) -> dict[Key, str]:
+def serve(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
     """Do the work and return what must be delivered again: what it is about, and why."""
     first = [one for one in work.requests if isinstance(one, Continuation) and one.postponed]
     others = [one for one in work.requests if one not in first]
@@ -117,7 +117,7 @@ def serve(work: Work, by: Servants, time: InvocationClock) -> dict[Key, str]:
     return undone
 
 
-def serve_drains(work: Work, by: Servants, time: InvocationClock) -> dict[Key, str]:
+def serve_drains(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
     """Run a pass over lifecycle actions."""
     if not (work.drains or work.hints or work.sweep):
         return {}
@@ -149,12 +149,14 @@ def serve_drains(work: Work, by: Servants, time: InvocationClock) -> dict[Key, s
     }
 
 
-def serve_requests(asked: Iterable[Asked], by: Servants, time: InvocationClock) -> dict[Key, str]:
+def serve_requests(
+    asked: Iterable[Asked], by: Controllers, time: InvocationClock
+) -> dict[Key, str]:
     """Serve requests of CloudFormation one by one."""
     undone: dict[Key, str] = {}
     for one in asked:
         try:
-            report = by.errands().run_pass(one, time)
+            report = by.requests().run_pass(one, time)
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
             by.telemetry.crashed(error, [])
             undone[one.key] = type(error).__name__
@@ -165,9 +167,9 @@ def serve_requests(asked: Iterable[Asked], by: Servants, time: InvocationClock) 
     return undone
 
 
-def _lost(by: Servants, now: datetime) -> list[Continuation]:
+def _lost(by: Controllers, now: datetime) -> list[Continuation]:
     try:
-        return by.errands().lost(now)
+        return by.requests().lost(now)
     except DrainerError as error:
         # The next sweep looks again.
         unread = Report("", 0, reason=f"looking for lost requests: {error}")

@@ -23,21 +23,21 @@ from drainer.aws import calls
 from drainer.aws.auto_scaling import AutoScalingGateway
 from drainer.aws.custom_resource import TableBook, TargetGateway
 from drainer.aws.ecs import EcsGateway
-from drainer.aws.response_url_client import Responder
+from drainer.aws.response_url_client import ResponseUrlClient
 from drainer.aws.spot import SpotGateway
 from drainer.aws.topic import TopicGateway
 from drainer.config import Config
 from drainer.custom_resource.belief import Belief
-from drainer.custom_resource.controller import Errands
-from drainer.custom_resource.reactivation import Keeper
+from drainer.custom_resource.controller import RequestController
+from drainer.custom_resource.reactivation import TargetReactivation
 from drainer.custom_resource.store import Memory
-from drainer.custom_resource.target_drain import Fleet
-from drainer.dispatch import Servants, Work, key_of, rescue, serve
+from drainer.custom_resource.target_drain import TargetDrain
+from drainer.dispatch import Controllers, Work, key_of, rescue, serve
 from drainer.errors import DrainerError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.controller import Controller
 from drainer.lifecycle.reactivation import Reactivation
-from drainer.spot.controller import Rescuer
+from drainer.spot.controller import InterruptionController
 from drainer.telemetry import Powertools, Silent
 
 if TYPE_CHECKING:
@@ -85,17 +85,17 @@ def build(
     report_to = telemetry or Silent()
 
     @cache
-    def rescuer() -> Rescuer:
+    def interruptions() -> InterruptionController:
         # Made for the first interruption, since most installations never see one.
-        spot = SpotGateway(client("ecs"), client("elbv2"))
-        return Rescuer(auto_scaling, ecs, spot, TargetGateway(cache(client)), config, sleep=sleep)
+        spot, targets = SpotGateway(client("ecs"), client("elbv2")), TargetGateway(cache(client))
+        return InterruptionController(auto_scaling, ecs, spot, targets, config, sleep=sleep)
 
-    @cache
-    def runner() -> Errands:  # made for the first request of CloudFormation, for the same reason
-        return _errands(config, ecs, topic, cache(client), respond)
+    @cache  # made for the first request of CloudFormation, for the same reason
+    def requests() -> RequestController:
+        return _requests(config, ecs, topic, cache(client), respond)
 
     back = Reactivation(auto_scaling, ecs, config)
-    servants = Servants(controller, back, runner, bool(config.requests_table), report_to)
+    controllers = Controllers(controller, back, requests, bool(config.requests_table), report_to)
 
     def function(event: Any, context: Any) -> dict[str, Any] | None:
         def seconds_left() -> float:
@@ -108,8 +108,8 @@ def build(
             if isinstance(record.content, DrainerError):
                 report_to.refused(record.record_id, record.content)
         # An interruption has two minutes, and everything else has longer.
-        undone = rescue(contents, rescuer, report_to, time)
-        undone.update(serve(Work.of(contents), servants, time))
+        undone = rescue(contents, interruptions, report_to, time)
+        undone.update(serve(Work.of(contents), controllers, time))
         failed = {
             record.record_id: undone[key]
             for record in received
@@ -126,22 +126,22 @@ def build(
     return function
 
 
-def _errands(
+def _requests(
     config: Config,
     ecs: EcsGateway,
     topic: TopicGateway,
     client: Callable[[str], Any],
     respond: Respond | None,
-) -> Errands:
+) -> RequestController:
     targets, table = TargetGateway(client), config.requests_table
     book = TableBook(client, table) if table else Memory()
-    return Errands(
-        fleet=Fleet(ecs, targets, config),
-        keeper=Keeper(ecs, targets),
+    return RequestController(
+        fleet=TargetDrain(ecs, targets, config),
+        keeper=TargetReactivation(ecs, targets),
         belief=Belief(targets, config, durable=book.durable),
         book=book,
         topic=topic,
-        respond=respond or Responder(),
+        respond=respond or ResponseUrlClient(),
         config=config,
     )
 

@@ -431,7 +431,7 @@ def test_defect_27_no_module_keeps_state(path: Path) -> None:
     assert found == []
     # The function is made when Lambda starts it, and what answers Spot or CloudFormation when
     # one of them first asks; they hold clients and settings, and where there is no table the book.
-    made = {"_production", "rescuer", "runner"}
+    made = {"_production", "interruptions", "requests"}
     assert set(cached) == (made if module_of(path) == "handler" else set())
 
 

@@ -20,7 +20,7 @@ from drainer.errors import FleetMissingError, OvertakenError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from drainer.custom_resource.properties import Guard
+    from drainer.custom_resource.properties import DrainTarget
 
 # What infra/drainer.yaml grants for it beyond drainer.aws.CALLS.
 CUSTOM_RESOURCE_CALLS = {
@@ -92,14 +92,14 @@ class TargetGateway:
         only_missing(answer)
         return any(row["status"] != GONE_STATUS for row in answer["clusters"])
 
-    def instances(self, guard: Guard) -> list[str] | None:
+    def instances(self, guard: DrainTarget) -> list[str] | None:
         """Return the ids of the target's EC2 instances; None where there is no such target."""
         if guard.kind == TargetKind.SPOT_FLEET:
             return self._of_fleet(guard.name)
         group = self.group(guard)
         return self._of_group(group) if group else None
 
-    def group(self, guard: Guard) -> str:
+    def group(self, guard: DrainTarget) -> str:
         """Return the name of the group that has the instances; empty for a fleet, and for none."""
         if guard.kind == TargetKind.CAPACITY_PROVIDER:
             return self.groups([guard.name]).get(guard.name, "")

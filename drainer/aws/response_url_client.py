@@ -29,7 +29,7 @@ SUCCESSES = range(200, 300)
 FINAL = frozenset({403, 404})
 
 
-class Responder:
+class ResponseUrlClient:
     """Puts answers."""
 
     def __init__(self) -> None:

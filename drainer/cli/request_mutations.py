@@ -15,11 +15,11 @@ from drainer.aws.custom_resource import TableBook, TargetGateway
 from drainer.aws.topic import TopicGateway
 from drainer.cli.mutations import swap
 from drainer.custom_resource import belief, stack
-from drainer.custom_resource import controller as errands
+from drainer.custom_resource import controller as requests
 from drainer.custom_resource import reactivation as keeper
 from drainer.custom_resource import target_drain as fleet
 from drainer.custom_resource import target_status as muster
-from drainer.custom_resource.progress import Errand, Note
+from drainer.custom_resource.progress import Note, RequestProgress
 from drainer.custom_resource.properties import Status
 from drainer.custom_resource.request import Request, RequestType
 from drainer.drain.machine import Phase
@@ -42,23 +42,23 @@ def take_an_error_for_a_fleet_that_is_gone() -> None:
 
 def believe_one_listing() -> None:
     """Answer as soon as one listing of the fleet has shown nothing."""
-    swap(muster.Muster, "complete", property(lambda self: self.done == self.total))
+    swap(muster.TargetStatus, "complete", property(lambda self: self.done == self.total))
 
 
 def forget_what_a_listing_lacks() -> None:
     """Look only at what the latest listing has."""
 
-    def draining(self: Any, errand: Errand, guard: Any, *more: Any) -> Any:
-        listed: Any = errand.notes
+    def draining(self: Any, progress: RequestProgress, guard: Any, *more: Any) -> Any:
+        listed: Any = progress.notes
         with suppress(DrainerError):
             listed = self._targets.instances(guard) or ()
         known = {
             one: note if one in listed else replace(note, done=True)
-            for one, note in errand.notes.items()
+            for one, note in progress.notes.items()
         }
-        return right(self, replace(errand, notes=known), guard, *more)
+        return right(self, replace(progress, notes=known), guard, *more)
 
-    right = swap(fleet.Fleet, "drain", draining)
+    right = swap(fleet.TargetDrain, "drain", draining)
 
 
 def take_draining_for_drained() -> None:
@@ -75,11 +75,11 @@ def never_look_again_at_what_may_go() -> None:
 def wait_for_ever() -> None:
     """Go round past the deadline (defect 12)."""
 
-    def passing(self: Any, errand: Any, this: Any) -> None:
+    def passing(self: Any, progress: Any, this: Any) -> None:
         never = this.entry.timeout_at.replace(year=this.entry.timeout_at.year + 1)
-        right(self, errand, replace(this, entry=replace(this.entry, deadline_at=never)))
+        right(self, progress, replace(this, entry=replace(this.entry, deadline_at=never)))
 
-    right = swap(errands.Errands, "_pass", passing)
+    right = swap(requests.RequestController, "_pass", passing)
 
 
 def always_succeed_at_the_deadline() -> None:
@@ -88,34 +88,34 @@ def always_succeed_at_the_deadline() -> None:
     def overdue(*of: Any) -> Any:
         return replace(right(*of), status=Status.SUCCESS)
 
-    right = swap(errands, "_at_the_deadline", overdue)
+    right = swap(requests, "_at_the_deadline", overdue)
 
 
 def leave_lost_chains_alone() -> None:
     """Find nothing in the sweep."""
-    swap(errands.Errands, "lost", lambda *_: [])
+    swap(requests.RequestController, "lost", lambda *_: [])
 
 
 def write_nothing_down() -> None:
     """Serve every message as if it were the first (defect 15)."""
     swap(TableBook, "save", lambda *_: True)
-    begin = errands.Errands._begin  # noqa: SLF001 (this is what is broken here)
+    begin = requests.RequestController._begin  # noqa: SLF001 (this is what is broken here)
 
     def beginning(self: Any, one: Any, report: Any, now: Any) -> Any:
         if isinstance(one, Request):
-            return replace(self._first_entry(Errand(one), now), version=1, hop=0)
+            return replace(self._first_entry(RequestProgress(one), now), version=1, hop=0)
         return begin(self, one, report, now)
 
-    swap(errands.Errands, "_begin", beginning)
+    swap(requests.RequestController, "_begin", beginning)
 
 
 def decide_anew_each_time() -> None:
     """Look again before an answer is given once more, and say what is so then."""
 
-    def passing(self: Any, errand: Any, this: Any) -> None:
-        right(self, replace(errand, answer=None), this)
+    def passing(self: Any, progress: Any, this: Any) -> None:
+        right(self, replace(progress, answer=None), this)
 
-    right = swap(errands.Errands, "_pass", passing)
+    right = swap(requests.RequestController, "_pass", passing)
 
 
 def take_a_refused_put_for_an_answer() -> None:
@@ -132,7 +132,7 @@ def take_a_refused_put_for_an_answer() -> None:
         right(self, *of)
         self._respond = respond
 
-    right = swap(errands.Errands, "_answer", answering)
+    right = swap(requests.RequestController, "_answer", answering)
 
 
 def drop_the_way_round() -> None:
@@ -149,14 +149,14 @@ def drop_the_way_round() -> None:
 
 def fail_what_cannot_be_done_in_a_rollback() -> None:
     """Answer an Update of a rollback as any other (UPDATE_ROLLBACK_FAILED)."""
-    swap(errands, "_goes_back", lambda _: False)
+    swap(requests, "_goes_back", lambda _: False)
 
     def overdue(self: Any, request: Any, seen: Any, report: Any) -> Any:
         answer = late(self, request, seen, report)
         update = request.request_type == RequestType.UPDATE
         return replace(answer, status=Status.FAILED) if update else answer
 
-    late = swap(errands.Errands, "_overdue", overdue)
+    late = swap(requests.RequestController, "_overdue", overdue)
 
 
 def rename_what_stays_at_every_update() -> None:
@@ -166,7 +166,7 @@ def rename_what_stays_at_every_update() -> None:
         del self
         return f"{guard.physical_id}-{request.request_id[:4]}"
 
-    swap(keeper.Keeper, "physical_id", physical_id)
+    swap(keeper.TargetReactivation, "physical_id", physical_id)
 
 
 def drain_whatever_is_deleted() -> None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from drainer.config import Config
-    from drainer.custom_resource.progress import Errand
-    from drainer.custom_resource.properties import Guard
+    from drainer.custom_resource.progress import RequestProgress
+    from drainer.custom_resource.properties import DrainTarget
     from drainer.custom_resource.request import Request
     from drainer.custom_resource.target_drain import Targets
 
@@ -44,12 +44,12 @@ class Seen:
     What was seen of the stack that a request names.
 
     Attributes:
-        errand: With what is remembered of it.
+        progress: With what is remembered of it.
         stack: The stack; None where it is not asked about, or not any more.
         doubt: Why the request is not believed yet; empty where it is.
     """
 
-    errand: Errand
+    progress: RequestProgress
     stack: Stack | None = None
     doubt: str = ""
 
@@ -69,7 +69,7 @@ class Belief:
         self._config = config
         self._durable = durable
 
-    def look(self, errand: Errand, now: datetime) -> Seen:
+    def look(self, progress: RequestProgress, now: datetime) -> Seen:
         """
         Look at the stack that a request names.
 
@@ -78,18 +78,18 @@ class Belief:
             UnavailableError: CloudFormation did not answer, or
             MisconfiguredError: it may not be asked; neither is a doubt.
         """
-        if not self._config.verify_stacks or (errand.believed and self._durable):
-            return Seen(errand)
-        stack = self._targets.stack(errand.request.stack_id)
-        why = doubt(errand.request, stack)
+        if not self._config.verify_stacks or (progress.believed and self._durable):
+            return Seen(progress)
+        stack = self._targets.stack(progress.request.stack_id)
+        why = doubt(progress.request, stack)
         if not why:
-            return Seen(replace(errand, doubted_at=None), stack)
-        since = errand.doubted_at or now
+            return Seen(replace(progress, doubted_at=None), stack)
+        since = progress.doubted_at or now
         if now >= since + DOUBTED:
             raise NotForUsError(why)
-        return Seen(replace(errand, doubted_at=since), stack, why)
+        return Seen(replace(progress, doubted_at=since), stack, why)
 
-    def foreign(self, seen: Seen, guard: Guard, now: datetime) -> str:
+    def foreign(self, seen: Seen, guard: DrainTarget, now: datetime) -> str:
         """
         Return why a Delete's properties name another target than its physical id; empty if not.
 
@@ -100,7 +100,7 @@ class Belief:
             UnavailableError: It cannot be told yet.
             MisconfiguredError: It may not be read.
         """
-        request, stack = seen.errand.request, seen.stack
+        request, stack = seen.progress.request, seen.stack
         if stack is None or self._is_called(request.physical_id, guard) or made_up(request):
             return ""
         # An update may have kept the name of a provider that is no more.
@@ -111,7 +111,7 @@ class Belief:
             raise UnavailableError(why)
         return why
 
-    def _is_called(self, physical_id: str, guard: Guard) -> bool:
+    def _is_called(self, physical_id: str, guard: DrainTarget) -> bool:
         """Whether a physical id is the target's name, its group's, or a provider's of the group."""
         if physical_id == guard.name or guard.kind == TargetKind.SPOT_FLEET:
             return physical_id == guard.name
@@ -122,7 +122,7 @@ class Belief:
         pattern = TARGET_PATTERNS[TargetKind.CAPACITY_PROVIDER]
         return self._targets.groups([one for one in physical_ids if pattern.fullmatch(one)])
 
-    def _also_guarded_by(self, request: Request, guard: Guard, stack: Stack) -> str:
+    def _also_guarded_by(self, request: Request, guard: DrainTarget, stack: Stack) -> str:
         """Return another resource of the stack for the same, by whatever name of it."""
         if guard.kind == TargetKind.SPOT_FLEET:
             return also_guarded_by(request, stack)
@@ -132,7 +132,7 @@ class Belief:
         names = {guard.name, self._targets.group(guard) or guard.name}
         return also_guarded_by(request, stack, names, self._groups(others))
 
-    def stays(self, seen: Seen, guard: Guard) -> str:
+    def stays(self, seen: Seen, guard: DrainTarget) -> str:
         """
         Return why a Delete must drain nothing; empty where its target goes.
 
@@ -140,10 +140,10 @@ class Belief:
             UnavailableError: It cannot be told yet.
             MisconfiguredError: It may not be read.
         """
-        request, stack = seen.errand.request, seen.stack
+        request, stack = seen.progress.request, seen.stack
         if stack is None:
             # Without the stack a made-up id is all that can be told of a Create that was cancelled.
-            alone = made_up(request, guard.name) and not seen.errand.believed
+            alone = made_up(request, guard.name) and not seen.progress.believed
             if alone and made_up(request, self._targets.group(guard)):
                 return "its creation was never answered"
             return ""

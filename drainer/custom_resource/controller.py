@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.custom_resource.belief import Belief, Seen
-from drainer.custom_resource.progress import Continuation, Errand, decode, encode, message
+from drainer.custom_resource.progress import Continuation, RequestProgress, decode, encode, message
 from drainer.custom_resource.properties import Status, guard_of
-from drainer.custom_resource.reactivation import Keeper, Restored, settled_id
+from drainer.custom_resource.reactivation import Restored, TargetReactivation, settled_id
 from drainer.custom_resource.report import Report, Step
 from drainer.custom_resource.request import RESOURCE_TYPE, Answer, Request, RequestType, response
 from drainer.custom_resource.stack import OUR_TYPES
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from drainer.codec import Topic
     from drainer.config import Config
-    from drainer.custom_resource.properties import Guard
+    from drainer.custom_resource.properties import DrainTarget
     from drainer.custom_resource.store import Book
-    from drainer.custom_resource.target_drain import Fleet
+    from drainer.custom_resource.target_drain import TargetDrain
     from drainer.invocation import InvocationClock
 
 Asked = Request | Continuation
@@ -81,7 +81,7 @@ class Respond(Protocol):
         """
 
 
-class Errands:
+class RequestController:
     """
     Passes over requests of CloudFormation.
 
@@ -98,8 +98,8 @@ class Errands:
     def __init__(
         self,
         *,
-        fleet: Fleet,
-        keeper: Keeper,
+        fleet: TargetDrain,
+        keeper: TargetReactivation,
         belief: Belief,
         book: Book,
         topic: Topic,
@@ -140,14 +140,14 @@ class Errands:
             entry = self._begin(one, report, now)
             if entry is None:
                 return report
-            errand = decode(entry.state)
-            report.request = errand.request
+            progress = decode(entry.state)
+            report.request = progress.request
             this = Pass(entry, report, now, time)
             if time.seconds_left() < ANSWERING_SECONDS + UNIT_SECONDS:
                 report.reason = "no time was left in the invocation"
-                self._go_round(errand, this, postponed=True)
+                self._go_round(progress, this, postponed=True)
             else:
-                self._pass(errand, this)
+                self._pass(progress, this)
         except (MalformedEventError, NotForUsError) as refusal:
             report.step, report.reason = Step.REFUSED, str(refusal)
         except DrainerError as error:
@@ -159,9 +159,9 @@ class Errands:
         known = self._book.look(one.key)
         if known is None:
             known = self._first_entry(self._first_seen(one), now)
-        elif isinstance(one, Continuation) and one.errand is not None and not self._book.durable:
+        elif isinstance(one, Continuation) and one.progress is not None and not self._book.durable:
             # Without a table, the message knows better than a process that was elsewhere.
-            known = replace(known, state=encode(one.errand))
+            known = replace(known, state=encode(one.progress))
         if known.answered or now >= known.timeout_at:
             report.step, report.reason = Step.OVER, known.answered or GIVEN_UP
             report.unanswered = not known.answered and self._book.save(
@@ -178,42 +178,44 @@ class Errands:
             return None
         return begun
 
-    def _first_seen(self, one: Asked) -> Errand:
+    def _first_seen(self, one: Asked) -> RequestProgress:
         """
-        Return the errand of a request that the book does not know.
+        Return the progress of a request that the book does not know.
 
         Raises:
             NotForUsError: Nobody has made it.
         """
         if isinstance(one, Continuation):
-            if one.errand is None or self._book.durable:
+            if one.progress is None or self._book.durable:
                 raise NotForUsError("a re-invocation for a request that is in no book")
-            return one.errand
-        return Errand(one)  # written down before it is believed, so that later passes can ask
+            return one.progress
+        return RequestProgress(
+            one
+        )  # written down before it is believed, so that later passes can ask
 
-    def _first_entry(self, errand: Errand, now: datetime) -> Entry:
-        guard, _ = guard_of(errand.request.properties, self._config)
+    def _first_entry(self, progress: RequestProgress, now: datetime) -> Entry:
+        guard, _ = guard_of(progress.request.properties, self._config)
         return Entry(
-            key=errand.request.key,
+            key=progress.request.key,
             version=0,
             hop=-1,
             at=now,
-            deadline_at=errand.request.deadline_at(guard),
-            timeout_at=errand.request.timeout_at,
-            state=encode(errand),
+            deadline_at=progress.request.deadline_at(guard),
+            timeout_at=progress.request.timeout_at,
+            state=encode(progress),
         )
 
-    def _pass(self, errand: Errand, this: Pass) -> None:
-        request, report = errand.request, this.report
-        seen, missing = Seen(errand), False
-        if errand.answer is not None:
-            report.answer = errand.answer  # decided by a pass that could not give it
+    def _pass(self, progress: RequestProgress, this: Pass) -> None:
+        request, report = progress.request, this.report
+        seen, missing = Seen(progress), False
+        if progress.answer is not None:
+            report.answer = progress.answer  # decided by a pass that could not give it
         else:
             try:
-                seen = self._belief.look(errand, this.now)
-                errand, report.reason = seen.errand, seen.doubt
+                seen = self._belief.look(progress, this.now)
+                progress, report.reason = seen.progress, seen.doubt
                 if not seen.doubt:
-                    errand, report.answer = self._serve(seen, this)
+                    progress, report.answer = self._serve(seen, this)
             except NotForUsError:
                 self._close(this.entry, "not believed", report)
                 raise
@@ -225,9 +227,9 @@ class Errands:
             report.overdue = True
             report.answer = self._overdue(request, seen, report)
         if report.answer is None:
-            self._go_round(errand, this)
+            self._go_round(progress, this)
         else:
-            self._answer(replace(errand, answer=report.answer), report.answer, this)
+            self._answer(replace(progress, answer=report.answer), report.answer, this)
 
     def _is_late(self, this: Pass) -> bool:
         """Whether the deadline has passed, or the next pass would come too late to answer."""
@@ -235,71 +237,73 @@ class Errands:
         next_at = this.now + timedelta(seconds=seconds)
         return this.now >= this.entry.deadline_at or next_at >= this.entry.timeout_at
 
-    def _guard(self, request: Request) -> tuple[Guard | None, tuple[str, ...]]:
+    def _guard(self, request: Request) -> tuple[DrainTarget | None, tuple[str, ...]]:
         if request.resource_type not in OUR_TYPES:
             kind = quoted(request.resource_type)
             return None, (f"the resource's type is {kind}; it must be {RESOURCE_TYPE}",)
         return guard_of(request.properties, self._config)
 
-    def _serve(self, seen: Seen, this: Pass) -> tuple[Errand, Answer | None]:
-        errand, request = seen.errand, seen.errand.request
+    def _serve(self, seen: Seen, this: Pass) -> tuple[RequestProgress, Answer | None]:
+        progress, request = seen.progress, seen.progress.request
         guard, problems = self._guard(request)
         if request.request_type != RequestType.DELETE:
             return self._keep(seen, guard, problems, this)
         if guard is None or request.stays_refused:
             reason = "; ".join(problems) if guard is None else "nothing was guarded"
-            return errand, Answer(Status.SUCCESS, request.refused_id, f"not drained: {reason}")
+            return progress, Answer(Status.SUCCESS, request.refused_id, f"not drained: {reason}")
         if foreign := self._belief.foreign(seen, guard, this.now):
-            return errand, Answer(Status.SUCCESS, request.refused_id, f"not drained: {foreign}")
+            return progress, Answer(Status.SUCCESS, request.refused_id, f"not drained: {foreign}")
         if stays := self._belief.stays(seen, guard):
-            restored = self._restore(errand, guard, this)
+            restored = self._restore(progress, guard, this)
             answer = Answer(Status.SUCCESS, request.physical_id, f"not drained: {stays}")
-            return restored.errand, answer if restored.complete else None
-        return self._drain(replace(errand, believed=True), guard, this)
+            return restored.progress, answer if restored.complete else None
+        return self._drain(replace(progress, believed=True), guard, this)
 
-    def _restore(self, errand: Errand, guard: Guard, this: Pass) -> Restored:
+    def _restore(self, progress: RequestProgress, guard: DrainTarget, this: Pass) -> Restored:
         """Set ACTIVE what this stack has set DRAINING and what stays; that may be nothing."""
         try:
-            restored = self._keeper.restore(errand, guard, this.time)
+            restored = self._keeper.restore(progress, guard, this.time)
         except MisconfiguredError as error:
             this.report.trouble("setting ACTIVE what stays", error)
-            return Restored(errand)
+            return Restored(progress)
         this.report.troubles = (*this.report.troubles, *restored.troubles)
         return restored
 
     def _keep(
-        self, seen: Seen, guard: Guard | None, problems: Sequence[str], this: Pass
-    ) -> tuple[Errand, Answer | None]:
+        self, seen: Seen, guard: DrainTarget | None, problems: Sequence[str], this: Pass
+    ) -> tuple[RequestProgress, Answer | None]:
         """
         Answer a Create or an Update: the target is there, and none of it is DRAINING for us.
 
         What CloudFormation goes back to it had accepted once, so that nothing of it is refused now:
         it would end in UPDATE_ROLLBACK_FAILED.
         """
-        request, report, back = seen.errand.request, this.report, _goes_back(seen)
+        request, report, back = seen.progress.request, this.report, _goes_back(seen)
         if guard is None or (problems and not back):
             status = Status.SUCCESS if back else Status.FAILED
-            return seen.errand, Answer(status, request.refused_id, "; ".join(problems))
+            return seen.progress, Answer(status, request.refused_id, "; ".join(problems))
         old, _ = guard_of(request.old_properties, self._config)
         physical_id = self._keeper.physical_id(request, guard, old, back=back)
-        restored = self._keeper.restore(seen.errand, guard, this.time)
+        restored = self._keeper.restore(seen.progress, guard, this.time)
         report.troubles = (*report.troubles, *restored.troubles)
         if not restored.complete:
-            return restored.errand, None
+            return restored.progress, None
         reason = "; ".join((f"{guard} is guarded", *restored.troubles))
-        return restored.errand, Answer(Status.SUCCESS, physical_id, reason)
+        return restored.progress, Answer(Status.SUCCESS, physical_id, reason)
 
-    def _drain(self, errand: Errand, guard: Guard, this: Pass) -> tuple[Errand, Answer | None]:
+    def _drain(
+        self, progress: RequestProgress, guard: DrainTarget, this: Pass
+    ) -> tuple[RequestProgress, Answer | None]:
         """Answer a Delete once nothing of the target has a task left."""
-        report, request = this.report, errand.request
-        muster = self._fleet.drain(errand, guard, report.hop, this.time)
+        report, request = this.report, progress.request
+        muster = self._fleet.drain(progress, guard, report.hop, this.time)
         report.muster, report.troubles = muster, (*report.troubles, *muster.troubles)
         if not muster.complete:
-            return muster.errand, None
+            return muster.progress, None
         what = "there is none any more"
         if not muster.gone:
             what = f"{muster.total} instances are drained" if muster.total else "it has no instance"
-        return muster.errand, Answer(Status.SUCCESS, request.physical_id, f"{guard}: {what}")
+        return muster.progress, Answer(Status.SUCCESS, request.physical_id, f"{guard}: {what}")
 
     def _overdue(self, request: Request, seen: Seen, report: Report) -> Answer:
         """Return the answer that was decided upon beforehand; what was left is its reason."""
@@ -315,10 +319,10 @@ class Errands:
             return Answer(Status.SUCCESS, physical_id, f"{guard} could not be looked at: {left}")
         return Answer(Status.FAILED, request.refused_id, f"no time was left: {left}")
 
-    def _answer(self, errand: Errand, answer: Answer, this: Pass) -> None:
+    def _answer(self, progress: RequestProgress, answer: Answer, this: Pass) -> None:
         """Write down what is going to be answered, so that it stays the same; then answer."""
-        request, report = errand.request, this.report
-        decided = replace(this.entry, version=this.entry.version + 1, state=encode(errand))
+        request, report = progress.request, this.report
+        decided = replace(this.entry, version=this.entry.version + 1, state=encode(progress))
         if not self._book.save(decided):
             report.step, report.answer = Step.COPY, None
             return
@@ -326,7 +330,7 @@ class Errands:
             self._respond(request.response_url, response(request, answer))
         except UnavailableError as error:
             report.trouble("answering", error)
-            self._go_round(errand, replace(this, entry=decided))
+            self._go_round(progress, replace(this, entry=decided))
             return
         except MisconfiguredError as error:
             # Nobody will ever take it; CloudFormation waits for its timeout.
@@ -344,7 +348,7 @@ class Errands:
         except DrainerError as error:
             report.trouble("writing down the end", error)
 
-    def _go_round(self, errand: Errand, this: Pass, *, postponed: bool = False) -> None:
+    def _go_round(self, progress: RequestProgress, this: Pass, *, postponed: bool = False) -> None:
         """
         Publish the re-invocation, then write down that this was done, and what was seen.
 
@@ -353,7 +357,7 @@ class Errands:
             MalformedEventError: There are more instances than a message holds.
         """
         report, entry = this.report, this.entry
-        state = encode(errand)
+        state = encode(progress)
         carried = None if self._book.durable else state
         text = message(report.key, report.hop + 1, carried, postponed=postponed)
         refusals = self._topic.publish([text])
@@ -384,11 +388,11 @@ def furthest(asked: Iterable[Asked]) -> list[Asked]:
 
 def _goes_back(seen: Seen) -> bool:
     """Whether this is the Update of a stack that rolls back."""
-    update = seen.errand.request.request_type == RequestType.UPDATE
+    update = seen.progress.request.request_type == RequestType.UPDATE
     return update and seen.stack is not None and seen.stack.rolls_back
 
 
-def _at_the_deadline(request: Request, guard: Guard, report: Report, left: str) -> Answer:
+def _at_the_deadline(request: Request, guard: DrainTarget, report: Report, left: str) -> Answer:
     """Answer a Delete by its policy, unless all that is known of its target may go."""
     if report.muster is not None and report.muster.as_far_as_known:
         reason = f"{guard}: {report.muster.total} instances are drained, as far as is known"

@@ -1,8 +1,8 @@
 """
 A request of CloudFormation under way: what has been seen of each instance, and how it travels.
 
-One errand is one chain of re-invocations, however many instances it drains. It refuses what it did
-not write; it acts on nothing.
+One request is one chain of re-invocations, however many instances it drains. What this file did not
+write it refuses; it acts on nothing.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ INSTANTS = ("draining_since", "listed_at", "searched_at", "absent_since")
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class RequestProgress:
     """
     A request, and what earlier passes have seen.
 
@@ -105,24 +105,24 @@ class Errand:
 @dataclass(frozen=True, slots=True)
 class Continuation:
     """
-    A re-invocation for an errand.
+    A re-invocation for a progress.
 
     Attributes:
         key: Which request.
         hop: How many re-invocations led here.
-        errand: The errand itself; None where the book holds it.
+        progress: The progress itself; None where the book holds it.
         postponed: Whether an invocation had no time for it, so that the next one begins with it.
     """
 
     key: str
     hop: int
-    errand: Errand | None = field(default=None, repr=False)
+    progress: RequestProgress | None = field(default=None, repr=False)
     postponed: bool = False
 
 
-def encode(errand: Errand) -> str:
+def encode(progress: RequestProgress) -> str:
     """
-    Return an errand as JSON, with as much of its notes as there is room for.
+    Return the progress of a request as JSON, with as much of its notes as there is room for.
 
     What is left out is looked at again from the beginning: first the ids of tasks, then the
     clusters that no resource names, then all notes.
@@ -131,15 +131,15 @@ def encode(errand: Errand) -> str:
         MalformedEventError: The request alone is longer than STATE_BYTES_MAX.
     """
     for kept in (_as_it_is, _without_tasks, _without_clusters, None):
-        text = json.dumps(_plain(errand, kept), separators=(",", ":"))
+        text = json.dumps(_plain(progress, kept), separators=(",", ":"))
         if len(text) <= STATE_BYTES_MAX:
             return text
-    raise MalformedEventError(f"an errand of {len(text)} bytes, where {STATE_BYTES_MAX} may be")
+    raise MalformedEventError(f"a progress of {len(text)} bytes, where {STATE_BYTES_MAX} may be")
 
 
-def _plain(errand: Errand, kept: Callable[[Note], Note] | None) -> dict[str, Any]:
-    request = errand.request
-    notes = {one: kept(note) for one, note in errand.notes.items()} if kept else {}
+def _plain(progress: RequestProgress, kept: Callable[[Note], Note] | None) -> dict[str, Any]:
+    request = progress.request
+    notes = {one: kept(note) for one, note in progress.notes.items()} if kept else {}
     # Each once: the ARN of a cluster is ten times as long as all else that is noted.
     named = {name: None for note in notes.values() for name in (note.cluster, note.searched_to)}
     clusters = {name: number for number, name in enumerate(named)}
@@ -156,11 +156,11 @@ def _plain(errand: Errand, kept: Callable[[Note], Note] | None) -> dict[str, Any
             "old_properties": request.old_properties,
             "started_at": request.started_at.timestamp(),
         },
-        "looks": errand.looks,
-        "grown_at": errand.grown_at.timestamp() if errand.grown_at else None,
-        "believed": errand.believed,
-        "doubted_at": errand.doubted_at.timestamp() if errand.doubted_at else None,
-        "answer": asdict(errand.answer) if errand.answer else None,
+        "looks": progress.looks,
+        "grown_at": progress.grown_at.timestamp() if progress.grown_at else None,
+        "believed": progress.believed,
+        "doubted_at": progress.doubted_at.timestamp() if progress.doubted_at else None,
+        "answer": asdict(progress.answer) if progress.answer else None,
         "clusters": [*clusters],
         "notes": {one: _row(note, request.started_at, clusters) for one, note in notes.items()},
     }
@@ -194,9 +194,9 @@ def _without_clusters(note: Note) -> Note:
     return replace(short, settled=False, done=done)
 
 
-def decode(text: str) -> Errand:
+def decode(text: str) -> RequestProgress:
     """
-    Return the errand in JSON that `encode` has written.
+    Return the progress in JSON that `encode` has written.
 
     Raises:
         MalformedEventError: It has not; says what is wrong.
@@ -206,12 +206,12 @@ def decode(text: str) -> Errand:
         request = _request(body)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         # What Python says of a wrong field may quote it, and one of them is a secret.
-        raise MalformedEventError(f"errand: {type(error).__name__}") from error
+        raise MalformedEventError(f"progress: {type(error).__name__}") from error
     try:
         return _errand(request, body)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError):
         # Notes of another version of the program: to look again costs time, and loses nothing.
-        return Errand(request)
+        return RequestProgress(request)
 
 
 def _request(body: dict[str, Any]) -> Request:
@@ -233,7 +233,7 @@ def _request(body: dict[str, Any]) -> Request:
     )
 
 
-def _errand(request: Request, body: dict[str, Any]) -> Errand:
+def _errand(request: Request, body: dict[str, Any]) -> RequestProgress:
     grown_at, believed, doubted_at = body["grown_at"], body["believed"], body.get("doubted_at")
     if not isinstance(believed, bool):
         raise TypeError("no flag")
@@ -242,7 +242,7 @@ def _errand(request: Request, body: dict[str, Any]) -> Errand:
     clusters = body["clusters"]
     if not all(name == "" or CLUSTER.fullmatch(name) for name in clusters):
         raise ValueError("a cluster of no such name")
-    return Errand(
+    return RequestProgress(
         request=request,
         looks=count(body["looks"]),
         grown_at=None if grown_at is None else instant(grown_at),
@@ -286,12 +286,12 @@ def _note(ec2_instance_id: str, row: list[Any], started_at: datetime, clusters: 
 
 def message(key: str, hop: int, state: str | None, *, postponed: bool = False) -> str:
     """
-    Return the re-invocation for an errand.
+    Return the re-invocation for a progress.
 
     Args:
         key: Which request.
         hop: How many re-invocations led to the one that it makes.
-        state: The errand as JSON; None where the book holds it.
+        state: The progress as JSON; None where the book holds it.
         postponed: Whether this invocation had no time for it.
     """
     body = {KIND_KEY: KIND, "version": VERSION, "request": key, "hop": hop}
@@ -302,7 +302,7 @@ def message(key: str, hop: int, state: str | None, *, postponed: bool = False) -
 
 def read(body: Mapping[str, Any]) -> Continuation:
     """
-    Read a re-invocation for an errand.
+    Read a re-invocation for a progress.
 
     Raises:
         MalformedEventError: A field is missing or of the wrong kind; says which.
@@ -321,7 +321,7 @@ def read(body: Mapping[str, Any]) -> Continuation:
         return Continuation(key, hop, postponed=postponed)
     if not isinstance(state, str) or len(state) > STATE_BYTES_MAX:
         raise MalformedEventError("envelope: state is of the wrong kind")
-    errand = decode(state)
-    if errand.request.key != key:
+    progress = decode(state)
+    if progress.request.key != key:
         raise MalformedEventError("envelope: the state is of another request")
-    return Continuation(key, hop, errand, postponed)
+    return Continuation(key, hop, progress, postponed)

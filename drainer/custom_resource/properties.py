@@ -76,7 +76,7 @@ EXPECTED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class DrainTarget:
     """
     What a custom resource guards, and how it is to be drained.
 
@@ -115,7 +115,9 @@ class Guard:
         return f"{self.kind} {self.name[:QUOTED_CHARACTERS_MAX]}"
 
 
-def guard_of(properties: Mapping[str, Any], config: Config) -> tuple[Guard | None, tuple[str, ...]]:
+def guard_of(
+    properties: Mapping[str, Any], config: Config
+) -> tuple[DrainTarget | None, tuple[str, ...]]:
     """
     Read the properties.
 
@@ -142,7 +144,7 @@ def guard_of(properties: Mapping[str, Any], config: Config) -> tuple[Guard | Non
     if target is None or ("Cluster" in properties and not named):
         return None, tuple(problems)
     configured = () if named else config.clusters
-    guard = Guard(cluster if named else None, *target, policy, on_timeout, configured)
+    guard = DrainTarget(cluster if named else None, *target, policy, on_timeout, configured)
     return guard, tuple(problems)
 
 

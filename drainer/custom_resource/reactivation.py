@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from drainer.custom_resource.progress import Errand
-    from drainer.custom_resource.properties import Guard
+    from drainer.custom_resource.progress import RequestProgress
+    from drainer.custom_resource.properties import DrainTarget
     from drainer.custom_resource.request import Request
     from drainer.custom_resource.target_drain import Targets
     from drainer.drain.actions import Ecs
@@ -37,17 +37,17 @@ class Restored:
     What came of setting ACTIVE what stays.
 
     Attributes:
-        errand: With how far a search of all clusters has come.
+        progress: With how far a search of all clusters has come.
         troubles: A sentence for each that could not be set ACTIVE, or looked at.
         complete: Whether all clusters have been searched.
     """
 
-    errand: Errand
+    progress: RequestProgress
     troubles: tuple[str, ...] = ()
     complete: bool = True
 
 
-class Keeper:
+class TargetReactivation:
     """
     Looks at targets that stay, and sets ACTIVE again what a stack has set DRAINING.
 
@@ -60,7 +60,9 @@ class Keeper:
         self._ecs = ecs
         self._targets = targets
 
-    def restore(self, errand: Errand, guard: Guard, time: InvocationClock) -> Restored:
+    def restore(
+        self, progress: RequestProgress, guard: DrainTarget, time: InvocationClock
+    ) -> Restored:
         """
         Set ACTIVE again what this stack has set DRAINING, for the target is to stay.
 
@@ -80,25 +82,25 @@ class Keeper:
         for cluster in there if ids else ():
             described = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
             alive.update(one.ec2_instance_id for one in described if one.agent_connected)
-            troubles += self._restore(errand, cluster, described, time)
+            troubles += self._restore(progress, cluster, described, time)
         others = [one for one in ids if one not in alive]
         if not others:
-            return Restored(errand, tuple(troubles))
-        restored = self._restore_elsewhere(errand, guard, others, time)
+            return Restored(progress, tuple(troubles))
+        restored = self._restore_elsewhere(progress, guard, others, time)
         return replace(restored, troubles=(*troubles, *restored.troubles))
 
     def _restore_elsewhere(
         self,
-        errand: Errand,
-        guard: Guard,
+        progress: RequestProgress,
+        guard: DrainTarget,
         ids: Sequence[str],
         time: InvocationClock,
     ) -> Restored:
         """Search all clusters, as a drain has done: whatever it found there is to be ACTIVE."""
         # What a drain had noted, before it was seen that the target stays, is of another search.
-        notes = {} if errand.believed else errand.notes
+        notes = {} if progress.believed else progress.notes
         begun_at = max((note.searched_to for note in notes.values()), default="")
-        sights = [_sight(one, errand, guard, begun_at, time.now()) for one in ids]
+        sights = [_sight(one, progress, guard, begun_at, time.now()) for one in ids]
         Finder(self._ecs, (), time).find(sights)
         found: dict[str, list[ContainerInstance]] = defaultdict(list)
         for sight in sights:
@@ -106,7 +108,7 @@ class Keeper:
                 found[one.cluster].append(one)
         troubles: list[str] = []
         for cluster, described in found.items():
-            troubles += self._restore(errand, cluster, described, time)
+            troubles += self._restore(progress, cluster, described, time)
         failed = [sight for sight in sights if sight.failed]
         # One note is enough, for all are searched for together; what has failed is asked again.
         open_ones = failed or [sight for sight in sights if sight.sought]
@@ -115,21 +117,21 @@ class Keeper:
             raise UnavailableError(failed[0].reason)
         if searched_to:
             following = replace(
-                errand, believed=False, notes={ids[0]: Note(searched_to=searched_to)}
+                progress, believed=False, notes={ids[0]: Note(searched_to=searched_to)}
             )
             troubles += [sight.reason for sight in open_ones[:1]]
             return Restored(following, tuple(troubles), complete=False)
         denied = [sight.reason for sight in sights if sight.denied]
-        return Restored(errand, (*troubles, *denied[:1]))
+        return Restored(progress, (*troubles, *denied[:1]))
 
     def _restore(
         self,
-        errand: Errand,
+        progress: RequestProgress,
         cluster: str,
         described: Iterable[ContainerInstance],
         time: InvocationClock,
     ) -> list[str]:
-        stack = marks.checksum(errand.request.stack_id)
+        stack = marks.checksum(progress.request.stack_id)
         ours = [instance for instance in described if instance.drained_for == stack]
         troubles: list[str] = []
         for start in range(0, len(ours), TOGETHER_MAX):
@@ -154,7 +156,9 @@ class Keeper:
             return [f"setting {unit[0].ec2_instance_id} ACTIVE: {error}"]
         return [f"setting {arn} ACTIVE: {reason}" for arn, reason in refusals.items()]
 
-    def physical_id(self, request: Request, guard: Guard, old: Guard | None, *, back: bool) -> str:
+    def physical_id(
+        self, request: Request, guard: DrainTarget, old: DrainTarget | None, *, back: bool
+    ) -> str:
         """
         Return what the resource is called from now on; another name makes CloudFormation drain.
 
@@ -175,22 +179,26 @@ class Keeper:
 
 
 def _sight(
-    ec2_instance_id: str, errand: Errand, guard: Guard, searched_to: str, now: datetime
+    ec2_instance_id: str,
+    progress: RequestProgress,
+    guard: DrainTarget,
+    searched_to: str,
+    now: datetime,
 ) -> Sight:
     """Return an instance as it is searched for: in no named cluster, for that was done."""
     drain = Drain(
         action=LifecycleAction("", NO_HOOK, ec2_instance_id, ""),
-        started_at=errand.request.started_at,
+        started_at=progress.request.started_at,
         last_heartbeat_at=now,
         hop=0,
-        deadline_at=errand.request.deadline_at(guard),
+        deadline_at=progress.request.deadline_at(guard),
         policy=replace(guard.policy, cluster=None),
         searched_to=searched_to,
     )
     return Sight(drain, now, waiting=Waiting.YES, remembers=False)
 
 
-def settled_id(request: Request, guard: Guard, old: Guard | None, *, back: bool) -> str:
+def settled_id(request: Request, guard: DrainTarget, old: DrainTarget | None, *, back: bool) -> str:
     """Return what the resource is called, as far as its properties tell."""
     if request.stays_refused or not request.physical_id:
         return guard.physical_id

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from drainer.custom_resource.request import Answer, Request
-    from drainer.custom_resource.target_status import Muster
+    from drainer.custom_resource.target_status import TargetStatus
 
 
 class Step(StrEnum):
@@ -47,7 +47,7 @@ class Report:
     request: Request | None = None
     step: Step = Step.UNDONE
     answer: Answer | None = None
-    muster: Muster | None = None
+    muster: TargetStatus | None = None
     reason: str = ""
     troubles: tuple[str, ...] = ()
     overdue: bool = False

@@ -26,7 +26,7 @@ from drainer.fields import instant, quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drainer.custom_resource.properties import Guard
+    from drainer.custom_resource.properties import DrainTarget
 
 # The answer must be there before CloudFormation gives up: one failed invocation (its message comes
 # back after three minutes), or a lost chain (the sweep finds it within five), fits in between.
@@ -110,7 +110,7 @@ class Request:
         share = self._service_timeout() / RESPONSE_MARGIN_SHARE
         return timedelta(seconds=min(RESPONSE_MARGIN_SECONDS, share))
 
-    def deadline_at(self, guard: Guard | None) -> datetime:
+    def deadline_at(self, guard: DrainTarget | None) -> datetime:
         """Return when the request must be answered, whatever is left then."""
         latest = self.timeout_at - self.margin
         if guard is None or self.request_type != RequestType.DELETE:

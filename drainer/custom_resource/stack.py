@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from drainer.custom_resource.properties import Guard
+    from drainer.custom_resource.properties import DrainTarget
     from drainer.custom_resource.request import Request
 
 # A template may name a custom resource by either.
@@ -197,7 +197,7 @@ def _listed(stack: Stack, target: str) -> list[Row]:
     ]
 
 
-def fate_of(request: Request, guard: Guard, target: str, stack: Stack) -> Fate:
+def fate_of(request: Request, guard: DrainTarget, target: str, stack: Stack) -> Fate:
     """
     Return what becomes of a target after a Delete; the table is in the module's docstring.
 

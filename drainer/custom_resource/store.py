@@ -36,7 +36,7 @@ class Entry:
         at: When it was begun.
         deadline_at: When it must be answered.
         timeout_at: When CloudFormation gives up.
-        state: The errand as JSON, the response URL in it; empty once it was answered.
+        state: The progress as JSON, the response URL in it; empty once it was answered.
         answered: What was answered; empty while it is open.
     """
 
@@ -61,7 +61,7 @@ class Book(Protocol):
 
     @property
     def durable(self) -> bool:
-        """Whether it outlasts the process, so that messages need not carry the errand."""
+        """Whether it outlasts the process, so that messages need not carry the progress."""
 
     def look(self, key: str) -> Entry | None:
         """Return what is written of a request."""

@@ -13,12 +13,12 @@ from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.custom_resource.progress import NOTES_MAX, UNFINISHED_MAX, Errand, Note
+from drainer.custom_resource.progress import NOTES_MAX, UNFINISHED_MAX, Note, RequestProgress
 from drainer.custom_resource.properties import INSTANCES_MAX, TargetKind
-from drainer.custom_resource.target_status import Muster
+from drainer.custom_resource.target_status import TargetStatus
 from drainer.drain import machine
 from drainer.drain import mark as marks
-from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS, EcsActs, Outcome
+from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS, EcsActions, Outcome
 from drainer.drain.finder import Finder
 from drainer.drain.machine import Phase, Step
 from drainer.drain.model import Drain, LifecycleAction, Registration, Waiting
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from drainer.config import Config
-    from drainer.custom_resource.properties import Guard
+    from drainer.custom_resource.properties import DrainTarget
     from drainer.custom_resource.stack import Stack
     from drainer.drain.actions import Ecs
     from drainer.invocation import InvocationClock
@@ -71,7 +71,7 @@ class Targets(Protocol):
     def stack(self, stack_id: str) -> Stack:
         """Return a stack and its resources; one without a status where there is none."""
 
-    def group(self, guard: Guard) -> str:
+    def group(self, guard: DrainTarget) -> str:
         """Return the name of the group that has the instances; empty for a fleet, and for none."""
 
     def groups(self, capacity_providers: Sequence[str]) -> dict[str, str]:
@@ -83,7 +83,7 @@ class Targets(Protocol):
     def cluster_exists(self, cluster: str) -> bool:
         """Whether there is such a cluster."""
 
-    def instances(self, guard: Guard) -> list[str] | None:
+    def instances(self, guard: DrainTarget) -> list[str] | None:
         """Return the ids of the target's EC2 instances; None where there is no such target."""
 
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
@@ -93,7 +93,7 @@ class Targets(Protocol):
         """Take an attribute off up to TOGETHER_MAX container instances."""
 
 
-class Fleet:
+class TargetDrain:
     """
     Drains what a custom resource guards, and undoes that.
 
@@ -105,29 +105,29 @@ class Fleet:
 
     def __init__(self, ecs: Ecs, targets: Targets, config: Config) -> None:
         self._ecs = ecs
-        self._acts = EcsActs(ecs)
+        self._acts = EcsActions(ecs)
         self._stopped = StoppedTasks()
         self._targets = targets
         self._config = config
 
     def drain(
         self,
-        errand: Errand,
-        guard: Guard,
+        progress: RequestProgress,
+        guard: DrainTarget,
         hop: int,
         time: InvocationClock,
-    ) -> Muster:
+    ) -> TargetStatus:
         """Look at every instance, decide about each, and act."""
         now = time.now()
         try:
             current = self._targets.instances(guard)
         except DrainerError as error:
-            return Muster(errand, unsure=f"the target's instances were not seen: {error}")
-        gone, notes = current is None, errand.notes
+            return TargetStatus(progress, unsure=f"the target's instances were not seen: {error}")
+        gone, notes = current is None, progress.notes
         missing = [one for one, note in notes.items() if not note.done]
         members = list(dict.fromkeys([*(current or ()), *missing]))
         chosen = _in_turn(members, notes, hop)
-        sights = [self._sight(one, errand, guard, hop, now) for one in chosen]
+        sights = [self._sight(one, progress, guard, hop, now) for one in chosen]
         finder = Finder(self._ecs, guard.configured, time)
         finder.find(sights)
         settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
@@ -147,7 +147,7 @@ class Fleet:
         ).look(open_ones, early=False)
         views = [sight.view(self._config) for sight in open_ones]
         outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
-        self._act(outcomes, marks.checksum(errand.request.stack_id), time)
+        self._act(outcomes, marks.checksum(progress.request.stack_id), time)
         following = {
             **{one: note for one, note in notes.items() if one in set(members)},
             **{o.drain.action.ec2_instance_id: _note(o, guard) for o in outcomes},
@@ -155,12 +155,12 @@ class Fleet:
         unsure = [s.reason for s in sights if s.id in settled and (s.denied or s.failed)]
         if len(chosen) < len(members) and _undone(members, notes):
             unsure.append("the others are looked at in turn")
-        news = _has_new(current or (), errand)
-        grown_at = now if news or errand.grown_at is None else errand.grown_at
+        news = _has_new(current or (), progress)
+        grown_at = now if news or progress.grown_at is None else progress.grown_at
         done = sum(following.get(one, Note()).done for one in members)
-        return Muster(
-            errand=replace(
-                errand, notes=_bounded(following), looks=errand.looks + 1, grown_at=grown_at
+        return TargetStatus(
+            progress=replace(
+                progress, notes=_bounded(following), looks=progress.looks + 1, grown_at=grown_at
             ),
             outcomes=tuple(o for o in outcomes if not _may_go(o)),
             total=len(members),
@@ -172,16 +172,21 @@ class Fleet:
         )
 
     def _sight(
-        self, ec2_instance_id: str, errand: Errand, guard: Guard, hop: int, now: datetime
+        self,
+        ec2_instance_id: str,
+        progress: RequestProgress,
+        guard: DrainTarget,
+        hop: int,
+        now: datetime,
     ) -> Sight:
-        note = errand.notes.get(ec2_instance_id, Note())
-        started_at = errand.request.started_at
+        note = progress.notes.get(ec2_instance_id, Note())
+        started_at = progress.request.started_at
         drain = Drain(
             action=LifecycleAction("", NO_HOOK, ec2_instance_id, ""),
             started_at=started_at,
             last_heartbeat_at=now,
             hop=hop,
-            deadline_at=errand.request.deadline_at(guard),
+            deadline_at=progress.request.deadline_at(guard),
             policy=replace(guard.policy, cluster=note.cluster or guard.cluster),
             draining_since=note.draining_since,
             unfinished=note.unfinished,
@@ -255,9 +260,9 @@ class Fleet:
         return True
 
 
-def _has_new(current: Iterable[str], errand: Errand) -> bool:
+def _has_new(current: Iterable[str], progress: RequestProgress) -> bool:
     """Whether a listing of the target has an instance that no earlier one had."""
-    return any(one not in errand.notes for one in current)
+    return any(one not in progress.notes for one in current)
 
 
 def _in_turn(members: Sequence[str], notes: Mapping[str, Note], hop: int) -> list[str]:
@@ -306,7 +311,7 @@ def _may_go(outcome: Outcome) -> bool:
     return outcome.decision.phase in {Phase.DRAINED, Phase.UNREGISTERED}
 
 
-def _note(outcome: Outcome, guard: Guard) -> Note:
+def _note(outcome: Outcome, guard: DrainTarget) -> Note:
     following = outcome.following()
     unfinished = following.unfinished
     complete = len(unfinished) <= UNFINISHED_MAX

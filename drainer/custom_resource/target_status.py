@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drainer.custom_resource.progress import Errand
+    from drainer.custom_resource.progress import RequestProgress
     from drainer.drain.actions import Outcome
 
 # How many instances an answer or a log line names.
@@ -16,12 +16,12 @@ NAMED_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Muster:
+class TargetStatus:
     """
     What one pass has seen of the target, and done.
 
     Attributes:
-        errand: With the notes for the next pass.
+        progress: With the notes for the next pass.
         outcomes: Of the instances that were looked at and are not done.
         total: How many instances there are.
         done: How many of them may go.
@@ -31,7 +31,7 @@ class Muster:
         troubles: What failed on the way, in words for an operator.
     """
 
-    errand: Errand
+    progress: RequestProgress
     outcomes: tuple[Outcome, ...] = ()
     total: int = 0
     done: int = 0
@@ -43,13 +43,13 @@ class Muster:
     @property
     def complete(self) -> bool:
         """Whether every instance may go, and more than this look says which there are."""
-        known = self.settled and self.errand.looks > 1
+        known = self.settled and self.progress.looks > 1
         return known and not self.unsure and self.done == self.total
 
     @property
     def as_far_as_known(self) -> bool:
         """Whether only news of the target's instances could say that one may not go."""
-        seen = bool(self.total or self.gone) and self.errand.looks > 1
+        seen = bool(self.total or self.gone) and self.progress.looks > 1
         return seen and not self.unsure and self.done == self.total
 
     def remaining(self) -> str:

@@ -125,7 +125,7 @@ class Outcome:
         return self.drain.container_instance_arn or ""
 
 
-class EcsActs:
+class EcsActions:
     """
     Acts on ECS for drains that have been decided about.
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain import machine
-from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsActs, Outcome
+from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsActions, Outcome
 from drainer.drain.machine import Step
 from drainer.drain.model import Origin, Waiting
 from drainer.drain.task_look import StoppedTasks
@@ -71,7 +71,7 @@ class Controller:
     def __init__(self, auto_scaling: AutoScaling, ecs: Ecs, topic: Topic, config: Config) -> None:
         self._auto_scaling = auto_scaling
         self._ecs = ecs
-        self._acts = EcsActs(ecs)
+        self._acts = EcsActions(ecs)
         self._topic = topic
         self._config = config
         self._stopped = StoppedTasks()

@@ -45,7 +45,7 @@ class Sets(Protocol):
         """Take an attribute off up to TOGETHER_MAX container instances."""
 
 
-class Rescuer:
+class InterruptionController:
     """
     Acts on interruptions; made once for a warm function.
 

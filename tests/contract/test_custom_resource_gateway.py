@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 
 from drainer.aws.calls import PAGES_MAX
 from drainer.aws.custom_resource import TableBook, TargetGateway
-from drainer.custom_resource.properties import Guard, Status, TargetKind
+from drainer.custom_resource.properties import DrainTarget, Status, TargetKind
 from drainer.custom_resource.stack import Row, Stack
 from drainer.custom_resource.store import Entry
 from drainer.drain.model import LifecycleActionResult, Policy, StandaloneTasks
@@ -32,11 +32,11 @@ ATTRIBUTE = "drainer.custom-resource"
 STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/slip/" + UNKNOWN_FLEET[4:]
 
 
-def guard(kind: TargetKind, name: str) -> Guard:
-    return Guard("payments", kind, name, POLICY, Status.FAILED)
+def guard(kind: TargetKind, name: str) -> DrainTarget:
+    return DrainTarget("payments", kind, name, POLICY, Status.FAILED)
 
 
-def fleet(fleet_id: str = UNKNOWN_FLEET) -> Guard:
+def fleet(fleet_id: str = UNKNOWN_FLEET) -> DrainTarget:
     return guard(TargetKind.SPOT_FLEET, fleet_id)
 
 

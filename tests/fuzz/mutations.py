@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drainer.custom_resource import progress as errand
+from drainer.custom_resource import progress
 from drainer.custom_resource import request as cloudformation
-from drainer.custom_resource.progress import Errand, Note
+from drainer.custom_resource.progress import Note, RequestProgress
 from drainer.custom_resource.properties import Status
 from drainer.drain.model import (
     Drain,
@@ -59,7 +59,7 @@ BARE = Drain(
 
 DELETION = json.loads((EVENTS / "cloudformation_delete.json").read_text())
 REQUEST = cloudformation.read(DELETION, None, NOW)
-UNDER_WAY = Errand(
+UNDER_WAY = RequestProgress(
     REQUEST,
     notes={
         ACTION.ec2_instance_id: Note(
@@ -69,7 +69,7 @@ UNDER_WAY = Errand(
     },
     looks=2,
 )
-DECIDED = Errand(
+DECIDED = RequestProgress(
     REQUEST, looks=3, answer=cloudformation.Answer(Status.FAILED, REQUEST.physical_id, "too late")
 )
 
@@ -132,9 +132,9 @@ def seeds() -> list[Any]:
     own = (
         envelope.encode(FULL),
         envelope.encode(BARE),
-        errand.message(REQUEST.key, 3, None),
-        errand.message(REQUEST.key, 4, errand.encode(UNDER_WAY)),
-        errand.message(REQUEST.key, 5, errand.encode(DECIDED)),
+        progress.message(REQUEST.key, 3, None),
+        progress.message(REQUEST.key, 4, progress.encode(UNDER_WAY)),
+        progress.message(REQUEST.key, 5, progress.encode(DECIDED)),
     )
     for message in (notice, json.dumps(DELETION), *own):
         sns = {"Type": "Notification", "Message": message, "Timestamp": "2024-03-23T03:26:44Z"}

@@ -10,8 +10,8 @@ from typing import Any
 from drainer import events
 from drainer.codec import COUNT_MAX
 from drainer.config import Config
-from drainer.custom_resource import progress as errand
-from drainer.custom_resource.progress import STATE_BYTES_MAX, Continuation, Errand
+from drainer.custom_resource import progress
+from drainer.custom_resource.progress import STATE_BYTES_MAX, Continuation, RequestProgress
 from drainer.custom_resource.properties import guard_of
 from drainer.custom_resource.request import Request
 from drainer.drain.model import Drain
@@ -60,15 +60,15 @@ def judge_request(request: Request) -> None:
     assert request.deadline_at(guard) < request.timeout_at
     assert request.response_url not in repr(request)
     with suppress(MalformedEventError):
-        written = errand.encode(Errand(request))
+        written = progress.encode(RequestProgress(request))
         # What was read is read the same from the book, be a property no number.
-        assert errand.encode(errand.decode(written)) == written
+        assert progress.encode(progress.decode(written)) == written
 
 
 def judge_continuation(continuation: Continuation) -> None:
     """Hold a re-invocation against what is relied on: it is for the request that it names."""
     assert 0 <= continuation.hop <= COUNT_MAX
-    if continuation.errand is not None:
-        assert continuation.errand.request.key == continuation.key
+    if continuation.progress is not None:
+        assert continuation.progress.request.key == continuation.key
         with suppress(MalformedEventError):
-            assert len(errand.encode(continuation.errand)) <= STATE_BYTES_MAX
+            assert len(progress.encode(continuation.progress)) <= STATE_BYTES_MAX

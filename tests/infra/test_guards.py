@@ -15,7 +15,7 @@ from drainer.config import Config
 from drainer.custom_resource.properties import (
     KNOWN_PROPERTIES,
     SERVICE_TIMEOUT_SECONDS_MAX,
-    Guard,
+    DrainTarget,
     Status,
     TargetKind,
     guard_of,
@@ -85,7 +85,7 @@ def properties(stack: DeployedStack) -> dict[str, Any]:
     return {key: str(value) for key, value in found.items()}
 
 
-def guard(stack: DeployedStack) -> Guard:
+def guard(stack: DeployedStack) -> DrainTarget:
     found, problems = guard_of(properties(stack), Config(topic_arn=TOPIC_ARN))
     assert problems == ()
     assert found is not None

@@ -12,7 +12,7 @@ import pytest
 from moto.sns.utils import FilterPolicyMatcher
 
 from drainer.aws.custom_resource import TableBook
-from drainer.custom_resource import progress as errand
+from drainer.custom_resource import progress
 from drainer.custom_resource import request as cloudformation
 from drainer.custom_resource.controller import ANSWERING_SECONDS, PASS_SECONDS_MAX
 from drainer.custom_resource.request import RESPONSE_MARGIN_SECONDS, RequestType
@@ -82,10 +82,10 @@ def test_the_subscription_takes_exactly_what_the_program_reads_as_a_request(
 def test_a_request_goes_round_by_the_wait_queue_only(stack: DeployedStack) -> None:
     # Its state names a request type too; through the notice queue it would go round unpaused.
     request = cloudformation.read(REQUEST, NOON, NOON)
-    state = errand.encode(errand.Errand(request))
+    state = progress.encode(progress.RequestProgress(request))
 
     for carried in (state, None):
-        message = errand.message(request.key, 1, carried)
+        message = progress.message(request.key, 1, carried)
         assert reached(stack, message) == ["EnvelopeSubscription"]
 
 

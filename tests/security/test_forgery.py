@@ -15,7 +15,7 @@ import pytest
 
 from drainer.codec import COUNT_MAX
 from drainer.custom_resource import request as cloudformation
-from drainer.custom_resource.progress import Errand, Note, encode
+from drainer.custom_resource.progress import Note, RequestProgress, encode
 from drainer.custom_resource.progress import message as message_of
 from drainer.custom_resource.properties import Status
 from drainer.custom_resource.request import Answer, RequestType
@@ -394,62 +394,62 @@ def test_a_request_that_was_answered_once_is_not_served_again(
     assert len(request.attempts) == 1
 
 
-def errand_of(request: CustomResourceRequest, change: Any = None) -> Errand:
+def errand_of(request: CustomResourceRequest, change: Any = None) -> RequestProgress:
     """What is under way for a request, by somebody who has seen all of it."""
     read = cloudformation.read(request.event, request.sent_at, request.sent_at)
-    errand = Errand(read, looks=5)
-    return change(errand) if change else errand
+    progress = RequestProgress(read, looks=5)
+    return change(progress) if change else progress
 
 
-def reinvoked(key: str, hop: int, errand: Errand | None) -> Message:
-    message: Message = json.loads(message_of(key, hop, encode(errand) if errand else None))
+def reinvoked(key: str, hop: int, progress: RequestProgress | None) -> Message:
+    message: Message = json.loads(message_of(key, hop, encode(progress) if progress else None))
     return message
 
 
-def drained_already(errand: Errand) -> Errand:
+def drained_already(progress: RequestProgress) -> RequestProgress:
     """Every instance that might be asked about is said to be done."""
-    note = Note(draining_since=errand.request.started_at, closed=True, settled=True, done=True)
-    return replace(errand, notes={f"i-{number:017x}": note for number in range(3)})
+    note = Note(draining_since=progress.request.started_at, closed=True, settled=True, done=True)
+    return replace(progress, notes={f"i-{number:017x}": note for number in range(3)})
 
 
 STATES: dict[str, Any] = {
     "nothing": lambda _: None,
     "that all is drained": drained_already,
-    "that SUCCESS is decided": lambda errand: replace(
-        errand, answer=Answer(Status.SUCCESS, errand.request.physical_id, "believe me")
+    "that SUCCESS is decided": lambda progress: replace(
+        progress, answer=Answer(Status.SUCCESS, progress.request.physical_id, "believe me")
     ),
-    "that FAILED is decided": lambda errand: replace(
-        errand, answer=Answer(Status.FAILED, errand.request.physical_id, "believe me")
+    "that FAILED is decided": lambda progress: replace(
+        progress, answer=Answer(Status.FAILED, progress.request.physical_id, "believe me")
     ),
-    "that it began long ago": lambda errand: replace(
-        errand, request=replace(errand.request, started_at=LONG_AGO)
+    "that it began long ago": lambda progress: replace(
+        progress, request=replace(progress.request, started_at=LONG_AGO)
     ),
-    "that nothing is guarded": lambda errand: replace(
-        errand, request=replace(errand.request, properties={})
+    "that nothing is guarded": lambda progress: replace(
+        progress, request=replace(progress.request, properties={})
     ),
-    "that something else is guarded": lambda errand: replace(
-        errand,
+    "that something else is guarded": lambda progress: replace(
+        progress,
         request=replace(
-            errand.request, properties={"Cluster": "payments", "AutoScalingGroupName": "another"}
+            progress.request, properties={"Cluster": "payments", "AutoScalingGroupName": "another"}
         ),
     ),
-    "a short timeout": lambda errand: replace(
-        errand,
+    "a short timeout": lambda progress: replace(
+        progress,
         request=replace(
-            errand.request,
+            progress.request,
             properties={
-                **errand.request.properties,
+                **progress.request.properties,
                 "DrainTimeoutSeconds": "1",
                 "OnTimeout": "SUCCESS",
             },
         ),
     ),
-    "that a Create is meant": lambda errand: replace(
-        errand, request=replace(errand.request, request_type=RequestType.CREATE)
+    "that a Create is meant": lambda progress: replace(
+        progress, request=replace(progress.request, request_type=RequestType.CREATE)
     ),
-    "another address": lambda errand: replace(
-        errand,
-        request=replace(errand.request, response_url=ELSEWHERE_IN_S3),
+    "another address": lambda progress: replace(
+        progress,
+        request=replace(progress.request, response_url=ELSEWHERE_IN_S3),
     ),
 }
 HOPS = {"the same hop": 0, "the next hop": 1}
@@ -462,11 +462,11 @@ def test_a_re_invocation_for_a_request_that_nobody_made_changes_nothing(
     # What is published names its request; what it carries is nobody's word.
     world, fleet = guarded(make_world)
     true = ask(world, "Delete", fleet)
-    errand = errand_of(true, STATES[claim])
+    progress = errand_of(true, STATES[claim])
     key = f"{true.event['StackId']}|{true.event['RequestId']}"
 
     for hop in (0, 1, 7):
-        deliver(world, reinvoked(key, hop, errand))
+        deliver(world, reinvoked(key, hop, progress))
     world.run(2 * SWEEP_SECONDS)
 
     assert nothing_has_happened(world)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drainer.config import Config
-from drainer.custom_resource.properties import Guard, Status, TargetKind, guard_of
+from drainer.custom_resource.properties import DrainTarget, Status, TargetKind, guard_of
 from drainer.drain.model import LifecycleActionResult, Policy, StandaloneTasks
 
 CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer")
@@ -24,7 +24,7 @@ def properties(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in all_of_them.items() if value is not None}
 
 
-def guard(**changes: Any) -> Guard:
+def guard(**changes: Any) -> DrainTarget:
     """What right properties come to."""
     found, problems = guard_of(properties(**changes), CONFIG)
     assert problems == ()
@@ -36,7 +36,7 @@ def test_cluster_and_target_are_enough() -> None:
     # A template that says no more than it must has the defaults of the function.
     kind = TargetKind.SPOT_FLEET
 
-    assert guard() == Guard("payments", kind, FLEET, DEFAULT_POLICY, Status.FAILED)
+    assert guard() == DrainTarget("payments", kind, FLEET, DEFAULT_POLICY, Status.FAILED)
 
 
 def test_defaults_are_the_functions() -> None:
@@ -66,7 +66,7 @@ def test_every_property_is_read_as_the_string_that_it_comes_as() -> None:
     )
 
     policy = Policy(None, 1200, LifecycleActionResult.CONTINUE, StandaloneTasks.STOP, 0)
-    assert found == Guard(CLUSTER_ARN, TargetKind.SPOT_FLEET, FLEET, policy, Status.SUCCESS)
+    assert found == DrainTarget(CLUSTER_ARN, TargetKind.SPOT_FLEET, FLEET, policy, Status.SUCCESS)
 
 
 def test_numbers_that_stay_numbers_are_read_too() -> None:

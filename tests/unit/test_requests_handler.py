@@ -12,7 +12,7 @@ import pytest
 from aws_lambda_powertools import Logger, Metrics
 
 from drainer import events, handler
-from drainer.custom_resource import progress as errand
+from drainer.custom_resource import progress
 from drainer.custom_resource.properties import Status
 from drainer.custom_resource.request import Answer, Request, RequestType
 from drainer.errors import MisconfiguredError, UnavailableError
@@ -536,7 +536,7 @@ def test_without_a_table_the_message_carries_the_errand(bare: Setting) -> None:
     elsewhere = make()
     elsewhere.serve(batch(message))
 
-    read = errand.read(message).errand
+    read = progress.read(message).progress
     assert read is not None
     assert read.request.response_url == request.event["ResponseURL"]
     assert len(read.notes) == FLEET_SIZE
@@ -573,9 +573,9 @@ def test_a_decided_answer_is_given_by_the_pass_that_can(bare: Setting) -> None:
     [received] = events.receive(request.event, now=START)
     assert isinstance(received.content, Request)
     answer = Answer(Status.FAILED, bare.fleet_id, "too late")
-    state = errand.encode(errand.Errand(received.content, looks=9, answer=answer))
+    state = progress.encode(progress.RequestProgress(received.content, looks=9, answer=answer))
 
-    bare.serve(batch(errand.message(received.content.key, 9, state)))
+    bare.serve(batch(progress.message(received.content.key, 9, state)))
 
     assert request.answer is not None
     assert (request.answer["Status"], request.answer["Reason"]) == ("FAILED", "too late")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.aws.response_url_client import Responder
+from drainer.aws.response_url_client import ResponseUrlClient
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def hides_the_url(error: DrainerError) -> bool:
 
 
 def test_an_answer_is_put_once_as_it_is(bucket: Bucket) -> None:
-    Responder()(bucket.url, BODY)
+    ResponseUrlClient()(bucket.url, BODY)
 
     [asked] = bucket.asked
     assert (asked.method, asked.path, asked.body) == ("PUT", PATH, BODY)
@@ -106,7 +106,7 @@ def test_an_answer_is_put_once_as_it_is(bucket: Bucket) -> None:
 
 def test_the_content_type_is_empty(bucket: Bucket) -> None:
     # The signature was made without one: any other is refused by S3, and so the stack waits.
-    Responder()(bucket.url, BODY)
+    ResponseUrlClient()(bucket.url, BODY)
 
     [asked] = bucket.asked
     assert asked.headers["Content-Type"] == ""
@@ -118,7 +118,7 @@ def test_the_content_type_is_empty(bucket: Bucket) -> None:
 def test_every_success_is_one(bucket: Bucket, status: int) -> None:
     bucket.says = statuses(status)
 
-    Responder()(bucket.url, BODY)
+    ResponseUrlClient()(bucket.url, BODY)
 
     assert len(bucket.asked) == 1
 
@@ -127,7 +127,7 @@ def test_what_fails_twice_is_put_a_third_time(bucket: Bucket) -> None:
     # One pass can so ride out what S3 says of itself while it is busy.
     bucket.says = statuses(503, 503, 200)
 
-    Responder()(bucket.url, BODY)
+    ResponseUrlClient()(bucket.url, BODY)
 
     assert [asked.body for asked in bucket.asked] == [BODY] * 3
     assert {asked.headers["Content-Type"] for asked in bucket.asked} == {""}
@@ -137,7 +137,7 @@ def test_how_long_to_wait_is_not_left_to_the_other_end(bucket: Bucket) -> None:
     # An invocation has thirty seconds; who obeys an hour has answered nobody.
     bucket.says = [(503, {"Retry-After": "3600"})]
 
-    Responder()(bucket.url, BODY)
+    ResponseUrlClient()(bucket.url, BODY)
 
     assert len(bucket.asked) == 2
 
@@ -147,7 +147,7 @@ def test_what_goes_on_failing_is_left_to_the_next_pass(bucket: Bucket, status: i
     bucket.says = statuses(*[status] * 10)
 
     with pytest.raises(UnavailableError, match=f"HTTP status {status}") as failure:
-        Responder()(bucket.url, BODY)
+        ResponseUrlClient()(bucket.url, BODY)
 
     assert len(bucket.asked) == ATTEMPTS_MAX
     assert hides_the_url(failure.value)
@@ -159,7 +159,7 @@ def test_a_refusal_is_for_good(bucket: Bucket, status: int) -> None:
     bucket.says = statuses(status)
 
     with pytest.raises(MisconfiguredError, match=f"HTTP status {status}") as failure:
-        Responder()(bucket.url, BODY)
+        ResponseUrlClient()(bucket.url, BODY)
 
     assert len(bucket.asked) == 1
     assert hides_the_url(failure.value)
@@ -171,7 +171,7 @@ def test_what_else_is_said_may_pass_but_not_within_this_pass(bucket: Bucket, sta
     bucket.says = statuses(status)
 
     with pytest.raises(UnavailableError, match=f"HTTP status {status}") as failure:
-        Responder()(bucket.url, BODY)
+        ResponseUrlClient()(bucket.url, BODY)
 
     assert len(bucket.asked) == 1
     assert hides_the_url(failure.value)
@@ -184,7 +184,7 @@ def test_no_redirect_is_followed(bucket: Bucket, status: int) -> None:
     bucket.says = [(status, {"Location": elsewhere})]
 
     with pytest.raises(UnavailableError, match=f"HTTP status {status}") as failure:
-        Responder()(bucket.url, BODY)
+        ResponseUrlClient()(bucket.url, BODY)
 
     assert [asked.path for asked in bucket.asked] == [PATH]
     assert hides_the_url(failure.value)
@@ -198,7 +198,7 @@ def test_silence_is_left_to_the_next_pass_and_the_url_is_not_told(
     caplog.set_level(logging.DEBUG)
 
     with pytest.raises(UnavailableError, match="no answer") as failure:
-        Responder()(deaf, BODY)
+        ResponseUrlClient()(deaf, BODY)
 
     assert hides_the_url(failure.value)
     assert SECRET not in caplog.text
@@ -211,7 +211,7 @@ def test_an_answer_that_is_taken_puts_no_url_into_the_log(
     caplog.set_level(logging.DEBUG)
     bucket.says = statuses(503)
 
-    Responder()(bucket.url, BODY)
+    ResponseUrlClient()(bucket.url, BODY)
 
     assert SECRET not in caplog.text
 
@@ -221,7 +221,7 @@ def test_a_connection_refused_is_left_to_the_next_pass() -> None:
         port = server.getsockname()[1]
 
     with pytest.raises(UnavailableError, match="no answer") as failure:
-        Responder()(f"http://127.0.0.1:{port}{PATH}", BODY)
+        ResponseUrlClient()(f"http://127.0.0.1:{port}{PATH}", BODY)
 
     assert hides_the_url(failure.value)
 
@@ -229,14 +229,14 @@ def test_a_connection_refused_is_left_to_the_next_pass() -> None:
 @pytest.mark.parametrize("url", [f"https://x.amazonaws.com:99999{PATH}", f"https://[::1{PATH}"])
 def test_what_is_no_url_is_told_by_its_kind_alone(url: str) -> None:
     with pytest.raises(UnavailableError, match="no answer") as failure:
-        Responder()(url, BODY)
+        ResponseUrlClient()(url, BODY)
 
     assert hides_the_url(failure.value)
 
 
 def test_answers_to_several_requests_reach_each_its_own(bucket: Bucket) -> None:
-    # One Responder serves all requests that a warm function sees.
-    respond = Responder()
+    # One ResponseUrlClient serves all requests that a warm function sees.
+    respond = ResponseUrlClient()
     bucket.says = statuses(403)
 
     with pytest.raises(MisconfiguredError):
@@ -252,6 +252,6 @@ def test_answers_to_several_requests_reach_each_its_own(bucket: Bucket) -> None:
 def test_the_context_of_a_failure_does_not_quote_the_url() -> None:
     # "from None" hides it from a traceback; it is there for whoever walks the chain.
     with pytest.raises(UnavailableError) as failure:
-        Responder()(f"http://127.0.0.1:1{PATH}", BODY)
+        ResponseUrlClient()(f"http://127.0.0.1:1{PATH}", BODY)
 
     assert SECRET not in repr((failure.value.__cause__, failure.value.__context__))

@@ -18,7 +18,7 @@ from drainer.errors import (
     UnavailableError,
 )
 from drainer.invocation import InvocationClock
-from drainer.spot.controller import Rescuer
+from drainer.spot.controller import InterruptionController
 from drainer.spot.interruption import (
     Interruption,
     LoadBalancer,
@@ -271,7 +271,7 @@ def rescue(
     fake: Fake, gone: Interruption | TaskInterruption, **config: Any
 ) -> tuple[Rescue, list[str]]:
     settings = Config(TOPIC, **{"clusters": ("shop",), **config})
-    rescuer = Rescuer(fake, fake, fake, fake, settings)  # type: ignore[arg-type]
+    rescuer = InterruptionController(fake, fake, fake, fake, settings)  # type: ignore[arg-type]
     [done] = rescuer.rescue([gone], InvocationClock(NOW, lambda: 30.0))
     return done, fake.asked
 
@@ -452,7 +452,7 @@ def test_a_mark_that_is_throttled_is_tried_again_when_the_targets_have_left() ->
 
     fake = Throttled()
     settings = Config(TOPIC, clusters=("shop",))
-    rescuer = Rescuer(fake, fake, fake, fake, settings, sleep=lambda _: None)  # type: ignore[arg-type]
+    rescuer = InterruptionController(fake, fake, fake, fake, settings, sleep=lambda _: None)  # type: ignore[arg-type]
     [done] = rescuer.rescue([replace(GONE, action="stop")], InvocationClock(NOW, lambda: 30.0))
 
     marked = [at for at, what in enumerate(fake.asked) if what == "put_attributes"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drainer.custom_resource.properties import Guard, Status, TargetKind
+from drainer.custom_resource.properties import DrainTarget, Status, TargetKind
 from drainer.custom_resource.request import RESOURCE_TYPE, Request, RequestType
 from drainer.custom_resource.stack import (
     OUR_TYPES,
@@ -31,8 +31,8 @@ POLICY = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT
 CLEANING = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
 CLEANING_BACK = "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"
 MADE_UP = "shop-Drain-1ABCDEFGH2J3"
-FLEET = Guard("payments", TargetKind.SPOT_FLEET, "sfr-1", POLICY, Status.FAILED)
-GROUP = Guard("payments", TargetKind.AUTO_SCALING_GROUP, "sfr-1", POLICY, Status.FAILED)
+FLEET = DrainTarget("payments", TargetKind.SPOT_FLEET, "sfr-1", POLICY, Status.FAILED)
+GROUP = DrainTarget("payments", TargetKind.AUTO_SCALING_GROUP, "sfr-1", POLICY, Status.FAILED)
 
 
 def request(kind: str = "Delete", physical_id: str = "sfr-1", **changes: Any) -> Request:
@@ -162,7 +162,11 @@ def test_a_physical_id_that_cloudformation_made_up_is_known_by_its_form(
 
 
 def fate(
-    status: str, *rows: Row, guard: Guard = FLEET, physical_id: str = "sfr-1", own: str = "sfr-1"
+    status: str,
+    *rows: Row,
+    guard: DrainTarget = FLEET,
+    physical_id: str = "sfr-1",
+    own: str = "sfr-1",
 ) -> Fate:
     mine = row("DELETE_IN_PROGRESS" if own == physical_id else "UPDATE_COMPLETE", own)
     return fate_of(

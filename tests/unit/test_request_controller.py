@@ -13,8 +13,8 @@ import pytest
 
 from drainer.config import Config
 from drainer.custom_resource.belief import Belief
-from drainer.custom_resource.controller import Errands
-from drainer.custom_resource.progress import Continuation, Errand
+from drainer.custom_resource.controller import RequestController
+from drainer.custom_resource.progress import Continuation, RequestProgress
 from drainer.custom_resource.reactivation import Restored
 from drainer.custom_resource.report import Step
 from drainer.custom_resource.request import RESOURCE_TYPE, Request, RequestType
@@ -67,11 +67,11 @@ class Others:
     def physical_id(self, *_: Any, **__: Any) -> str:
         return "sfr-1"
 
-    def restore(self, errand: Errand, *_: Any) -> Restored:
+    def restore(self, progress: RequestProgress, *_: Any) -> Restored:
         said = self.restored.pop(0) if self.restored else ()
         if isinstance(said, Exception):
             raise said
-        return Restored(errand, said)
+        return Restored(progress, said)
 
     def publish(self, messages: list[str]) -> dict[int, str]:
         self.published += messages
@@ -81,9 +81,9 @@ class Others:
         self.answers.append(json.loads(body))
 
 
-def errands(others: Others) -> Errands:
+def requests(others: Others) -> RequestController:
     anything: Any = others
-    return Errands(
+    return RequestController(
         fleet=anything,
         keeper=anything,
         belief=Belief(anything, CONFIG, durable=True),
@@ -96,7 +96,7 @@ def errands(others: Others) -> Errands:
 
 def passes(others: Others, *at_seconds: float) -> list[Step]:
     """Make a pass at each of these seconds after the request; return what each came to."""
-    runner = errands(others)
+    runner = requests(others)
     steps = []
     for hop, seconds in enumerate(at_seconds):
         asked = Continuation(KEY, hop) if hop else REQUEST
@@ -145,7 +145,7 @@ def test_a_look_that_confirms_ends_a_doubt() -> None:
 def test_a_pass_without_time_goes_round_and_comes_first_then() -> None:
     # A batch whose lifecycle actions take all the time would starve it for its whole hour.
     others = Others()
-    runner = errands(others)
+    runner = requests(others)
 
     report = runner.run_pass(REQUEST, clock(NOW, 10.0))
     [text] = others.published
@@ -158,7 +158,7 @@ def test_a_pass_without_time_goes_round_and_comes_first_then() -> None:
 def test_a_re_invocation_that_is_far_ahead_of_its_chain_is_nobodys() -> None:
     # Whoever may publish could else leave every true message behind, and only the sweep would help.
     others = Others()
-    runner = errands(others)
+    runner = requests(others)
     runner.run_pass(REQUEST, clock(NOW, 10.0))
     later = NOW + timedelta(seconds=15)
 
@@ -171,7 +171,7 @@ def test_a_re_invocation_that_is_far_ahead_of_its_chain_is_nobodys() -> None:
 def test_what_is_no_answer_to_anything_is_written_down_as_the_end() -> None:
     # The response URL must not stay in the book longer than it is of use.
     others = Others()
-    runner = errands(others)
+    runner = requests(others)
     runner.run_pass(REQUEST, clock(NOW, 10.0))
 
     late = runner.run_pass(Continuation(KEY, 1), clock(NOW + timedelta(hours=1)))

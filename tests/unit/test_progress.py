@@ -19,8 +19,8 @@ from drainer.custom_resource.progress import (
     STATE_BYTES_MAX,
     UNFINISHED_MAX,
     Continuation,
-    Errand,
     Note,
+    RequestProgress,
     decode,
     encode,
     message,
@@ -56,8 +56,8 @@ TASK_ID = "0123456789abcdef0123456789abcdef"
 LONG_TASK_ID = "465e0162-e6af-4786-b4e8-bb544ae58790"
 
 
-def crowd(count: int, task_id: str = TASK_ID) -> Errand:
-    """An errand in the middle of its way, with all that can be noted of each instance."""
+def crowd(count: int, task_id: str = TASK_ID) -> RequestProgress:
+    """A progress in the middle of its way, with all that can be noted of each instance."""
     since = NOW + timedelta(seconds=3_000)
     note = Note(
         draining_since=since,
@@ -72,7 +72,7 @@ def crowd(count: int, task_id: str = TASK_ID) -> Errand:
     notes = {f"i-{number:017x}": note for number in range(count)}
     # A template's own words are kept as long as the request is.
     properties = {**REQUEST.properties, "Cluster": "x" * 30_000}
-    return Errand(replace(REQUEST, properties=properties), notes, looks=200)
+    return RequestProgress(replace(REQUEST, properties=properties), notes, looks=200)
 
 
 # -- there and back
@@ -125,8 +125,8 @@ def with_instants(note: Note, *instants: datetime | None) -> Note:
 
 
 @st.composite
-def errands(draw: st.DrawFn, fraction: float = 0.0) -> Errand:
-    """Any errand; its instances are DRAINING since some seconds, or a part of one more."""
+def requests(draw: st.DrawFn, fraction: float = 0.0) -> RequestProgress:
+    """Any progress; its instances are DRAINING since some seconds, or a part of one more."""
     request, notes = draw(REQUESTS), draw(NOTES)
 
     def instant(seconds: Any) -> datetime | None:
@@ -139,7 +139,7 @@ def errands(draw: st.DrawFn, fraction: float = 0.0) -> Errand:
         for name, note in notes.items()
     }
     grown_at = draw(st.none() | st.just(request.started_at + timedelta(seconds=7.5)))
-    return Errand(
+    return RequestProgress(
         request,
         timed,
         looks=draw(st.integers(0, 1_000)),
@@ -149,15 +149,17 @@ def errands(draw: st.DrawFn, fraction: float = 0.0) -> Errand:
     )
 
 
-@given(errands(fraction=0.25))
+@given(requests(fraction=0.25))
 @settings(max_examples=300, deadline=None, database=None)
-def test_an_errand_comes_back_as_it_went_and_no_drain_begins_earlier(errand: Errand) -> None:
+def test_an_errand_comes_back_as_it_went_and_no_drain_begins_earlier(
+    progress: RequestProgress,
+) -> None:
     # Rounded down, a grace period would be over, or a second listing be made, before its time.
-    back = decode(encode(errand))
+    back = decode(encode(progress))
 
-    assert replace(back, notes={}) == replace(errand, notes={})
-    assert list(back.notes) == list(errand.notes)
-    for name, note in errand.notes.items():
+    assert replace(back, notes={}) == replace(progress, notes={})
+    assert list(back.notes) == list(progress.notes)
+    for name, note in progress.notes.items():
         came = back.notes[name]
         assert with_instants(came) == with_instants(note)
         for instant in INSTANTS:
@@ -168,7 +170,7 @@ def test_an_errand_comes_back_as_it_went_and_no_drain_begins_earlier(errand: Err
 
 
 def test_what_nobody_has_looked_at_has_no_notes() -> None:
-    assert decode(encode(Errand(REQUEST))) == Errand(REQUEST)
+    assert decode(encode(RequestProgress(REQUEST))) == RequestProgress(REQUEST)
 
 
 @pytest.mark.parametrize("postponed", [True, False])
@@ -181,16 +183,18 @@ def test_what_had_no_time_says_so(postponed: bool) -> None:
 
 def test_an_answer_once_decided_goes_along() -> None:
     # A pass that cannot give it must not have the next one decide anew.
-    decided = Errand(REQUEST, looks=3, answer=Answer(Status.FAILED, "sfr-1", "too late"))
+    decided = RequestProgress(REQUEST, looks=3, answer=Answer(Status.FAILED, "sfr-1", "too late"))
 
     assert decode(encode(decided)).answer == decided.answer
 
 
-@given(errands(), st.integers(0, 200))
+@given(requests(), st.integers(0, 200))
 @settings(max_examples=100, deadline=None, database=None)
-def test_a_re_invocation_comes_back_as_it_was_published(errand: Errand, hop: int) -> None:
-    text = encode(errand)
-    key = errand.request.key
+def test_a_re_invocation_comes_back_as_it_was_published(
+    progress: RequestProgress, hop: int
+) -> None:
+    text = encode(progress)
+    key = progress.request.key
 
     bare = read(json.loads(message(key, hop, None)))
     loaded = read(json.loads(message(key, hop, text)))
@@ -200,15 +204,15 @@ def test_a_re_invocation_comes_back_as_it_was_published(errand: Errand, hop: int
 
 
 def test_a_re_invocation_that_is_printed_does_not_show_what_it_carries() -> None:
-    # Its errand holds the address of the answer.
-    carried = read(json.loads(message(REQUEST.key, 3, encode(Errand(REQUEST)))))
+    # Its progress holds the address of the answer.
+    carried = read(json.loads(message(REQUEST.key, 3, encode(RequestProgress(REQUEST)))))
 
-    assert carried.errand is not None
-    assert SECRET not in f"{carried!r} {carried} {carried.errand!r}"
+    assert carried.progress is not None
+    assert SECRET not in f"{carried!r} {carried} {carried.progress!r}"
 
 
 def test_a_re_invocation_says_what_the_queues_filter_asks_for_and_no_secret() -> None:
-    # Where the book holds the errand, a message need not carry the address of the answer.
+    # Where the book holds the progress, a message need not carry the address of the answer.
     body = json.loads(message(REQUEST.key, 3, None))
 
     assert (body["drainer"], body["request"]) == ("re-invocation", REQUEST.key)
@@ -237,8 +241,8 @@ def in_sns(text: str) -> int:
 
 def test_a_thousand_instances_fit_with_all_that_is_known_of_them() -> None:
     # A fleet of a thousand that does not fit is not drained at all.
-    errand = crowd(INSTANCES_MAX)
-    text = encode(errand)
+    progress = crowd(INSTANCES_MAX)
+    text = encode(progress)
 
     assert len(text) <= STATE_BYTES_MAX
     assert {note.unfinished for note in decode(text).notes.values()} == {
@@ -250,14 +254,14 @@ def test_a_thousand_instances_fit_with_all_that_is_known_of_them() -> None:
 def test_where_there_is_no_room_for_all_ids_of_tasks_go_first_and_no_set_stays_closed() -> None:
     # A fleet of a thousand all of whose instances were replaced while it drained: each note counts.
     # A set that is closed and has lost its tasks would release every instance at once.
-    errand = crowd(NOTES_MAX, LONG_TASK_ID)
-    text = encode(errand)
+    progress = crowd(NOTES_MAX, LONG_TASK_ID)
+    text = encode(progress)
     back = decode(text)
 
     assert {(note.unfinished, note.closed, note.listed_at) for note in back.notes.values()} == {
         ((), False, None)
     }
-    assert list(back.notes) == list(errand.notes)
+    assert list(back.notes) == list(progress.notes)
     assert all(note.settled and note.stopped for note in back.notes.values())
     assert in_sns(message(REQUEST.key, 240, text)) <= SNS_BYTES_MAX
 
@@ -277,8 +281,8 @@ def test_ids_of_tasks_are_left_out_only_where_there_is_no_room_for_them() -> Non
 def test_an_errand_that_is_too_long_all_the_same_is_refused() -> None:
     long = replace(REQUEST, properties={"Cluster": "x" * STATE_BYTES_MAX})
 
-    with pytest.raises(MalformedEventError, match=r"an errand of \d+ bytes, where 160000 may be"):
-        encode(Errand(long))
+    with pytest.raises(MalformedEventError, match=r"a progress of \d+ bytes, where 160000 may be"):
+        encode(RequestProgress(long))
 
 
 # -- what we have not written
@@ -286,7 +290,9 @@ def test_an_errand_that_is_too_long_all_the_same_is_refused() -> None:
 # Of one instance of which nothing is known.
 ROW: list[Any] = [0, *[None for _ in INSTANTS], "", 0, 0]
 PLAIN: dict[str, Any] = json.loads(
-    encode(Errand(REQUEST, {INSTANCE: Note(draining_since=NOW, unfinished=("0a",))}, looks=1))
+    encode(
+        RequestProgress(REQUEST, {INSTANCE: Note(draining_since=NOW, unfinished=("0a",))}, looks=1)
+    )
 )
 
 
@@ -295,12 +301,14 @@ LONG_CLUSTER = f"arn:aws:ecs:us-east-1:123456789012:cluster/{'x' * 255}"
 
 
 def test_a_thousand_instances_in_a_cluster_of_a_long_name_do_not_end_a_chain() -> None:
-    # Written with each note, the name made an errand that could not be sent: the request was
+    # Written with each note, the name made a progress that could not be sent: the request was
     # refused, at every sweep again, and CloudFormation waited for its hour.
     note = Note(draining_since=NOW, cluster=LONG_CLUSTER, searched_to=LONG_CLUSTER, settled=True)
-    errand = Errand(REQUEST, {f"i-{number:017x}": note for number in range(1_000)}, looks=1)
+    progress = RequestProgress(
+        REQUEST, {f"i-{number:017x}": note for number in range(1_000)}, looks=1
+    )
 
-    assert decode(encode(errand)) == errand
+    assert decode(encode(progress)) == progress
 
 
 @pytest.mark.parametrize("clusters", [200, 1_800])
@@ -317,7 +325,7 @@ def test_what_has_no_room_is_looked_at_again_and_the_request_is_kept(clusters: i
         for number in range(1_800)
     }
 
-    read_again = decode(encode(Errand(REQUEST, notes, looks=1)))
+    read_again = decode(encode(RequestProgress(REQUEST, notes, looks=1)))
 
     assert read_again.request == REQUEST
     assert read_again.looks == 1
@@ -428,7 +436,7 @@ ELSEWHERE: dict[str, Any] = {
 
 
 # What is said of one: which kind of error it is, and nothing that is in it.
-FORGERY = "^(errand: [A-Za-z]+Error|ResponseURL is a [a-z]+ of no use)$"
+FORGERY = "^(progress: [A-Za-z]+Error|ResponseURL is a [a-z]+ of no use)$"
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -445,8 +453,8 @@ def test_a_forged_state_is_refused_and_no_secret_is_quoted(name: str) -> None:
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_notes_that_are_not_ours_are_forgotten_and_the_request_is_not(name: str) -> None:
-    # An errand of an hour outlives a new version of the function: to look again loses nothing.
-    assert decode(json.dumps(ELSEWHERE[name])) == Errand(REQUEST)
+    # A progress of an hour outlives a new version of the function: to look again loses nothing.
+    assert decode(json.dumps(ELSEWHERE[name])) == RequestProgress(REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -462,7 +470,7 @@ def test_a_state_whose_answer_would_go_elsewhere_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "nul", SECRET, '{"request": "' + SECRET])
 def test_a_state_that_is_no_json_is_refused_and_not_quoted(text: str) -> None:
-    with pytest.raises(MalformedEventError, match="errand: JSONDecodeError") as refusal:
+    with pytest.raises(MalformedEventError, match="progress: JSONDecodeError") as refusal:
         decode(text)
 
     assert SECRET not in str(refusal.value)
@@ -510,14 +518,16 @@ def test_a_re_invocation_that_we_have_not_published_is_refused(
 def test_what_the_version_before_has_sent_for_a_request_goes_on() -> None:
     # Where there is no table, nothing else knows of the request: its stack would hang until
     # CloudFormation gives up. Lifecycle actions' envelopes of that version are read, too.
-    old = {**json.loads(message(REQUEST.key, 3, encode(Errand(REQUEST)))), "version": 1}
+    old = {**json.loads(message(REQUEST.key, 3, encode(RequestProgress(REQUEST)))), "version": 1}
 
-    assert read(old) == Continuation(REQUEST.key, 3, Errand(REQUEST))
+    assert read(old) == Continuation(REQUEST.key, 3, RequestProgress(REQUEST))
 
 
 def test_what_goes_round_and_round_stays_the_same() -> None:
     # A second more with each pass puts off the end of a grace period, with short passes for ever.
-    errand = Errand(REQUEST, {INSTANCE: Note(draining_since=NOW + timedelta(seconds=1.25))})
-    once = encode(errand)
+    progress = RequestProgress(
+        REQUEST, {INSTANCE: Note(draining_since=NOW + timedelta(seconds=1.25))}
+    )
+    once = encode(progress)
 
     assert encode(decode(once)) == once

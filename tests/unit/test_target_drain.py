@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.config import Config
-from drainer.custom_resource.progress import Errand
-from drainer.custom_resource.properties import Guard, Status, TargetKind
+from drainer.custom_resource.progress import RequestProgress
+from drainer.custom_resource.properties import DrainTarget, Status, TargetKind
 from drainer.custom_resource.request import Request, RequestType
-from drainer.custom_resource.target_drain import Fleet
+from drainer.custom_resource.target_drain import TargetDrain
 from drainer.drain import mark as marks
 from drainer.drain.model import (
     ContainerInstance,
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from drainer.custom_resource.stack import Stack
-    from drainer.custom_resource.target_status import Muster
+    from drainer.custom_resource.target_status import TargetStatus
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ID = "i-0123456789abcdef0"
 POLICY = Policy("payments", 3000, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 0)
-GUARD = Guard("payments", TargetKind.AUTO_SCALING_GROUP, "g", POLICY, Status.FAILED)
+GUARD = DrainTarget("payments", TargetKind.AUTO_SCALING_GROUP, "g", POLICY, Status.FAILED)
 REQUEST = Request(
     request_type=RequestType.DELETE,
     stack_id="arn:aws:cloudformation:us-east-1:123456789012:stack/shop/5b918d10",
@@ -69,7 +69,7 @@ class World:
     def stack(self, stack_id: str) -> Stack:
         raise AssertionError("a drain asks nothing about the stack")
 
-    def group(self, guard: Guard) -> str:
+    def group(self, guard: DrainTarget) -> str:
         return guard.name
 
     def groups(self, capacity_providers: Sequence[str]) -> dict[str, str]:
@@ -81,7 +81,7 @@ class World:
     def cluster_exists(self, cluster: str) -> bool:
         return cluster in self.where
 
-    def instances(self, guard: Guard) -> list[str] | None:
+    def instances(self, guard: DrainTarget) -> list[str] | None:
         self.seconds_left -= self.seconds_to_see
         return self.members
 
@@ -140,13 +140,13 @@ class World:
         [found] = [one for there in self.where.values() for one in there if one.arn == arn]
         return found.status
 
-    def passes(self, count: int, guard: Guard = GUARD) -> list[Muster]:
-        fleet = Fleet(self, self, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
-        errand, musters = Errand(REQUEST), []
+    def passes(self, count: int, guard: DrainTarget = GUARD) -> list[TargetStatus]:
+        fleet = TargetDrain(self, self, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+        progress, musters = RequestProgress(REQUEST), []
         for hop in range(count):
             now = START + timedelta(seconds=PASS_SECONDS * hop)
-            muster = fleet.drain(errand, guard, hop, InvocationClock(now, lambda: 100.0))
-            errand = muster.errand
+            muster = fleet.drain(progress, guard, hop, InvocationClock(now, lambda: 100.0))
+            progress = muster.progress
             musters.append(muster)
         return musters
 
@@ -163,7 +163,7 @@ def task(number: int = 1, last: str = "DEACTIVATING", owner: Owner = Owner.SERVI
     return Task(f"{number:032x}", owner, "service:web", wanted, last)
 
 
-def done(musters: list[Muster]) -> list[bool]:
+def done(musters: list[TargetStatus]) -> list[bool]:
     return [muster.done == muster.total for muster in musters]
 
 
@@ -181,12 +181,12 @@ def test_an_idle_instance_may_go_after_two_listings_that_are_far_enough_apart() 
 def test_looking_that_takes_long_does_not_date_draining_back() -> None:
     world = World({"payments": [registration("arn-1")]})
     world.seconds_to_see = 9.0
-    fleet = Fleet(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    fleet = TargetDrain(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
 
-    muster = fleet.drain(Errand(REQUEST), GUARD, 0, InvocationClock(START, world.left))
+    muster = fleet.drain(RequestProgress(REQUEST), GUARD, 0, InvocationClock(START, world.left))
 
     assert world.status("arn-1") == "DRAINING"
-    assert muster.errand.notes[ID].draining_since == START + timedelta(seconds=18)
+    assert muster.progress.notes[ID].draining_since == START + timedelta(seconds=18)
 
 
 # The same for the first of the two listings, which the second must follow by 20 s.
@@ -194,12 +194,12 @@ def test_a_listing_is_dated_by_when_it_was_made() -> None:
     world = World({"payments": [registration("arn-1")]})
     [*_, before] = world.passes(2)
     world.seconds_left, world.seconds_to_see = 100.0, 9.0
-    fleet = Fleet(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    fleet = TargetDrain(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
 
     now = START + timedelta(seconds=30)
-    muster = fleet.drain(before.errand, GUARD, 2, InvocationClock(now, world.left))
+    muster = fleet.drain(before.progress, GUARD, 2, InvocationClock(now, world.left))
 
-    assert muster.errand.notes[ID].listed_at == now + timedelta(seconds=18)
+    assert muster.progress.notes[ID].listed_at == now + timedelta(seconds=18)
 
 
 def test_no_instance_may_go_while_a_task_of_it_closes() -> None:
@@ -214,12 +214,12 @@ def test_tasks_beyond_those_that_a_note_holds_keep_their_instance(count: int) ->
     # A note has two of them: with those STOPPED, the others must not be forgotten.
     there = [task(number) for number in range(count)]
     world = World({"payments": [registration("arn-1")]}, {"arn-1": there})
-    guarded = Fleet(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
-    errand = Errand(REQUEST)
+    guarded = TargetDrain(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    progress = RequestProgress(REQUEST)
     for hop in range(40):
         now = START + timedelta(seconds=PASS_SECONDS * hop)
-        muster = guarded.drain(errand, GUARD, hop, InvocationClock(now, lambda: 100.0))
-        errand = muster.errand
+        muster = guarded.drain(progress, GUARD, hop, InvocationClock(now, lambda: 100.0))
+        progress = muster.progress
         alive = [one for one in world.running["arn-1"] if one.last_status != "STOPPED"]
         assert not (muster.done and alive)
         if hop and hop % 3 == 0 and alive:
@@ -302,15 +302,15 @@ def test_what_is_left_in_a_cluster_searched_first_is_not_taken_for_the_instance(
 def test_what_boots_after_it_was_in_no_cluster_is_drained_where_it_registers() -> None:
     # A minute after two searches had found nothing it served in another cluster than the named one.
     world = World({"payments": [], "search": []})
-    fleet = Fleet(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
-    errand = Errand(REQUEST)
+    fleet = TargetDrain(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    progress = RequestProgress(REQUEST)
     for hop in range(12):
         if hop == 5:
             world.where["search"].append(registration("arn-1", running_tasks=1))
             world.running["arn-1"] = [task(1, "RUNNING")]
         now = START + timedelta(seconds=PASS_SECONDS * hop)
-        muster = fleet.drain(errand, GUARD, hop, InvocationClock(now, lambda: 100.0))
-        errand = muster.errand
+        muster = fleet.drain(progress, GUARD, hop, InvocationClock(now, lambda: 100.0))
+        progress = muster.progress
         assert hop < 5 or muster.done == 0
 
     assert world.status("arn-1") == "DRAINING"
@@ -322,19 +322,19 @@ def test_more_than_a_pass_sees_are_all_looked_at_before_they_are_let_go(position
     # were looked at again, and CloudFormation was told SUCCESS while it served.
     ids = [f"i-{number:017x}" for number in range(1_500)]
     world = World({"payments": []}, members=ids)
-    fleet = Fleet(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
-    errand, hop, muster = Errand(REQUEST), 0, None
+    fleet = TargetDrain(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    progress, hop, muster = RequestProgress(REQUEST), 0, None
     while muster is None or muster.done < 1_500:
         now = START + timedelta(seconds=PASS_SECONDS * hop)
-        muster = fleet.drain(errand, GUARD, hop, InvocationClock(now, lambda: 100.0))
-        errand, hop = muster.errand, hop + 1
+        muster = fleet.drain(progress, GUARD, hop, InvocationClock(now, lambda: 100.0))
+        progress, hop = muster.progress, hop + 1
         assert hop < 20
     serving = registration("arn-1", ec2_instance_id=ids[position], running_tasks=1)
     world.where["payments"].append(serving)
 
     now = START + timedelta(seconds=PASS_SECONDS * hop)
 
-    assert fleet.drain(errand, GUARD, hop, InvocationClock(now, lambda: 100.0)).done < 1_500
+    assert fleet.drain(progress, GUARD, hop, InvocationClock(now, lambda: 100.0)).done < 1_500
 
 
 def test_an_instance_that_no_cluster_has_may_go_after_two_searches() -> None:
@@ -350,6 +350,6 @@ def test_an_instance_in_another_cluster_is_drained_there_and_remembered() -> Non
 
     musters = world.passes(8)
 
-    assert musters[-1].errand.notes[ID].cluster == "search"
+    assert musters[-1].progress.notes[ID].cluster == "search"
     assert done(musters)[-1]
     assert world.status("arn-1") == "DRAINING"
