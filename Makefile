@@ -38,7 +38,7 @@ demo: package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, cr
 
 .PHONY: test
 test: $(VENV)/.development ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope $(TESTS)
 
 .PHONY: lint
 lint: $(VENV)/.development ## Check style, types and templates
@@ -72,6 +72,11 @@ simulate-lag: $(VENV)/.demo ## Show how long after the last task the answer come
 fuzz: $(VENV)/.development ## Fuzz the reading of events, guided by coverage (SECONDS=60)
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet atheris==3.0.0
 	@$(BIN)/python -m tests.fuzz.fuzz_events $(or $(SECONDS),60)
+
+.PHONY: mutate
+mutate: $(VENV)/.development ## Change the decisions in one place at a time: do the unit tests notice? (FILES=..., SAMPLE=200)
+	@$(BIN)/python -m tests.mutation $(if $(FILES),--files $(FILES)) $(if $(SAMPLE),--sample $(SAMPLE)) \
+	  $(if $(JOBS),--jobs $(JOBS)) $(if $(AT_LEAST),--at-least $(AT_LEAST))
 
 .PHONY: redrive
 redrive: $(VENV)/.demo ## Put back what lies in the dead-letter queues (STACK=drainer)

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 # The subscription that leads to the wait queue filters on this pair (infra/drainer.yaml).
 KIND_KEY = "drainer"
 KIND = "re-invocation"
-VERSION = 2
-# What an installation of an earlier version has sent is still under way while it is updated.
-VERSION_BEFORE = 1
 
 # The end of the year 2199 and thirty years of seconds: what lies beyond is nobody's instant or
 # duration, and would overflow the arithmetic of dates.

@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from drainer.drain.model import (
     DRAIN_TIMEOUT_SECONDS_MAX,
@@ -20,9 +20,10 @@ from drainer.drain.model import (
     StandaloneTasks,
 )
 from drainer.errors import MisconfiguredError
+from drainer.settings import Problem, choice, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 # As long as the hook allows, as ECS managed instance draining: a shorter deadline kills what still
 # runs, and is for the user to set. The hook's own limit, less a margin, still bounds it.
@@ -32,6 +33,9 @@ PASS_INTERVAL_SECONDS_DEFAULT = 15
 # SQS would delay by up to 15 minutes, but an instance should not wait longer than a sweep for a
 # look. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
 PASS_INTERVAL_SECONDS_MAX = 300
+RECORD_RETENTION_DAYS_DEFAULT = 90
+# A record that expires while its action waits would be made again: a day is more than a look takes.
+RECORD_RETENTION_DAYS = (1, 365)
 
 ENVIRONMENT_NAMES = (
     "DRAINER_TOPIC_ARN",
@@ -43,6 +47,8 @@ ENVIRONMENT_NAMES = (
     "DRAINER_PASS_INTERVAL_SECONDS",
     "DRAINER_INTERRUPTED_TARGETS",
     "DRAINER_REQUESTS_TABLE",
+    "DRAINER_RECORDS_TABLE",
+    "DRAINER_RECORD_RETENTION_DAYS",
     "DRAINER_VERIFY_STACKS",
 )
 
@@ -63,12 +69,6 @@ TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1
 # (underscore), - (dash), . (dot)"
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
-
-# How those problems begin that leave open which cluster is meant.
-NEITHER = "it is neither"
-CLUSTER_UNREADABLE = (NEITHER, "cluster is ")
-
-Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Switch(StrEnum):
@@ -93,6 +93,8 @@ class Config:
         pass_interval_seconds: The delay of the wait queue: the time between two passes.
         interrupted_targets: What to do about the targets of what Spot takes back.
         requests_table: The DynamoDB table that holds CloudFormation's requests; empty for none.
+        records_table: The DynamoDB table that holds the records of drains; empty for none.
+        record_retention_days: How long a record is kept after its drain's end.
         verify_stacks: Whether CloudFormation is asked if it waits before a request is believed.
     """
 
@@ -105,6 +107,8 @@ class Config:
     pass_interval_seconds: int = PASS_INTERVAL_SECONDS_DEFAULT
     interrupted_targets: InterruptedTargets = InterruptedTargets.DEREGISTER
     requests_table: str = ""
+    records_table: str = ""
+    record_retention_days: int = RECORD_RETENTION_DAYS_DEFAULT
     verify_stacks: bool = False
 
     @classmethod
@@ -120,17 +124,11 @@ class Config:
             for name in ENVIRONMENT_NAMES
             if environment.get(name, "").strip()
         }
-        problems: list[str] = []
-        topic_arn = values.get("topic_arn", "")
-        if not TOPIC_ARN.fullmatch(topic_arn):
-            problems.append(f"topic_arn is {topic_arn!r}; it must be the ARN of an SNS topic")
         names = (name.strip() for name in values.get("clusters", "").split(","))
         clusters = tuple(name for name in names if name)
-        problems += [
-            f"clusters has {name!r}; it must be a cluster's name or ARN"
-            for name in clusters
-            if not CLUSTER.fullmatch(name)
-        ]
+        tables = {name: values.get(name, "") for name in ("requests_table", "records_table")}
+        topic_arn = values.get("topic_arn", "")
+        problems = [*_misnamed(topic_arn, clusters, tables)]
         defaults = Policy(
             cluster=None,
             drain_timeout_seconds=DRAIN_TIMEOUT_SECONDS_DEFAULT,
@@ -148,9 +146,14 @@ class Config:
             problems=problems,
         )
         interrupted = choice(values, "interrupted_targets", InterruptedTargets.DEREGISTER, problems)
-        table = values.get("requests_table", "")
-        if table and not TABLE.fullmatch(table):
-            problems.append(f"requests_table is {table!r}; it must be a DynamoDB table's name")
+        retention = seconds(
+            values,
+            "record_retention_days",
+            default=RECORD_RETENTION_DAYS_DEFAULT,
+            minimum=RECORD_RETENTION_DAYS[0],
+            maximum=RECORD_RETENTION_DAYS[1],
+            problems=problems,
+        )
         verify = choice(values, "verify_stacks", Switch.FALSE, problems)
         if problems:
             raise MisconfiguredError("the function's environment: " + "; ".join(problems))
@@ -163,11 +166,12 @@ class Config:
             standalone_grace_seconds=policy.standalone_grace_seconds,
             pass_interval_seconds=interval,
             interrupted_targets=interrupted,
-            requests_table=table,
+            **tables,
+            record_retention_days=retention,
             verify_stacks=verify == Switch.TRUE,
         )
 
-    def policy(self, metadata: str | None) -> tuple[Policy, tuple[str, ...]]:
+    def policy(self, metadata: str | None) -> tuple[Policy, tuple[Problem, ...]]:
         """
         Read a hook's notification metadata: a JSON object, or a bare cluster name.
 
@@ -196,13 +200,27 @@ class Config:
         except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
-            return defaults, (f"{NEITHER} a JSON object nor the name of a cluster",)
+            return defaults, (Problem("", "it is neither a JSON object nor the name of a cluster"),)
         problems = [
-            f"it has {key[:40]!r}; known are {', '.join(METADATA_KEYS)}"
+            Problem("it", f"has {key[:40]!r}; known are {', '.join(METADATA_KEYS)}")
             for key in body
             if key not in METADATA_KEYS
         ]
         return _policy(body, defaults, problems), tuple(problems)
+
+
+def _misnamed(
+    topic_arn: str, clusters: Iterable[str], tables: Mapping[str, str]
+) -> Iterator[Problem]:
+    """Yield what is wrong about names of what the function uses."""
+    if not TOPIC_ARN.fullmatch(topic_arn):
+        yield Problem("topic_arn", f"is {topic_arn!r}; it must be the ARN of an SNS topic")
+    for name in clusters:
+        if not CLUSTER.fullmatch(name):
+            yield Problem("clusters", f"has {name!r}; it must be a cluster's name or ARN")
+    for setting, name in tables.items():
+        if name and not TABLE.fullmatch(name):
+            yield Problem(setting, f"is {name!r}; it must be a DynamoDB table's name")
 
 
 def is_own_metadata(metadata: str | None) -> bool:
@@ -214,10 +232,11 @@ def is_own_metadata(metadata: str | None) -> bool:
     return isinstance(body, dict) and bool(body) and all(key in METADATA_KEYS for key in body)
 
 
-def _policy(values: Mapping[str, Any], defaults: Policy, problems: list[str]) -> Policy:
+def _policy(values: Mapping[str, Any], defaults: Policy, problems: list[Problem]) -> Policy:
     cluster = values.get("cluster")
     if cluster is not None and not (isinstance(cluster, str) and CLUSTER.fullmatch(cluster)):
-        problems.append(f"cluster is {str(cluster)[:40]!r}; it must be a cluster's name or ARN")
+        about = f"is {str(cluster)[:40]!r}; it must be a cluster's name or ARN"
+        problems.append(Problem("cluster", about))
         cluster = None
     return Policy(
         cluster=cluster,
@@ -240,35 +259,3 @@ def _policy(values: Mapping[str, Any], defaults: Policy, problems: list[str]) ->
             problems=problems,
         ),
     )
-
-
-def seconds(
-    values: Mapping[str, Any],
-    name: str,
-    *,
-    default: int,
-    minimum: int,
-    maximum: int,
-    problems: list[str],
-) -> int:
-    """Return a whole number of seconds; a wrong one is added to the problems, and replaced."""
-    if name not in values:
-        return default
-    text = str(values[name])
-    if re.fullmatch(r"[0-9]{1,9}", text) and minimum <= int(text) <= maximum:
-        return int(text)
-    problems.append(
-        f"{name} is {text[:40]!r}; it must be a whole number from {minimum} to {maximum}"
-    )
-    return default
-
-
-def choice(values: Mapping[str, Any], name: str, default: Choice, problems: list[str]) -> Choice:
-    """Return one of an enumeration's values; a wrong one is added to the problems, and replaced."""
-    if name not in values:
-        return default
-    choices = [member.value for member in type(default)]
-    if values[name] in choices:
-        return type(default)(values[name])
-    problems.append(f"{name} is {str(values[name])[:40]!r}; it must be one of {', '.join(choices)}")
-    return default

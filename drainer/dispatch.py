@@ -14,7 +14,7 @@ from drainer.custom_resource import controller as requests
 from drainer.custom_resource.progress import Continuation
 from drainer.custom_resource.report import Report, Step
 from drainer.custom_resource.request import Request
-from drainer.drain.model import Drain, Hint, Origin, Sweep
+from drainer.drain.model import Drain, Hint, Sweep
 from drainer.errors import DrainerError
 from drainer.spot.comeback import Comeback
 from drainer.spot.interruption import Interruption, TaskInterruption
@@ -109,7 +109,7 @@ def serve(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
     undone = serve_requests(first, by, time)
     undone.update(serve_drains(work, by, time))
     undone.update(serve_requests(others, by, time))
-    if work.sweep or any(hint.ended for hint in work.hints):
+    if work.sweep or work.hints:
         returned = by.reactivation.run(work.hints, sweep=work.sweep, time=time)
         by.telemetry.returned(returned)
     if work.sweep and by.has_book:
@@ -143,9 +143,9 @@ def serve_drains(work: Work, by: Controllers, time: InvocationClock) -> dict[Key
     by.telemetry.passed(report)
     # Hints and sweeps are not delivered again: the chain and the next sweep come anyway.
     return {
-        events.key_of(outcome.drain.action): outcome.undone
+        events.key_of(outcome.message): outcome.undone
         for outcome in report.outcomes
-        if outcome.undone and outcome.drain.origin == Origin.CHAIN
+        if outcome.undone and outcome.message
     }
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from drainer import codec
 from drainer.custom_resource import progress, request
+from drainer.drain import envelope
 from drainer.drain.model import Drain, Hint, LifecycleAction, Sweep
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
 from drainer.fields import ECS_OWN_HOOK, PATTERNS, identifiers, instant, quoted
-from drainer.lifecycle import envelope, wake_ups
+from drainer.lifecycle import wake_ups
 from drainer.spot import comeback, interruption
 
 if TYPE_CHECKING:
@@ -142,13 +143,10 @@ def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Ask
             return progress.read(body)
         drain = envelope.decode(body)
         if not drain.action.lifecycle_action_token:
-            # Nobody but Auto Scaling knows a token, so that who has one has seen the notice. What
-            # has none (the sweep began it) is not believed to say when it began and must end; the
-            # mark says so, or else it begins now.
+            # Who has a token has seen the notification. What has none (the sweep began it) is
+            # believed to say when it ends, which is all it may while its record cannot be read.
             drain = replace(
                 drain,
-                started_at=now,
-                deadline_at=None,
                 draining_since=None,
                 policy=None,
                 listed_at=None,
@@ -233,11 +231,14 @@ def collapse(drains: list[Drain]) -> list[Drain]:
     """
     Return one drain for each lifecycle action, the one that has come furthest.
 
-    Copies of a message, and the same notice by two channels, are one drain.
+    Copies of a message, and the same notice by two channels, are one drain. Without a token nothing
+    tells actions apart, and who may write to the queue can claim any hop: only equal hops of one
+    generation are copies then, and the record says which message is next.
     """
-    furthest: dict[Key, Drain] = {}
+    furthest: dict[object, Drain] = {}
     for drain in drains:
-        key = key_of(drain.action)
+        named = bool(drain.action.lifecycle_action_token)
+        key = key_of(drain.action), None if named else (drain.generation, drain.hop)
         if key not in furthest or drain.hop > furthest[key].hop:
             furthest[key] = drain
     return list(furthest.values())

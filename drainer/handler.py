@@ -23,6 +23,7 @@ from drainer.aws import calls
 from drainer.aws.auto_scaling import AutoScalingGateway
 from drainer.aws.custom_resource import TableBook, TargetGateway
 from drainer.aws.ecs import EcsGateway
+from drainer.aws.records import RecordTable
 from drainer.aws.response_url_client import ResponseUrlClient
 from drainer.aws.spot import SpotGateway
 from drainer.aws.topic import TopicGateway
@@ -78,24 +79,8 @@ def build(
         MisconfiguredError: A setting is wrong; names it.
     """
     config = Config.from_environment(environ)
-    auto_scaling = AutoScalingGateway(client("autoscaling"))
-    ecs = EcsGateway(client("ecs"))
-    topic = TopicGateway(client("sns"), config.topic_arn)
-    controller = Controller(auto_scaling, ecs, topic, config)
     report_to = telemetry or Silent()
-
-    @cache
-    def interruptions() -> InterruptionController:
-        # Made for the first interruption, since most installations never see one.
-        spot, targets = SpotGateway(client("ecs"), client("elbv2")), TargetGateway(cache(client))
-        return InterruptionController(auto_scaling, ecs, spot, targets, config, sleep=sleep)
-
-    @cache  # made for the first request of CloudFormation, for the same reason
-    def requests() -> RequestController:
-        return _requests(config, ecs, topic, cache(client), respond)
-
-    back = Reactivation(auto_scaling, ecs, config)
-    controllers = Controllers(controller, back, requests, bool(config.requests_table), report_to)
+    controllers, interruptions = _compose(config, client, report_to, respond, sleep)
 
     def function(event: Any, context: Any) -> dict[str, Any] | None:
         def seconds_left() -> float:
@@ -124,6 +109,38 @@ def build(
         return None
 
     return function
+
+
+def _compose(
+    config: Config,
+    client: Callable[[str], Any],
+    telemetry: Telemetry,
+    respond: Respond | None,
+    sleep: Callable[[float], None] | None,
+) -> tuple[Controllers, Callable[[], InterruptionController]]:
+    """Return the controllers on their gateways, and what makes the one for interruptions."""
+    auto_scaling = AutoScalingGateway(client("autoscaling"))
+    ecs = EcsGateway(client("ecs"))
+    topic = TopicGateway(client("sns"), config.topic_arn)
+    dynamodb = client("dynamodb")  # each pass reads records, so that it is made in time as well
+    records = RecordTable(lambda _: dynamodb, config.records_table, config.record_retention_days)
+    controller = Controller(auto_scaling, ecs, topic, records, config)
+
+    @cache
+    def interruptions() -> InterruptionController:
+        # Made for the first interruption, since most installations never see one.
+        spot, targets = SpotGateway(client("ecs"), client("elbv2")), TargetGateway(cache(client))
+        return InterruptionController(
+            auto_scaling, ecs, spot, targets, config, drains=records, sleep=sleep
+        )
+
+    @cache  # made for the first request of CloudFormation, for the same reason
+    def requests() -> RequestController:
+        return _requests(config, ecs, topic, cache(client), respond)
+
+    back = Reactivation(auto_scaling, ecs, records, config.clusters)
+    asks = bool(config.requests_table)
+    return Controllers(controller, back, requests, asks, telemetry), interruptions
 
 
 def _requests(

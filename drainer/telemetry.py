@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from drainer.custom_resource.report import Report
     from drainer.drain.actions import Outcome
+    from drainer.drain.model import LifecycleAction
     from drainer.errors import DrainerError
     from drainer.lifecycle.controller import PassReport
     from drainer.lifecycle.reactivation import Returned
@@ -92,18 +93,23 @@ class Powertools:
         self._count("Passes", len(report.outcomes))
         self._count("Troubles", sum(len(outcome.troubles) for outcome in report.outcomes))
         self._count("PassesUndone", sum(bool(outcome.undone) for outcome in report.outcomes))
+        self._count("Duplicates", len(report.not_admitted))
+        for one in report.not_admitted:
+            line = {"admission": one.admission, **_names(one.drain.action)}
+            self._logger.info("acknowledged", extra=line)
         for outcome in report.outcomes:
             self._logger.info("pass", extra=_line(outcome))
+            names = _names(outcome.drain.action)
             for trouble in outcome.troubles:
-                self._logger.warning("trouble", extra={"reason": trouble, **_names(outcome)})
+                self._logger.warning("trouble", extra={"reason": trouble, **names})
             if outcome.undone:
-                self._logger.error("undone", extra={"reason": outcome.undone, **_names(outcome)})
+                self._logger.error("undone", extra={"reason": outcome.undone, **names})
             if outcome.decision.exhausted:
                 reason = (
                     f"{outcome.view.drain.hop} hops, where {outcome.view.hops_max} fit: "
                     f"the wait queue does not delay its messages; the sweep goes on"
                 )
-                self._logger.error("exhausted", extra={"reason": reason, **_names(outcome)})
+                self._logger.error("exhausted", extra={"reason": reason, **names})
             self._measure(outcome)
 
     def refused(self, record_id: str, refusal: DrainerError) -> None:
@@ -215,8 +221,7 @@ class Powertools:
             self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
 
-def _names(outcome: Outcome) -> dict[str, str]:
-    action = outcome.drain.action
+def _names(action: LifecycleAction) -> dict[str, str]:
     return {
         "ec2_instance_id": action.ec2_instance_id,
         "auto_scaling_group_name": action.auto_scaling_group_name,
@@ -228,13 +233,14 @@ def _line(outcome: Outcome) -> dict[str, Any]:
     decision, view = outcome.decision, outcome.view
     instance = view.seen.container_instance
     return {
-        **_names(outcome),
+        **_names(outcome.drain.action),
         "cluster": outcome.drain.cluster,
         "container_instance_arn": outcome.drain.container_instance_arn,
         "phase": decision.phase,
         "step": _step(outcome),
         "result": outcome.answered,
         "origin": view.drain.origin,
+        "admission": outcome.admitted.admission if outcome.admitted else None,
         "hop": view.drain.hop,
         "started_at": view.drain.started_at.isoformat(),
         "age_minutes": _age_minutes(outcome),

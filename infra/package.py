@@ -61,6 +61,7 @@ PROGRAM = frozenset(
         "handler.py",
         "invocation.py",
         "lifecycle",
+        "settings.py",
         "spot",
         "telemetry.py",
     }

@@ -1,28 +1,59 @@
 """
-What several kinds of tests need and what takes seconds to make.
+What several kinds of tests need and what takes seconds to make, and the order of all tests.
 """
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.turns import Turns, rank
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE_TIMEOUT_SECONDS = 600
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Let long turns begin first.
+    """
+    items.sort(key=lambda item: rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)  # a run without workers knows no such hook
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Turns:
+    """
+    Give the workers whole turns, in the order of the items.
+    """
+    config.option.loadscopereorder = False
+    return Turns(config, log)
+
+
 @pytest.fixture(scope="session")
-def drainer_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drainer_zip(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """
-    The function's zip as `make package` builds it, once for the whole session.
+    The function's zip as `make package` builds it, once for all workers.
     """
-    output = tmp_path_factory.mktemp("package") / "drainer.zip"
-    subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, str(PROJECT / "infra" / "package.py"), "--output", str(output)],
-        check=True,
-        timeout=PACKAGE_TIMEOUT_SECONDS,
-    )
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent  # the session's, which the workers share
+    output = folder / "drainer.zip"
+    with (folder / "drainer.zip.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not output.exists():
+            built = output.with_suffix(".part")
+            subprocess.run(  # noqa: S603 - our own script
+                [sys.executable, str(PROJECT / "infra" / "package.py"), "--output", str(built)],
+                check=True,
+                timeout=PACKAGE_TIMEOUT_SECONDS,
+            )
+            built.rename(output)
     return output

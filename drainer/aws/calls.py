@@ -60,13 +60,14 @@ CALLS = {
 # answer that never ends must not hold an invocation.
 PAGES_MAX = 200
 
-# One call must not use up the invocation (30 s in infra/drainer.yaml): three attempts of at most
-# 5 s, and up to 3 s of back-off between them. What fails is done again by the next pass.
+# One call must not use up the invocation (30 s in infra/drainer.yaml): two attempts of at most 5 s,
+# and up to 1 s of back-off between them. Two calls in a row that hang leave time to publish. What
+# fails is done again by the next pass.
 # https://docs.aws.amazon.com/boto3/latest/guide/retries.html
 CLIENT_CONFIG = BotoConfig(
     connect_timeout=1,
     read_timeout=4,
-    retries={"mode": "standard", "total_max_attempts": 3},
+    retries={"mode": "standard", "total_max_attempts": 2},
 )
 
 THROTTLES = frozenset(

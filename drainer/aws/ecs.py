@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.calls import ask, chunks, pages, understood
-from drainer.drain import mark as marks
+from drainer.drain.attributes import DRAINED_FOR, INTERRUPTED
 from drainer.drain.model import ContainerInstance, Owner, Task
 from drainer.errors import UnavailableError
 
@@ -203,11 +203,8 @@ def _container_instance(row: dict[str, Any]) -> ContainerInstance:
         agent_connected=row.get("agentConnected", False),
         running_tasks=row["runningTasksCount"],
         pending_tasks=row["pendingTasksCount"],
-        marks=marks.read(attributes),
-        ended=marks.read_ended(attributes),
-        returned=marks.read_returned(attributes),
-        drained_for=attributes.get(marks.DRAINED_FOR, ""),
-        interrupted=attributes.get(marks.INTERRUPTED, ""),
+        drained_for=attributes.get(DRAINED_FOR, ""),
+        interrupted=attributes.get(INTERRUPTED, ""),
     )
 
 

@@ -4,7 +4,6 @@ The demo of custom resources: the shipped templates and zip, and a new image for
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +57,7 @@ class FleetDemo:
         self.voice.say("deploying drainer.yaml and examples/spot-fleet.yaml ...")
         with showing.account(self.factor, self.zip_file) as embedded:
             stage = self._stage(embedded)
-            time.sleep(embedded.time.real_seconds(BEFORE_SECONDS))
+            embedded.time.sleep(BEFORE_SECONDS)
             began_at = embedded.time.now()
             self.voice.say("updating the stack: another image, so another fleet", elapsed=0.0)
             stage.change_image()

@@ -14,7 +14,7 @@ from drainer.aws import auto_scaling, ecs
 from drainer.drain import finder, machine, model, sight, task_look, task_set
 from drainer.drain.machine import Phase, Step
 from drainer.drain.model import LifecycleActionResult, Registration, Waiting
-from drainer.lifecycle import controller, marking, observer
+from drainer.lifecycle import controller, observer
 from drainer.lifecycle import reactivation as returning
 
 if TYPE_CHECKING:
@@ -172,11 +172,6 @@ def swallow_a_failed_answer() -> None:
     right = swap(controller.Controller, "_complete", completing)
 
 
-def republish_copies_too() -> None:
-    """Let each copy of a message go round (defect 15)."""
-    swap(machine, "is_copy", _never)
-
-
 def answer_every_hook() -> None:
     """Answer hooks that are not ours (defect 16)."""
     swap(observer.Observer, "_refusal", lambda *_, **__: "")
@@ -269,12 +264,6 @@ def search_a_hundred_clusters_and_no_more() -> None:
     right = swap(finder.Finder, "_search_everywhere", beginning)
 
 
-def leave_the_mark_of_what_is_over() -> None:
-    """Let the next action find the mark of one that somebody else has ended (B4)."""
-    swap(marking, "_may_write_off", _never)
-    swap(returning.Reactivation, "_write_off", lambda *_: [])
-
-
 def keep_what_a_reactivation_makes_untrue() -> None:
     """Believe listings from before the container instance was ACTIVE again (B5)."""
 
@@ -309,11 +298,6 @@ def leave_what_comes_back_draining() -> None:
     swap(returning.Reactivation, "run", lambda *_, **__: [])
 
 
-def keep_alive_what_has_no_deadline() -> None:
-    """Send heartbeats for what no mark remembers a deadline of (C2)."""
-    swap(machine, "is_unbounded", _never)
-
-
 def sweep_without_a_clock() -> None:
     """Let the sweep read all groups and their hooks, however long that takes (C3)."""
     swap(observer.Observer, "_no_time_for_more", _never)
@@ -340,7 +324,6 @@ MUTATIONS: tuple[Callable[[], None], ...] = (
     forget_the_heartbeat,
     drop_the_republish_on_a_throttle,
     swallow_a_failed_answer,
-    republish_copies_too,
     answer_every_hook,
     send_a_wrong_token,
     stop_service_tasks_too,
@@ -354,13 +337,11 @@ MUTATIONS: tuple[Callable[[], None], ...] = (
     forget_what_earlier_looks_have_seen,
     settle_on_what_is_found_first,
     search_a_hundred_clusters_and_no_more,
-    leave_the_mark_of_what_is_over,
     keep_what_a_reactivation_makes_untrue,
     look_on_when_time_is_over,
     read_every_hook_whatever_the_time,
     know_only_terminating_wait,
     leave_what_comes_back_draining,
-    keep_alive_what_has_no_deadline,
     sweep_without_a_clock,
     publish_again_what_came_too_early,
 )

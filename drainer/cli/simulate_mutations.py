@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from drainer import handler
 from drainer.cli.mutations import MUTATIONS
+from drainer.cli.record_mutations import RECORD_MUTATIONS
 from drainer.cli.request_mutations import REQUEST_MUTATIONS
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.request_world import run_request_seed
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SEEDS_MAX = 500
-BUGS = (*MUTATIONS, *REQUEST_MUTATIONS)
+BUGS = (*MUTATIONS, *RECORD_MUTATIONS, *REQUEST_MUTATIONS)
 # What production calls an answer that may be given later, and one that never will be taken.
 ANSWER_ERRORS = (UnavailableError, MisconfiguredError)
 

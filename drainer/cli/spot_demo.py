@@ -4,7 +4,6 @@ The demo of Spot: the shipped templates and zip in the embedded account, and wha
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +90,7 @@ class SpotDemo:
         groups = len(stage.streams)
         self.voice.say(f"{count} resources; {services} behind {groups} target group(s)")
         warm_up(stage)
-        time.sleep(embedded.time.real_seconds(BEFORE_SECONDS))
+        embedded.time.sleep(BEFORE_SECONDS)
         subject, tasks, warned_at = stage.strike()
         self.voice.say(f"Spot takes back {subject}: two minutes", elapsed=0.0)
         watch = SpotWatch(stage, subject, tasks, warned_at)

@@ -22,7 +22,6 @@ from drainer.custom_resource.request import RESOURCE_TYPE, Answer, Request, Requ
 from drainer.custom_resource.stack import OUR_TYPES
 from drainer.custom_resource.store import Entry
 from drainer.drain.actions import UNIT_SECONDS
-from drainer.drain.machine import lost_after
 from drainer.errors import (
     DrainerError,
     MalformedEventError,
@@ -48,6 +47,10 @@ Asked = Request | Continuation
 # Longer than an invocation can take (30 s in infra/drainer.yaml), shorter than it takes until a
 # message that failed comes back (60 s for an asynchronous invocation, 180 s from a queue).
 PASS_SECONDS_MAX = 45
+
+# A message that failed comes back after three minutes (the queue's visibility timeout in
+# infra/drainer.yaml), and another invocation may take half a minute.
+RETRY_SECONDS = 270
 
 # Answering makes up to three attempts of three seconds, and waits in between.
 ANSWERING_SECONDS = 11.0
@@ -130,7 +133,7 @@ class RequestController:
         # Past the deadline there is nothing to wait for but the answer, whose chain it may be.
         silent = timedelta(seconds=PASS_SECONDS_MAX)
         if now < entry.deadline_at:
-            silent = lost_after(self._config.pass_interval_seconds)
+            silent = _lost_after(self._config.pass_interval_seconds)
         return now >= entry.at + silent
 
     def run_pass(self, one: Asked, time: InvocationClock) -> Report:
@@ -370,6 +373,11 @@ class RequestController:
             self._book.save(replace(entry, version=entry.version + 1, state=state, served=True))
         except DrainerError as error:
             report.trouble("writing down what was seen", error)
+
+
+def _lost_after(pass_interval_seconds: float) -> timedelta:
+    """Return how long a chain may be silent before it is taken for lost: every pass says a word."""
+    return timedelta(seconds=RETRY_SECONDS + 2 * pass_interval_seconds)
 
 
 def hop_of(one: Asked) -> int:

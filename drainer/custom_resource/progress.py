@@ -13,7 +13,7 @@ from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from drainer.codec import COUNT_MAX, KIND, KIND_KEY, VERSION, VERSION_BEFORE, count, instant
+from drainer.codec import COUNT_MAX, KIND, KIND_KEY, count, instant
 from drainer.config import CLUSTER
 from drainer.custom_resource.properties import INSTANCES_MAX, Status
 from drainer.custom_resource.request import Answer, Request, RequestType
@@ -38,6 +38,8 @@ ID_CHARACTERS_MAX = 64
 # As many unfinished tasks of an instance as a note remembers: a fleet has a thousand of them. With
 # more, its set of tasks is not closed yet (drainer/drain/task_set.py).
 UNFINISHED_MAX = 2
+# Of a request's re-invocation; the one before may be under way while the function is updated.
+VERSION, VERSION_BEFORE = 2, 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from drainer.config import CLUSTER, choice, seconds
+from drainer.config import CLUSTER
 from drainer.drain.model import LifecycleActionResult, Policy
 from drainer.fields import PATTERNS, QUOTED_CHARACTERS_MAX, quoted
+from drainer.settings import Problem, choice, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +157,7 @@ def _settings(
         for setting, name in PROPERTY_OF_SETTING.items()
         if name in properties
     }
-    wrong: list[str] = []
+    wrong: list[Problem] = []
 
     def within(setting: str, default: int, minimum: int) -> int:
         return seconds(
@@ -180,9 +181,7 @@ def _settings(
         ),
     )
     on_timeout = choice(values, "on_timeout", Status.FAILED, wrong)
-    for sentence in wrong:
-        setting, _, rest = sentence.partition(" ")
-        problems.append(f"{PROPERTY_OF_SETTING[setting]} {rest}")
+    problems += [f"{PROPERTY_OF_SETTING[one.setting]} {one.about}" for one in wrong]
     return policy, on_timeout
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from drainer.custom_resource.progress import Note
 from drainer.custom_resource.properties import TargetKind
 from drainer.custom_resource.target_drain import NO_HOOK
-from drainer.drain import mark as marks
 from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS
+from drainer.drain.attributes import DRAINED_FOR, checksum
 from drainer.drain.finder import Finder
 from drainer.drain.model import Drain, LifecycleAction, Waiting
 from drainer.drain.sight import Sight
@@ -131,7 +131,7 @@ class TargetReactivation:
         described: Iterable[ContainerInstance],
         time: InvocationClock,
     ) -> list[str]:
-        stack = marks.checksum(progress.request.stack_id)
+        stack = checksum(progress.request.stack_id)
         ours = [instance for instance in described if instance.drained_for == stack]
         troubles: list[str] = []
         for start in range(0, len(ours), TOGETHER_MAX):
@@ -148,7 +148,7 @@ class TargetReactivation:
             refusals = self._targets.set_active(cluster, draining) if draining else {}
             noted = [instance.arn for instance in unit if instance.arn not in refusals]
             if noted:
-                self._targets.delete_attribute(cluster, noted, marks.DRAINED_FOR)
+                self._targets.delete_attribute(cluster, noted, DRAINED_FOR)
         except MisconfiguredError as error:
             # One that leaves by another way, or is gone, must not hold up the others.
             if len(unit) > 1:

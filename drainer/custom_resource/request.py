@@ -17,11 +17,11 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from drainer.config import seconds
 from drainer.custom_resource.properties import SERVICE_TIMEOUT_SECONDS_MAX, Status
 from drainer.custom_resource.response_url import response_url
 from drainer.errors import MalformedEventError, NotForUsError
 from drainer.fields import instant, quoted
+from drainer.settings import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

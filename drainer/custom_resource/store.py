@@ -2,7 +2,7 @@
 The book of requests: what tells a copy from the chain, an answered request from an open one, and a
 lost chain from a live one.
 
-A request of CloudFormation has no container instance of its own to leave a mark on.
+Requests have a table of their own, and not yet the one of the drains' records.
 """
 
 from __future__ import annotations

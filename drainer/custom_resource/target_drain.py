@@ -17,8 +17,8 @@ from drainer.custom_resource.progress import NOTES_MAX, UNFINISHED_MAX, Note, Re
 from drainer.custom_resource.properties import INSTANCES_MAX, TargetKind
 from drainer.custom_resource.target_status import TargetStatus
 from drainer.drain import machine
-from drainer.drain import mark as marks
 from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS, EcsActions, Outcome
+from drainer.drain.attributes import DRAINED_FOR, checksum
 from drainer.drain.finder import Finder
 from drainer.drain.machine import Phase, Step
 from drainer.drain.model import Drain, LifecycleAction, Registration, Waiting
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from drainer.drain.actions import Ecs
     from drainer.invocation import InvocationClock
 
-# No lifecycle hook can have this name, so that no mark of a hook is taken for the request's.
+# No lifecycle hook can have this name, so that no drain of a hook is taken for the request's.
 NO_HOOK = "Custom::ECSDrain"
 
 # ECS grants the account a burst of a hundred reads, and 20 a second. A hundred instances take four
@@ -147,7 +147,7 @@ class TargetDrain:
         ).look(open_ones, early=False)
         views = [sight.view(self._config) for sight in open_ones]
         outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
-        self._act(outcomes, marks.checksum(progress.request.stack_id), time)
+        self._act(outcomes, checksum(progress.request.stack_id), time)
         following = {
             **{one: note for one, note in notes.items() if one in set(members)},
             **{o.drain.action.ec2_instance_id: _note(o, guard) for o in outcomes},
@@ -242,7 +242,7 @@ class TargetDrain:
         by_cluster: dict[str, list[tuple[Outcome, tuple[str, str, str]]]] = defaultdict(list)
         for outcome in unit:
             for one in outcome.view.seen.registrations:
-                by_cluster[one.cluster].append((outcome, (one.arn, marks.DRAINED_FOR, stack)))
+                by_cluster[one.cluster].append((outcome, (one.arn, DRAINED_FOR, stack)))
         for cluster, rows in by_cluster.items():
             for start in range(0, len(rows), TOGETHER_MAX):
                 together = rows[start : start + TOGETHER_MAX]

@@ -7,7 +7,7 @@ Every act can be done twice; what fails is noted at its drain, and spoils no oth
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain import machine, task_set
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from drainer.drain.model import Drain, LifecycleActionResult
+    from drainer.drain.admission import Admitted
+    from drainer.drain.model import Drain, LifecycleAction, LifecycleActionResult
     from drainer.drain.view import View
 
 # UpdateContainerInstancesState, PutAttributes and PublishBatch each take ten; so ten drains are
@@ -30,8 +31,8 @@ TOGETHER_MAX = 10
 # What a unit may need, should its calls be slow: a unit that could be cut in half is not begun.
 UNIT_SECONDS = 5.0
 
-# What one call may take where the API is slow, and what is kept for the way round: a publication
-# and a mark. A pass that cannot make the next call in time does not begin it.
+# What one call may take where the API is slow, and what is kept for the way round: writes of the
+# record and a publication. A pass that cannot make the next call in time does not begin it.
 CALL_SECONDS = 4.0
 
 # A container instance with hundreds of standalone tasks must not use up an invocation.
@@ -71,8 +72,12 @@ class Outcome:
         stopped: Whether every standalone task that was to stop has been told to.
         over: Whether Auto Scaling said that it no longer waits.
         published: Whether the re-invocation went out.
-        marked: Whether the mark on the container instance was renewed.
-        written_off: Whether it was written off, or that was tried.
+        message: The action as the message names it; None for what was found without one.
+        admitted: The drain's record as this pass has read it; None where there can be none.
+        generation: Of the record, as this pass has written it; None where it has not.
+        hop: Of that; None where this pass has written none.
+        recorded: Whether this pass has written the drain's record, as far as is known.
+        duplicate: Whether another pass had written this hop already.
         troubles: What failed on the way and will be done again, in words for an operator.
         undone: Why the message must be delivered again; empty where the pass is complete.
     """
@@ -86,19 +91,26 @@ class Outcome:
     stopped: bool = False
     over: bool = False
     published: bool = False
-    marked: bool = False
-    written_off: bool = False
+    message: LifecycleAction | None = None
+    admitted: Admitted | None = None
+    generation: int | None = None
+    hop: int | None = None
+    recorded: bool = False
+    duplicate: bool = False
     undone: str = ""
     troubles: tuple[str, ...] = ()
 
     def following(self) -> Drain:
         """Return the drain as the next pass gets it, after what this one has done so far."""
-        return machine.carry_on(
+        following = machine.carry_on(
             self.view,
             drained_at=self.drained_at,
             heartbeat=self.heartbeat,
             stopped=self.stopped,
         )
+        if self.generation is None or self.hop is None:
+            return following
+        return replace(following, generation=self.generation, hop=self.hop)
 
     @property
     def drained_now(self) -> bool:
@@ -108,7 +120,8 @@ class Outcome:
     @property
     def ended(self) -> bool:
         """Whether nothing of the drain goes round any more."""
-        return self.over or self.answered is not None or self.decision.step == Step.STOP
+        stops = self.decision.step == Step.STOP and not self.decision.heartbeat
+        return self.over or self.answered is not None or stops or self.duplicate
 
     def trouble(self, what: str, error: object) -> None:
         """Note what failed; the next pass does it again."""

@@ -81,9 +81,6 @@ class Finder:
         self._search_named([sight for sight in sights if sight.sought])
         self._search_everywhere([s for s in sights if s.sought and s.elsewhere])
         for sight in sights:
-            connected = any(one.agent_connected for one in sight.registrations.values())
-            if not sight.elsewhere and connected and not sight.failed:
-                sight.settled = True  # an earlier pass has searched everywhere
             sight.seen_at = self._time.now()
             sight.restore()
 
@@ -94,8 +91,7 @@ class Finder:
             sight.known = True
             drain = sight.drain
             by_cluster[drain.cluster or ""].append((drain.container_instance_arn or "", sight))
-            for other in drain.others:
-                cluster, _, arn = other.partition(" ")
+            for cluster, arn in drain.others:
                 by_cluster[cluster].append((arn, sight))
         for cluster, rows in by_cluster.items():
             members = list({sight.key: sight for _, sight in rows}.values())
@@ -103,8 +99,10 @@ class Finder:
         for sight in known:
             connected = any(one.agent_connected for one in sight.registrations.values())
             if not connected and sight.known_arns() != set(sight.registrations):
-                # One that was known has not been described, so that it is looked for again.
+                # One that was known has not been described, so that it is looked for again: its
+                # agent may have registered where no earlier search has found it.
                 sight.settled = False
+                sight.drain = replace(sight.drain, settled=False, searched_at=None)
 
     def _search_named(self, sights: Iterable[Sight]) -> None:
         by_cluster: dict[str, list[Sight]] = defaultdict(list)
@@ -187,8 +185,11 @@ class Finder:
 
     def _report_misnamed(self, sight: Sight) -> None:
         policy = sight.drain.policy
-        named = (policy.cluster if policy else None) or ", ".join(self._clusters)
-        if named:
+        names = [policy.cluster] if policy and policy.cluster else [*self._clusters]
+        # A cluster may be named by its name or its ARN.
+        known = {name.rpartition("/")[2] for name in names}
+        named = ", ".join(names)
+        if named and (sight.drain.cluster or "").rpartition("/")[2] not in known:
             self.problems.append(
                 f"{sight.id} is in cluster {sight.drain.cluster} and is drained there; "
                 f"its hook or DRAINER_CLUSTERS name {named}"

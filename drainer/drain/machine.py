@@ -25,21 +25,19 @@ only where the instance has visibly gone on; else a later look must agree.
 What happens when things go wrong:
 
 * A message is **lost**: the sweep finds the instance waiting; nothing is early.
-* A message is **doubled**: a copy may act, since every act can be done twice, but it is not
-  published again. The mark on the container instance holds the last hop whose successor was
-  published; a message whose hop is not past it is a copy. So chains do not fork. Were the chain
-  lost (its mark is stale), the copy takes its place.
-* Everything is **silent**: the sweep looks, every few minutes, for instances that wait under a
-  hook of ours, and sees them through; where a chain is lost it begins another from the mark.
+* A message is **doubled**: the drain's record (`record.py`) takes one write for each hop, and a
+  pass publishes only after its write. Who finds the hop taken is a duplicate. So chains do not
+  fork. Is the record silent, so that the chain is lost, the duplicate takes its place.
+* Everything is **silent**: the sweep resumes, every few minutes, what the records say is open and
+  silent, and looks for instances that wait under a hook of ours and have no record.
 * A message is **early** (for some minutes after its deployment, SNS may deliver without its filter
   policies, and so past the queue that delays): what it leads to is done, and it is not published
   again; its delayed twin is.
 * A message is **late**: the look is what counts; the deadline is an instant, so lateness cannot
   extend it. An old notice of a finished drain finds nothing waiting and stops.
 * The function **dies between two calls**: answers come first, then heartbeats (which prove that
-  the action is a true one), DRAINING, the re-invocation, and last the mark. Whatever was not
-  reached is done by the retry of the message, and no mark that counts is ahead of a re-invocation
-  that was really published.
+  the action is a true one), DRAINING, the record, and last the re-invocation. Whatever was not
+  reached is done by the retry of the message, which finds the record silent by then.
 * A look **fails** (a throttle, a denied call, a missing cluster): the phase is `blind`, the hook
   gets its heartbeat, and the next pass looks again, until the deadline.
 
@@ -59,6 +57,7 @@ from drainer.drain import task_set
 from drainer.drain.model import (
     LifecycleActionResult,
     Origin,
+    Place,
     Registration,
     StandaloneTasks,
     Waiting,
@@ -78,10 +77,6 @@ NAMED_MAX = 10
 # assume the shortest, so that no heartbeat can come too late.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
 HEARTBEAT_TIMEOUT_SECONDS_MIN = 30
-
-# A message that failed comes back after three minutes (the queue's visibility timeout in
-# infra/drainer.yaml), and another invocation may take half a minute.
-RETRY_SECONDS = 270
 
 
 class Phase(StrEnum):
@@ -110,16 +105,27 @@ class Step(StrEnum):
 def _over(view: View) -> bool:
     if view.seen.waiting != Waiting.NO:
         return view.seen.waiting == Waiting.OVER
+    return waits_no_more(view) and not _is_named_and_late(view)
+
+
+def waits_no_more(view: View) -> bool:
+    """Whether two looks agree that Auto Scaling does not wait for the instance."""
     since = view.drain.not_waiting_since
-    return since is not None and view.now >= since + VIEW_LAG
+    agreed = since is not None and view.now >= since + VIEW_LAG
+    return agreed and view.seen.waiting == Waiting.NO
 
 
 def _overdue(view: View) -> bool:
-    # Not waiting is not believed at once, but it is no reason to answer either. And whoever has no
-    # token leaves the deadline to the chain that has, while its mark says that there is one: the
-    # mark may be of an action that somebody has ended, and the next one has a deadline of its own.
-    late = view.now >= view.deadline_at and view.seen.waiting != Waiting.NO
-    return late and not (view.drain.origin != Origin.CHAIN and has_live_mark(view))
+    # Not waiting is not believed at once. It is no reason to answer either what has no token: the
+    # answer would be for whatever action waits by now.
+    late = view.now >= view.deadline_at and view.seen.waiting not in {Waiting.NO, Waiting.OVER}
+    return late or _is_named_and_late(view)
+
+
+def _is_named_and_late(view: View) -> bool:
+    """Whether the deadline has passed of an action that Auto Scaling knows by our token."""
+    named = view.proven and bool(view.drain.action.lifecycle_action_token)
+    return named and view.now >= view.deadline_at and view.seen.waiting != Waiting.OVER
 
 
 def _unregistered(view: View) -> bool:
@@ -212,9 +218,15 @@ class Decision:
 def decide(view: View) -> Decision:
     """Say what the look means and what to do about it; total over every possible look."""
     rung = next(rung for rung in LADDER if rung.holds(view))
-    if rung.step == Step.STOP:
-        return Decision(rung.phase, rung.step, reason=why(view, rung.phase))
     republish = may_go_round(view)
+    if rung.step == Step.STOP:
+        # A look alone ends no drain of which there is a record: Auto Scaling is asked once more.
+        asked = view.seen.waiting == Waiting.NO and view.proven and view.now < view.deadline_at
+        asked = asked and view.drain.origin != Origin.HINT
+        return Decision(
+            rung.phase, rung.step, heartbeat=asked, republish=asked and republish,
+            reason=why(view, rung.phase),
+        )  # fmt: skip
     if rung.step == Step.COMPLETE:
         policy, result = view.drain.policy, LifecycleActionResult.CONTINUE
         if rung.phase == Phase.OVERDUE:
@@ -240,16 +252,6 @@ def decide(view: View) -> Decision:
     )
 
 
-def is_copy(view: View) -> bool:
-    """Whether the chain has gone past this message, so that publishing it again would fork it."""
-    return has_live_mark(view) and view.mark is not None and view.drain.hop <= view.mark.hop
-
-
-def has_live_mark(view: View) -> bool:
-    """Whether a mark says that a chain of this hook's is alive."""
-    return view.mark is not None and view.mark.at > stale_before(view)
-
-
 def is_early(view: View) -> bool:
     """
     Whether the message has not been delayed: the queue that does has yet to deliver its twin.
@@ -271,39 +273,13 @@ def is_exhausted(view: View) -> bool:
     return view.drain.origin == Origin.CHAIN and view.drain.hop >= view.hops_max
 
 
-def stale_before(view: View) -> datetime:
-    """Return the instant before which a mark belongs to a chain that was lost."""
-    return view.now - lost_after(view.pass_interval_seconds)
-
-
-def lost_after(pass_interval_seconds: float) -> timedelta:
-    """Return how long a chain may be silent before it is taken for lost: every pass says a word."""
-    return timedelta(seconds=RETRY_SECONDS + 2 * pass_interval_seconds)
-
-
-def may_mark(view: View, *, confirmed: bool) -> bool:
-    """
-    Whether this look allows a mark to be left on the container instance.
-
-    Not where it has seen no wait or no container instance: such a mark might outlive the action,
-    and be taken for that of the next one. Nor over the mark of another action's chain, unless
-    Auto Scaling has confirmed in this pass that ours is the action that it waits for.
-    """
-    return view.waiting and bool(view.status) and (confirmed or not unproven(view))
-
-
 def may_go_round(view: View) -> bool:
     """
     Whether a re-invocation may follow.
 
-    A hint never goes round: it would fork the chain whose event it is. What the sweep has found
-    goes round where a mark can be left, so that the next sweep finds the chain alive; or where the
-    next look decides, because this one has found the instance in no cluster.
+    A wake-up never goes round: it would fork the chain whose event it is.
     """
-    origin, absent = view.drain.origin, view.seen.registration == Registration.ABSENT
-    if origin == Origin.HINT or (origin == Origin.SWEEP and not (view.status or absent)):
-        return False
-    if is_copy(view) or is_early(view):
+    if view.drain.origin == Origin.HINT or is_early(view):
         return False
     return view.drain.hop < view.hops_max
 
@@ -318,38 +294,32 @@ def heartbeat_due(view: View) -> bool:
     """
     if view.seen.waiting not in {Waiting.YES, Waiting.UNSEEN} or view.now >= view.deadline_at:
         return False
-    if unproven(view):
-        return True
     if view.seen.waiting == Waiting.UNSEEN and view.drain.by_event_bridge and not view.drain.policy:
         return False  # whose hook it is has never been seen, and EventBridge tells of all
-    timeout_seconds = view.drain.heartbeat_timeout_seconds or HEARTBEAT_TIMEOUT_SECONDS_MIN
-    next_pass_at = view.now + timedelta(seconds=view.pass_interval_seconds)
-    return next_pass_at >= view.drain.last_heartbeat_at + timedelta(seconds=timeout_seconds / 2)
+    if not view.proven or unproven(view):
+        return True
+    if view.drain.origin == Origin.SWEEP:
+        return True  # no message comes again if it cannot be published: the next look may be far
+    return half_is_over(view.drain, view.now, view.pass_interval_seconds)
 
 
-def is_unbounded(view: View) -> bool:
-    """
-    Whether nothing remembers when this drain must end, so that heartbeats could go on for ever.
-
-    What has no token has its deadline from the mark. While there is no mark, the hook's own timeout
-    must be able to end it.
-    """
-    return not view.drain.action.lifecycle_action_token and view.mark is None
+def half_is_over(drain: Drain, now: datetime, pass_interval_seconds: int) -> bool:
+    """Whether the next pass would find less than half of the heartbeat timeout left."""
+    timeout_seconds = drain.heartbeat_timeout_seconds or HEARTBEAT_TIMEOUT_SECONDS_MIN
+    next_pass_at = now + timedelta(seconds=pass_interval_seconds)
+    return next_pass_at >= drain.last_heartbeat_at + timedelta(seconds=timeout_seconds / 2)
 
 
 def unproven(view: View) -> bool:
     """
     Whether Auto Scaling has yet to confirm the action, which it does by taking a heartbeat.
 
-    A mark with the token's checksum says that it has. Until then nothing is changed and no mark is
-    left, so that a notice that Auto Scaling never sent changes nothing. What has no token was seen
-    to wait, but perhaps at another hook, as an instance does that is launched into a warm pool.
+    Until then nothing is changed, so that a notification that Auto Scaling never sent changes
+    nothing. What was found without a token was seen to wait, but perhaps at another hook, as an
+    instance does that is launched into a warm pool.
     """
-    if not (view.waiting and view.status):
-        return False
-    if not view.drain.action.lifecycle_action_token:
-        return view.mark is None
-    return view.mark is None or not view.mark.token_checksum or view.drain.draining_since is None
+    known = view.proven and view.drain.draining_since is not None
+    return view.waiting and bool(view.status) and not known
 
 
 def _tasks_to_stop(view: View) -> tuple[str, ...]:
@@ -391,13 +361,12 @@ def carry_on(view: View, *, drained_at: datetime | None, heartbeat: bool, stoppe
     if seen.registration == Registration.FOUND:
         still = (since or seen_at) if view.status == "DRAINING" else None
         since = drained_at or still
-    reached = view.mark.hop if view.mark else 0
-    not_waiting = seen.waiting == Waiting.NO
+    not_waiting = seen.waiting == Waiting.NO and not heartbeat
     connected = seen.container_instance is not None and seen.container_instance.agent_connected
     return replace(
         drain,
         origin=Origin.CHAIN,
-        hop=max(drain.hop, reached) + 1,
+        hop=drain.hop + 1,
         last_heartbeat_at=view.now if heartbeat else drain.last_heartbeat_at,
         draining_since=since,
         standalone_stopped=view.status != "ACTIVE" and (drain.standalone_stopped or stopped),
@@ -411,10 +380,10 @@ def carry_on(view: View, *, drained_at: datetime | None, heartbeat: bool, stoppe
     )
 
 
-def _others(view: View) -> tuple[str, ...]:
+def _others(view: View) -> tuple[Place, ...]:
     if view.seen.registration != Registration.FOUND:
         return view.drain.others
-    return tuple(f"{one.cluster} {one.arn}" for one in view.seen.registrations[1:])
+    return tuple(Place(one.cluster, one.arn) for one in view.seen.registrations[1:])
 
 
 def _searched_at(view: View) -> datetime | None:

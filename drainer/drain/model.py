@@ -6,12 +6,11 @@ Nothing here acts, reads a clock or imports anything of ours; everything else im
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
 # "GlobalTimeout: ... 172800 seconds (48 hours) or 100 times the heartbeat timeout, whichever is
@@ -136,6 +135,13 @@ UNFINISHED_MAX = 500
 REGISTRATIONS_MAX = 5
 
 
+class Place(NamedTuple):
+    """Where a container instance is: its cluster's name or ARN, and its own ARN."""
+
+    cluster: str
+    container_instance_arn: str
+
+
 @dataclass(frozen=True, slots=True)
 class Drain:
     """
@@ -154,13 +160,12 @@ class Drain:
         cluster: Name or ARN of the cluster in which the container instance was found.
         container_instance_arn: The same machine, as its ECS cluster knows it.
         draining_since: Since when the container instance has been DRAINING, as far as is known.
-        unfinished: The tasks that any look has seen and none has seen STOPPED: their ids, or how
-            their ids begin where a mark is all that is known of them.
+        unfinished: Ids of the tasks that any look has seen and none has seen STOPPED.
         listed_at: When the tasks were first listed long enough after draining_since.
         closed: Whether a second listing has followed, so that `unfinished` has all tasks.
         missing_since: Since when ECS has known none of the unfinished tasks.
         standalone_stopped: Whether the standalone tasks have been told to stop.
-        others: Further registrations of the same EC2 instance, each as `cluster ARN`.
+        others: Further registrations of the same EC2 instance.
         settled: Whether its registrations are all known, so that none is searched for.
         searched_to: The last cluster that a search under way has searched; empty for none.
         search_failed: Whether a cluster could not be searched in the search under way.
@@ -168,6 +173,7 @@ class Drain:
         absent_since: When a search of all clusters first ended without any registration.
         not_waiting_since: Since when looks have found Auto Scaling not waiting.
         sent_at: When its message was published; None for a notice.
+        generation: Of the record that the message follows; None where no record is known yet.
     """
 
     action: LifecycleAction
@@ -187,7 +193,7 @@ class Drain:
     closed: bool = False
     missing_since: datetime | None = None
     standalone_stopped: bool = False
-    others: tuple[str, ...] = ()
+    others: tuple[Place, ...] = ()
     settled: bool = False
     searched_to: str = ""
     search_failed: bool = False
@@ -195,58 +201,19 @@ class Drain:
     absent_since: datetime | None = None
     not_waiting_since: datetime | None = None
     sent_at: datetime | None = None
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """
-    An event that says that now is a good time to look at an EC2 instance.
-
-    Attributes:
-        ec2_instance_id: The EC2 instance.
-        cluster: Where its container instance is said to be.
-        container_instance_arn: Which one it is said to be.
-        ended: Whether it is said to carry the mark of a drain that has ended: it may be back.
-    """
+    """An event that says that now is a good time to look at an EC2 instance, by its id."""
 
     ec2_instance_id: str
-    cluster: str = ""
-    container_instance_arn: str = ""
-    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """The schedule's request to look for everything that waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """
-    The chain's footprint on the container instance: what cannot be observed, kept where we look.
-
-    Attributes:
-        token_checksum: Of the lifecycle action token; empty where the chain was begun without one.
-        hop: The last hop whose re-invocation was published.
-        at: When that was; long ago where nothing was published yet.
-        started_at: When Auto Scaling began to wait.
-        deadline_at: When the drain must be answered.
-        last_heartbeat_at: When the hook's timeout was last restarted.
-        draining_since: Since when the container instance has been DRAINING, as far as is known.
-        listed_at: When the tasks were first listed; None where the set of tasks is closed.
-        unfinished: How the ids of all unfinished tasks begin; None where they have not been
-            listed, or where they are more than a mark holds.
-    """
-
-    token_checksum: str
-    hop: int
-    at: datetime
-    started_at: datetime
-    deadline_at: datetime
-    last_heartbeat_at: datetime
-    draining_since: datetime | None
-    listed_at: datetime | None = None
-    unfinished: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +229,6 @@ class ContainerInstance:
         running_tasks: Tasks whose *desired* status is RUNNING; blind to tasks that are stopping.
         pending_tasks: Tasks that are PENDING.
         cluster: Name or ARN of the cluster that was asked.
-        marks: Ours, by the checksum of the lifecycle hook.
-        ended: When drains were over that have left their marks here, by the attribute's name.
-        returned: When it was about to be made ACTIVE after that, by the attribute's name.
         drained_for: Checksum of the stack for which it was set DRAINING; empty for none.
         interrupted: What Spot did or recommended for which it was set DRAINING, and until when.
     """
@@ -276,9 +240,6 @@ class ContainerInstance:
     running_tasks: int
     pending_tasks: int
     cluster: str = ""
-    marks: Mapping[str, Mark] = field(default_factory=dict)
-    ended: Mapping[str, datetime] = field(default_factory=dict)
-    returned: Mapping[str, datetime] = field(default_factory=dict)
     drained_for: str = ""
     interrupted: str = ""
 

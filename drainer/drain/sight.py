@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from drainer.drain import mark as marks
 from drainer.drain.model import REGISTRATIONS_MAX, Drain, Observation, Registration, Waiting
 from drainer.drain.view import View
 from drainer.errors import ClusterMissingError, UnavailableError
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from drainer.drain.model import ContainerInstance, Mark, Task
+    from drainer.drain.model import ContainerInstance, Task
     from drainer.drain.view import Settings
     from drainer.errors import DrainerError
 
@@ -37,6 +36,9 @@ class Sight:
         seen_at: When its registrations had been described and searched for.
         elsewhere: Whether it is sought in other clusters than those that are named, too.
         remembers: Whether the drain knows which registrations earlier passes have found.
+        proven: Whether Auto Scaling has confirmed the action to an earlier pass.
+        draining_again: Since when another drain of the EC2 instance has seen it DRAINING, which had
+            seen it ACTIVE before; None where there is none.
     """
 
     drain: Drain
@@ -60,6 +62,8 @@ class Sight:
     seen_at: datetime | None = None
     elsewhere: bool = True
     remembers: bool = True
+    proven: bool = True
+    draining_again: datetime | None = None
 
     @property
     def id(self) -> str:
@@ -124,29 +128,26 @@ class Sight:
 
     def known_arns(self) -> set[str]:
         """Return the ARNs of the registrations that this look or an earlier one has found."""
-        others = (one.rpartition(" ")[2] for one in self.drain.others)
+        others = (one.container_instance_arn for one in self.drain.others)
         own = self.drain.container_instance_arn
         return {*self.registrations, *others, *([own] if own else [])}
 
     def restore(self) -> None:
-        """Take what the mark knows better, once all descriptions have been taken."""
-        found = self.container_instance
-        if found is not None:
-            mark = marks.of(found, self.drain, self.now)
-            since = marks.draining_since(self.drain, found, mark)
-            if since != self.drain.draining_since:
-                self.drain = replace(
-                    self.drain,
-                    draining_since=since,
-                    listed_at=None,
-                    closed=False,
-                    standalone_stopped=False,
-                )
-            self.drain = marks.restored(self.drain, mark)
-            alone = self.remembers and not self.drain.action.lifecycle_action_token
-            if len(self.candidates) > 1 and alone:
-                # The mark is of one registration, and what has no token knows nothing else.
-                self.drain = replace(self.drain, listed_at=None, closed=False)
+        """
+        Take what another drain of the same EC2 instance knows better, which a second hook began.
+
+        It may have been ACTIVE again since this drain saw it DRAINING: tasks may have been placed
+        then that no listing from before has. Both go by the later instant.
+        """
+        since, again = self.drain.draining_since, self.draining_again
+        if since is not None and again is not None and again > since:
+            self.drain = replace(
+                self.drain,
+                draining_since=again,
+                listed_at=None,
+                closed=False,
+                standalone_stopped=False,
+            )
 
     def unseen(self, error: DrainerError) -> None:
         """Note that a part of the look has failed."""
@@ -165,6 +166,7 @@ class Sight:
             now=self.now,
             pass_interval_seconds=settings.pass_interval_seconds,
             deadline_result=settings.deadline_result,
+            proven=self.proven,
         )
 
     def observation(self) -> Observation:
@@ -199,11 +201,6 @@ def merged(candidates: Sequence[ContainerInstance]) -> ContainerInstance | None:
     if not candidates:
         return None
     first, statuses = candidates[0], [one.status for one in candidates]
-    marked: dict[str, Mark] = {}
-    for one in candidates:
-        for hook, mark in one.marks.items():
-            if hook not in marked or mark.at > marked[hook].at:
-                marked[hook] = mark
     # Whatever is neither ACTIVE nor DRAINING is waited for.
     status = max(statuses, key=lambda status: (status == "ACTIVE", status != "DRAINING"))
     return replace(
@@ -212,7 +209,6 @@ def merged(candidates: Sequence[ContainerInstance]) -> ContainerInstance | None:
         agent_connected=any(one.agent_connected for one in candidates),
         running_tasks=sum(one.running_tasks for one in candidates),
         pending_tasks=sum(one.pending_tasks for one in candidates),
-        marks=marked,
     )
 
 

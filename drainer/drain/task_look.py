@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from drainer.drain import task_set
 from drainer.drain.finder import ACTING_SECONDS
-from drainer.drain.mark import PREFIX_CHARACTERS
 from drainer.drain.model import UNFINISHED_MAX, Owner, Task
 from drainer.drain.sight import Sight, turn, unseen
 from drainer.errors import DrainerError, RefusedError, UnavailableError
@@ -108,9 +107,11 @@ class TaskLook:
             early: Whether tasks are listed while ECS still counts some.
         """
         found = [sight for sight in sights if sight.registrations]
-        self._ask_together({sight.key: _ids(sight)[:SAMPLE_MAX] for sight in found}, found)
+        self._ask_together(
+            {sight.key: sight.drain.unfinished[:SAMPLE_MAX] for sight in found}, found
+        )
         open_ones = [s for s in found if not s.failed and self._wants_rest(s)]
-        rests = {sight.key: _ids(sight)[SAMPLE_MAX:] for sight in open_ones}
+        rests = {sight.key: sight.drain.unfinished[SAMPLE_MAX:] for sight in open_ones}
         few = [sight for sight in open_ones if 0 < len(rests[sight.key]) <= FEW_MAX]
         self._ask_together(rests, few)
         for sight in open_ones:
@@ -236,9 +237,8 @@ class TaskLook:
     def _unknown(self, sight: Sight, listed: Sequence[str]) -> list[str]:
         """Return the listed tasks that must be described; take those known to be over."""
         known = {*sight.drain.unfinished, *sight.tasks}
-        short = tuple(one for one in known if task_set.is_short(one))
         for task_id in listed:
-            if task_id in self._stopped and (task_id in known or task_id.startswith(short)):
+            if task_id in self._stopped and task_id in known:
                 sight.tasks[task_id] = _stopped(task_id)
         return [one for one in listed if one not in self._stopped and one not in sight.tasks]
 
@@ -256,8 +256,7 @@ class TaskLook:
         """Whether something is known of each unfinished task."""
         if sight.failed or sight.denied or sight.deferred:
             return False
-        beginnings = {task_id[:PREFIX_CHARACTERS] for task_id in sight.tasks}
-        seen = {*sight.tasks, *sight.missing, *beginnings}
+        seen = {*sight.tasks, *sight.missing}
         return all(task_id in seen for task_id in sight.drain.unfinished)
 
     def _has_time_to_list(self) -> bool:
@@ -270,11 +269,6 @@ class TaskLook:
 
 def _clusters(sight: Sight) -> list[str]:
     return list(dict.fromkeys(instance.cluster for instance in sight.candidates))
-
-
-def _ids(sight: Sight) -> list[str]:
-    """Return the whole ids among the unfinished tasks."""
-    return [one for one in sight.drain.unfinished if not task_set.is_short(one)]
 
 
 def _stopped(task_id: str) -> Task:

@@ -23,8 +23,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from drainer.drain.mark import PREFIX_CHARACTERS
-from drainer.drain.model import UNFINISHED_MAX, Origin, StandaloneTasks
+from drainer.drain.model import UNFINISHED_MAX, StandaloneTasks
 from drainer.drain.view import ignores_standalone
 
 if TYPE_CHECKING:
@@ -42,17 +41,11 @@ VIEW_LAG = timedelta(seconds=20)
 MISSING_FOR = timedelta(seconds=300)
 
 
-def is_short(task_id: str) -> bool:
-    """Whether only the beginning of a task's id is known, as a mark holds it."""
-    return len(task_id) == PREFIX_CHARACTERS
-
-
 def unfinished(view: View) -> tuple[str, ...]:
     """Return the ids of the tasks that any look has seen, and none has seen STOPPED."""
     # Tasks at the beginning of their end live longest, so they are asked about first.
     remaining = sorted(view.seen.remaining, key=lambda task: (not task.wanted, task.id))
-    described = [task.id for task in view.seen.tasks]
-    found = {*described, *(one[:PREFIX_CHARACTERS] for one in described)}
+    found = {task.id for task in view.seen.tasks}
     known = [task.id for task in remaining]
     return (*known, *(one for one in view.drain.unfinished if one not in found))
 
@@ -92,9 +85,6 @@ def needs_listing(view: View, *, early: bool) -> bool:
         return True  # what was left belongs into the report
     if view.status != "DRAINING" or drain.draining_since is None:
         return False
-    if any(map(is_short, drain.unfinished)):
-        # A hint does not go round, so that it lists only where that may be the end.
-        return view.drain.origin != Origin.HINT or (view.counted == 0 and not view.blocking)
     if is_closed(view):
         # The counts know of a task that the set lacks.
         return view.unexplained > 0 and not any(task.wanted for task in view.blocking)

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from drainer.drain import mark as marks
 from drainer.drain.model import (
     DRAIN_TIMEOUT_SECONDS_MAX,
     Drain,
@@ -20,9 +19,6 @@ from drainer.drain.model import (
     Task,
     Waiting,
 )
-
-if TYPE_CHECKING:
-    from drainer.drain.model import Mark
 
 GLOBAL_TIMEOUT_MARGIN_SECONDS = 120
 
@@ -41,13 +37,24 @@ class Settings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A drain, a look at it, and the instant and settings to judge them by."""
+    """
+    A drain, a look at it, and the instant and settings to judge them by.
+
+    Attributes:
+        drain: What is known of it.
+        seen: What the look has seen.
+        now: When the pass began.
+        pass_interval_seconds: The time between two passes.
+        deadline_result: What is answered at the deadline where the hook says nothing else.
+        proven: Whether Auto Scaling has confirmed the action to an earlier pass.
+    """
 
     drain: Drain
     seen: Observation
     now: datetime
     pass_interval_seconds: int
     deadline_result: LifecycleActionResult
+    proven: bool = True
 
     @property
     def margin_seconds(self) -> int:
@@ -102,11 +109,6 @@ class View:
             task.wanted and task.remains and not self.blocks(task) for task in self.seen.tasks
         )
         return max(0, self.counted - ignored)
-
-    @property
-    def mark(self) -> Mark | None:
-        """The mark on the container instance, if it is of this drain."""
-        return marks.of(self.seen.container_instance, self.drain, self.now)
 
     @property
     def hops_max(self) -> int:

@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.drain import machine
+from drainer.drain import envelope, machine
 from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsActions, Outcome
+from drainer.drain.admission import Admission
 from drainer.drain.machine import Step
-from drainer.drain.model import Origin, Waiting
+from drainer.drain.record import key_of
 from drainer.drain.task_look import StoppedTasks
-from drainer.errors import DrainerError, LifecycleActionOverError
-from drainer.lifecycle import envelope
-from drainer.lifecycle.marking import Marker
+from drainer.errors import DrainerError, LifecycleActionOverError, RefusedError
+from drainer.lifecycle.heartbeats import EarlyHeartbeats
 from drainer.lifecycle.observer import AutoScalingReads, Observer
+from drainer.lifecycle.recording import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,15 +28,24 @@ if TYPE_CHECKING:
     from drainer.codec import Topic
     from drainer.config import Config
     from drainer.drain.actions import Ecs
+    from drainer.drain.admission import Admitted
+    from drainer.drain.machine import Decision
     from drainer.drain.model import Drain, LifecycleAction, LifecycleActionResult
+    from drainer.drain.record import Key
+    from drainer.drain.view import View
     from drainer.invocation import InvocationClock
+    from drainer.lifecycle.recording import Records
 
 
 NO_TIME = "no time was left in the invocation"
 
-# What acting on a drain takes at most of the time that looking could have: a hundred take 8 s more.
-ACTING_SECONDS_EACH = 0.08
-# Publishing ten and marking them.
+# What one sweep sees through: ten times a pass of a hundred, in turns of the next sweeps.
+SWEPT_MAX = 1_000
+
+# What acting on a drain takes at most of the time that looking could have, its record's write
+# included: a hundred take 10 s more.
+ACTING_SECONDS_EACH = 0.1
+# Publishing ten and writing their records.
 PASSING_ON_SECONDS = 1.0
 
 
@@ -51,10 +61,18 @@ class AutoScaling(AutoScalingReads, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """All outcomes of a pass, and what somebody has to mend."""
+    """
+    What a pass has done.
+
+    Attributes:
+        outcomes: One for each drain that was looked at.
+        problems: What somebody has to correct, in words for an operator.
+        not_admitted: Messages of which another pass or the record's end has taken care.
+    """
 
     outcomes: tuple[Outcome, ...]
     problems: tuple[str, ...]
+    not_admitted: tuple[Admitted, ...] = ()
 
 
 class Controller:
@@ -65,14 +83,23 @@ class Controller:
         auto_scaling: Auto Scaling.
         ecs: ECS.
         topic: Where re-invocations go.
+        records: Where the drains' records are.
         config: The function's settings.
     """
 
-    def __init__(self, auto_scaling: AutoScaling, ecs: Ecs, topic: Topic, config: Config) -> None:
+    def __init__(
+        self,
+        auto_scaling: AutoScaling,
+        ecs: Ecs,
+        topic: Topic,
+        records: Records,
+        config: Config,
+    ) -> None:
         self._auto_scaling = auto_scaling
         self._ecs = ecs
         self._acts = EcsActions(ecs)
         self._topic = topic
+        self._records = records
         self._config = config
         self._stopped = StoppedTasks()
 
@@ -89,107 +116,125 @@ class Controller:
 
         Args:
             drains: At most one for each lifecycle action.
-            hints: Ids of EC2 instances at which to look too, if they wait under a hook of ours.
-            sweep: Whether to look at everything that waits under a hook of ours too.
+            hints: Ids of EC2 instances at whose open drains to look too.
+            sweep: Whether to resume drains whose chains are lost, and to look at everything that
+                waits under a hook of ours, too.
             time: The invocation's.
         """
+        recorder = Recorder(self._records, time, self._config.pass_interval_seconds)
         observer = Observer(
             self._auto_scaling,
             self._ecs,
             self._config,
             time.less(ACTING_SECONDS_EACH * len(drains)),
             stopped=self._stopped,
+            draining_again=recorder.draining_again,
         )
-        known = {_place(drain) for drain in drains}
-        discovered = observer.discover(hints, sweep=sweep)
-        others = [drain for drain in discovered if _place(drain) not in known]
-        sights = observer.look([*drains, *others])
+        told = recorder.admit(drains)
+        messages = {id(one): drain.action for one, drain in zip(told, drains, strict=True)}
+        admitted = [*told, *recorder.woken(hints)]
+        if sweep:
+            admitted += self._swept(observer, recorder, {key_of(one.action) for one in drains})
+        passing = [one for one in admitted if one.admission.goes_on]
+        beats = EarlyHeartbeats(
+            self._auto_scaling, passing, time, self._config.pass_interval_seconds
+        )
+        beats.send_due()
+        sights = observer.look(passing, before_ecs=beats.send_proofs)
+        outcomes = []
+        for position, (one, sight) in enumerate(zip(passing, sights, strict=True)):
+            view = observer.view(sight)
+            decision = _withheld(machine.decide(view), one, view)
+            message = messages.get(id(one))
+            outcome = Outcome(view.drain, view, decision, message=message, admitted=one)
+            if one.error is not None:
+                outcome.trouble("reading the drain's record", one.error)
+            beats.tell(position, outcome)
+            outcomes.append(outcome)
+        self._act(outcomes, recorder, time)
+        others = [one for one in admitted if not one.admission.goes_on]
+        return PassReport(tuple(outcomes), tuple(observer.problems), tuple(others))
 
-        views = [observer.view(sight) for sight in sights]
-        outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
+    def _swept(self, observer: Observer, recorder: Recorder, known: set[Key]) -> list[Admitted]:
+        """Return what the sweep resumes, and what waits of which there is no record."""
+        silent: list[Admitted] = []
+        try:
+            silent = [one for one in recorder.silent() if key_of(one.drain.action) not in known]
+        except DrainerError as error:
+            # What waits is found by Auto Scaling's list too, and its record by its key.
+            observer.problems_of_sweep(f"looking for silent records: {error}")
+        taken = known | {key_of(one.drain.action) for one in silent}
+        waiting = [one for one in observer.discover() if key_of(one.action) not in taken]
+        return [*silent, *recorder.admit(waiting)][:SWEPT_MAX]
 
-        self._act(outcomes, Marker(self._ecs, time), time)
-        return PassReport(tuple(outcomes), tuple(observer.problems))
-
-    def _act(
-        self,
-        outcomes: Sequence[Outcome],
-        marker: Marker,
-        time: InvocationClock,
-    ) -> None:
+    def _act(self, outcomes: Sequence[Outcome], recorder: Recorder, time: InvocationClock) -> None:
         # The answers come first: an instance that may go costs money and holds up its group.
-        for outcome in outcomes:
-            if outcome.decision.step == Step.COMPLETE:
-                if time.seconds_left() < UNIT_SECONDS:
-                    outcome.undone = NO_TIME
-                else:
-                    self._complete(outcome)
-        rest = _one_chain_each([o for o in outcomes if not (o.ended or o.undone)])
+        answers = [o for o in outcomes if o.decision.step == Step.COMPLETE and not o.over]
+        recorder.drop_outdated(answers)
+        for outcome in answers:
+            if time.seconds_left() < UNIT_SECONDS:
+                outcome.undone = NO_TIME
+            elif not outcome.duplicate:
+                self._answer(outcome, recorder)
+        rest = [o for o in outcomes if not (o.ended or o.undone)]
+        rest.sort(key=lambda o: (_runs_out_at(o), o.cluster))
         units = [rest[start : start + TOGETHER_MAX] for start in range(0, len(rest), TOGETHER_MAX)]
         for number, unit in enumerate(units):
             # Who gets no time to be acted upon goes round all the same, which takes two calls for
             # ten: given back to SQS, they would come again three minutes later, at the same place.
             for_others = PASSING_ON_SECONDS * (len(units) - number - 1)
             if time.seconds_left() >= UNIT_SECONDS + for_others:
-                self._act_on(unit, marker, time)
+                self._act_on(unit, recorder, time)
             elif time.seconds_left() >= CALL_SECONDS:
-                self._go_round([o for o in unit if not machine.is_unbounded(o.view)], marker, time)
-                _put_off([o for o in unit if not o.published])
+                self._go_round([o for o in unit if not _is_unbounded(o)], recorder, time)
+                _put_off([o for o in unit if not (o.published or o.duplicate)])
             else:
                 _put_off(unit)
-        # What others wait for comes before what only the next action of an instance needs.
-        marker.write_off([o for o in outcomes if o.ended and o.decision.step != Step.STOP])
-        # Not waiting is not believed at once, but a mark that is gone is only left once more. And a
-        # look that has failed may have been answered for all the same, at the deadline.
-        marker.write_off_unseen([o for o in outcomes if _is_gone(o)])
+        # What others wait for comes before what only people and the next action need.
+        recorder.end([o for o in outcomes if o.ended and not o.duplicate])
 
-    def _act_on(
-        self,
-        unit: Sequence[Outcome],
-        marker: Marker,
-        time: InvocationClock,
-    ) -> None:
-        # What has no token has its deadline from the mark, so that there must be one before a
-        # heartbeat keeps the hook waiting; it counts for nothing yet.
-        unbounded = [o for o in unit if machine.is_unbounded(o.view)]
-        marker.leave([o for o in unbounded if o.drain.origin != Origin.HINT], confirmed=True)
+    def _act_on(self, unit: Sequence[Outcome], recorder: Recorder, time: InvocationClock) -> None:
+        # What has no token has its deadline from the record, so that there must be one before a
+        # heartbeat keeps the hook waiting.
+        recorder.create([o for o in unit if _is_unbounded(o)])
+        unit = [o for o in unit if not (o.undone or o.duplicate)]
         # The heartbeat comes before every change: it proves that the action is a true one.
-        for outcome in unit:
-            unmarked = outcome in unbounded and not outcome.marked
-            if not unmarked and time.seconds_left() >= 2 * CALL_SECONDS:
-                self._heartbeat(outcome)
-        marker.write_off([o for o in unit if o.over])
+        self._heartbeats(unit, time)
         unit = [outcome for outcome in unit if not outcome.over]
         proven = [o for o in unit if o.heartbeat or not machine.unproven(o.view)]
-        # What somebody has set ACTIVE may have got tasks that no listing has: its chain has to know
-        # that before it sees it DRAINING again.
+        # What somebody has set ACTIVE may have got tasks that no listing has: its record has to
+        # know that before it is seen DRAINING again.
         again = [
             o for o in proven if o.decision.step == Step.DRAIN_THEN_GO_ROUND and _was_draining(o)
         ]
         if time.seconds_left() < CALL_SECONDS:
             _put_off([o for o in unit if o.decision.republish])
             return
-        self._go_round(again, marker, time)
-        self._acts.set_draining([o for o in proven if o not in again or o.published], time.now)
+        self._go_round(again, recorder, time)
+        if time.seconds_left() >= CALL_SECONDS:
+            self._acts.set_draining([o for o in proven if o not in again or o.published], time.now)
         for outcome in proven:
             self._acts.stop_tasks(outcome, time.seconds_left)
         if time.seconds_left() >= CALL_SECONDS:
-            self._go_round([o for o in unit if o not in again], marker, time)
+            self._go_round([o for o in unit if o not in again], recorder, time)
         else:
             _put_off([o for o in unit if o.decision.republish and not o.published])
-        # Who has kept the hook waiting says so, lest the mark seem to be of an action that is over.
-        marker.leave([o for o in unit if o.heartbeat and not (o.published or o.marked)])
 
-    def _go_round(self, unit: Sequence[Outcome], marker: Marker, time: InvocationClock) -> None:
-        """Publish what goes round, and leave the chain's mark behind it."""
-        going = [outcome for outcome in unit if outcome.decision.republish]
-        # What has no token goes round only with a mark, because a chain that cannot be seen would
-        # be begun again by every sweep; one that is not old yet is seen.
-        nameless = [o for o in going if o.view.status and not o.drain.action.lifecycle_action_token]
-        marker.leave([o for o in nameless if not o.marked])
-        unseen = [o for o in nameless if not (o.marked or machine.has_live_mark(o.view))]
-        self._publish([o for o in going if o not in unseen], time.now())
-        marker.leave([outcome for outcome in going if outcome.published])
+    def _go_round(self, unit: Sequence[Outcome], recorder: Recorder, time: InvocationClock) -> None:
+        """Claim the hop of what goes round, and publish what follows."""
+        claimed = recorder.claim([outcome for outcome in unit if outcome.decision.republish])
+        if time.seconds_left() < CALL_SECONDS:
+            _put_off(claimed)
+            return
+        self._publish(claimed, time.now())
+
+    def _answer(self, outcome: Outcome, recorder: Recorder) -> None:
+        result = outcome.decision.result
+        named = bool(outcome.drain.action.lifecycle_action_token)
+        if result is None or named or recorder.end_first(outcome, result):
+            self._complete(outcome)
+        else:
+            outcome.undone = "its end could not be written before the answer"
 
     def _complete(self, outcome: Outcome) -> None:
         result = outcome.decision.result
@@ -200,18 +245,27 @@ class Controller:
         except LifecycleActionOverError:
             outcome.over = True
         except DrainerError as error:
+            outcome.over = _is_nowhere(outcome, error)
             outcome.trouble("answering", error)
         else:
             outcome.answered = result
 
+    def _heartbeats(self, unit: Sequence[Outcome], time: InvocationClock) -> None:
+        """Send heartbeats while there is time to write all records too, each as slowly as these."""
+        slowest = 0.0
+        for outcome in unit:
+            left = time.seconds_left()
+            if left >= 2 * CALL_SECONDS + slowest * len(unit) and outcome.decision.heartbeat:
+                self._heartbeat(outcome)
+            slowest = max(slowest, left - time.seconds_left())
+
     def _heartbeat(self, outcome: Outcome) -> None:
-        if not outcome.decision.heartbeat:
-            return
         try:
             self._auto_scaling.record_heartbeat(outcome.drain.action)
         except LifecycleActionOverError:
             outcome.over = True
         except DrainerError as error:
+            outcome.over = _is_nowhere(outcome, error)
             outcome.trouble("recording a heartbeat", error)
         else:
             outcome.heartbeat = True
@@ -243,11 +297,35 @@ def _put_off(outcomes: Sequence[Outcome]) -> None:
         outcome.undone = outcome.undone or NO_TIME
 
 
-def _is_gone(outcome: Outcome) -> bool:
-    """Whether the action is over, or seems so, of an instance that was not looked for in ECS."""
-    seen = outcome.view.seen
-    unseen = outcome.ended and seen.container_instance is None
-    return unseen or seen.waiting in {Waiting.NO, Waiting.OVER}
+def _withheld(decision: Decision, admitted: Admitted, view: View) -> Decision:
+    """
+    Return the decision without what its admission does not allow.
+
+    A wake-up only answers. What has no token, and no record that can be read, may be of another
+    action than the one that waits now: it is kept waiting until its deadline, and not answered.
+    """
+    if admitted.admission == Admission.LOOK:
+        only_looks = decision.step == Step.DRAIN_THEN_GO_ROUND
+        step = Step.GO_ROUND if only_looks else decision.step
+        return replace(decision, step=step, heartbeat=False, stop_tasks=(), republish=False)
+    unread = admitted.admission == Admission.UNREAD
+    if unread and not view.drain.action.lifecycle_action_token:
+        step = Step.GO_ROUND if decision.step == Step.COMPLETE else decision.step
+        late = view.now >= view.deadline_at
+        return replace(decision, step=step, result=None, republish=decision.republish and not late)
+    return decision
+
+
+def _is_unbounded(outcome: Outcome) -> bool:
+    """Whether nothing remembers when this drain must end: what the sweep has just found."""
+    admitted = outcome.admitted
+    new = admitted is not None and admitted.admission == Admission.NEW
+    return new and not outcome.drain.action.lifecycle_action_token
+
+
+def _is_nowhere(outcome: Outcome, error: DrainerError) -> bool:
+    """Whether the group or its hook is no more, as looks and Auto Scaling's refusal agree."""
+    return isinstance(error, RefusedError) and machine.waits_no_more(outcome.view)
 
 
 def _was_draining(outcome: Outcome) -> bool:
@@ -258,39 +336,3 @@ def _runs_out_at(outcome: Outcome) -> datetime:
     """Return when the hook's timeout ends the action, as far as is known."""
     drain = outcome.drain
     return drain.last_heartbeat_at + timedelta(seconds=drain.heartbeat_timeout_seconds or 0)
-
-
-def _is_confirmed(outcome: Outcome) -> bool:
-    """Whether this look shows that the action is a true one; without the hook, none does."""
-    view = outcome.view
-    return bool(view.waiting and view.status) and not machine.unproven(view)
-
-
-def _one_chain_each(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """
-    Return the outcomes, the most urgent first, and let one of each action go round.
-
-    A message with the action's token and one of a chain that the sweep began are of one action,
-    though they do not collapse into one drain; the one that is known to be true goes on. Which of
-    two tokens is the true one is said by Auto Scaling.
-    """
-    ordered = sorted(
-        outcomes,
-        key=lambda o: (not _is_confirmed(o), not o.drain.action.lifecycle_action_token),
-    )
-    seen: dict[tuple[str, str, str], bool] = {}
-    for outcome in ordered:
-        if not outcome.decision.republish:
-            continue
-        place, named = _place(outcome.drain), bool(outcome.drain.action.lifecycle_action_token)
-        # Of two tokens the one that is over ends at its next heartbeat: a mark that is read late
-        # may speak for the wrong one.
-        if place in seen and not (named and seen[place]):
-            outcome.decision = replace(outcome.decision, republish=False)
-        seen.setdefault(place, named)
-    return sorted(ordered, key=lambda o: (_runs_out_at(o), o.cluster))
-
-
-def _place(drain: Drain) -> tuple[str, str, str]:
-    action = drain.action
-    return action.auto_scaling_group_name, action.lifecycle_hook_name, action.ec2_instance_id

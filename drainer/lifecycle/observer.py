@@ -11,21 +11,26 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.config import CLUSTER_UNREADABLE, is_own_metadata
+from drainer.config import is_own_metadata
 from drainer.drain import machine
+from drainer.drain.admission import Admission
 from drainer.drain.finder import ACTING_SECONDS, Finder
 from drainer.drain.model import Drain, LifecycleAction, Origin, Waiting
+from drainer.drain.record import key_of
 from drainer.drain.sight import Sight, turn, unseen
 from drainer.drain.task_look import TaskLook
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 from drainer.fields import ECS_OWN_HOOK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from drainer.config import Config
+    from drainer.drain.admission import Admitted
     from drainer.drain.finder import EcsReads
     from drainer.drain.model import Hook
+    from drainer.drain.record import Key
     from drainer.drain.task_look import StoppedTasks
     from drainer.drain.view import View
     from drainer.invocation import InvocationClock
@@ -57,9 +62,6 @@ def is_waiting(lifecycle_state: str) -> bool:
     """Whether an instance in this state may wait at a terminating hook."""
     return lifecycle_state.endswith(WAIT_STATE_SUFFIX) and lifecycle_state != LAUNCH_WAIT_STATE
 
-
-# What one sweep sees through: ten times a pass of a hundred, in turns of the next sweeps.
-DISCOVERED_MAX = 1_000
 
 # How many groups are described in one call, with all their instances; AWS allows a hundred.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingGroups.html
@@ -94,6 +96,14 @@ class AutoScalingReads(Protocol):
         """Return the group's hooks by name."""
 
 
+def _is_proven(admitted: Admitted) -> bool:
+    """Whether Auto Scaling has confirmed the action to an earlier pass."""
+    if admitted.admission == Admission.UNREAD:
+        # DRAINING is set once the action is confirmed, and a record is written.
+        return (admitted.drain.generation or admitted.drain.draining_since) is not None
+    return admitted.admission not in {Admission.NEW, Admission.JOIN}
+
+
 class Observer:
     """
     Reads what one pass needs from Auto Scaling and ECS.
@@ -104,6 +114,8 @@ class Observer:
         config: The function's settings.
         time: What of the invocation's may be spent on looking.
         stopped: Which tasks earlier passes have seen STOPPED.
+        draining_again: Returns since when other drains, by their keys, have seen their instances
+            DRAINING.
     """
 
     def __init__(
@@ -114,11 +126,13 @@ class Observer:
         time: InvocationClock,
         *,
         stopped: StoppedTasks,
+        draining_again: Callable[[Sequence[Key]], Mapping[Key, datetime]],
     ) -> None:
         self._auto_scaling = auto_scaling
         self._finder = Finder(ecs, config.clusters, time)
         self._tasks = TaskLook(ecs, time, self.view, stopped)
         self._seconds_left = time.seconds_left
+        self._draining_again = draining_again
         self._config = config
         self._now = time.now()
         self._problems: list[str] = []
@@ -130,25 +144,31 @@ class Observer:
         """What somebody has to mend, in words for an operator."""
         return self._problems + self._finder.problems
 
-    def look(self, drains: Sequence[Drain]) -> list[Sight]:
-        """Return what is to be seen of each drain, in the same order."""
-        sights = [Sight(drain, self._now) for drain in drains]
+    def look(
+        self,
+        admitted: Sequence[Admitted],
+        before_ecs: Callable[[Sequence[Sight]], None] = lambda _: None,
+    ) -> list[Sight]:
+        """
+        Return what is to be seen of each drain, in the same order.
+
+        Args:
+            admitted: The drains.
+            before_ecs: Called once it is known what waits, and whose hook holds it.
+        """
+        sights = [Sight(one.drain, self._now, proven=_is_proven(one)) for one in admitted]
         self._look_at_lifecycle(sights)
         self._look_at_hooks([s for s in sights if s.waiting in {Waiting.YES, Waiting.UNSEEN}])
+        before_ecs(sights)
+        self._ask_other_hooks([sight for sight in sights if sight.waiting == Waiting.YES])
         self._finder.find(sights)
         self._tasks.look(sights, early=True)
         return sights
 
-    def discover(self, hints: Sequence[str], *, sweep: bool) -> list[Drain]:
-        """
-        Return a drain for each hook of ours under which an instance waits.
-
-        Args:
-            hints: Ids of EC2 instances to ask about; others are not looked at.
-            sweep: Whether to ask about every instance of every group instead.
-        """
+    def discover(self) -> list[Drain]:
+        """Return a drain for each hook of ours under which an instance of any group waits."""
         drains: list[Drain] = []
-        for states in self._states(hints, sweep=sweep):
+        for states in self._states():
             waiting = {one: group for one, (group, state) in states.items() if is_waiting(state)}
             for group in sorted(set(waiting.values()), key=self._turn_of):
                 if self._no_time_for_more():
@@ -161,11 +181,13 @@ class Observer:
                 ours = [hook for hook in hooks.values() if self._is_ours_to_find(hook)]
                 members = [one for one, its_group in waiting.items() if its_group == group]
                 drains += [
-                    self._found(one, hook, group, sweep=sweep)
-                    for one in self._in_turn(members)
-                    for hook in ours
+                    self._found(one, hook, group) for one in self._in_turn(members) for hook in ours
                 ]
-        return drains[:DISCOVERED_MAX]
+        return drains
+
+    def problems_of_sweep(self, problem: str) -> None:
+        """Report what has kept a sweep from its work."""
+        self._problems.append(problem)
 
     def _is_ours_to_find(self, hook: Hook) -> bool:
         """
@@ -201,12 +223,9 @@ class Observer:
     def _no_time_for_more(self) -> bool:
         return self._seconds_left() < ACTING_SECONDS + LOOKING_SECONDS
 
-    def _states(self, hints: Sequence[str], *, sweep: bool) -> Iterator[dict[str, tuple[str, str]]]:
+    def _states(self) -> Iterator[dict[str, tuple[str, str]]]:
         """Yield the lifecycle states of instances, some groups at a time, while there is time."""
         try:
-            if not sweep:
-                yield self._auto_scaling.lifecycle_states(hints) if hints else {}
-                return
             # By group, and not fifty instances a page: what waits is few among thousands.
             names = self._rotate(self._auto_scaling.group_names())
             self._turns = {name: turn for turn, name in enumerate(names)}
@@ -230,14 +249,14 @@ class Observer:
                 self._problems.append(f"the warm pool of group {group!r}: {error}")
         return found
 
-    def _found(self, ec2_instance_id: str, hook: Hook, group: str, *, sweep: bool) -> Drain:
-        # Until a mark tells more: it waits since now, and nobody has kept it waiting.
+    def _found(self, ec2_instance_id: str, hook: Hook, group: str) -> Drain:
+        # As far as is known it waits since now, and nobody has kept it waiting.
         timeout = timedelta(seconds=hook.heartbeat_timeout_seconds)
         return Drain(
             action=LifecycleAction(group, hook.name, ec2_instance_id, ""),
             started_at=self._now,
             last_heartbeat_at=self._now - timeout,
-            origin=Origin.SWEEP if sweep else Origin.HINT,
+            origin=Origin.SWEEP,
             by_event_bridge=True,
         )
 
@@ -298,6 +317,18 @@ class Observer:
             for sight in members:
                 self._take_hook(sight, hooks.get(sight.drain.action.lifecycle_hook_name))
 
+    def _ask_other_hooks(self, sights: Iterable[Sight]) -> None:
+        """Where a group has two hooks of ours, learn what the other hook's drain has seen."""
+        beside: dict[Key, list[Sight]] = defaultdict(list)
+        for sight in sights:
+            action = sight.drain.action
+            for name, hook in self._hooks.get(action.auto_scaling_group_name, {}).items():
+                if name != action.lifecycle_hook_name and self._is_ours_to_find(hook):
+                    beside[key_of(replace(action, lifecycle_hook_name=name))].append(sight)
+        for key, since in self._draining_again([*beside]).items():
+            for sight in beside[key]:
+                sight.draining_again = max(since, sight.draining_again or since)
+
     def _take_hook(self, sight: Sight, hook: Hook | None) -> None:
         drain, name = sight.drain, sight.drain.action.lifecycle_hook_name
         if hook is None:
@@ -312,7 +343,7 @@ class Observer:
         policy, problems = self._config.policy(hook.notification_metadata)
         if drain.policy is None:  # said once for each drain, not at every pass
             self._problems += [f"notification metadata of hook {name!r}: {p}" for p in problems]
-        unreadable = [problem for problem in problems if problem.startswith(CLUSTER_UNREADABLE)]
+        unreadable = [problem for problem in problems if problem.hides_cluster]
         if unreadable:
             sight.sound = False
             sight.reason = f"no cluster can be read from hook {name!r}: {unreadable[0]}"

@@ -2,10 +2,9 @@
 Bring back what was drained and stays: an instance of a warm pool, or one with a new root volume.
 
 Such an EC2 instance is drained like any other, and is in service again later; its container
-instance is DRAINING still. An instance that Auto Scaling says is in service, and that carries the
-mark of a drain of ours which is over, is made ACTIVE; and what is left of its earlier registration
-is deregistered, once the agent has registered anew. What others have set DRAINING, with no drain of
-ours under way, stays as it is.
+instance is DRAINING still. The record of a drain that has ended is *followed*: once Auto Scaling
+says that the instance is in service, its container instance is made ACTIVE, and what is left of an
+earlier registration is deregistered. What others have set DRAINING has no such record.
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
 """
@@ -13,42 +12,33 @@ https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecyc
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.drain import mark as marks
 from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS
 from drainer.drain.finder import ACTING_SECONDS, EcsReads
-from drainer.drain.machine import lost_after
-from drainer.errors import DrainerError, MisconfiguredError
+from drainer.drain.record import SETTLE, DrainRecord
+from drainer.drain.record_write import Condition, Demand, Outcome, Write
+from drainer.drain.sight import turn
+from drainer.errors import ClusterMissingError, DrainerError, MisconfiguredError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from drainer.config import Config
     from drainer.drain.model import ContainerInstance, Hint
+    from drainer.drain.record import Key
+    from drainer.drain.record_write import Written
     from drainer.invocation import InvocationClock
 
 IN_SERVICE = "InService"
-# Terminating:Retained and Warmed:Pending:Retained.
-# https://docs.aws.amazon.com/autoscaling/ec2/userguide/manage-retained-instances.html
-RETAINED = ":Retained"
 ACTIVE = "active"
 
-# Right after an answer, an answer of Auto Scaling's that is out of date may still say, or say
-# again, that the instance is in service; what really comes back takes minutes.
-SETTLED = timedelta(seconds=120)
+# A warm pool may hold thousands of instances that were drained; each sweep asks about some.
+FOLLOWED_MAX = 500
 
-# Each takes one read and more; ECS grants 20 a second, and drains need them. The next sweep looks
-# at others.
-CLUSTERS_MAX = 20
-TURN_SECONDS = 300
-
-# For so long after it was first about to be made ACTIVE, that is tried again: a denial lasts until
-# somebody has read the log.
-RETRIED = timedelta(days=2)
+# What must be left for reading one more instance's records: what is read and not acted upon was
+# read in vain, and a query for each instance can take all of a slow sweep's time.
+READING_SECONDS = ACTING_SECONDS + UNIT_SECONDS
 
 
 class AutoScalingStates(Protocol):
@@ -61,17 +51,29 @@ class AutoScalingStates(Protocol):
 class Ecs(EcsReads, Protocol):
     """What is asked of ECS; every method may raise a DrainerError."""
 
-    def draining(self, cluster: str) -> list[str]:
-        """Return the ARNs of the cluster's container instances that are DRAINING."""
-
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
         """Set up to TOGETHER_MAX container instances ACTIVE; return refusals by ARN."""
 
-    def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
-        """Put up to TOGETHER_MAX attributes: the container instance's ARN, name and value."""
-
     def deregister(self, cluster: str, arn: str) -> None:
         """Take a container instance without tasks out of its cluster."""
+
+
+class Records(Protocol):
+    """The store of records."""
+
+    def new_pass_id(self) -> str:
+        """Return what no other write has."""
+
+    def followed_keys(self) -> list[Key]:
+        """Return the keys of the records that are followed; may raise a DrainerError."""
+
+    def of_instance(
+        self, instances: Iterable[str]
+    ) -> Mapping[str, Sequence[DrainRecord | DrainerError | None]]:
+        """Return the records of each EC2 instance."""
+
+    def write(self, writes: Sequence[Write]) -> list[Written]:
+        """Make each write if its condition holds; return what came of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,21 @@ class Reactivation:
     Args:
         auto_scaling: Says what is in service.
         ecs: ECS.
-        config: The function's settings.
+        records: Where the drains' records are.
+        clusters: Where to look for what no record says the cluster of.
     """
 
-    def __init__(self, auto_scaling: AutoScalingStates, ecs: Ecs, config: Config) -> None:
+    def __init__(
+        self,
+        auto_scaling: AutoScalingStates,
+        ecs: Ecs,
+        records: Records,
+        clusters: Sequence[str],
+    ) -> None:
+        self._configured = clusters
         self._auto_scaling = auto_scaling
         self._ecs = ecs
-        self._config = config
+        self._records = records
 
     def run(
         self,
@@ -108,172 +118,162 @@ class Reactivation:
         time: InvocationClock,
     ) -> list[Returned]:
         """
-        Look at container instances that may be back, and bring back those that are.
+        Look at instances that may be back, and bring back those that are.
 
         Args:
-            hints: Events about container instances that are DRAINING and carry an ended mark.
-            sweep: Whether to look through the clusters for such instances, too.
+            hints: Events about container instances that are DRAINING.
+            sweep: Whether to look at whatever is followed, too.
             time: The invocation's.
         """
-        by_cluster: dict[str, list[str]] = defaultdict(list)
-        for hint in hints:
-            if hint.ended:
-                by_cluster[hint.cluster].append(hint.container_instance_arn)
+        if time.seconds_left() < READING_SECONDS:
+            return []  # the next sweep looks
         done: list[Returned] = []
         try:
-            sweep = sweep and time.seconds_left() >= ACTING_SECONDS
-            clusters = [*by_cluster, *(self._swept(time.now()) if sweep else ())]
+            ids = [*dict.fromkeys(hint.ec2_instance_id for hint in hints)]
+            if sweep:
+                followed = {key.instance for key in self._records.followed_keys()}
+                ids += sorted(followed, key=lambda one: turn(one, time.now()))[:FOLLOWED_MAX]
+            return self._bring_back(self._over(ids, time), time)
         except DrainerError as error:
-            clusters = [*by_cluster]
-            done.append(Returned("", "", "", trouble=f"listing the clusters: {error}"))
-        for cluster in dict.fromkeys(clusters):
+            done.append(Returned("", "", "", trouble=f"looking for what is back: {error}"))
+        return done
+
+    def _over(self, ids: Sequence[str], time: InvocationClock) -> dict[str, list[DrainRecord]]:
+        """Return the followed records of instances of which no drain is under way."""
+        found: dict[str, list[DrainRecord]] = {}
+        for one in dict.fromkeys(ids):
+            if time.seconds_left() < READING_SECONDS:
+                break  # the next sweep looks at others
+            rows = self._records.of_instance([one])[one]
+            records = [row for row in rows if isinstance(row, DrainRecord)]
+            # Right after an answer, an answer of Auto Scaling's that is out of date may still say,
+            # or say again, that the instance is in service; what comes back takes minutes.
+            settled = all(
+                record.ended_at is not None and time.now() >= record.ended_at + SETTLE
+                for record in records
+            )
+            followed = [record for record in records if record.followed]
+            if followed and settled and len(records) == len(rows):
+                found[one] = followed
+        return found
+
+    def _bring_back(
+        self, over: Mapping[str, Sequence[DrainRecord]], time: InvocationClock
+    ) -> list[Returned]:
+        if not over:
+            return []
+        states = self._auto_scaling.lifecycle_states([*over])
+        missing = {one: over[one] for one in over if one not in states}
+        gone = self._gone(missing, time)
+        self._forget([record for one in gone for record in over[one]], time)
+        back = [one for one in over if states.get(one, ("", ""))[1] == IN_SERVICE]
+        by_cluster: dict[str, list[str]] = defaultdict(list)
+        for one in back:
+            for cluster in dict.fromkeys(c for r in over[one] for c in self._clusters(r)):
+                by_cluster[cluster].append(one)
+        done: list[Returned] = []
+        for cluster, ids in by_cluster.items():
             if time.seconds_left() < ACTING_SECONDS:
                 break  # the next sweep looks at others
             try:
-                arns = by_cluster.get(cluster) or self._ecs.draining(cluster)
-                done += self._bring_back(cluster, arns, time)
+                settled = self._bring_back_in(cluster, {one: over[one] for one in ids}, done, time)
             except DrainerError as error:
                 done.append(Returned("", cluster, "", trouble=f"looking for what is back: {error}"))
+            else:
+                self._forget([record for one in settled for record in over[one]], time)
         return done
 
-    def _swept(self, now: datetime) -> list[str]:
-        """Return the clusters that this sweep looks through, in an order that differs each time."""
-        clusters = sorted(self._ecs.clusters())
-        # In turn: where sweeps come every five minutes, each looks at the next ones.
-        first = int(now.timestamp() / TURN_SECONDS) * CLUSTERS_MAX % max(1, len(clusters))
-        others = [*clusters[first:], *clusters[:first]]
-        configured = {name.rpartition("/")[2] for name in self._config.clusters}
-        # What a hook's metadata or a search has found may be in any other.
-        others.sort(key=lambda arn: arn.rpartition("/")[2] not in configured)
-        return others[:CLUSTERS_MAX]
+    def _gone(
+        self, missing: Mapping[str, Sequence[DrainRecord]], time: InvocationClock
+    ) -> list[str]:
+        """
+        Return which instances that are in no group have no agent at work either.
 
-    def _bring_back(
+        One answer of Auto Scaling's that lacks an instance must not leave it DRAINING for good.
+        """
+        by_cluster: dict[str, list[str]] = defaultdict(list)
+        for one, records in missing.items():
+            for cluster in dict.fromkeys(c for r in records for c in self._clusters(r)):
+                by_cluster[cluster].append(one)
+        alive: set[str] = set()
+        for cluster, ids in by_cluster.items():
+            if time.seconds_left() < ACTING_SECONDS:
+                return []  # the next sweep looks
+            try:
+                found = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
+            except ClusterMissingError:
+                continue
+            alive.update(one.ec2_instance_id for one in found if one.agent_connected)
+        return [one for one in missing if one not in alive]
+
+    def _clusters(self, record: DrainRecord) -> Sequence[str]:
+        """Return where its container instance may be: who drained it could perhaps not say."""
+        drain = record.drain
+        named = drain.cluster or (drain.policy.cluster if drain.policy else None)
+        return (named,) if named else self._configured
+
+    def _bring_back_in(
         self,
         cluster: str,
-        arns: Sequence[str],
+        over: Mapping[str, Sequence[DrainRecord]],
+        done: list[Returned],
         time: InvocationClock,
-    ) -> list[Returned]:
-        now = time.now()
-        draining = [one for one in self._ecs.describe(cluster, arns) if one.status == "DRAINING"]
-        ended = [one for one in draining if self._is_over(one, now)]
-        marked = [one for one in draining if one.marks]
-        if not (ended or marked):
-            return []
-        ids = dict.fromkeys(one.ec2_instance_id for one in (*ended, *marked))
-        states = self._auto_scaling.lifecycle_states([*ids])
-        in_state = {one.arn: states.get(one.ec2_instance_id, ("", ""))[1] for one in draining}
-        back = [one for one in ended if in_state[one.arn] == IN_SERVICE]
-        kept = [one for one in marked if in_state[one.arn].endswith(RETAINED)]
-        done = self._write_off(cluster, kept, now) if time.seconds_left() >= UNIT_SECONDS else []
-        connected = [one for one in back if one.agent_connected]
+    ) -> list[str]:
+        """Bring back what is in one cluster; return of which nothing is left to do."""
+        found = self._ecs.describe(cluster, self._ecs.find(cluster, [*over]))
+        draining = [
+            one
+            for one in found
+            # What leaves by another way knows itself when it is back.
+            if one.status == "DRAINING"
+            and not (one.drained_for or one.interrupted)
+            # Its agent may have registered anew: that is not what we have set DRAINING.
+            and (not one.agent_connected or _is_known(one, over.get(one.ec2_instance_id, ())))
+        ]
+        connected = [one for one in draining if one.agent_connected]
         for start in range(0, len(connected), TOGETHER_MAX):
             if time.seconds_left() < UNIT_SECONDS:
-                return done
+                return []
             done += self._set_active(cluster, connected[start : start + TOGETHER_MAX], time)
-        left_over = [one for one in back if not one.agent_connected]
-        if left_over and time.seconds_left() >= UNIT_SECONDS:
-            done += self._deregister(cluster, left_over, time)
-        return done
-
-    def _write_off(
-        self, cluster: str, kept: Sequence[ContainerInstance], now: datetime
-    ) -> list[Returned]:
-        """
-        Write off the marks of what is retained, since the action is over that they are of.
-
-        Its chain may be lost; and the next action, once somebody frees the instance, would take
-        them for its own, with a deadline that is another's.
-        """
-        values = [
-            (
-                one.arn,
-                marks.name_of(hook),
-                marks.ended(now) if marks.is_drained(mark) else marks.VOID,
-            )
-            for one in kept
-            for hook, mark in one.marks.items()
+        alive = {one.ec2_instance_id for one in found if one.agent_connected}
+        left_over = [
+            one for one in draining if one.ec2_instance_id in alive and one not in connected
         ]
-        try:
-            self._put(cluster, values)
-        except DrainerError as error:
-            return [Returned("", cluster, "", trouble=f"writing off marks: {error}")]
-        return []
-
-    def _put(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
-        for start in range(0, len(values), TOGETHER_MAX):
-            self._ecs.put_attributes(cluster, values[start : start + TOGETHER_MAX])
-
-    def _is_over(self, instance: ContainerInstance, now: datetime) -> bool:
-        """Whether a drain of ours has been here, and none is under way, a stack's included."""
-        if instance.drained_for or instance.interrupted:
-            return False  # it leaves by another way, which knows when it is back
-        silent = lost_after(self._config.pass_interval_seconds)
-        last = [max(mark.at, mark.last_heartbeat_at) + silent for mark in instance.marks.values()]
-        ended = [at + SETTLED for at in instance.ended.values()]
-        if last or ended:
-            return now >= max(last + ended)
-        return any(now < at + RETRIED for at in instance.returned.values())
+        done += self._deregister(cluster, left_over, time)
+        active = {one.container_instance_arn for one in done if one.done == ACTIVE}
+        # An agent that is not connected yet will be. And where one left-over was found, an answer
+        # of ECS's that is out of date may lack another: the next sweep looks once more.
+        waiting = {one.ec2_instance_id for one in draining if one.arn not in active}
+        return [one for one in over if one in alive and one not in waiting]
 
     def _set_active(
         self, cluster: str, unit: Sequence[ContainerInstance], time: InvocationClock
     ) -> list[Returned]:
-        # The mark first: one that stayed would undo what somebody sets DRAINING by hand later.
-        now = time.now()
-        values = [
-            (one.arn, name, marks.returned(now))
-            for one in unit
-            for name in (*one.ended, *map(marks.name_of, one.marks))
-        ]
         try:
-            self._put(cluster, values)
             refusals = self._ecs.set_active(cluster, [one.arn for one in unit])
         except DrainerError as error:
             if isinstance(error, MisconfiguredError) and len(unit) > 1:
                 # One that leaves by another way, or is gone, must not hold up the others.
                 return [done for one in unit for done in self._set_active(cluster, [one], time)]
             refusals = dict.fromkeys((one.arn for one in unit), str(error))
-        active = [one for one in unit if one.arn not in refusals]
-        trouble = self._forget(cluster, active) if time.seconds_left() >= CALL_SECONDS else ""
         return [
             Returned(
                 one.ec2_instance_id,
                 cluster,
                 one.arn,
                 done="" if one.arn in refusals else ACTIVE,
-                trouble=f"setting ACTIVE: {refusals[one.arn]}" if one.arn in refusals else trouble,
+                trouble=f"setting ACTIVE: {refusals[one.arn]}" if one.arn in refusals else "",
             )
             for one in unit
         ]
 
-    def _forget(self, cluster: str, active: Sequence[ContainerInstance]) -> str:
-        """Have nothing left that would set them ACTIVE once more; return what failed."""
-        names = [
-            (one.arn, name, marks.VOID)
-            for one in active
-            for name in dict.fromkeys((*one.ended, *one.returned, *map(marks.name_of, one.marks)))
-        ]
-        try:
-            self._put(cluster, names)
-        except DrainerError as error:
-            return f"writing off marks: {error}"
-        return ""
-
     def _deregister(
-        self,
-        cluster: str,
-        left_over: Sequence[ContainerInstance],
-        time: InvocationClock,
+        self, cluster: str, left_over: Sequence[ContainerInstance], time: InvocationClock
     ) -> list[Returned]:
         """Deregister what has no task and whose EC2 instance has a connected agent elsewhere."""
-        ids = list(dict.fromkeys(one.ec2_instance_id for one in left_over))
-        beside = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
-        alive = {one.arn: one.ec2_instance_id for one in beside if one.agent_connected}
         done: list[Returned] = []
         for one in left_over:
-            holds = one.running_tasks or one.pending_tasks
-            # Not what this second look shows to be the live one itself.
-            elsewhere = one.ec2_instance_id in alive.values() and one.arn not in alive
-            if not elsewhere or holds or time.seconds_left() < UNIT_SECONDS:
+            if one.running_tasks or one.pending_tasks or time.seconds_left() < UNIT_SECONDS:
                 continue
             named = (one.ec2_instance_id, cluster, one.arn)
             try:
@@ -283,3 +283,23 @@ class Reactivation:
             else:
                 done.append(Returned(*named, done="deregistered"))
         return done
+
+    def _forget(self, records: Iterable[DrainRecord], time: InvocationClock) -> None:
+        """Follow records no longer; one that stays followed is looked at again, and no more."""
+        for record in records:
+            if time.seconds_left() < CALL_SECONDS:
+                return
+            forgotten = replace(record, followed=False, pass_id=self._records.new_pass_id())
+            condition = Condition(Demand.FORGETS, record.generation)
+            [written] = self._records.write([Write(forgotten, condition)])
+            if written.outcome == Outcome.UNKNOWN:
+                return
+
+
+def _is_known(instance: ContainerInstance, records: Sequence[DrainRecord]) -> bool:
+    """Whether records name a container instance, or one of them names none at all."""
+    known = [
+        {record.drain.container_instance_arn, *(arn for _, arn in record.drain.others)}
+        for record in records
+    ]
+    return any(instance.arn in arns or arns == {None} for arns in known)

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drainer.config import CLUSTER
-from drainer.drain import mark as marks
 from drainer.drain.model import Hint
 from drainer.errors import MalformedEventError, QuietError
 from drainer.fields import PATTERNS, quoted
-from drainer.lifecycle.envelope import STRING_CHARACTERS_MAX
 
 DETAIL_TYPE = "ECS Container Instance State Change"
 
@@ -34,20 +31,7 @@ def read(source: Any, detail: Any) -> Hint:
         raise MalformedEventError(f"ec2InstanceId is {quoted(ec2_instance_id)}")
     if _holds_tasks(detail):
         raise QuietError("tasks still hold resources of the container instance")
-    cluster, arn = detail.get("clusterArn"), detail.get("containerInstanceArn")
-    if not (isinstance(cluster, str) and CLUSTER.fullmatch(cluster) and isinstance(arn, str)):
-        return Hint(ec2_instance_id)
-    ended = bool(marks.read_ended(_attributes(detail)))
-    return Hint(ec2_instance_id, cluster, arn[:STRING_CHARACTERS_MAX], ended=ended)
-
-
-def _attributes(detail: dict[str, Any]) -> dict[str, str]:
-    rows = detail.get("attributes")
-    return {
-        str(row.get("name")): str(row.get("value", ""))
-        for row in (rows if isinstance(rows, list) else ())
-        if isinstance(row, dict)
-    }
+    return Hint(ec2_instance_id)
 
 
 def _holds_tasks(detail: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from botocore import xform_name
 
 from drainer.simulation.auto_scaling import AutoScaling
 from drainer.simulation.auto_scaling_api import AutoScalingApi
-from drainer.simulation.book_table import BookTables, DynamoDbApi
+from drainer.simulation.book_table import BookTables
 from drainer.simulation.client import InProcessClient
 from drainer.simulation.cloudformation import CloudFormationApi, Stacks
 from drainer.simulation.ec2_api import Ec2Api
@@ -25,6 +25,7 @@ from drainer.simulation.ecs import Ecs
 from drainer.simulation.ecs_api import EcsApi
 from drainer.simulation.load_balancing import LoadBalancing
 from drainer.simulation.load_balancing_api import LoadBalancingApi
+from drainer.simulation.record_table import DynamoDbItemsApi, RecordTables
 from drainer.simulation.records import ApiError, Call, Fact, Notification, NotReachedError
 from drainer.simulation.spot import Spot
 from drainer.simulation.spot_fleet import SpotFleets
@@ -84,11 +85,12 @@ class Account:
         self.spot = Spot(self)
         self.fleets = SpotFleets(self)
         self.tables = BookTables(self)
+        self.record_tables = RecordTables(self)
         self.stacks = Stacks(self)
         self.apis: dict[str, object] = {
             "autoscaling": AutoScalingApi(self),
             "cloudformation": CloudFormationApi(self),
-            "dynamodb": DynamoDbApi(self),
+            "dynamodb": DynamoDbItemsApi(self),
             "ec2": Ec2Api(self),
             "ecs": EcsApi(self),
             "elbv2": LoadBalancingApi(self),

@@ -7,16 +7,18 @@ Nothing of the drainer's own arithmetic is used here; the numbers below are its 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.ecs_requests import PAGE_MAX
+from drainer.simulation.evidence import Evidence
 from drainer.simulation.view_lag import VIEW_LAG_SECONDS_MAX
 from drainer.simulation.violation import Violation, deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from drainer.simulation.account import Account
     from drainer.simulation.auto_scaling import Instance
@@ -40,9 +42,8 @@ CALLS_IN_COMMON = 40
 CALLS_PER_DRAIN = 12
 # A page of stopped tasks is listed, and described.
 CALLS_PER_PAGE = 2
-# A registration that is left over is set DRAINING, marked, listed twice and described.
+# A registration that is left over is set DRAINING, listed twice and described.
 CALLS_PER_REGISTRATION = 5
-MARK_PREFIX = "drainer."
 # What a pass may take beside the interval: see `_deadline`.
 GAP_SECONDS = 60.0
 
@@ -58,7 +59,7 @@ class Safety:
         violations: what was found.
         answered: how many lifecycle actions the function answered.
         drained: the container instances that the function set DRAINING.
-        taken_over: those that it found DRAINING in a drain of its own, and marked; who set them
+        taken_over: those that it found DRAINING in a drain of its own, and recorded; who set them
             DRAINING cannot be told from its own call whose answer was lost.
     """
 
@@ -76,6 +77,11 @@ class Safety:
     _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
     _seen_free: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     _calls_of_invocation: int = 0
+    _evidence: Evidence = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to watch what answers rest upon."""
+        self._evidence = Evidence(self.account, self.workload.pass_interval_seconds)
 
     def violated(self, rule: str, sentence: str) -> None:
         """Note a broken promise."""
@@ -86,6 +92,15 @@ class Safety:
         """Begin to count the calls of an invocation."""
         self._calls_of_invocation = 0
         self.hook_unread = False
+
+    @contextmanager
+    def another_invocation(self) -> Iterator[None]:
+        """Judge an invocation that runs while another one is under way, for itself."""
+        calls, hook_unread = self._calls_of_invocation, self.hook_unread
+        try:
+            yield
+        finally:
+            self._calls_of_invocation, self.hook_unread = calls, hook_unread
 
     def invocation_ends(self, records: int) -> None:
         """Judge how many calls an invocation made."""
@@ -141,6 +156,8 @@ class Safety:
             self.violated("safety", f"{instance} answered {result} before its deadline; {names}")
         elif result != "CONTINUE":
             self.violated("safety", f"{instance} answered {result} before its deadline, drained")
+        elif self._evidence.is_of_before(action, named="LifecycleActionToken" in parameters):
+            self.violated("safety", f"{instance} answered by what was seen before its action began")
 
     def _heartbeat(self, parameters: Mapping[str, Any]) -> None:
         if not self.hook_unread:  # else it may be ours, and to let it time out would cut tasks
@@ -201,8 +218,12 @@ class Safety:
         ]
         return min([due_at, *before])
 
-    def told(self, operation: str, answer: Mapping[str, Any]) -> None:
-        """Note which instances an answer shows not to wait."""
+    def told(
+        self, operation: str, parameters: Mapping[str, Any], answer: Mapping[str, Any]
+    ) -> None:
+        """Note which instances an answer shows not to wait, and whose tasks one lists."""
+        if operation == "ListTasks":
+            self._evidence.listed(parameters["containerInstance"])
         if operation == "DescribeAutoScalingInstances":
             for row in answer["AutoScalingInstances"]:
                 if not row["LifecycleState"].endswith(":Wait"):
@@ -218,12 +239,18 @@ class Safety:
         return bool(looks) and looks[-1] - looks[0] >= timedelta(seconds=VIEW_LAG_SECONDS_MAX)
 
     def blocking(self, action: LifecycleAction) -> list[Task]:
-        """Return the tasks that keep an instance, by what was promised of its hook."""
+        """
+        Return the tasks that keep an instance, by what was promised of its hook.
+
+        Those on a container instance that no view of ECS need show yet are nobody's fault.
+        """
         ignored = self.workload.promise(action).standalone_tasks == "ignore"
+        shown_at = self.account.now - timedelta(seconds=VIEW_LAG_SECONDS_MAX)
         return [
             task
             for task in self.account.ecs.remaining_tasks(action.ec2_instance_id)
             if not (ignored and task.service is None)
+            and (task.container_instance.registered_at <= shown_at or not _is_new(task, action))
         ]
 
     # Changes in ECS
@@ -239,10 +266,24 @@ class Safety:
     def _must_be_back(self, reference: str) -> None:
         """Demand that what is set ACTIVE was drained by us, and is in service again."""
         instance = self._instance(reference.rpartition("/")[2])
-        if self._full(reference) not in self.drained | self.taken_over:
+        ours = self._full(reference) in self.drained | self.taken_over
+        if not (ours or (instance is not None and self._was_drained_unseen(instance))):
             self.violated("safety", f"{reference} is set ACTIVE, and was not drained by us")
         elif instance is not None and instance.lifecycle_state != "InService":
             self.violated("safety", f"{instance.ec2_instance_id} is set ACTIVE while it leaves")
+
+    def _was_drained_unseen(self, instance: Instance) -> bool:
+        """
+        Whether somebody has set an instance DRAINING before a look could see that it was back.
+
+        A known limit: a drain of ours is over by then, and the record says no more than that.
+        """
+        ended_at = [one.ended_at for one in instance.past if one.ended_at is not None]
+        by_hand = self.account.facts("drained_by_hand", ec2_instance_id=instance.ec2_instance_id)
+        if not (by_hand and ended_at and self._ours(instance)):
+            return False
+        looks = self._seen_free[instance.ec2_instance_id]
+        return not any(max(ended_at) <= at <= by_hand[-1].at for at in looks)
 
     def _deregister(self, parameters: Mapping[str, Any]) -> None:
         arn = self._full(parameters["containerInstance"])
@@ -297,17 +338,20 @@ class Safety:
         drained = [change.at for change in changes if change.about["status"] == "DRAINING"]
         return self.account.now - drained[0] if drained else timedelta(0)
 
-    def _put(self, parameters: Mapping[str, Any]) -> None:
-        for attribute in parameters["attributes"]:
-            if not attribute["name"].startswith(MARK_PREFIX):
-                self.violated("safety", f"attribute {attribute['name']!r} is not ours")
-            instance = self._instance(attribute["targetId"].rpartition("/")[2])
-            if instance is not None and not self._ours(instance):
-                self.violated("safety", f"{instance.ec2_instance_id} is marked, and never left")
-            marked = self._registered(self._full(attribute["targetId"]))
-            waits = instance is not None and any(one.ended_at is None for one in instance.past)
-            if marked is not None and marked.status == "DRAINING" and waits:
-                self.taken_over.add(marked.arn)
+    def recorded(self, key: Mapping[str, Any]) -> None:
+        """Take what is DRAINING while a drain of ours has a record for drained by us."""
+        self._evidence.recorded(key["instance"]["S"])
+        instance = self.account.auto_scaling.instances.get(key["instance"]["S"])
+        if instance is None or not self._ours(instance):
+            return  # it is gone, or has waited at somebody else's hook: that changes nothing
+        for cluster in self.account.ecs.clusters.values():
+            for one in cluster.container_instances.values():
+                same = one.ec2_instance_id == instance.ec2_instance_id
+                if same and one.status == "DRAINING" and self._is_leaving(instance):
+                    self.taken_over.add(one.arn)
+
+    def _is_leaving(self, instance: Instance) -> bool:
+        return any(one.ended_at is None for one in instance.past)
 
     def _must_leave(self, reference: str, what: str) -> None:
         """Demand that a container instance waits at a hook of ours, or did a moment ago."""
@@ -354,7 +398,11 @@ class Safety:
             "UpdateContainerInstancesState": Safety._update,
             "DeregisterContainerInstance": Safety._deregister,
             "StopTask": Safety._stop,
-            "PutAttributes": Safety._put,
             "PublishBatch": Safety._publish,
         }
     )
+
+
+def _is_new(task: Task, action: LifecycleAction) -> bool:
+    """Whether a task's container instance was registered while its EC2 instance was leaving."""
+    return task.container_instance.registered_at > action.started_at

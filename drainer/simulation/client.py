@@ -108,6 +108,7 @@ class InProcessClient:
 
 def _refusal(error: ApiError) -> dict[str, Any]:
     return {
+        **error.shown,
         "Error": {"Code": error.code, "Message": error.message},
         "ResponseMetadata": {"HTTPStatusCode": error.http_status, "RetryAttempts": 0},
     }

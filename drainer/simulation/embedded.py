@@ -48,7 +48,7 @@ SIMULATED = {
 # as AWS's are; ministack checks a value against the pattern of the name, so it looks like one.
 IMAGE_PARAMETER = "/embedded/image-id"
 IMAGE_VALUE = "/embedded/image"
-CALL_SECONDS_MAX = 10
+CALL_SECONDS_MAX = 60
 
 
 class EmbeddedAccount:
@@ -143,10 +143,11 @@ class EmbeddedAccount:
         A refusal reaches the simulation, where it has the consequence that it has on AWS.
         """
         try:
-            self.client("sns").publish(
-                TopicArn=notification.target_arn,
-                Subject=notification.subject,
-                Message=json.dumps(notification.message),
-            )
+            with self.time.held():
+                self.client("sns").publish(
+                    TopicArn=notification.target_arn,
+                    Subject=notification.subject,
+                    Message=json.dumps(notification.message),
+                )
         except (ClientError, BotoCoreError) as error:
             raise ApiError("ValidationError", f"Unable to publish: {error}") from error

@@ -12,8 +12,12 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from drainer.simulation.event_pattern import matches
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from drainer.simulation.embedded_time import EmbeddedTime
 
 # A demo's account tells of some hundreds of changes; more than this means that nobody takes them.
 WAITING_MAX = 100_000
@@ -31,7 +35,9 @@ class Bus:
         failures: what went wrong on the way; there should be nothing.
     """
 
-    def __init__(self, client: Callable[[str], Any], rule_names: Sequence[str]) -> None:
+    def __init__(
+        self, client: Callable[[str], Any], rule_names: Sequence[str], time: EmbeddedTime
+    ) -> None:
         events = client("events")
         self._events, self._queues = events, client("sqs")
         self._rules = [
@@ -41,8 +47,9 @@ class Bus:
             )
             for name in rule_names
         ]
-        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING_MAX)
+        self._waiting: queue.Queue[tuple[dict[str, Any], bool] | None] = queue.Queue(WAITING_MAX)
         self._thread = threading.Thread(target=self._deliver_all, daemon=True)
+        self._time = time
         self.failures: list[Exception] = []
 
     def __enter__(self) -> Self:
@@ -55,7 +62,11 @@ class Bus:
 
     def listen(self, event: dict[str, Any]) -> None:
         """Take an event of the simulated account."""
-        self._waiting.put_nowait(event)
+        # What a rule takes is there within a second on AWS, however long it takes here.
+        is_taken = any(matches(json.loads(pattern), event) for pattern, _ in self._rules)
+        if is_taken:
+            self._time.hold()
+        self._waiting.put_nowait((event, is_taken))
 
     def deliver(self, event: dict[str, Any]) -> None:
         """Put an event into the queues that the rules send it to, as its JSON."""
@@ -68,8 +79,12 @@ class Bus:
 
     def _deliver_all(self) -> None:
         # Ends with the mark that __exit__ leaves.
-        while (event := self._waiting.get()) is not None:
+        while (one := self._waiting.get()) is not None:
+            event, is_held = one
             try:
                 self.deliver(event)
             except Exception as error:  # noqa: BLE001 - kept for the demo, which fails by it
                 self.failures.append(error)
+            finally:
+                if is_held:
+                    self._time.release()

@@ -35,7 +35,8 @@ SPOT_RULES = ("Interruptions", "FargateSpot")
 # An instance of another team's, as most that Spot tells of: it warms the function up and asks
 # for nothing.
 UNKNOWN_INSTANCE = "i-00000000000000000"
-WARM_WITHIN_SECONDS = 30.0
+# Bounds what hangs, and says nothing about how fast a machine has to be.
+WARM_WITHIN_SECONDS = 180.0
 TELL_AGAIN_SECONDS = 2.0
 POLL_SECONDS = 0.05
 WARNING = timedelta(seconds=120)
@@ -189,7 +190,7 @@ def _served(
     embedded: EmbeddedAccount, spot: DeployedStack, services: Sequence[Service], mix: Mix
 ) -> Iterator[tuple[Bus, tuple[Requests, ...]]]:
     rules = [spot.physical_ids[name] for name in SPOT_RULES]
-    with Bus(embedded.client, rules) as bus:
+    with Bus(embedded.client, rules, embedded.time) as bus:
         with embedded.catching_up() as account:
             account.on_event.append(bus.listen)
             streams = _streams(account, services, mix)

@@ -12,6 +12,7 @@ from drainer.simulation.chains import NOTICE_SECONDS_MAX
 from drainer.simulation.faults import READS, STALE_SECONDS_MAX, Faults
 from drainer.simulation.intensity import INTENSITIES, WEIGHTS, Window
 from drainer.simulation.mishaps import MISHAPS, lose_patience
+from drainer.simulation.unheard import Unheard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,10 +29,11 @@ WRITES = frozenset(
         "RecordLifecycleActionHeartbeat",
         "UpdateContainerInstancesState",
         "StopTask",
-        "PutAttributes",
+        "UpdateItem",
         "PublishBatch",
     }
 )
+TABLE_READS = frozenset({"BatchGetItem", "Query"})
 KINDS = (
     "throttled",
     "failing",
@@ -43,10 +45,14 @@ KINDS = (
 # Faults last from some minutes to most of the longest drain that is common.
 CEASE_SECONDS = (300.0, 4_000.0)
 SILENCE_SECONDS_MAX = 3_600.0
+# Most mishaps find nobody waiting whom they could befall.
+MISHAPS_FOR_EACH_WINDOW = 3
 # How often notices take their time.
 APART_SHARE = 0.3
 # How often an operator answers our hooks by hand while they wait, time and again.
 IMPATIENT_SHARE = 0.25
+# How often the first of two actions of an instance is never announced.
+UNHEARD_SHARE = 0.3
 # Answers that are wrong rather than missing pass sooner.
 UNSOUND_SECONDS_MAX = 600.0
 
@@ -87,8 +93,8 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
     faults.disturb("schedule", installed.schedule)
     faults.disturb_stamps(account.on_notification)
     for _ in range(random.randint(0, intensity.windows)):
-        open_window(faults, READS, WRITES)
-    burden(faults, installed, READS | WRITES)
+        open_window(faults, READS | TABLE_READS, WRITES)
+    burden(faults, installed, READS | TABLE_READS | WRITES)
     if random.random() < intensity.message:
         begins_at = faults.account.now + timedelta(seconds=random.uniform(0, 900))
         seconds = random.choice([random.uniform(30, 600), SILENCE_SECONDS_MAX])
@@ -97,7 +103,9 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
         faults.ceased_at = max(faults.ceased_at, ends_at)
     if random.random() < IMPATIENT_SHARE:
         lose_patience(faults, workload, installed)
-    for _ in range(random.randint(0, intensity.windows)):
+    elif random.random() < UNHEARD_SHARE:
+        Unheard(faults, workload, installed).befall()
+    for _ in range(random.randint(0, MISHAPS_FOR_EACH_WINDOW * intensity.windows)):
         mishap = random.choice(MISHAPS)
         seconds = random.uniform(1, _lasting(faults))
         account.after(seconds, lambda mishap=mishap: mishap(faults, workload, installed))  # type: ignore[misc]

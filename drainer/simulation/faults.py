@@ -55,7 +55,7 @@ SEEN_SECONDS = 1_200.0
 DELAY_SECONDS_MAX = 3 * 3_600.0
 # "up to 15 minutes" https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html
 FILTERS_LATE_SECONDS_MAX = 900.0
-# For so long after calls went wrong there may be copies whose chain left no mark.
+# For so long after calls went wrong there may be copies whose chain has no record.
 AFTER_A_WINDOW_SECONDS = 600.0
 FILTERS_LATE_PROBABILITY = 0.15
 ERRORS = {
@@ -98,6 +98,7 @@ class Faults:
         injected: how often each kind struck.
         displaced: instances whose notice was lost, late or wrongly stamped.
         blind_at: when a read of Auto Scaling has failed last, also for its quota.
+        calls_left: after how many calls the invocation is killed; None for not.
     """
 
     account: Account
@@ -113,8 +114,8 @@ class Faults:
     injected: Counter[str] = field(default_factory=Counter)
     displaced: set[str] = field(default_factory=set)
     blind_at: datetime | None = None
+    calls_left: int | None = None
     _missed_at: dict[str, datetime] = field(default_factory=dict)
-    _calls_left: int | None = None
     _past: Past | None = None
 
     @property
@@ -198,9 +199,9 @@ class Faults:
 
     def invocation_begins(self) -> None:
         """Decide whether the invocation that begins will be killed, and before which call."""
-        self._calls_left = None
+        self.calls_left = None
         if self.going_on and self.random.random() < self.intensity.invocation:
-            self._calls_left = self.random.randint(0, 12)
+            self.calls_left = self.random.randint(0, 12)
 
     def result_is_lost(self) -> bool:
         """Decide whether a finished invocation is taken for a failed one."""
@@ -236,9 +237,9 @@ class Faults:
         """
         if not self.going_on:
             return ""
-        if self._calls_left is not None:
-            self._calls_left -= 1
-            if self._calls_left < 0:
+        if self.calls_left is not None:
+            self.calls_left -= 1
+            if self.calls_left < 0:
                 self.strike("function killed between two calls", f"before {operation}")
                 raise KilledError
         kind = self._kind(operation)

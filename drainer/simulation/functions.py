@@ -166,6 +166,7 @@ class EventSourceMapping:
         batch_size: the most messages of an invocation.
         window_seconds: how long a batch that is not full waits for more.
         concurrency_max: the most invocations at a time.
+        takes: says how many of the messages that are there one poll receives.
     """
 
     account: Account
@@ -174,6 +175,7 @@ class EventSourceMapping:
     batch_size: int = 10
     window_seconds: float = 0.0
     concurrency_max: int = 2
+    takes: Callable[[int], int] = lambda available: available
     running: int = 0
     _woken: bool = False
     _window_ends_at: datetime | None = field(default=None)
@@ -206,9 +208,22 @@ class EventSourceMapping:
             if not self._window_is_over():
                 return
             self._window_ends_at = None
-            messages = self.queue.receive(self.batch_size)
-            if messages:
-                self._invoke(messages)
+            self._take(self.takes(min(self.queue.available, self.batch_size)))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is something to receive, and an invocation may begin."""
+        return self.queue.available > 0 and self.running < self.concurrency_max
+
+    def poll_beside(self) -> None:
+        """Let another poller invoke the function while an invocation is under way."""
+        if self.has_room:
+            self._take(self.batch_size)
+
+    def _take(self, messages_max: int) -> None:
+        messages = self.queue.receive(messages_max)
+        if messages:
+            self._invoke(messages)
 
     def _window_is_over(self) -> bool:
         if self.window_seconds == 0 or self.queue.available >= self.batch_size:

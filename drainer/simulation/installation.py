@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from drainer.simulation.account import Account
     from drainer.simulation.book_table import BookTable
+    from drainer.simulation.functions import Handler
     from drainer.simulation.production import Answering
 
 NOTICES = {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}
@@ -95,6 +96,7 @@ class Installation:
     rule: Channel[dict[str, Any]]
     schedule: Channel[dict[str, Any]]
     spot_rules: dict[str, Channel[dict[str, Any]]]
+    records: str
     requests_table: BookTable | None = None
     spot: SpotInstallation | None = None
 
@@ -129,21 +131,16 @@ def install(
     settings = settings or Settings()
     topic = SnsApi(account).create_topic_named(settings.topic_name)
     topic.filters_apply_at = account.now + timedelta(seconds=settings.filters_late_seconds)
+    # By the names that a deployed stack gives to its tables.
+    records = account.record_tables.create(f"{settings.topic_name}-Records").name
     table, make = None, build
     if settings.custom_resources:
-        # By the name that a deployed stack gives to its table.
         table = account.tables.create(f"{settings.topic_name}-RequestsTable")
         make = partial(cast("Answering", build), respond=account.stacks.respond)
-    environment = _environment(topic, table, settings) | dict(environ or {})
+    environment = {**_environment(topic, records, table, settings), **(environ or {})}
     time = call_time or CallTime(scripted(settings.call_seconds), lambda: False)
-    function = Function(
-        account,
-        "drainer",
-        make(environment, client or _timed(account, time), account.clock),
-        timeout_seconds=settings.function_timeout_seconds,
-        duration_seconds=settings.function_duration_seconds,
-        call_time=time,
-    )
+    made = make(environment, client or _timed(account, time), account.clock)
+    function = _function(account, made, settings, time)
     receives, notice_seconds = settings.receive_count_max, settings.notice_visibility_seconds
     notice_queue, notice_dead_letters = _queue(account, "notices", receives, notice_seconds)
     wait_seconds = settings.wait_visibility_seconds
@@ -173,8 +170,20 @@ def install(
         rule,
         schedule,
         spot.rules if spot else {},
+        records,
         table,
         spot,
+    )
+
+
+def _function(account: Account, made: Handler, settings: Settings, call_time: CallTime) -> Function:
+    return Function(
+        account,
+        "drainer",
+        made,
+        timeout_seconds=settings.function_timeout_seconds,
+        duration_seconds=settings.function_duration_seconds,
+        call_time=call_time,
     )
 
 
@@ -184,9 +193,12 @@ def _timed(account: Account, call_time: CallTime) -> Callable[[str], Any]:
     return lambda service: InProcessClient(service, perform, account.region)
 
 
-def _environment(topic: Topic, table: BookTable | None, settings: Settings) -> dict[str, str]:
+def _environment(
+    topic: Topic, records: str, table: BookTable | None, settings: Settings
+) -> dict[str, str]:
     environment = {
         "DRAINER_TOPIC_ARN": topic.arn,
+        "DRAINER_RECORDS_TABLE": records,
         "DRAINER_PASS_INTERVAL_SECONDS": str(settings.pass_interval_seconds),
     }
     if table is not None:

@@ -9,16 +9,20 @@ whichever is later, and R more; and, if nothing kept it any more at an earlier i
 that instant or of C. The exceptions:
 
 * Its deadline counts from where the drainer first sees the instance (C and R at the latest) where
-  its notice was lost, late or wrongly stamped, or its messages before any mark.
+  its notice was lost, late or wrongly stamped, or its messages before any record.
 * Its hook's timeout may answer it until C and R; and where that timeout is no longer than S, until
-  a chain that was lost is begun again: C and R and the age at which its mark is stale.
+  a chain that was lost is begun again: C and R and the time until its record is silent.
 * The global timeout, which no heartbeat gets past, may answer it where a message about it was lost
   or faults had hardly ceased: between its deadline and that timeout there is no time for a sweep.
-* An instance whose ten custom attributes are taken can hold no mark. Where a message about it was
-  lost, it is left to its hook's timeout: nothing remembers its deadline.
+* Where the table of records is gone for good, duplicates cannot be told apart, and take the reads
+  of ECS from each other: what nothing keeps any more may be answered later.
+* Where the table of records was deleted for good, nothing remembers what a lost message was about:
+  it is left to its hook's timeout.
 * Among more than 400 clusters of which none is named, an instance is found by a chain only: it is
   left to its hook's timeout where a message about it was lost.
-* An instance that is in no cluster can hold no mark. Where besides a cluster is named that does not
+* Where the table of records is gone for good, or nobody may write it, a drain whose message was
+  lost has no deadline that could be kept: it is left to its hook's timeout.
+* An instance that is in no cluster: where besides a cluster is named that does not
   exist, and a message about it was lost, it is left to its hook's timeout, which nobody restarts.
 """
 
@@ -51,8 +55,8 @@ INVOCATION_SECONDS = 30.0
 # listing, and the look after them, comes with a pass.
 LISTINGS_SECONDS = 2 * VIEW_LAG_SECONDS_MAX
 LISTING_PASSES = 3
-# A chain whose mark is older than this is begun again.
-MARK_STALE_SECONDS = 300.0
+# A chain whose record is silent for this long is begun again, with much to spare.
+SILENT_SECONDS = 300.0
 # What has no token is searched for in so many clusters, one pass begins where each other does.
 CLUSTERS_WITHOUT_TOKEN_MAX = 400
 
@@ -96,15 +100,16 @@ class Liveness:
         return max(latest, self.within(action.timeout_at)) if self._is_left(action) else latest
 
     def _begun_again(self, action: LifecycleAction) -> timedelta:
-        """Return how much longer a lost chain takes: a sweep trusts its mark until that is old."""
+        """Return how much longer a lost chain takes: until its record is silent for a sweep."""
         if (action.ec2_instance_id, action.hook.name) not in self.chains.astray:
             return timedelta(0)
-        return timedelta(seconds=MARK_STALE_SECONDS + 2 * self.workload.pass_interval_seconds)
+        return timedelta(seconds=SILENT_SECONDS + 2 * self.workload.pass_interval_seconds)
 
     def _is_left(self, action: LifecycleAction) -> bool:
         """Whether nothing but its hook's timeout may be left to an action."""
         lost = (action.ec2_instance_id, action.hook.name) in self.chains.astray
-        if lost and self.chains.has_been_full(action.ec2_instance_id):
+        unheard = (action.ec2_instance_id, action.hook.name) in self.chains.lost
+        if unheard and not self.account.record_tables.is_writable:
             return True
         if lost and len(self.account.ecs.clusters) > CLUSTERS_WITHOUT_TOKEN_MAX:
             return True
@@ -128,7 +133,7 @@ class Liveness:
     def _was_disturbed(self, action: LifecycleAction) -> bool:
         """Whether faults may have kept the chain from answering just before the global timeout."""
         subject = action.ec2_instance_id, action.hook.name
-        back_at = self.within(self.ceased_at) + timedelta(seconds=MARK_STALE_SECONDS)
+        back_at = self.within(self.ceased_at) + timedelta(seconds=SILENT_SECONDS)
         astray = subject in self.chains.astray or action.ec2_instance_id in self.displaced
         return astray or back_at >= deadline(action, self.workload)
 
@@ -137,7 +142,7 @@ class Liveness:
         again_at = self.within(self.ceased_at)
         if action.hook.heartbeat_timeout_seconds > self.sweep_interval_seconds:
             return again_at
-        stale_seconds = MARK_STALE_SECONDS + action.hook.heartbeat_timeout_seconds
+        stale_seconds = SILENT_SECONDS + action.hook.heartbeat_timeout_seconds
         return again_at + timedelta(seconds=stale_seconds)
 
     @property
@@ -193,7 +198,9 @@ class Liveness:
         if action.ended_at > latest:
             late_seconds = (action.ended_at - latest).total_seconds()
             return f"was answered {late_seconds:.0f} s later than it may be"
-        return "" if self._is_left(action) else self._judge_idle(action, action.ended_at)
+        if self._is_left(action) or not self.account.record_tables.is_writable:
+            return ""
+        return self._judge_idle(action, action.ended_at)
 
     def _judge_idle(self, action: LifecycleAction, ended_at: datetime) -> str:
         idle_at = self._idle_at(action)

@@ -192,7 +192,7 @@ def forger_speaks(faults: Faults, workload: Workload, installed: Installation) -
     instances = [*faults.account.auto_scaling.instances.values()]
     if not instances:
         return
-    instance = faults.random.choice(instances)
+    instance = faults.random.choice(_one_waiting(faults) or instances)
     names = [name for group, name in workload.promises if group == instance.group.name]
     body = {
         "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
@@ -206,6 +206,35 @@ def forger_speaks(faults: Faults, workload: Workload, installed: Installation) -
     if real and faults.random.random() < 0.5:
         body["LifecycleActionToken"] = real[0].token
     faults.strike("notice forged", f"{instance.ec2_instance_id} {body['LifecycleHookName']}")
+    installed.topic.publish(json.dumps(body))
+
+
+def earlier_notice_comes_again(faults: Faults, workload: Workload, installed: Installation) -> None:
+    """
+    Bring the notification of an action that has ended, while the next one waits at the same hook.
+
+    Nothing bounds how late SNS and SQS may deliver once more; this one comes when it hurts most.
+    """
+    for instance in _one_waiting(faults):
+        hooks = {one.hook.name for one in instance.actions if one.is_open}
+        for action in instance.past:
+            again = not action.is_open and action.hook.name in hooks
+            if again and workload.promise(action).ours:
+                faults.strike("notice of an earlier action", action.ec2_instance_id)
+                publish_again(installed, action)
+                return
+
+
+def publish_again(installed: Installation, action: LifecycleAction) -> None:
+    """Publish an action's notification once more."""
+    body = {
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "LifecycleHookName": action.hook.name,
+        "AutoScalingGroupName": action.hook.auto_scaling_group_name,
+        "EC2InstanceId": action.ec2_instance_id,
+        "LifecycleActionToken": action.token,
+        "Time": action.started_at.isoformat(),
+    }
     installed.topic.publish(json.dumps(body))
 
 
@@ -223,7 +252,7 @@ def operator_answers(faults: Faults, workload: Workload, installed: Installation
             instance.group.retain_on_abandon = True
         for action in instance.actions:
             if action.is_open and workload.promise(action).ours:
-                _answer_by_hand(faults, action, next_is_lost=False)
+                answer_by_hand(faults, action, next_is_lost=False)
                 return
 
 
@@ -255,12 +284,13 @@ def lose_patience(faults: Faults, workload: Workload, installed: Installation) -
             faults.account.after(at, partial(answer, action))
 
     def answer(action: LifecycleAction) -> None:
-        _answer_by_hand(faults, action, next_is_lost=is_followed(installed, action))
+        answer_by_hand(faults, action, next_is_lost=is_followed(installed, action))
 
     faults.account.auto_scaling.on_action.append(begun)
 
 
-def _answer_by_hand(faults: Faults, action: LifecycleAction, *, next_is_lost: bool) -> None:
+def answer_by_hand(faults: Faults, action: LifecycleAction, *, next_is_lost: bool) -> None:
+    """Answer an open action as an operator does; the next one's notice may be lost."""
     if not (action.is_open and faults.going_on):
         return
     faults.strike("answered by an operator", action.ec2_instance_id)
@@ -286,6 +316,9 @@ MISHAPS: tuple[Mishap, ...] = (
     cluster_is_deleted,
     forger_speaks,
     forger_speaks,
+    forger_speaks,
+    earlier_notice_comes_again,
+    earlier_notice_comes_again,
 )
 
 

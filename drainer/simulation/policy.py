@@ -288,6 +288,11 @@ def _tables(account: Account, given: Mapping[str, Any]) -> list[str]:
     return [_arn(account, "dynamodb", "table", given["TableName"])]
 
 
+def _queried(account: Account, given: Mapping[str, Any]) -> list[str]:
+    (table,) = _tables(account, given)
+    return [f"{table}/index/{given['IndexName']}" if "IndexName" in given else table]
+
+
 def _stacks(account: Account, given: Mapping[str, Any]) -> list[str]:
     # By its name, a stack may be any of that name.
     name = str(given.get("StackName") or "*")
@@ -296,6 +301,9 @@ def _stacks(account: Account, given: Mapping[str, Any]) -> list[str]:
 
 # What each operation is checked against; one that is not here has no resource type.
 RESOURCES: dict[str, Callable[[Account, Mapping[str, Any]], list[str]]] = {
+    "BatchGetItem": lambda account, given: [
+        _arn(account, "dynamodb", "table", one) for one in given["RequestItems"]
+    ],
     "CompleteLifecycleAction": _groups,
     "DeleteAttributes": _targets,
     "DeregisterTargets": lambda _, given: [given["TargetGroupArn"]],
@@ -320,10 +328,12 @@ RESOURCES: dict[str, Callable[[Account, Mapping[str, Any]], list[str]]] = {
     "Publish": lambda _, given: [given["TopicArn"]],
     "PutAttributes": _targets,
     "PutItem": _tables,
+    "Query": _queried,
     "RecordLifecycleActionHeartbeat": _groups,
     "Scan": _tables,
     "StopTask": lambda account, given: [_ecs_arn(account, given, given["task"], "task")],
     "UpdateContainerInstancesState": _instances,
+    "UpdateItem": _tables,
 }
 
 

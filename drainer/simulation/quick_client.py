@@ -42,6 +42,7 @@ class QuickClient:
 
 def _answer(error: ApiError) -> Any:
     return {
+        **error.shown,
         "Error": {"Code": error.code, "Message": error.message},
         "ResponseMetadata": {"HTTPStatusCode": error.http_status, "RetryAttempts": 0},
     }

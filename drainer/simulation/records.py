@@ -11,13 +11,25 @@ if TYPE_CHECKING:
 
 
 class ApiError(Exception):
-    """An AWS operation's refusal: what boto3 raises as `ClientError`."""
+    """
+    An AWS operation's refusal: what boto3 raises as `ClientError`.
 
-    def __init__(self, code: str, message: str, http_status: int = 400) -> None:
+    Attributes:
+        shown: what it says beside code and message, as DynamoDB the item that failed a condition.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        http_status: int = 400,
+        shown: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.http_status = http_status
+        self.shown = shown or {}
 
 
 class NotReachedError(Exception):

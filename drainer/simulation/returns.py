@@ -2,10 +2,10 @@
 Judge instances that come back into service: the container instance of each is ACTIVE again.
 
 An instance that returns from a warm pool, or from a new root volume, was drained before. Within R
-(as in `liveness`) and the age at which a mark is stale of the instant at which its group says
-InService, or of C, it must serve: its connected container instance is ACTIVE if it was the drainer
-that set it DRAINING, and a registration that the drainer set DRAINING, and whose agent is gone for
-good, is deregistered.
+(as in `liveness`) and OVER_SECONDS of the instant at which its group says InService, or of C, it
+must serve: its connected container instance is ACTIVE if it was the drainer that set it DRAINING,
+and a registration that the drainer set DRAINING, and whose agent does not come back, is
+deregistered.
 """
 
 from __future__ import annotations
@@ -26,17 +26,9 @@ if TYPE_CHECKING:
 LOOKS_MAX = 10
 BETWEEN_LOOKS_SECONDS = 60.0
 
-# A sweep looks through some clusters for what no event tells of; among more than these, the turn
-# of one of them comes after hours.
-CLUSTERS_MAX = 100
-
-# A chain whose mark is older than this is lost (README).
-MARK_STALE_SECONDS = 300.0
-MARK_PREFIX = "drainer.pass."
-
-
-def _is_marked(one: ContainerInstance) -> bool:
-    return any(name.startswith(MARK_PREFIX) for name in one.attributes)
+# What has been set DRAINING for an action that another hook's answer has ended is known to be over
+# once the chain, or the sweep that begins it again, has heard so.
+OVER_SECONDS = 400.0
 
 
 @dataclass(eq=False)
@@ -48,6 +40,7 @@ class Returns:
         ceased_at: when faults cease.
         within: says until when what is possible from an instant on must have been done.
         drained: the container instances that the drainer has set DRAINING.
+        has_record: says whether an EC2 instance has a record.
         violated: is told of a broken promise.
         until: when the last of the judgements is due.
         returned: how many instances have come back.
@@ -58,6 +51,7 @@ class Returns:
     ceased_at: datetime
     within: Callable[[datetime], datetime]
     drained: set[str]
+    has_record: Callable[[str], bool]
     violated: Callable[[str, str], None]
     until: datetime = field(init=False)
     returned: int = 0
@@ -73,10 +67,8 @@ class Returns:
         if instance.lifecycle_state == "InService" and ours:
             self.returned += 1
             self._since[instance.ec2_instance_id] = self.account.now
-            # The mark of an action that another hook's answer has ended counts until it is old.
-            stale_seconds = MARK_STALE_SECONDS + 2 * self.workload.pass_interval_seconds
             at = self.within(max(self.account.now, self.ceased_at))
-            self._look_at(instance, at + timedelta(seconds=stale_seconds), LOOKS_MAX)
+            self._look_at(instance, at + timedelta(seconds=OVER_SECONDS), LOOKS_MAX)
 
     def _look_at(self, instance: Instance, at: datetime, looks_left: int) -> None:
         actions, since = len(instance.past), self._since[instance.ec2_instance_id]
@@ -94,17 +86,14 @@ class Returns:
         self.account.at(at, look)
 
     def _judge(self, instance: Instance, looks_left: int) -> None:
-        if self.account.facts("attributes_full", ec2_instance_id=instance.ec2_instance_id):
-            return  # nothing says that it was the drainer that set it DRAINING
         if self.account.facts("drained_by_hand", ec2_instance_id=instance.ec2_instance_id):
             return  # what somebody has set DRAINING may stay so
-        if len(self.account.ecs.clusters) > CLUSTERS_MAX:
-            return
-        # What no mark could be put on is not known to be ours.
+        if not self.has_record(instance.ec2_instance_id):
+            return  # the table was out of reach: nothing says that it was the drainer
         ours = [
             one
             for one in self._registrations(instance)
-            if one.arn in self.drained and one.status == "DRAINING" and _is_marked(one)
+            if one.arn in self.drained and one.status == "DRAINING"
         ]
         connected = [one for one in self._registrations(instance) if one.agent_connected]
         if not connected:

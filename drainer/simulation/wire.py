@@ -71,7 +71,7 @@ def render_error(service: str, error: ApiError, request_id: str) -> tuple[str, b
     """Return the content type and the body of a refusal."""
     model = service_model(service)
     if model.metadata["protocol"] == "json":
-        plain = {"__type": error.code, "message": error.message}
+        plain = {"__type": error.code, "message": error.message, **error.shown}
         return _json_type(model), json.dumps(plain).encode()
     if _is_ec2(model):
         root = Element("Response")

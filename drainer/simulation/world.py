@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation import fault_plan, large, limits, workload
+from drainer.simulation import fault_plan, large, limits, record_faults, workload
 from drainer.simulation.account import Account
 from drainer.simulation.call_time import KilledError
 from drainer.simulation.chains import Chains
@@ -24,6 +24,7 @@ from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.quick_client import QuickClient
 from drainer.simulation.records import ApiError
 from drainer.simulation.returns import Returns
+from drainer.simulation.rivals import Rivals
 from drainer.simulation.trace import Trace, told
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ BEGUN_SECONDS = 1_000.0
 ROUNDS_MAX = 4
 # After the last action's end: long enough for what was delivered late to come and do nothing.
 AFTERMATH_SECONDS = 400.0
-# Looks at how many chains are alive, once faults have ceased and marks have been written.
+# Looks at how many chains are alive, once faults have ceased and records have been written.
 SETTLED_SECONDS = 1_200.0
 
 
@@ -86,6 +87,7 @@ class World:
     chains: Chains = field(init=False)
     returns: Returns = field(init=False)
     installed: Installation = field(init=False)
+    rivals: Rivals = field(init=False)
     _environments: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,6 +102,7 @@ class World:
             account, Random(f"faults {self.seed}"), self.trace, self.chains.went_astray
         )
         self.call_time = limits.impose(account, self.seed, self.faults)
+        self.rivals = Rivals(self.faults, Random(f"rivals {self.seed}"))
 
     def install(self, build: Build) -> None:
         """Install the drainer, then build what it is for, then let things go wrong."""
@@ -127,6 +130,8 @@ class World:
         workload.begin(self.workload, topic_arn)
         large.enlarge(self.large, self.workload, self.faults, topic_arn, self.call_time)
         fault_plan.install(self.faults, self.workload, self.installed)
+        record_faults.install(self.faults, self.installed.records)
+        self.rivals.install(self.installed)
         self.safety.ceased_at = self.faults.ceased_at
         self.returns = Returns(
             account,
@@ -134,6 +139,7 @@ class World:
             self.faults.ceased_at,
             self.liveness().within,
             self.safety.drained,
+            self.chains.has_record,
             self.safety.violated,
         )
         account.at(self.faults.ceased_at + timedelta(seconds=SETTLED_SECONDS), self._count_chains)
@@ -218,31 +224,44 @@ class World:
 
         def guarded(event: Any, context: Any) -> dict[str, Any] | None:
             nonlocal function
+            if self.rivals.running:
+                # An environment has one invocation at a time.
+                with self.safety.another_invocation(), self.chains.another_invocation():
+                    return self._watched(build(), event, context)
             if self._environments.random() < NEW_ENVIRONMENT_PROBABILITY:
                 function = build()
-            self.faults.invocation_begins()
-            self.safety.invocation_begins()
-            self.chains.invocation_begins()
-            records = len(event.get("Records", ()))
-            self.trace.say("invoked", f"with {records} records")
             try:
-                answer = function(event, context)
+                return self._watched(function, event, context)
             except KilledError:
+                self.chains.killed()
                 # Lambda resets the execution environment then: what it remembered is lost.
                 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
                 function = build()
-                if not self.faults.going_on:
-                    # Each loop of a pass asks the clock.
-                    self.safety.violated("bounds", "the function timed out, and no call was slow")
-                raise FailedInvocationError from None
-            self.safety.invocation_ends(records)
-            if self.faults.result_is_lost():
-                raise FailedInvocationError
-            for sentence in self.chains.forgotten(self.installed, event, answer):
-                self.safety.violated("liveness", sentence)
-            return answer
+                raise
 
         return guarded
+
+    def _watched(self, function: Function, event: Any, context: Any) -> dict[str, Any] | None:
+        self.faults.invocation_begins()
+        self.safety.invocation_begins()
+        self.chains.invocation_begins()
+        records = len(event.get("Records", ()))
+        self.trace.say("invoked", f"with {records} records")
+        try:
+            answer = function(event, context)
+        except KilledError:
+            if not self.faults.going_on:
+                # Each loop of a pass asks the clock.
+                self.safety.violated("bounds", "the function timed out, and no call was slow")
+            raise
+        finally:
+            self.chains.invocation_ends(records)
+        self.safety.invocation_ends(records)
+        if self.faults.result_is_lost():
+            raise FailedInvocationError
+        for sentence in self.chains.forgotten(self.installed, event, answer):
+            self.safety.violated("liveness", sentence)
+        return answer
 
     def _client(self, service: str) -> Any:
         if self.options.judged:
@@ -252,6 +271,7 @@ class World:
     def _perform(
         self, service: str, operation: str, parameters: dict[str, Any], /
     ) -> dict[str, Any]:
+        self.rivals.before_a_call()
         return self.call_time.perform(self._told, service, operation, parameters)
 
     def _told(self, service: str, operation: str, parameters: dict[str, Any], /) -> dict[str, Any]:
@@ -261,9 +281,14 @@ class World:
             self.safety.hook_unread |= operation == "DescribeLifecycleHooks"
             if operation in ("DescribeLifecycleHooks", "DescribeAutoScalingInstances"):
                 self.faults.blind_at = self.account.now
+            self.chains.table_failed(service, error.code)
+            if operation == "PublishBatch":
+                self.chains.not_published(parameters["PublishBatchRequestEntries"])
             self.trace.call(operation, parameters, str(error))
             raise
-        self.safety.told(operation, answer)
+        if answer.get("UnprocessedKeys"):
+            self.chains.table_failed(service, "UnprocessedKeys")
+        self.safety.told(operation, parameters, answer)
         if self.trace.on:
             self.trace.call(operation, parameters, told(answer))
         return answer
@@ -278,10 +303,12 @@ class World:
         answer = self.account.call(service, operation, parameters)
         if operation == "PublishBatch":
             entries, blind = parameters["PublishBatchRequestEntries"], self.faults.goes_wrong()
+            blind |= not self.account.record_tables.is_writable
             for sentence in self.chains.published(entries, blind=blind):
                 self.safety.violated("bounds", sentence)
-        if operation == "PutAttributes":
-            self.chains.marked(parameters["attributes"])
+        if operation == "UpdateItem":
+            self.chains.recorded(parameters["Key"])
+            self.safety.recorded(parameters["Key"])
         if kind == "performed, answer lost":
             self.faults.strike("call performed, answer lost", operation)
             raise ApiError("InternalFailure", "injected: the answer is lost", 500)
@@ -295,5 +322,10 @@ class World:
         ]
 
     def _count_chains(self) -> None:
+        settled_at = self.faults.ceased_at + timedelta(seconds=SETTLED_SECONDS)
+        if self.account.now < settled_at:
+            # A mishap has begun since that lasts longer.
+            self.account.at(settled_at, self._count_chains)
+            return
         for sentence in self.chains.too_many(self.installed):
             self.safety.violated("bounds", sentence)

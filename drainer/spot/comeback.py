@@ -13,7 +13,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from drainer.config import CLUSTER
-from drainer.drain.mark import INTERRUPTED
+from drainer.drain.attributes import INTERRUPTED
 from drainer.fields import PATTERNS
 
 if TYPE_CHECKING:

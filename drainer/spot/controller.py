@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.drain.mark import INTERRUPTED
+from drainer.drain.attributes import INTERRUPTED
+from drainer.drain.record import DrainRecord
 from drainer.errors import DrainerError
 from drainer.spot.comeback import Comeback, ended_at
 from drainer.spot.interruption import Interruption, TaskInterruption
@@ -23,7 +24,7 @@ from drainer.spot.search import SpotSearch
 from drainer.spot.targets import SpotTargets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from drainer.config import Config
@@ -45,6 +46,15 @@ class Sets(Protocol):
         """Take an attribute off up to TOGETHER_MAX container instances."""
 
 
+class Drains(Protocol):
+    """The store of the drains' records."""
+
+    def of_instance(
+        self, instances: Iterable[str]
+    ) -> Mapping[str, Sequence[DrainRecord | DrainerError | None]]:
+        """Return the records of each EC2 instance; an error where they were not read."""
+
+
 class InterruptionController:
     """
     Acts on interruptions; made once for a warm function.
@@ -54,6 +64,7 @@ class InterruptionController:
         ecs: To find the container instance, set it DRAINING and list its tasks.
         spot: To find and deregister targets.
         sets: To set a container instance ACTIVE that has come back.
+        drains: To learn whether it leaves by a lifecycle action.
         config: The function's settings.
         sleep: Waits between the tries of a throttled call; None makes one try.
     """
@@ -66,12 +77,14 @@ class InterruptionController:
         sets: Sets,
         config: Config,
         *,
+        drains: Drains,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._auto_scaling = auto_scaling
         self._ecs = ecs
         self._spot = spot
         self._sets = sets
+        self._drains = drains
         self._config = config
         self._sleep = sleep
         self._memory = Recollection()
@@ -124,7 +137,7 @@ class InterruptionController:
                 ends_at = ended_at(instance.interrupted)
                 if not instance.agent_connected or ends_at is None or now < ends_at:
                     continue
-                leaves = instance.marks or instance.drained_for
+                leaves = instance.drained_for or self._is_draining(instance.ec2_instance_id)
                 if instance.status == "DRAINING" and not leaves:
                     refused = self._sets.set_active(one.cluster, [instance.arn])
                     rescue.active = not refused
@@ -134,6 +147,22 @@ class InterruptionController:
                 self._sets.delete_attribute(one.cluster, [instance.arn], INTERRUPTED)
         except DrainerError as error:
             rescue.trouble("setting ACTIVE", error)
+
+    def _is_draining(self, ec2_instance_id: str) -> bool:
+        """
+        Whether it leaves by a lifecycle action.
+
+        Raises:
+            DrainerError: A record could not be read, and none of the others is open.
+        """
+        rows = self._drains.of_instance([ec2_instance_id])[ec2_instance_id]
+        if any(isinstance(row, DrainRecord) and row.is_open for row in rows):
+            return True
+        for row in rows:
+            if isinstance(row, DrainerError):
+                # Taken for a drain, it would lose its mark, and stay DRAINING permanently.
+                raise row
+        return False
 
     def _is_first(self, rescue: Rescue, now: datetime) -> bool:
         """Whether it counts; a recommendation and the interruption after it count each."""

@@ -16,6 +16,7 @@ from botocore.config import Config
 
 from drainer.aws.calls import CALLS, CLIENT_CONFIG
 from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
+from drainer.aws.records import RECORD_CALLS
 from drainer.simulation.account import Account
 from drainer.simulation.server import Server
 from tests.contract.faces import REGION, START, MotoFace, SimulationFace
@@ -53,7 +54,7 @@ def served() -> Iterator[Served]:
     with Server(Account(now=START)) as server:
         clients = {
             service: session.client(service, endpoint_url=server.url, config=ONE_ATTEMPT)
-            for service in {*CALLS, *CUSTOM_RESOURCE_CALLS}
+            for service in {*CALLS, *CUSTOM_RESOURCE_CALLS, *RECORD_CALLS}
         }
         yield Served(server, clients)
 

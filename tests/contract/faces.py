@@ -190,6 +190,12 @@ class Face(ABC):
         """
 
     @abstractmethod
+    def record_table(self, name: str) -> None:
+        """
+        Make the table of drain records, as infra/drainer.yaml does.
+        """
+
+    @abstractmethod
     def topic(self, name: str) -> str:
         """
         Make a topic; return its ARN.
@@ -276,6 +282,9 @@ class SimulationFace(Face):
 
     def table(self, name: str, *, key: str) -> None:
         self.account.tables.create(name, key=key)
+
+    def record_table(self, name: str) -> None:
+        self.account.record_tables.create(name)
 
     def topic(self, name: str) -> str:
         return self._sns.create_topic_named(name).arn
@@ -437,6 +446,30 @@ class MotoFace(Face):
             TableName=name,
             AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
             KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+    def record_table(self, name: str) -> None:
+        def schema(partition: str, sort: str) -> list[dict[str, str]]:
+            return [
+                {"AttributeName": partition, "KeyType": "HASH"},
+                {"AttributeName": sort, "KeyType": "RANGE"},
+            ]
+
+        self.client("dynamodb").create_table(
+            TableName=name,
+            AttributeDefinitions=[
+                {"AttributeName": one, "AttributeType": "S"}
+                for one in ("instance", "subject", "open")
+            ],
+            KeySchema=schema("instance", "subject"),
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "open",
+                    "KeySchema": schema("open", "instance"),
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
             BillingMode="PAY_PER_REQUEST",
         )
 

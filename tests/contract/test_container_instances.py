@@ -4,15 +4,12 @@ Container instances: found by filter, described, set DRAINING, marked.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from drainer.aws.ecs import ATTRIBUTES_MAX, DESCRIBE_MAX, UPDATE_STATE_MAX
-from drainer.drain import mark as marks
-from drainer.drain.model import LifecycleAction, Mark
+from drainer.drain.attributes import DRAINED_FOR, INTERRUPTED, checksum
 from drainer.errors import ClusterMissingError, MisconfiguredError, RefusedError
 
 if TYPE_CHECKING:
@@ -25,17 +22,7 @@ FILTER_IGNORED = pytest.mark.moto_fault(
     "list_container_instances `filter=` is ignored: it returns every instance"
 )
 ABSENT = "i-0abcdef0123456789"
-HOOK = marks.checksum("drainer")
-MARK_NAME = marks.name(LifecycleAction("payments-asg", "drainer", ABSENT, ""))
-MARK = Mark(
-    token_checksum=marks.checksum("87654321-4321-4321-4321-210987654321"),
-    hop=7,
-    at=datetime(2026, 11, 20, 12, 34, 56, tzinfo=UTC),
-    started_at=datetime(2026, 11, 20, 12, 30, tzinfo=UTC),
-    deadline_at=datetime(2026, 11, 20, 13, 30, tzinfo=UTC),
-    last_heartbeat_at=datetime(2026, 11, 20, 12, 31, tzinfo=UTC),
-    draining_since=datetime(2026, 11, 20, 12, 32, tzinfo=UTC),
-)
+STACK = checksum("arn:aws:cloudformation:us-east-1:123456789012:stack/shop/5b918d10")
 
 
 def absent_arn(arn: str) -> str:
@@ -144,9 +131,9 @@ def test_described_ones_say_who_they_are(face: Face) -> None:
     assert {(one.ec2_instance_id, one.arn) for one in described} == {
         (one.ec2_instance_id, one.arn) for one in made
     }
-    assert [(one.status, one.agent_connected, one.marks) for one in described] == [
-        ("ACTIVE", True, {})
-    ] * 3
+    assert [
+        (one.status, one.agent_connected, one.drained_for, one.interrupted) for one in described
+    ] == [("ACTIVE", True, "", "")] * 3
 
 
 def test_a_cluster_may_be_named_by_its_arn(face: Face) -> None:
@@ -268,55 +255,53 @@ def test_one_that_is_registering_is_refused(simulation: SimulationFace) -> None:
         simulation.ecs.set_draining("payments", [early.arn])
 
 
-def test_a_mark_is_read_back_as_it_was_written(face: Face) -> None:
+def test_who_set_it_draining_is_read_back_as_it_was_written(face: Face) -> None:
+    # What is not read as set DRAINING by us stays DRAINING once it is back in service.
     face.cluster("payments")
-    made = face.register("payments", 3)
-    written = {
-        made[0].arn: MARK,
-        made[1].arn: replace(MARK, token_checksum="", hop=0, draining_since=None),
-    }
+    stacks, spots, plain = face.register("payments", 3)
 
     face.ecs.put_attributes(
-        "payments", [(arn, MARK_NAME, marks.write(mark)) for arn, mark in written.items()]
+        "payments",
+        [(stacks.arn, DRAINED_FOR, STACK), (spots.arn, INTERRUPTED, "stop/1795191296")],
     )
 
-    described = face.ecs.describe("payments", [one.arn for one in made])
-    assert {one.arn: one.marks for one in described} == {
-        **{arn: {HOOK: mark} for arn, mark in written.items()},
-        made[2].arn: {},
+    described = face.ecs.describe("payments", [one.arn for one in (stacks, spots, plain)])
+    assert {one.arn: (one.drained_for, one.interrupted) for one in described} == {
+        stacks.arn: (STACK, ""),
+        spots.arn: ("", "stop/1795191296"),
+        plain.arn: ("", ""),
     }
     assert face.operations() == ["PutAttributes", "DescribeContainerInstances"]
 
 
-def test_a_later_mark_replaces_the_earlier(face: Face) -> None:
+def test_a_later_attribute_replaces_the_earlier(face: Face) -> None:
     face.cluster("payments")
     (there,) = face.register("payments")
-    later = replace(MARK, hop=MARK.hop + 1)
 
-    for mark in (MARK, later):
-        face.ecs.put_attributes("payments", [(there.arn, MARK_NAME, marks.write(mark))])
+    for value in ("stop/1795191296", "stop/1795191300"):
+        face.ecs.put_attributes("payments", [(there.arn, INTERRUPTED, value)])
 
-    assert [one.marks for one in face.ecs.describe("payments", [there.arn])] == [{HOOK: later}]
+    [described] = face.ecs.describe("payments", [there.arn])
+    assert described.interrupted == "stop/1795191300"
 
 
-# Anyone may write attributes; a crash at each look would end the drain's chain for good.
-@pytest.mark.parametrize("value", ["hello", "a/b/c", "abcdef12/7/1795191296", None])
-def test_what_is_no_mark_of_ours_is_none(face: Face, value: str | None) -> None:
+# Anyone may write attributes; a crash at each look would end the drain's chain permanently.
+def test_an_attribute_without_a_value_is_as_good_as_none(face: Face) -> None:
     face.cluster("payments")
     (there,) = face.register("payments")
-    attribute = {
-        "name": MARK_NAME,
-        "targetType": "container-instance",
-        "targetId": there.arn.rpartition("/")[2],
-        **({} if value is None else {"value": value}),
-    }
-    face.client("ecs").put_attributes(cluster="payments", attributes=[attribute])
+    attributes = [
+        {"name": name, "targetType": "container-instance", "targetId": there.arn.split("/")[-1]}
+        for name in (DRAINED_FOR, INTERRUPTED)
+    ]
+    face.client("ecs").put_attributes(cluster="payments", attributes=attributes)
 
-    assert [one.marks for one in face.ecs.describe("payments", [there.arn])] == [{}]
+    [described] = face.ecs.describe("payments", [there.arn])
+
+    assert (described.drained_for, described.interrupted) == ("", "")
 
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutAttributes.html
-# A user may have used all ten: a drain whose memory is an attribute then has none.
+# A user may have used all ten: whom it was set DRAINING for cannot be noted then.
 @pytest.mark.parametrize(("count", "refused"), [(9, False), (10, True)])
 def test_an_eleventh_custom_attribute_is_refused(
     simulation: SimulationFace, count: int, refused: bool
@@ -340,13 +325,13 @@ def test_ten_attributes_are_put_by_one_call(face: Face) -> None:
     face.cluster("payments")
     made = face.register("payments", ATTRIBUTES_MAX)
 
-    face.ecs.put_attributes("payments", [(one.arn, MARK_NAME, marks.write(MARK)) for one in made])
+    face.ecs.put_attributes("payments", [(one.arn, DRAINED_FOR, STACK) for one in made])
 
     described = face.ecs.describe("payments", [one.arn for one in made])
-    assert [one.marks for one in described] == [{HOOK: MARK}] * ATTRIBUTES_MAX
+    assert [one.drained_for for one in described] == [STACK] * ATTRIBUTES_MAX
 
 
-def test_marking_one_that_has_gone_is_an_error(face: Face) -> None:
+def test_an_attribute_of_one_that_has_gone_is_an_error(face: Face) -> None:
     face.cluster("payments")
     (there,) = face.register("payments")
 

@@ -13,15 +13,16 @@ from drainer.custom_resource import progress
 from drainer.custom_resource import request as cloudformation
 from drainer.custom_resource.progress import Note, RequestProgress
 from drainer.custom_resource.properties import Status
+from drainer.drain import envelope
 from drainer.drain.model import (
     Drain,
     LifecycleAction,
     LifecycleActionResult,
     Origin,
+    Place,
     Policy,
     StandaloneTasks,
 )
-from drainer.lifecycle import envelope
 
 if TYPE_CHECKING:
     from random import Random
@@ -46,7 +47,7 @@ FULL = Drain(
     draining_since=NOW,
     unfinished=("1" * 32, "2" * 32),
     listed_at=NOW,
-    others=("search arn:other",),
+    others=(Place("search", "arn:other"),),
     searched_at=NOW,
     sent_at=NOW,
 )

@@ -14,9 +14,9 @@ from drainer.custom_resource import progress
 from drainer.custom_resource.progress import STATE_BYTES_MAX, Continuation, RequestProgress
 from drainer.custom_resource.properties import guard_of
 from drainer.custom_resource.request import Request
+from drainer.drain.envelope import ENVELOPE_BYTES_MAX, encode
 from drainer.drain.model import Drain
 from drainer.errors import DrainerError, MalformedEventError
-from drainer.lifecycle.envelope import ENVELOPE_BYTES_MAX, encode
 from tests.fuzz.mutations import NOW
 
 REFUSAL_CHARACTERS_MAX = 1_000

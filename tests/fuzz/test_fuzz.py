@@ -91,9 +91,11 @@ class Setting:
         )
         self.account.ecs.create_service("payments", "web", desired=2, maximum_percent=100)
         self.table = self.account.tables.create(TABLE)
+        records = self.account.record_tables.create("drainer-Records").name
         environ = {
             "DRAINER_TOPIC_ARN": topic.arn,
             "DRAINER_CLUSTERS": "payments",
+            "DRAINER_RECORDS_TABLE": records,
             "DRAINER_REQUESTS_TABLE": TABLE,
             "DRAINER_VERIFY_STACKS": "true",
         }

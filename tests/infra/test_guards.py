@@ -22,6 +22,7 @@ from drainer.custom_resource.properties import (
 )
 from drainer.custom_resource.request import RESPONSE_MARGIN_SECONDS, Request, RequestType
 from tests.infra.conftest import TOPIC_ARN
+from tests.loops import some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,7 +173,7 @@ def test_the_program_takes_what_the_example_takes(render: Render, example: str, 
 @pytest.mark.parametrize("setting", ["OnTimeout", "StandaloneTasks"])
 def test_the_program_takes_every_choice_of_the_example(render: Render, setting: str) -> None:
     # A choice that the program does not know fails the stack of whoever makes it.
-    for value in render(FLEET).template["Parameters"][setting]["AllowedValues"]:
+    for value in some(render(FLEET).template["Parameters"][setting]["AllowedValues"]):
         found = guard(render(FLEET, **{setting: value}))
 
         assert value in (found.on_timeout, found.policy.standalone_tasks)

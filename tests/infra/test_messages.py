@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from moto.sns.utils import FilterPolicyMatcher
 
+from drainer.drain.envelope import encode
 from drainer.drain.model import Drain, LifecycleAction
-from drainer.lifecycle.envelope import encode
+from tests.loops import some
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack
@@ -89,7 +90,7 @@ def test_defect_16_each_message_reaches_its_queue_and_no_other(
 
 def test_defect_17_every_subscription_is_filtered_by_the_body(stack: DeployedStack) -> None:
     # An unfiltered subscriber would be flooded with our re-invocations.
-    for _, subscription in stack.resources("AWS::SNS::Subscription"):
+    for _, subscription in some(stack.resources("AWS::SNS::Subscription")):
         assert subscription["FilterPolicy"]
         assert subscription["FilterPolicyScope"] == "MessageBody"
         # The program reads the SNS envelope in the record's body.

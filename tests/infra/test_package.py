@@ -18,6 +18,7 @@ import pytest
 
 from drainer.aws.calls import CALLS
 from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
+from drainer.aws.records import RECORD_CALLS
 from drainer.aws.spot import SPOT_CALLS
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -33,9 +34,9 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import drainer.handler
 assert callable(drainer.handler.lambda_handler)
-from drainer.aws import calls, custom_resource, spot
+from drainer.aws import calls, custom_resource, records, spot
 assert calls.__file__.startswith(sys.argv[1])
-made = calls.CALLS, custom_resource.CUSTOM_RESOURCE_CALLS, spot.SPOT_CALLS
+made = calls.CALLS, custom_resource.CUSTOM_RESOURCE_CALLS, spot.SPOT_CALLS, records.RECORD_CALLS
 for service in {service for each in made for service in each}:
     calls.client(service)
 # What answers CloudFormation.
@@ -98,9 +99,14 @@ def test_only_the_function_is_in_the_zip(drainer_zip: Path) -> None:
 def test_the_zip_is_the_source(drainer_zip: Path) -> None:
     # A stale file in the zip is a bug that no test of the source can find.
     with zipfile.ZipFile(drainer_zip) as archive:
-        for name in archive.namelist():
-            if name.startswith("drainer/") and not name.endswith(".pyc"):
-                assert (PROJECT / name).read_bytes() == archive.read(name), name
+        sources = {
+            name: archive.read(name)
+            for name in archive.namelist()
+            if name.startswith("drainer/") and not name.endswith(".pyc")
+        }
+
+    assert "drainer/handler.py" in sources
+    assert {name: (PROJECT / name).read_bytes() for name in sources} == sources
 
 
 def test_every_service_that_is_called_keeps_its_model(drainer_zip: Path) -> None:
@@ -108,7 +114,7 @@ def test_every_service_that_is_called_keeps_its_model(drainer_zip: Path) -> None
     found = names(drainer_zip)
     services = {name.split("/")[2] for name in found if name.startswith("botocore/data/")}
 
-    called = {*CALLS, *CUSTOM_RESOURCE_CALLS, *SPOT_CALLS}
+    called = {*CALLS, *CUSTOM_RESOURCE_CALLS, *RECORD_CALLS, *SPOT_CALLS}
 
     assert called | {"xray"} == {name for name in services if "." not in name}
     assert "botocore/data/endpoints.json" in found

@@ -13,6 +13,8 @@ import pytest
 
 from drainer.aws.calls import CALLS
 from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
+from drainer.aws.records import INDEX, RECORD_CALLS
+from tests.loops import some
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack
@@ -59,7 +61,11 @@ def test_defect_24_the_role_grants_exactly_the_calls_that_the_program_makes(
     # One action too few and a drain is blind for ever; one too many is a gift to an attacker.
     called = {
         f"{service}:{ACTION_OF_CALL.get(call, call)}"
-        for service, calls in (*CALLS.items(), *CUSTOM_RESOURCE_CALLS.items())
+        for service, calls in (
+            *CALLS.items(),
+            *CUSTOM_RESOURCE_CALLS.items(),
+            *RECORD_CALLS.items(),
+        )
         for call in calls
     }
     granted = [item["Action"] for item in statements(stack, "Role")]
@@ -72,11 +78,8 @@ def test_defect_24_only_actions_without_a_resource_type_are_granted_on_everythin
     stack: DeployedStack,
 ) -> None:
     # "*" on StopTask would stop any task of the account.
-    for item in statements(stack, "Role"):
-        if item["Resource"] == "*":
-            assert item["Action"] in ACTIONS_WITHOUT_RESOURCE
-        else:
-            assert item["Action"] not in ACTIONS_WITHOUT_RESOURCE
+    for item in some(statements(stack, "Role")):
+        assert (item["Resource"] == "*") == (item["Action"] in ACTIONS_WITHOUT_RESOURCE)
 
 
 def test_defect_24_every_statement_is_one_call_with_its_reason(stack: DeployedStack) -> None:
@@ -116,15 +119,16 @@ def test_the_patterns_bound_what_the_role_may_touch(render: Render) -> None:
     # Who lets the drainer into one team's clusters must not let it into all.
     stack = render("drainer.yaml", ClusterNamePattern="team-*", AutoScalingGroupNamePattern="web-*")
 
-    for item in statements(stack, "Role"):
-        service, _, call = item["Action"].partition(":")
-        if service in {"ecs", "autoscaling"} and item["Resource"] != "*":
-            tail = item["Resource"].partition("111122223333:")[2]
-            if call == "DescribeCapacityProviders":
-                # A capacity provider is of an account, and of no cluster.
-                assert tail == "capacity-provider/*"
-            else:
-                assert "/team-*" in tail if service == "ecs" else tail.endswith("/web-*")
+    bounded = {
+        item["Action"]: item["Resource"].partition("111122223333:")[2]
+        for item in statements(stack, "Role")
+        if item["Action"].startswith(("ecs:", "autoscaling:")) and item["Resource"] != "*"
+    }
+
+    # A capacity provider is of an account, and of no cluster.
+    assert bounded.pop("ecs:DescribeCapacityProviders") == "capacity-provider/*"
+    for action, tail in some(bounded.items()):
+        assert "/team-*" in tail if action.startswith("ecs:") else tail.endswith("/web-*")
 
 
 @pytest.mark.parametrize(
@@ -145,6 +149,19 @@ def test_what_requests_need_ends_at_the_account_and_at_our_own_table(
     found = [item["Resource"] for item in statements(stack, "Role") if item["Action"] == action]
 
     assert found == [f"arn:aws:{resource}"]
+
+
+@pytest.mark.parametrize("call", RECORD_CALLS["dynamodb"])
+def test_what_records_need_ends_at_their_own_table(stack: DeployedStack, call: str) -> None:
+    # Whoever may write the requests' table by a record's call could answer CloudFormation.
+    (found,) = [
+        item["Resource"]
+        for item in statements(stack, "Role")
+        if item["Action"] == f"dynamodb:{call}"
+    ]
+    table = f"arn:aws:dynamodb:{PLACE}:table/drainer-Records"
+
+    assert found == ([table, f"{table}/index/{INDEX}"] if call == "Query" else table)
 
 
 @pytest.mark.parametrize("template", ["attach.yaml", "examples/cluster.yaml"])

@@ -17,6 +17,7 @@ from drainer.custom_resource import request as cloudformation
 from drainer.custom_resource.controller import ANSWERING_SECONDS, PASS_SECONDS_MAX
 from drainer.custom_resource.request import RESPONSE_MARGIN_SECONDS, RequestType
 from drainer.custom_resource.store import Entry
+from tests.loops import some
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack
@@ -93,10 +94,17 @@ def test_a_queue_admits_messages_before_its_subscription_is_made(render: Render)
     # What arrives earlier goes to the dead letters.
     resources = render("drainer.yaml").template["Resources"]
 
-    for name, one in resources.items():
-        if one["Type"] == "AWS::SNS::Subscription":
-            queue, _ = one["Properties"]["Endpoint"]["Fn::GetAtt"]
-            assert one["DependsOn"] == [f"{queue}Policy", "SubscriptionDeadLetterQueuePolicy"], name
+    subscriptions = [one for one in resources.values() if one["Type"] == "AWS::SNS::Subscription"]
+    for one in some(subscriptions):
+        queue, _ = one["Properties"]["Endpoint"]["Fn::GetAtt"]
+        assert one["DependsOn"] == [f"{queue}Policy", "SubscriptionDeadLetterQueuePolicy"]
+
+
+def requests_table(stack: DeployedStack) -> tuple[str, dict[str, Any]]:
+    """
+    The table of requests, by the name that the template gives to it.
+    """
+    return "RequestsTable", dict(stack.resources("AWS::DynamoDB::Table"))["RequestsTable"]
 
 
 class Recorder:
@@ -116,7 +124,7 @@ def test_the_table_has_the_key_and_the_lifetime_that_the_program_writes(
     stack: DeployedStack,
 ) -> None:
     # With another key every write is refused; with another lifetime the secrets stay for ever.
-    ((name, table),) = stack.resources("AWS::DynamoDB::Table")
+    name, table = requests_table(stack)
     recorder = Recorder()
     entry = Entry("stack|request", 1, 0, NOON, NOON, NOON + timedelta(hours=1), "{}")
     TableBook(lambda _: recorder, stack.physical_ids[name]).save(entry)
@@ -135,7 +143,7 @@ def test_the_table_has_the_key_and_the_lifetime_that_the_program_writes(
 
 def test_the_table_costs_what_is_used_and_goes_with_its_stack(stack: DeployedStack) -> None:
     # A table that is left behind keeps secrets of stacks that are gone, and has its price.
-    ((name, table),) = stack.resources("AWS::DynamoDB::Table")
+    name, table = requests_table(stack)
     resource = stack.template["Resources"][name]
 
     assert table["BillingMode"] == "PAY_PER_REQUEST"
@@ -148,7 +156,7 @@ def test_the_table_costs_what_is_used_and_goes_with_its_stack(stack: DeployedSta
 def test_a_response_url_is_encrypted_wherever_it_rests(stack: DeployedStack) -> None:
     # Whoever reads it can tell CloudFormation that a fleet is drained while its tasks run.
     queues = dict(stack.resources("AWS::SQS::Queue"))
-    ((_, table),) = stack.resources("AWS::DynamoDB::Table")
+    _, table = requests_table(stack)
     mappings = [one for _, one in stack.resources("AWS::Lambda::EventSourceMapping")]
     subscriptions = dict(stack.resources("AWS::SNS::Subscription"))
     (invocations,) = dict(stack.resources("AWS::Lambda::EventInvokeConfig")).values()

@@ -5,6 +5,7 @@ Spot's templates: each event reaches the function by its own rule and nothing el
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from drainer.aws.spot import SPOT_CALLS
 from drainer.simulation.embedded_template import DeployedStack, read_template
 from drainer.simulation.spot_installation import SpotSettings
 from drainer.spot import interruption as spot
+from tests.loops import some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +39,8 @@ SWITCHES = ("ServeInterruptions", "ServeRebalanceRecommendations", "ServeFargate
 ALL_ON = dict.fromkeys(SWITCHES, "true")
 UNITS = ("Seconds", "Days", "Count")
 NOTICE_SECONDS = spot.NOTICE.total_seconds()
+# Bounds a script that hangs, and nothing else.
+SCRIPT_SECONDS_MAX = 120
 # boto3's name for a service, where IAM has another.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
 IAM_PREFIX = {"elbv2": "elasticloadbalancing"}
@@ -237,7 +241,7 @@ def test_by_default_interruptions_are_served_and_recommendations_are_not() -> No
 def test_a_rule_hands_the_whole_event_to_the_queue_and_not_long_after_it() -> None:
     # A warning of five minutes ago is about an instance that is gone.
     stack = rendered("spot.yaml", **ALL_ON)
-    for name, rule in stack.resources("AWS::Events::Rule"):
+    for name, rule in some(stack.resources("AWS::Events::Rule")):
         (target,) = rule["Targets"]
 
         assert target["Arn"] == stack.physical_ids["Queue"]
@@ -422,7 +426,7 @@ def test_cfn_lint_finds_nothing_in_a_template_of_spot(name: str) -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_parameter_of_spot_has_a_default_bounds_and_one_sentence(name: str) -> None:
     # A deployment by defaults must work, and a slip of the finger must be refused at once.
-    for key, parameter in read_template(INFRA / name)["Parameters"].items():
+    for key, parameter in some(read_template(INFRA / name)["Parameters"].items()):
         description = parameter["Description"]
 
         assert description.endswith("."), key
@@ -487,6 +491,30 @@ def test_the_example_lets_go_of_a_task_within_the_two_minutes(bound: str) -> Non
         assert attributes["deregistration_delay.timeout_seconds"] == str(delay_seconds)
 
 
+# It stands in for nginx. A shell starts what is in the background with SIGQUIT ignored; nginx sets
+# its own handler all the same, which a script of the shell could not. It signals the shell once
+# that has set its trap, and serves once the delay is under way: opening waits for the other side.
+SERVER = """
+import os, signal, sys, time
+def finish(*_):
+    print("finished", flush=True)
+    sys.exit()
+signal.signal(signal.SIGQUIT, finish)
+number = signal.SIG{signal}
+def trapped():
+    with open(f"/proc/{{os.getppid()}}/status") as status:
+        (caught,) = (line.split()[1] for line in status if line.startswith("SigCgt"))
+    return int(caught, 16) >> (number - 1) & 1
+while os.path.isdir("/proc/self") and not trapped():
+    time.sleep(0.01)
+os.kill(os.getppid(), number)
+with open("meeting", "w"):
+    print("serves", flush=True)
+while True:
+    signal.pause()
+"""
+
+
 @pytest.mark.parametrize("signal", ["TERM", "QUIT"])
 def test_the_examples_container_serves_on_after_the_signal_and_then_finishes(
     tmp_path: Path, signal: str
@@ -494,31 +522,22 @@ def test_the_examples_container_serves_on_after_the_signal_and_then_finishes(
     # A server that stops at SIGTERM cuts off what the load balancer is still sending.
     task = only("AWS::ECS::TaskDefinition", DeregistrationDelaySeconds="1")
     *_, script = task["ContainerDefinitions"][0]["Command"]
-    server = tmp_path / "nginx"
-    # A shell starts what is in the background with SIGQUIT ignored; nginx sets its own handler
-    # all the same, which a script of the shell could not.
-    server.write_text(
-        f"#!{sys.executable}\n"
-        "import os, signal, sys, time\n"
-        "def finish(*_):\n"
-        "    time.sleep(0.3)\n"
-        "    print('finished', flush=True)\n"
-        "    sys.exit()\n"
-        "signal.signal(signal.SIGQUIT, finish)\n"
-        f"os.kill(os.getppid(), signal.SIG{signal})\n"
-        "time.sleep(0.3)\n"
-        "print('serves', flush=True)\n"
-        "time.sleep(20)\n"
-    )
-    server.chmod(0o755)
+    server, delay = tmp_path / "nginx", tmp_path / "sleep"
+    server.write_text(f"#!{sys.executable}\n{SERVER.format(signal=signal)}")
+    # The delay ends when the server has served: no clock tells them, however slow the machine is.
+    os.mkfifo(tmp_path / "meeting")
+    delay.write_text('#!/bin/sh\ncat meeting\necho "slept $1"\n')
+    for program in (server, delay):
+        program.chmod(0o755)
 
     done = subprocess.run(  # noqa: S603 - the template's own command
         ["/bin/sh", "-c", f"{script}; echo gone"],
+        cwd=tmp_path,
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=SCRIPT_SECONDS_MAX,
         check=False,
     )
 
-    assert done.stdout.split() == ["serves", "finished", "gone"]
+    assert done.stdout.splitlines() == ["serves", "slept 1", "finished", "gone"]

@@ -16,6 +16,7 @@ from drainer.aws.ecs import DESCRIBE_MAX, UPDATE_STATE_MAX
 from drainer.config import ENVIRONMENT_NAMES, Config
 from drainer.drain.model import Sweep
 from drainer.lifecycle import wake_ups as hints
+from tests.loops import some
 
 if TYPE_CHECKING:
     from drainer.simulation.embedded_template import DeployedStack
@@ -83,7 +84,7 @@ def test_defect_20_batches_are_as_large_as_the_ecs_calls_and_few_at_once(
 
 def test_one_bad_record_does_not_bring_back_the_whole_batch(stack: DeployedStack) -> None:
     # Without partial responses 99 drains would be looked at again for the sake of one.
-    for source in sources(stack).values():
+    for source in some(sources(stack).values()):
         assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
@@ -92,14 +93,14 @@ def test_a_batch_is_not_handed_out_again_while_it_is_served(stack: DeployedStack
     function = only(stack, "AWS::Lambda::Function")
     queues = dict(stack.resources("AWS::SQS::Queue"))
 
-    for name, source in sources(stack).items():
+    for name, source in some(sources(stack).items()):
         window = source["MaximumBatchingWindowInSeconds"]
         assert queues[name]["VisibilityTimeout"] >= 6 * function["Timeout"] + window
 
 
 def test_no_message_expires_while_its_lifecycle_action_lasts(stack: DeployedStack) -> None:
     # A message that expires ends its chain without a word.
-    for name, queue in stack.resources("AWS::SQS::Queue"):
+    for name, queue in some(stack.resources("AWS::SQS::Queue")):
         assert queue["MessageRetentionPeriod"] > GLOBAL_TIMEOUT_SECONDS_MAX, name
 
 
@@ -135,9 +136,10 @@ def test_defect_25_the_defaults_of_template_and_program_are_the_same(
 
     assert Config(
         topic_arn=stack.physical_ids["Topic"],
-        # These two have no default that would do for both: without a stack there is no table, and
+        # These three have no default that would do for both: without a stack there is no table, and
         # who runs the program elsewhere may have no CloudFormation to ask.
         requests_table=stack.physical_ids["RequestsTable"],
+        records_table=stack.physical_ids["Records"],
         verify_stacks=True,
     ) == Config.from_environment(variables)
 
@@ -248,9 +250,10 @@ def test_defect_19_alarms_notify_only_the_topic_that_is_given(render: Render) ->
     # An empty ARN as action makes CloudFormation refuse the whole stack.
     topic = "arn:aws:sns:eu-west-1:111122223333:operators"
 
-    for _, alarm in render("drainer.yaml").resources("AWS::CloudWatch::Alarm"):
+    for _, alarm in some(render("drainer.yaml").resources("AWS::CloudWatch::Alarm")):
         assert "AlarmActions" not in alarm
-    for _, alarm in render("drainer.yaml", AlarmTopicArn=topic).resources("AWS::CloudWatch::Alarm"):
+    told = render("drainer.yaml", AlarmTopicArn=topic)
+    for _, alarm in some(told.resources("AWS::CloudWatch::Alarm")):
         assert [topic] == alarm["AlarmActions"]
 
 

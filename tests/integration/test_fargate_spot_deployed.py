@@ -44,7 +44,7 @@ PORT = 80
 # Of the interrupted task, as the payloads have it, and of another task of the same service.
 ADDRESS, OTHER_ADDRESS = "10.0.1.37", "10.0.1.38"
 # Bounds a test that hangs, and nothing else; no test asserts real time.
-REAL_SECONDS_MAX = 60.0
+REAL_SECONDS_MAX = 300.0
 
 
 @dataclass
@@ -345,11 +345,10 @@ def test_defect_24_the_drainers_role_may_do_to_the_deployed_what_an_interruption
 
 def test_nothing_is_left_in_the_dead_letters(deployed: Deployed) -> None:
     # A dead letter is an interruption that nobody followed.
-    queues = (
+    for url in (
         deployed.spot.outputs["DeadLetterQueueUrl"],
         deployed.drainer.outputs["FunctionDeadLetterQueueUrl"],
         deployed.spot.physical_ids["Queue"],
-    )
-    for url in queues:
+    ):
         answer = deployed.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         assert answer["Attributes"]["ApproximateNumberOfMessages"] == "0"

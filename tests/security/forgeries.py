@@ -9,14 +9,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from drainer.drain import envelope
 from drainer.drain.model import (
     Drain,
     LifecycleAction,
     LifecycleActionResult,
+    Place,
     Policy,
     StandaloneTasks,
 )
-from drainer.lifecycle import envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +181,7 @@ CLAIMS: dict[str, Callable[[World, Drain], Drain]] = {
         drain, searched_to=world.account.arn("ecs", "cluster/zzz"), searched_at=LONG_AGO
     ),
     "registrations that never were": lambda _, drain: replace(
-        drain, others=("payments nonsense", "nowhere at all", "")
+        drain, others=(Place("payments", "nonsense"), Place("nowhere", "at all"), Place("", ""))
     ),
     "that it was sent just now": lambda world, drain: replace(drain, sent_at=world.account.now),
     "that it will be sent": lambda world, drain: replace(

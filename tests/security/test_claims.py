@@ -117,7 +117,7 @@ ENVELOPE_FIELDS = [
 
 
 def put(message: dict[str, Any], place: tuple[Any, ...], value: Any) -> None:
-    if message["policy"] is None:
+    if message.get("policy") is None:
         message["policy"] = {
             "cluster": None,
             "drain_timeout_seconds": 1,
@@ -125,7 +125,7 @@ def put(message: dict[str, Any], place: tuple[Any, ...], value: Any) -> None:
             "standalone_tasks": "wait",
             "standalone_grace_seconds": 0,
         }
-    message["unfinished"], message["others"] = ["0" * 32], ["payments arn"]
+    message["unfinished"], message["others"] = ["0" * 32], [["payments", "arn"]]
     inner: Any = message
     for step in place[:-1]:
         inner = inner[step]
@@ -164,7 +164,7 @@ def test_an_envelope_with_the_longest_of_all_that_may_be_goes_round(quiet: World
     )
     put(message, ("container_instance_arn",), "a" * STRING_MAX)
     message["unfinished"] = ["0" * 32] * UNFINISHED_MAX
-    message["others"] = ["o" * STRING_MAX] * REGISTRATIONS_MAX
+    message["others"] = [["c" * 255, "o" * STRING_MAX]] * REGISTRATIONS_MAX
     message["cluster"] = "c" * 255
 
     say(quiet, message)

@@ -5,12 +5,18 @@ Every call of the function against the role that infra/drainer.yaml gives it.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from parliament import iam_definition
 
+from drainer.aws.records import RecordTable
+from drainer.drain.model import Drain, LifecycleAction
+from drainer.drain.record import DrainRecord, key_of
+from drainer.drain.record_write import Condition, Demand, Write
+from drainer.errors import MisconfiguredError
 from drainer.simulation.policy import Gate, Policy, Request, requests, role_policy, shipped_stack
 from tests.simulation.conftest import CLUSTER, GROUP
 
@@ -45,6 +51,7 @@ def do_all_that_can_be(world: World) -> None:
     """Let the function make every call that it knows."""
     drain_with_all_that_can_be(world)
     answer_all_that_can_be_asked(world)
+    keep_a_record(world)
 
 
 def drain_with_all_that_can_be(world: World) -> None:
@@ -86,6 +93,21 @@ def answer_all_that_can_be_asked(world: World) -> None:
     ask(world, "Delete", guarded, fleet.fleet_id)
     ask(world, "Update", guarded, fleet.fleet_id)
     world.run(600)
+
+
+def keep_a_record(world: World) -> None:
+    """Write a drain's record, and read it in every way."""
+    account = world.account
+    account.record_tables.create("drainer-Records")
+    table = RecordTable(account.client, "drainer-Records")
+    action = LifecycleAction(GROUP, "drainer", "i-1", "")
+    drain = Drain(action, account.now, account.now)
+    record = DrainRecord(key_of(action), 1, 0, "pass", drain, written_at=account.now)
+    table.write([Write(record, Condition(Demand.ABSENT))])
+    table.read([record.key])
+    table.of_instance(["i-1"])
+    with suppress(MisconfiguredError):
+        table.open_keys()
 
 
 def ask(

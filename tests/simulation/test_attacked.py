@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drainer.drain import envelope
 from drainer.drain.model import Drain, LifecycleAction
-from drainer.lifecycle import envelope
 from drainer.simulation import agents
 from drainer.simulation.ecs_model import TaskProfile
 from drainer.simulation.lifecycle import LAUNCHING, LifecycleHook
@@ -127,8 +127,8 @@ def test_f1_an_agent_that_registers_anew_is_searched_for_from_the_first_cluster_
 def test_two_hooks_whose_notices_come_apart_do_not_outdate_each_other(
     make_world: Callable[..., World], apart_seconds: int
 ) -> None:
-    # Each hook's mark said that the instance had been ACTIVE since the other had seen it DRAINING;
-    # so each began anew at every pass, and an empty instance stayed until its deadline, for 48 h.
+    # What each hook's drain wrote down said that the instance had been ACTIVE since the other had
+    # seen it DRAINING; so each began anew at every pass, and an empty instance stayed for 48 h.
     world = make_world()
     world.group()
     world.hook("second")
@@ -221,16 +221,29 @@ def test_f6_a_search_that_a_nameless_message_claims_releases_nothing(
     assert world.left_behind == []
 
 
-def test_f6_a_forged_hop_ends_no_chain(make_world: Callable[..., World]) -> None:
-    # It was taken for the latest message of its chain, and no mark can hold so many hops: the true
-    # message was left as its copy, and nothing went round any more.
+@pytest.mark.parametrize("apart_seconds", [0, 5])
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"hop": 999_999_999},
+        {"hop": 999_999_999, "generation": 1},
+        # The last hop that goes round: the next one would not.
+        {"hop": 2 * 3600 // 15 + 100 - 1, "generation": 1},
+    ],
+    ids=["no record's", "the record's", "the last"],
+)
+def test_f6_a_forged_hop_ends_no_chain(
+    make_world: Callable[..., World], claims: dict[str, Any], apart_seconds: int
+) -> None:
+    # It was taken for the latest message of its chain, which had no hops left: the true message was
+    # left as its copy, in the same batch or the next, and nothing went round any more.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
-    world.group()
+    world.group(metadata={"drain_timeout_seconds": 3600})
     world.service()
     lose_notices(world)
     [leaving] = world.scale_in()
-    world.run(SWEEP_SECONDS + 3 * PASS_SECONDS)
-    world.redrive(nameless(world, leaving, hop=999_999_999))
+    world.run(SWEEP_SECONDS + 3 * PASS_SECONDS + apart_seconds)
+    world.redrive(nameless(world, leaving, **claims))
     world.run(PASS_SECONDS)
     before = world.installed.function.invocations
     # Nobody begins the chain again.
@@ -396,7 +409,7 @@ def test_f3_an_instance_back_from_its_pool_is_not_deregistered_for_a_stale_answe
 def test_f7_what_was_launched_into_a_pool_and_is_set_draining_by_hand_stays_so(
     make_world: Callable[..., World],
 ) -> None:
-    # The sweep had taken it for one that leaves, and wrote its mark off as of a drain that is over:
+    # The sweep had taken it for one that leaves, and wrote down that its drain was over:
     # whoever set it DRAINING later found it ACTIVE again, and with new tasks on it.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(desired=1)
@@ -419,7 +432,7 @@ def test_f7_what_was_launched_into_a_pool_and_is_set_draining_by_hand_stays_so(
     agents.boot(world.account, launched)
     world.run(SWEEP_SECONDS + 10)
     [known] = ecs.registrations(launched.ec2_instance_id)
-    assert any(name.startswith("drainer.pass.") for name in known.attributes), "no sweep came"
+    assert world.reports.passes, "no sweep came"
     for action in [one for one in scaling.actions if one.is_open]:
         scaling.lifecycle.end(action, "CONTINUE", "completed")
     scaling.set_desired(group, 3)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drainer.drain import envelope
 from drainer.drain.model import (
     Drain,
     LifecycleAction,
@@ -16,7 +17,6 @@ from drainer.drain.model import (
     StandaloneTasks,
 )
 from drainer.drain.task_look import LOOKS_MAX
-from drainer.lifecycle import envelope
 from drainer.simulation.quotas import Quotas
 from drainer.simulation.records import ApiError
 
@@ -806,7 +806,7 @@ def test_the_connected_one_of_two_registrations_counts(world: World) -> None:
 def test_a_retained_instance_that_is_freed_is_drained_anew(
     make_world: Callable[..., World],
 ) -> None:
-    # The mark of the abandoned action must not answer for the next one.
+    # What is stored of the abandoned action must not answer for the next one.
     world = make_world(sweep_interval_seconds=300)
     world.group(
         metadata={"drain_timeout_seconds": 300, "deadline_result": "ABANDON"},

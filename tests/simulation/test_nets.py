@@ -48,14 +48,9 @@ def lose_everything(world: World, *, until_seconds: float) -> None:
 
 
 def assert_only_looked(world: World) -> None:
-    """The sweep has looked for what waits and what is back, and has touched nothing."""
+    """The sweep has looked for what is silent and what waits, and has touched nothing."""
     operations = {call.operation for call in world.account.calls}
-    assert operations == {
-        "DescribeAutoScalingGroups",
-        "DescribeLifecycleHooks",
-        "ListClusters",
-        "ListContainerInstances",
-    }
+    assert operations == {"DescribeAutoScalingGroups", "DescribeLifecycleHooks", "Query"}
 
 
 # -- the fast path
@@ -107,8 +102,8 @@ def test_a_hint_about_an_instance_that_does_not_wait_changes_nothing(
     world.account.ecs.set_status(instance, "DRAINING")
     world.run(60)
 
-    writes = {call.operation for call in world.account.calls} - {"DescribeAutoScalingInstances"}
-    assert writes == set()
+    # Whether there is a drain of it, and whether one has ended with the instance staying.
+    assert [call.operation for call in world.account.calls] == ["Query", "Query"]
 
 
 # -- the sweep
@@ -158,7 +153,29 @@ def test_the_sweep_leaves_a_live_chain_alone(make_world: Callable[..., World]) -
 
 
 def test_the_sweep_carries_a_drain_through_alone(make_world: Callable[..., World]) -> None:
-    # SNS silent for good: the sweep drains, keeps the hook waiting, and answers.
+    # SNS silent from the first re-invocation on: the sweep drains, keeps the hook waiting, and
+    # answers once the tasks have ended.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(heartbeat_timeout_seconds=900, metadata={"drain_timeout_seconds": 7200})
+    world.service(healthy_after_seconds=3000)
+    world.scale_in()
+    world.run(1)
+    lose_everything(world, until_seconds=FOR_GOOD)
+    world.installed.wait_queue.delete(world.installed.wait_queue.messages)
+
+    action = world.until_answered()
+
+    assert (action.result, action.ended_by) == ("CONTINUE", "completed")
+    assert world.seconds(action.ended_at) <= 3340 + 2 * SWEEP_SECONDS
+    assert world.left_behind == []
+    assert action.heartbeats
+
+
+def test_a_drain_of_the_sweep_alone_and_without_a_token_ends_at_its_deadline(
+    make_world: Callable[..., World],
+) -> None:
+    # Between two sweeps the action may have ended and another begun, and only a token would tell:
+    # what one sweep has seen releases nothing in the next. It must end all the same.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(heartbeat_timeout_seconds=900, metadata={"drain_timeout_seconds": 7200})
     world.service(healthy_after_seconds=3000)
@@ -168,7 +185,7 @@ def test_the_sweep_carries_a_drain_through_alone(make_world: Callable[..., World
     action = world.until_answered()
 
     assert (action.result, action.ended_by) == ("CONTINUE", "completed")
-    assert world.seconds(action.ended_at) <= 3340 + 2 * SWEEP_SECONDS
+    assert world.seconds(action.ended_at) <= 7200 + 2 * SWEEP_SECONDS
     assert world.left_behind == []
     assert action.heartbeats
 
@@ -223,7 +240,7 @@ def test_an_hour_of_silence_costs_no_more_than_a_sweep(make_world: Callable[...,
     assert world.left_behind == []
 
 
-def test_marks_that_cannot_be_left_do_not_multiply_chains(
+def test_records_that_cannot_be_written_do_not_multiply_chains(
     make_world: Callable[..., World],
 ) -> None:
     # A chain that nobody can see would be begun again by every sweep.
@@ -232,7 +249,7 @@ def test_marks_that_cannot_be_left_do_not_multiply_chains(
     world.service(healthy_after_seconds=8000)
 
     def deny(call: Call) -> None:
-        if call.operation == "PutAttributes":
+        if call.operation == "UpdateItem":
             raise ApiError("AccessDeniedException", "not authorized")
 
     world.account.interceptors.append(deny)
@@ -258,7 +275,7 @@ def test_the_sweep_leaves_foreign_hooks_alone(make_world: Callable[..., World]) 
 def test_two_hooks_of_ours_on_one_group_are_both_answered(
     make_world: Callable[..., World],
 ) -> None:
-    # One mark, two chains: neither may take the other for a copy.
+    # One instance, two chains: neither may take the other for a copy.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS, fast_path=True)
     world.group()
     world.hook("second")
@@ -309,34 +326,59 @@ def test_an_old_envelope_from_a_dead_letter_queue_is_safe(
     assert world.installed.wait_queue.messages == []
 
 
+def test_a_sweep_over_a_crowd_that_goes_on_reads_records_alone(
+    make_world: Callable[..., World],
+) -> None:
+    # Looked at by the sweep beside its chain, each instance of a crowd would cost twice the calls.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(400)
+    world.service(400, healthy_after_seconds=3000)
+    # No pass of a chain falls together with the sweep.
+    world.run(7)
+    world.scale_in(200)
+    world.run(291)
+    before = len(world.account.calls)
+    world.run(3)
+
+    made = [call.operation for call in list(world.account.calls)[before:]]
+    # The open records, those of what waits, and those that have ended with the instance staying.
+    assert set(made) == {
+        "Query",
+        "BatchGetItem",
+        "DescribeAutoScalingGroups",
+        "DescribeLifecycleHooks",
+    }
+    assert made.count("Query") <= 3
+    assert made.count("BatchGetItem") <= 4
+
+
 def test_a_sweep_over_a_crowd_stays_within_its_calls(make_world: Callable[..., World]) -> None:
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(400)
     world.service(400, healthy_after_seconds=3000)
     world.scale_in(200)
-    world.run(299)
+    world.run(400)
+    world.installed.wait_queue.delete(world.installed.wait_queue.messages)
+    world.run(199)
     before = len(world.account.calls)
-    passes = len(world.reports.passes)
-    world.account.run_until(
-        lambda: any(len(r.outcomes) == 200 for r in world.reports.passes[passes:]),
-        timedelta(seconds=10),
-    )
+    world.run(1)
 
+    assert len(world.reports.passes[-1].outcomes) == 200
     made = [call.operation for call in list(world.account.calls)[before:]]
-    # Two hundred by the sweep, two hundred by chains, two hundred that might be back.
-    assert made.count("DescribeContainerInstances") <= 6
-    assert made.count("ListContainerInstances") <= 4
-    assert made.count("ListTasks") <= 3 * 2 * LOOKS_MAX
-    assert json.dumps(made).count("PublishBatch") <= 20
+    assert made.count("DescribeContainerInstances") <= 3
+    assert made.count("ListContainerInstances") <= 2
+    assert made.count("ListTasks") <= 2 * LOOKS_MAX
+    assert made.count("UpdateItem") == 200
+    assert made.count("PublishBatch") <= 20
 
 
 # -- what seeded runs have found
 
 
-def test_a_sweep_whose_publication_fails_leaves_no_mark_that_counts(
+def test_a_sweep_whose_publication_fails_leaves_the_notice_its_turn(
     make_world: Callable[..., World],
 ) -> None:
-    # Its mark would make the redelivered notice a copy, and no chain would be left.
+    # What it had stored made the redelivered notice a copy, and no chain was left.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(heartbeat_timeout_seconds=300)
     world.service(healthy_after_seconds=2000)
@@ -377,7 +419,7 @@ def test_a_cluster_that_is_deleted_takes_its_container_instances_with_it(
 def test_a_notice_with_another_token_does_not_move_the_deadline(
     make_world: Callable[..., World],
 ) -> None:
-    # The sweep believes the mark; a false notice must not have written it.
+    # The sweep believes the record; a false notice must not have written it.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(metadata={"drain_timeout_seconds": 1200}, heartbeat_timeout_seconds=7200)
     world.service(maximum_percent=100)
@@ -399,8 +441,8 @@ def test_a_notice_with_another_token_does_not_move_the_deadline(
 def test_a_sweep_that_keeps_the_hook_waiting_keeps_the_deadline_too(
     make_world: Callable[..., World],
 ) -> None:
-    # A mark that says nothing of its heartbeats would seem to be of an action that is over, and
-    # the drain would get its time anew.
+    # What was stored seemed to be of an action that was over, as it said nothing of heartbeats, and
+    # the drain got its time anew.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(metadata={"drain_timeout_seconds": 2400}, heartbeat_timeout_seconds=700)
     world.service(maximum_percent=100)
@@ -435,7 +477,7 @@ def test_the_sweep_leaves_a_hook_without_target_to_its_owner(
 def test_a_made_up_token_moves_nothing_beside_a_chain_of_the_sweep(
     make_world: Callable[..., World],
 ) -> None:
-    # That chain knows no token either; the forged one must not write the mark that it reads.
+    # That chain knows no token either; the forged one must not write the record that it reads.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(metadata={"standalone_tasks": "stop", "standalone_grace_seconds": 3000})
     world.service(healthy_after_seconds=2000)
@@ -482,7 +524,7 @@ def test_ignored_standalone_tasks_do_not_hold_a_drain_that_the_sweep_began(
 def test_a_chain_with_a_token_and_one_without_become_one(
     make_world: Callable[..., World],
 ) -> None:
-    # Both in one batch see the same mark; in step they would go on side by side.
+    # Both in one batch read the same record; in step they would go on side by side.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(metadata={"drain_timeout_seconds": 10_000})
     world.service(healthy_after_seconds=8000)

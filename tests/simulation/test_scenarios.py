@@ -87,8 +87,8 @@ def test_a_late_notice_whose_hook_cannot_be_read_is_not_answered_by_the_default_
     assert world.left_behind == []
 
 
-def test_a_deadline_restored_from_the_mark_is_no_second_early(world: World) -> None:
-    # The mark held whole seconds, rounded down, and a sweep answered by it.
+def test_a_deadline_restored_from_the_record_is_no_second_early(world: World) -> None:
+    # What was stored held whole seconds, rounded down, and a sweep answered by it.
     world.group(metadata={"drain_timeout_seconds": 900})
     world.account.ecs.run_standalone("payments", world.oldest, seconds=None)
     world.account.run_for(0.75)
@@ -118,7 +118,7 @@ def test_a_deleted_hook_beside_another_that_waits_ends_the_chain(world: World) -
 
 
 def test_two_hooks_of_ours_keep_a_chain_each(world: World) -> None:
-    # Their marks hid each other, so that each sweep began two more chains;
+    # What was stored of one hid the other's, so that each sweep began two more chains;
     # and chains that the sweep had begun were taken for one another.
     world.group(desired=1, metadata={"drain_timeout_seconds": 7_200})
     world.hook("drainer-too", metadata={"drain_timeout_seconds": 7_200})
@@ -157,12 +157,12 @@ def test_the_cluster_is_deleted_in_mid_drain(world: World) -> None:
     assert world.seconds(action.ended_at) <= 100 + 4 * PASS_SECONDS
 
 
-def test_a_sweep_that_marked_but_could_not_publish_leaves_the_notice_its_turn(
+def test_a_sweep_that_wrote_but_could_not_publish_leaves_time_for_the_next(
     world: World,
 ) -> None:
-    # The redelivered notice was taken for a copy of a chain that was never begun, and
-    # the hook's timeout cut the tasks.
-    world.group(metadata={"drain_timeout_seconds": 3_600}, heartbeat_timeout_seconds=300)
+    # The redelivered notice is a duplicate of what the sweep has written: with no heartbeat from
+    # that sweep, the hook's timeout came before the next one and cut the tasks.
+    world.group(metadata={"drain_timeout_seconds": 3_600}, heartbeat_timeout_seconds=390)
     world.service(healthy_after_seconds=1_500)
     world.account.run_for(200)
     world.scale_in()
@@ -175,7 +175,7 @@ def test_a_sweep_that_marked_but_could_not_publish_leaves_the_notice_its_turn(
 
 
 def test_a_blind_pass_does_not_move_the_deadline(world: World) -> None:
-    # A chain without a token, which saw no mark, wrote one that began at that pass.
+    # A chain without a token, which saw nothing stored, wrote that it began at that pass.
     world.group(metadata={"drain_timeout_seconds": 1_200})
     world.account.ecs.run_standalone("payments", world.oldest, seconds=None)
     lose(world, subscription=0)
@@ -208,8 +208,8 @@ def test_a_forged_notice_does_not_move_the_deadline_of_the_real_one(world: World
 
 
 def test_sweeps_that_keep_a_lost_chain_open_do_not_begin_its_deadline_anew(world: World) -> None:
-    # The sweep's heartbeats kept the action open beyond what its mark said, and
-    # the mark was then taken for that of an action long over.
+    # The sweep's heartbeats kept the action open beyond what was stored of it, which was then taken
+    # for that of an action long over.
     world.group(metadata={"drain_timeout_seconds": 3_000}, heartbeat_timeout_seconds=700)
     world.account.ecs.run_standalone("payments", world.oldest, seconds=None)
     world.scale_in()

@@ -23,9 +23,13 @@ from drainer.simulation.request_world import run_request_seed
 from drainer.simulation.run import Result, run_seed
 from drainer.simulation.world import Options
 
-SEEDS = range(150)
-# Two seeds of a hundred have many groups, whose notices are lost.
-ONE_OF_MANY_GROUPS = 284
+# So many as it takes to meet every kind of fault; by the thousand they are run by `make simulate`.
+# Behind the first ones stand those that meet what is rare.
+SEEDS = (
+    *range(60),
+    66,  # account of many groups, agent registered anew
+    125,  # account of many tasks
+)
 KINDS_OF_ECS = {
     "ECS view behind",
     "agent blinked",
@@ -68,6 +72,15 @@ KINDS = {
     "account of many groups",
     "account of many tasks",
     "all notices lost",
+    "key left unprocessed",
+    "table deleted",
+    "table read-only",
+    "write repeated by the SDK",
+    "action ended unheard",
+    "invocation beside another",
+    "message handed out twice at once",
+    "notice of an earlier action",
+    "silence between two actions",
 }
 
 
@@ -76,7 +89,7 @@ def result_of(seed: int) -> Result:
     return run_seed(seed, handler.build)
 
 
-@pytest.mark.parametrize("seed", [*SEEDS, ONE_OF_MANY_GROUPS])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_seed_violates_nothing(seed: int) -> None:
     # Never early, never stuck, never more than ours: replay it with `make simulate SEED=...`.
     assert [str(violation) for violation in result_of(seed).violations] == []
@@ -85,7 +98,7 @@ def test_a_seed_violates_nothing(seed: int) -> None:
 def test_every_kind_of_fault_strikes_in_the_slice() -> None:
     # A fault that never strikes shows nothing.
     struck: Counter[str] = Counter()
-    for seed in [*SEEDS, ONE_OF_MANY_GROUPS]:
+    for seed in SEEDS:
         struck += result_of(seed).faults
 
     # A function that is ended by its timeout is rare: six of 4,000 seeds see one.
@@ -215,7 +228,13 @@ def test_the_command_replays_a_seed_with_a_trace() -> None:
     assert "seed 3: 0 violations" in ran.output
 
 
-REQUEST_SEEDS = range(100)
+REQUEST_SEEDS = (
+    *range(40),
+    54,  # call denied
+    60,  # function timed out
+    61,  # call answered with failures
+    99,  # task protected from scale-in
+)
 REQUEST_KINDS = {
     *KINDS_OF_ECS,
     "asynchronous event came twice",

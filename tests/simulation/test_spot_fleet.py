@@ -712,5 +712,9 @@ def test_without_the_switch_nothing_is_wired(account: Account) -> None:
     installed = install(account, build=build)
 
     assert len(installed.topic.subscriptions) == 2
-    assert set(given) == {"DRAINER_TOPIC_ARN", "DRAINER_PASS_INTERVAL_SECONDS"}
+    assert set(given) == {
+        "DRAINER_TOPIC_ARN",
+        "DRAINER_PASS_INTERVAL_SECONDS",
+        "DRAINER_RECORDS_TABLE",
+    }
     assert (installed.requests_table, account.tables.tables) == (None, {})

@@ -29,6 +29,8 @@ def test_every_setting_is_read() -> None:
             "DRAINER_PASS_INTERVAL_SECONDS": "5",
             "DRAINER_INTERRUPTED_TARGETS": "leave",
             "DRAINER_REQUESTS_TABLE": " drainer-RequestsTable_1.0 ",
+            "DRAINER_RECORDS_TABLE": "drainer-Records",
+            "DRAINER_RECORD_RETENTION_DAYS": "7",
             "DRAINER_VERIFY_STACKS": "true",
         }
     )
@@ -43,6 +45,8 @@ def test_every_setting_is_read() -> None:
         5,
         InterruptedTargets.LEAVE,
         "drainer-RequestsTable_1.0",
+        "drainer-Records",
+        7,
         verify_stacks=True,
     )
 
@@ -62,6 +66,9 @@ def test_every_setting_is_read() -> None:
         ("REQUESTS_TABLE", "db", "'db'; it must be a DynamoDB table's name"),
         ("REQUESTS_TABLE", "the table", "'the table'; it must be a DynamoDB table's name"),
         ("REQUESTS_TABLE", "t" * 256, "it must be a DynamoDB table's name"),
+        ("RECORDS_TABLE", "db", "'db'; it must be a DynamoDB table's name"),
+        ("RECORD_RETENTION_DAYS", "0", "from 1 to 365"),
+        ("RECORD_RETENTION_DAYS", "366", "from 1 to 365"),
         ("VERIFY_STACKS", "yes", "'yes'; it must be one of true, false"),
         ("VERIFY_STACKS", "True", "'True'; it must be one of true, false"),
     ],

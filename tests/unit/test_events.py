@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drainer import events
+from drainer.drain import envelope
 from drainer.drain.model import (
     REGISTRATIONS_MAX,
     UNFINISHED_MAX,
@@ -19,12 +20,13 @@ from drainer.drain.model import (
     LifecycleAction,
     LifecycleActionResult,
     Origin,
+    Place,
     Policy,
     StandaloneTasks,
     Sweep,
 )
 from drainer.errors import MalformedEventError, NotForUsError, QuietError
-from drainer.lifecycle import envelope
+from tests.loops import some
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EVENTS = Path(__file__).parents[1] / "events"
@@ -122,9 +124,10 @@ def test_a_re_invocation_comes_back_as_it_was_published(carry: Any) -> None:
         pytest.param(by_sns(notice(EC2InstanceId=7)), "EC2InstanceId", id="a number"),
         pytest.param(by_sns(notice(LifecycleActionToken="x" * 37)), "Token", id="long token"),
         pytest.param(by_sns(notice(LifecycleHookName="h" * 256)), "HookName", id="long hook"),
-        pytest.param(by_sns({"drainer": "re-invocation", "version": 3}), "version", id="future"),
+        pytest.param(by_sns({"drainer": "re-invocation", "version": 4}), "version", id="future"),
         pytest.param(by_sns({"drainer": "re-invocation", "version": 1}), "envelope", id="empty"),
         pytest.param(by_sns({"drainer": "re-invocation", "version": 2}), "envelope", id="bare"),
+        pytest.param(by_sns({"drainer": "re-invocation", "version": 3}), "action", id="no action"),
         pytest.param("text", "no JSON object", id="no record at all"),
         pytest.param({"Sns": {}}, "not JSON", id="SNS without a message"),
     ],
@@ -158,12 +161,7 @@ def test_other_events_of_event_bridge_are_ignored() -> None:
 # -- hints and the sweep
 
 
-CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012:cluster/payments"
-INSTANCE_ARN = (
-    "arn:aws:ecs:us-east-1:123456789012:container-instance/payments/"
-    "b54a2a04046f43319d743f6d7f6ca315"
-)
-HINT = Hint("i-0f3a8506b1c2d3e4f", CLUSTER_ARN, INSTANCE_ARN)
+HINT = Hint("i-0f3a8506b1c2d3e4f")
 
 
 def change(**detail: Any) -> dict[str, Any]:
@@ -194,31 +192,20 @@ def test_a_draining_container_instance_is_a_hint(event: dict[str, Any]) -> None:
     assert content == HINT
 
 
-def ended(value: str, name: str = "drainer.pass.0badcafe") -> dict[str, Any]:
-    return change(
-        attributes=[{"name": "ecs.os-type", "value": "linux"}, {"name": name, "value": value}]
-    )
-
-
 @pytest.mark.parametrize(
-    ("event", "hint"),
+    "event",
     [
-        pytest.param(ended("ended/1763640000"), replace(HINT, ended=True), id="ended"),
-        pytest.param(ended("0badcafe/7/1/2/3/4/5"), HINT, id="under way"),
-        pytest.param(ended("returned"), HINT, id="brought back already"),
-        pytest.param(ended("ended/1763640000", "team.pass"), HINT, id="another's attribute"),
-        pytest.param(change(attributes="x"), HINT, id="odd attributes"),
-        pytest.param(change(attributes=[7, None, {}]), HINT, id="odd rows"),
-        pytest.param(change(clusterArn="a b"), Hint(HINT.ec2_instance_id), id="an odd cluster"),
-        pytest.param(change(clusterArn=7), Hint(HINT.ec2_instance_id), id="no cluster"),
-        pytest.param(change(containerInstanceArn=None), Hint(HINT.ec2_instance_id), id="no ARN"),
+        pytest.param(change(attributes="x"), id="odd attributes"),
+        pytest.param(change(attributes=[7, None, {}]), id="odd rows"),
+        pytest.param(change(clusterArn="a b"), id="an odd cluster"),
+        pytest.param(change(clusterArn=7), id="no cluster"),
+        pytest.param(change(containerInstanceArn=None), id="no ARN"),
     ],
 )
-def test_a_hint_says_whether_the_instance_carries_the_mark_of_a_drain_that_has_ended(
-    event: dict[str, Any], hint: Hint
-) -> None:
-    # What comes back from a warm pool would else stay DRAINING until the next sweep.
-    assert contents({"Records": [event]}) == [hint]
+def test_a_hint_needs_nothing_but_the_instance(event: dict[str, Any]) -> None:
+    # Refused over a field that nobody reads, what comes back from a warm pool would stay DRAINING
+    # until the next sweep, and what is drained would wait for the next pass.
+    assert contents({"Records": [event]}) == [HINT]
 
 
 @pytest.mark.parametrize(
@@ -300,15 +287,16 @@ def test_two_hooks_of_one_group_are_two_drains() -> None:
     assert events.collapse(batch) == batch
 
 
-def test_an_envelope_without_a_token_is_not_believed_to_say_when_it_began_or_ends() -> None:
-    # Whoever may publish to the topic could else answer any hook of ours at once.
+def test_an_envelope_without_a_token_is_believed_to_say_when_it_ends_and_no_more() -> None:
+    # While its record cannot be read, nothing but that deadline ends its heartbeats. What it says
+    # of DRAINING would let whoever may publish to the topic answer any hook of ours.
     action = replace(ACTION, lifecycle_action_token="")
-    long_ago = NOW - timedelta(days=1)
-    forged = Drain(action, long_ago, NOW, hop=3, deadline_at=long_ago, draining_since=long_ago)
+    long_ago, later = NOW - timedelta(days=1), NOW + timedelta(hours=1)
+    forged = Drain(action, long_ago, NOW, hop=3, deadline_at=later, draining_since=long_ago)
     [drain] = contents({"Records": [by_sns(json.loads(envelope.encode(forged)))]})
 
     assert isinstance(drain, Drain)
-    assert (drain.started_at, drain.deadline_at, drain.draining_since) == (NOW, None, None)
+    assert (drain.started_at, drain.deadline_at, drain.draining_since) == (long_ago, later, None)
     assert drain.last_heartbeat_at < NOW - timedelta(hours=1)
 
 
@@ -379,7 +367,7 @@ DRAINS = st.builds(
     closed=st.booleans(),
     missing_since=st.none() | INSTANTS,
     standalone_stopped=st.booleans(),
-    others=st.lists(st.just("payments arn:other"), max_size=3).map(tuple),
+    others=st.lists(st.just(Place("payments", "arn:other")), max_size=3).map(tuple),
     settled=st.booleans(),
     searched_to=st.sampled_from(["", "arn:aws:ecs:us-east-1:123456789012:cluster/payments"]),
     search_failed=st.booleans(),
@@ -388,6 +376,7 @@ DRAINS = st.builds(
     sent_at=st.none() | INSTANTS,
     by_event_bridge=st.booleans(),
     origin=st.sampled_from(Origin),
+    generation=st.none() | st.integers(1, 1_000),
 )
 
 
@@ -460,7 +449,9 @@ def fullest(name_characters: int) -> Drain:
         cluster=cluster,
         container_instance_arn=arn + "0" * 32,
         unfinished=tuple(f"{number:032x}" for number in range(UNFINISHED_MAX)),
-        others=tuple(f"{cluster} {arn}{number:032x}" for number in range(1, REGISTRATIONS_MAX)),
+        others=tuple(
+            Place(cluster, f"{arn}{number:032x}") for number in range(1, REGISTRATIONS_MAX)
+        ),
         searched_to=cluster,
     )
 
@@ -485,11 +476,11 @@ def test_ten_full_envelopes_fit_into_one_publish_batch() -> None:
     st.sampled_from(sorted(json.loads(envelope.encode(reinvocation())))),
     st.none() | st.booleans() | st.floats() | st.text() | st.lists(st.integers()) | st.just({}),
 )
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_a_spoilt_envelope_is_refused_or_read_but_never_crashes(key: str, value: Any) -> None:
     body = {**json.loads(envelope.encode(reinvocation())), key: value}
 
-    for content in contents({"Records": [by_sns(body)]}):
+    for content in some(contents({"Records": [by_sns(body)]})):
         assert isinstance(content, events.Content)
 
 
@@ -509,10 +500,10 @@ SHAPES = st.one_of(
 
 
 @given(SHAPES)
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_whatever_arrives_is_read_ignored_or_refused(event: Any) -> None:
-    for content in contents(event):
-        assert isinstance(content, events.Content)
+    # A batch of no records is none, so that there may be nothing to hold.
+    assert all(isinstance(content, events.Content) for content in contents(event))
 
 
 def test_json_nested_to_the_sky_is_refused() -> None:

@@ -17,6 +17,7 @@ from drainer.drain.model import (
     Drain,
     LifecycleAction,
     LifecycleActionResult,
+    Place,
     Policy,
     Registration,
     StandaloneTasks,
@@ -24,7 +25,7 @@ from drainer.drain.model import (
     Waiting,
 )
 from drainer.drain.sight import Sight
-from drainer.errors import ClusterMissingError, MisconfiguredError, UnavailableError
+from drainer.errors import ClusterMissingError, MisconfiguredError, RefusedError, UnavailableError
 from drainer.invocation import InvocationClock
 
 if TYPE_CHECKING:
@@ -61,9 +62,14 @@ class Ecs:
     listing_fails: DrainerError | None = None
     seconds_left: float = 1_000.0
     call_seconds: float = 0.0
+    refuses: frozenset[str] = frozenset()  # the ARNs over which a whole call is refused
+    describing_fails: DrainerError | None = None
     searched: list[str] = field(default_factory=list)
+    described: list[list[str]] = field(default_factory=list)
+    listings: int = 0
 
     def clusters(self) -> list[str]:
+        self.listings += 1
         if self.listing_fails:
             raise self.listing_fails
         return list(self.where)
@@ -81,8 +87,13 @@ class Ecs:
         return [one.arn for one in self.where[cluster] if one.ec2_instance_id in ec2_instance_ids]
 
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
+        self.described.append(list(arns))
         if arns:
             self._ask(cluster)
+        if self.describing_fails:
+            raise self.describing_fails
+        if self.refuses & set(arns):
+            raise RefusedError("InvalidParameterException: not a container instance")
         return [one for one in self.where.get(cluster, ()) if one.arn in arns]
 
     def task_ids(
@@ -398,3 +409,250 @@ def test_a_typo_in_a_clusters_name_never_releases() -> None:
     phases = {phase(search.pass_over()) for _ in range(5)}
 
     assert machine.Phase.UNREGISTERED not in phases
+
+
+# -- one look at several drains
+
+
+def sight(number: int, now: datetime = START, **changes: Any) -> Sight:
+    action = replace(ACTION, ec2_instance_id=f"i-{number}", lifecycle_action_token=f"{number}" * 36)
+    return Sight(drain(**{"action": action, **changes}), now, Waiting.YES)
+
+
+def of(number: int, **changes: Any) -> ContainerInstance:
+    return replace(registration(f"arn-{number}"), ec2_instance_id=f"i-{number}", **changes)
+
+
+def found(ecs: Ecs, *sights: Sight, clusters: Sequence[str] = ()) -> list[str]:
+    """Search for them; what somebody is told."""
+    finder = Finder(ecs, clusters, InvocationClock(START, ecs.left))
+    finder.find(sights)
+    return finder.problems
+
+
+def known(number: int, **changes: Any) -> Sight:
+    one = sight(number, container_instance_arn=f"arn-{number}", **changes)
+    one.drain = replace(one.drain, cluster="payments")
+    return one
+
+
+def test_a_claimed_arn_that_ecs_refuses_does_not_blind_the_drains_beside_it() -> None:
+    # ARNs travel in messages: one false envelope could else hold up a hundred drains.
+    ecs = Ecs({"payments": [of(1), of(2), of(4), of(5)]}, refuses=frozenset({"arn-3"}))
+    sights = [known(number) for number in range(1, 6)]
+
+    found(ecs, *sights)
+
+    states = [one.registration for one in sights]
+    assert states == [*[Registration.FOUND] * 2, Registration.UNSEEN, *[Registration.FOUND] * 2]
+    assert [one.denied for one in sights] == [False, False, True, False, False]
+    assert "not a container instance" in sights[2].reason
+    # Halved each time: one by one, the hundred would take a hundred reads.
+    assert [len(arns) for arns in ecs.described[:5]] == [5, 2, 3, 1, 2]
+
+
+def test_a_refusal_of_what_nobody_claims_is_told_to_those_that_are_not_found() -> None:
+    # Taken for absent, an instance whose registration ECS does not describe is released.
+    ecs = Ecs({"payments": [of(1), of(2)]}, refuses=frozenset({"arn-2"}))
+    first, second = sight(1), sight(2)
+
+    found(ecs, first, second)
+
+    assert (first.registration, first.denied) == (Registration.FOUND, False)
+    assert (second.registration, second.denied) == (Registration.UNSEEN, True)
+
+
+def test_a_refused_description_that_nobody_claims_spoils_nothing_that_was_found() -> None:
+    ecs = Ecs({"payments": [of(1)], "search": [of(9)]}, refuses=frozenset({"arn-9"}))
+    mine, stranger = known(1, others=(Place("search", "arn-9"),)), sight(2)
+
+    found(ecs, mine, stranger)
+
+    # It claimed the one that ECS refuses, so that it is told.
+    assert (mine.registration, mine.denied) == (Registration.FOUND, True)
+    assert not stranger.denied
+
+
+def test_a_throttled_description_is_not_followed_by_a_search() -> None:
+    # A search that finds nothing after it would call an instance absent that was not looked at.
+    ecs = Ecs({"payments": [of(1)]}, describing_fails=THROTTLED)
+    one = known(1)
+
+    found(ecs, one)
+
+    assert (one.failed, one.reason) == (True, "Rate exceeded")
+    assert (ecs.searched, ecs.listings) == ([], 0)
+
+
+def test_what_nobody_waits_for_is_neither_described_nor_searched_for() -> None:
+    # Each read is one of twenty a second of the account.
+    ecs, over, gone = Ecs({"payments": [of(1)]}), known(1), sight(2)
+    over.waiting = gone.waiting = Waiting.OVER
+
+    found(ecs, over, gone)
+
+    assert (ecs.described, ecs.searched, ecs.listings) == ([], [], 0)
+
+
+def test_what_is_found_in_one_named_cluster_is_not_searched_for_in_the_next() -> None:
+    ecs, one = Ecs({"a": [of(1)], "b": []}), sight(1, policy=None)
+
+    found(ecs, one, clusters=("a", "b"))
+
+    assert (ecs.searched, ecs.listings) == (["a"], 0)
+    assert one.reason == ""
+
+
+def test_a_search_everywhere_ends_where_it_has_found() -> None:
+    ecs, one = Ecs(many(10)), sight(1, policy=None)
+    ecs.where["cluster-0002"] = [of(1)]
+
+    found(ecs, one)
+
+    assert ecs.searched == ["cluster-0000", "cluster-0001", "cluster-0002"]
+    # A search that was given up is not taken for one that has come to its end.
+    assert (one.drain.searched_to, one.drain.search_failed) == ("", False)
+    assert (one.settled, one.reason) == (True, "")
+
+
+def test_what_has_come_furthest_is_searched_for_first_and_newcomers_miss_no_cluster() -> None:
+    # Held up by newcomers, a search of many clusters never ends in a crowd.
+    ecs = Ecs(many(250))
+    ahead = sight(1, policy=None, searched_to="cluster-0149")
+    newcomer = sight(2, policy=None)
+
+    found(ecs, newcomer, ahead)
+
+    assert ecs.searched == [f"cluster-{number:04}" for number in range(150, 250)]
+    assert (ahead.registration, newcomer.registration) == (
+        Registration.ABSENT,
+        Registration.UNSEEN,
+    )
+    assert newcomer.drain.searched_to == ""
+
+
+def test_what_has_no_token_is_searched_for_in_four_hundred_clusters_at_once() -> None:
+    # It remembers nothing of where a search has come to, and would begin again for ever.
+    action = replace(ACTION, lifecycle_action_token="")
+    ecs = Ecs(many(450))
+
+    found(ecs, Sight(drain(None, action=action), START, Waiting.YES))
+
+    assert len(ecs.searched) == 400
+
+
+def test_with_exactly_the_time_that_acting_needs_a_look_is_begun() -> None:
+    one, other = known(1), sight(2)
+
+    found(Ecs({"payments": [of(1)], "search": [of(2)]}, seconds_left=12.0), one, other)
+
+    assert one.registration == other.registration == Registration.FOUND
+
+
+def test_with_less_time_than_acting_needs_no_read_is_begun() -> None:
+    # Heartbeats of the whole batch are missed over one read that hangs.
+    ecs = Ecs({"payments": [of(1)], "search": [of(2)]}, seconds_left=11.9)
+    one, named, anywhere = known(1), sight(2), sight(3, policy=None)
+
+    found(ecs, one, named, anywhere)
+
+    assert (ecs.searched, ecs.described, ecs.listings) == ([], [], 0)
+    assert all(of.failed and "no time was left" in of.reason for of in (one, named, anywhere))
+
+
+def test_a_known_registration_whose_cluster_was_deleted_does_not_make_a_search_unsound() -> None:
+    # It would be held to its deadline, though every cluster was searched.
+    one = known(1)
+    one.drain = replace(one.drain, cluster="deleted")
+
+    found(Ecs({"payments": []}), one)
+
+    assert one.registration == Registration.ABSENT
+
+
+SETTLED: dict[str, Any] = {"settled": True, "searched_at": START}
+
+
+def test_where_one_of_several_known_ones_is_gone_its_agents_new_one_is_looked_for() -> None:
+    # The tasks are on the new one: without a search, the two that were known are clear.
+    new = replace(of(1), arn="arn-new", running_tasks=3)
+    one = known(1, others=(Place("payments", "arn-gone"),), **SETTLED)
+
+    found(Ecs({"payments": [of(1, agent_connected=False), new]}), one)
+
+    assert (one.drain.container_instance_arn, one.counted) == ("arn-new", 3)
+
+
+def test_where_one_of_two_known_ones_is_gone_clusters_that_nobody_names_are_searched() -> None:
+    # Its agent has registered in a third cluster: what is left of the first must not settle it.
+    new = replace(of(1), arn="arn-new", running_tasks=3)
+    one = known(1, others=(Place("search", "arn-gone"),), closed=True, **SETTLED)
+
+    found(Ecs({"payments": [of(1, agent_connected=False)], "search": [], "orders": [new]}), one)
+
+    assert (one.drain.container_instance_arn, one.drain.closed) == ("arn-new", False)
+
+
+@pytest.mark.parametrize(
+    ("others", "connected"),
+    [
+        pytest.param((), False, id="all known ones described, none connected"),
+        pytest.param((Place("payments", "arn-gone"),), True, id="one connected, another gone"),
+    ],
+)
+def test_what_is_settled_is_not_searched_for_again(
+    others: tuple[Place, ...], *, connected: bool
+) -> None:
+    # A hundred reads in each pass, for as long as an agent is broken.
+    ecs = Ecs({"payments": [of(1, agent_connected=connected)]})
+    one = known(1, others=others, **SETTLED)
+
+    found(ecs, one)
+
+    assert one.settled
+    assert (ecs.searched, ecs.listings) == ([], 0)
+
+
+def test_a_cluster_that_does_not_exist_and_no_other_that_has_it_is_nowhere() -> None:
+    # An operator reads that a name is wrong, and not that a read failed.
+    typo, denied, left_over = (sight(number, policy=drain("typo").policy) for number in (1, 2, 3))
+
+    found(Ecs({"payments": []}), typo)
+    found(Ecs({"payments": []}, {"payments": DENIED}), denied)
+    found(Ecs({"payments": [of(3, agent_connected=False)]}), left_over)
+
+    assert typo.nowhere is True
+    assert denied.nowhere is False
+    assert left_over.nowhere is False
+    assert {one.registration for one in (typo, denied)} == {Registration.UNSEEN}
+
+
+def test_a_second_search_just_far_enough_from_the_first_settles_what_is_not_connected() -> None:
+    ecs = Ecs({"payments": [of(1, agent_connected=False)]})
+    early, late = (
+        known(1, now=at(seconds), searched_at=START) for seconds in (19.9, 20)
+    )  # fmt: skip
+
+    found(ecs, early)
+    found(ecs, late)
+
+    assert (early.settled, late.settled) == (False, True)
+
+
+def test_somebody_is_told_of_a_wrong_name_only_where_the_instance_is_found_elsewhere() -> None:
+    # An ERROR for every drain of a right installation: nobody reads the next one.
+    left_over = of(1, agent_connected=False)
+
+    assert found(Ecs({"payments": []}), sight(1), clusters=("payments",)) == []
+    assert found(Ecs({"payments": [left_over], "b": []}), known(1)) == []
+    [problem] = found(Ecs({"b": [of(1)]}), sight(1, policy=None), clusters=("payments",))
+    assert "is in cluster b" in problem
+    assert "name payments" in problem
+
+
+def test_a_list_of_clusters_that_cannot_be_read_is_a_look_that_failed() -> None:
+    one = sight(1, policy=None)
+
+    found(Ecs({"payments": []}, listing_fails=THROTTLED), one)
+
+    assert (one.failed, one.reason) == (True, "Rate exceeded")

@@ -75,6 +75,14 @@ class Setting:
     def calls(self, operation: str) -> int:
         return sum(call.operation == operation for call in self.account.calls)
 
+    def published(self) -> list[dict[str, Any]]:
+        return [
+            json.loads(entry["Message"])
+            for call in self.account.calls
+            if call.operation == "PublishBatch" and call.error is None
+            for entry in call.parameters["PublishBatchRequestEntries"]
+        ]
+
     def refuse(self, operation: str, code: str, times: int = 10**9) -> None:
         left = [times]
 
@@ -90,7 +98,12 @@ class Setting:
 def setting() -> Setting:
     account = Account(now=START)
     topic = SnsApi(account).create_topic_named("drainer")
-    environ = {"DRAINER_TOPIC_ARN": topic.arn, "DRAINER_CLUSTERS": "payments"}
+    records = account.record_tables.create("drainer-Records").name
+    environ = {
+        "DRAINER_TOPIC_ARN": topic.arn,
+        "DRAINER_CLUSTERS": "payments",
+        "DRAINER_RECORDS_TABLE": records,
+    }
     log = StringIO()
     logger = Logger(service=f"drainer-{uuid4()}", stream=log)
     metrics = Metrics(service="drainer", namespace="Drainer")
@@ -248,7 +261,7 @@ def test_a_drain_that_goes_on_tells_its_age_and_one_that_is_over_does_not(
         InstanceId=leaving.ec2_instance_id,
         LifecycleActionResult="CONTINUE",
     )
-    setting.function(setting.sqs(setting.notices[0]), Context())
+    setting.function(setting.sqs(*setting.published()), Context())
     [metrics] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     assert setting.lines()[-1]["phase"] == "over"
@@ -284,12 +297,25 @@ def test_defect_27_nothing_is_remembered_between_invocations(setting: Setting) -
     setting.account.auto_scaling.scale_in("payments-asg", 1)
     setting.function(setting.sqs(setting.notices[0]), Context())
     before = len(setting.account.calls)
-    setting.function(setting.sqs(setting.notices[0]), Context())
+    setting.function(setting.sqs(*setting.published()), Context())
 
     again = [call.operation for call in list(setting.account.calls)[before:]]
     assert "DescribeAutoScalingInstances" in again
     assert "DescribeLifecycleHooks" in again
     assert "DescribeContainerInstances" in again
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics")
+def test_defect_15_a_copy_costs_one_read_of_its_record(setting: Setting) -> None:
+    # SNS and SQS deliver twice: each copy that went round doubled the calls of the whole drain.
+    setting.account.auto_scaling.scale_in("payments-asg", 1)
+    setting.function(setting.sqs(setting.notices[0]), Context())
+    before = len(setting.account.calls)
+
+    response = setting.function(setting.sqs(setting.notices[0]), Context())
+
+    assert response == {"batchItemFailures": []}
+    assert [call.operation for call in list(setting.account.calls)[before:]] == ["BatchGetItem"]
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")

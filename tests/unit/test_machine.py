@@ -18,10 +18,9 @@ from drainer.drain.machine import (
     heartbeat_due,
     is_early,
     is_exhausted,
-    is_unbounded,
-    may_mark,
+    unproven,
+    waits_no_more,
 )
-from drainer.drain.mark import checksum
 from drainer.drain.model import (
     UNFINISHED_MAX,
     ContainerInstance,
@@ -29,10 +28,10 @@ from drainer.drain.model import (
     Hook,
     LifecycleAction,
     LifecycleActionResult,
-    Mark,
     Observation,
     Origin,
     Owner,
+    Place,
     Policy,
     Registration,
     StandaloneTasks,
@@ -66,17 +65,10 @@ def task(
 STOPPED = task("STOPPED", "STOPPED")
 
 
-def instance(
-    status: str = "DRAINING",
-    running: int = 0,
-    pending: int = 0,
-    mark: Mark | None = None,
-    hook: str = "drainer",
-) -> ContainerInstance:
+def instance(status: str = "DRAINING", running: int = 0, pending: int = 0) -> ContainerInstance:
     return ContainerInstance(
         ARN, ACTION.ec2_instance_id, status, agent_connected=True,
         running_tasks=running, pending_tasks=pending,
-        marks={checksum(hook): mark} if mark else {},
     )  # fmt: skip
 
 
@@ -104,6 +96,7 @@ def view(
     seconds: float = 60,
     waiting: Waiting = Waiting.YES,
     registration: Registration | None = None,
+    proven: bool = True,
     **seen: Any,
 ) -> View:
     """A look that lacks nothing, at a drain whose set of tasks is closed, unless it is said."""
@@ -117,7 +110,7 @@ def view(
         tasks,
         **{**default, **seen},
     )
-    return View(of or drain(), observation, at(seconds), 15, ABANDON)
+    return View(of or drain(), observation, at(seconds), 15, ABANDON, proven=proven)
 
 
 def phase_of(a_view: View) -> Phase:
@@ -340,11 +333,17 @@ def test_only_the_deadline_answers_with_the_declared_policy() -> None:
             assert decision.result == ("ABANDON" if overdue else "CONTINUE")
 
 
-def test_no_heartbeat_once_the_drain_is_over_or_overdue() -> None:
+def test_no_heartbeat_once_the_drain_is_overdue_or_has_visibly_gone_on() -> None:
     # An endless heartbeat holds an instance that nobody waits for.
-    for _, decision in SPACE:
-        if decision.phase in (Phase.OVER, Phase.OVERDUE):
-            assert not decision.heartbeat
+    asked = 0
+    for a_view, decision in SPACE:
+        if decision.phase == Phase.OVERDUE or a_view.now >= a_view.deadline_at:
+            assert not decision.heartbeat, a_view
+        if decision.phase == Phase.OVER and decision.heartbeat:
+            assert a_view.seen.waiting == Waiting.NO, a_view
+            asked += 1
+
+    assert asked
 
 
 def test_defect_10_gone_container_instance_needs_two_looks_that_agree() -> None:
@@ -499,8 +498,7 @@ def test_defect_11_heartbeats_come_at_about_half_the_timeout_and_never_too_late(
             heartbeat_timeout_seconds=timeout,
             deadline_at=START + timedelta(seconds=20_000),
         )
-        seen = marked(0, seconds=second, heartbeat=last)
-        if heartbeat_due(view(seen, of=a_drain, seconds=second)):
+        if heartbeat_due(view(instance(running=1), of=a_drain, seconds=second)):
             beats.append(second - last)
             last = second
 
@@ -508,18 +506,42 @@ def test_defect_11_heartbeats_come_at_about_half_the_timeout_and_never_too_late(
     assert min(beats[1:]) > timeout / 2 - 30
 
 
-def test_a_heartbeat_proves_the_token_before_anything_is_changed() -> None:
-    # A notice that Auto Scaling never sent must not set an instance DRAINING.
-    new, later = drain(since=None), drain()
-    nameless = replace(new, action=replace(ACTION, lifecycle_action_token=""))
+NAMELESS = replace(ACTION, lifecycle_action_token="")
 
-    assert heartbeat_due(view(instance("ACTIVE"), of=new))
-    assert heartbeat_due(view(instance(), of=later))
-    assert not heartbeat_due(view(marked(0), of=later))
-    assert heartbeat_due(view(marked(9, token=""), of=later))
-    assert heartbeat_due(view(marked(9, token="u" * 36), of=later))
-    assert heartbeat_due(view(instance("ACTIVE"), of=nameless))
-    assert heartbeat_due(view(instance(), of=replace(later, action=nameless.action)))
+
+@pytest.mark.parametrize("action", [ACTION, NAMELESS])
+def test_a_heartbeat_proves_the_action_before_anything_is_changed(action: LifecycleAction) -> None:
+    # A notice that Auto Scaling never sent must not set an instance DRAINING. What has no token may
+    # wait at another hook, as an instance does that is launched into a warm pool: DRAINING, it
+    # would never serve.
+    new, later = drain(since=None), drain()
+    first = view(instance("ACTIVE"), of=replace(new, action=action), proven=False)
+    again = view(instance(), of=replace(later, action=action), proven=False)
+    known = view(instance(), of=replace(later, action=action))
+    back = view(instance("ACTIVE"), of=replace(new, action=action))
+
+    assert [heartbeat_due(one) for one in (first, again, known, back)] == [True, True, False, True]
+    assert [unproven(one) for one in (first, again, known, back)] == [True, True, False, True]
+
+
+def test_an_action_that_is_not_proven_is_asked_about_whatever_was_seen() -> None:
+    # With the container instance unseen, nothing would show that the notice is a true one.
+    unseen = view(None, waiting=Waiting.UNSEEN, proven=False)
+
+    assert heartbeat_due(unseen)
+    assert not heartbeat_due(replace(unseen, proven=True))
+    assert not heartbeat_due(replace(unseen, now=at(3600)))
+
+
+def test_a_hook_that_was_never_read_gets_no_heartbeat_by_what_event_bridge_says() -> None:
+    # EventBridge tells of the actions of all hooks: a heartbeat at another's hook holds an instance
+    # that nobody drains.
+    told = replace(drain(), by_event_bridge=True, policy=None)
+    unread = view(None, waiting=Waiting.UNSEEN, of=told, proven=False)
+
+    assert not heartbeat_due(unread)
+    assert heartbeat_due(replace(unread, drain=replace(told, policy=POLICY)))
+    assert heartbeat_due(replace(unread, drain=replace(told, by_event_bridge=False)))
 
 
 def test_no_heartbeat_for_what_is_not_waiting() -> None:
@@ -529,28 +551,51 @@ def test_no_heartbeat_for_what_is_not_waiting() -> None:
     assert heartbeat_due(view(None, waiting=Waiting.UNSEEN, of=old))
 
 
-NAMELESS = replace(ACTION, lifecycle_action_token="")
+# -- what only Auto Scaling's word ends
 
 
-def test_what_nothing_bounds_is_told_apart() -> None:
-    # Without a token and a mark nobody counts its time, and it would be kept waiting for 48 hours.
-    nameless = replace(drain(), action=NAMELESS)
-
-    assert is_unbounded(view(instance(), of=nameless))
-    assert is_unbounded(view(None, of=nameless))
-    assert not is_unbounded(view(marked(0), of=nameless))
-    assert not is_unbounded(view(instance()))
+def gone(**changes: Any) -> View:
+    """Two looks agree that Auto Scaling does not wait."""
+    of = replace(drain(not_waiting_since=at(40)), **changes)
+    return view(None, waiting=Waiting.NO, of=of)
 
 
-@pytest.mark.parametrize("origin", Origin)
-def test_what_has_no_token_changes_nothing_before_auto_scaling_confirms_it(origin: Origin) -> None:
-    # An instance that is launched into a warm pool waits too, at a hook of another kind: DRAINING,
-    # it would never serve, and a mark of ours would outlive the wait.
-    swept = view(instance("ACTIVE"), of=replace(drain(since=None), action=NAMELESS, origin=origin))
+def test_no_look_alone_ends_a_drain_of_which_there_is_a_record() -> None:
+    # Two stale answers would end the drain quietly, and leave its hook without heartbeats.
+    decision = decide(gone())
 
-    assert heartbeat_due(swept)
-    assert not may_mark(swept, confirmed=False)
-    assert may_mark(swept, confirmed=True)
+    assert waits_no_more(gone())
+    assert (decision.phase, decision.step) == (Phase.OVER, Step.STOP)
+    assert (decision.heartbeat, decision.republish) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        pytest.param(replace(gone(), proven=False), id="Auto Scaling has never confirmed it"),
+        pytest.param(gone(origin=Origin.HINT), id="a wake-up only answers"),
+        pytest.param(replace(gone(action=NAMELESS), now=at(3600)), id="past its deadline"),
+        pytest.param(view(None, waiting=Waiting.OVER), id="it has visibly gone on"),
+    ],
+)
+def test_what_is_over_and_not_to_be_asked_about_stops(ended: View) -> None:
+    # An endless heartbeat holds an instance that nobody waits for.
+    decision = decide(ended)
+
+    assert (decision.phase, decision.step) == (Phase.OVER, Step.STOP)
+    assert (decision.heartbeat, decision.republish) == (False, False)
+
+
+def test_the_deadline_of_an_action_that_is_known_by_its_token_is_answered_unseen() -> None:
+    # Auto Scaling tells our action from all others by the token; a listing that is late must not
+    # let the hook time out. Without a token the answer would be for whatever waits by then.
+    late = replace(gone(), now=at(3600))
+    unproven_one = replace(late, proven=False)
+    nameless = replace(late, drain=replace(late.drain, action=NAMELESS))
+
+    assert [phase_of(one) for one in (late, unproven_one, nameless)] == [
+        Phase.OVERDUE, Phase.OVER, Phase.OVER,
+    ]  # fmt: skip
 
 
 # -- hops and messages that come too soon
@@ -576,7 +621,7 @@ def test_hops_without_end_still_get_heartbeats_and_the_answer() -> None:
     far = drain(hop=999_999)
     old = replace(far, last_heartbeat_at=START - timedelta(hours=1))
 
-    assert decide(view(marked(0), of=old)).heartbeat
+    assert decide(view(instance(running=1), of=old)).heartbeat
     assert decide(view(instance(), STOPPED, of=far)).step == Step.COMPLETE
     assert decide(view(instance(running=1), of=far, seconds=3600)).step == Step.COMPLETE
 
@@ -597,66 +642,19 @@ def test_what_comes_before_its_delay_acts_but_does_not_go_round(
     assert decide(a_view).step == Step.DRAIN_THEN_GO_ROUND
 
 
-# -- copies
-
-
-def mark(hop: int, seconds: float = 30, token: str = "t" * 36, heartbeat: float = 0) -> Mark:
-    at, deadline_at = START + timedelta(seconds=seconds), START + timedelta(hours=1)
-    last_heartbeat_at = START + timedelta(seconds=heartbeat)
-    return Mark(checksum(token), hop, at, START, deadline_at, last_heartbeat_at, START)
-
-
-def marked(hop: int, hook: str = "drainer", **of: Any) -> ContainerInstance:
-    return instance(running=1, mark=mark(hop, **of), hook=hook)
-
-
-@pytest.mark.parametrize(
-    ("seen", "republish"),
-    [
-        pytest.param(marked(4), True, id="the chain itself"),
-        pytest.param(marked(5), False, id="a copy of the same hop"),
-        pytest.param(marked(9), False, id="a copy of an old hop"),
-        pytest.param(marked(9, token="u" * 36), True, id="another action's mark"),
-        pytest.param(marked(9, hook="other"), True, id="another hook's mark"),
-        pytest.param(marked(9, token=""), False, id="a mark of the sweep, without a token"),
-        pytest.param(marked(9, seconds=60 - 300), True, id="a dead chain"),
-        pytest.param(instance(running=1), True, id="no mark yet"),
-    ],
-)
-def test_defect_15_a_copy_does_not_fork_the_chain(seen: ContainerInstance, republish: bool) -> None:
-    # Every copy that goes round doubles the calls for the rest of the drain.
-    assert decide(view(seen)).republish is republish
-
-
-def test_a_copy_may_still_answer() -> None:
-    # What is drained is drained, whoever looks.
-    done = instance(mark=mark(9))
-    decision = decide(view(done, STOPPED))
-
-    assert (decision.step, decision.republish) == (Step.COMPLETE, False)
-
-
-def test_a_revived_chain_goes_on_past_the_mark() -> None:
-    # Else its next message would count as a copy at once.
-    dead = view(marked(9, seconds=60 - 300))
-
-    assert carried(dead).hop == 10
-
-
 @pytest.mark.parametrize(
     ("origin", "seen", "republish"),
     [
+        (Origin.CHAIN, instance(running=1), True),
         (Origin.HINT, instance(running=1), False),
         (Origin.SWEEP, instance(running=1), True),
-        (Origin.SWEEP, marked(5), False),
-        (Origin.SWEEP, marked(5, seconds=60 - 300), True),
-        (Origin.SWEEP, None, False),
+        (Origin.SWEEP, None, True),
     ],
 )
-def test_a_hint_never_goes_round_and_the_sweep_only_where_no_chain_is_alive(
+def test_a_hint_never_goes_round_and_what_the_sweep_takes_up_does(
     origin: Origin, seen: ContainerInstance | None, republish: bool
 ) -> None:
-    # A chain that nobody can see would be begun again by every sweep.
+    # A hint would fork the chain whose event it is; the sweep takes up only what is silent.
     found = replace(drain(), origin=origin)
 
     assert decide(view(seen, of=found)).republish is republish
@@ -697,11 +695,13 @@ def test_what_a_reactivation_makes_untrue_is_forgotten() -> None:
 
 def test_a_failed_look_forgets_nothing_that_was_seen_and_proves_nothing() -> None:
     # A task that is forgotten is released over; one that is proven STOPPED by a throttle, too.
-    known = drain(listed_at=at(30), unfinished=("b",), others=("c arn",), searched_at=at(5))
+    known = drain(
+        listed_at=at(30), unfinished=("b",), others=(Place("c", "arn"),), searched_at=at(5)
+    )
     unseen = carried(view(None, of=known, described=False, settled=False, failed=True))
 
     assert unseen.unfinished == ("b",)
-    assert (unseen.others, unseen.searched_at, unseen.closed) == (("c arn",), at(5), True)
+    assert (unseen.others, unseen.searched_at, unseen.closed) == ((Place("c", "arn"),), at(5), True)
     assert unseen.settled
 
 
@@ -842,9 +842,6 @@ def unlisted(policy: StandaloneTasks = StandaloneTasks.WAIT, **changes: Any) -> 
             True,
             id="grace period is over",
         ),
-        pytest.param(
-            view(instance(), of=drain(unfinished=("0badcafe",))), True, id="an id to complete"
-        ),
     ],
 )
 def test_tasks_are_listed_only_where_it_decides(a_view: View, needed: bool) -> None:
@@ -865,8 +862,8 @@ def test_what_remembers_every_task_lists_them_while_they_run(a_view: View, neede
 
 
 def test_ignored_tasks_do_not_keep_a_lost_chains_set_from_being_completed() -> None:
-    # A mark has only the beginnings of ids, which a listing completes. A standalone task that is to
-    # be ignored is counted for as long as it runs: the instance would be held until the deadline.
+    # A standalone task that is to be ignored is counted for as long as it runs: the instance would
+    # be held until the deadline.
     lost = replace(
         drain(unfinished=("0badcafe",)),
         policy=replace(POLICY, standalone_tasks=StandaloneTasks.IGNORE),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.config import Config
+from drainer.drain.admission import Admission, Admitted
 from drainer.drain.model import (
     ContainerInstance,
     Drain,
@@ -18,11 +19,11 @@ from drainer.drain.model import (
     Task,
     Waiting,
 )
+from drainer.drain.record import key_of
 from drainer.drain.task_look import StoppedTasks
 from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.observer import (
-    DISCOVERED_MAX,
     GROUPS_TOGETHER,
     LATER_STATES,
     Observer,
@@ -33,6 +34,7 @@ from drainer.simulation.client import service_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from drainer.drain.record import Key
     from drainer.drain.sight import Sight
     from drainer.errors import DrainerError
 
@@ -54,6 +56,9 @@ class AutoScaling:
     call_seconds: float = 0.0
     seconds_left: float = 100.0
     asked: list[tuple[str, Any]] = field(default_factory=list)
+    # What the records of other drains say, and about which it was asked.
+    again: dict[Key, datetime] = field(default_factory=dict)
+    beside: list[Key] = field(default_factory=list)
 
     def _ask(self, what: str, about: Any) -> None:
         self.asked.append((what, about))
@@ -91,8 +96,12 @@ class AutoScaling:
         return self.seconds_left
 
 
+@dataclass
 class Ecs:
-    """An account without a container instance."""
+    """An account without a container instance, or with one on which a task is stopping."""
+
+    instance: ContainerInstance | None = None
+    listed: list[str] = field(default_factory=list)
 
     def clusters(self) -> list[str]:
         return ["payments"]
@@ -101,7 +110,7 @@ class Ecs:
         return []
 
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
-        return []
+        return [self.instance] if self.instance else []
 
     def task_ids(
         self,
@@ -111,15 +120,25 @@ class Ecs:
         desired_status: str,
         go_on: Callable[[], bool] | None = None,
     ) -> list[str]:
+        self.listed.append(desired_status)
         return []
 
     def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
         return {}
 
 
-def observer(scaling: AutoScaling, now: datetime = NOW) -> Observer:
+def observer(scaling: AutoScaling, now: datetime = NOW, ecs: Ecs | None = None) -> Observer:
+    def draining_again(keys: Sequence[Key]) -> dict[Key, datetime]:
+        scaling.beside += keys
+        return {key: scaling.again[key] for key in keys if key in scaling.again}
+
     return Observer(
-        scaling, Ecs(), CONFIG, InvocationClock(now, scaling.left), stopped=StoppedTasks()
+        scaling,
+        ecs or Ecs(),
+        CONFIG,
+        InvocationClock(now, scaling.left),
+        stopped=StoppedTasks(),
+        draining_again=draining_again,
     )
 
 
@@ -128,12 +147,16 @@ def drain(number: int = 0, group: str = "g", hook: str = "drainer", **changes: A
     return replace(Drain(action, NOW, NOW), **changes)
 
 
+def due(drain: Drain, admission: Admission = Admission.DUE) -> Admitted:
+    return Admitted(admission, drain, None)
+
+
 def looked(scaling: AutoScaling, *drains: Drain) -> list[Sight]:
-    return observer(scaling).look(drains)
+    return observer(scaling).look([due(one) for one in drains])
 
 
 def swept(scaling: AutoScaling, now: datetime = NOW) -> list[Drain]:
-    return observer(scaling, now).discover((), sweep=True)
+    return observer(scaling, now).discover()
 
 
 # -- lifecycle states
@@ -187,6 +210,21 @@ def test_an_instance_of_another_group_is_never_ours_to_answer() -> None:
     [sight] = looked(AutoScaling({"i-0": ("other", WAIT)}, hooks={"g": [HOOK]}), drain())
 
     assert sight.waiting == Waiting.OVER
+    assert sight.reason == "the instance is in group 'other', not in 'g'"
+
+
+@pytest.mark.parametrize(
+    ("states", "reason"),
+    [
+        ({"i-0": ("g", "InService")}, "the instance is InService, not waiting"),
+        ({}, "the instance is in no group, not waiting"),
+    ],
+)
+def test_what_is_not_waited_for_says_why(states: dict[str, Any], reason: str) -> None:
+    # The one line of the log that tells why an instance was not drained.
+    [sight] = looked(AutoScaling(states, hooks={"g": [HOOK]}), drain())
+
+    assert (sight.waiting, sight.reason) == (Waiting.NO, reason)
 
 
 @pytest.mark.parametrize("error", [UnavailableError("x"), MisconfiguredError("x")])
@@ -195,7 +233,8 @@ def test_states_that_cannot_be_read_are_unseen(error: DrainerError) -> None:
 
     [sight] = looked(scaling, drain())
 
-    assert sight.waiting == Waiting.UNSEEN
+    assert (sight.waiting, sight.reason) == (Waiting.UNSEEN, "x")
+    assert sight.observation().failed
 
 
 def test_an_id_that_auto_scaling_refuses_does_not_blind_the_others() -> None:
@@ -205,40 +244,150 @@ def test_an_id_that_auto_scaling_refuses_does_not_blind_the_others() -> None:
     sights = looked(scaling, *(drain(n) for n in range(5)))
 
     assert [one.waiting == Waiting.YES for one in sights] == [True, True, True, False, True]
+    assert [one.reason for one in sights] == ["", "", "", "x", ""]
 
 
 # -- hooks
 
 
 @pytest.mark.parametrize(
-    ("hook", "by_event_bridge", "waiting"),
+    ("hook", "by_event_bridge", "waiting", "reason"),
     [
-        pytest.param(HOOK, False, Waiting.YES, id="ours by its target"),
+        pytest.param(HOOK, False, Waiting.YES, "", id="ours by its target"),
         pytest.param(
-            replace(HOOK, notification_target_arn=f"{TOPIC_ARN}-2"), True, Waiting.OVER, id="other"
+            replace(HOOK, notification_target_arn=f"{TOPIC_ARN}-2"),
+            True,
+            Waiting.OVER,
+            f"hook 'drainer' notifies {TOPIC_ARN}-2, not this drainer",
+            id="other",
         ),
         pytest.param(
-            replace(HOOK, notification_target_arn=None), True, Waiting.YES, id="EventBridge alone"
+            replace(HOOK, notification_target_arn=None),
+            True,
+            Waiting.YES,
+            "",
+            id="EventBridge alone",
         ),
         pytest.param(
-            replace(HOOK, notification_target_arn=None), False, Waiting.OVER, id="said by SNS"
+            replace(HOOK, notification_target_arn=None),
+            False,
+            Waiting.OVER,
+            "hook 'drainer' has neither our topic as target nor metadata for us",
+            id="said by SNS",
         ),
         pytest.param(
             replace(HOOK, notification_target_arn=None, notification_metadata=None),
             True,
             Waiting.OVER,
+            "hook 'drainer' has neither our topic as target nor metadata for us",
             id="nobody's",
         ),
-        pytest.param(replace(HOOK, name="other"), False, Waiting.NO, id="no such hook"),
+        pytest.param(
+            replace(HOOK, name="other"),
+            False,
+            Waiting.NO,
+            "the group has no lifecycle hook 'drainer'",
+            id="no such hook",
+        ),
     ],
 )
-def test_only_our_hooks_are_answered(hook: Hook, by_event_bridge: bool, waiting: Waiting) -> None:
+def test_only_our_hooks_are_answered(
+    hook: Hook, by_event_bridge: bool, waiting: Waiting, reason: str
+) -> None:
     # To answer another's hook is to cut what it protects.
     scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [hook]})
 
     [sight] = looked(scaling, drain(by_event_bridge=by_event_bridge))
 
     assert sight.waiting == waiting
+    assert sight.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("error", [UnavailableError("x"), MisconfiguredError("x")])
+def test_a_drain_whose_hook_cannot_be_read_is_a_look_that_failed(error: DrainerError) -> None:
+    # Nothing may be changed for it: whose hook it is cannot be told.
+    scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [HOOK]}, fails={"hooks": error})
+
+    [sight] = looked(scaling, drain())
+
+    assert (sight.waiting, sight.failed, sight.reason) == (Waiting.UNSEEN, True, "x")
+
+
+def test_with_exactly_the_time_that_acting_needs_a_hook_is_read() -> None:
+    scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [HOOK]}, seconds_left=12.0)
+
+    assert [one.waiting for one in looked(scaling, drain())] == [Waiting.YES]
+
+
+def test_a_groups_hooks_are_read_once_in_a_pass() -> None:
+    # The sweep has read them, and looks at what it has found.
+    scaling = AutoScaling({"i-0": ("g", WAIT), "i-1": ("g", WAIT)}, hooks={"g": [HOOK]})
+    one = observer(scaling)
+
+    one.look([due(found) for found in one.discover()])
+
+    assert [what for what, _ in scaling.asked].count("hooks") == 1
+
+
+def test_tasks_are_listed_while_ecs_still_counts_some() -> None:
+    # Listed only once none is counted, a set is closed forty seconds after the last task's end.
+    instance = ContainerInstance(
+        "arn", "i-0", "DRAINING", agent_connected=True, running_tasks=1, pending_tasks=0
+    )
+    ecs, scaling = Ecs(instance), AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [HOOK]})
+    known = drain(
+        started_at=NOW - timedelta(seconds=60),
+        draining_since=NOW - timedelta(seconds=60),
+        cluster="payments",
+        container_instance_arn="arn",
+        settled=True,
+    )
+
+    observer(scaling, ecs=ecs).look([due(known)])
+
+    assert ecs.listed == ["RUNNING", "STOPPED"]
+
+
+UNREADABLE, WRONG = '{"cluster": ["payments"]}', '{"cluster": "payments", "deadline_result": "x"}'
+
+
+def test_metadata_of_which_no_cluster_can_be_read_makes_no_search_sound() -> None:
+    # The cluster that is meant may be one in which the instance serves.
+    scaling = AutoScaling(
+        {"i-0": ("g", WAIT)}, hooks={"g": [replace(HOOK, notification_metadata=UNREADABLE)]}
+    )
+
+    [sight] = looked(scaling, drain())
+
+    assert not sight.sound
+    assert sight.reason.startswith("no cluster can be read from hook 'drainer': cluster is ")
+
+
+def test_another_wrong_key_leaves_the_search_sound() -> None:
+    # Held to its deadline for a wrong key, each drain of the hook takes an hour.
+    scaling = AutoScaling(
+        {"i-0": ("g", WAIT)}, hooks={"g": [replace(HOOK, notification_metadata=WRONG)]}
+    )
+
+    [sight] = looked(scaling, drain())
+
+    assert (sight.sound, sight.reason.startswith("no cluster")) == (True, False)
+
+
+def test_wrong_metadata_is_said_once_for_each_drain() -> None:
+    # Said at each pass, it is one line every fifteen seconds.
+    scaling = AutoScaling(
+        {"i-0": ("g", WAIT)}, hooks={"g": [replace(HOOK, notification_metadata=WRONG)]}
+    )
+    first, later = observer(scaling), observer(scaling)
+    policy, _ = CONFIG.policy(HOOK.notification_metadata)
+
+    first.look([due(drain())])
+    later.look([due(drain(policy=policy))])
+
+    [problem] = first.problems
+    assert problem.startswith("notification metadata of hook 'drainer': deadline_result is 'x'")
+    assert later.problems == []
 
 
 def test_hooks_that_cannot_be_read_leave_their_drains_unseen_and_no_others() -> None:
@@ -283,7 +432,7 @@ def test_no_group_is_always_the_one_for_which_there_is_no_time() -> None:
             seconds_left=30,
         )
         one = observer(scaling, NOW + timedelta(minutes=minute))
-        sights = one.look([drain(n, name) for n, name in enumerate(names)])
+        sights = one.look([due(drain(n, name)) for n, name in enumerate(names)])
         read |= {sight.id for sight in sights if sight.waiting == Waiting.YES}
 
     assert len(read) == 100
@@ -304,9 +453,11 @@ def test_the_sweep_finds_what_waits_at_a_hook_of_ours() -> None:
     assert {(one.origin, one.action.lifecycle_action_token) for one in found} == {
         (Origin.SWEEP, "")
     }
-    # Until a mark says else: since now, and nobody has kept the hook waiting.
+    # Until a record says else: since now, and nobody has kept the hook waiting.
     assert all(one.started_at == NOW for one in found)
     assert all(one.last_heartbeat_at == NOW - timedelta(seconds=1800) for one in found)
+    # A hook by EventBridge alone would be taken for another's in the next look.
+    assert all(one.by_event_bridge for one in found)
 
 
 def test_the_sweep_finds_what_waits_in_a_warm_pool() -> None:
@@ -414,12 +565,6 @@ def test_every_group_has_its_turn_in_the_sweeps() -> None:
     assert len(found) == 200
 
 
-def test_no_sweep_sees_more_through_than_it_can() -> None:
-    states = {f"i-{n}": ("g", WAIT) for n in range(DISCOVERED_MAX + 50)}
-
-    assert len(swept(AutoScaling(states, hooks={"g": [HOOK]}))) == DISCOVERED_MAX
-
-
 def test_a_call_that_fails_in_the_sweep_costs_what_it_would_have_found_and_no_more() -> None:
     # Groups that were read before a throttle are looked after all the same.
     scaling = AutoScaling(
@@ -430,7 +575,7 @@ def test_a_call_that_fails_in_the_sweep_costs_what_it_would_have_found_and_no_mo
     )
     one = observer(scaling)
 
-    found = one.discover((), sweep=True)
+    found = one.discover()
 
     assert {drain.action.ec2_instance_id for drain in found} == {"i-0", "i-1"}
     assert any("Rate exceeded" in problem for problem in one.problems)
@@ -446,15 +591,148 @@ def test_a_group_whose_hooks_cannot_be_read_costs_the_sweep_no_other() -> None:
     scaling = Unreadable({"i-0": ("g", WAIT), "i-1": ("h", WAIT)}, hooks={"g": [HOOK], "h": [HOOK]})
     one = observer(scaling)
 
-    assert [drain.action.ec2_instance_id for drain in one.discover((), sweep=True)] == ["i-1"]
+    assert [drain.action.ec2_instance_id for drain in one.discover()] == ["i-1"]
     assert any("'g'" in problem for problem in one.problems)
 
 
-def test_a_hint_asks_about_its_instances_and_no_other() -> None:
-    scaling = AutoScaling({"i-0": ("g", WAIT), "i-1": ("g", WAIT)}, hooks={"g": [HOOK]})
+# -- two hooks of ours at one group, and what Auto Scaling has confirmed
 
-    [found] = observer(scaling).discover(["i-1"], sweep=False)
 
-    assert (found.action.ec2_instance_id, found.origin) == ("i-1", Origin.HINT)
-    assert [what for what, _ in scaling.asked] == ["states", "hooks"]
-    assert observer(scaling).discover((), sweep=False) == []
+@pytest.mark.parametrize(("seconds_left", "found"), [(20.0, 1), (19.9, 0)])
+def test_a_group_is_looked_into_while_there_is_time_to_look_and_to_act(
+    seconds_left: float, found: int
+) -> None:
+    # Twelve seconds for acting, and eight for looking at what is found.
+    scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [HOOK]}, seconds_left=seconds_left)
+
+    assert len(swept(scaling)) == found
+
+
+def test_warm_pools_are_read_only_while_there_is_time() -> None:
+    # One call each: fifty groups with a pool use up the invocation.
+    names = [f"g{n:02}" for n in range(50)]
+    scaling = AutoScaling(
+        hooks={name: [HOOK] for name in names},
+        pools={name: {} for name in names},
+        call_seconds=1,
+        seconds_left=30,
+    )
+
+    swept(scaling)
+
+    assert scaling.seconds_left >= 20 - 1
+
+
+def test_a_list_of_groups_that_cannot_be_read_is_told() -> None:
+    # A sweep that finds nothing without a word looks like one with nothing to find.
+    one = observer(AutoScaling(fails={"names": UnavailableError("Rate exceeded")}))
+
+    assert one.discover() == []
+    assert one.problems == ["looking for what waits: Rate exceeded"]
+
+
+def beginning(number: int) -> int:
+    """The group from which a sweep goes on, of a thousand of which it has time for fifty."""
+    scaling = crowd(1_000, call_seconds=1, seconds_left=21.5)
+    swept(scaling, NOW + timedelta(minutes=5 * number))
+    [first, *_] = (about[0] for what, about in scaling.asked if what == "groups")
+    return int(first[1:])
+
+
+@pytest.mark.parametrize(("sweeps", "gap_max"), [(8, 150), (13, 95), (21, 60), (34, 39)])
+def test_the_sweeps_beginnings_leave_no_large_part_of_the_groups_out(
+    sweeps: int, gap_max: int
+) -> None:
+    # A step that comes back to where it was leaves the same groups out for hours.
+    begun = sorted(beginning(number) for number in range(sweeps))
+    gaps = [
+        after - before for before, after in zip(begun, [*begun[1:], begun[0] + 1_000], strict=True)
+    ]
+
+    assert max(gaps) <= gap_max
+
+
+TWO = {"g": [HOOK, replace(HOOK, name="second")]}
+
+
+def test_where_a_group_has_two_hooks_of_ours_the_other_drain_is_asked_since_when_it_drains() -> (
+    None
+):
+    # The first has set it ACTIVE again and DRAINING once more: a listing from before lacks what ECS
+    # has placed in between.
+    action = replace(drain().action, lifecycle_hook_name="second")
+    later = NOW + timedelta(seconds=5)
+    scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks=TWO, again={key_of(action): later})
+
+    [sight] = looked(scaling, drain())
+
+    assert scaling.beside == [key_of(action)]
+    assert sight.draining_again == later
+
+
+def test_the_latest_instant_of_all_other_hooks_counts() -> None:
+    hooks = [HOOK, *(replace(HOOK, name=name) for name in ("late", "later"))]
+    keys = [key_of(replace(drain().action, lifecycle_hook_name=one.name)) for one in hooks[1:]]
+    for instants in ((1, 9), (9, 1)):
+        found = [NOW + timedelta(seconds=seconds) for seconds in instants]
+        again = dict(zip(keys, found, strict=True))
+        scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": hooks}, again=again)
+
+        [sight] = looked(scaling, drain())
+
+        assert sight.draining_again == NOW + timedelta(seconds=9)
+
+
+@pytest.mark.parametrize(
+    "hooks",
+    [
+        pytest.param([HOOK], id="one hook"),
+        pytest.param(
+            [HOOK, replace(HOOK, name="a", notification_target_arn="x")], id="another's hook"
+        ),
+    ],
+)
+def test_no_record_is_read_for_a_hook_that_cannot_hold_the_instance(
+    hooks: list[Hook],
+) -> None:
+    # Most groups have one hook of ours: to read twice for each pass doubles what reading costs.
+    scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": hooks})
+
+    [sight] = looked(scaling, drain())
+
+    assert scaling.beside == []
+    assert sight.draining_again is None
+
+
+def test_no_record_is_read_for_an_instance_that_does_not_wait() -> None:
+    states = {"i-0": ("g", WAIT), "i-1": ("g", "InService")}
+    scaling = AutoScaling(states, hooks=TWO)
+
+    looked(scaling, drain(0), drain(1))
+
+    assert [key.instance for key in scaling.beside] == ["i-0"]
+
+
+@pytest.mark.parametrize(
+    ("admission", "changes", "proven"),
+    [
+        (Admission.NEW, {}, False),
+        (Admission.JOIN, {}, False),
+        (Admission.DUE, {}, True),
+        (Admission.TAKEOVER, {}, True),
+        (Admission.LOOK, {}, True),
+        # While the table does not answer, the message says what was written or set.
+        (Admission.UNREAD, {}, False),
+        (Admission.UNREAD, {"generation": 1}, True),
+        (Admission.UNREAD, {"draining_since": NOW}, True),
+    ],
+)
+def test_an_action_is_proven_once_auto_scaling_has_confirmed_it_to_a_pass(
+    admission: Admission, changes: dict[str, Any], proven: bool
+) -> None:
+    # Taken for proven, a notification that Auto Scaling never sent sets an instance DRAINING.
+    scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [HOOK]})
+
+    [sight] = observer(scaling).look([due(drain(**changes), admission)])
+
+    assert sight.proven is proven

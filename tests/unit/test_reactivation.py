@@ -9,68 +9,99 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.config import Config
-from drainer.drain import mark as marks
-from drainer.drain.model import ContainerInstance, Hint, Mark, Task
-from drainer.errors import MisconfiguredError, UnavailableError
+from drainer.drain.model import ContainerInstance, Drain, Hint, LifecycleAction, Place, Policy, Task
+from drainer.drain.record import SETTLE, DrainRecord, End, key_of
+from drainer.errors import (
+    ClusterMissingError,
+    DrainerError,
+    MisconfiguredError,
+    RefusedError,
+    UnavailableError,
+)
 from drainer.invocation import InvocationClock
-from drainer.lifecycle.reactivation import CLUSTERS_MAX, Reactivation, Returned
+from drainer.lifecycle.reactivation import FOLLOWED_MAX, Reactivation, Returned
+from tests.unit.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from drainer.errors import DrainerError
-
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-ENDED_AT = NOW - timedelta(seconds=120)
-TOPIC_ARN = "arn:aws:sns:us-east-1:123456789012:drainer"
+ENDED_AT = NOW - SETTLE
 ID = "i-0123456789abcdef0"
-ATTRIBUTE = marks.PREFIX + marks.checksum("drainer")
 
 
-def instance(arn: str = "arn-1", **changes: Any) -> ContainerInstance:
-    """A container instance on which a drain of ours has ended two minutes ago."""
+def instance(arn: str = "arn-1", ec2_instance_id: str = ID, **changes: Any) -> ContainerInstance:
+    """A container instance that a drain of ours has left DRAINING."""
     drained = ContainerInstance(
-        arn, ID, "DRAINING", agent_connected=True, running_tasks=0, pending_tasks=0,
-        ended={ATTRIBUTE: ENDED_AT},
-    )  # fmt: skip
+        arn, ec2_instance_id, "DRAINING", agent_connected=True, running_tasks=0, pending_tasks=0
+    )
     return replace(drained, **changes)
+
+
+def record(
+    ec2_instance_id: str = ID,
+    hook: str = "drainer",
+    cluster: str | None = "payments",
+    policy: Policy | None = None,
+    **changes: Any,
+) -> DrainRecord:
+    """The record of a drain that has ended two minutes ago."""
+    action = LifecycleAction("g", hook, ec2_instance_id, "t" * 36)
+    began = NOW - timedelta(hours=1)
+    drain = Drain(action, began, began, cluster=cluster, policy=policy, generation=2)
+    known = DrainRecord(
+        key_of(action), 2, 9, "an-earlier-pass", drain,
+        written_at=ENDED_AT, end=End.CONTINUE, ended_at=ENDED_AT, followed=True,
+    )  # fmt: skip
+    return replace(known, **changes)
+
+
+OPEN: dict[str, Any] = {"end": End.OPEN, "ended_at": None, "followed": False}
 
 
 @dataclass
 class World:
-    """Auto Scaling and ECS in one; each call is noted, and fails as it is told to."""
+    """Auto Scaling, ECS and the records in one; each call is noted, and fails as it is told to."""
 
     where: dict[str, list[ContainerInstance]] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=lambda: {ID: "InService"})
+    records: Records = field(default_factory=Records)
     fails: dict[str, DrainerError] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
     seconds_left: float = 100.0
     call_seconds: float = 0.0
+    log: list[str] = field(default_factory=list)
     active: list[str] = field(default_factory=list)
     deregistered: list[str] = field(default_factory=list)
-    attributes: list[tuple[str, str, str]] = field(default_factory=list)
-    looked_at: list[str] = field(default_factory=list)
+    asked_about: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.records.call = self._call
+        if not self.records.rows:
+            self.records.put(record())
 
     def _call(self, name: str) -> None:
+        self.log.append(name)
         self.seconds_left -= self.call_seconds
         if name in self.fails:
             raise self.fails[name]
 
     def lifecycle_states(self, ec2_instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         self._call("states")
+        self.asked_about += ec2_instance_ids
         return {one: ("g", self.states[one]) for one in ec2_instance_ids if one in self.states}
 
     def clusters(self) -> list[str]:
-        self._call("clusters")
-        return list(self.where)
+        raise AssertionError("clusters are not listed")
 
     def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
-        self._call("find")
-        return [one.arn for one in self.where[cluster] if one.ec2_instance_id in ec2_instance_ids]
+        self._call(f"find {cluster}")
+        here = self.where.get(cluster, ())
+        return [one.arn for one in here if one.ec2_instance_id in ec2_instance_ids]
 
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
         self._call("describe")
-        return [one for one in self.where[cluster] if one.arn in arns]
+        return [one for one in self.where.get(cluster, ()) if one.arn in arns]
 
     def task_ids(
         self,
@@ -85,29 +116,17 @@ class World:
     def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
         raise AssertionError("tasks are not looked at")
 
-    def draining(self, cluster: str) -> list[str]:
-        self.looked_at.append(cluster)
-        self._call(f"draining {cluster}")
-        return [one.arn for one in self.where[cluster] if one.status == "DRAINING"]
-
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
-        self._call("set active")
+        self._call("set ACTIVE")
+        assert 0 < len(arns) <= 10
+        if len(arns) > 1 and self.refusals:
+            raise RefusedError(str(self.refusals))
         done = [one for one in arns if one not in self.refusals]
         self.active += done
         self.where[cluster] = [
             replace(one, status="ACTIVE") if one.arn in done else one for one in self.where[cluster]
         ]
         return {one: self.refusals[one] for one in arns if one in self.refusals}
-
-    def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
-        self._call("put")
-        assert 0 < len(values) <= 10
-        self.attributes += values
-        written = {arn for arn, _, _ in values}
-        self.where[cluster] = [
-            replace(one, ended={}, marks={}) if one.arn in written else one
-            for one in self.where[cluster]
-        ]
 
     def deregister(self, cluster: str, arn: str) -> None:
         self._call("deregister")
@@ -116,9 +135,17 @@ class World:
     def left(self) -> float:
         return self.seconds_left
 
-    def written(self) -> dict[tuple[str, str], str]:
-        """What the attributes hold at last, by container instance and name."""
-        return {(arn, name): value for arn, name, value in self.attributes}
+    def drains_again(self, arn: str = "arn-1", cluster: str = "payments") -> None:
+        """Let somebody set a container instance DRAINING."""
+        self.where[cluster] = [
+            replace(one, status="DRAINING") if one.arn == arn else one
+            for one in self.where[cluster]
+        ]
+        self.active.clear()
+
+    @property
+    def followed(self) -> list[str]:
+        return [key.instance for key in self.records.followed_keys()]
 
     def run(
         self,
@@ -127,8 +154,14 @@ class World:
         clusters: tuple[str, ...] = ("payments",),
         now: datetime = NOW,
     ) -> list[Returned]:
-        one = Reactivation(self, self, Config(TOPIC_ARN, clusters))
+        one = Reactivation(self, self, self.records, clusters)
         return one.run(hints, sweep=sweep, time=InvocationClock(now, self.left))
+
+
+def followed(*records: DrainRecord) -> Records:
+    there = Records()
+    there.put(*records)
+    return there
 
 
 def test_what_was_drained_and_is_in_service_again_serves_again() -> None:
@@ -137,96 +170,88 @@ def test_what_was_drained_and_is_in_service_again_serves_again() -> None:
 
     assert world.run() == [Returned(ID, "payments", "arn-1", done="active")]
     assert world.active == ["arn-1"]
+    assert world.followed == []
 
 
 def test_what_was_brought_back_is_not_brought_back_again() -> None:
     # Somebody who sets it DRAINING by hand a week later would find it ACTIVE in five minutes.
     world = World({"payments": [instance()]})
     world.run()
-    world.where["payments"] = [replace(world.where["payments"][0], status="DRAINING")]
+    world.drains_again()
 
     assert world.run() == []
-    assert world.active == ["arn-1"]
-    assert world.written() == {("arn-1", ATTRIBUTE): marks.VOID}
+    assert world.run(Hint(ID), sweep=False) == []
+    assert world.active == []
 
 
-# What is about to be ACTIVE is tried again; what is ACTIVE is not, whoever sets it DRAINING later.
-def test_what_is_about_to_be_active_is_tried_again_until_it_is() -> None:
-    there = instance(ended={}, returned={ATTRIBUTE: NOW - timedelta(hours=3)})
-    world = World({"payments": [there]}, fails={"set active": MisconfiguredError("AccessDenied")})
+@pytest.mark.parametrize("error", [MisconfiguredError("AccessDenied"), UnavailableError("Rate")])
+def test_what_could_not_be_set_active_is_tried_again_until_it_is(error: DrainerError) -> None:
+    world = World({"payments": [instance()]}, fails={"set ACTIVE": error})
 
-    assert [one.done for one in world.run()] == [""]
-    assert world.attributes == []
+    [said] = world.run()
+    assert (said.done, str(error) in said.trouble, world.followed) == ("", True, [ID])
 
     world.fails.clear()
     assert [one.done for one in world.run()] == ["active"]
-    assert world.written() == {("arn-1", ATTRIBUTE): marks.VOID}
+    assert world.followed == []
 
 
-def test_what_spot_takes_or_may_take_is_left_to_those_who_know_when_it_is_back() -> None:
-    there = instance(interrupted="recommend/0")
-    world = World({"payments": [there]})
+def test_what_spot_takes_or_a_stack_drains_is_left_to_those_who_know_when_it_is_back() -> None:
+    # Who has set it DRAINING wants its tasks to leave: ACTIVE again, ECS places others on it.
+    for there in (instance(interrupted="recommend/0"), instance(drained_for="0badcafe")):
+        world = World({"payments": [there]})
 
-    assert world.run() == []
-    assert world.active == []
-
-
-# With the chain lost, nobody else comes: the next action of the instance, freed by hand, would have
-# this one's deadline.
-@pytest.mark.parametrize(
-    ("state", "written_off"),
-    [
-        ("Terminating:Retained", True),
-        ("Warmed:Pending:Retained", True),
-        ("Terminating:Wait", False),
-        ("InService", False),
-        ("", False),
-    ],
-)
-def test_the_sweep_writes_off_the_mark_of_what_is_retained(state: str, written_off: bool) -> None:
-    hook = marks.checksum("drainer")
-    there = instance(ended={}, marks={hook: mark(15)})
-    world = World({"payments": [there]}, states={ID: state} if state else {})
-
-    assert world.run() == []
-
-    expected = {("arn-1", marks.name_of(hook)): marks.ended(NOW)}
-    assert world.written() == (expected if written_off else {})
-    assert world.active == []
+        assert world.run() == []
+        assert world.active == []
 
 
-def test_a_mark_that_could_not_be_taken_off_does_not_undo_what_others_do_later() -> None:
-    # One throttle right after the instance was set ACTIVE: it keeps the mark, and the next one who
-    # sets it DRAINING, by hand or for Spot, would find it ACTIVE again.
-    world = World({"payments": [instance()]}, fails={"put": UnavailableError("Rate exceeded")})
+# A record is forgotten after it was set ACTIVE. One that could not be is looked at again once more;
+# what is ACTIVE by then is forgotten before anybody else sets it DRAINING.
+@pytest.mark.parametrize("made", [True, False])
+def test_a_record_that_could_not_be_forgotten_does_not_undo_what_others_do_later(
+    *, made: bool
+) -> None:
+    world = World({"payments": [instance()]})
+    world.records.unanswered = UnavailableError("Rate exceeded") if made else None
+    world.records.unmade = None if made else UnavailableError("Rate exceeded")
     world.run()
-    world.fails.clear()
-    world.run(now=NOW + timedelta(minutes=5))  # the next sweep may still tidy up
-    world.where["payments"] = [replace(world.where["payments"][0], status="DRAINING")]
-    world.active.clear()
+    world.records.unanswered = world.records.unmade = None
+    world.run(now=NOW + timedelta(minutes=5))
+    world.drains_again()
 
     world.run(now=NOW + timedelta(days=7))
 
     assert world.active == []
 
 
+@pytest.mark.parametrize("status", ["ACTIVE", "DEREGISTERING", "INACTIVE"])
+def test_what_is_not_draining_stays_as_it_is(status: str) -> None:
+    world = World({"payments": [instance(status=status)]})
+
+    world.run()
+
+    assert (world.active, world.deregistered, world.followed) == ([], [], [])
+
+
 @pytest.mark.parametrize(
     "there",
     [
-        pytest.param(instance(ended={}), id="no drain of ours has ended"),
-        pytest.param(instance(status="ACTIVE"), id="it is ACTIVE"),
-        pytest.param(instance(status="DEREGISTERING"), id="it goes"),
-        pytest.param(instance(drained_for="0badcafe"), id="a stack drains it"),
+        pytest.param([], id="no drain of ours"),
+        pytest.param([record(followed=False)], id="one for which nothing was drained"),
+        pytest.param([record(**OPEN)], id="one that is under way"),
+        pytest.param([record("i-9")], id="another instance's"),
     ],
 )
-def test_what_is_not_ours_to_bring_back_stays_as_it_is(there: ContainerInstance) -> None:
+def test_what_no_drain_of_ours_has_left_stays_as_it_is(there: list[DrainRecord]) -> None:
     # Who has set it DRAINING wants its tasks to leave: ACTIVE again, ECS places others on it.
-    world = World({"payments": [there]})
+    world = World({"payments": [instance()]})
+    world.records.rows.clear()
+    world.records.put(*there)
 
     world.run()
-    world.run(Hint(ID, "payments", "arn-1", ended=True), sweep=False)
+    world.run(Hint(ID), sweep=False)
 
-    assert (world.active, world.deregistered, world.attributes) == ([], [], [])
+    assert (world.active, world.deregistered) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -244,130 +269,190 @@ def test_what_is_not_ours_to_bring_back_stays_as_it_is(there: ContainerInstance)
         "Pending:Wait",
         "Standby",
         "Quarantined",
-        "",
     ],
 )
 def test_only_what_is_in_service_is_brought_back(state: str) -> None:
     # In the warm pool or on its way out, it would be given tasks that are cut again.
-    world = World({"payments": [instance()]}, {ID: state} if state else {})
+    world = World({"payments": [instance()]}, {ID: state})
 
     assert world.run() == []
-    assert world.active == []
+    assert (world.active, world.followed) == ([], [ID])
+
+
+def test_an_instance_that_is_in_no_group_any_more_is_forgotten() -> None:
+    # Each terminated instance would be asked about by every sweep for 90 days.
+    world = World({"payments": [instance(agent_connected=False)]}, {})
+
+    assert world.run() == []
+    assert (world.active, world.followed) == ([], [])
+
+
+def test_one_answer_that_lacks_an_instance_forgets_nothing_while_its_agent_is_at_work() -> None:
+    # Auto Scaling may answer late: the instance would stay DRAINING for good once it is back.
+    world = World({"payments": [instance()]}, {})
+
+    assert world.run() == []
+    assert (world.active, world.followed) == ([], [ID])
 
 
 @pytest.mark.parametrize(("seconds", "brought_back"), [(0, False), (119, False), (120, True)])
 def test_in_service_right_after_the_answer_is_a_stale_word(
-    seconds: int, brought_back: bool
+    seconds: int, *, brought_back: bool
 ) -> None:
     # Right after an answer Auto Scaling may still say what was before: ACTIVE, the instance that
     # is about to be terminated would get tasks in its last seconds.
-    world = World({"payments": [instance(ended={ATTRIBUTE: NOW - timedelta(seconds=seconds)})]})
+    there = followed(record(ended_at=NOW - timedelta(seconds=seconds)))
+    world = World({"payments": [instance()]}, records=there)
 
     world.run()
 
     assert bool(world.active) is brought_back
+    assert bool(world.followed) is not brought_back
 
 
-def mark(seconds_ago: float) -> Mark:
-    """The mark of a chain that has published, and given its heartbeat, so long ago."""
-    then = NOW - timedelta(seconds=seconds_ago)
-    return Mark("0badcafe", 7, then, NOW, NOW + timedelta(hours=1), then, NOW)
-
-
-@pytest.mark.parametrize(("seconds_ago", "brought_back"), [(15, False), (299, False), (300, True)])
-def test_a_drain_under_way_is_not_undone_but_one_that_was_lost_is(
-    seconds_ago: int, brought_back: bool
+@pytest.mark.parametrize(
+    ("arn", "others", "brought_back"),
+    [
+        pytest.param("arn-1", (), True, id="the one that was drained"),
+        pytest.param("arn-old", (Place("payments", "arn-1"),), True, id="one of several"),
+        pytest.param(None, (), True, id="nobody could say which"),
+        pytest.param("arn-old", (), False, id="the agent has registered anew"),
+    ],
+)
+def test_what_somebody_drains_after_the_agent_has_registered_anew_stays_as_it_is(
+    arn: str | None, others: tuple[Place, ...], *, brought_back: bool
 ) -> None:
-    # Of two hooks one has ended and the other drains: ACTIVE, ECS would place tasks again. What was
-    # answered by nobody of ours, and is in service again, would stay DRAINING for ever.
-    other = marks.checksum("other")
-    there = instance(ended={ATTRIBUTE: NOW - timedelta(hours=1)}, marks={other: mark(seconds_ago)})
-    world = World({"payments": [there]})
+    # With its new root volume the instance is ACTIVE by another registration: who sets that
+    # DRAINING by hand would find it ACTIVE again.
+    ended = record()
+    drained = replace(ended.drain, container_instance_arn=arn, others=others)
+    world = World({"payments": [instance()]}, records=followed(replace(ended, drain=drained)))
 
     world.run()
 
     assert bool(world.active) is brought_back
-    assert len(world.written()) == (2 if brought_back else 0)
 
 
-def test_the_latest_of_several_ends_counts() -> None:
-    # The end of long ago is of the time before it was last in service.
-    other = marks.PREFIX + marks.checksum("other")
-    there = instance(ended={ATTRIBUTE: NOW - timedelta(days=1), other: NOW - timedelta(seconds=9)})
-    world = World({"payments": [there]})
+@pytest.mark.parametrize("hours", [0, 100])
+def test_a_drain_under_way_is_not_undone(hours: int) -> None:
+    # Of two hooks one has ended and the other drains, or its chain is lost and the sweep goes on:
+    # ACTIVE, ECS would place tasks again.
+    beside = record(hook="other", written_at=NOW - timedelta(hours=hours), **OPEN)
+    world = World({"payments": [instance()]}, records=followed(record(), beside))
 
     assert world.run() == []
+    assert (world.active, world.followed) == ([], [ID])
 
 
-@pytest.mark.parametrize("name", ["draining payments", "describe", "states", "set active"])
+@pytest.mark.parametrize("ahead", ["unread", "settling"])
+def test_one_record_that_is_not_clear_holds_up_its_instance_and_no_other(ahead: str) -> None:
+    beside, second = record(hook="other"), "i-2"
+    world = World(
+        {"payments": [instance(), instance("arn-2", second)]},
+        {ID: "InService", second: "InService"},
+        followed(record(), beside, record(second)),
+    )
+    if ahead == "unread":
+        world.records.unread[beside.key] = MisconfiguredError("not a record of ours")
+    else:
+        world.records.put(replace(beside, ended_at=NOW - timedelta(seconds=9)))
+
+    world.run()
+
+    assert world.active == ["arn-2"]
+
+
+@pytest.mark.parametrize("name", ["find payments", "describe", "states", "query"])
 @pytest.mark.parametrize("error", [UnavailableError("x"), MisconfiguredError("x")])
 def test_a_read_that_fails_brings_nothing_back_and_is_said(name: str, error: DrainerError) -> None:
     world = World({"payments": [instance()]}, fails={name: error})
 
     [said] = world.run()
+    world.fails.clear()
 
     assert (said.done, bool(said.trouble)) == ("", True)
-    assert (world.active, world.deregistered) == ([], [])
+    assert (world.active, world.deregistered, world.followed) == ([], [], [ID])
+
+
+def test_an_index_that_cannot_be_read_brings_nothing_back_and_is_said() -> None:
+    world = World({"payments": [instance()]})
+    world.records.unindexed = UnavailableError("x")
+
+    [said] = world.run()
+
+    assert (said.done, bool(said.trouble)) == ("", True)
+    assert world.active == []
 
 
 def test_one_cluster_that_cannot_be_read_spoils_no_other() -> None:
     world = World(
-        {"payments": [instance()], "search": [instance("arn-2")]},
-        fails={"draining payments": MisconfiguredError("AccessDenied")},
+        {"payments": [instance()], "search": [instance("arn-2", "i-2")]},
+        {ID: "InService", "i-2": "InService"},
+        followed(record(), record("i-2", cluster="search")),
+        fails={"find payments": ClusterMissingError("payments")},
     )
 
-    world.run(clusters=("payments", "search"))
+    said = world.run()
 
     assert world.active == ["arn-2"]
+    assert sorted(bool(one.trouble) for one in said) == [False, True]
+    assert world.followed == [ID]
 
 
-def test_clusters_that_cannot_be_listed_do_not_cost_a_hint_its_look() -> None:
-    world = World({"payments": [instance()]}, fails={"clusters": UnavailableError("x")})
-
-    said = world.run(Hint(ID, "payments", "arn-1", ended=True), clusters=())
-
-    assert world.active == ["arn-1"]
-    assert any(one.trouble for one in said)
-
-
-def test_a_refused_one_is_said_and_is_tried_again_by_the_next_sweep() -> None:
-    there = [instance(), instance("arn-2")]
-    world = World({"payments": there}, refusals={"arn-1": "MISSING"})
+def test_a_refused_one_is_said_spoils_no_other_and_is_tried_again_by_the_next_sweep() -> None:
+    world = World(
+        {"payments": [instance(), instance("arn-2", "i-2")]},
+        {ID: "InService", "i-2": "InService"},
+        followed(record(), record("i-2")),
+        refusals={"arn-1": "MISSING"},
+    )
 
     said = {one.container_instance_arn: one for one in world.run()}
 
     assert (said["arn-1"].done, said["arn-2"].done) == ("", "active")
     assert "MISSING" in said["arn-1"].trouble
-    # The refused one stays marked as about to be ACTIVE, and the other no longer is.
-    assert world.written() == {
-        ("arn-1", ATTRIBUTE): marks.returned(NOW),
-        ("arn-2", ATTRIBUTE): marks.VOID,
-    }
+    assert world.followed == [ID]
 
 
-def test_two_hooks_have_left_two_marks_and_both_are_written_over() -> None:
-    other = marks.PREFIX + marks.checksum("other")
-    world = World({"payments": [instance(ended={ATTRIBUTE: ENDED_AT, other: ENDED_AT})]})
+def test_two_hooks_have_left_two_records_and_both_are_forgotten() -> None:
+    world = World({"payments": [instance()]}, records=followed(record(), record(hook="other")))
 
     world.run()
 
-    assert {name for _, name, _ in world.attributes} == {ATTRIBUTE, other}
+    assert world.active == ["arn-1"]
+    assert world.followed == []
+
+
+def test_a_record_that_has_been_replaced_meanwhile_is_not_forgotten() -> None:
+    # Another drain of the instance has begun, and ended, since it was read.
+    world = World({"payments": [instance()]})
+    world.records.meanwhile[record().key] = record(generation=3)
+
+    world.run()
+
+    assert world.followed == [ID]
 
 
 def test_a_crowd_is_brought_back_ten_at_a_time() -> None:
     # UpdateContainerInstancesState takes ten.
-    world = World({"payments": [instance(f"arn-{n:02}") for n in range(25)]})
+    names = [f"i-{number}" for number in range(25)]
+    world = World(
+        {"payments": [instance(f"arn-{one}", one) for one in names]},
+        dict.fromkeys(names, "InService"),
+        followed(*(record(one) for one in names)),
+    )
 
     world.run()
 
     assert len(world.active) == 25
-    assert list(world.written().values()) == [marks.VOID] * 25
+    assert world.log.count("set ACTIVE") == 3
+    assert world.followed == []
 
 
 # -- left-over registrations
 
 LEFT_OVER = instance("arn-old", agent_connected=False)
-NEW = instance("arn-new", status="ACTIVE", ended={})
+NEW = instance("arn-new", status="ACTIVE")
 
 
 def test_what_is_left_of_the_earlier_registration_is_deregistered() -> None:
@@ -377,7 +462,11 @@ def test_what_is_left_of_the_earlier_registration_is_deregistered() -> None:
 
     assert world.run() == [Returned(ID, "payments", "arn-old", done="deregistered")]
     assert world.deregistered == ["arn-old"]
-    assert world.active == []
+    # An answer of ECS's that is out of date may lack one more: the next sweep looks again.
+    assert (world.active, world.followed) == ([], [ID])
+    world.where["payments"] = [NEW]
+    world.run()
+    assert world.followed == []
 
 
 @pytest.mark.parametrize(
@@ -388,25 +477,26 @@ def test_what_is_left_of_the_earlier_registration_is_deregistered() -> None:
         pytest.param([LEFT_OVER, replace(NEW, ec2_instance_id="i-1")], id="another instance's"),
         pytest.param([replace(LEFT_OVER, running_tasks=1), NEW], id="a task runs on it"),
         pytest.param([replace(LEFT_OVER, pending_tasks=1), NEW], id="a task is to run on it"),
-        pytest.param([replace(LEFT_OVER, ended={}), NEW], id="no drain of ours has ended"),
+        pytest.param([], id="no registration at all"),
     ],
 )
 def test_a_registration_that_may_be_the_true_one_is_not_deregistered(
     there: list[ContainerInstance],
 ) -> None:
     # A deregistered container instance does not come back by itself; its tasks are lost to ECS.
+    # It is looked at again, until its agent is connected or its tasks have ended.
     world = World({"payments": there})
 
     world.run()
 
-    assert (world.deregistered, world.active) == ([], [])
+    assert (world.deregistered, world.active, world.followed) == ([], [], [ID])
 
 
-def test_a_deregistration_that_fails_is_said_and_spoils_no_other() -> None:
-    other = replace(instance("arn-2"), ec2_instance_id="i-2")
+def test_a_deregistration_that_fails_is_said_tried_again_and_spoils_no_other() -> None:
     world = World(
-        {"payments": [LEFT_OVER, NEW, other]},
+        {"payments": [LEFT_OVER, NEW, instance("arn-2", "i-2")]},
         {ID: "InService", "i-2": "InService"},
+        followed(record(), record("i-2")),
         fails={"deregister": MisconfiguredError("tasks")},
     )
 
@@ -414,54 +504,126 @@ def test_a_deregistration_that_fails_is_said_and_spoils_no_other() -> None:
 
     assert "deregistering" in said["arn-old"].trouble
     assert said["arn-2"].done == "active"
+    assert world.followed == [ID]
 
 
 # -- where is looked, and when
 
 
-def test_a_hint_is_looked_at_where_it_says_and_nothing_else_is_listed() -> None:
-    world = World({"payments": [instance(), instance("arn-2")]})
+@pytest.mark.parametrize(
+    ("cluster", "policy", "looked_in"),
+    [
+        pytest.param("payments", "search", ["payments"], id="where it was found"),
+        pytest.param(None, "search", ["search"], id="which its hook names"),
+        pytest.param(None, None, ["batch", "web"], id="which are configured"),
+    ],
+)
+def test_it_is_sought_where_its_drain_has_found_it_or_was_to_look(
+    cluster: str | None, policy: str | None, looked_in: list[str]
+) -> None:
+    # Answered at its deadline while ECS could not be read, a drain never learned its cluster.
+    named = None if policy is None else policy_of(policy)
+    world = World(records=followed(record(cluster=cluster, policy=named)))
+    for one in looked_in:
+        world.where[one] = [instance(f"arn-{one}")]
 
-    world.run(Hint(ID, "payments", "arn-1", ended=True), sweep=False)
+    world.run(clusters=("batch", "web"))
+
+    assert [one for one in world.log if one.startswith("find")] == [f"find {c}" for c in looked_in]
+    assert world.active == [f"arn-{one}" for one in looked_in]
+
+
+def policy_of(cluster: str) -> Policy:
+    policy, _ = Config("").policy(None)
+    return replace(policy, cluster=cluster)
+
+
+def test_what_is_sought_in_several_clusters_is_forgotten_once_it_serves() -> None:
+    world = World(records=followed(record(cluster=None)))
+    world.where = {"batch": [], "web": [instance()]}
+
+    world.run(clusters=("batch", "web"))
+
+    assert (world.active, world.followed) == (["arn-1"], [])
+
+
+def test_a_hint_asks_about_its_instance_and_no_other() -> None:
+    world = World(
+        {"payments": [instance(), instance("arn-2", "i-2")]},
+        {ID: "InService", "i-2": "InService"},
+        followed(record(), record("i-2")),
+    )
+
+    world.run(Hint(ID), Hint(ID), sweep=False)
 
     assert world.active == ["arn-1"]
-    assert world.looked_at == []
+    assert world.asked_about == [ID]
 
 
-def test_a_hint_without_an_ended_mark_costs_nothing() -> None:
-    world = World({"payments": [instance()]})
+def test_a_hint_about_what_has_no_followed_record_costs_one_read() -> None:
+    world = World({"payments": [instance()]}, records=followed(record(followed=False)))
 
-    assert world.run(Hint(ID, "payments", "arn-1"), sweep=False) == []
-    assert world.active == []
+    assert world.run(Hint(ID), sweep=False) == []
+    assert world.log == ["query"]
 
 
-def test_a_sweep_looks_through_some_clusters_and_the_next_through_others() -> None:
-    # Each takes a read and more, which drains need; but none must be left out each time.
-    names = [f"cluster-{number:03}" for number in range(100)]
-    looked_at: set[str] = set()
-    for number in range(40):
-        world = World({name: [] for name in names})
-        world.run(clusters=(), now=NOW + timedelta(minutes=5 * number))
-        assert len(world.looked_at) == CLUSTERS_MAX
-        looked_at |= set(world.looked_at)
+def test_a_sweep_asks_about_some_of_a_large_warm_pool_and_the_next_about_others() -> None:
+    # Each takes a read, which drains need; but none must be left out each time.
+    names = [f"i-{number:04}" for number in range(FOLLOWED_MAX + 50)]
+    there = followed(*(record(one) for one in names))
+    asked: set[str] = set()
+    for number in range(8):
+        world = World({}, dict.fromkeys(names, "Warmed:Stopped"), there)
+        world.run(now=NOW + timedelta(minutes=5 * number))
+        assert len(world.asked_about) == FOLLOWED_MAX
+        asked |= set(world.asked_about)
 
-    assert looked_at == set(names)
+    assert asked == set(names)
 
 
 def test_nothing_is_begun_without_the_time_for_it() -> None:
     world = World({"payments": [instance()]}, seconds_left=11)
 
     assert world.run() == []
-    assert world.looked_at == []
+    assert world.log == []
 
 
-def test_time_that_runs_out_on_the_way_ends_it_before_a_unit_is_cut_in_half() -> None:
-    # Set ACTIVE, and killed before the mark is written over.
+@pytest.mark.parametrize("call_seconds", [0.5, 2.0, 4.0])
+@pytest.mark.parametrize("left_over", [True, False])
+def test_time_that_runs_out_on_the_way_ends_it_and_the_next_sweep_goes_on(
+    call_seconds: float, *, left_over: bool
+) -> None:
+    # Killed in its middle, a sweep reports nothing of what it has done; and one that uses up its
+    # time by reading never does anything.
+    names = [f"i-{number:02}" for number in range(40)]
+    there = [instance(f"arn-{one}", one, agent_connected=not left_over) for one in names]
+    anew = [instance(f"new-{one}", one, status="ACTIVE") for one in names if left_over]
     world = World(
-        {"payments": [instance(f"arn-{n:02}") for n in range(40)]}, call_seconds=2, seconds_left=18
+        {"payments": [*there, *anew]},
+        dict.fromkeys(names, "InService"),
+        followed(*(record(one) for one in names)),
+        call_seconds=call_seconds,
+        seconds_left=28,
     )
+
+    said = world.run()
+
+    assert world.seconds_left >= 0
+    assert len(said) == len(world.active) + len(world.deregistered)
+    assert set(names) >= set(world.followed)
+    assert world.followed != []
+    assert bool(said) == (call_seconds < 4)
+
+
+def test_records_of_many_instances_are_not_read_past_the_time() -> None:
+    # A warm pool of hundreds, each of which takes a query of its own.
+    names = [f"i-{number:03}" for number in range(200)]
+    world = World(
+        {"payments": []}, dict.fromkeys(names, "Warmed:Stopped"),
+        followed(*(record(one) for one in names)), call_seconds=0.2, seconds_left=28,
+    )  # fmt: skip
 
     world.run()
 
-    assert len(world.active) == len(world.written())
-    assert 0 < len(world.active) < 40
+    assert world.seconds_left >= 5
+    assert world.asked_about

@@ -18,8 +18,8 @@ from drainer.cli.app import app
 from drainer.cli.dead_letters import DEAD_LETTERS, OUTPUTS, Fate
 from drainer.cli.redrive import Redrive, show
 from drainer.custom_resource import progress
+from drainer.drain import envelope
 from drainer.drain.model import Drain, LifecycleAction
-from drainer.lifecycle import envelope
 from drainer.simulation.embedded_template import read_template
 
 if TYPE_CHECKING:

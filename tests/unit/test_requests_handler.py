@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EVENTS = Path(__file__).parents[1] / "events"
 TABLE = "drainer-requests"
+RECORDS = "drainer-Records"
 FLEET_SIZE = 3
 # The services that every installation needs.
-ALWAYS = {"autoscaling", "ecs", "sns"}
+ALWAYS = {"autoscaling", "dynamodb", "ecs", "sns"}
 
 # A copy that asks for nothing is nothing to measure.
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
@@ -185,6 +186,7 @@ def make(**environ: str) -> Setting:
     account = Account(now=START)
     topic = SnsApi(account).create_topic_named("drainer")
     account.tables.create(TABLE)
+    account.record_tables.create(RECORDS)
     account.stacks.unavailable, account.stacks.refused = UnavailableError, MisconfiguredError
     fleet = account.fleets.create("payments", FLEET_SIZE, already_running=True)
     log, asked_for, sns = StringIO(), list[str](), Sns(account.client("sns"))
@@ -196,7 +198,12 @@ def make(**environ: str) -> Setting:
         return sns if service == "sns" else account.client(service)
 
     function = handler.build(
-        {"DRAINER_TOPIC_ARN": topic.arn, "DRAINER_CLUSTERS": "payments", **environ},
+        {
+            "DRAINER_TOPIC_ARN": topic.arn,
+            "DRAINER_CLUSTERS": "payments",
+            "DRAINER_RECORDS_TABLE": RECORDS,
+            **environ,
+        },
         client,
         account.clock,
         Powertools(logger, metrics),
@@ -476,8 +483,9 @@ def test_where_nobody_asks_no_client_is_made_for_it(setting: Setting) -> None:
     setting.serve(setting.request("Create").event)
     setting.serve(setting.request("Create").event)
 
-    assert sorted(set(setting.asked_for) - ALWAYS) == ["cloudformation", "dynamodb", "ec2"]
-    assert len(setting.asked_for) == len(ALWAYS) + 4  # ECS once more, as a target
+    assert sorted(set(setting.asked_for) - ALWAYS) == ["cloudformation", "ec2"]
+    # ECS once more, as a target, and DynamoDB for the requests.
+    assert len(setting.asked_for) == len(ALWAYS) + 4
 
 
 # -- what is reported

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.config import Config
-from drainer.drain.model import ContainerInstance, Hook, InterruptedTargets
+from drainer.drain.model import (
+    ContainerInstance,
+    Drain,
+    Hook,
+    InterruptedTargets,
+    LifecycleAction,
+)
+from drainer.drain.record import DrainRecord, End, key_of
 from drainer.errors import (
     MalformedEventError,
     MisconfiguredError,
@@ -18,6 +25,7 @@ from drainer.errors import (
     UnavailableError,
 )
 from drainer.invocation import InvocationClock
+from drainer.spot.comeback import Comeback
 from drainer.spot.controller import InterruptionController
 from drainer.spot.interruption import (
     Interruption,
@@ -32,7 +40,9 @@ from drainer.spot.interruption import (
 from drainer.spot.report import Rescue, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from drainer.errors import DrainerError
 
 NOW = datetime(2026, 11, 20, 12, 0, 5, tzinfo=UTC)
 EVENTS = Path(__file__).parents[1] / "events"
@@ -198,6 +208,9 @@ class Fake:
     delay: int = 300
     stop: int = 30
     hooks: dict[str, Hook] = field(default_factory=dict)
+    status: str = "ACTIVE"
+    interrupted: str = ""
+    records: list[DrainRecord | DrainerError] = field(default_factory=list)
     fails: dict[str, Exception] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
@@ -230,13 +243,30 @@ class Fake:
         self.note("describe")
         return [
             ContainerInstance(
-                arn, "i-1", "ACTIVE", agent_connected=True, running_tasks=2, pending_tasks=0
+                arn,
+                "i-1",
+                self.status,
+                agent_connected=True,
+                running_tasks=2,
+                pending_tasks=0,
+                interrupted=self.interrupted,
             )
             for arn in arns
         ]
 
     def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
         self.note("put_attributes")
+
+    def of_instance(self, instances: Iterable[str]) -> dict[str, list[DrainRecord | DrainerError]]:
+        self.note("of_instance")
+        return dict.fromkeys(instances, self.records)
+
+    def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
+        self.note("set_active")
+        return {}
+
+    def delete_attribute(self, cluster: str, arns: Sequence[str], name: str) -> None:
+        self.note("delete_attribute")
 
     def healthy(self, group: str) -> set[Target]:
         self.note("healthy")
@@ -271,7 +301,7 @@ def rescue(
     fake: Fake, gone: Interruption | TaskInterruption, **config: Any
 ) -> tuple[Rescue, list[str]]:
     settings = Config(TOPIC, **{"clusters": ("shop",), **config})
-    rescuer = InterruptionController(fake, fake, fake, fake, settings)  # type: ignore[arg-type]
+    rescuer = InterruptionController(fake, fake, fake, fake, settings, drains=fake)  # type: ignore[arg-type]
     [done] = rescuer.rescue([gone], InvocationClock(NOW, lambda: 30.0))
     return done, fake.asked
 
@@ -441,6 +471,48 @@ def test_every_payload_on_file_is_read_or_left_in_one_way(path: Path) -> None:
     assert isinstance(found, Interruption | TaskInterruption | QuietError), found
 
 
+# -- what Spot has given back
+
+BACK = Comeback("shop", "arn:instance", "i-1", NOW)
+LEAVING = LifecycleAction("shop-asg", "drainer", "i-1", "t" * 36)
+OPEN = DrainRecord(key_of(LEAVING), 1, 3, "p", Drain(LEAVING, NOW, NOW), NOW)
+ENDED = replace(OPEN, end=End.CONTINUE, ended_at=NOW)
+
+
+def welcome(*records: DrainRecord | DrainerError) -> tuple[Rescue, list[str]]:
+    fake = Fake(status="DRAINING", interrupted=f"stop/{int(NOW.timestamp())}", records=[*records])
+    controller = InterruptionController(fake, fake, fake, fake, Config(TOPIC), drains=fake)  # type: ignore[arg-type]
+    [done] = controller.rescue([BACK], InvocationClock(NOW, lambda: 30.0))
+    return done, fake.asked
+
+
+@pytest.mark.parametrize("records", [(), (ENDED,)])
+def test_what_spot_gives_back_is_set_active(records: Sequence[DrainRecord]) -> None:
+    done, asked = welcome(*records)
+
+    assert done.active
+    assert asked == ["describe", "of_instance", "set_active", "delete_attribute"]
+
+
+@pytest.mark.parametrize("other", [ENDED, UnavailableError("Rate exceeded")])
+def test_what_spot_gives_back_while_it_leaves_stays_draining(
+    other: DrainRecord | DrainerError,
+) -> None:
+    # ECS would place tasks on what a hook of ours lets go a moment later.
+    done, asked = welcome(other, OPEN)
+
+    assert not done.active
+    assert asked == ["describe", "of_instance", "delete_attribute"]
+
+
+def test_what_spot_gives_back_while_no_record_can_be_read_is_looked_at_again() -> None:
+    # Taken for a drain, it lost its mark, and stayed DRAINING permanently.
+    done, asked = welcome(UnavailableError("Rate exceeded"))
+
+    assert asked == ["describe", "of_instance"]
+    assert done.undone
+
+
 def test_a_mark_that_is_throttled_is_tried_again_when_the_targets_have_left() -> None:
     # One try: the instance came back from its stop, and stayed DRAINING permanently.
     class Throttled(Fake):
@@ -452,7 +524,10 @@ def test_a_mark_that_is_throttled_is_tried_again_when_the_targets_have_left() ->
 
     fake = Throttled()
     settings = Config(TOPIC, clusters=("shop",))
-    rescuer = InterruptionController(fake, fake, fake, fake, settings, sleep=lambda _: None)  # type: ignore[arg-type]
+    aws: Any = fake
+    rescuer = InterruptionController(
+        aws, aws, aws, aws, settings, drains=fake, sleep=lambda _: None
+    )
     [done] = rescuer.rescue([replace(GONE, action="stop")], InvocationClock(NOW, lambda: 30.0))
 
     marked = [at for at, what in enumerate(fake.asked) if what == "put_attributes"]

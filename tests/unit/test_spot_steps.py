@@ -11,7 +11,7 @@ import pytest
 
 from drainer import events
 from drainer.aws.spot import SpotGateway
-from drainer.drain.mark import INTERRUPTED
+from drainer.drain.attributes import INTERRUPTED
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.spot.comeback import Comeback

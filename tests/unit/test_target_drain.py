@@ -13,7 +13,7 @@ from drainer.custom_resource.progress import RequestProgress
 from drainer.custom_resource.properties import DrainTarget, Status, TargetKind
 from drainer.custom_resource.request import Request, RequestType
 from drainer.custom_resource.target_drain import TargetDrain
-from drainer.drain import mark as marks
+from drainer.drain.attributes import DRAINED_FOR, checksum
 from drainer.drain.model import (
     ContainerInstance,
     LifecycleActionResult,
@@ -45,7 +45,7 @@ REQUEST = Request(
     old_properties={},
     started_at=START,
 )
-STACK = marks.checksum(REQUEST.stack_id)
+STACK = checksum(REQUEST.stack_id)
 PASS_SECONDS = 15
 
 
@@ -130,7 +130,7 @@ class World:
         here = {one.arn for one in self.where[cluster]}
         for arn, name, value in values:
             assert arn in here
-            assert (name, value) == (marks.DRAINED_FOR, STACK)
+            assert (name, value) == (DRAINED_FOR, STACK)
             self.noted.add(arn)
 
     def stop_task(self, cluster: str, task_id: str, reason: str) -> None:

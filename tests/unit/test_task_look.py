@@ -23,10 +23,7 @@ from drainer.drain.model import (
 )
 from drainer.drain.sight import Sight
 from drainer.drain.task_look import (
-    DESCRIBED_TOGETHER,
     LOOKS_MAX,
-    SAMPLE_MAX,
-    STOPPED_REMEMBERED_MAX,
     StoppedTasks,
     TaskLook,
 )
@@ -63,6 +60,7 @@ class Ecs:
     seconds_left: float = 100.0
     call_seconds: float = 0.0
     asked: list[tuple[str, Any]] = field(default_factory=list)
+    goes_on: list[bool] = field(default_factory=list)
 
     def _ask(self, what: str, about: Any, *names: str) -> None:
         self.asked.append((what, about))
@@ -89,6 +87,8 @@ class Ecs:
         go_on: Callable[[], bool] | None = None,
     ) -> list[str]:
         self._ask("list", (container_instance_arn, desired_status), container_instance_arn)
+        if go_on is not None:
+            self.goes_on.append(go_on())
         return self.listed.get((container_instance_arn, desired_status), [])
 
     def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
@@ -105,6 +105,9 @@ class Ecs:
 
     def described(self) -> list[str]:
         return [one for what, about in self.asked if what == "describe" for one in about]
+
+    def sizes(self) -> list[int]:
+        return [len(about) for what, about in self.asked if what == "describe"]
 
     def left(self) -> float:
         return self.seconds_left
@@ -166,7 +169,7 @@ def test_one_task_that_is_not_stopped_is_enough_to_know() -> None:
 
     look(ecs, one)
 
-    assert len(ecs.described()) == SAMPLE_MAX
+    assert ecs.sizes() == [5]
     assert not one.described  # nor is it taken for a look at all of them
 
 
@@ -177,7 +180,7 @@ def test_the_rest_is_described_only_up_to_the_first_that_lives() -> None:
 
     look(ecs, one)
 
-    assert len(ecs.described()) == SAMPLE_MAX + DESCRIBED_TOGETHER
+    assert ecs.sizes() == [5, 100]
 
 
 def test_a_set_of_which_all_have_stopped_is_described_to_its_last_task() -> None:
@@ -210,7 +213,8 @@ def test_a_description_that_fails_leaves_its_tasks_unseen(error: DrainerError) -
 
     assert not one.described
     assert one.observation().failed
-    assert one.tasks == {}
+    # Nor is it said of them that ECS does not know them.
+    assert (one.tasks, one.missing) == ({}, ())
 
 
 def test_what_fails_in_one_cluster_spoils_no_drain_of_another() -> None:
@@ -238,6 +242,9 @@ def test_a_claimed_id_that_ecs_refuses_does_not_blind_the_drains_beside_it() -> 
     look(ecs, bad, good)
 
     assert good.described
+    # A task that is missing is taken for one that has stopped, five minutes later.
+    assert (list(good.tasks), good.missing) == ([task_id(1)], ())
+    assert bad.missing == ("no task",)
 
 
 def test_the_clock_is_asked_between_chunks() -> None:
@@ -312,6 +319,7 @@ def test_a_listing_that_fails_is_none_and_spoils_no_other() -> None:
     look(ecs, bad, good)
 
     assert (bad.listed_at, bad.described) == (None, False)
+    assert (bad.observation().failed, bad.reason) == (True, "AccessDenied")
     assert (good.listed_at, good.described) == (NOW, True)
 
 
@@ -345,7 +353,7 @@ def test_two_hooks_of_one_instance_each_see_all_of_its_tasks(order: tuple[int, i
 
     look(ecs, *(both[number] for number in order))
 
-    for one in both:
+    for one in (known, new):
         assert task_id(1) in {*one.tasks, *one.drain.unfinished}
         assert one.described
 
@@ -439,30 +447,6 @@ def test_what_one_hook_has_seen_stopped_is_still_looked_at_for_the_other(
     assert ahead.described
 
 
-# -- the beginnings of ids, from a mark
-
-
-def test_the_beginning_of_an_id_is_never_asked_about_but_looked_for_in_a_listing() -> None:
-    # "Invalid identifier": ECS would refuse the call, and with it every drain beside it.
-    ecs, one = Ecs(), sight(0, [task_id(1)[:8]], closed=True)
-    ecs.lists("arn-0", task(1, "DEACTIVATING"))
-
-    look(ecs, one)
-
-    assert ecs.described() == [task_id(1)]
-    assert one.described
-    assert [left.id for left in one.observation().remaining] == [task_id(1)]
-
-
-def test_the_beginning_of_an_id_that_no_listing_has_stays_unseen() -> None:
-    # ECS lists a stopped task for an hour: what is listed nowhere was not seen STOPPED.
-    ecs, one = Ecs(), sight(0, [task_id(1)[:8]], closed=True)
-
-    look(ecs, one)
-
-    assert not one.described
-
-
 # -- what was seen STOPPED
 
 
@@ -478,6 +462,7 @@ def test_tasks_that_were_seen_stopped_are_listed_but_not_described_again() -> No
 
     assert (first, len(ecs.described())) == (300, 300)
     assert again.described
+    assert again.tasks == {}  # the drain has never had anything to do with them
     assert again.listed_at == NOW
 
 
@@ -490,29 +475,31 @@ def test_only_tasks_that_are_stopped_are_remembered_as_such() -> None:
     assert [task_id(n) in stopped for n in (1, 2, 3)] == [False, False, True]
 
 
-def test_a_claimed_task_that_is_remembered_as_stopped_counts_as_such_only_where_it_is_listed() -> (
-    None
-):
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_claimed_task_that_is_remembered_as_stopped_counts_as_such_only_where_it_is_listed(
+    listed: bool,
+) -> None:
     # The set is this instance's: nobody's word moves a task of another into it, or out of it.
     stopped, ecs = StoppedTasks(), Ecs()
-    stopped.add([task(1, "STOPPED")])
-    ecs.lists("arn-0", task(1, "STOPPED"))
-    one = sight(0, [task_id(1)[:8]], closed=True)
+    stopped.add([task(9, "STOPPED")])
+    ecs.lists("arn-0", *(task(n) for n in range(5)), *([task(9, "STOPPED")] if listed else []))
+    # One that lives is in the sample, so that the others are not asked about.
+    one = sight(0, [task_id(n) for n in (*range(5), 9)])
 
     look(ecs, one, stopped=stopped)
 
-    assert ecs.described() == []
-    assert one.described
-    assert one.observation().remaining == ()
+    assert task_id(9) not in ecs.described()
+    assert (task_id(9) in one.tasks, one.described) == (listed, listed)
 
 
 def test_the_memory_of_stopped_tasks_has_an_end() -> None:
     # A function that is warm for days must not fill its memory.
     stopped = StoppedTasks()
-    stopped.add(task(n, "STOPPED") for n in range(STOPPED_REMEMBERED_MAX + 5))
+    stopped.add(task(n, "STOPPED") for n in range(50_005))
 
-    assert task_id(0) not in stopped
-    assert task_id(STOPPED_REMEMBERED_MAX + 4) in stopped
+    assert task_id(4) not in stopped
+    assert task_id(5) in stopped
+    assert task_id(50_004) in stopped
 
 
 # -- standalone tasks
@@ -529,3 +516,171 @@ def test_all_standalone_tasks_are_described_once_they_are_to_be_stopped() -> Non
 
     assert len(one.tasks) == 150
     assert one.described
+
+
+# -- where the bounds are
+
+
+def test_up_to_fifty_more_tasks_are_asked_about_together_with_those_of_other_drains() -> None:
+    # A call for each drain of a crowd; or a hundred of one drain before another has any.
+    ecs = Ecs()
+    counts = {0: 55, 1: 6, 2: 56, 3: 5}
+    sights = [
+        sight(number, [task_id(1_000 * number + n) for n in range(count)], closed=True)
+        for number, count in counts.items()
+    ]
+    ecs.has(*(task(1_000 * number + n, "STOPPED") for number in counts for n in range(100)))
+
+    look(ecs, *sights)
+
+    # Five of each; then 50 and 1 together, and 51 by themselves.
+    assert ecs.sizes() == [20, 51, 51]
+    assert all(one.described for one in sights)
+
+
+def test_up_to_fifty_listed_tasks_are_described_together_with_those_of_other_drains() -> None:
+    ecs, sights = Ecs(), [sight(number) for number in range(3)]
+    for number, count in enumerate((50, 1, 51)):
+        ecs.lists(f"arn-{number}", *(task(1_000 * number + n) for n in range(count)))
+
+    look(ecs, *sights)
+
+    assert ecs.sizes() == [51, 51]
+    assert [len(one.tasks) for one in sights] == [50, 1, 51]
+    assert all(one.described for one in sights)
+
+
+def test_all_listed_tasks_are_described_though_the_first_of_them_lives() -> None:
+    # The report names owners; and a task that is not described is not told to stop.
+    ecs, one = Ecs(), sight(0)
+    ecs.lists("arn-0", *(task(n) for n in range(250)))
+
+    look(ecs, one)
+
+    assert (len(one.tasks), ecs.sizes()) == (250, [100, 100, 50])
+
+
+def test_no_pass_lists_the_tasks_of_more_than_ten_drains() -> None:
+    idle = [sight(n) for n in range(11)]
+
+    look(Ecs(), *idle)
+
+    assert sum(one.listed_at is not None for one in idle) == 10
+
+
+def test_those_that_have_been_listed_once_are_listed_first() -> None:
+    # Two listings make a set: begun with others each time, a crowd has a hundred halves.
+    new = [sight(n) for n in range(10)]
+    once = [sight(n + 100, listed_at=START) for n in range(10)]
+
+    look(Ecs(), *new, *once)
+
+    assert all(one.listed_at for one in once)
+    assert not any(one.listed_at for one in new)
+
+
+def test_a_drain_without_a_registration_has_no_tasks_that_were_described() -> None:
+    # Nothing was asked about it, so that nothing is known.
+    one = sight(0)
+    one.registrations.clear()
+
+    look(Ecs(), one)
+
+    assert not one.described
+
+
+@pytest.mark.parametrize(("seconds", "described"), [(0, 10), (1, 5)])
+def test_from_the_deadline_on_all_tasks_are_described_for_the_report(
+    seconds: int, described: int
+) -> None:
+    ids = [task_id(n) for n in range(10)]
+    ecs, one = Ecs(), sight(0, ids, closed=True, deadline_at=NOW + timedelta(seconds=seconds))
+    ecs.has(*(task(n) for n in range(10)))
+
+    look(ecs, one)
+
+    assert len(ecs.described()) == described
+
+
+def test_with_exactly_the_time_that_acting_needs_tasks_are_described() -> None:
+    ids = [task_id(n) for n in range(60)]
+    ecs, one = Ecs(seconds_left=12.0), sight(0, ids, closed=True)
+    ecs.has(*(task(n, "STOPPED") for n in range(60)))
+
+    look(ecs, one)
+
+    assert one.described
+
+
+@pytest.mark.parametrize(("seconds_left", "listings"), [(17.0, 2), (16.9, 0)])
+def test_no_listing_is_begun_that_leaves_no_time_for_describing(
+    seconds_left: float, listings: int
+) -> None:
+    ecs, one = Ecs(seconds_left=seconds_left), sight(0)
+
+    look(ecs, one)
+
+    assert len(ecs.asked) == listings
+    assert (one.listed_at is not None) == bool(listings)
+
+
+def test_a_long_listing_goes_on_only_while_there_is_time_to_describe_what_it_finds() -> None:
+    # Thousands of tasks are dozens of pages: the heartbeats of the batch are missed over them.
+    ecs = Ecs(seconds_left=18, call_seconds=1)
+
+    look(ecs, sight(0))
+
+    assert ecs.goes_on == [True, False]
+
+
+@pytest.mark.parametrize("error", [THROTTLED, DENIED])
+def test_a_listing_of_which_a_task_cannot_be_described_is_none(error: DrainerError) -> None:
+    # Two such listings would close the set without what they have found.
+    ecs, one = Ecs(fails={"describe": error}), sight(0)
+    ecs.lists("arn-0", task(1))
+
+    look(ecs, one)
+
+    assert (one.listed_at, one.deferred) == (None, True)
+
+
+def test_a_failure_in_the_middle_of_many_tasks_is_a_look_that_failed() -> None:
+    ids = [task_id(n) for n in range(200)]
+    ecs, one = Ecs(fails={task_id(150): THROTTLED}), sight(0, ids, closed=True)
+    ecs.has(*(task(n, "STOPPED") for n in range(200)))
+
+    look(ecs, one)
+
+    assert (one.failed, one.reason) == (True, "Rate exceeded")
+    assert not one.described
+
+
+@pytest.mark.parametrize("what", ["failed", "denied"])
+def test_where_registrations_could_not_be_read_no_look_at_tasks_is_whole(what: str) -> None:
+    # The tasks may be on the registration that was not read.
+    one = sight(0, closed=True)
+    setattr(one, what, True)
+
+    look(Ecs(), one)
+
+    assert not one.described
+
+
+def test_a_listing_that_just_fits_into_an_envelope_counts() -> None:
+    ecs, one = Ecs(), sight(0)
+    ecs.listed["arn-0", "RUNNING"] = [task_id(n) for n in range(UNFINISHED_MAX)]
+
+    look(ecs, one)
+
+    assert one.listed_at == NOW
+    assert len(one.drain.unfinished) == UNFINISHED_MAX
+
+
+def test_a_task_that_is_known_and_missing_is_unfinished_once() -> None:
+    # Twice in each pass, it would fill the envelope.
+    one = sight(0, [task_id(1)])
+
+    look(Ecs(), one)
+
+    assert one.listed_at == NOW
+    assert one.drain.unfinished == (task_id(1),)

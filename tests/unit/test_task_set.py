@@ -18,7 +18,9 @@ from drainer.drain.model import (
     LifecycleActionResult,
     Observation,
     Owner,
+    Policy,
     Registration,
+    StandaloneTasks,
     Task,
     Waiting,
 )
@@ -257,15 +259,6 @@ def test_a_task_stays_until_it_is_seen_stopped() -> None:
     assert task_set.unfinished(view(known, 60, missing=(TASK_ID, "b" * 32))) == known.unfinished
 
 
-def test_the_beginning_of_an_id_stands_for_its_task_until_that_is_seen() -> None:
-    known = drain(unfinished=(TASK_ID[:8],))
-
-    assert task_set.unfinished(view(known, 60)) == (TASK_ID[:8],)
-    assert task_set.unfinished(view(known, 60, task("STOPPED", "b" * 32))) == (TASK_ID[:8],)
-    assert task_set.unfinished(view(known, 60, task())) == (TASK_ID,)
-    assert task_set.unfinished(view(known, 60, task("STOPPED"))) == ()
-
-
 # -- tasks that ECS does not know
 
 
@@ -294,3 +287,131 @@ def test_what_is_missing_beside_a_task_that_lives_does_not_count_its_time_yet() 
     seen = view(known, 60, task(), missing=("b" * 32,))
 
     assert task_set.carry_on(seen, known).missing_since is None
+
+
+# -- when a look lists
+
+
+def counting(tasks: int) -> ContainerInstance:
+    return replace(INSTANCE, running_tasks=tasks)
+
+
+def policy(standalone: StandaloneTasks, grace_seconds: int = 300) -> Policy:
+    return Policy(None, 3600, LifecycleActionResult.CONTINUE, standalone, grace_seconds)
+
+
+def lists(of: Drain, seconds: float, *tasks: Task, early: bool = True, **seen: Any) -> bool:
+    return task_set.needs_listing(view(of, seconds, *tasks, **seen), early=early)
+
+
+def test_a_listing_is_due_when_the_lag_is_over() -> None:
+    assert [lists(drain(), seconds) for seconds in (19, 20)] == [False, True]
+    assert [lists(drain(listed_at=at(30)), seconds) for seconds in (49, 50)] == [False, True]
+    assert not lists(drain(draining_since=None), 60)
+
+
+@pytest.mark.parametrize("waiting", [Waiting.NO, Waiting.OVER, Waiting.UNSEEN])
+def test_what_nobody_waits_for_and_what_was_not_found_is_never_listed(waiting: Waiting) -> None:
+    # Not even for the report at the deadline: each listing is two reads and more.
+    seen = view(drain(), 3600)
+    unfound = replace(seen, seen=replace(seen.seen, container_instance=None))
+    over = replace(seen, seen=replace(seen.seen, waiting=waiting))
+
+    assert task_set.needs_listing(seen, early=True)
+    assert not task_set.needs_listing(unfound, early=True)
+    assert not task_set.needs_listing(over, early=True)
+
+
+def test_at_the_deadline_whatever_is_left_is_listed_for_the_report() -> None:
+    busy: dict[str, Any] = {"instance": replace(counting(3), status="ACTIVE"), "early": False}
+
+    assert [lists(drain(), seconds, **busy) for seconds in (3599, 3600)] == [False, True]
+
+
+def test_a_closed_set_is_listed_again_only_where_ecs_counts_a_task_that_it_lacks() -> None:
+    # ECS would have placed it nevertheless, and nobody would ever look for it.
+    closed = drain(closed=True)
+
+    assert lists(closed, 60, instance=counting(1))
+    assert not lists(closed, 60)
+    assert not lists(closed, 60, task(), instance=counting(1))
+    assert lists(closed, 60, task("DEACTIVATING"), instance=counting(1))
+
+
+def test_what_lists_late_does_so_once_nothing_is_known_to_keep_the_instance() -> None:
+    assert lists(drain(), 60, early=False)
+    assert not lists(drain(), 60, early=False, instance=counting(1))
+    assert not lists(drain(), 60, task("DEACTIVATING"), early=False)
+
+
+STANDALONE = replace(task(), owner=Owner.STANDALONE)
+
+
+def test_standalone_tasks_are_listed_once_they_are_to_be_stopped() -> None:
+    # Only what a listing names is told to stop.
+    known = drain(policy=policy(StandaloneTasks.STOP))
+    busy: dict[str, Any] = {"instance": counting(1), "early": False}
+
+    assert not lists(known, 299, STANDALONE, **busy)
+    assert lists(known, 300, STANDALONE, **busy)
+    assert not lists(replace(known, standalone_stopped=True), 300, STANDALONE, **busy)
+
+
+def test_standalone_tasks_that_are_ignored_do_not_put_a_listing_off() -> None:
+    # Counted for ever, they would keep the set from being closed.
+    known = drain(policy=policy(StandaloneTasks.IGNORE))
+    busy: dict[str, Any] = {"instance": counting(1), "early": False}
+
+    assert lists(known, 60, STANDALONE, **busy)
+    assert not lists(known, 60, task(), **busy)
+
+
+def test_the_grace_period_of_standalone_tasks_counts_from_draining() -> None:
+    known = drain(policy=policy(StandaloneTasks.STOP, 100), draining_since=at(50))
+
+    assert [task_set.grace_is_over(view(known, seconds)) for seconds in (149, 150)] == [False, True]
+    for changes in (
+        {"policy": None},
+        {"draining_since": None},
+        {"policy": policy(StandaloneTasks.WAIT, 0)},
+    ):
+        assert not task_set.grace_is_over(view(replace(known, **changes), 150))
+
+
+# -- what is left, and what is carried on
+
+
+def test_a_task_that_is_wanted_is_asked_about_before_one_that_is_stopping() -> None:
+    # It lives longest: one that is not STOPPED decides.
+    stopping, wanted = task("DEACTIVATING", "a" * 32), task("RUNNING", "b" * 32)
+
+    assert task_set.unfinished(view(drain(), 60, stopping, wanted)) == ("b" * 32, "a" * 32)
+
+
+def test_neither_a_stopping_task_nor_a_counted_one_is_released_over() -> None:
+    # ECS counts no task that is stopping; and what it counts may be one that no listing had.
+    closed = drain(closed=True)
+
+    assert task_set.all_stopped(view(closed, 60))
+    assert not task_set.all_stopped(view(closed, 60, task("DEACTIVATING")))
+    assert not task_set.all_stopped(view(closed, 60, instance=counting(1)))
+
+
+def test_a_set_that_just_fits_counts_its_listing() -> None:
+    tasks = [task(id=f"{number:032x}") for number in range(UNFINISHED_MAX)]
+    known = task_set.carry_on(view(drain(), 60, *tasks, listed_at=at(60)), drain())
+
+    assert (len(known.unfinished), known.listed_at) == (UNFINISHED_MAX, at(60))
+
+
+def test_what_is_active_again_forgets_all_but_its_tasks() -> None:
+    # ECS may place tasks again, standalone ones too, which nobody has told to stop.
+    before = drain(
+        listed_at=at(25), closed=True, missing_since=at(30), standalone_stopped=True,
+        unfinished=(TASK_ID,),
+    )  # fmt: skip
+    seen = view(before, 60, instance=replace(INSTANCE, status="ACTIVE"))
+
+    after = task_set.carry_on(seen, before)
+
+    assert after == replace(drain(), unfinished=(TASK_ID,))

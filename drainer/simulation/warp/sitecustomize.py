@@ -6,13 +6,17 @@ the process's own code stays as shipped. It refuses to act unless DRAINER_WARP a
 leaves `time.monotonic` alone: sockets, event loops and process management wait in real seconds.
 """
 
+import importlib
 import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 ENVIRONMENT_NAME = "DRAINER_WARP"
+# How long a wait is at least, in real seconds: what is left of one shrinks slowly, where time does.
+WAIT_SECONDS_MIN = 0.001
 
 # What the launcher hands to modules whose waits are about processes of this machine.
 real = SimpleNamespace(
@@ -46,28 +50,39 @@ class Calendar:
         return self._convert(self._now() if seconds is None else seconds)
 
 
-def install(origin: float, factor: float) -> None:
+def install(at: Callable[[float], float], factor: float) -> None:
     """
     Replace the wall clock and the sleeps of this process by the account's.
 
     Args:
-        origin: the instant, in Unix seconds, at which both times agree.
-        factor: how many of the account's seconds pass in a real one.
+        at: gives the account's instant for a real one, both in Unix seconds.
+        factor: how many of the account's seconds pass in a real one at most.
 
     """
 
     def warped() -> float:
-        real_now: float = real.time()
-        return origin + (real_now - origin) * factor
+        return at(real.time())
 
     def warped_ns() -> int:
         return int(warped() * 1_000_000_000)
 
+    def real_seconds(until: float) -> float:
+        # At least so many: while a function is at work, time passes more slowly.
+        return max((until - warped()) / factor, WAIT_SECONDS_MIN)
+
     def sleep(seconds: float) -> None:
-        real.sleep(seconds / factor)
+        until = warped() + seconds
+        while warped() < until:
+            real.sleep(real_seconds(until))
 
     def wait(self: threading.Event, timeout: float | None = None) -> bool:
-        return real_wait(self, None if timeout is None else timeout / factor)
+        if timeout is None:
+            return real_wait(self)
+        until = warped() + timeout
+        while warped() < until:
+            if real_wait(self, real_seconds(until)):
+                return True
+        return self.is_set()
 
     real_wait = threading.Event.wait
     vars(time).update(
@@ -83,11 +98,14 @@ def install(origin: float, factor: float) -> None:
 
 
 def install_from_environment() -> None:
-    """Install the mapping that DRAINER_WARP names as `origin:factor`, if it is set."""
+    """Install the table that DRAINER_WARP names as `factor:path`, if it is set."""
     wanted = os.environ.get(ENVIRONMENT_NAME)
     if wanted:
-        origin, factor = wanted.split(":")
-        install(float(origin), float(factor))
+        factor, _, path = wanted.partition(":")
+        # Beside this file, and found where this file was.
+        table = importlib.import_module("shared_time").SharedTime(Path(path))
+        vars(real)["table"] = table
+        install(table.at, float(factor))
 
 
 install_from_environment()

@@ -7,11 +7,11 @@ It refuses what it did not write; it acts on nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from drainer.codec import KIND, KIND_KEY, VERSION, VERSION_BEFORE, count, instant
+from drainer.codec import KIND, KIND_KEY, count, instant
 from drainer.drain.model import (
     REGISTRATIONS_MAX,
     UNFINISHED_MAX,
@@ -19,11 +19,19 @@ from drainer.drain.model import (
     LifecycleAction,
     LifecycleActionResult,
     Origin,
+    Place,
     Policy,
     StandaloneTasks,
 )
 from drainer.errors import MalformedEventError
 from drainer.fields import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What an installation of an earlier version has sent is still under way while it is updated.
+VERSION = 3
+VERSIONS = (1, 2, 3)
 
 # "Message ... 262,144 bytes" is SNS's limit, for all messages of one PublishBatch together; so ten
 # envelopes fit, each with the ids of UNFINISHED_MAX tasks.
@@ -34,18 +42,26 @@ ENVELOPE_BYTES_MAX = 26_000
 # and the ARN of a container instance in it.
 STRING_CHARACTERS_MAX = 700
 
+# What version 3 leaves out where a drain has just this value.
+DEFAULTS = {one.name: one.default for one in fields(Drain) if one.default is not MISSING}
+
 # What Python says of a wrong field may quote all of it.
 SENTENCE_CHARACTERS_MAX = 300
 
 
 def encode(drain: Drain) -> str:
     """
-    Return the drain as an envelope.
+    Return the drain as an envelope, without what has its default value.
 
     Raises:
         MalformedEventError: The envelope would be longer than ENVELOPE_BYTES_MAX.
     """
-    body = {KIND_KEY: KIND, "version": VERSION, **asdict(drain)}
+    values = {
+        name: value
+        for name, value in asdict(drain).items()
+        if name not in DEFAULTS or value != DEFAULTS[name]
+    }
+    body = {KIND_KEY: KIND, "version": VERSION, **values}
     text = json.dumps(_plain(body), separators=(",", ":"))
     if len(text) > ENVELOPE_BYTES_MAX:
         raise MalformedEventError(
@@ -62,41 +78,28 @@ def decode(body: dict[str, Any]) -> Drain:
     Raises:
         MalformedEventError: A field is missing, unknown or of the wrong kind; says which.
     """
-    if body.get("version") not in (VERSION, VERSION_BEFORE):
-        raise MalformedEventError(
-            f"envelope of version {quoted(body.get('version'))}; known: {VERSION_BEFORE}, {VERSION}"
-        )
-    fields = {key: value for key, value in body.items() if key not in {KIND_KEY, "version"}}
+    version = body.get("version")
+    if version not in VERSIONS:
+        known = ", ".join(map(str, VERSIONS))
+        raise MalformedEventError(f"envelope of version {quoted(version)}; known: {known}")
+    given = {key: value for key, value in body.items() if key not in {KIND_KEY, "version"}}
     try:
-        if body["version"] == VERSION_BEFORE:
-            fields = _brought_up_to_date(fields)
-        policy = fields.pop("policy")
-        return Drain(
-            action=LifecycleAction(**_strings(fields.pop("action"))),
-            started_at=instant(fields.pop("started_at")),
-            last_heartbeat_at=instant(fields.pop("last_heartbeat_at")),
-            deadline_at=_optional(fields.pop("deadline_at"), instant),
-            draining_since=_optional(fields.pop("draining_since"), instant),
-            policy=_policy(policy) if policy is not None else None,
-            unfinished=tuple(_string(one) for one in fields.pop("unfinished")[:UNFINISHED_MAX]),
-            listed_at=_optional(fields.pop("listed_at"), instant),
-            missing_since=_optional(fields.pop("missing_since"), instant),
-            others=tuple(_string(one) for one in fields.pop("others")[:REGISTRATIONS_MAX]),
-            searched_to=_string(fields.pop("searched_to")),
-            searched_at=_optional(fields.pop("searched_at"), instant),
-            absent_since=_optional(fields.pop("absent_since"), instant),
-            not_waiting_since=_optional(fields.pop("not_waiting_since"), instant),
-            sent_at=_optional(fields.pop("sent_at"), instant),
-            origin=Origin(fields.pop("origin")),
-            hop=count(fields.pop("hop")),
-            heartbeat_timeout_seconds=_optional(fields.pop("heartbeat_timeout_seconds"), count),
-            cluster=_optional(fields.pop("cluster"), _string),
-            container_instance_arn=_optional(fields.pop("container_instance_arn"), _string),
-            **{key: _flag(value) for key, value in fields.items()},
-        )
+        if version == 1:
+            given = _brought_up_to_date(given)
+        _judge(given, older=version != VERSION)
+        return Drain(**{name: READERS[name](value) for name, value in given.items()})
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         sentence = f"envelope: {type(error).__name__}: {error}"
         raise MalformedEventError(sentence[:SENTENCE_CHARACTERS_MAX]) from error
+
+
+def _judge(given: dict[str, Any], *, older: bool) -> None:
+    """Refuse what lacks a field; before version 3 every one was written, but no generation."""
+    needed = set(READERS) - ({"generation"} if older else set(DEFAULTS))
+    if missing := needed - set(given):
+        raise KeyError(*sorted(missing))
+    if older and "generation" in given:
+        raise ValueError("only version 3 has a generation")
 
 
 def _brought_up_to_date(fields: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def _plain(value: Any) -> Any:
 
 def _policy(body: dict[str, Any]) -> Policy:
     return Policy(
-        cluster=_optional(body["cluster"], _string),
+        cluster=_text(body["cluster"]),
         drain_timeout_seconds=count(body["drain_timeout_seconds"]),
         deadline_result=LifecycleActionResult(body["deadline_result"]),
         standalone_tasks=StandaloneTasks(body["standalone_tasks"]),
@@ -135,8 +138,8 @@ def _policy(body: dict[str, Any]) -> Policy:
     )
 
 
-def _optional(value: Any, read: Any) -> Any:
-    return None if value is None else read(value)
+def _listed(value: Any, most: int) -> tuple[str, ...]:
+    return tuple(_string(one) for one in value[:most])
 
 
 def _string(value: Any) -> str:
@@ -153,3 +156,53 @@ def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{quoted(value)} is no flag")
     return value
+
+
+def _place(value: Any) -> Place:
+    if isinstance(value, str):  # as versions before 3 have written it
+        value = value.split(" ")
+    cluster, container_instance_arn = map(_string, value)
+    return Place(cluster, container_instance_arn)
+
+
+def _moment(value: Any) -> datetime | None:
+    return None if value is None else instant(value)
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else count(value)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else _string(value)
+
+
+# How each field of a drain is read; one that is not here is unknown, and refused.
+READERS: dict[str, Callable[[Any], Any]] = {
+    "action": lambda value: LifecycleAction(**_strings(value)),
+    "started_at": instant,
+    "last_heartbeat_at": instant,
+    "hop": count,
+    "origin": Origin,
+    "by_event_bridge": _flag,
+    "deadline_at": _moment,
+    "heartbeat_timeout_seconds": _number,
+    "policy": lambda value: None if value is None else _policy(value),
+    "cluster": _text,
+    "container_instance_arn": _text,
+    "draining_since": _moment,
+    "unfinished": lambda value: _listed(value, UNFINISHED_MAX),
+    "listed_at": _moment,
+    "closed": _flag,
+    "missing_since": _moment,
+    "standalone_stopped": _flag,
+    "others": lambda value: tuple(map(_place, value[:REGISTRATIONS_MAX])),
+    "settled": _flag,
+    "searched_to": _string,
+    "search_failed": _flag,
+    "searched_at": _moment,
+    "absent_since": _moment,
+    "not_waiting_since": _moment,
+    "sent_at": _moment,
+    "generation": _number,
+}

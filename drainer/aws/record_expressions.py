@@ -1,0 +1,119 @@
+"""
+A conditional write in DynamoDB's words: its condition, what it sets, and the values of both.
+
+What a condition and a write mean is said in drainer/drain/record_write.py.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from drainer.drain.record import End
+from drainer.drain.record_codec import KEY_NAMES, NAMES
+from drainer.drain.record_write import Demand
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from drainer.drain.record_write import Write
+
+# What a pass sets beside what is its own: the token is the join's to set, and what names the
+# generation is its creator's.
+OF_A_PASS = tuple(
+    one
+    for one in NAMES
+    if one not in {*KEY_NAMES, "generation", "token", "deadline_at", "previous"}
+)
+OF_AN_END = tuple(one for one in OF_A_PASS if one != "hop")
+# Not the pass: its own write, should the SDK repeat it, must still be known by its id.
+OF_A_JOIN = ("token", "deadline_at")
+OF_A_CREATION = tuple(one for one in NAMES if one not in KEY_NAMES)
+
+IS_OPEN = "attribute_not_exists(#end)"
+HAS_ENDED = "attribute_exists(#end)"
+DEMANDS = {
+    Demand.ABSENT: ("attribute_not_exists(#instance)",),
+    Demand.REPLACES: (),
+    Demand.SUCCEEDS: (HAS_ENDED,),
+    Demand.FOLLOWS: (IS_OPEN,),
+    Demand.JOINS: (IS_OPEN, "attribute_not_exists(#token)"),
+    Demand.ENDS: (f"({IS_OPEN} OR #end = :over)",),
+    Demand.OVER: (IS_OPEN,),
+    Demand.FORGETS: (HAS_ENDED,),
+}
+SETS = {
+    Demand.ABSENT: OF_A_CREATION,
+    Demand.REPLACES: OF_A_CREATION,
+    Demand.SUCCEEDS: OF_A_CREATION,
+    Demand.FOLLOWS: OF_A_PASS,
+    Demand.JOINS: OF_A_JOIN,
+    Demand.ENDS: OF_AN_END,
+    Demand.OVER: OF_AN_END,
+    Demand.FORGETS: ("open", "pass_id"),
+}
+
+
+def update(write: Write, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the update, as `record_write.stored` says."""
+    demand, condition = write.condition.demand, write.condition
+    terms, values = list(DEMANDS[demand]), dict[str, Any]()
+    if demand != Demand.ABSENT:
+        terms.insert(0, "#generation = :was_generation")
+        values[":was_generation"] = condition.generation
+    if condition.hop is not None:
+        terms.append("#hop = :was_hop")
+        values[":was_hop"] = condition.hop
+    if demand == Demand.ENDS:
+        values[":over"] = str(End.OVER)
+    names = SETS[demand]
+    if demand == Demand.JOINS and condition.hop is not None:
+        names = tuple(dict.fromkeys((*OF_A_PASS, *OF_A_JOIN)))
+    gone = [one for one in names if one not in item or (demand, one) == (Demand.FORGETS, "open")]
+    kept = [one for one in names if one not in gone]
+    clauses = [f"#{one} = :{one}" for one in kept]
+    if demand in (Demand.FOLLOWS, Demand.ENDS, Demand.OVER) and "deadline_at" in item:
+        # A join may have lowered it since it was read.
+        clauses.append("#deadline_at = if_not_exists(#deadline_at, :deadline_at)")
+        kept.append("deadline_at")
+    expression = "SET " + ", ".join(clauses)
+    if gone:
+        expression += " REMOVE " + ", ".join(f"#{one}" for one in gone)
+    text = " AND ".join(terms)
+    values |= {f":{one}": item[one] for one in kept}
+    used = {*kept, *gone, *re.findall(r"#(\w+)", text)}
+    return {
+        "UpdateExpression": expression,
+        "ConditionExpression": text,
+        "ExpressionAttributeNames": {f"#{one}": one for one in sorted(used)},
+        "ExpressionAttributeValues": attributes(values),
+    }
+
+
+def attributes(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return plain values as DynamoDB takes them, by their names."""
+    return {name: _attribute(value) for name, value in values.items()}
+
+
+def _attribute(value: Any) -> dict[str, Any]:
+    # Numbers are sent as text.
+    # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, dict):
+        return {"M": attributes(value)}
+    if isinstance(value, list):
+        return {"L": [_attribute(one) for one in value]}
+    return {"N": str(value)}
+
+
+def plain(attribute: Mapping[str, Any]) -> Any:
+    """Return the plain value in one of DynamoDB's."""
+    ((kind, value),) = attribute.items()
+    if kind == "N":
+        return int(value) if value.lstrip("-").isdecimal() else float(value)
+    if kind == "M":
+        return {name: plain(one) for name, one in value.items()}
+    if kind == "L":
+        return [plain(one) for one in value]
+    return value

@@ -1,0 +1,237 @@
+"""
+Deliberate bugs in the protocol of the drain's record, each swapped in for the right code.
+
+Most are the worse protocols of which an exhaustive model has counterexamples (tests/model). A bug
+lives in the memory of one process, which does nothing else; no file is changed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from drainer.aws import records
+from drainer.cli.mutations import swap
+from drainer.drain import admission, envelope
+from drainer.drain.admission import Admission, Admitted
+from drainer.drain.machine import Phase, Step
+from drainer.drain.model import Origin
+from drainer.drain.record import DrainRecord, End
+from drainer.drain.record_write import Condition, Demand, Outcome, Write, Written
+from drainer.errors import DrainerError
+from drainer.lifecycle import controller, recording
+from drainer.lifecycle import reactivation as returning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+FOLLOWING = frozenset({Admission.DUE, Admission.TAKEOVER})
+FREE = frozenset({Phase.DRAINED, Phase.UNREGISTERED})
+
+
+def publish_before_the_hop_is_claimed() -> None:
+    """Publish what is next, and write the record then, so that two passes of a hop both do."""
+
+    def going_round(self: Any, unit: Sequence[Any], recorder: Any, time: Any) -> None:
+        first = [one for one in unit if one.decision.republish and _follows(one)]
+        self._publish(first, time.now())
+        recorder.claim(first)
+        right(self, [one for one in unit if one not in first], recorder, time)
+
+    right = swap(controller.Controller, "_go_round", going_round)
+
+
+def _follows(outcome: Any) -> bool:
+    return outcome.admitted is not None and outcome.admitted.admission in FOLLOWING
+
+
+def claim_whatever_the_hop() -> None:
+    """Write a pass without the condition that nobody else has written its hop."""
+
+    def updating(write: Write, item: Any) -> Any:
+        if write.condition.demand == Demand.FOLLOWS:
+            write = replace(write, condition=replace(write.condition, hop=None))
+        return right(write, item)
+
+    right = swap(records, "update", updating)
+
+
+def publish_what_a_duplicate_finds_next() -> None:
+    """Let a duplicate publish what the record says is next, beside who was first."""
+
+    def passing(self: Any, drains: Any, *, time: Any, **more: Any) -> Any:
+        report = right(self, drains, time=time, **more)
+        for one in report.not_admitted:
+            if one.admission == Admission.DUPLICATE and one.drain.origin == Origin.CHAIN:
+                with suppress(DrainerError):
+                    following = replace(one.record.drain, sent_at=time.now())
+                    self._topic.publish([envelope.encode(following)])
+        return report
+
+    right = swap(controller.Controller, "run_pass", passing)
+
+
+def never_take_over_what_is_silent() -> None:
+    """Take a message that comes again for a duplicate, though nobody has gone on."""
+
+    def admitting(drain: Any, *of: Any) -> Admitted:
+        admitted = right(drain, *of)
+        if drain.origin == Origin.CHAIN and admitted.admission == Admission.TAKEOVER:
+            return replace(admitted, admission=Admission.DUPLICATE)
+        return admitted
+
+    right: Callable[..., Admitted] = swap(recording, "admit", admitting)
+
+
+def take_over_what_is_not_silent() -> None:
+    """Let each duplicate go on as if the chain were lost."""
+
+    def admitting(drain: Any, *of: Any) -> Admitted:
+        admitted = right(drain, *of)
+        if drain.origin != Origin.CHAIN or admitted.admission != Admission.DUPLICATE:
+            return admitted
+        record: Any = admitted.record
+        return Admitted(Admission.TAKEOVER, replace(record.drain, sent_at=drain.sent_at), record)
+
+    right: Callable[..., Admitted] = swap(recording, "admit", admitting)
+
+
+def forget_the_pass_id() -> None:
+    """Take a repetition of its own write, which the write refuses, for another pass's."""
+    swap(records, "refused", lambda _, there: Written(Outcome.REFUSED, there))
+
+
+def create_after_the_heartbeat() -> None:
+    """Keep alive what the sweep has found before its record, with the deadline, is there."""
+    swap(recording.Recorder, "create", lambda *_: None)
+
+
+def replace_a_record_unproven() -> None:
+    """Believe a token that is not the record's before Auto Scaling has confirmed it."""
+
+    def acting(self: Any, unit: Sequence[Any], recorder: Any, time: Any) -> None:
+        for outcome in unit:
+            admitted, drain = outcome.admitted, outcome.drain
+            named = drain.action.lifecycle_action_token
+            if admitted.admission == Admission.NEW and admitted.record is not None and named:
+                first = replace(drain, hop=0)
+                write = recorder._first(outcome, first, Demand.REPLACES)  # noqa: SLF001
+                recorder._write(outcome, write)  # noqa: SLF001
+        right(self, unit, recorder, time)
+
+    right = swap(controller.Controller, "_act_on", acting)
+
+
+def end_the_record_of_another_token() -> None:
+    """Take a token that Auto Scaling refuses for the end of the action that has the record."""
+
+    def ending(self: Any, outcome: Any) -> Write | None:
+        admitted = outcome.admitted
+        if outcome.over and admitted.admission in {Admission.NEW, Admission.JOIN}:
+            there: DrainRecord | None = admitted.record
+            if there is not None:
+                over = self._record(outcome, outcome.following(), there.generation, End.OVER)
+                return Write(over, Condition(Demand.OVER, there.generation))
+        return right(self, outcome)  # type: ignore[no-any-return]
+
+    right = swap(recording.Recorder, "_end", ending)
+
+
+def join_whenever_the_action_began() -> None:
+    """Add the token of a later action to the record that the sweep made for an earlier one."""
+
+    def of_message(drain: Any, record: Any, *more: Any, **silent: Any) -> Admission:
+        if record is not None:
+            drain = replace(drain, started_at=min(drain.started_at, record.drain.started_at))
+        return right(drain, record, *more, **silent)  # type: ignore[no-any-return]
+
+    right = swap(admission, "_of_message", of_message)
+
+
+def trust_a_record_over_a_silence() -> None:
+    """Believe, without a token, what was established before a silence of any length."""
+
+    def recorded(drain: Any, record: Any, *, silent: bool, **more: Any) -> Any:
+        del silent
+        return right(drain, record, silent=False, **more)
+
+    right = swap(admission, "_recorded", recorded)
+
+
+def fail_while_the_table_is_down() -> None:
+    """Have a message delivered again whose record cannot be read, and do nothing for it."""
+
+    def acting(self: Any, outcomes: Sequence[Any], *more: Any) -> None:
+        for one in outcomes:
+            if one.admitted.admission == Admission.UNREAD:
+                one.undone = "the drain's record cannot be read"
+        right(self, [one for one in outcomes if not one.undone], *more)
+
+    right = swap(controller.Controller, "_act", acting)
+
+
+def answer_nothing_while_the_table_is_down() -> None:
+    """Wait for the deadline where no record can be read."""
+
+    def withheld(decision: Any, admitted: Admitted, view: Any) -> Any:
+        found = right(decision, admitted, view)
+        if admitted.admission == Admission.UNREAD and found.phase in FREE:
+            return replace(found, step=Step.GO_ROUND, result=None)
+        return found
+
+    right = swap(controller, "_withheld", withheld)
+
+
+def forget_to_write_the_end() -> None:
+    """Leave a record open whose action has been answered."""
+    swap(recording.Recorder, "end", lambda *_: None)
+
+
+def follow_nothing() -> None:
+    """Forget with a drain's end that its instance may come back into service."""
+
+    def recorded(self: Any, *of: Any, **more: Any) -> DrainRecord:
+        return replace(right(self, *of, **more), followed=False)
+
+    right: Callable[..., DrainRecord] = swap(recording.Recorder, "_record", recorded)
+
+
+def follow_what_was_never_drained() -> None:
+    """Set ACTIVE later on what no drain of ours has set DRAINING."""
+    swap(DrainRecord, "may_have_drained", value=True)
+
+
+def bring_back_what_is_being_drained() -> None:
+    """Set ACTIVE what an earlier drain has left behind, though another one is under way."""
+
+    def over(self: Any, ids: Sequence[str], _: Any) -> dict[str, list[DrainRecord]]:
+        found: dict[str, list[DrainRecord]] = {}
+        for one, rows in self._records.of_instance(dict.fromkeys(ids)).items():
+            followed = [row for row in rows if isinstance(row, DrainRecord) and row.followed]
+            if followed:
+                found[one] = followed
+        return found
+
+    swap(returning.Reactivation, "_over", over)
+
+
+RECORD_MUTATIONS: tuple[Callable[[], None], ...] = (
+    publish_before_the_hop_is_claimed,
+    claim_whatever_the_hop,
+    publish_what_a_duplicate_finds_next,
+    never_take_over_what_is_silent,
+    take_over_what_is_not_silent,
+    forget_the_pass_id,
+    create_after_the_heartbeat,
+    replace_a_record_unproven,
+    end_the_record_of_another_token,
+    join_whenever_the_action_began,
+    trust_a_record_over_a_silence,
+    fail_while_the_table_is_down,
+    answer_nothing_while_the_table_is_down,
+    forget_to_write_the_end,
+    follow_nothing,
+    follow_what_was_never_drained,
+    bring_back_what_is_being_drained,
+)

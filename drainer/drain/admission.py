@@ -1,0 +1,243 @@
+"""
+Which message may go on from a drain's record, and by which facts.
+
+An exhaustive model of the protocol has shown what each rule is for: without any one of them two
+chains stay alive, a drain is lost, or one action is answered by what was seen of another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from drainer.drain.model import Drain, Origin
+from drainer.drain.record import SETTLE, DrainRecord
+from drainer.errors import DrainerError
+
+# Without a token, who may write to the queue may claim any hop, and one far ahead would end the
+# chain as if it had run out of hops. Passes that could not write the record are at least a second
+# apart (the least DRAINER_PASS_INTERVAL_SECONDS); ten more allow for clocks that differ.
+HOPS_A_SECOND_MAX = 1
+HOPS_AHEAD_MAX = 10
+
+# Without a token, who may write to the queue may claim any hop, and one far ahead would end the
+# chain as if it had run out of hops. Passes that could not write the record are at least a second
+# apart (the least DRAINER_PASS_INTERVAL_SECONDS); ten more allow for clocks that differ.
+HOPS_A_SECOND_MAX = 1
+HOPS_AHEAD_MAX = 10
+
+
+class Admission(StrEnum):
+    """What becomes of a message, given the record that was read."""
+
+    NEW = "new"  # no record of this action: prove the token, or create it for the sweep
+    DUE = "due"  # its hop is next
+    TAKEOVER = "takeover"  # its hop is past, but the record is silent
+    JOIN = "join"  # its token is what the sweep's record lacks
+    LOOK = "look"  # a wake-up: answer or end the drain, nothing else
+    DUPLICATE = "duplicate"  # acknowledge: another message or the sweep goes on
+    ENDED = "ended"  # acknowledge: the drain has ended
+    OTHER = "other"  # acknowledge: of another generation, or nothing says of which
+    UNREAD = "unread"  # the table did not answer: the message counts for the record
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a pass follows; if not, the message is acknowledged."""
+        return self not in (Admission.DUPLICATE, Admission.ENDED, Admission.OTHER)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """
+    A message with what was read for it.
+
+    Attributes:
+        admission: What becomes of it.
+        drain: What the pass goes by.
+        record: The record as it was read; None where there is none or it could not be read.
+        error: Why it could not be read.
+    """
+
+    admission: Admission
+    drain: Drain
+    record: DrainRecord | None
+    error: DrainerError | None = None
+
+
+def admit(
+    drain: Drain,
+    read: DrainRecord | DrainerError | None,
+    now: datetime,
+    pass_interval_seconds: int,
+) -> Admitted:
+    """
+    Decide what becomes of a message. The first line that applies counts.
+
+    A message (Origin.CHAIN):
+        | what was read                                   | admission                           |
+        |-------------------------------------------------|-------------------------------------|
+        | the table did not answer                        | UNREAD                              |
+        | no record                                       | NEW with a token, else OTHER        |
+        | another generation, and not the record's token  | OTHER                               |
+        | the record's token, or none and its generation: |                                     |
+        |   the record has ended                          | ENDED                               |
+        |   its hop is the record's or ahead; without a   | DUE, at its own hop                 |
+        |   token by no more than passes can have made    |                                     |
+        |   the record is silent                          | TAKEOVER, at the record's hop       |
+        |   else                                          | DUPLICATE                           |
+        | neither generation nor token                    | OTHER                               |
+        | open, no token, begun no earlier than its action | JOIN                               |
+        | any other token                                 | NEW                                 |
+
+    What was found by looking, and has no message:
+        | what was read                  | Origin.SWEEP        | Origin.HINT                      |
+        |--------------------------------|---------------------|----------------------------------|
+        | the table did not answer       | DUPLICATE           | DUPLICATE                        |
+        | no record                      | NEW                 | DUPLICATE                        |
+        | ended SETTLE ago or longer     | NEW                 | ENDED                            |
+        | ended less than that ago       | ENDED               | ENDED                            |
+        | open, without a token, silent  | NEW                 | DUPLICATE                        |
+        |   for longer than its hook     |                     |                                  |
+        |   waits for a heartbeat        |                     |                                  |
+        | open, silent, without a token  | TAKEOVER            | DUPLICATE                        |
+        | open, silent, with a token     | TAKEOVER            | LOOK                             |
+        | open, not silent               | DUPLICATE           | LOOK                             |
+
+    Returns:
+        The admission; for DUE, TAKEOVER and LOOK with the drain of the record, else with that of
+        the message.
+    """
+    record = None if isinstance(read, DrainerError) else read
+    unread = record is not read
+    silent = record is not None and record.is_silent(now, pass_interval_seconds)
+    if drain.origin != Origin.CHAIN:
+        admission = _of_found(drain.origin, record, now, silent=silent, unread=unread)
+    elif unread:
+        admission = Admission.UNREAD
+    else:
+        admission = _of_message(drain, record, now, silent=silent)
+    if admission == Admission.TAKEOVER and record and _is_outlived(drain, record, now):
+        admission, drain = Admission.NEW, _begun_at(now, drain)
+    if admission in (Admission.NEW, Admission.JOIN):
+        # It follows no record that is there.
+        drain = replace(drain, generation=None)
+    elif record and admission in (Admission.DUE, Admission.TAKEOVER, Admission.LOOK):
+        drain = _recorded(drain, record, at_own_hop=admission == Admission.DUE, silent=silent)
+    error = read if isinstance(read, DrainerError) else None
+    return Admitted(admission, drain, record, error)
+
+
+def _of_found(
+    origin: Origin, record: DrainRecord | None, now: datetime, *, silent: bool, unread: bool
+) -> Admission:
+    sweeps = origin == Origin.SWEEP
+    if unread or record is None:
+        return Admission.NEW if sweeps and not unread else Admission.DUPLICATE
+    if not record.is_open:
+        settled = record.ended_at is not None and now - record.ended_at >= SETTLE
+        return Admission.NEW if sweeps and settled else Admission.ENDED
+    if sweeps:
+        return Admission.TAKEOVER if silent else Admission.DUPLICATE
+    # What is known of a silent record without a token may be of an action before this one.
+    return Admission.DUPLICATE if silent and not record.token else Admission.LOOK
+
+
+def _of_message(
+    drain: Drain, record: DrainRecord | None, now: datetime, *, silent: bool
+) -> Admission:
+    token = drain.action.lifecycle_action_token
+    if record is None:
+        return Admission.NEW if token else Admission.OTHER
+    named = bool(token) and token == record.token
+    if not named and drain.generation not in (None, record.generation):
+        return Admission.OTHER
+    # A token that is not the record's has to be proven, whatever else the message says of itself.
+    if named or (drain.generation is not None and not token):
+        if not record.is_open:
+            return Admission.ENDED
+        if drain.hop >= record.hop and (token or drain.hop <= _hop_max(record, now)):
+            return Admission.DUE
+        return Admission.TAKEOVER if silent else Admission.DUPLICATE
+    if not token:
+        return Admission.OTHER
+    # An action that began later than the record is another one: it replaces the record.
+    joins = record.is_open and not record.token and drain.started_at <= record.drain.started_at
+    return Admission.JOIN if joins else Admission.NEW
+
+
+def _is_outlived(drain: Drain, record: DrainRecord, now: datetime) -> bool:
+    """
+    Whether the action of a record without a token has ended for want of a heartbeat.
+
+    What waits now is another one then, and must not be answered at the deadline of the first.
+    """
+    seconds = record.drain.heartbeat_timeout_seconds
+    if drain.origin != Origin.SWEEP or record.token or seconds is None:
+        return False
+    return now >= record.written_at + timedelta(seconds=seconds)
+
+
+def _begun_at(now: datetime, drain: Drain) -> Drain:
+    """Return the drain of an action of which nothing is known but that it may wait."""
+    timeout = timedelta(seconds=drain.heartbeat_timeout_seconds or 0)
+    return Drain(
+        action=drain.action,
+        started_at=now,
+        last_heartbeat_at=now - timeout,
+        origin=drain.origin,
+        by_event_bridge=True,
+        unfinished=drain.unfinished,
+    )
+
+
+def _hop_max(record: DrainRecord, now: datetime) -> int:
+    """Return the furthest hop that passes which could not write can have led to."""
+    seconds = max(0, int((now - record.written_at).total_seconds()))
+    return record.hop + HOPS_AHEAD_MAX + seconds * HOPS_A_SECOND_MAX
+
+
+def _recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: bool) -> Drain:
+    """Return the record's drain, with what the message alone knows of itself."""
+    facts, token = record.drain, drain.action.lifecycle_action_token
+    ahead = at_own_hop and drain.hop > record.hop
+    if silent and not record.token:
+        # The action may have ended and another begun meanwhile: nothing but a token would tell.
+        facts = _forgetting(facts)
+    elif ahead and token and token == record.token:
+        # The message follows passes of this action that could not write: it has the newer copy.
+        facts = replace(
+            drain,
+            started_at=facts.started_at,
+            deadline_at=_earlier(facts.deadline_at, drain.deadline_at),
+        )
+    elif ahead and drain.draining_since != facts.draining_since:
+        # A pass that could not write has seen the instance ACTIVE, or DRAINING since later. Without
+        # a token that is believed only as far as it delays.
+        facts = _forgetting(facts)
+    return replace(
+        facts,
+        action=replace(facts.action, lifecycle_action_token=record.token or token),
+        origin=drain.origin,
+        hop=drain.hop if at_own_hop else record.hop,
+        sent_at=drain.sent_at,
+        generation=record.generation,
+    )
+
+
+def _forgetting(drain: Drain) -> Drain:
+    """Return the drain without what earlier looks have established; what they saw stays."""
+    return replace(
+        drain,
+        draining_since=None,
+        listed_at=None,
+        closed=False,
+        missing_since=None,
+        standalone_stopped=False,
+        absent_since=None,
+        not_waiting_since=None,
+    )
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((at for at in (one, other) if at is not None), default=None)

@@ -1,0 +1,153 @@
+"""
+The writes of a record as values: what is to be stored, under which condition, and what came of it.
+
+What a write means is said once, here: `holds` and `stored`. The gateway says the same in
+DynamoDB's words, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from drainer.drain.record import DrainRecord, End
+
+if TYPE_CHECKING:
+    from drainer.errors import DrainerError
+
+
+class Demand(StrEnum):
+    """What a write demands of the record that is there, beside the generation as read."""
+
+    ABSENT = "absent"  # no record: insert the first one
+    REPLACES = "replaces"  # anything: the token of another action was proven
+    SUCCEEDS = "succeeds"  # it has ended: the sweep creates the next one without a token
+    FOLLOWS = "follows"  # open, the hop as read: due and takeover
+    JOINS = "joins"  # open, no token; the hop as read where the join is also a takeover
+    ENDS = "ends"  # open or over: the answer was accepted
+    OVER = "over"  # open: the action was not active any more
+    FORGETS = "forgets"  # it has ended: its instance is followed no longer
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """
+    When a write may succeed.
+
+    Attributes:
+        demand: What is demanded.
+        generation: As read; 0 for ABSENT.
+        hop: As read; None where the hop does not matter.
+    """
+
+    demand: Demand
+    generation: int = 0
+    hop: int | None = None
+
+
+def holds(condition: Condition, there: DrainRecord | None) -> bool:
+    """Whether a condition holds for the record that is there."""
+    demand = condition.demand
+    if there is None or demand == Demand.ABSENT:
+        return there is None and demand == Demand.ABSENT
+    if there.generation != condition.generation:
+        return False
+    if condition.hop is not None and there.hop != condition.hop:
+        return False
+    return {
+        Demand.REPLACES: True,
+        Demand.SUCCEEDS: not there.is_open,
+        Demand.FOLLOWS: there.is_open,
+        Demand.JOINS: there.is_open and not there.token,
+        Demand.ENDS: there.is_open or there.end == End.OVER,
+        Demand.OVER: there.is_open,
+        Demand.FORGETS: not there.is_open,
+    }[demand]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """
+    One conditional write.
+
+    Attributes:
+        record: What is to be stored, as far as `stored` says.
+        condition: When.
+    """
+
+    record: DrainRecord
+    condition: Condition
+
+
+def stored(write: Write, there: DrainRecord | None) -> DrainRecord:
+    """
+    Return what is there after a write whose condition held.
+
+    A pass and the join of a token may write at the same time. Neither condition names what the
+    other changes, so that neither may undo it: a pass leaves the token alone and sets a deadline
+    only where there is none, a join sets nothing but these two.
+    """
+    new, demand = write.record, write.condition.demand
+    if there is None or demand in (Demand.ABSENT, Demand.REPLACES, Demand.SUCCEEDS):
+        return new
+    if demand == Demand.FORGETS:
+        return replace(there, followed=False, pass_id=new.pass_id)
+    joins = demand == Demand.JOINS
+    token = new.token if joins else there.token
+    deadline_at = new.drain.deadline_at
+    if not joins:
+        deadline_at = there.drain.deadline_at or deadline_at
+    base = there if joins and write.condition.hop is None else new
+    return replace(
+        base,
+        generation=there.generation,
+        pass_id=base.pass_id,
+        hop=there.hop if demand in (Demand.ENDS, Demand.OVER) else base.hop,
+        drain=replace(
+            base.drain,
+            action=replace(base.drain.action, lifecycle_action_token=token),
+            deadline_at=deadline_at,
+        ),
+        previous=there.previous,
+    )
+
+
+class Outcome(StrEnum):
+    """What came of a write."""
+
+    DONE = "done"
+    REFUSED = "refused"  # the condition did not hold: somebody else has written
+    UNKNOWN = "unknown"  # it may have been made or not: the message carries the facts
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """
+    What came of one write.
+
+    Attributes:
+        outcome: Whether it was made.
+        there: The record that refused it; None where that is none, or cannot be read.
+        error: Why nothing is known.
+    """
+
+    outcome: Outcome
+    there: DrainRecord | None = None
+    error: DrainerError | None = None
+
+
+def refused(write: Write, there: DrainRecord | None) -> Written:
+    """
+    Return what a refused condition means.
+
+    The SDK repeats a write whose answer was lost; the repetition is refused by the write itself.
+    """
+    if there is None:
+        return Written(Outcome.REFUSED)
+    # A join alone leaves the id of the pass that is there: it knows its repetition by the token.
+    joined = write.condition.demand == Demand.JOINS and write.condition.hop is None
+    same_token = joined and there.token == write.record.token
+    if there.pass_id == write.record.pass_id or same_token:
+        return Written(Outcome.DONE)
+    return Written(Outcome.REFUSED, there)

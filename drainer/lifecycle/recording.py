@@ -1,0 +1,366 @@
+"""
+Read, claim and end the records of a pass's drains: one conditional write for each, by the protocol.
+
+It decides nothing about an instance. A table that does not answer loses no drain: the message
+carries what the record would, and the pass goes by that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from drainer.drain.actions import CALL_SECONDS
+from drainer.drain.admission import Admission, Admitted, admit
+from drainer.drain.machine import Step
+from drainer.drain.model import LifecycleActionResult, Origin
+from drainer.drain.record import DrainRecord, End, key_of
+from drainer.drain.record_codec import previous_of
+from drainer.drain.record_write import Condition, Demand, Write, Written
+from drainer.drain.record_write import Outcome as Made
+from drainer.errors import DrainerError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from drainer.drain.actions import Outcome
+    from drainer.drain.model import Drain
+    from drainer.drain.record import Key
+    from drainer.invocation import InvocationClock
+
+    Read = Mapping[Key, DrainRecord | DrainerError | None]
+
+WRITING = "writing the drain's record"
+NO_TIME_TO_WRITE = "no time was left to write the drain's record"
+ENDS = {
+    LifecycleActionResult.CONTINUE: End.CONTINUE,
+    LifecycleActionResult.ABANDON: End.ABANDON,
+}
+
+
+class Records(Protocol):
+    """The store of records; it says for each what it could not read or write."""
+
+    def new_pass_id(self) -> str:
+        """Return what no other write has."""
+
+    def read(self, keys: Iterable[Key]) -> Read:
+        """Return for each key its record, None where there is none, or why it was not read."""
+
+    def write(self, writes: Sequence[Write]) -> list[Written]:
+        """Make each write if its condition holds; return what came of each."""
+
+    def open_keys(self) -> list[Key]:
+        """Return the keys of all open records; may raise a DrainerError."""
+
+    def of_instance(
+        self, instances: Iterable[str]
+    ) -> Mapping[str, Sequence[DrainRecord | DrainerError | None]]:
+        """Return the records of each EC2 instance."""
+
+
+class Recorder:
+    """
+    The records of one pass.
+
+    Args:
+        records: The store.
+        time: The invocation's.
+        pass_interval_seconds: The time between two passes.
+    """
+
+    def __init__(self, records: Records, time: InvocationClock, pass_interval_seconds: int) -> None:
+        self._records = records
+        self._time = time
+        self._pass_interval_seconds = pass_interval_seconds
+        self._down: DrainerError | None = None
+
+    def admit(self, drains: Sequence[Drain]) -> list[Admitted]:
+        """Read the records of drains, and say what becomes of each."""
+        read = self._records.read([key_of(drain.action) for drain in drains]) if drains else {}
+        errors = [one for one in read.values() if isinstance(one, UnavailableError)]
+        if errors and len(errors) == len(read):
+            self._down = errors[0]
+        now = self._time.now()
+        return [
+            admit(drain, read[key_of(drain.action)], now, self._pass_interval_seconds)
+            for drain in drains
+        ]
+
+    def woken(self, ec2_instance_ids: Sequence[str]) -> list[Admitted]:
+        """Return the open drains of EC2 instances about which there was an event."""
+        asks = ec2_instance_ids and self._down is None
+        found = self._records.of_instance(ec2_instance_ids) if asks else {}
+        rows = [record for some in found.values() for record in some]
+        return self._found([one for one in rows if isinstance(one, DrainRecord)], Origin.HINT)
+
+    def silent(self) -> list[Admitted]:
+        """
+        Return the drains whose chains are lost, the nearest deadline first.
+
+        Raises:
+            DrainerError: The index could not be read.
+        """
+        rows = self._records.read(self._records.open_keys()).values()
+        found = self._found([one for one in rows if isinstance(one, DrainRecord)], Origin.SWEEP)
+        return sorted(found, key=lambda one: one.drain.deadline_at or one.drain.started_at)
+
+    def _found(self, records: Iterable[DrainRecord], origin: Origin) -> list[Admitted]:
+        now = self._time.now()
+        found = [
+            admit(
+                replace(one.drain, origin=origin, generation=one.generation),
+                one,
+                now,
+                self._pass_interval_seconds,
+            )
+            for one in records
+            if one.is_open
+        ]
+        return [one for one in found if one.admission.goes_on]
+
+    def draining_again(self, keys: Sequence[Key]) -> dict[Key, datetime]:
+        """
+        Return since when other drains of the same EC2 instances have seen it DRAINING.
+
+        One that has just seen it ACTIVE has no such instant yet: what it has written counts.
+        """
+        if not keys or self._down is not None:
+            return {}
+        read, now = self._records.read(keys), self._time.now()
+        found: dict[Key, datetime] = {}
+        for key, one in read.items():
+            if not isinstance(one, DrainRecord) or not one.is_open:
+                continue
+            if one.drain.draining_since:
+                found[key] = one.drain.draining_since
+            elif one.drain.container_instance_arn and not one.is_silent(
+                now, self._pass_interval_seconds
+            ):
+                found[key] = one.written_at
+        return found
+
+    def create(self, outcomes: Sequence[Outcome]) -> None:
+        """
+        Create the records of what the sweep has found, before its first heartbeat.
+
+        What keeps an instance waiting without a token has its deadline from the record: without
+        one, each sweep would begin another drain with another deadline.
+        """
+        for outcome in outcomes:
+            following = replace(outcome.drain, hop=0)
+            there = outcome.admitted.record if outcome.admitted else None
+            demand = Demand.REPLACES if there and there.is_open else Demand.SUCCEEDS
+            write = self._first(outcome, following, demand)
+            written = self._write(outcome, write)
+            if written is None or written.outcome == Made.UNKNOWN:
+                outcome.undone = outcome.undone or "its record could not be created"
+            elif written.outcome == Made.REFUSED:
+                outcome.duplicate = True
+            else:
+                record = write.record
+                outcome.admitted = Admitted(Admission.DUE, record.drain, record)
+
+    def drop_outdated(self, outcomes: Sequence[Outcome]) -> None:
+        """
+        Take for duplicates what is about to be answered by a record that others have written since.
+
+        Another pass may have seen the instance ACTIVE meanwhile, when tasks may have been placed:
+        it writes that before it sets it DRAINING again.
+        """
+        based = {
+            key_of(outcome.drain.action): outcome
+            for outcome in outcomes
+            if outcome.admitted and outcome.admitted.record
+        }
+        if not based or self._down is not None or self._time.seconds_left() < 2 * CALL_SECONDS:
+            return
+        for key, now in self._records.read([*based]).items():
+            outcome = based[key]
+            before = outcome.admitted.record if outcome.admitted else None
+            if before is not None and isinstance(now, DrainRecord):
+                same = (now.generation, now.hop) == (before.generation, before.hop)
+                outcome.duplicate = not same
+
+    def end_first(self, outcome: Outcome, result: LifecycleActionResult) -> bool:
+        """
+        Write the end of what has no token before it is answered; return whether that was done.
+
+        Left open, the record would be taken for that of the next action, whose deadline it is not.
+        """
+        admitted = outcome.admitted
+        if admitted is None or admitted.record is None:
+            return True
+        generation = admitted.record.generation
+        record = self._record(outcome, outcome.following(), generation, ENDS[result])
+        written = self._write(outcome, Write(record, Condition(Demand.ENDS, generation)))
+        return written is not None and written.outcome == Made.DONE
+
+    def claim(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """
+        Write the records of drains that go round; return those that may be published.
+
+        Time is left to publish them: what is claimed and not published waits for its message to
+        come again, and for the record to be silent.
+        """
+        claimed, slowest = [], 0.0
+        for outcome in outcomes:
+            left = self._time.seconds_left()
+            if left < CALL_SECONDS + slowest:
+                outcome.undone = outcome.undone or NO_TIME_TO_WRITE
+            elif self._claim(outcome):
+                claimed.append(outcome)
+            slowest = max(slowest, left - self._time.seconds_left())
+        return claimed
+
+    def _claim(self, outcome: Outcome) -> bool:
+        following, admitted = outcome.following(), outcome.admitted
+        if admitted is None or admitted.admission == Admission.UNREAD:
+            return True
+        record = admitted.record
+        if admitted.admission == Admission.NEW:
+            if not outcome.heartbeat:
+                return True  # nothing shows yet that the action is a true one
+            write = self._first(outcome, following, Demand.REPLACES)
+        elif record is None:
+            return True
+        elif admitted.admission == Admission.JOIN:
+            return self._join(outcome, following, record)
+        else:
+            condition = Condition(Demand.FOLLOWS, record.generation, record.hop)
+            write = Write(self._record(outcome, following, record.generation), condition)
+        return self._may_publish(outcome, write)
+
+    def _join(self, outcome: Outcome, following: Drain, record: DrainRecord) -> bool:
+        """Add the token to the record that the sweep created; its chain goes on if it is alive."""
+        if not outcome.heartbeat:
+            outcome.undone = outcome.undone or "Auto Scaling has not confirmed the token yet"
+            return False
+        silent = record.is_silent(self._time.now(), self._pass_interval_seconds)
+        condition = Condition(Demand.JOINS, record.generation, record.hop if silent else None)
+        ends = (following.deadline_at, record.drain.deadline_at)
+        following = replace(
+            following,
+            hop=record.hop + 1,
+            deadline_at=min((at for at in ends if at is not None), default=None),
+        )
+        write = Write(self._record(outcome, following, record.generation), condition)
+        may_publish = self._may_publish(outcome, write)
+        # A token of which nothing is known may be nowhere but in this message, which goes on.
+        joined = outcome.recorded and not silent
+        outcome.duplicate = outcome.duplicate or joined
+        return may_publish and not joined
+
+    def _may_publish(self, outcome: Outcome, write: Write) -> bool:
+        written = self._write(outcome, write)
+        if written is None:
+            outcome.undone = outcome.undone or NO_TIME_TO_WRITE
+            return False
+        claims = write.condition.demand == Demand.FOLLOWS
+        outcome.recorded = written.outcome == Made.DONE
+        if claims or outcome.recorded:
+            # A message must not name a generation that may never have been written: it would be
+            # taken for another action's. By its token it finds the record, should there be one.
+            outcome.generation = write.record.generation
+            outcome.hop = write.record.hop
+        admitted = outcome.admitted
+        if (
+            written.outcome == Made.UNKNOWN
+            and admitted
+            and admitted.admission == Admission.TAKEOVER
+        ):
+            # The record stays silent, so that each who comes would begin a chain of its own.
+            outcome.undone = outcome.undone or "the drain could not be taken over"
+            return False
+        if written.outcome != Made.REFUSED:
+            return True
+        there = written.there
+        if there is not None and (claims or there.token == write.record.token):
+            outcome.duplicate = True
+        else:
+            outcome.undone = outcome.undone or "the drain's record has changed meanwhile"
+        return False
+
+    def end(self, outcomes: Sequence[Outcome]) -> None:
+        """Write down how drains have ended."""
+        for outcome in outcomes:
+            write = self._end(outcome)
+            if write is not None and self._write(outcome, write) is None:
+                outcome.trouble(WRITING, "no time was left")
+
+    def _end(self, outcome: Outcome) -> Write | None:
+        admitted = outcome.admitted
+        if admitted is None or admitted.admission == Admission.UNREAD:
+            return None
+        end = ENDS[outcome.answered] if outcome.answered else End.OVER
+        record, following = admitted.record, outcome.following()
+        if admitted.admission == Admission.NEW:
+            # A token that Auto Scaling refuses says nothing about the record that is there.
+            if end == End.OVER or record is not None:
+                return None
+            return self._first(outcome, following, Demand.ABSENT, end)
+        if record is None or (end == End.OVER and admitted.admission == Admission.JOIN):
+            return None
+        looked = outcome.decision.step == Step.STOP and not outcome.over
+        if looked and admitted.admission == Admission.LOOK:
+            return None
+        demand = Demand.OVER if end == End.OVER else Demand.ENDS
+        written = self._record(outcome, following, record.generation, end)
+        return Write(written, Condition(demand, record.generation))
+
+    def _first(self, outcome: Outcome, drain: Drain, demand: Demand, end: End = End.OPEN) -> Write:
+        """Return the first write of an action; it replaces what there is of another one."""
+        there = outcome.admitted.record if outcome.admitted else None
+        if there is None:
+            return Write(self._record(outcome, drain, 1, end), Condition(Demand.ABSENT))
+        record = replace(
+            self._record(outcome, drain, there.generation + 1, end),
+            previous=previous_of(there),
+        )
+        return Write(record, Condition(demand, there.generation))
+
+    def _record(
+        self, outcome: Outcome, drain: Drain, generation: int, end: End = End.OPEN
+    ) -> DrainRecord:
+        now, seen = self._time.now(), outcome.view.seen
+        instance = seen.container_instance
+        record = DrainRecord(
+            key=key_of(drain.action),
+            generation=generation,
+            hop=drain.hop,
+            pass_id=self._records.new_pass_id(),
+            drain=replace(drain, generation=generation, sent_at=None),
+            written_at=now,
+            phase=outcome.decision.phase,
+            reason=outcome.decision.reason,
+            running=instance.running_tasks if instance else 0,
+            pending=instance.pending_tasks if instance else 0,
+            tasks=tuple(task.id for task in seen.remaining),
+            end=end,
+            ended_at=now if end else None,
+        )
+        # Whatever was set DRAINING may be in service again: after a warm pool, with a new root
+        # volume, or because somebody has cancelled its termination.
+        drained = bool(outcome.answered) or record.may_have_drained or _was_followed(outcome)
+        return replace(record, followed=bool(end) and drained)
+
+    def _write(self, outcome: Outcome, write: Write) -> Written | None:
+        """Write one record; return None where no time is left."""
+        if self._time.seconds_left() < CALL_SECONDS:
+            return None
+        if self._down is not None:
+            # To go on asking would take the time that publications need.
+            return Written(Made.UNKNOWN, error=self._down)
+        [written] = self._records.write([write])
+        if written.outcome == Made.UNKNOWN and written.error is not None:
+            outcome.trouble(WRITING, written.error)
+            if isinstance(written.error, UnavailableError):
+                self._down = written.error
+        return written
+
+
+def _was_followed(outcome: Outcome) -> bool:
+    """Whether the record of an earlier action is, which this drain's record has replaced."""
+    record = outcome.admitted.record if outcome.admitted else None
+    return record is not None and record.previous is not None and record.previous.followed

@@ -1,0 +1,159 @@
+"""
+DynamoDB's items and expressions, as far as the tables here are asked: what is not known is refused.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.OperatorsAndFunctions.html
+"""
+
+from __future__ import annotations
+
+import re
+from copy import deepcopy
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from drainer.simulation.records import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+Item = dict[str, dict[str, Any]]
+
+EXISTS = re.compile(r"attribute_(not_)?exists\((#\w+)\)")
+EQUALS = re.compile(r"(#\w+) = (:\w+)")
+UNLESS_THERE = re.compile(r"(#\w+) = if_not_exists\((#\w+), (:\w+)\)")
+UPDATE = re.compile(r"SET (.+?)(?: REMOVE (.+))?")
+CLAUSES = re.compile(r", (?=#)")
+# "Up to 4 KB" is the longest expression.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+EXPRESSION_BYTES_MAX = 4 * 1_024
+
+
+class Expressions:
+    """The expressions of one request, with its names and values; each of them must be used."""
+
+    def __init__(self, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
+        self._names = names
+        self._values = copied(values)
+        self._used: set[str] = set()
+
+    def holds(self, condition: str | None, item: Item) -> bool:
+        """Judge terms that all must hold; in brackets, terms of which one must."""
+        if condition is None:
+            return True
+        _bounded(condition)
+        # Every term is judged, so that every name is looked up.
+        terms = [self._any(term, item) for term in condition.split(" AND ")]
+        return all(terms)
+
+    def _any(self, term: str, item: Item) -> bool:
+        inner = term[1:-1] if term.startswith("(") and term.endswith(")") else term
+        atoms = [self._atom(one, item) for one in inner.split(" OR ")]
+        return any(atoms)
+
+    def _atom(self, text: str, item: Item) -> bool:
+        if found := EXISTS.fullmatch(text):
+            return (self._name(found[2]) in item) != bool(found[1])
+        if found := EQUALS.fullmatch(text):
+            present, value = item.get(self._name(found[1])), self._value(found[2])
+            return present is not None and plain(present) == plain(value)
+        raise invalid(f"Invalid ConditionExpression: {text}")
+
+    def updated(self, update: str, item: Item, *, fixed: Collection[str]) -> Item:
+        """Return an item with the changes of an update that sets and removes."""
+        _bounded(update)
+        found = UPDATE.fullmatch(update)
+        if not found:
+            raise invalid("Invalid UpdateExpression: it sets nothing")
+        changed, touched = copied(item), list[str]()
+        for clause in CLAUSES.split(found[1]):
+            plainly, unless = EQUALS.fullmatch(clause), UNLESS_THERE.fullmatch(clause)
+            if unless:
+                touched.append(self._name(unless[1]))
+                value = item.get(self._name(unless[2]), self._value(unless[3]))
+            elif plainly:
+                touched.append(self._name(plainly[1]))
+                value = self._value(plainly[2])
+            else:
+                raise invalid(f"Invalid UpdateExpression: {clause}")
+            changed[touched[-1]] = deepcopy(value)
+        for clause in CLAUSES.split(found[2]) if found[2] else ():
+            touched.append(self._name(clause))
+            changed.pop(touched[-1], None)
+        if len(set(touched)) < len(touched):
+            raise invalid("Invalid UpdateExpression: Two document paths overlap with each other")
+        if set(touched) & set(fixed):
+            raise invalid("Cannot update attribute. This attribute is part of the key")
+        return changed
+
+    def equal_to(self, condition: str, name: str) -> dict[str, Any]:
+        """Return the value that a key condition asks a partition key to have."""
+        found = EQUALS.fullmatch(condition)
+        if not found or self._name(found[1]) != name:
+            raise invalid("Query condition missed key schema element")
+        return self._value(found[2])
+
+    def all_used(self) -> None:
+        """Refuse names and values that no expression uses, as DynamoDB does."""
+        if {*self._names, *self._values} - self._used:
+            raise invalid("Value provided in ExpressionAttributeNames or Values unused")
+
+    def _name(self, key: str) -> str:
+        self._used.add(key)
+        if key not in self._names:
+            raise invalid(f"An expression attribute name used is not defined: {key}")
+        return self._names[key]
+
+    def _value(self, key: str) -> dict[str, Any]:
+        self._used.add(key)
+        if key not in self._values:
+            raise invalid(f"An expression attribute value used is not defined: {key}")
+        return self._values[key]
+
+
+def copied(item: Mapping[str, Any]) -> Item:
+    """Copy an item, once its values are known to be ones that are understood."""
+    for value in item.values():
+        plain(value)
+    return deepcopy(dict(item))
+
+
+def plain(value: Mapping[str, Any]) -> Any:
+    """Return a value to compare; numbers are sent as text, and compared as numbers."""
+    if len(value) != 1 or not {*value} <= {"S", "N", "M", "L"}:
+        raise invalid("Supplied AttributeValue has more or other than S, N, M or L")
+    ((kind, inner),) = value.items()
+    if kind == "S":
+        return inner
+    if kind == "M":
+        return {name: plain(one) for name, one in inner.items()}
+    if kind == "L":
+        return [plain(one) for one in inner]
+    try:
+        return Decimal(inner)
+    except InvalidOperation:
+        message = f"The parameter cannot be converted to a numeric value: {inner}"
+        raise invalid(message) from None
+
+
+def size(item: Mapping[str, Any]) -> int:
+    """Return about how many bytes an item has: its names, its texts and the digits of numbers."""
+    return sum(len(name.encode()) + _size(value) for name, value in item.items())
+
+
+def _size(value: Mapping[str, Any]) -> int:
+    ((kind, inner),) = value.items()
+    if kind == "M":
+        return 3 + size(inner)
+    if kind == "L":
+        return 3 + sum(map(_size, inner))
+    return len(str(inner).encode())
+
+
+def _bounded(expression: str) -> None:
+    if len(expression.encode()) > EXPRESSION_BYTES_MAX:
+        raise invalid("Expression size has exceeded the maximum allowed size")
+
+
+def invalid(message: str) -> ApiError:
+    """Return the refusal of a request that is wrong in itself."""
+    return ApiError("ValidationException", message)

@@ -1,0 +1,365 @@
+"""
+Which message may go on, for every kind of message and every kind of record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+
+from drainer.drain.admission import Admission, Admitted, admit
+from drainer.drain.model import Drain, LifecycleAction, Origin
+from drainer.drain.record import SETTLE, DrainRecord, End, Key, key_of, silent_after
+from drainer.errors import DrainerError, UnavailableError
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+INTERVAL = 15
+SILENT = timedelta(seconds=90)
+SECOND = timedelta(seconds=1)
+BEGAN = NOW - timedelta(hours=1)
+TOKEN, OTHER_TOKEN = "465e0162-e6af-4786-b4e8-bb544ae58790", "00000000-e6af-4786-b4e8-bb544ae58790"
+GENERATION, HOP = 2, 7
+DOWN = UnavailableError("the table is down")
+
+Read = DrainRecord | DrainerError | None
+
+
+def drain(token: str = TOKEN, **more: Any) -> Drain:
+    action = LifecycleAction("web", "drainer", "i-1", token)
+    values: dict[str, Any] = {"started_at": BEGAN, "last_heartbeat_at": BEGAN, **more}
+    return Drain(action, **values)
+
+
+def record(token: str = TOKEN, *, age: timedelta = SECOND, **more: Any) -> DrainRecord:
+    of_drain = drain(token, hop=HOP, deadline_at=NOW + timedelta(hours=1), **more)
+    return DrainRecord(
+        key_of(of_drain.action), GENERATION, HOP, "pass", of_drain, written_at=NOW - age
+    )
+
+
+def ended(one: DrainRecord, ago: timedelta) -> DrainRecord:
+    return replace(one, end=End.OVER, ended_at=NOW - ago)
+
+
+def asked(message: Drain, read: Read) -> Admitted:
+    return admit(message, read, NOW, INTERVAL)
+
+
+MESSAGES = [
+    drain(token, origin=origin, generation=generation, hop=hop, started_at=BEGAN + later * SECOND)
+    for origin, token, generation, hop, later in product(
+        Origin,
+        ("", TOKEN, OTHER_TOKEN),
+        (None, GENERATION - 1, GENERATION, GENERATION + 1),
+        (HOP - 1, HOP, HOP + 1),
+        (-1, 0, 1),
+    )
+]
+READS: list[Read] = [
+    None,
+    DOWN,
+    *(record(token, age=age) for token in ("", TOKEN) for age in (SECOND, SILENT - SECOND, SILENT)),
+    *(
+        ended(record(token, age=age), ago)
+        for token in ("", TOKEN)
+        for age in (SECOND, SILENT)
+        for ago in (SETTLE - SECOND, SETTLE)
+    ),
+]
+SPACE = list(product(MESSAGES, READS))
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the rules speak of, of one message and what was read for it."""
+
+    found: bool  # by looking, not by a message
+    sweep: bool
+    down: bool
+    there: bool
+    open: bool
+    settled: bool
+    silent: bool
+    proven: bool  # the record has a token
+    token: bool
+    same_token: bool
+    named: bool
+    same_generation: bool
+    due: bool
+    begun_before: bool
+
+
+def case_of(message: Drain, read: Read) -> Case:
+    one = read if isinstance(read, DrainRecord) else None
+    token = message.action.lifecycle_action_token
+    return Case(
+        found=message.origin != Origin.CHAIN,
+        sweep=message.origin == Origin.SWEEP,
+        down=isinstance(read, DrainerError),
+        there=one is not None,
+        open=one is not None and not one.end,
+        settled=one is not None and one.ended_at is not None and one.ended_at <= NOW - SETTLE,
+        silent=one is not None and one.written_at <= NOW - SILENT,
+        proven=one is not None and bool(one.token),
+        token=bool(token),
+        same_token=one is not None and token == one.token,
+        named=message.generation is not None,
+        same_generation=message.generation == GENERATION,
+        due=message.hop >= HOP,
+        begun_before=message.started_at <= BEGAN,
+    )
+
+
+def expected(case: Case) -> Admission:
+    """The rules of the protocol, each by itself: exactly one of them holds for each case."""
+    own = (case.token and case.same_token) or (case.same_generation and not case.token)
+    other = not own and case.named and not case.same_generation
+    mine = not case.found and case.there and own
+    unknown = not case.found and case.there and not own and not other
+    joins = case.open and not case.proven and case.begun_before
+    found = case.found and case.there
+    rules = [
+        (case.down and not case.found, Admission.UNREAD),
+        (case.down and case.found, Admission.DUPLICATE),
+        (not case.down and not case.there and case.found and case.sweep, Admission.NEW),
+        (not case.down and not case.there and case.found and not case.sweep, Admission.DUPLICATE),
+        (not case.down and not case.there and not case.found and case.token, Admission.NEW),
+        (not case.down and not case.there and not case.found and not case.token, Admission.OTHER),
+        (not case.found and case.there and other, Admission.OTHER),
+        (mine and not case.open, Admission.ENDED),
+        (mine and case.open and case.due, Admission.DUE),
+        (mine and case.open and not case.due and case.silent, Admission.TAKEOVER),
+        (mine and case.open and not case.due and not case.silent, Admission.DUPLICATE),
+        (unknown and not case.token, Admission.OTHER),
+        (unknown and case.token and joins, Admission.JOIN),
+        (unknown and case.token and not joins, Admission.NEW),
+        (found and not case.open and case.sweep and case.settled, Admission.NEW),
+        (found and not case.open and not (case.sweep and case.settled), Admission.ENDED),
+        (found and case.open and case.sweep and case.silent, Admission.TAKEOVER),
+        (found and case.open and case.sweep and not case.silent, Admission.DUPLICATE),
+        (found and case.open and not case.sweep and case.silent and not case.proven,
+         Admission.DUPLICATE),
+        (found and case.open and not case.sweep and not (case.silent and not case.proven),
+         Admission.LOOK),
+    ]  # fmt: skip
+    (only,) = [admission for holds, admission in rules if holds]
+    return only
+
+
+def test_every_message_is_admitted_by_exactly_one_rule() -> None:
+    # Admitted wrongly, two chains stay alive, or none.
+    seen = set()
+    for message, read in SPACE:
+        admission = asked(message, read).admission
+        assert admission == expected(case_of(message, read)), (message, read)
+        seen.add(admission)
+
+    assert seen == set(Admission)
+    assert len(SPACE) > 4_000
+
+
+def test_what_is_acknowledged_with_a_token_leaves_a_record_behind() -> None:
+    # A notification that is acknowledged while nothing is written is an instance that waits for
+    # its hook's timeout.
+    acknowledged = 0
+    for message, read in SPACE:
+        admitted = asked(message, read)
+        if (
+            message.origin == Origin.CHAIN
+            and message.action.lifecycle_action_token
+            and not admitted.admission.goes_on
+        ):
+            acknowledged += 1
+            assert isinstance(read, DrainRecord)
+            # An ended one only if it is of the same action.
+            same = message.generation is not None or read.token in {TOKEN, OTHER_TOKEN}
+            assert read.is_open or same
+    assert acknowledged > 100
+
+
+def test_what_goes_on_without_the_records_drain_names_no_generation_of_it() -> None:
+    # A message that names a generation it has not written would be acknowledged by the next pass.
+    found = 0
+    for message, read in SPACE:
+        admitted = asked(message, read)
+        if admitted.admission in (Admission.NEW, Admission.JOIN):
+            found += 1
+            assert admitted.drain == replace(message, generation=None)
+    assert found > 100
+
+
+def test_the_record_that_was_read_comes_along_for_the_write() -> None:
+    for message, read in SPACE:
+        assert asked(message, read).record is (read if isinstance(read, DrainRecord) else None)
+    assert SPACE
+
+
+RECORDED = (Admission.DUE, Admission.TAKEOVER, Admission.LOOK)
+
+
+def test_what_goes_on_from_a_record_has_its_token_generation_and_beginning() -> None:
+    # A made-up envelope could else begin long ago, and be answered at once as overdue.
+    found = 0
+    for message, read in SPACE:
+        admitted = asked(message, read)
+        if admitted.admission in RECORDED:
+            found += 1
+            assert isinstance(read, DrainRecord)
+            token = read.token or message.action.lifecycle_action_token
+            assert admitted.drain.action.lifecycle_action_token == token
+            assert admitted.drain.generation == GENERATION
+            assert admitted.drain.started_at == BEGAN
+            assert admitted.drain.deadline_at == NOW + timedelta(hours=1)
+            assert admitted.drain.origin == message.origin
+            due = admitted.admission == Admission.DUE
+            assert admitted.drain.hop == (message.hop if due else HOP)
+    assert found > 100
+
+
+EVIDENCE: dict[str, Any] = {
+    "draining_since": NOW - timedelta(minutes=5),
+    "listed_at": NOW - timedelta(minutes=4),
+    "closed": True,
+    "missing_since": NOW - timedelta(minutes=1),
+    "absent_since": NOW - timedelta(minutes=1),
+    "not_waiting_since": NOW - timedelta(minutes=1),
+    "standalone_stopped": True,
+}
+FORGOTTEN = {
+    "draining_since": None,
+    "listed_at": None,
+    "closed": False,
+    "missing_since": None,
+    "absent_since": None,
+    "not_waiting_since": None,
+    "standalone_stopped": False,
+}
+
+
+def evidence(one: Drain) -> dict[str, object]:
+    return {name: getattr(one, name) for name in EVIDENCE}
+
+
+@pytest.mark.parametrize("origin", [Origin.CHAIN, Origin.SWEEP])
+@pytest.mark.parametrize("hop", [HOP - 1, HOP, HOP + 1])
+def test_a_silent_record_without_a_token_forgets_what_was_established(
+    origin: Origin, hop: int
+) -> None:
+    # The instance may have been released and leave by another action, with new tasks on it.
+    silent = record("", age=SILENT, unfinished=("a" * 32,), **EVIDENCE)
+    message = drain("", origin=origin, generation=GENERATION, hop=hop, **EVIDENCE)
+
+    admitted = asked(message, silent)
+
+    assert admitted.admission in (Admission.DUE, Admission.TAKEOVER)
+    assert evidence(admitted.drain) == FORGOTTEN
+    # A task that was seen and not seen STOPPED still counts.
+    assert admitted.drain.unfinished == ("a" * 32,)
+
+
+@pytest.mark.parametrize("age", [SECOND, SILENT])
+def test_a_record_with_a_token_keeps_it_over_any_silence(age: timedelta) -> None:
+    # Else every lost message would cost a long drain its progress.
+    message = drain(generation=GENERATION, hop=HOP)
+
+    assert evidence(asked(message, record(age=age, **EVIDENCE)).drain) == EVIDENCE
+
+
+def test_a_message_of_the_same_hop_is_not_asked_what_it_has_seen() -> None:
+    # While the table answers, whoever may publish cannot make up a look.
+    message = drain(generation=GENERATION, hop=HOP, **EVIDENCE)
+
+    assert evidence(asked(message, record()).drain) == FORGOTTEN
+
+
+def test_a_message_behind_the_record_is_not_either() -> None:
+    # It is older: since then the instance may have been set ACTIVE.
+    message = drain(generation=GENERATION, hop=HOP - 1, **EVIDENCE)
+
+    assert evidence(asked(message, record(age=SILENT)).drain) == FORGOTTEN
+
+
+def test_a_message_ahead_with_the_token_has_the_newer_facts_but_no_later_deadline() -> None:
+    # Where writes are denied for an hour, a drain would else begin to look anew in every pass.
+    ahead = drain(
+        generation=GENERATION,
+        hop=HOP + 1,
+        deadline_at=NOW + timedelta(hours=2),
+        unfinished=("b" * 32,),
+        **EVIDENCE,
+    )
+    admitted = asked(ahead, record(unfinished=("a" * 32,)))
+
+    assert admitted.admission == Admission.DUE
+    assert evidence(admitted.drain) == EVIDENCE
+    assert admitted.drain.unfinished == ("b" * 32,)
+    assert admitted.drain.deadline_at == NOW + timedelta(hours=1)
+    earlier = replace(ahead, deadline_at=NOW + timedelta(minutes=1))
+    assert asked(earlier, record()).drain.deadline_at == NOW + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("since", [None, NOW - timedelta(minutes=1)])
+def test_a_message_ahead_without_a_token_can_only_delay(since: datetime | None) -> None:
+    # A pass that could not write has seen the instance ACTIVE: what the record says is outdated.
+    ahead = drain("", generation=GENERATION, hop=HOP + 1, draining_since=since)
+
+    assert evidence(asked(ahead, record("", **EVIDENCE)).drain) == FORGOTTEN
+    ahead = replace(ahead, draining_since=EVIDENCE["draining_since"], closed=True)
+    assert evidence(asked(ahead, record("", **EVIDENCE)).drain) == EVIDENCE
+
+
+@pytest.mark.parametrize(
+    ("token", "admission"), [("", Admission.JOIN), (OTHER_TOKEN, Admission.NEW)]
+)
+def test_a_token_that_is_not_the_records_has_to_be_proven_whatever_generation_it_names(
+    token: str, admission: Admission
+) -> None:
+    # A made-up token would end the record that the sweep has made, or exhaust its chain.
+    message = drain(generation=GENERATION, hop=HOP)
+
+    assert asked(message, record(token)).admission == admission
+
+
+def test_without_a_table_the_message_is_the_record() -> None:
+    # An outage must delay no drain that knows its token.
+    message = drain(generation=GENERATION, hop=3, **EVIDENCE)
+
+    assert asked(message, DOWN) == Admitted(Admission.UNREAD, message, None, DOWN)
+
+
+@pytest.mark.parametrize(("interval", "seconds"), [(1, 76), (15, 90), (75, 150), (300, 375)])
+def test_silence_is_longer_than_a_pass_takes(interval: int, seconds: int) -> None:
+    # A record that counts as silent after each pass would forget what every pass established.
+    assert silent_after(interval) == timedelta(seconds=seconds)
+    assert silent_after(interval) > timedelta(seconds=interval + 30)
+
+
+def test_a_duplicate_that_is_delivered_again_finds_its_chain_silent() -> None:
+    # 180 s after a pass that died, less the 30 s that it may have lived.
+    assert silent_after(15) <= timedelta(seconds=180 - 30)
+
+
+def test_an_action_has_one_record_by_its_instance_group_and_hook() -> None:
+    assert key_of(drain().action) == Key("i-1", "web:drainer")
+    assert key_of(drain(OTHER_TOKEN).action) == key_of(drain().action)
+    assert min([Key("i-2", "a"), Key("i-1", "b"), Key("i-1", "a")]) == Key("i-1", "a")
+
+
+def test_what_people_are_told_is_bounded() -> None:
+    # A write above 1 KB costs twice as much, and above 400 KB fails.
+    told = replace(record(), reason="r" * 500, tasks=tuple(f"{n:032x}" for n in range(50)))
+
+    assert (len(told.reason), len(told.tasks)) == (200, 10)
+
+
+def test_a_record_outlives_its_action_by_the_retention() -> None:
+    retention = timedelta(days=90)
+
+    assert record().expires_at(retention) == NOW + timedelta(hours=1) + retention
+    assert ended(record(), SECOND).expires_at(retention) == NOW - SECOND + retention
+    bare = replace(record(), drain=drain())
+    assert bare.expires_at(retention) == NOW - SECOND + retention

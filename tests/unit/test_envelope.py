@@ -1,0 +1,134 @@
+"""
+Three versions of one envelope: what each says, what it leaves out and what it may not say.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from drainer.drain import envelope
+from drainer.drain.model import (
+    Drain,
+    LifecycleAction,
+    LifecycleActionResult,
+    Policy,
+    StandaloneTasks,
+)
+from drainer.errors import MalformedEventError
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+BARE = Drain(
+    LifecycleAction(
+        auto_scaling_group_name="payments-asg",
+        lifecycle_hook_name="drainer",
+        ec2_instance_id="i-0123456789abcdef0",
+        lifecycle_action_token="465e0162-e6af-4786-b4e8-bb544ae58790",
+    ),
+    started_at=NOON,
+    last_heartbeat_at=NOON,
+)
+CLUSTER = "arn:aws:ecs:eu-west-1:123456789012:cluster/payments"
+TYPICAL = replace(
+    BARE,
+    hop=12,
+    deadline_at=NOON + timedelta(hours=2),
+    heartbeat_timeout_seconds=1_800,
+    policy=Policy(None, 7_200, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 300),
+    cluster=CLUSTER,
+    container_instance_arn=f"arn:aws:ecs:eu-west-1:123456789012:container-instance/{'a' * 32}",
+    draining_since=NOON + timedelta(seconds=1),
+    unfinished=("b" * 32, "c" * 32),
+    closed=True,
+    settled=True,
+    sent_at=NOON + timedelta(seconds=90),
+    generation=1,
+)
+
+
+def written(drain: Drain) -> dict[str, Any]:
+    """An envelope's JSON."""
+    body: dict[str, Any] = json.loads(envelope.encode(drain))
+    return body
+
+
+def version_2(drain: Drain) -> dict[str, Any]:
+    """An envelope as the version before has written it: with every field but the generation."""
+    plain = {
+        name: value.timestamp() if isinstance(value, datetime) else value
+        for name, value in asdict(drain).items()
+        if name != "generation"
+    }
+    body: dict[str, Any] = json.loads(
+        json.dumps({"drainer": "re-invocation", "version": 2, **plain})
+    )
+    return body
+
+
+# The record holds it as well, and every write of a record above 1 KB costs twice as much.
+def test_a_typical_envelope_is_well_below_a_kilobyte() -> None:
+    assert len(envelope.encode(TYPICAL)) < 900
+    assert len(envelope.encode(BARE)) < 320
+
+
+def test_what_has_its_default_value_is_left_out_and_filled_in_again() -> None:
+    # What is filled in wrongly is believed by every later pass.
+    assert set(written(BARE)) == {"drainer", "version", "action", "started_at", "last_heartbeat_at"}
+    assert envelope.decode(written(BARE)) == BARE
+    assert envelope.decode(written(TYPICAL)) == TYPICAL
+
+
+@pytest.mark.parametrize("name", ["action", "started_at", "last_heartbeat_at"])
+def test_what_has_no_default_is_never_filled_in(name: str) -> None:
+    # An invented beginning is a deadline that nobody set.
+    body = written(TYPICAL)
+    del body[name]
+
+    with pytest.raises(MalformedEventError, match=name):
+        envelope.decode(body)
+
+
+@pytest.mark.parametrize("name", sorted({one.name for one in fields(Drain)} - {"generation"}))
+def test_version_2_must_have_every_field_that_it_always_wrote(name: str) -> None:
+    # In version 2 a missing field was cut off; to fill in its default would make up what was seen.
+    body = version_2(TYPICAL)
+    del body[name]
+
+    with pytest.raises(MalformedEventError, match=name):
+        envelope.decode(body)
+
+
+def test_version_2_is_read_and_follows_no_record() -> None:
+    # A chain that is under way during the update would else wait for the sweep.
+    assert envelope.decode(version_2(TYPICAL)) == replace(TYPICAL, generation=None)
+
+
+def test_version_2_cannot_name_a_generation() -> None:
+    # Only what has read a record knows one.
+    with pytest.raises(MalformedEventError, match="generation"):
+        envelope.decode({**version_2(TYPICAL), "generation": 1})
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_unknown_field_is_refused(version: int) -> None:
+    # It may change what the others mean.
+    body = version_2(TYPICAL) if version == 2 else written(TYPICAL)
+
+    with pytest.raises(MalformedEventError, match="verdict"):
+        envelope.decode({**body, "verdict": "drained"})
+
+
+@pytest.mark.parametrize("generation", [-1, 1.5, True, "1", 10**12])
+def test_a_generation_is_a_count(generation: Any) -> None:
+    with pytest.raises(MalformedEventError, match="no count"):
+        envelope.decode({**written(TYPICAL), "generation": generation})
+
+
+@pytest.mark.parametrize("version", [0, 4, "3", None, [3], {}])
+def test_no_other_version_is_read(version: Any) -> None:
+    with pytest.raises(MalformedEventError, match="known: 1, 2, 3"):
+        envelope.decode({**written(BARE), "version": version})

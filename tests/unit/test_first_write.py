@@ -1,0 +1,94 @@
+"""What a first write of a record leaves in the message, where nothing is known of the write."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from drainer.drain.actions import Outcome
+from drainer.drain.admission import Admission, admit
+from drainer.drain.machine import Decision, Phase, Step
+from drainer.drain.model import (
+    Drain,
+    LifecycleAction,
+    LifecycleActionResult,
+    Observation,
+    Registration,
+    Waiting,
+)
+from drainer.drain.record import DrainRecord, End, key_of
+from drainer.drain.record_write import Outcome as Made
+from drainer.drain.record_write import Write, Written
+from drainer.drain.view import View
+from drainer.errors import UnavailableError
+from drainer.invocation import InvocationClock
+from drainer.lifecycle.recording import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+INTERVAL_SECONDS = 15
+
+
+class Store:
+    """A table of which each write comes to the same."""
+
+    def __init__(self, made: Made) -> None:
+        self.made = made
+        self.writes: list[Write] = []
+
+    def new_pass_id(self) -> str:
+        return "pass"
+
+    def write(self, writes: Sequence[Write]) -> list[Written]:
+        self.writes += writes
+        error = UnavailableError("throttled") if self.made == Made.UNKNOWN else None
+        return [Written(self.made, error=error) for _ in writes]
+
+
+def drain(token: str, started_at: datetime) -> Drain:
+    action = LifecycleAction("web", "drainer", "i-0", token)
+    return Drain(action, started_at, started_at)
+
+
+def earlier() -> DrainRecord:
+    """Return the record of an action that has ended, of the same instance under the same hook."""
+    before = NOW - timedelta(hours=1)
+    old = drain("old", before)
+    return DrainRecord(
+        key_of(old.action), 3, 9, "then", old, before, end=End.CONTINUE, ended_at=before
+    )
+
+
+def following(made: Made) -> Drain:
+    """Return what a pass publishes that replaces the earlier record, by what came of its write."""
+    admitted = admit(drain("new", NOW), earlier(), NOW, INTERVAL_SECONDS)
+    assert admitted.admission == Admission.NEW
+    seen = Observation(Waiting.YES, Registration.UNSEEN)
+    view = View(admitted.drain, seen, NOW, INTERVAL_SECONDS, LifecycleActionResult.CONTINUE)
+    outcome = Outcome(
+        admitted.drain,
+        view,
+        Decision(Phase.DRAINING, Step.GO_ROUND, republish=True),
+        heartbeat=True,
+        admitted=admitted,
+    )
+    store: Any = Store(made)
+    clock = InvocationClock(NOW, lambda: 30.0)
+    assert Recorder(store, clock, INTERVAL_SECONDS).claim([outcome]) == [outcome]
+    assert len(store.writes) == 1
+    return outcome.following()
+
+
+# The next pass found the earlier record, took the message for another action's, and acknowledged
+# it: nobody went on with the drain before a sweep had found it again.
+def test_a_message_names_no_generation_that_may_not_be_there() -> None:
+    sent = following(Made.UNKNOWN)
+
+    assert admit(sent, earlier(), NOW, INTERVAL_SECONDS).admission == Admission.NEW
+
+
+# Without a generation it would only be known by its token.
+def test_a_message_names_the_generation_that_was_written() -> None:
+    assert following(Made.DONE).generation == 4

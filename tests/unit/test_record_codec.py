@@ -1,0 +1,298 @@
+"""
+A drain's record as plain values and back: nothing is lost, and nothing odd is believed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drainer.drain import record_codec
+from drainer.drain.model import (
+    Drain,
+    LifecycleAction,
+    LifecycleActionResult,
+    Policy,
+    StandaloneTasks,
+)
+from drainer.drain.record import DrainRecord, End, Key, Previous, key_of
+from drainer.drain.record_write import Condition, Demand, Write, holds, stored
+from drainer.errors import MisconfiguredError
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+TOKEN = "465e0162-e6af-4786-b4e8-bb544ae58790"
+RETENTION = timedelta(days=90)
+ACTION = LifecycleAction("web", "drainer", "i-0123456789abcdef0", TOKEN)
+DRAIN = Drain(
+    ACTION,
+    NOON,
+    NOON,
+    hop=7,
+    generation=2,
+    deadline_at=NOON + timedelta(hours=2),
+    draining_since=NOON + timedelta(seconds=2),
+    heartbeat_timeout_seconds=1_800,
+    cluster="arn:aws:ecs:eu-west-1:123456789012:cluster/payments",
+    container_instance_arn=f"arn:aws:ecs:eu-west-1:123456789012:container-instance/{'a' * 32}",
+)
+OPEN = DrainRecord(
+    key_of(ACTION),
+    generation=2,
+    hop=7,
+    pass_id="0123456789abcdef",
+    drain=DRAIN,
+    written_at=NOON + timedelta(minutes=2),
+    phase="draining",
+    reason="2 tasks are left.",
+    running=2,
+    tasks=("b" * 32, "c" * 32),
+    previous=Previous("12345678", NOON, NOON, End.CONTINUE),
+)
+ENDED = replace(OPEN, end=End.CONTINUE, ended_at=NOON + timedelta(minutes=9))
+
+INSTANTS = st.datetimes(
+    datetime(2020, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC)
+)  # fmt: skip
+NAMES = st.text(min_size=1, max_size=36)
+COUNTS = st.integers(0, 1_000_000)
+ENDS = st.none() | st.tuples(st.sampled_from([e for e in End if e]), INSTANTS, st.booleans())
+
+
+@st.composite
+def records(draw: st.DrawFn) -> DrainRecord:
+    end = draw(ENDS)
+    drain = Drain(
+        LifecycleAction(
+            auto_scaling_group_name=draw(NAMES.filter(lambda name: ":" not in name)),
+            lifecycle_hook_name=draw(NAMES),
+            ec2_instance_id=draw(NAMES),
+            lifecycle_action_token=draw(st.sampled_from(["", TOKEN])),
+        ),
+        started_at=draw(INSTANTS),
+        last_heartbeat_at=draw(INSTANTS),
+        hop=draw(COUNTS),
+        deadline_at=draw(st.none() | INSTANTS),
+        draining_since=draw(st.none() | INSTANTS),
+        # A set of tasks that lacks one would release the instance while that runs.
+        unfinished=tuple(draw(st.lists(st.text("0123456789abcdef", min_size=32, max_size=32)))),
+        listed_at=draw(st.none() | INSTANTS),
+        closed=draw(st.booleans()),
+        missing_since=draw(st.none() | INSTANTS),
+        standalone_stopped=draw(st.booleans()),
+        settled=draw(st.booleans()),
+        absent_since=draw(st.none() | INSTANTS),
+        not_waiting_since=draw(st.none() | INSTANTS),
+        generation=draw(st.none() | COUNTS),
+    )
+    return DrainRecord(
+        key=key_of(drain.action),
+        generation=draw(COUNTS),
+        hop=draw(COUNTS),
+        pass_id=draw(NAMES),
+        drain=drain,
+        written_at=draw(INSTANTS),
+        phase=draw(st.text(max_size=20)),
+        reason=draw(st.text(max_size=250)),
+        running=draw(COUNTS),
+        pending=draw(COUNTS),
+        tasks=tuple(draw(st.lists(st.text(max_size=36), max_size=12))),
+        end=end[0] if end else End.OPEN,
+        ended_at=end[1] if end else None,
+        followed=end[2] if end else False,
+        previous=draw(
+            st.none()
+            | st.builds(
+                Previous,
+                st.text(max_size=8),
+                INSTANTS,
+                st.none() | INSTANTS,
+                st.sampled_from(End),
+            )
+        ),
+    )
+
+
+@given(records())
+def test_nothing_is_lost_in_the_table(record: DrainRecord) -> None:
+    # A lost token or deadline answers the wrong action, or never.
+    # As JSON, so that it is plain indeed.
+    item = json.loads(json.dumps(record_codec.encode(record, RETENTION)))
+
+    read = record_codec.decode(item)
+
+    assert read == record
+
+
+def test_a_typical_record_is_below_a_kilobyte() -> None:
+    # Every write of one above it costs twice as much.
+    policy = Policy(None, 7_200, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 300)
+    drain = replace(DRAIN, policy=policy, unfinished=OPEN.tasks, settled=True, sent_at=NOON)
+    item = record_codec.encode(replace(OPEN, drain=drain, previous=None), RETENTION)
+
+    assert sum(len(name) + len(str(value)) for name, value in item.items()) < 1_024
+
+
+def test_the_token_is_in_one_place_that_is_never_told() -> None:
+    item = record_codec.encode(OPEN, RETENTION)
+
+    assert [name for name, value in item.items() if TOKEN in str(value)] == ["token"]
+    with pytest.raises(MisconfiguredError) as error:
+        record_codec.decode({**item, "token": TOKEN * 3})
+    assert TOKEN not in str(error.value)
+
+
+def test_only_what_is_open_or_followed_is_in_the_index() -> None:
+    # Each record in the index is read by every sweep.
+    values = [
+        record_codec.encode(one, RETENTION).get("open")
+        for one in (OPEN, ENDED, replace(ENDED, followed=True))
+    ]
+
+    assert values == ["1", None, "2"]
+
+
+def test_a_record_expires_after_its_end_in_whole_seconds() -> None:
+    # TTL ignores what is no whole number, and the table grows for ever.
+    item = record_codec.encode(ENDED, RETENTION)
+
+    assert item["expires_at"] == int((NOON + timedelta(minutes=9) + RETENTION).timestamp())
+    assert isinstance(item["expires_at"], int)
+
+
+@pytest.mark.parametrize("name", record_codec.REQUIRED)
+def test_what_every_record_has_is_never_made_up(name: str) -> None:
+    item = record_codec.encode(OPEN, RETENTION)
+    del item[name]
+
+    with pytest.raises(MisconfiguredError, match=name):
+        record_codec.decode(item)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"verdict": "drained"}, "verdict"),
+        ({"v" * 900: "drained"}, "vvv"),
+        ({"hop": "7"}, "no count"),
+        ({"hop": -1}, "no count"),
+        ({"generation": 1.5}, "no count"),
+        ({"written_at": "noon"}, "no instant"),
+        ({"written_at": 10**12}, "no instant"),
+        ({"drain": "{}"}, "version"),
+        ({"drain": "{"}, "JSON"),
+        ({"drain": 7}, "drain"),
+        ({"drain": "x" * 30_000}, "drain"),
+        ({"reason": "r" * 201}, "reason"),
+        ({"phase": "p" * 65}, "phase"),
+        ({"tasks": ["a"] * 11}, "tasks"),
+        ({"tasks": "a"}, "tasks"),
+        ({"tasks": [7]}, "tasks"),
+        ({"counts": {"running": 1}}, "pending"),
+        ({"counts": 7}, "TypeError"),
+        ({"end": "drained"}, "drained"),
+        ({"end": "over"}, "contradict"),
+        ({"open": "2"}, "contradict"),
+        ({"ended_at": 1.0}, "contradict"),
+        ({"began_at": "noon"}, "no instant"),
+        ({"drain": "[]"}, "TypeError"),
+        ({"previous": {"end": "over"}}, "began_at"),
+        ({"previous": 7}, "AttributeError"),
+    ],
+)
+def test_an_odd_item_is_an_error_of_one_sentence(changes: dict[str, Any], says: str) -> None:
+    # Read with a gap, a record could let an instance go whose tasks run.
+    item = record_codec.encode(OPEN, RETENTION)
+
+    with pytest.raises(MisconfiguredError) as error:
+        record_codec.decode({**item, **changes})
+
+    assert says in str(error.value)
+    assert len(str(error.value)) <= 200
+
+
+@pytest.mark.parametrize("name", record_codec.APART)
+def test_what_has_a_field_of_its_own_is_nowhere_else(name: str) -> None:
+    # Two tokens or deadlines in one item: a join would change one of them.
+    item = record_codec.encode(OPEN, RETENTION)
+    body = json.loads(item["drain"])
+    assert name not in body
+
+    with pytest.raises(MisconfiguredError, match="drain"):
+        record_codec.decode({**item, "drain": json.dumps({**body, name: 1.0})})
+
+
+def test_a_drain_of_another_key_is_not_written() -> None:
+    # Read back, it would answer for another instance.
+    with pytest.raises(MisconfiguredError, match="another key"):
+        record_codec.encode(replace(OPEN, key=Key("i-2", OPEN.key.subject)), RETENTION)
+
+
+def test_what_is_replaced_leaves_a_checksum_and_no_token() -> None:
+    kept = record_codec.previous_of(ENDED)
+
+    assert kept == Previous(kept.token_checksum, NOON, ENDED.ended_at, End.CONTINUE)
+    assert len(kept.token_checksum) == 8
+    assert kept.token_checksum not in TOKEN
+
+
+TOKENLESS = replace(OPEN, drain=replace(DRAIN, action=replace(ACTION, lifecycle_action_token="")))
+THERE: dict[str, DrainRecord | None] = {
+    "none": None,
+    "open": OPEN,
+    "no token": TOKENLESS,
+    "behind": replace(OPEN, hop=6),
+    "older": replace(OPEN, generation=1),
+    "answered": ENDED,
+    "over": replace(ENDED, end=End.OVER),
+}
+
+
+@pytest.mark.parametrize(
+    ("condition", "those"),
+    [
+        (Condition(Demand.ABSENT), {"none"}),
+        (Condition(Demand.REPLACES, 2), {"open", "no token", "behind", "answered", "over"}),
+        (Condition(Demand.SUCCEEDS, 2), {"answered", "over"}),
+        (Condition(Demand.FOLLOWS, 2, 7), {"open", "no token"}),
+        (Condition(Demand.JOINS, 2), {"no token"}),
+        (Condition(Demand.JOINS, 2, 7), {"no token"}),
+        (Condition(Demand.JOINS, 2, 6), set()),
+        (Condition(Demand.ENDS, 2), {"open", "no token", "behind", "over"}),
+        (Condition(Demand.OVER, 2), {"open", "no token", "behind"}),
+        (Condition(Demand.FORGETS, 2), {"answered", "over"}),
+    ],
+    ids=lambda value: ",".join(sorted(value)) if isinstance(value, set) else str(value),
+)
+def test_each_condition_holds_for_these_and_no_other(condition: Condition, those: set[str]) -> None:
+    # An end that is written into another action's record leaves that action without a chain.
+    assert {name for name, there in THERE.items() if holds(condition, there)} == those
+
+
+def test_a_pass_leaves_the_token_alone_that_joined_meanwhile() -> None:
+    # Its notification is acknowledged: nothing would ever tell the token again.
+    later = replace(TOKENLESS, drain=replace(TOKENLESS.drain, deadline_at=NOON + timedelta(days=1)))
+    written = stored(Write(replace(later, hop=8), Condition(Demand.FOLLOWS, 2, 7)), OPEN)
+
+    assert (written.hop, written.token) == (8, TOKEN)
+    assert written.drain.deadline_at == DRAIN.deadline_at
+
+
+def test_a_join_leaves_the_hop_alone_that_a_pass_wrote_meanwhile() -> None:
+    # A hop that goes down lets two messages be due.
+    there = replace(TOKENLESS, hop=9, phase="stopping", written_at=NOON + timedelta(minutes=3))
+    written = stored(Write(OPEN, Condition(Demand.JOINS, 2)), there)
+
+    assert (written.hop, written.phase, written.token) == (9, "stopping", TOKEN)
+    assert written.written_at == there.written_at
+
+
+def test_a_late_end_leaves_the_hop_alone() -> None:
+    there = replace(OPEN, hop=9)
+
+    assert stored(Write(ENDED, Condition(Demand.ENDS, 2)), there).hop == 9
