@@ -17,7 +17,7 @@ from drainer.drain.machine import Step
 from drainer.drain.record import key_of
 from drainer.drain.task_look import StoppedTasks
 from drainer.errors import DrainerError, LifecycleActionOverError, RefusedError
-from drainer.lifecycle.heartbeats import EarlyHeartbeats
+from drainer.lifecycle.early_heartbeats import EarlyHeartbeats
 from drainer.lifecycle.observer import AutoScalingReads, Observer
 from drainer.lifecycle.recording import Recorder
 

@@ -129,7 +129,7 @@ def test_a_heartbeat_restarts_the_timeout(account: Account, scaling: InProcessCl
 
 
 # The global timeout is what ends a drain that beats for ever.
-def test_heartbeats_do_not_pass_the_global_timeout(
+def test_early_heartbeats_do_not_pass_the_global_timeout(
     account: Account, scaling: InProcessClient
 ) -> None:
     account.auto_scaling.put_hook(hook(heartbeat_timeout_seconds=30))

@@ -956,7 +956,7 @@ def test_a_hook_learns_from_the_other_that_the_instance_was_active_again() -> No
 
 
 @pytest.mark.parametrize(("call_seconds", "published"), [(0.7, 10), (1.0, 10), (1.5, 8)])
-def test_heartbeats_stop_where_no_time_is_left_for_the_way_round(
+def test_early_heartbeats_stop_where_no_time_is_left_for_the_way_round(
     call_seconds: float, published: int
 ) -> None:
     # The invocation is killed in its middle: nothing of the batch is published, and each message is
