@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drainer.drain.model import (
     DRAIN_TIMEOUT_SECONDS_MAX,
@@ -20,10 +20,10 @@ from drainer.drain.model import (
     StandaloneTasks,
 )
 from drainer.errors import MisconfiguredError
-from drainer.settings import Problem, choice, seconds
+from drainer.settings import Problem, matching, one_of, read, several, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
 # As long as the hook allows, as ECS managed instance draining: a shorter deadline kills what still
 # runs, and is for the user to set. The hook's own limit, less a margin, still bounds it.
@@ -34,31 +34,7 @@ PASS_INTERVAL_SECONDS_DEFAULT = 15
 # look. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html
 PASS_INTERVAL_SECONDS_MAX = 300
 RECORD_RETENTION_DAYS_DEFAULT = 90
-# A record that expires while its action waits would be made again: a day is more than a look takes.
-RECORD_RETENTION_DAYS = (1, 365)
-
-ENVIRONMENT_NAMES = (
-    "DRAINER_TOPIC_ARN",
-    "DRAINER_CLUSTERS",
-    "DRAINER_DRAIN_TIMEOUT_SECONDS",
-    "DRAINER_DEADLINE_RESULT",
-    "DRAINER_STANDALONE_TASKS",
-    "DRAINER_STANDALONE_GRACE_SECONDS",
-    "DRAINER_PASS_INTERVAL_SECONDS",
-    "DRAINER_INTERRUPTED_TARGETS",
-    "DRAINER_REQUESTS_TABLE",
-    "DRAINER_RECORDS_TABLE",
-    "DRAINER_RECORD_RETENTION_DAYS",
-    "DRAINER_VERIFY_STACKS",
-)
-
-METADATA_KEYS = (
-    "cluster",
-    "drain_timeout_seconds",
-    "deadline_result",
-    "standalone_tasks",
-    "standalone_grace_seconds",
-)
+RECORD_RETENTION_DAYS_MAX = 365
 
 # "Up to 255 letters (uppercase and lowercase), numbers, underscores, and hyphens are allowed."
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateCluster.html
@@ -76,6 +52,31 @@ class Switch(StrEnum):
 
     TRUE = "true"
     FALSE = "false"
+
+
+PREFIX = "DRAINER_"
+
+# A drain's settings, which a hook's metadata may give, and the function's, which give the defaults.
+_OF_BOTH = {
+    "drain_timeout_seconds": whole(1, DRAIN_TIMEOUT_SECONDS_MAX),
+    "deadline_result": one_of(LifecycleActionResult),
+    "standalone_tasks": one_of(StandaloneTasks),
+    "standalone_grace_seconds": whole(0, DRAIN_TIMEOUT_SECONDS_MAX),
+}
+_CLUSTER = matching(CLUSTER, "a cluster's name or ARN")
+_TABLE = matching(TABLE, "a DynamoDB table's name")
+METADATA = {"cluster": _CLUSTER, **_OF_BOTH}
+ENVIRONMENT = {
+    "topic_arn": matching(TOPIC_ARN, "the ARN of an SNS topic"),
+    "clusters": several(_CLUSTER),
+    **_OF_BOTH,
+    "pass_interval_seconds": whole(1, PASS_INTERVAL_SECONDS_MAX),
+    "interrupted_targets": one_of(InterruptedTargets),
+    "requests_table": _TABLE,
+    "records_table": _TABLE,
+    "record_retention_days": whole(1, RECORD_RETENTION_DAYS_MAX),
+    "verify_stacks": one_of(Switch),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,57 +120,15 @@ class Config:
         Raises:
             MisconfiguredError: Names each variable that is wrong, its value and what it may be.
         """
-        values = {
-            name.removeprefix("DRAINER_").lower(): environment[name].strip()
-            for name in ENVIRONMENT_NAMES
-            if environment.get(name, "").strip()
-        }
-        names = (name.strip() for name in values.get("clusters", "").split(","))
-        clusters = tuple(name for name in names if name)
-        tables = {name: values.get(name, "") for name in ("requests_table", "records_table")}
-        topic_arn = values.get("topic_arn", "")
-        problems = [*_misnamed(topic_arn, clusters, tables)]
-        defaults = Policy(
-            cluster=None,
-            drain_timeout_seconds=DRAIN_TIMEOUT_SECONDS_DEFAULT,
-            deadline_result=LifecycleActionResult.CONTINUE,
-            standalone_tasks=StandaloneTasks.WAIT,
-            standalone_grace_seconds=STANDALONE_GRACE_SECONDS_DEFAULT,
-        )
-        policy = _policy(values, defaults, problems)
-        interval = seconds(
-            values,
-            "pass_interval_seconds",
-            default=PASS_INTERVAL_SECONDS_DEFAULT,
-            minimum=1,
-            maximum=PASS_INTERVAL_SECONDS_MAX,
-            problems=problems,
-        )
-        interrupted = choice(values, "interrupted_targets", InterruptedTargets.DEREGISTER, problems)
-        retention = seconds(
-            values,
-            "record_retention_days",
-            default=RECORD_RETENTION_DAYS_DEFAULT,
-            minimum=RECORD_RETENTION_DAYS[0],
-            maximum=RECORD_RETENTION_DAYS[1],
-            problems=problems,
-        )
-        verify = choice(values, "verify_stacks", Switch.FALSE, problems)
+        given = {name: environment.get(PREFIX + name.upper(), "").strip() for name in ENVIRONMENT}
+        # A template's condition leaves an empty value, not a missing one. The topic must be named.
+        values = {name: text for name, text in given.items() if text or name == "topic_arn"}
+        problems: list[Problem] = []
+        settings = read(ENVIRONMENT, values, problems)
         if problems:
             raise MisconfiguredError("the function's environment: " + "; ".join(problems))
-        return cls(
-            topic_arn=topic_arn,
-            clusters=clusters,
-            drain_timeout_seconds=policy.drain_timeout_seconds,
-            deadline_result=policy.deadline_result,
-            standalone_tasks=policy.standalone_tasks,
-            standalone_grace_seconds=policy.standalone_grace_seconds,
-            pass_interval_seconds=interval,
-            interrupted_targets=interrupted,
-            **tables,
-            record_retention_days=retention,
-            verify_stacks=verify == Switch.TRUE,
-        )
+        settings["verify_stacks"] = settings.get("verify_stacks") == Switch.TRUE
+        return cls(**settings)
 
     def policy(self, metadata: str | None) -> tuple[Policy, tuple[Problem, ...]]:
         """
@@ -194,7 +153,7 @@ class Config:
         if not text:
             return defaults, ()
         if CLUSTER.fullmatch(text):
-            return _policy({"cluster": text}, defaults, []), ()
+            return replace(defaults, cluster=text), ()
         try:
             body = json.loads(text)
         except (ValueError, RecursionError):
@@ -202,25 +161,11 @@ class Config:
         if not isinstance(body, dict):
             return defaults, (Problem("", "it is neither a JSON object nor the name of a cluster"),)
         problems = [
-            Problem("it", f"has {key[:40]!r}; known are {', '.join(METADATA_KEYS)}")
+            Problem("it", f"has {key[:40]!r}; known are {', '.join(METADATA)}")
             for key in body
-            if key not in METADATA_KEYS
+            if key not in METADATA
         ]
-        return _policy(body, defaults, problems), tuple(problems)
-
-
-def _misnamed(
-    topic_arn: str, clusters: Iterable[str], tables: Mapping[str, str]
-) -> Iterator[Problem]:
-    """Yield what is wrong about names of what the function uses."""
-    if not TOPIC_ARN.fullmatch(topic_arn):
-        yield Problem("topic_arn", f"is {topic_arn!r}; it must be the ARN of an SNS topic")
-    for name in clusters:
-        if not CLUSTER.fullmatch(name):
-            yield Problem("clusters", f"has {name!r}; it must be a cluster's name or ARN")
-    for setting, name in tables.items():
-        if name and not TABLE.fullmatch(name):
-            yield Problem(setting, f"is {name!r}; it must be a DynamoDB table's name")
+        return replace(defaults, **read(METADATA, body, problems)), tuple(problems)
 
 
 def is_own_metadata(metadata: str | None) -> bool:
@@ -229,33 +174,4 @@ def is_own_metadata(metadata: str | None) -> bool:
         body = json.loads(metadata or "")
     except (ValueError, RecursionError):
         return False
-    return isinstance(body, dict) and bool(body) and all(key in METADATA_KEYS for key in body)
-
-
-def _policy(values: Mapping[str, Any], defaults: Policy, problems: list[Problem]) -> Policy:
-    cluster = values.get("cluster")
-    if cluster is not None and not (isinstance(cluster, str) and CLUSTER.fullmatch(cluster)):
-        about = f"is {str(cluster)[:40]!r}; it must be a cluster's name or ARN"
-        problems.append(Problem("cluster", about))
-        cluster = None
-    return Policy(
-        cluster=cluster,
-        drain_timeout_seconds=seconds(
-            values,
-            "drain_timeout_seconds",
-            default=defaults.drain_timeout_seconds,
-            minimum=1,
-            maximum=DRAIN_TIMEOUT_SECONDS_MAX,
-            problems=problems,
-        ),
-        deadline_result=choice(values, "deadline_result", defaults.deadline_result, problems),
-        standalone_tasks=choice(values, "standalone_tasks", defaults.standalone_tasks, problems),
-        standalone_grace_seconds=seconds(
-            values,
-            "standalone_grace_seconds",
-            default=defaults.standalone_grace_seconds,
-            minimum=0,
-            maximum=DRAIN_TIMEOUT_SECONDS_MAX,
-            problems=problems,
-        ),
-    )
+    return isinstance(body, dict) and bool(body) and all(key in METADATA for key in body)

@@ -1,17 +1,19 @@
 """
-Read one setting; what is wrong about it is a problem, and its default takes its place.
+Read settings by a table of their kinds; a wrong value is a problem, and its default stays.
 """
 
 from __future__ import annotations
 
 import re
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from enum import StrEnum
 
-Choice = TypeVar("Choice", bound=StrEnum)
+# How much of a wrong value a problem quotes.
+QUOTED_CHARACTERS = 40
 
 
 class Problem(str):
@@ -40,35 +42,73 @@ class Problem(str):
         return self.setting in {"", "cluster"}
 
 
-def seconds(
-    values: Mapping[str, Any],
-    name: str,
-    *,
-    default: int,
-    minimum: int,
-    maximum: int,
-    problems: list[Problem],
-) -> int:
-    """Return a whole number of seconds or days; a wrong one is a problem, and replaced."""
-    if name not in values:
-        return default
-    text = str(values[name])
-    if re.fullmatch(r"[0-9]{1,9}", text) and minimum <= int(text) <= maximum:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    What values a setting may have.
+
+    Attributes:
+        parse: Returns what a value means; raises ValueError with the part of it that is wrong.
+        must_be: What it may be, in words for an operator.
+    """
+
+    parse: Callable[[Any], Any]
+    must_be: str
+
+
+def whole(minimum: int, maximum: int) -> Kind:
+    """Return the kind of whole numbers between two bounds, both included."""
+
+    def parse(value: object) -> int:
+        text = str(value)  # JSON writes a number, an environment its digits
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
+            raise ValueError(text)
         return int(text)
-    about = f"is {text[:40]!r}; it must be a whole number from {minimum} to {maximum}"
-    problems.append(Problem(name, about))
-    return default
+
+    return Kind(parse, f"a whole number from {minimum} to {maximum}")
 
 
-def choice(
-    values: Mapping[str, Any], name: str, default: Choice, problems: list[Problem]
-) -> Choice:
-    """Return one of an enumeration's values; a wrong one is a problem, and replaced."""
-    if name not in values:
-        return default
-    choices = [member.value for member in type(default)]
-    if values[name] in choices:
-        return type(default)(values[name])
-    about = f"is {str(values[name])[:40]!r}; it must be one of {', '.join(choices)}"
-    problems.append(Problem(name, about))
-    return default
+def one_of(choices: type[StrEnum]) -> Kind:
+    """Return the kind of an enumeration's values."""
+
+    def parse(value: object) -> StrEnum:
+        if value not in list(choices):
+            raise ValueError(str(value))
+        return choices(str(value))
+
+    return Kind(parse, f"one of {', '.join(choices)}")
+
+
+def matching(pattern: re.Pattern[str], must_be: str) -> Kind:
+    """Return the kind of texts that a pattern matches as a whole."""
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(str(value))
+        return value
+
+    return Kind(parse, must_be)
+
+
+def several(kind: Kind) -> Kind:
+    """Return the kind of values with commas between them."""
+
+    def parse(text: str) -> tuple[Any, ...]:
+        return tuple(kind.parse(part) for one in text.split(",") if (part := one.strip()))
+
+    return Kind(parse, kind.must_be)
+
+
+def read(
+    kinds: Mapping[str, Kind], values: Mapping[str, Any], problems: list[Problem]
+) -> dict[str, Any]:
+    """Return those of the settings that are given and right; each wrong one becomes a problem."""
+    found = {}
+    for name, kind in kinds.items():
+        if name in values:
+            try:
+                found[name] = kind.parse(values[name])
+            except ValueError as error:
+                wrong = str(error)[:QUOTED_CHARACTERS]
+                problems.append(Problem(name, f"is {wrong!r}; it must be {kind.must_be}"))
+    return found

@@ -13,14 +13,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from drainer.config import CLUSTER
-from drainer.drain.model import LifecycleActionResult, Policy
+from drainer.drain.model import LifecycleActionResult, Policy, StandaloneTasks
 from drainer.fields import PATTERNS, QUOTED_CHARACTERS_MAX, quoted
-from drainer.settings import Problem, choice, seconds
+from drainer.settings import one_of, read, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from drainer.config import Config
+    from drainer.settings import Problem
 
 # "The maximum time, in seconds, that can elapse before a custom resource operation times out. The
 # value must be an integer from 1 to 3600. The default value is 3600 seconds (1 hour)."
@@ -29,13 +30,6 @@ SERVICE_TIMEOUT_SECONDS_MAX = 3_600
 
 # One message and one pass see them all; a larger fleet is divided among several resources.
 INSTANCES_MAX = 1_000
-PROPERTY_OF_SETTING = {
-    "drain_timeout_seconds": "DrainTimeoutSeconds",
-    "on_timeout": "OnTimeout",
-    "service_timeout": "ServiceTimeout",
-    "standalone_grace_seconds": "StandaloneGraceSeconds",
-    "standalone_tasks": "StandaloneTasks",
-}
 
 
 class Status(StrEnum):
@@ -53,11 +47,19 @@ class TargetKind(StrEnum):
     CAPACITY_PROVIDER = "CapacityProvider"
 
 
+_SECONDS = whole(1, SERVICE_TIMEOUT_SECONDS_MAX)
+SETTINGS = {
+    "DrainTimeoutSeconds": _SECONDS,
+    "OnTimeout": one_of(Status),
+    "ServiceTimeout": _SECONDS,
+    "StandaloneGraceSeconds": whole(0, SERVICE_TIMEOUT_SECONDS_MAX),
+    "StandaloneTasks": one_of(StandaloneTasks),
+}
 KNOWN_PROPERTIES = (
     "ServiceToken",
     "Cluster",
     *(kind.value for kind in TargetKind),
-    *sorted(PROPERTY_OF_SETTING.values()),
+    *SETTINGS,
 )
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotFleetInstances.html
 TARGET_PATTERNS = {
@@ -152,37 +154,20 @@ def guard_of(
 def _settings(
     properties: Mapping[str, Any], config: Config, problems: list[str]
 ) -> tuple[Policy, Status]:
-    values = {
-        setting: properties[name]
-        for setting, name in PROPERTY_OF_SETTING.items()
-        if name in properties
-    }
     wrong: list[Problem] = []
-
-    def within(setting: str, default: int, minimum: int) -> int:
-        return seconds(
-            values,
-            setting,
-            default=default,
-            minimum=minimum,
-            maximum=SERVICE_TIMEOUT_SECONDS_MAX,
-            problems=wrong,
-        )
-
-    within("service_timeout", SERVICE_TIMEOUT_SECONDS_MAX, 1)
+    found = read(SETTINGS, properties, wrong)
     policy = Policy(
         cluster=None,
-        drain_timeout_seconds=within("drain_timeout_seconds", config.drain_timeout_seconds, 1),
+        drain_timeout_seconds=found.get("DrainTimeoutSeconds", config.drain_timeout_seconds),
         # A custom resource is answered in CloudFormation's words instead.
         deadline_result=LifecycleActionResult.CONTINUE,
-        standalone_tasks=choice(values, "standalone_tasks", config.standalone_tasks, wrong),
-        standalone_grace_seconds=within(
-            "standalone_grace_seconds", config.standalone_grace_seconds, 0
+        standalone_tasks=found.get("StandaloneTasks", config.standalone_tasks),
+        standalone_grace_seconds=found.get(
+            "StandaloneGraceSeconds", config.standalone_grace_seconds
         ),
     )
-    on_timeout = choice(values, "on_timeout", Status.FAILED, wrong)
-    problems += [f"{PROPERTY_OF_SETTING[one.setting]} {one.about}" for one in wrong]
-    return policy, on_timeout
+    problems += wrong
+    return policy, found.get("OnTimeout", Status.FAILED)
 
 
 def _target(properties: Mapping[str, Any], problems: list[str]) -> tuple[TargetKind, str] | None:

@@ -17,11 +17,11 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from drainer.custom_resource.properties import SERVICE_TIMEOUT_SECONDS_MAX, Status
+from drainer.custom_resource.properties import SERVICE_TIMEOUT_SECONDS_MAX, SETTINGS, Status
 from drainer.custom_resource.response_url import response_url
 from drainer.errors import MalformedEventError, NotForUsError
 from drainer.fields import instant, quoted
-from drainer.settings import seconds
+from drainer.settings import read as read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,15 +138,9 @@ class Request:
         return NOTHING_GUARDED + sha256(self.key.encode()).hexdigest()[:16]
 
     def _service_timeout(self) -> int:
-        named = "ServiceTimeout"
-        return seconds(
-            self.properties,
-            named,
-            default=SERVICE_TIMEOUT_SECONDS_MAX,
-            minimum=1,
-            maximum=SERVICE_TIMEOUT_SECONDS_MAX,
-            problems=[],
-        )
+        # Create and Update say what is wrong about it; a Delete has the longest.
+        found = read_settings(SETTINGS, self.properties, [])
+        return int(found.get("ServiceTimeout", SERVICE_TIMEOUT_SECONDS_MAX))
 
 
 def is_request(body: Mapping[str, Any]) -> bool:

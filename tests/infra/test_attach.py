@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.config import METADATA_KEYS, Config
+from drainer.config import METADATA, Config
 from tests.infra.test_guards import before
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def test_the_program_understands_all_of_the_metadata(
 
     _, problems = Config(topic_arn="").policy(metadata)
 
-    assert set(METADATA_KEYS) == set(json.loads(metadata))
+    assert set(METADATA) == set(json.loads(metadata))
     assert problems == ()
     assert len(metadata) <= METADATA_LENGTH_MAX
     assert metadata.isascii()

@@ -13,7 +13,7 @@ import pytest
 
 from drainer import events, telemetry
 from drainer.aws.ecs import DESCRIBE_MAX, UPDATE_STATE_MAX
-from drainer.config import ENVIRONMENT_NAMES, Config
+from drainer.config import ENVIRONMENT, Config
 from drainer.drain.model import Sweep
 from drainer.lifecycle import wake_ups as hints
 from tests.loops import some
@@ -124,7 +124,7 @@ def test_the_environment_is_what_the_program_reads(stack: DeployedStack) -> None
     variables = only(stack, "AWS::Lambda::Function")["Environment"]["Variables"]
     ours = {name for name in variables if name.startswith("DRAINER_")}
 
-    assert set(ENVIRONMENT_NAMES) == ours
+    assert {f"DRAINER_{name.upper()}" for name in ENVIRONMENT} == ours
     assert variables["DRAINER_TOPIC_ARN"] == stack.physical_ids["Topic"]
 
 
