@@ -12,11 +12,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
 
 from drainer import clock, events
 from drainer.aws import calls
@@ -44,8 +39,6 @@ from drainer.telemetry import Powertools, Silent
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
-
-    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
     from drainer.custom_resource.controller import Respond
     from drainer.telemetry import Telemetry
@@ -101,7 +94,7 @@ def build(
             if (key := key_of(record.content)) in undone
         }
         if events.is_sqs(event):
-            return _partial_response(event, context, failed)
+            return _partial_response(event, failed)
         if failed:
             # Lambda invokes again, a minute later and then two, and then keeps the event.
             # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -163,30 +156,16 @@ def _requests(
     )
 
 
-def _partial_response(event: Any, context: Any, failed: Mapping[str, str]) -> dict[str, Any]:
+def _partial_response(event: Any, failed: Mapping[str, str]) -> dict[str, Any]:
     """
-    Tell SQS which messages to deliver again; the others are deleted.
+    Tell SQS which messages to deliver again. It deletes the others.
 
+    An identifier that is in no message would fail the whole batch, so that a record without an id
+    is not reported.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
-
-    def judge(record: SQSRecord) -> None:
-        if record.message_id in failed:
-            raise UnavailableError(failed[record.message_id])
-
-    # SQS writes no record without an id; what else may be in a batch cannot be named to it.
-    records = [
-        record
-        for record in event["Records"]
-        if isinstance(record, dict) and isinstance(record.get("messageId"), str)
-    ]
-    if not records:
-        return {"batchItemFailures": []}
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    response = process_partial_response(
-        event={"Records": records}, record_handler=judge, processor=processor, context=context
-    )
-    return dict(response)
+    ids = [record.get("messageId") for record in event["Records"] if isinstance(record, dict)]
+    return {"batchItemFailures": [{"itemIdentifier": one} for one in failed if one in ids]}
 
 
 @cache

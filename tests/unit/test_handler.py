@@ -151,6 +151,16 @@ def test_every_copy_of_an_undone_message_is_delivered_again(setting: Setting) ->
     assert failed == ["m0", "m1"]
 
 
+def test_a_record_without_an_id_is_not_reported_to_sqs(setting: Setting) -> None:
+    # An identifier that SQS does not know fails the whole batch: nine drains are done again.
+    setting.account.auto_scaling.scale_in("payments-asg", 1)
+    setting.refuse("PublishBatch", "Throttling")
+    batch = setting.sqs(setting.notices[0])
+    del batch["Records"][0]["messageId"]
+
+    assert setting.function(batch, Context()) == {"batchItemFailures": []}
+
+
 def test_defect_16_refused_records_are_not_delivered_again(setting: Setting) -> None:
     # Malformed JSON that raises comes back for ever.
     setting.account.auto_scaling.scale_in("payments-asg", 1)
