@@ -7,7 +7,7 @@ It refuses what it did not write; it acts on nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,10 @@ def decode(body: dict[str, Any]) -> Drain:
         if version == 1:
             given = _brought_up_to_date(given)
         _judge(given, older=version != VERSION)
-        return Drain(**{name: READERS[name](value) for name, value in given.items()})
+        # Only a message is an envelope. What the sweep finds never left this invocation, and may
+        # be answered by less than a message may.
+        drain = Drain(**{name: READERS[name](value) for name, value in given.items()})
+        return replace(drain, origin=Origin.CHAIN)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         sentence = f"envelope: {type(error).__name__}: {error}"
         raise MalformedEventError(sentence[:SENTENCE_CHARACTERS_MAX]) from error
