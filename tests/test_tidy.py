@@ -121,31 +121,33 @@ LIBRARIES = {
 # What begins the command line is no part of the function.
 COMMAND_LINE = {"__main__"}
 
+EMBEDDED = "drainer/simulation/embedded"
+
 # Who besides the production gateways imports AWS's library.
 AWS_LIBRARY = {
     "drainer/aws/calls.py": "the one production module that knows AWS's library",
     "drainer/cli/redrive.py": "an operator's command: it has its own calls, and its own errors",
     "drainer/simulation/account.py": "AWS's own names of methods",
-    "drainer/simulation/client.py": "AWS's own service models judge requests and class errors",
-    "drainer/simulation/embedded.py": "deploys into the embedded account as a user would",
-    "drainer/simulation/embedded_watch.py": "reads the function's log in the embedded account",
-    "drainer/simulation/fleet_stand_in.py": "a function of its own in the embedded account",
-    "drainer/simulation/quick_client.py": "raises what boto3 raises",
+    "drainer/simulation/protocol/client.py": "AWS's service models judge requests and class errors",
+    f"{EMBEDDED}/account.py": "deploys into the embedded account as a user would",
+    f"{EMBEDDED}/watch.py": "reads the function's log in the embedded account",
+    f"{EMBEDDED}/fleet_stand_in.py": "a function of its own in the embedded account",
+    "drainer/simulation/protocol/quick_client.py": "raises what boto3 raises",
 }
 # Which modules of the simulation know the production code; the others only play AWS.
 SIMULATION_KNOWS = {
-    "drainer/simulation/embedded_watch.py": {"aws.calls"},  # the calls to count
+    f"{EMBEDDED}/watch.py": {"aws.calls"},  # the calls to count
 }
 ENVIRONMENT = {
     "drainer/handler.py": "the function's composition root",
-    "drainer/simulation/embedded_gateway.py": "the environment of the process that it starts",
-    "drainer/simulation/warp/gateway.py": "runs in that process",
-    "drainer/simulation/warp/sitecustomize.py": "runs in that process, before anything else",
+    f"{EMBEDDED}/gateway.py": "the environment of the process that it starts",
+    f"{EMBEDDED}/warp/gateway.py": "runs in that process",
+    f"{EMBEDDED}/warp/sitecustomize.py": "runs in that process, before anything else",
 }
 CLOCKS = {
     "drainer/clock.py": "the one place where the production code reads the time",
-    "drainer/simulation/embedded_time.py": "the embedded account's time is the wall clock's",
-    "drainer/simulation/warp/sitecustomize.py": "replaces the clock of the processes it lives in",
+    f"{EMBEDDED}/compressed_time.py": "the embedded account's time is the wall clock's",
+    f"{EMBEDDED}/warp/sitecustomize.py": "replaces the clock of the processes it lives in",
 }
 READS_CLOCK = {
     ("time", "time"),

@@ -18,14 +18,14 @@ from rich.table import Table
 from drainer import handler
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.account import Account
-from drainer.simulation.installation import NOTICES, Settings, install
-from drainer.simulation.lifecycle import LifecycleHook
-from drainer.simulation.quotas import Quotas
+from drainer.simulation.scenario.installation import NOTICES, Settings, install
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
+from drainer.simulation.services.quotas import Quotas
 
 if TYPE_CHECKING:
     from drainer.custom_resource.controller import Respond
     from drainer.handler import Function
-    from drainer.simulation.installation import Build, Installation
+    from drainer.simulation.scenario.installation import Build, Installation
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 CROWDS = (1, 10, 100, 300)

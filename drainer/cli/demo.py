@@ -11,9 +11,9 @@ from drainer.cli import report, showing
 from drainer.cli.live import plain_line, screen
 from drainer.cli.showing import INFRA, Frame
 from drainer.cli.verdict import problems
-from drainer.simulation.ecs_model import NEVER_STOPS
-from drainer.simulation.embedded_installation import install, warm_up
-from drainer.simulation.embedded_shape import Physics
+from drainer.simulation.embedded.installation import install, warm_up
+from drainer.simulation.embedded.shape import Physics
+from drainer.simulation.services.ecs.model import NEVER_STOPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from drainer.cli.scenarios import Scenario
     from drainer.cli.voice import Voice
-    from drainer.simulation.embedded import EmbeddedAccount
-    from drainer.simulation.embedded_installation import Installation
-    from drainer.simulation.embedded_watch import DrainTrack
+    from drainer.simulation.embedded.account import EmbeddedAccount
+    from drainer.simulation.embedded.installation import Installation
+    from drainer.simulation.embedded.watch import DrainTrack
 
 # From the answer to the end of the EC2 instance, when a task that was left would be killed.
 AFTERMATH_SECONDS = 15.0

@@ -11,10 +11,10 @@ from drainer.cli import showing
 from drainer.cli.fleet_screen import chronicle, chronicle_table, fleets_table, plain_line, screen
 from drainer.cli.fleet_verdict import REQUESTS, problems, sentence
 from drainer.cli.showing import INFRA, Frame
-from drainer.simulation.embedded_fleet import fleet_stage
-from drainer.simulation.embedded_fleet_watch import FleetWatch
-from drainer.simulation.embedded_shape import Physics
-from drainer.simulation.requests import Mix
+from drainer.simulation.embedded.fleet import fleet_stage
+from drainer.simulation.embedded.fleet_watch import FleetWatch
+from drainer.simulation.embedded.shape import Physics
+from drainer.simulation.scenario.client_requests import Mix
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from drainer.cli.scenarios import FleetScenario
     from drainer.cli.voice import Voice
-    from drainer.simulation.embedded import EmbeddedAccount
-    from drainer.simulation.embedded_fleet import FleetStage
-    from drainer.simulation.embedded_fleet_watch import FleetView
+    from drainer.simulation.embedded.account import EmbeddedAccount
+    from drainer.simulation.embedded.fleet import FleetStage
+    from drainer.simulation.embedded.fleet_watch import FleetView
 
 # Requests before the update, so that there is something under way.
 BEFORE_SECONDS = 60.0

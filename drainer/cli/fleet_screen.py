@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from drainer.simulation.embedded_fleet_watch import FleetTrack, FleetView
+    from drainer.simulation.embedded.fleet_watch import FleetTrack, FleetView
 
 # ministack reports each resource of an update, changed or not; these are those that change.
 TOLD_OF = frozenset({"LaunchTemplate", "Fleet", "Drain"})

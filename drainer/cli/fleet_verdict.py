@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drainer.simulation.embedded_fleet_watch import FleetTrack, FleetView
+    from drainer.simulation.embedded.fleet_watch import FleetTrack, FleetView
 
 UPDATED = "UPDATE_COMPLETE"
 # What CloudFormation asks: to guard the first fleet, then to guard the second one instead, and at

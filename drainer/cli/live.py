@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from drainer.simulation.embedded_watch import DrainTrack
+    from drainer.simulation.embedded.watch import DrainTrack
 
 # With more drains than this a screen shows counts, no tasks.
 DETAILED_MAX = 1

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drainer.drain.machine import LADDER, Step
-from drainer.simulation.embedded_template import read_template
+from drainer.simulation.template import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

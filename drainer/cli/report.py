@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from drainer.simulation.embedded_watch import DrainTrack
+    from drainer.simulation.embedded.watch import DrainTrack
 
 # Timelines of more drains than this say less than the summary.
 TIMELINES_MAX = 2

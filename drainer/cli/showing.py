@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from rich.live import Live
 
 import drainer
-from drainer.simulation.embedded import EmbeddedAccount
+from drainer.simulation.embedded.account import EmbeddedAccount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

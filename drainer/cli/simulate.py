@@ -20,10 +20,10 @@ import typer
 from drainer.cli import simulate_mutations
 from drainer.cli.simulate_mutations import ANSWER_ERRORS, lifecycle_seed, request_seed
 from drainer.handler import build
-from drainer.simulation.lag import measure
-from drainer.simulation.request_world import run_request_seed
-from drainer.simulation.run import Result, run_seed
-from drainer.simulation.world import Options
+from drainer.simulation.runs.lag import measure
+from drainer.simulation.runs.request_world import run_request_seed
+from drainer.simulation.runs.run import Result, run_seed
+from drainer.simulation.runs.world import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

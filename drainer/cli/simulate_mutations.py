@@ -15,8 +15,8 @@ from drainer.cli.mutations import MUTATIONS
 from drainer.cli.record_mutations import RECORD_MUTATIONS
 from drainer.cli.request_mutations import REQUEST_MUTATIONS
 from drainer.errors import MisconfiguredError, UnavailableError
-from drainer.simulation.request_world import run_request_seed
-from drainer.simulation.run import Result, run_seed
+from drainer.simulation.runs.request_world import run_request_seed
+from drainer.simulation.runs.run import Result, run_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

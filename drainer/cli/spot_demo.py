@@ -11,10 +11,10 @@ from drainer.cli import showing
 from drainer.cli.showing import INFRA, Frame
 from drainer.cli.spot_screen import plain_line, requests_table, screen
 from drainer.cli.spot_verdict import problems
-from drainer.simulation.embedded_shape import Physics
-from drainer.simulation.embedded_spot import ec2_stage, fargate_stage, warm_up
-from drainer.simulation.embedded_spot_watch import SpotWatch
-from drainer.simulation.requests import Mix
+from drainer.simulation.embedded.shape import Physics
+from drainer.simulation.embedded.spot import ec2_stage, fargate_stage, warm_up
+from drainer.simulation.embedded.spot_watch import SpotWatch
+from drainer.simulation.scenario.client_requests import Mix
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from drainer.cli.scenarios import SpotScenario
     from drainer.cli.voice import Voice
-    from drainer.simulation.embedded import EmbeddedAccount
-    from drainer.simulation.embedded_spot import Stage
-    from drainer.simulation.embedded_spot_watch import SpotView
-    from drainer.simulation.embedded_watch import DrainTrack
+    from drainer.simulation.embedded.account import EmbeddedAccount
+    from drainer.simulation.embedded.spot import Stage
+    from drainer.simulation.embedded.spot_watch import SpotView
+    from drainer.simulation.embedded.watch import DrainTrack
 
 # Requests before the interruption, so that there is something under way.
 BEFORE_SECONDS = 60.0

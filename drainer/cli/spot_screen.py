@@ -17,7 +17,7 @@ from drainer.cli.timeline import STATUS_STYLES
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from drainer.simulation.embedded_spot_watch import GroupView, SpotView
+    from drainer.simulation.embedded.spot_watch import GroupView, SpotView
 
 BAR_COLUMNS = 40
 WARNING_SECONDS = 120

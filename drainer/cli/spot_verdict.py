@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from drainer.simulation.embedded_spot_watch import SpotView
-    from drainer.simulation.embedded_watch import DrainTrack
+    from drainer.simulation.embedded.spot_watch import SpotView
+    from drainer.simulation.embedded.watch import DrainTrack
 
 # "at most three reads before the first write", which is what the function is built for.
 READS_MAX = 3

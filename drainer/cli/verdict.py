@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from drainer.simulation.embedded_watch import DrainTrack
+    from drainer.simulation.embedded.watch import DrainTrack
 
 
 def problems(drains: Sequence[DrainTrack], *, expected: int, result: str) -> list[str]:

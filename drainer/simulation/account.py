@@ -15,20 +15,20 @@ from uuid import UUID
 
 from botocore import xform_name
 
-from drainer.simulation.auto_scaling import AutoScaling
-from drainer.simulation.auto_scaling_api import AutoScalingApi
-from drainer.simulation.book_table import BookTables
-from drainer.simulation.client import InProcessClient
-from drainer.simulation.cloudformation import CloudFormationApi, Stacks
-from drainer.simulation.ec2_api import Ec2Api
-from drainer.simulation.ecs import Ecs
-from drainer.simulation.ecs_api import EcsApi
-from drainer.simulation.load_balancing import LoadBalancing
-from drainer.simulation.load_balancing_api import LoadBalancingApi
-from drainer.simulation.record_table import DynamoDbItemsApi, RecordTables
+from drainer.simulation.protocol.client import InProcessClient
 from drainer.simulation.records import ApiError, Call, Fact, Notification, NotReachedError
-from drainer.simulation.spot import Spot
-from drainer.simulation.spot_fleet import SpotFleets
+from drainer.simulation.services.auto_scaling.api import AutoScalingApi
+from drainer.simulation.services.auto_scaling.groups import AutoScaling
+from drainer.simulation.services.cloudformation.stacks import CloudFormationApi, Stacks
+from drainer.simulation.services.dynamodb.book_table import BookTables
+from drainer.simulation.services.dynamodb.record_table import DynamoDbItemsApi, RecordTables
+from drainer.simulation.services.ec2.api import Ec2Api
+from drainer.simulation.services.ec2.spot import Spot
+from drainer.simulation.services.ec2.spot_fleet import SpotFleets
+from drainer.simulation.services.ecs.api import EcsApi
+from drainer.simulation.services.ecs.clusters import Ecs
+from drainer.simulation.services.elb.api import LoadBalancingApi
+from drainer.simulation.services.elb.target_groups import LoadBalancing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

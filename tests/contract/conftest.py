@@ -18,7 +18,7 @@ from drainer.aws.calls import CALLS, CLIENT_CONFIG
 from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
 from drainer.aws.records import RECORD_CALLS
 from drainer.simulation.account import Account
-from drainer.simulation.server import Server
+from drainer.simulation.protocol.server import Server
 from tests.contract.faces import REGION, START, MotoFace, SimulationFace
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from drainer.aws.auto_scaling import AutoScalingGateway
 from drainer.aws.ecs import EcsGateway
 from drainer.aws.topic import TopicGateway
 from drainer.drain import model
-from drainer.simulation.client import service_model
-from drainer.simulation.delivery import SnsApi
-from drainer.simulation.ecs_model import TaskProfile
-from drainer.simulation.lifecycle import LifecycleHook
+from drainer.simulation.protocol.client import service_model
 from drainer.simulation.records import ApiError
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
+from drainer.simulation.services.ecs.model import TaskProfile
+from drainer.simulation.services.messaging.delivery import SnsApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from drainer.simulation.book_table import CONDITION, FILTER, ITEM_BYTES_MAX
+from drainer.simulation.services.dynamodb.book_table import CONDITION, FILTER, ITEM_BYTES_MAX
 
 if TYPE_CHECKING:
     from tests.contract.faces import Face, SimulationFace

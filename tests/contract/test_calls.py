@@ -20,7 +20,7 @@ from drainer.errors import (
     RefusedError,
     UnavailableError,
 )
-from drainer.simulation.client import service_model
+from drainer.simulation.protocol.client import service_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,9 +19,9 @@ from botocore.config import Config
 from drainer.aws import auto_scaling, calls, ecs, topic
 from drainer.drain.model import LifecycleAction, LifecycleActionResult
 from drainer.errors import UnavailableError
-from drainer.simulation.embedded_template import read_template
+from drainer.simulation.protocol.server import Server
 from drainer.simulation.records import ApiError
-from drainer.simulation.server import Server
+from drainer.simulation.template import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from drainer.simulation.ecs_model import DEAF, TaskProfile
-from drainer.simulation.stopped_crowd import add_stopped_tasks
-from drainer.simulation.view_lag import VIEW_LAG_SECONDS_MAX
+from drainer.simulation.scenario.stopped_crowd import add_stopped_tasks
+from drainer.simulation.services.ecs.model import DEAF, TaskProfile
+from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
-    from drainer.simulation.ecs_model import ContainerInstance, Task
-    from drainer.simulation.view_lag import View
+    from drainer.simulation.services.ecs.model import ContainerInstance, Task
+    from drainer.simulation.services.ecs.view_lag import View
     from tests.contract.faces import SimulationFace
 
 # Every view in turn lies behind, and the others do not.

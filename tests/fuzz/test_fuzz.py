@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from drainer import events, handler
 from drainer.errors import MalformedEventError, UnavailableError
 from drainer.simulation.account import Account
-from drainer.simulation.delivery import SnsApi
-from drainer.simulation.functions import Context
-from drainer.simulation.lifecycle import LifecycleHook
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
+from drainer.simulation.services.messaging.delivery import SnsApi
+from drainer.simulation.services.messaging.functions import Context
 from drainer.telemetry import Silent
 from tests.fuzz.mutations import ACTION, DELETION, NOW, REQUEST, STRANGE, by_sqs, mutated, seeds
 from tests.fuzz.reading import judge

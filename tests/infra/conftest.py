@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from drainer.simulation.embedded_template import DeployedStack, read_template
+from drainer.simulation.template import DeployedStack, read_template
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 REGION = "eu-west-1"

@@ -14,7 +14,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from drainer.simulation.embedded_template import DeployedStack, read_template
+from drainer.simulation.template import DeployedStack, read_template
 
 if TYPE_CHECKING:
     from tests.infra.conftest import Render

@@ -15,7 +15,7 @@ from drainer.config import METADATA, Config
 from tests.infra.test_guards import before
 
 if TYPE_CHECKING:
-    from drainer.simulation.embedded_template import DeployedStack
+    from drainer.simulation.template import DeployedStack
     from tests.infra.conftest import Render
 
 SETTINGS: dict[str, tuple[str, str, Any]] = {

@@ -27,7 +27,7 @@ from tests.loops import some
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from drainer.simulation.embedded_template import DeployedStack
+    from drainer.simulation.template import DeployedStack
     from tests.infra.conftest import Render
 
 FLEET, GROUP = "examples/spot-fleet.yaml", "examples/guarded-group.yaml"

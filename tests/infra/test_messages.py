@@ -16,7 +16,7 @@ from drainer.drain.model import Drain, LifecycleAction
 from tests.loops import some
 
 if TYPE_CHECKING:
-    from drainer.simulation.embedded_template import DeployedStack
+    from drainer.simulation.template import DeployedStack
 
 # As Auto Scaling publishes it when an instance is to terminate.
 NOTICE = {

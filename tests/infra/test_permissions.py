@@ -17,7 +17,7 @@ from drainer.aws.records import INDEX, RECORD_CALLS
 from tests.loops import some
 
 if TYPE_CHECKING:
-    from drainer.simulation.embedded_template import DeployedStack
+    from drainer.simulation.template import DeployedStack
     from tests.infra.conftest import Render
 
 PLACE = "eu-west-1:111122223333"

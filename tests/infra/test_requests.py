@@ -20,7 +20,7 @@ from drainer.custom_resource.store import Entry
 from tests.loops import some
 
 if TYPE_CHECKING:
-    from drainer.simulation.embedded_template import DeployedStack
+    from drainer.simulation.template import DeployedStack
     from tests.infra.conftest import Render
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -17,8 +17,8 @@ import pytest
 from cfnlint.api import lint_file
 
 from drainer.aws.spot import SPOT_CALLS
-from drainer.simulation.embedded_template import DeployedStack, read_template
-from drainer.simulation.spot_installation import SpotSettings
+from drainer.simulation.scenario.spot_installation import SpotSettings
+from drainer.simulation.template import DeployedStack, read_template
 from drainer.spot import interruption as spot
 from tests.loops import some
 

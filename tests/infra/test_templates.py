@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cfnlint.api import lint_file
 
-from drainer.simulation.embedded_template import TemplateError, read_template
+from drainer.simulation.template import TemplateError, read_template
 from tests.loops import some
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from drainer.lifecycle import wake_ups as hints
 from tests.loops import some
 
 if TYPE_CHECKING:
-    from drainer.simulation.embedded_template import DeployedStack
+    from drainer.simulation.template import DeployedStack
     from tests.infra.conftest import Render
 
 # A lifecycle action ends after at most 48 hours.

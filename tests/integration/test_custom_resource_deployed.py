@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 from botocore.exceptions import ClientError
 
-from drainer.simulation.ecs_model import NEVER_STOPS
-from drainer.simulation.embedded import IMAGE_PARAMETER, EmbeddedAccount
-from drainer.simulation.embedded_fleet import FLEET_STACK, FLEET_TYPE, fleet_stage
-from drainer.simulation.embedded_fleet_watch import FleetView, FleetWatch
-from drainer.simulation.embedded_shape import Physics
-from drainer.simulation.embedded_template import DeployedStack, read_template
-from drainer.simulation.requests import Mix
+from drainer.simulation.embedded.account import IMAGE_PARAMETER, EmbeddedAccount
+from drainer.simulation.embedded.fleet import FLEET_STACK, FLEET_TYPE, fleet_stage
+from drainer.simulation.embedded.fleet_watch import FleetView, FleetWatch
+from drainer.simulation.embedded.shape import Physics
+from drainer.simulation.scenario.client_requests import Mix
+from drainer.simulation.services.ecs.model import NEVER_STOPS
+from drainer.simulation.template import DeployedStack, read_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from drainer.simulation.embedded_fleet import FleetStage
+    from drainer.simulation.embedded.fleet import FleetStage
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 # While the function is at work, time passes as it does here; in between, as fast as leaves SNS and

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.simulation.embedded import EmbeddedAccount
-from drainer.simulation.embedded_installation import Installation, install, warm_up
-from drainer.simulation.embedded_shape import Physics
-from drainer.simulation.embedded_template import read_template
+from drainer.simulation.embedded.account import EmbeddedAccount
+from drainer.simulation.embedded.installation import Installation, install, warm_up
+from drainer.simulation.embedded.shape import Physics
+from drainer.simulation.template import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from drainer.simulation.embedded_watch import DrainTrack
+    from drainer.simulation.embedded.watch import DrainTrack
     from drainer.simulation.records import Notification
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"

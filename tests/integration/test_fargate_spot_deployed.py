@@ -23,10 +23,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from drainer.simulation.embedded_deployment import Deployment
-from drainer.simulation.embedded_gateway import Gateway
-from drainer.simulation.embedded_template import DeployedStack, read_template
-from drainer.simulation.embedded_time import EmbeddedTime
+from drainer.simulation.embedded.compressed_time import EmbeddedTime
+from drainer.simulation.embedded.deployment import Deployment
+from drainer.simulation.embedded.gateway import Gateway
+from drainer.simulation.template import DeployedStack, read_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

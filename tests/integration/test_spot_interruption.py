@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drainer.simulation.embedded import EmbeddedAccount
-from drainer.simulation.embedded_shape import Physics
-from drainer.simulation.embedded_spot import ec2_stage, fargate_stage, warm_up
-from drainer.simulation.embedded_spot_watch import SpotView, SpotWatch
-from drainer.simulation.requests import Mix
+from drainer.simulation.embedded.account import EmbeddedAccount
+from drainer.simulation.embedded.shape import Physics
+from drainer.simulation.embedded.spot import ec2_stage, fargate_stage, warm_up
+from drainer.simulation.embedded.spot_watch import SpotView, SpotWatch
+from drainer.simulation.scenario.client_requests import Mix
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from drainer.simulation.embedded_spot import Stage
+    from drainer.simulation.embedded.spot import Stage
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 # While the function is at work, time passes as it does here; in between, as fast as leaves SNS and

@@ -19,17 +19,17 @@ from drainer.custom_resource.progress import Note, RequestProgress, encode
 from drainer.custom_resource.progress import message as message_of
 from drainer.custom_resource.properties import Status
 from drainer.custom_resource.request import Answer, RequestType
-from drainer.simulation.lifecycle import LifecycleHook
 from drainer.simulation.records import ApiError
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from tests.security.forgeries import ENVELOPES, EVENTS, LONG_AGO, NOTICES, enveloped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drainer.drain.model import Drain
-    from drainer.simulation.custom_resource import CustomResourceRequest
     from drainer.simulation.records import Call
-    from drainer.simulation.spot_fleet_model import Fleet
+    from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
+    from drainer.simulation.services.ec2.spot_fleet_model import Fleet
     from tests.security.forgeries import Message
     from tests.simulation.conftest import World
 

@@ -17,15 +17,22 @@ from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, key_of
 from drainer.drain.record_write import Condition, Demand, Write
 from drainer.errors import MisconfiguredError
-from drainer.simulation.policy import Gate, Policy, Request, requests, role_policy, shipped_stack
+from drainer.simulation.services.iam.policy import (
+    Gate,
+    Policy,
+    Request,
+    requests,
+    role_policy,
+    shipped_stack,
+)
 from tests.simulation.conftest import CLUSTER, GROUP
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Mapping
 
-    from drainer.simulation.custom_resource import CustomResourceRequest
-    from drainer.simulation.stack_model import RequestType
+    from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
+    from drainer.simulation.services.cloudformation.stack_model import RequestType
     from tests.simulation.conftest import World
 
 ACCOUNT_ID, REGION = "123456789012", "us-east-1"

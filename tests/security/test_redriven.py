@@ -15,8 +15,8 @@ from drainer.cli.dead_letters import DEAD_LETTERS, FUNCTION, NOTICE_QUEUE, WAIT_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.simulation.delivery import Publication
-    from drainer.simulation.queues import Queue
+    from drainer.simulation.services.messaging.delivery import Publication
+    from drainer.simulation.services.messaging.queues import Queue
     from tests.simulation.conftest import World
 
 SUBSCRIPTION, NOTICES, WAITING, ASYNCHRONOUS = DEAD_LETTERS

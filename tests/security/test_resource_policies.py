@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.simulation.policy import Policy, Request, shipped_stack
+from drainer.simulation.services.iam.policy import Policy, Request, shipped_stack
 from tests.loops import some
 
 if TYPE_CHECKING:
-    from drainer.simulation.embedded_template import DeployedStack
+    from drainer.simulation.template import DeployedStack
 
 ACCOUNT_ID, REGION = "123456789012", "us-east-1"
 PLACE = f"{REGION}:{ACCOUNT_ID}"

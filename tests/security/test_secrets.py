@@ -18,15 +18,15 @@ from aws_lambda_powertools import Logger, Metrics
 from drainer import handler
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.account import Account
-from drainer.simulation.installation import Settings, install
-from drainer.simulation.lifecycle import LifecycleHook
 from drainer.simulation.records import ApiError
+from drainer.simulation.scenario.installation import Settings, install
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.telemetry import Powertools
 
 if TYPE_CHECKING:
-    from drainer.simulation.custom_resource import CustomResourceRequest
-    from drainer.simulation.installation import Installation
     from drainer.simulation.records import Call
+    from drainer.simulation.scenario.installation import Installation
+    from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SIGNATURE = "X-Amz-Signature=0123456789abcdef"

@@ -12,10 +12,10 @@ import pytest
 from drainer import handler
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.account import Account
-from drainer.simulation.delivery import SnsApi
-from drainer.simulation.installation import Installation, Settings, install
-from drainer.simulation.lifecycle import LifecycleAction, LifecycleHook
-from drainer.simulation.policy import Gate, role_policy, shipped_stack
+from drainer.simulation.scenario.installation import Installation, Settings, install
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction, LifecycleHook
+from drainer.simulation.services.iam.policy import Gate, role_policy, shipped_stack
+from drainer.simulation.services.messaging.delivery import SnsApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,10 +9,10 @@ import pytest
 
 from drainer.drain import envelope
 from drainer.drain.model import Drain, LifecycleAction
-from drainer.simulation import agents
-from drainer.simulation.ecs_model import TaskProfile
-from drainer.simulation.lifecycle import LAUNCHING, LifecycleHook
 from drainer.simulation.records import ApiError
+from drainer.simulation.services.auto_scaling import agents
+from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING, LifecycleHook
+from drainer.simulation.services.ecs.model import TaskProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

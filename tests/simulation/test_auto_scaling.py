@@ -9,13 +9,13 @@ import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
 from drainer.simulation.account import Account
-from drainer.simulation.lifecycle import LifecycleHook
 from drainer.simulation.records import ApiError, NotReachedError
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 
 if TYPE_CHECKING:
-    from drainer.simulation.auto_scaling import Instance
-    from drainer.simulation.client import InProcessClient
+    from drainer.simulation.protocol.client import InProcessClient
     from drainer.simulation.records import Notification
+    from drainer.simulation.services.auto_scaling.groups import Instance
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TOPIC_ARN = "arn:aws:sns:us-east-1:123456789012:drainer"

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.simulation.account import Account
-from drainer.simulation.call_time import CallTime, SeededSeconds, Slow, scripted
-from drainer.simulation.functions import EventSourceMapping, Function
-from drainer.simulation.installation import Settings, install
 from drainer.simulation.production import FailedInvocationError
-from drainer.simulation.queues import Queue
+from drainer.simulation.scenario.installation import Settings, install
+from drainer.simulation.services.messaging.call_time import CallTime, SeededSeconds, Slow, scripted
+from drainer.simulation.services.messaging.functions import EventSourceMapping, Function
+from drainer.simulation.services.messaging.queues import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from drainer.simulation.functions import Context
+    from drainer.simulation.services.messaging.functions import Context
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TIMEOUT_SECONDS = 30.0

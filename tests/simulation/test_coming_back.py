@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.simulation import agents, standby
 from drainer.simulation.account import Account
-from drainer.simulation.checkers import Safety
-from drainer.simulation.lifecycle import LAUNCHING, TERMINATING, LifecycleHook
-from drainer.simulation.promises import Promise
-from drainer.simulation.returns import Returns
+from drainer.simulation.checkers.returns import Returns
+from drainer.simulation.checkers.safety import Safety
+from drainer.simulation.scenario.promises import Promise
+from drainer.simulation.services.auto_scaling import agents, standby
+from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING, TERMINATING, LifecycleHook
 
 if TYPE_CHECKING:
-    from drainer.simulation.auto_scaling import Group, Instance
     from drainer.simulation.records import Notification
+    from drainer.simulation.services.auto_scaling.groups import Group, Instance
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GROUP, CLUSTER = "payments-asg", "payments"

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.custom_resource.report import Step
-from drainer.simulation.ecs_model import NEVER_STOPS, TaskProfile
-from drainer.simulation.functions import Function
-from drainer.simulation.quotas import Quotas
 from drainer.simulation.records import ApiError
-from drainer.simulation.stack_model import Row
-from drainer.simulation.stack_operations import FLEET_TYPE, StackOperations
+from drainer.simulation.scenario.stack_operations import FLEET_TYPE, StackOperations
+from drainer.simulation.services.cloudformation.stack_model import Row
+from drainer.simulation.services.ecs.model import NEVER_STOPS, TaskProfile
+from drainer.simulation.services.messaging.functions import Function
+from drainer.simulation.services.quotas import Quotas
 from tests.simulation.conftest import CLUSTER, GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from drainer.simulation.custom_resource import CustomResourceRequest
-    from drainer.simulation.delivery import Publication
     from drainer.simulation.records import Call
-    from drainer.simulation.spot_fleet_model import Fleet
+    from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
+    from drainer.simulation.services.ec2.spot_fleet_model import Fleet
+    from drainer.simulation.services.messaging.delivery import Publication
     from tests.simulation.conftest import World
 
 HOUR_SECONDS = 3_600

@@ -10,16 +10,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drainer.simulation.account import Account
-from drainer.simulation.delivery import SnsApi
-from drainer.simulation.functions import Context, EventSourceMapping, Function
-from drainer.simulation.installation import Settings, install
-from drainer.simulation.lifecycle import LifecycleHook
-from drainer.simulation.queues import Queue
+from drainer.simulation.scenario.installation import Settings, install
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
+from drainer.simulation.services.messaging.delivery import SnsApi
+from drainer.simulation.services.messaging.functions import Context, EventSourceMapping, Function
+from drainer.simulation.services.messaging.queues import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drainer.simulation.delivery import Topic
+    from drainer.simulation.services.messaging.delivery import Topic
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

@@ -17,8 +17,8 @@ from drainer.drain.model import (
     StandaloneTasks,
 )
 from drainer.drain.task_look import LOOKS_MAX
-from drainer.simulation.quotas import Quotas
 from drainer.simulation.records import ApiError
+from drainer.simulation.services.quotas import Quotas
 
 if TYPE_CHECKING:
     from collections.abc import Callable

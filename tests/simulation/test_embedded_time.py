@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drainer.simulation.embedded_time import EmbeddedTime
-from drainer.simulation.warp.shared_time import SharedTime
+from drainer.simulation.embedded.compressed_time import EmbeddedTime
+from drainer.simulation.embedded.warp.shared_time import SharedTime
 
 if TYPE_CHECKING:
     from pathlib import Path

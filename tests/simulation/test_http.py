@@ -15,9 +15,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from drainer.simulation.account import Account
-from drainer.simulation.delivery import SnsApi
-from drainer.simulation.server import Server
-from drainer.simulation.wire import render_answer
+from drainer.simulation.protocol.server import Server
+from drainer.simulation.protocol.wire import render_answer
+from drainer.simulation.services.messaging.delivery import SnsApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

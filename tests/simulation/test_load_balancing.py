@@ -9,11 +9,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drainer.simulation.account import Account
-from drainer.simulation.ecs_model import TaskProfile
+from drainer.simulation.services.ecs.model import TaskProfile
 
 if TYPE_CHECKING:
-    from drainer.simulation.client import InProcessClient
-    from drainer.simulation.load_balancing import TargetGroup
+    from drainer.simulation.protocol.client import InProcessClient
+    from drainer.simulation.services.elb.target_groups import TargetGroup
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

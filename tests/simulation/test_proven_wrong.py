@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation.lifecycle import LifecycleHook
 from drainer.simulation.records import ApiError
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drainer.simulation.account import Account
-from drainer.simulation.delivery import SnsApi
-from drainer.simulation.quotas import Bucket, Quotas, Rate
-from drainer.simulation.world import Options, World
+from drainer.simulation.runs.world import Options, World
+from drainer.simulation.services.messaging.delivery import SnsApi
+from drainer.simulation.services.quotas import Bucket, Quotas, Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

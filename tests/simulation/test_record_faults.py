@@ -16,13 +16,13 @@ from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, key_of
 from drainer.drain.record_write import Condition, Demand, Outcome, Write
 from drainer.errors import DrainerError
-from drainer.simulation import record_faults
 from drainer.simulation.account import Account
-from drainer.simulation.client import InProcessClient
-from drainer.simulation.faults import Faults
-from drainer.simulation.intensity import INTENSITIES
+from drainer.simulation.faults import record_faults
+from drainer.simulation.faults.faults import Faults
+from drainer.simulation.faults.intensity import INTENSITIES
+from drainer.simulation.protocol.client import InProcessClient
 from drainer.simulation.records import ApiError
-from drainer.simulation.trace import Trace
+from drainer.simulation.scenario.trace import Trace
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TABLE = "drainer-Records"

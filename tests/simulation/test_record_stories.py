@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from drainer.simulation.lifecycle import LifecycleAction
     from drainer.simulation.records import Call
+    from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
     from tests.simulation.conftest import World
 
 SWEEP_SECONDS = 300

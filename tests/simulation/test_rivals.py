@@ -11,13 +11,13 @@ import pytest
 
 from drainer import handler
 from drainer.simulation.account import Account
-from drainer.simulation.chains import Chains
-from drainer.simulation.evidence import Evidence
-from drainer.simulation.functions import EventSourceMapping, Function
-from drainer.simulation.lifecycle import LifecycleAction, LifecycleHook
-from drainer.simulation.promises import Promise, Workload
-from drainer.simulation.queues import Queue
-from drainer.simulation.world import Options, World
+from drainer.simulation.checkers.chains import Chains
+from drainer.simulation.checkers.evidence import Evidence
+from drainer.simulation.runs.world import Options, World
+from drainer.simulation.scenario.promises import Promise, Workload
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction, LifecycleHook
+from drainer.simulation.services.messaging.functions import EventSourceMapping, Function
+from drainer.simulation.services.messaging.queues import Queue
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 INTERVAL_SECONDS = 15

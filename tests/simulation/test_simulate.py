@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 from drainer import handler
 from drainer.cli import simulate, simulate_mutations
 from drainer.simulation.account import Account
-from drainer.simulation.lag import measure
-from drainer.simulation.lifecycle import LifecycleHook
-from drainer.simulation.past import Past
-from drainer.simulation.request_world import run_request_seed
-from drainer.simulation.run import Result, run_seed
-from drainer.simulation.world import Options
+from drainer.simulation.faults.past import Past
+from drainer.simulation.runs.lag import measure
+from drainer.simulation.runs.request_world import run_request_seed
+from drainer.simulation.runs.run import Result, run_seed
+from drainer.simulation.runs.world import Options
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 
 # So many as it takes to meet every kind of fault; by the thousand they are run by `make simulate`.
 # Behind the first ones stand those that meet what is rare.
@@ -129,8 +129,8 @@ def test_a_seed_is_the_same_in_another_process() -> None:
     def traced(hash_seed: str) -> str:
         code = (
             "from drainer import handler\n"
-            "from drainer.simulation.run import run_seed\n"
-            "from drainer.simulation.world import Options\n"
+            "from drainer.simulation.runs.run import run_seed\n"
+            "from drainer.simulation.runs.world import Options\n"
             "print('\\n'.join(run_seed(8, handler.build, Options(steps=True)).lines))"
         )
         return subprocess.run(  # noqa: S603 - our own interpreter

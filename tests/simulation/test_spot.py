@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.simulation.ecs_model import CapacityProvider, TaskProfile
-from drainer.simulation.policy import Gate, Policy, role_policy, shipped_stack, spot_policy
 from drainer.simulation.records import ApiError
-from drainer.simulation.requests import Mix, Requests
+from drainer.simulation.scenario.client_requests import Mix, Requests
+from drainer.simulation.services.ecs.model import CapacityProvider, TaskProfile
+from drainer.simulation.services.iam.policy import (
+    Gate,
+    Policy,
+    role_policy,
+    shipped_stack,
+    spot_policy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from drainer.simulation.ecs_model import Service, Task
-    from drainer.simulation.load_balancing import TargetGroup
     from drainer.simulation.records import Call
+    from drainer.simulation.services.ecs.model import Service, Task
+    from drainer.simulation.services.elb.target_groups import TargetGroup
     from tests.simulation.conftest import World
 
 CLUSTER = "payments"

@@ -12,10 +12,10 @@ import pytest
 
 from drainer import handler
 from drainer.simulation.account import Account
-from drainer.simulation.installation import Settings, install
-from drainer.simulation.quotas import Quotas, Rate
-from drainer.simulation.spot_installation import SpotSettings, install_spot
-from drainer.simulation.turns import TurnMapping, Turns
+from drainer.simulation.scenario.installation import Settings, install
+from drainer.simulation.scenario.spot_installation import SpotSettings, install_spot
+from drainer.simulation.scenario.turns import TurnMapping, Turns
+from drainer.simulation.services.quotas import Quotas, Rate
 from tests.simulation.conftest import CLUSTER, GROUP, Reports
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -12,22 +12,25 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drainer.simulation.account import Account
-from drainer.simulation.cloudformation import ResponseRefusedError, ResponseUnavailableError
-from drainer.simulation.delivery import SnsApi
-from drainer.simulation.functions import Function
-from drainer.simulation.installation import Settings, install
-from drainer.simulation.policy import requests
-from drainer.simulation.queues import Queue
-from drainer.simulation.quotas import Quotas
+from drainer.simulation.protocol.server import Server
+from drainer.simulation.protocol.wire import render_error
 from drainer.simulation.records import ApiError, Call
-from drainer.simulation.server import Server
-from drainer.simulation.wire import render_error
+from drainer.simulation.scenario.installation import Settings, install
+from drainer.simulation.services.cloudformation.stacks import (
+    ResponseRefusedError,
+    ResponseUnavailableError,
+)
+from drainer.simulation.services.iam.policy import requests
+from drainer.simulation.services.messaging.delivery import SnsApi
+from drainer.simulation.services.messaging.functions import Function
+from drainer.simulation.services.messaging.queues import Queue
+from drainer.simulation.services.quotas import Quotas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.simulation.custom_resource import CustomResourceRequest
-    from drainer.simulation.spot_fleet_model import Fleet
+    from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
+    from drainer.simulation.services.ec2.spot_fleet_model import Fleet
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PLACE = "us-east-1:123456789012"

@@ -9,15 +9,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drainer.simulation.account import Account
-from drainer.simulation.ecs_model import CapacityProvider, TaskProfile
-from drainer.simulation.event_pattern import matches
-from drainer.simulation.lifecycle import LifecycleHook
-from drainer.simulation.policy import spot_patterns
-from drainer.simulation.requests import Mix, Requests
+from drainer.simulation.scenario.client_requests import Mix, Requests
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
+from drainer.simulation.services.ecs.model import CapacityProvider, TaskProfile
+from drainer.simulation.services.iam.policy import spot_patterns
+from drainer.simulation.services.messaging.event_pattern import matches
 
 if TYPE_CHECKING:
-    from drainer.simulation.ecs_model import Service, Task
-    from drainer.simulation.load_balancing import TargetGroup
+    from drainer.simulation.services.ecs.model import Service, Task
+    from drainer.simulation.services.elb.target_groups import TargetGroup
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ON_FARGATE = (CapacityProvider("FARGATE", base=2), CapacityProvider("FARGATE_SPOT"))

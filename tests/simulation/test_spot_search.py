@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.simulation.ecs_model import TaskProfile
-from drainer.simulation.policy import Gate, Policy, role_policy, shipped_stack, spot_policy
 from drainer.simulation.records import ApiError
-from drainer.simulation.requests import Mix, Requests
+from drainer.simulation.scenario.client_requests import Mix, Requests
+from drainer.simulation.services.ecs.model import TaskProfile
+from drainer.simulation.services.iam.policy import (
+    Gate,
+    Policy,
+    role_policy,
+    shipped_stack,
+    spot_policy,
+)
 from tests.simulation.conftest import CLUSTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.simulation.ecs_model import ContainerInstance
     from drainer.simulation.records import Call
+    from drainer.simulation.services.ecs.model import ContainerInstance
     from tests.simulation.conftest import World
 
 # Three times 32 s, with the window of each.

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.simulation.account import Account
-from drainer.simulation.stack_operations import GUARD, StackOperations
+from drainer.simulation.scenario.stack_operations import GUARD, StackOperations
 
 if TYPE_CHECKING:
-    from drainer.simulation.custom_resource import CustomResourceRequest
-    from drainer.simulation.spot_fleet_model import Fleet
+    from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
+    from drainer.simulation.services.ec2.spot_fleet_model import Fleet
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 CLEANING_BACK = "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"

@@ -12,15 +12,15 @@ import pytest
 
 from drainer import handler
 from drainer.simulation.account import Account
-from drainer.simulation.ecs_model import TaskProfile
-from drainer.simulation.stopped_crowd import add_stopped_tasks
-from drainer.simulation.view_lag import VIEW_LAG_SECONDS_MAX
-from drainer.simulation.world import Options, World
+from drainer.simulation.runs.world import Options, World
+from drainer.simulation.scenario.stopped_crowd import add_stopped_tasks
+from drainer.simulation.services.ecs.model import TaskProfile
+from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
-    from drainer.simulation.ecs_model import Task
-    from drainer.simulation.lifecycle import LifecycleAction
-    from drainer.simulation.view_lag import View
+    from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+    from drainer.simulation.services.ecs.model import Task
+    from drainer.simulation.services.ecs.view_lag import View
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 VIEWS: tuple[View, ...] = (

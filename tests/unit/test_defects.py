@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from drainer import handler
 from drainer.simulation.account import Account
-from drainer.simulation.installation import install
-from drainer.simulation.lifecycle import LifecycleHook
+from drainer.simulation.scenario.installation import install
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 
 if TYPE_CHECKING:
-    from drainer.simulation.lifecycle import LifecycleAction
+    from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 STEP_SECONDS = 5

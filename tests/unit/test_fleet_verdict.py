@@ -10,7 +10,7 @@ import pytest
 
 from drainer.cli.fleet_screen import chronicle, plain_line
 from drainer.cli.fleet_verdict import problems, sentence
-from drainer.simulation.embedded_fleet_watch import FleetTrack, FleetView
+from drainer.simulation.embedded.fleet_watch import FleetTrack, FleetView
 
 BEGAN_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 INSTANCE = "i-00000000000000001"

@@ -18,9 +18,9 @@ from aws_lambda_powertools import Logger, Metrics
 from drainer import handler
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from drainer.simulation.account import Account
-from drainer.simulation.delivery import SnsApi
-from drainer.simulation.lifecycle import LifecycleHook
 from drainer.simulation.records import ApiError, Call
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
+from drainer.simulation.services.messaging.delivery import SnsApi
 from drainer.telemetry import Powertools
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from drainer.lifecycle.observer import (
     Observer,
     is_waiting,
 )
-from drainer.simulation.client import service_model
+from drainer.simulation.protocol.client import service_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -20,7 +20,7 @@ from drainer.cli.redrive import Redrive, show
 from drainer.custom_resource import progress
 from drainer.drain import envelope
 from drainer.drain.model import Drain, LifecycleAction
-from drainer.simulation.embedded_template import read_template
+from drainer.simulation.template import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

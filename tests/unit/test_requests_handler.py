@@ -17,16 +17,16 @@ from drainer.custom_resource.properties import Status
 from drainer.custom_resource.request import Answer, Request, RequestType
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.account import Account
-from drainer.simulation.delivery import SnsApi
-from drainer.simulation.functions import Context
-from drainer.simulation.lifecycle import LifecycleHook
 from drainer.simulation.records import ApiError, Call
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
+from drainer.simulation.services.messaging.delivery import SnsApi
+from drainer.simulation.services.messaging.functions import Context
 from drainer.telemetry import Powertools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.simulation.custom_resource import CustomResourceRequest
+    from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EVENTS = Path(__file__).parents[1] / "events"

@@ -1,0 +1,1 @@
+"""What must hold whatever goes wrong: each broken promise is a violation."""

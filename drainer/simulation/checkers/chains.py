@@ -1,0 +1,256 @@
+"""
+Follow the messages of each drain: none may be forgotten, and they may not multiply.
+
+A drain's chain is its notice or re-invocation on its way; each pass puts another in its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict, deque
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.scenario.installation import Installation
+    from drainer.simulation.scenario.promises import Workload
+    from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+
+# The EC2 instance and the hook that a message is about.
+Subject = tuple[str, str]
+
+# A duplicate that takes the place of a chain whose record is silent may find it alive after all.
+CHAINS_MAX = 2
+# So many publications of one drain in so many pass intervals are several times those of two chains:
+# something goes round without a delay.
+RACE = 60
+RACE_INTERVALS = 10
+# How long a notification takes at most that nothing holds up; AWS says no figure.
+NOTICE_SECONDS_MAX = 20.0
+# With a longer pass interval a record is silent only after its message was delivered again: then
+# the sweep alone takes its drain over.
+TAKEN_OVER_INTERVAL_MAX = 75
+# What an invocation publishes is on its way for as long as the invocation takes: the account's
+# clock stands still meanwhile, and other invocations see its records.
+UNDER_WAY_SECONDS = 31.0
+
+
+@dataclass(eq=False)
+class Chains:
+    """
+    Watches what becomes of the messages of an installation.
+
+    Attributes:
+        astray: what a fault has lost or holds up; a copy may rightly wait for that.
+        unknown: what of it had no record, so that nobody can know when it began.
+        lost: what no message of need come again, without the function's doing.
+    """
+
+    account: Account
+    workload: Workload
+    astray: set[Subject] = field(default_factory=set)
+    unknown: set[Subject] = field(default_factory=set)
+    lost: set[Subject] = field(default_factory=set)
+    _recorded: set[Subject] = field(default_factory=set)
+    _lately: dict[Subject, deque[datetime]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=RACE))
+    )
+    _published: dict[Subject, datetime] = field(default_factory=dict)
+    _hops: set[tuple[Any, ...]] = field(default_factory=set)
+    _doubtful: bool = False
+    _claimed: set[Subject] = field(default_factory=set)
+    _passed_on: set[Subject] = field(default_factory=set)
+
+    def invocation_begins(self) -> None:
+        """Forget what earlier invocations have published, once that is in a queue."""
+        since = self.account.now - timedelta(seconds=UNDER_WAY_SECONDS)
+        self._published = {one: at for one, at in self._published.items() if at > since}
+        self._doubtful = False
+        self._claimed, self._passed_on = set(), set()
+
+    def killed(self) -> None:
+        """Note what the function had claimed, and not published, when it died."""
+        self.astray |= self._claimed - self._passed_on
+
+    def invocation_ends(self, records: int) -> None:
+        """
+        Note what a sweep has begun and not passed on: it has no message that comes again.
+
+        A notification that finds the record may take the sweep's chain for alive, until the record
+        is silent.
+        """
+        if not records:
+            self.astray |= self._claimed - self._passed_on
+
+    @contextmanager
+    def another_invocation(self) -> Iterator[None]:
+        """Judge an invocation that runs while another one is under way, for itself."""
+        outer = self._doubtful, self._claimed, self._passed_on
+        try:
+            yield
+        finally:
+            self._doubtful, self._claimed, self._passed_on = outer
+
+    def table_failed(self, service: str, code: str) -> None:
+        """Note that the invocation cannot know what the table of records holds."""
+        self._doubtful |= service == "dynamodb" and code != "ConditionalCheckFailedException"
+        if service == "dynamodb" and code == "ResourceNotFoundException":
+            # The records are gone with it, and what they knew.
+            self._recorded.clear()
+            self.unknown |= self.astray
+
+    def published(self, entries: Iterable[Mapping[str, Any]], *, blind: bool) -> Iterator[str]:
+        """
+        Note what the function has published; yield a sentence for each drain that races.
+
+        Args:
+            entries: the messages.
+            blind: whether calls go wrong at present.
+        """
+        yield from self._claimed_twice(entries)
+        now, interval = self.account.now, self.workload.pass_interval_seconds
+        for subject in [*subjects(entry["Message"] for entry in entries)]:
+            self._published[subject] = now
+            self._passed_on.add(subject)
+            lately = self._lately[subject]
+            if blind:
+                lately.clear()  # without a record that can be read, a duplicate is not known
+            lately.append(now)
+            span = now - lately[0]
+            if len(lately) == RACE and span < timedelta(seconds=RACE_INTERVALS * interval):
+                lately.clear()
+                seconds = span.total_seconds()
+                yield f"{' at '.join(subject)} goes round {RACE} times in {seconds:.0f} s"
+
+    def _claimed_twice(self, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+        """
+        Yield a sentence for each hop that two passes have published, of which both know the record.
+
+        A record takes one write for each hop; two messages of one hop are two chains.
+        """
+        if self._doubtful:
+            return
+        for entry in entries:
+            body = json.loads(entry["Message"])
+            if body.get("generation") is None:
+                continue  # nothing was written yet
+            action = body["action"]
+            hop = (
+                action["ec2_instance_id"],
+                action["lifecycle_hook_name"],
+                *(body["generation"], body["hop"], *self.account.record_tables.tables.values()),
+            )
+            if hop in self._hops:
+                yield f"hop {hop[3]} of {hop[0]} at {hop[1]} is published by two passes"
+            self._hops.add(hop)
+
+    def recorded(self, key: Mapping[str, Any]) -> None:
+        """Note that the function has written the record of a drain."""
+        subject = key["instance"]["S"], key["subject"]["S"].rpartition(":")[2]
+        self._recorded.add(subject)
+        self._claimed.add(subject)
+
+    def has_record(self, ec2_instance_id: str) -> bool:
+        """Whether there is a record of a drain of this instance; a table may have been deleted."""
+        tables = self.account.record_tables.tables.values()
+        return any(key[0] == ec2_instance_id for table in tables for key in table.rows)
+
+    def went_astray(self, message: str) -> None:
+        """Note what a channel has lost or holds up."""
+        for ec2_instance_id, hook in subjects([message]):
+            self.astray.add((ec2_instance_id, hook))
+            self.lost.add((ec2_instance_id, hook))
+            if (ec2_instance_id, hook) not in self._recorded:
+                self.unknown.add((ec2_instance_id, hook))
+
+    def not_published(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Note what the topic has not taken: its message may be given up before it does."""
+        self.lost |= set(subjects(entry["Message"] for entry in entries))
+
+    def buried(self, installed: Installation) -> None:
+        """Note what lies in the dead-letter queues as astray."""
+        found = set(self._about(installed.dead_letters))
+        self.astray |= found
+        self.unknown |= found
+
+    def forgotten(
+        self, installed: Installation, event: Any, answer: Mapping[str, Any] | None
+    ) -> Iterator[str]:
+        """Yield a sentence for each open action whose last message is done with."""
+        records = event.get("Records", ()) if isinstance(event, dict) else ()
+        failed = {one["itemIdentifier"] for one in (answer or {}).get("batchItemFailures", ())}
+        served = {
+            one["messageId"]: one["body"] for one in records if one["messageId"] not in failed
+        }
+        suspects = set(self._about(served.values())) - {*self._published} - self.astray
+        if not suspects or self.workload.pass_interval_seconds > TAKEN_OVER_INTERVAL_MAX:
+            return
+        others = [
+            message.body
+            for queue in (
+                installed.wait_queue,
+                installed.notice_queue,
+                installed.wait_dead_letters,
+                installed.notice_dead_letters,
+            )
+            for message in queue.messages
+            if message.message_id not in served
+        ]
+        for ec2_instance_id, hook in suspects - set(self._about(others)):
+            if self._is_open(ec2_instance_id, hook):
+                yield f"{ec2_instance_id} waits at {hook}, and its last message is deleted"
+
+    def too_many(self, installed: Installation) -> Iterator[str]:
+        """Yield a sentence for each open action that has more chains than may be."""
+        if not self.account.record_tables.is_writable:
+            return  # without a table nothing tells a copy from the original
+        actions = [
+            json.loads(json.loads(message.body)["Message"])["action"]
+            for message in installed.wait_queue.messages
+        ]
+        # A forged notice has a token of its own; its chain ends at the first answer.
+        names = ("ec2_instance_id", "lifecycle_hook_name", "lifecycle_action_token")
+        about = (tuple(action[name] for name in names) for action in actions)
+        for (ec2_instance_id, hook, _), number in Counter(about).items():
+            if number > CHAINS_MAX:
+                yield f"{number} chains of {ec2_instance_id} at {hook}"
+
+    def _about(self, bodies: Iterable[str]) -> Iterator[Subject]:
+        messages = (json.loads(body).get("Message", "") for body in bodies)
+        return subjects(messages)
+
+    def _is_open(self, ec2_instance_id: str, hook: str) -> bool:
+        instance = self.account.auto_scaling.instances.get(ec2_instance_id)
+        # The notification of an action that has just begun is on its way.
+        told_at = self.account.now - timedelta(seconds=NOTICE_SECONDS_MAX)
+        return instance is not None and any(
+            action.is_open
+            and action.started_at < told_at
+            and action.hook.name == hook
+            and self.workload.promise(action).ours
+            for action in instance.actions
+        )
+
+
+def is_followed(installed: Installation, action: LifecycleAction) -> bool:
+    """Whether a message is on its way that has an action's token."""
+    return any(action.token in message.body for message in installed.wait_queue.messages)
+
+
+def subjects(messages: Iterable[str]) -> Iterator[Subject]:
+    """Yield what each message of the topic is about, if it is about a lifecycle action."""
+    for message in messages:
+        if not message:
+            continue
+        body = json.loads(message)
+        if "action" in body:
+            action = body["action"]
+            yield action["ec2_instance_id"], action["lifecycle_hook_name"]
+        elif "EC2InstanceId" in body:
+            yield body["EC2InstanceId"], body["LifecycleHookName"]

@@ -1,0 +1,241 @@
+"""
+Judge a run that has ended: is every lifecycle action answered by us, and in time?
+
+Precisely, with S the sweep's interval, R that and five pass intervals with their windows and twice
+the most that a view of ECS lies behind (and, in an account that is large, what its turns take), and
+C the instant at which faults ceased: an action of ours that was not taken from us (its hook, group
+or instance gone, another hook's ABANDON) is answered by the function, and before its deadline or C,
+whichever is later, and R more; and, if nothing kept it any more at an earlier instant, within R of
+that instant or of C. The exceptions:
+
+* Its deadline counts from where the drainer first sees the instance (C and R at the latest) where
+  its notice was lost, late or wrongly stamped, or its messages before any record.
+* Its hook's timeout may answer it until C and R; and where that timeout is no longer than S, until
+  a chain that was lost is begun again: C and R and the time until its record is silent.
+* The global timeout, which no heartbeat gets past, may answer it where a message about it was lost
+  or faults had hardly ceased: between its deadline and that timeout there is no time for a sweep.
+* Where the table of records is gone for good, duplicates cannot be told apart, and take the reads
+  of ECS from each other: what nothing keeps any more may be answered later.
+* Where the table of records was deleted for good, nothing remembers what a lost message was about:
+  it is left to its hook's timeout.
+* Among more than 400 clusters of which none is named, an instance is found by a chain only: it is
+  left to its hook's timeout where a message about it was lost.
+* Where the table of records is gone for good, or nobody may write it, a drain whose message was
+  lost has no deadline that could be kept: it is left to its hook's timeout.
+* An instance that is in no cluster: where besides a cluster is named that does not
+  exist, and a message about it was lost, it is left to its hook's timeout, which nobody restarts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from drainer.simulation.checkers.violation import Violation, deadline
+from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.checkers.chains import Chains
+    from drainer.simulation.records import Fact
+    from drainer.simulation.scenario.promises import Workload
+    from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+
+# The event source mapping's window, and the longest that an invocation takes: its calls take up to
+# 0.3 s each, slow ones and throttled ones have ceased with the faults, and Lambda ends it then.
+WINDOW_SECONDS = 1.0
+INVOCATION_SECONDS = 30.0
+# What is on a container instance is known once all its tasks have been listed twice, each time
+# longer after it began to drain, and after the other time, than any view of ECS lies behind. Each
+# listing, and the look after them, comes with a pass.
+LISTINGS_SECONDS = 2 * VIEW_LAG_SECONDS_MAX
+LISTING_PASSES = 3
+# A chain whose record is silent for this long is begun again, with much to spare.
+SILENT_SECONDS = 300.0
+# What has no token is searched for in so many clusters, one pass begins where each other does.
+CLUSTERS_WITHOUT_TOKEN_MAX = 400
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """Judges the actions of an account whose run has ended."""
+
+    account: Account
+    workload: Workload
+    ceased_at: datetime
+    displaced: set[str]
+    chains: Chains
+    sweep_interval_seconds: float
+    started_at: datetime
+    turns_seconds: float
+
+    def violations(self) -> Iterator[Violation]:
+        """Yield what was not answered, or not in time."""
+        for action in self.account.auto_scaling.actions:
+            if self.workload.promise(action).ours:
+                sentence = self._judge(action)
+                if sentence:
+                    at = action.ended_at or self.account.now
+                    seconds = (at - self.started_at).total_seconds()
+                    yield Violation(seconds, "liveness", f"{action.ec2_instance_id} {sentence}")
+
+    def within(self, at: datetime) -> datetime:
+        """Return until when what is possible from an instant on must have been done."""
+        return at + self._reaction
+
+    def latest(self, action: LifecycleAction) -> datetime:
+        """Return the latest instant at which an action may be answered."""
+        deadline_at = deadline(action, self.workload)
+        unknown = (action.ec2_instance_id, action.hook.name) in self.chains.unknown
+        if unknown or action.ec2_instance_id in self.displaced:
+            span = deadline_at - action.started_at
+            seen_at = max(action.started_at, self.within(self.ceased_at))
+            deadline_at = seen_at + span
+        latest = self.within(max(deadline_at, self.ceased_at)) + self._begun_again(action)
+        return max(latest, self.within(action.timeout_at)) if self._is_left(action) else latest
+
+    def _begun_again(self, action: LifecycleAction) -> timedelta:
+        """Return how much longer a lost chain takes: until its record is silent for a sweep."""
+        if (action.ec2_instance_id, action.hook.name) not in self.chains.astray:
+            return timedelta(0)
+        return timedelta(seconds=SILENT_SECONDS + 2 * self.workload.pass_interval_seconds)
+
+    def _is_left(self, action: LifecycleAction) -> bool:
+        """Whether nothing but its hook's timeout may be left to an action."""
+        lost = (action.ec2_instance_id, action.hook.name) in self.chains.astray
+        unheard = (action.ec2_instance_id, action.hook.name) in self.chains.lost
+        if unheard and not self.account.record_tables.is_writable:
+            return True
+        if lost and len(self.account.ecs.clusters) > CLUSTERS_WITHOUT_TOKEN_MAX:
+            return True
+        named = set(self.workload.promise(action).clusters)
+        if not lost or named <= set(self.account.ecs.clusters):
+            return False
+        return self._is_nowhere(action)
+
+    def _is_nowhere(self, action: LifecycleAction) -> bool:
+        """Whether an instance is in no cluster at the end of an action, or now."""
+        ended_at = action.ended_at or self.account.now
+        # Asked while the account still lives on, so that these facts are not kept.
+        facts = self.account.facts("container_instance", ec2_instance_id=action.ec2_instance_id)
+        known = {
+            fact.about["container_instance_arn"]: fact.about["status"]
+            for fact in facts
+            if fact.at <= ended_at
+        }
+        return set(known.values()) <= {"INACTIVE"}
+
+    def _was_disturbed(self, action: LifecycleAction) -> bool:
+        """Whether faults may have kept the chain from answering just before the global timeout."""
+        subject = action.ec2_instance_id, action.hook.name
+        back_at = self.within(self.ceased_at) + timedelta(seconds=SILENT_SECONDS)
+        astray = subject in self.chains.astray or action.ec2_instance_id in self.displaced
+        return astray or back_at >= deadline(action, self.workload)
+
+    def _kept_from(self, action: LifecycleAction) -> datetime:
+        """Return from when on heartbeats must keep an action from its hook's timeout."""
+        again_at = self.within(self.ceased_at)
+        if action.hook.heartbeat_timeout_seconds > self.sweep_interval_seconds:
+            return again_at
+        stale_seconds = SILENT_SECONDS + action.hook.heartbeat_timeout_seconds
+        return again_at + timedelta(seconds=stale_seconds)
+
+    @property
+    def _reaction(self) -> timedelta:
+        passes = 2 + LISTING_PASSES
+        seconds = passes * (self.workload.pass_interval_seconds + WINDOW_SECONDS)
+        seconds += self.sweep_interval_seconds + LISTINGS_SECONDS + INVOCATION_SECONDS
+        seconds += self.turns_seconds
+        return timedelta(seconds=seconds)
+
+    def _kept_too_long(self, action: LifecycleAction) -> bool:
+        """Whether heartbeats have kept an action waiting past every deadline that it may have."""
+        subject = action.ec2_instance_id, action.hook.name
+        deadline_at = deadline(action, self.workload)
+        if subject in self.chains.unknown | self.chains.astray or subject[0] in self.displaced:
+            # The deadline counts from when a sweep has found it.
+            begun_at = max(action.started_at, self.within(self.ceased_at))
+            deadline_at = begun_at + (deadline_at - action.started_at)
+        return any(at > self.within(deadline_at) for at in action.heartbeats)
+
+    def _was_never_drained(self, action: LifecycleAction) -> bool:
+        """Whether its container instance was never set DRAINING, though there was all the time."""
+        facts = [
+            fact
+            for fact in self._facts.get(action.ec2_instance_id, ())
+            if fact.kind == "container_instance"
+        ]
+        ended_at = action.ended_at or self.account.now
+        since = max(action.started_at, self.ceased_at)
+        if not facts or ended_at < self.within(self.within(since)) or self._is_left(action):
+            return False
+        before = [fact for fact in facts if fact.at <= ended_at]
+        there = bool(before) and before[-1].about["status"] == "ACTIVE"
+        return there and all(fact.about["agent_connected"] for fact in before[-2:])
+
+    def _judge(self, action: LifecycleAction) -> str:
+        if self._kept_too_long(action):
+            return "was kept waiting past its deadline"
+        if self._was_never_drained(action):
+            return "was never drained"
+        latest = self.latest(action)
+        if action.ended_at is None:
+            late = self.account.now > latest
+            return "was never answered" if late else ""
+        if action.ended_by == "timeout":
+            if action.ended_at <= self._kept_from(action) or self._is_left(action):
+                return ""
+            if action.ended_at >= action.global_timeout_at and self._was_disturbed(action):
+                return ""
+            return "was answered by its hook's timeout"
+        if action.ended_by != "completed":
+            return ""
+        if action.ended_at > latest:
+            late_seconds = (action.ended_at - latest).total_seconds()
+            return f"was answered {late_seconds:.0f} s later than it may be"
+        if self._is_left(action) or not self.account.record_tables.is_writable:
+            return ""
+        return self._judge_idle(action, action.ended_at)
+
+    def _judge_idle(self, action: LifecycleAction, ended_at: datetime) -> str:
+        idle_at = self._idle_at(action)
+        # An instance that meets its hook a second time may have been idle since the first.
+        free_at = max(idle_at or action.started_at, action.started_at, self.ceased_at)
+        again = self._begun_again(action)
+        if idle_at is not None and ended_at > self.within(free_at) + again:
+            idle_seconds = (ended_at - idle_at).total_seconds()
+            return f"was answered {idle_seconds:.0f} s after nothing kept it any more"
+        return ""
+
+    def _idle_at(self, action: LifecycleAction) -> datetime | None:
+        """Return since when nothing has kept an action that was answered; None if something did."""
+        keeping: dict[str, bool] = {}
+        idle_at = None
+        ignored = self.workload.promise(action).standalone_tasks == "ignore"
+        for fact in self._facts.get(action.ec2_instance_id, ()):
+            if action.ended_at is not None and fact.at > action.ended_at:
+                break
+            if fact.kind == "container_instance":
+                arn, connected = fact.about["container_instance_arn"], fact.about["agent_connected"]
+                if connected or arn in keeping:
+                    # While its agent is disconnected nobody can know what it will report. What was
+                    # left over with no agent from the first is no container instance to wait for.
+                    keeping[arn] = fact.about["status"] != "DRAINING" or not connected
+            elif not (ignored and fact.about["owner"].startswith("standalone:")):
+                keeping[fact.about["task_id"]] = fact.about["last_status"] != "STOPPED"
+            idle_at = None if any(keeping.values()) else idle_at or fact.at
+        return idle_at
+
+    @cached_property
+    def _facts(self) -> dict[str, list[Fact]]:
+        """The facts about tasks and container instances, by EC2 instance."""
+        found: dict[str, list[Fact]] = defaultdict(list)
+        for fact in self.account.history:
+            if fact.kind in {"task", "container_instance"}:
+                found[fact.about["ec2_instance_id"]].append(fact)
+        return found

@@ -1,0 +1,119 @@
+"""
+Judge instances that come back into service: the container instance of each is ACTIVE again.
+
+An instance that returns from a warm pool, or from a new root volume, was drained before. Within R
+(as in `liveness`) and OVER_SECONDS of the instant at which its group says InService, or of C, it
+must serve: its connected container instance is ACTIVE if it was the drainer that set it DRAINING,
+and a registration that the drainer set DRAINING, and whose agent does not come back, is
+deregistered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.scenario.promises import Workload
+    from drainer.simulation.services.auto_scaling.groups import Instance
+    from drainer.simulation.services.ecs.model import ContainerInstance
+
+# An agent that blinks just now is asked about again, so often and so much later.
+LOOKS_MAX = 10
+BETWEEN_LOOKS_SECONDS = 60.0
+
+# What has been set DRAINING for an action that another hook's answer has ended is known to be over
+# once the chain, or the sweep that begins it again, has heard so.
+OVER_SECONDS = 400.0
+
+
+@dataclass(eq=False)
+class Returns:
+    """
+    Watches instances that have met a hook of ours and are in service again.
+
+    Attributes:
+        ceased_at: when faults cease.
+        within: says until when what is possible from an instant on must have been done.
+        drained: the container instances that the drainer has set DRAINING.
+        has_record: says whether an EC2 instance has a record.
+        violated: is told of a broken promise.
+        until: when the last of the judgements is due.
+        returned: how many instances have come back.
+    """
+
+    account: Account
+    workload: Workload
+    ceased_at: datetime
+    within: Callable[[datetime], datetime]
+    drained: set[str]
+    has_record: Callable[[str], bool]
+    violated: Callable[[str, str], None]
+    until: datetime = field(init=False)
+    returned: int = 0
+    _since: dict[str, datetime] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin to watch."""
+        self.until = self.account.now
+        self.account.auto_scaling.on_state.append(self._moved)
+
+    def _moved(self, instance: Instance) -> None:
+        ours = any(self.workload.promise(action).ours for action in instance.past)
+        if instance.lifecycle_state == "InService" and ours:
+            self.returned += 1
+            self._since[instance.ec2_instance_id] = self.account.now
+            at = self.within(max(self.account.now, self.ceased_at))
+            self._look_at(instance, at + timedelta(seconds=OVER_SECONDS), LOOKS_MAX)
+
+    def _look_at(self, instance: Instance, at: datetime, looks_left: int) -> None:
+        actions, since = len(instance.past), self._since[instance.ec2_instance_id]
+
+        def look() -> None:
+            # What has left since then, or meets a hook again, is judged elsewhere.
+            gone = len(instance.past) != actions or instance.lifecycle_state != "InService"
+            deleted = instance.group.name not in self.account.auto_scaling.groups
+            # What has been in Standby meanwhile is looked at later.
+            again = self._since[instance.ec2_instance_id] != since
+            if not (gone or deleted or again):
+                self._judge(instance, looks_left)
+
+        self.until = max(self.until, at)
+        self.account.at(at, look)
+
+    def _judge(self, instance: Instance, looks_left: int) -> None:
+        if self.account.facts("drained_by_hand", ec2_instance_id=instance.ec2_instance_id):
+            return  # what somebody has set DRAINING may stay so
+        if not self.has_record(instance.ec2_instance_id):
+            return  # the table was out of reach: nothing says that it was the drainer
+        ours = [
+            one
+            for one in self._registrations(instance)
+            if one.arn in self.drained and one.status == "DRAINING"
+        ]
+        connected = [one for one in self._registrations(instance) if one.agent_connected]
+        if not connected:
+            if looks_left:
+                at = self.account.now + timedelta(seconds=BETWEEN_LOOKS_SECONDS)
+                self._look_at(instance, at, looks_left - 1)
+            return
+        for one in ours:
+            if one.agent_connected:
+                self._say(instance, "is InService, and its container instance is still DRAINING")
+            else:
+                self._say(instance, "is InService, and its old registration is left behind")
+
+    def _registrations(self, instance: Instance) -> Iterator[ContainerInstance]:
+        for cluster in self.account.ecs.clusters.values():
+            for one in cluster.container_instances.values():
+                # What was left over before the drainer came is its owner's to deregister.
+                same = one.ec2_instance_id == instance.ec2_instance_id
+                if same and not one.always_left_over:
+                    yield one
+
+    def _say(self, instance: Instance, sentence: str) -> None:
+        self.violated("liveness", f"{instance.ec2_instance_id} {sentence}")

@@ -1,0 +1,408 @@
+"""
+Judge what the function does, apart from it: by the account's true state and what was promised.
+
+Nothing of the drainer's own arithmetic is used here; the numbers below are its documented bounds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from drainer.simulation.checkers.evidence import Evidence
+from drainer.simulation.checkers.violation import Violation, deadline
+from drainer.simulation.services.ecs.operations import PAGE_MAX
+from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.scenario.promises import Workload
+    from drainer.simulation.services.auto_scaling.groups import Instance
+    from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+    from drainer.simulation.services.ecs.model import ContainerInstance, Task
+
+# A notice's time is written in whole milliseconds.
+STAMP_SECONDS = 0.001
+# An answer may be as old as this, and an invocation as long: for that long after an action's end
+# the function may still act on what it saw.
+TAIL_SECONDS = 75.0
+# Each copy of a message that comes after the end may ask once more, and so may each sweep: while
+# the instance waits for another hook there is no other way to know.
+ASKED_AFTER_THE_END_MAX = 12
+ASKED_EVERY_SECONDS = 150.0
+# Ten of them fit into one PublishBatch.
+MESSAGE_BYTES_MAX = 26_000
+# Looks at what a batch has in common, and looks and acts for each drain in it.
+CALLS_IN_COMMON = 40
+CALLS_PER_DRAIN = 12
+# A page of stopped tasks is listed, and described.
+CALLS_PER_PAGE = 2
+# A registration that is left over is set DRAINING, listed twice and described.
+CALLS_PER_REGISTRATION = 5
+# What a pass may take beside the interval: see `_deadline`.
+GAP_SECONDS = 60.0
+
+
+@dataclass(eq=False)
+class Safety:
+    """
+    Watches every call of the function.
+
+    Attributes:
+        ceased_at: when faults cease; until then nobody can be asked to know that it is over.
+        hook_unread: whether a look at a group's hooks has failed in this invocation.
+        violations: what was found.
+        answered: how many lifecycle actions the function answered.
+        drained: the container instances that the function set DRAINING.
+        taken_over: those that it found DRAINING in a drain of its own, and recorded; who set them
+            DRAINING cannot be told from its own call whose answer was lost.
+    """
+
+    account: Account
+    workload: Workload
+    topic_arn: str
+    started_at: datetime
+    ceased_at: datetime | None = None
+    hook_unread: bool = False
+    violations: list[Violation] = field(default_factory=list)
+    answered: int = 0
+    drained: set[str] = field(default_factory=set)
+    taken_over: set[str] = field(default_factory=set)
+    calls: Counter[str] = field(default_factory=Counter)
+    _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
+    _seen_free: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    _calls_of_invocation: int = 0
+    _evidence: Evidence = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to watch what answers rest upon."""
+        self._evidence = Evidence(self.account, self.workload.pass_interval_seconds)
+
+    def violated(self, rule: str, sentence: str) -> None:
+        """Note a broken promise."""
+        seconds = (self.account.now - self.started_at).total_seconds()
+        self.violations.append(Violation(seconds, rule, sentence))
+
+    def invocation_begins(self) -> None:
+        """Begin to count the calls of an invocation."""
+        self._calls_of_invocation = 0
+        self.hook_unread = False
+
+    @contextmanager
+    def another_invocation(self) -> Iterator[None]:
+        """Judge an invocation that runs while another one is under way, for itself."""
+        calls, hook_unread = self._calls_of_invocation, self.hook_unread
+        try:
+            yield
+        finally:
+            self._calls_of_invocation, self.hook_unread = calls, hook_unread
+
+    def invocation_ends(self, records: int) -> None:
+        """Judge how many calls an invocation made."""
+        drains = max(records, len(self.account.auto_scaling.lifecycle.open))
+        most = CALLS_IN_COMMON + CALLS_PER_DRAIN * drains
+        if self._calls_of_invocation > most:
+            # A sweep looks at what it finds, without a record.
+            most += self._calls_for_crowds() * max(1, drains)
+        if self._calls_of_invocation > most:
+            self.violated(
+                "bounds", f"{self._calls_of_invocation} calls for {records} records, most: {most}"
+            )
+
+    def _calls_for_crowds(self) -> int:
+        """Count the calls for what no ordinary drain has: crowds of tasks, and left-overs."""
+        instances = [
+            instance
+            for cluster in self.account.ecs.clusters.values()
+            for instance in cluster.container_instances.values()
+        ]
+        pages = sum(1 + len(one.long_stopped) // PAGE_MAX for one in instances if one.long_stopped)
+        left_over = sum(one.agent_gone for one in instances)
+        # Whatever is in no cluster that is named is searched for in all of them.
+        clusters = len(self.account.ecs.clusters)
+        return CALLS_PER_PAGE * pages + CALLS_PER_REGISTRATION * left_over + clusters
+
+    def before(self, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Judge a call that will be performed, by the state before it."""
+        self._calls_of_invocation += 1
+        self.calls[operation] += 1
+        judge = self._judges.get(operation)
+        if judge is not None:
+            judge(self, parameters)
+
+    # Answers and heartbeats
+
+    def _complete(self, parameters: Mapping[str, Any]) -> None:
+        action = self._action(parameters)
+        if action is None:
+            return
+        promise, now = self.workload.promise(action), self.account.now
+        self.answered += 1
+        result = parameters["LifecycleActionResult"]
+        instance = action.ec2_instance_id
+        if now + timedelta(seconds=STAMP_SECONDS) >= self._deadline(action, parameters):
+            left = self.blocking(action)
+            if left and result != promise.deadline_result:
+                self.violated("safety", f"{instance} answered {result} at its deadline")
+            return
+        left = self.blocking(action)
+        if left:
+            names = ", ".join(f"{task.owner} {task.last_status}" for task in left[:5])
+            self.violated("safety", f"{instance} answered {result} before its deadline; {names}")
+        elif result != "CONTINUE":
+            self.violated("safety", f"{instance} answered {result} before its deadline, drained")
+        elif self._evidence.is_of_before(action, named="LifecycleActionToken" in parameters):
+            self.violated("safety", f"{instance} answered by what was seen before its action began")
+
+    def _heartbeat(self, parameters: Mapping[str, Any]) -> None:
+        if not self.hook_unread:  # else it may be ours, and to let it time out would cut tasks
+            self._action(parameters)
+
+    def _action(self, parameters: Mapping[str, Any]) -> LifecycleAction | None:
+        """Return the open action that is meant, and judge whether it may be touched at all."""
+        group, hook = parameters["AutoScalingGroupName"], parameters["LifecycleHookName"]
+        promise = self.workload.promises.get((group, hook))
+        instance_id = parameters.get("InstanceId")
+        token = parameters.get("LifecycleActionToken")
+        if promise is None or not promise.ours:
+            self.violated("safety", f"hook {hook!r} of {group!r} is not ours to touch")
+            return None
+        if not instance_id:
+            self.violated("safety", f"no instance is named to hook {hook!r}")
+        for action in self.account.auto_scaling.lifecycle.open.values():
+            names = action.hook.auto_scaling_group_name, action.hook.name, action.ec2_instance_id
+            if names == (group, hook, instance_id) and token in (None, action.token):
+                return action
+        self._ask_after_the_end(f"{instance_id} at {hook}")
+        return None
+
+    def _ask_after_the_end(self, what: str) -> None:
+        if self.ceased_at is not None and self.account.now < self.ceased_at:
+            return
+        asked = self._asked_after_the_end.setdefault(what, [])
+        asked.append(self.account.now)
+        seconds = (self.account.now - asked[0]).total_seconds()
+        most = ASKED_AFTER_THE_END_MAX + seconds / ASKED_EVERY_SECONDS
+        if len(asked) > most:
+            self.violated("bounds", f"{what} is asked about again and again after its end")
+
+    def _deadline(self, action: LifecycleAction, answer: Mapping[str, Any]) -> datetime:
+        """
+        Return from when on an action may be answered with tasks left.
+
+        A known limit: where the notification is lost of an action that follows another one, and no
+        two passes have seen the instance in between, nothing tells the two apart but a token that
+        nobody knows; the second is taken for the first, and has its deadline.
+        """
+        due_at = deadline(action, self.workload)
+        if answer.get("LifecycleActionToken"):
+            return due_at
+        gap = timedelta(seconds=2 * self.workload.pass_interval_seconds + GAP_SECONDS)
+        before = [
+            deadline(one, self.workload)
+            for one in self.account.auto_scaling.actions
+            if one.ec2_instance_id == action.ec2_instance_id
+            and one.hook.name == action.hook.name
+            and one is not action
+            and one.ended_at is not None
+            and one.ended_at <= action.started_at
+            and (
+                action.started_at <= one.ended_at + gap
+                or not self._seen_between(one.ended_at, action)
+            )
+        ]
+        return min([due_at, *before])
+
+    def told(
+        self, operation: str, parameters: Mapping[str, Any], answer: Mapping[str, Any]
+    ) -> None:
+        """Note which instances an answer shows not to wait, and whose tasks one lists."""
+        if operation == "ListTasks":
+            self._evidence.listed(parameters["containerInstance"])
+        if operation == "DescribeAutoScalingInstances":
+            for row in answer["AutoScalingInstances"]:
+                if not row["LifecycleState"].endswith(":Wait"):
+                    self._seen_free[row["InstanceId"]].append(self.account.now)
+
+    def _seen_between(self, ended_at: datetime, action: LifecycleAction) -> bool:
+        """Whether two looks, as far apart as answers may be old, came before the next action."""
+        looks = [
+            at
+            for at in self._seen_free[action.ec2_instance_id]
+            if ended_at <= at <= action.started_at
+        ]
+        return bool(looks) and looks[-1] - looks[0] >= timedelta(seconds=VIEW_LAG_SECONDS_MAX)
+
+    def blocking(self, action: LifecycleAction) -> list[Task]:
+        """
+        Return the tasks that keep an instance, by what was promised of its hook.
+
+        Those on a container instance that no view of ECS need show yet are nobody's fault.
+        """
+        ignored = self.workload.promise(action).standalone_tasks == "ignore"
+        shown_at = self.account.now - timedelta(seconds=VIEW_LAG_SECONDS_MAX)
+        return [
+            task
+            for task in self.account.ecs.remaining_tasks(action.ec2_instance_id)
+            if not (ignored and task.service is None)
+            and (task.container_instance.registered_at <= shown_at or not _is_new(task, action))
+        ]
+
+    # Changes in ECS
+
+    def _update(self, parameters: Mapping[str, Any]) -> None:
+        for arn in parameters["containerInstances"]:
+            if parameters["status"] == "DRAINING":
+                self.drained.add(self._full(arn))
+                self._must_leave(arn, "set DRAINING")
+            else:
+                self._must_be_back(arn)
+
+    def _must_be_back(self, reference: str) -> None:
+        """Demand that what is set ACTIVE was drained by us, and is in service again."""
+        instance = self._instance(reference.rpartition("/")[2])
+        ours = self._full(reference) in self.drained | self.taken_over
+        if not (ours or (instance is not None and self._was_drained_unseen(instance))):
+            self.violated("safety", f"{reference} is set ACTIVE, and was not drained by us")
+        elif instance is not None and instance.lifecycle_state != "InService":
+            self.violated("safety", f"{instance.ec2_instance_id} is set ACTIVE while it leaves")
+
+    def _was_drained_unseen(self, instance: Instance) -> bool:
+        """
+        Whether somebody has set an instance DRAINING before a look could see that it was back.
+
+        A known limit: a drain of ours is over by then, and the record says no more than that.
+        """
+        ended_at = [one.ended_at for one in instance.past if one.ended_at is not None]
+        by_hand = self.account.facts("drained_by_hand", ec2_instance_id=instance.ec2_instance_id)
+        if not (by_hand and ended_at and self._ours(instance)):
+            return False
+        looks = self._seen_free[instance.ec2_instance_id]
+        return not any(max(ended_at) <= at <= by_hand[-1].at for at in looks)
+
+    def _deregister(self, parameters: Mapping[str, Any]) -> None:
+        arn = self._full(parameters["containerInstance"])
+        registered, ours = self._registered(arn), arn in self.drained | self.taken_over
+        if registered is not None and (registered.agent_connected or not ours):
+            self.violated("safety", f"{registered.ec2_instance_id} is deregistered, and alive")
+
+    def _registered(self, arn: str) -> ContainerInstance | None:
+        for cluster in self.account.ecs.clusters.values():
+            if arn in cluster.container_instances:
+                return cluster.container_instances[arn]
+        return None
+
+    def _full(self, reference: str) -> str:
+        """Return the ARN of a container instance by its ARN or id."""
+        container_instance_id = reference.rpartition("/")[2]
+        for cluster in self.account.ecs.clusters.values():
+            for one in cluster.container_instances.values():
+                if one.container_instance_id == container_instance_id:
+                    return one.arn
+        return reference
+
+    def _stop(self, parameters: Mapping[str, Any]) -> None:
+        for cluster in self.account.ecs.clusters.values():
+            for task in cluster.tasks.values():
+                if task.task_id == parameters["task"].rpartition("/")[2]:
+                    self._may_be_stopped(task)
+
+    def _may_be_stopped(self, task: Task) -> None:
+        self._must_leave(task.container_instance.arn, "relieved of a task")
+        if task.service is not None:
+            self.violated("safety", f"{task.owner} is stopped; only standalone tasks may be")
+            return
+        promised = [
+            self.workload.promise(action)
+            for action in self._actions(task.container_instance.ec2_instance_id)
+        ]
+        grace = [
+            promise.standalone_grace_seconds
+            for promise in promised
+            if promise.ours and promise.standalone_tasks == "stop"
+        ]
+        if not grace:
+            self.violated("safety", f"{task.owner} is stopped; nobody asked for it")
+        elif self._left_alone(task) < timedelta(seconds=min(grace) - STAMP_SECONDS):
+            self.violated("safety", f"{task.owner} is stopped before its grace period is over")
+
+    def _left_alone(self, task: Task) -> timedelta:
+        """Return how long ago the task's container instance was first set DRAINING."""
+        arn = task.container_instance.arn
+        changes = self.account.facts("container_instance", container_instance_arn=arn)
+        drained = [change.at for change in changes if change.about["status"] == "DRAINING"]
+        return self.account.now - drained[0] if drained else timedelta(0)
+
+    def recorded(self, key: Mapping[str, Any]) -> None:
+        """Take what is DRAINING while a drain of ours has a record for drained by us."""
+        self._evidence.recorded(key["instance"]["S"])
+        instance = self.account.auto_scaling.instances.get(key["instance"]["S"])
+        if instance is None or not self._ours(instance):
+            return  # it is gone, or has waited at somebody else's hook: that changes nothing
+        for cluster in self.account.ecs.clusters.values():
+            for one in cluster.container_instances.values():
+                same = one.ec2_instance_id == instance.ec2_instance_id
+                if same and one.status == "DRAINING" and self._is_leaving(instance):
+                    self.taken_over.add(one.arn)
+
+    def _is_leaving(self, instance: Instance) -> bool:
+        return any(one.ended_at is None for one in instance.past)
+
+    def _must_leave(self, reference: str, what: str) -> None:
+        """Demand that a container instance waits at a hook of ours, or did a moment ago."""
+        instance = self._instance(reference.rpartition("/")[2])
+        if instance is None:
+            return
+        for action in instance.past:
+            ended_at = action.ended_at or self.account.now
+            recent = self.account.now - ended_at <= timedelta(seconds=TAIL_SECONDS)
+            if self.workload.promise(action).ours and recent:
+                return
+        # The instance may still wait, at somebody else's hook, for what is drained already.
+        if not (instance.waits_to_leave and self._ours(instance)):
+            self.violated("safety", f"{instance.ec2_instance_id} is {what}, and does not wait")
+
+    def _ours(self, instance: Instance) -> bool:
+        return any(self.workload.promise(action).ours for action in instance.past)
+
+    def _instance(self, container_instance_id: str) -> Instance | None:
+        for cluster in self.account.ecs.clusters.values():
+            for one in cluster.container_instances.values():
+                if one.container_instance_id == container_instance_id:
+                    return self.account.auto_scaling.instances.get(one.ec2_instance_id)
+        return None
+
+    def _actions(self, ec2_instance_id: str) -> list[LifecycleAction]:
+        instance = self.account.auto_scaling.instances.get(ec2_instance_id)
+        return instance.past if instance else []
+
+    # Messages
+
+    def _publish(self, parameters: Mapping[str, Any]) -> None:
+        if parameters["TopicArn"] != self.topic_arn:
+            self.violated("safety", f"published to {parameters['TopicArn']}")
+        for entry in parameters["PublishBatchRequestEntries"]:
+            size = len(entry["Message"].encode())
+            if size > MESSAGE_BYTES_MAX:
+                self.violated("bounds", f"a message of {size} bytes")
+
+    _judges: dict[str, Callable[[Safety, Mapping[str, Any]], None]] = field(
+        default_factory=lambda: {
+            "CompleteLifecycleAction": Safety._complete,
+            "RecordLifecycleActionHeartbeat": Safety._heartbeat,
+            "UpdateContainerInstancesState": Safety._update,
+            "DeregisterContainerInstance": Safety._deregister,
+            "StopTask": Safety._stop,
+            "PublishBatch": Safety._publish,
+        }
+    )
+
+
+def _is_new(task: Task, action: LifecycleAction) -> bool:
+    """Whether a task's container instance was registered while its EC2 instance was leaving."""
+    return task.container_instance.registered_at > action.started_at

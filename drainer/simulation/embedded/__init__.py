@@ -1,0 +1,1 @@
+"""The embedded account: ministack and the simulation joined on loopback, in one compressed time."""

@@ -1,0 +1,219 @@
+"""
+The shape of a cluster as its template gives it, so that what is simulated is what is shipped.
+
+It reads the resources of deployed stacks. What a template does not say (how fast a container
+starts, how long until it counts as healthy) is `Physics`, and is stated by whoever builds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from drainer.simulation.services.ecs.model import TaskProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.services.ecs.model import Service
+    from drainer.simulation.template import DeployedStack
+
+# "default value is 300 seconds"
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
+DEREGISTRATION_DELAY_SECONDS = 300
+# "If the stopTimeout parameter isn't specified ... the default value of 30 seconds is used"
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html
+STOP_TIMEOUT_SECONDS = 30
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
+HEARTBEAT_TIMEOUT_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Physics:
+    """
+    What happens in containers, which no template says.
+
+    Attributes:
+        start_seconds: from a task's placement to RUNNING.
+        healthy_after_seconds: from RUNNING until the service counts the task as healthy.
+        stop_seconds: how long a container of a service takes to stop, if its stop timeout allows.
+        daemon_stop_seconds: the same for a daemon, which may have logs to send. Longer than a pass
+            interval, so that letting an instance go while its last task is leaving cannot pass
+            unseen.
+
+    """
+
+    start_seconds: float = 10.0
+    healthy_after_seconds: float = 50.0
+    stop_seconds: float = 30.0
+    daemon_stop_seconds: float = 20.0
+
+
+@dataclass(frozen=True)
+class ServiceShape:
+    """A service of the template."""
+
+    name: str
+    daemon: bool
+    desired_count: int
+    minimum_healthy_percent: int
+    maximum_percent: int
+    deregistration_delay_seconds: int | None
+    stop_timeout_seconds: int
+
+
+@dataclass(frozen=True)
+class GroupShape:
+    """An Auto Scaling group of the template, with its lifecycle hooks as PutLifecycleHook takes."""
+
+    name: str
+    minimum: int
+    maximum: int
+    desired: int
+    retain_on_abandon: bool
+    hooks: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class ClusterShape:
+    """An ECS cluster of the template and what runs on it."""
+
+    name: str
+    group: GroupShape
+    services: tuple[ServiceShape, ...]
+
+
+def shape_of(stack: DeployedStack, attached: Sequence[DeployedStack] = ()) -> ClusterShape:
+    """
+    Return the shape of the one cluster that a stack holds.
+
+    Args:
+        stack: holds the cluster, its Auto Scaling group and its services.
+        attached: further stacks that attach lifecycle hooks to the group.
+
+    """
+    ((_, cluster),) = stack.resources("AWS::ECS::Cluster")
+    ((group_id, group),) = stack.resources("AWS::AutoScaling::AutoScalingGroup")
+    cluster_id = _logical_id(stack, "AWS::ECS::Cluster")
+    group_name = stack.physical_ids[group_id]
+    hooks = [hook for source in (stack, *attached) for hook in _hooks(source, group_name)] + list(
+        group.get("LifecycleHookSpecificationList", [])
+    )
+    return ClusterShape(
+        name=cluster.get("ClusterName") or stack.physical_ids[cluster_id],
+        group=GroupShape(
+            name=group_name,
+            minimum=int(group["MinSize"]),
+            maximum=int(group["MaxSize"]),
+            desired=int(group.get("DesiredCapacity") or group["MinSize"]),
+            retain_on_abandon=_retains(group),
+            hooks=tuple(hooks),
+        ),
+        services=tuple(services_of(stack)),
+    )
+
+
+def build(account: Account, shape: ClusterShape, physics: Physics) -> None:
+    """Make what the shape says in the simulated account, as if it had been running for long."""
+    group = shape.group
+    account.auto_scaling.create_group(
+        group.name,
+        desired=group.desired,
+        cluster=shape.name,
+        minimum=group.minimum,
+        maximum=group.maximum,
+        retain_on_abandon=group.retain_on_abandon,
+    )
+    for service in shape.services:
+        build_service(account, shape.name, service, physics)
+    for hook in group.hooks:
+        account.call("autoscaling", "PutLifecycleHook", hook)
+
+
+def build_service(
+    account: Account, cluster_name: str, shape: ServiceShape, physics: Physics
+) -> Service:
+    """Make a service in the simulated account, as if it had been running for long."""
+    profile = TaskProfile(
+        start_seconds=physics.start_seconds,
+        healthy_after_seconds=physics.healthy_after_seconds,
+        stop_seconds=(physics.daemon_stop_seconds if shape.daemon else physics.stop_seconds),
+        stop_timeout_seconds=shape.stop_timeout_seconds,
+    )
+    if shape.daemon:
+        return account.ecs.create_daemon(cluster_name, shape.name, profile=profile)
+    return account.ecs.create_service(
+        cluster_name,
+        shape.name,
+        desired=shape.desired_count,
+        minimum_healthy_percent=shape.minimum_healthy_percent,
+        maximum_percent=shape.maximum_percent,
+        deregistration_delay_seconds=shape.deregistration_delay_seconds,
+        profile=profile,
+    )
+
+
+def _logical_id(stack: DeployedStack, resource_type: str) -> str:
+    ((name, _),) = stack.resources(resource_type)
+    return name
+
+
+def _hooks(stack: DeployedStack, group_name: str) -> Iterator[dict[str, Any]]:
+    for name, properties in stack.resources("AWS::AutoScaling::LifecycleHook"):
+        if properties["AutoScalingGroupName"] != group_name:
+            continue
+        hook = dict(properties)
+        hook.setdefault("LifecycleHookName", stack.physical_ids[name])
+        hook["HeartbeatTimeout"] = int(hook.get("HeartbeatTimeout", HEARTBEAT_TIMEOUT_SECONDS))
+        yield hook
+
+
+def _retains(group: dict[str, Any]) -> bool:
+    policy = group.get("InstanceLifecyclePolicy", {})
+    return bool(policy.get("RetentionTriggers", {}).get("TerminateHookAbandon") == "retain")
+
+
+def services_of(stack: DeployedStack) -> Iterator[ServiceShape]:
+    """Yield the shape of each service that a stack holds."""
+    target_groups = {
+        stack.physical_ids[name]: properties
+        for name, properties in stack.resources("AWS::ElasticLoadBalancingV2::TargetGroup")
+    }
+    task_definitions = {
+        stack.physical_ids[name]: properties
+        for name, properties in stack.resources("AWS::ECS::TaskDefinition")
+    }
+    for name, service in stack.resources("AWS::ECS::Service"):
+        rollout = service.get("DeploymentConfiguration", {})
+        daemon = service.get("SchedulingStrategy", "REPLICA") == "DAEMON"
+        balanced = service.get("LoadBalancers", [])
+        yield ServiceShape(
+            name=service.get("ServiceName") or stack.physical_ids[name].rsplit("/", 1)[-1],
+            daemon=daemon,
+            desired_count=0 if daemon else int(service.get("DesiredCount", 1)),
+            minimum_healthy_percent=int(rollout.get("MinimumHealthyPercent", 0 if daemon else 100)),
+            maximum_percent=int(rollout.get("MaximumPercent", 100 if daemon else 200)),
+            deregistration_delay_seconds=(
+                deregistration_delay(target_groups[balanced[0]["TargetGroupArn"]])
+                if balanced
+                else None
+            ),
+            stop_timeout_seconds=stop_timeout(task_definitions[service["TaskDefinition"]]),
+        )
+
+
+def deregistration_delay(target_group: Mapping[str, Any]) -> int:
+    """Return a target group's deregistration delay in seconds."""
+    for attribute in target_group.get("TargetGroupAttributes", []):
+        if attribute["Key"] == "deregistration_delay.timeout_seconds":
+            return int(attribute["Value"])
+    return DEREGISTRATION_DELAY_SECONDS
+
+
+def stop_timeout(task_definition: Mapping[str, Any]) -> int:
+    """Return the longest stop timeout of a task definition's containers in seconds."""
+    return max(
+        int(container.get("StopTimeout", STOP_TIMEOUT_SECONDS))
+        for container in task_definition["ContainerDefinitions"]
+    )

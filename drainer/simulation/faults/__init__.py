@@ -1,0 +1,1 @@
+"""What goes wrong in an account, as a seed decides."""

@@ -1,0 +1,1 @@
+"""One seed from its beginning to its end."""

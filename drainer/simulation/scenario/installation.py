@@ -1,0 +1,258 @@
+"""
+The drainer, installed in a simulated account as infra/drainer.yaml installs it in a real one.
+
+The function's code is production's, handed in by the caller; nothing of it is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from drainer.simulation.protocol.client import InProcessClient
+from drainer.simulation.scenario.spot_installation import (
+    RULES,
+    SpotInstallation,
+    SpotSettings,
+    install_spot,
+)
+from drainer.simulation.services.messaging.call_time import CallTime, scripted
+from drainer.simulation.services.messaging.channel import Channel
+from drainer.simulation.services.messaging.delivery import SnsApi, Topic
+from drainer.simulation.services.messaging.functions import EventSourceMapping, Function
+from drainer.simulation.services.messaging.queues import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from drainer.simulation.account import Account
+    from drainer.simulation.production import Answering
+    from drainer.simulation.services.dynamodb.book_table import BookTable
+    from drainer.simulation.services.messaging.functions import Handler
+
+NOTICES = {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}
+ENVELOPES = {"drainer": ["re-invocation"]}
+REQUESTS = {"RequestType": ["Create", "Update", "Delete"]}
+# What the rule of the fast path matches, and what the schedule hands to the function.
+CONTAINER_INSTANCE_CHANGE = "ECS Container Instance State Change"
+SWEEP = {"drainer": "sweep"}
+
+
+class Build(Protocol):
+    """What makes the function: `drainer.handler.build`."""
+
+    def __call__(
+        self,
+        environ: Mapping[str, str],
+        client: Callable[[str], Any],
+        clock: Callable[[], datetime],
+        /,
+    ) -> Callable[[Any, Any], dict[str, Any] | None]:
+        """Make the function on clients and a clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    The template's numbers, by its own names, with its own defaults; and what is AWS's to choose.
+
+    Attributes:
+        call_seconds: what the function's calls take, by operation; `*` for all others.
+        filters_late_seconds: for how long the topic's filter policies do not apply yet.
+    """
+
+    pass_interval_seconds: int = 15
+    notice_batch_size: int = 10
+    notice_window_seconds: float = 0.0
+    wait_batch_size: int = 100
+    wait_window_seconds: float = 1.0
+    notice_visibility_seconds: float = 180.0
+    wait_visibility_seconds: float = 181.0
+    receive_count_max: int = 5
+    concurrency_max: int = 2
+    function_timeout_seconds: float = 30.0
+    function_duration_seconds: float = 0.0
+    topic_name: str = "drainer"
+    fast_path: bool = False
+    sweep_interval_seconds: float | None = None
+    spot: bool = False
+    spot_rules: tuple[str, ...] = RULES
+    custom_resources: bool = False
+    call_seconds: Mapping[str, float] = field(default_factory=dict)
+    filters_late_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What has been installed, for tests to look at and faults to be put into."""
+
+    topic: Topic
+    notice_queue: Queue
+    wait_queue: Queue
+    notice_dead_letters: Queue
+    wait_dead_letters: Queue
+    notices: EventSourceMapping
+    envelopes: EventSourceMapping
+    function: Function
+    rule: Channel[dict[str, Any]]
+    schedule: Channel[dict[str, Any]]
+    spot_rules: dict[str, Channel[dict[str, Any]]]
+    records: str
+    requests_table: BookTable | None = None
+    spot: SpotInstallation | None = None
+
+    @property
+    def dead_letters(self) -> list[str]:
+        """The bodies of all messages that have been given up."""
+        spot = (self.spot.dead_letters,) if self.spot else ()
+        queues = (self.notice_dead_letters, self.wait_dead_letters, *spot)
+        return [message.body for queue in queues for message in queue.messages]
+
+
+def install(
+    account: Account,
+    *,
+    build: Build,
+    environ: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
+    client: Callable[[str], Any] | None = None,
+    call_time: CallTime | None = None,
+) -> Installation:
+    """
+    Install the drainer.
+
+    Args:
+        account: where.
+        build: makes the function; with `custom_resources` it is given `respond` as well.
+        environ: settings of the function beside those that follow from the installation.
+        settings: the template's numbers.
+        client: makes its clients; by default the account's own, on the function's time.
+        call_time: what its calls take; clients that are given have to ask it themselves.
+    """
+    settings = settings or Settings()
+    topic = SnsApi(account).create_topic_named(settings.topic_name)
+    topic.filters_apply_at = account.now + timedelta(seconds=settings.filters_late_seconds)
+    # By the names that a deployed stack gives to its tables.
+    records = account.record_tables.create(f"{settings.topic_name}-Records").name
+    table, make = None, build
+    if settings.custom_resources:
+        table = account.tables.create(f"{settings.topic_name}-RequestsTable")
+        make = partial(cast("Answering", build), respond=account.stacks.respond)
+    environment = {**_environment(topic, records, table, settings), **(environ or {})}
+    time = call_time or CallTime(scripted(settings.call_seconds), lambda: False)
+    made = make(environment, client or _timed(account, time), account.clock)
+    function = _function(account, made, settings, time)
+    receives, notice_seconds = settings.receive_count_max, settings.notice_visibility_seconds
+    notice_queue, notice_dead_letters = _queue(account, "notices", receives, notice_seconds)
+    wait_seconds = settings.wait_visibility_seconds
+    wait_queue, wait_dead_letters = _queue(account, "wait", receives, wait_seconds)
+    wait_queue.delay_seconds = settings.pass_interval_seconds
+    topic.subscribe(notice_queue, NOTICES)
+    topic.subscribe(wait_queue, ENVELOPES)
+    if table is not None:
+        topic.subscribe(notice_queue, REQUESTS)
+    rule, schedule = _event_bridge(account, notice_queue, function, settings)
+    spot = None
+    if settings.spot:
+        spot = install_spot(account, function, SpotSettings(settings.spot_rules))
+
+    def mapped(queue: Queue, size: int, seconds: float) -> EventSourceMapping:
+        return EventSourceMapping(account, queue, function, size, seconds, settings.concurrency_max)
+
+    return Installation(
+        topic,
+        notice_queue,
+        wait_queue,
+        notice_dead_letters,
+        wait_dead_letters,
+        mapped(notice_queue, settings.notice_batch_size, settings.notice_window_seconds),
+        mapped(wait_queue, settings.wait_batch_size, settings.wait_window_seconds),
+        function,
+        rule,
+        schedule,
+        spot.rules if spot else {},
+        records,
+        table,
+        spot,
+    )
+
+
+def _function(account: Account, made: Handler, settings: Settings, call_time: CallTime) -> Function:
+    return Function(
+        account,
+        "drainer",
+        made,
+        timeout_seconds=settings.function_timeout_seconds,
+        duration_seconds=settings.function_duration_seconds,
+        call_time=call_time,
+    )
+
+
+def _timed(account: Account, call_time: CallTime) -> Callable[[str], Any]:
+    """Return what makes clients whose calls take of the function's time."""
+    perform = partial(call_time.perform, account.call)
+    return lambda service: InProcessClient(service, perform, account.region)
+
+
+def _environment(
+    topic: Topic, records: str, table: BookTable | None, settings: Settings
+) -> dict[str, str]:
+    environment = {
+        "DRAINER_TOPIC_ARN": topic.arn,
+        "DRAINER_RECORDS_TABLE": records,
+        "DRAINER_PASS_INTERVAL_SECONDS": str(settings.pass_interval_seconds),
+    }
+    if table is not None:
+        environment |= {"DRAINER_REQUESTS_TABLE": table.name, "DRAINER_VERIFY_STACKS": "true"}
+    return environment
+
+
+def _event_bridge(
+    account: Account, notice_queue: Queue, function: Function, settings: Settings
+) -> tuple[Channel[dict[str, Any]], Channel[dict[str, Any]]]:
+    """Wire the rule of the fast path and the schedule of the sweep, so far as they are wanted."""
+    # EventBridge puts an event's JSON into a queue as it is, and invokes functions asynchronously.
+    rule: Channel[dict[str, Any]] = Channel(account, lambda event: _put(notice_queue, event))
+    schedule: Channel[dict[str, Any]] = Channel(account, function.invoke_asynchronously)
+    if settings.fast_path:
+        account.on_event.append(lambda event: _match(event, rule))
+    if settings.sweep_interval_seconds is not None:
+        _tick(account, schedule, settings.sweep_interval_seconds)
+    return rule, schedule
+
+
+def _queue(
+    account: Account, name: str, receive_count_max: int, visibility_seconds: float
+) -> tuple[Queue, Queue]:
+    """Create a queue and the one for its dead letters."""
+    dead_letters = Queue(account, f"drainer-{name}-dead-letters")
+    queue = Queue(
+        account,
+        f"drainer-{name}",
+        visibility_timeout_seconds=visibility_seconds,
+        receive_count_max=receive_count_max,
+        dead_letters=dead_letters,
+    )
+    return queue, dead_letters
+
+
+def _match(event: dict[str, Any], rule: Channel[dict[str, Any]]) -> None:
+    changed = event["detail-type"] == CONTAINER_INSTANCE_CHANGE
+    if changed and event["detail"].get("status") == "DRAINING":
+        rule.send(event)
+
+
+def _tick(account: Account, schedule: Channel[dict[str, Any]], seconds: float) -> None:
+    def tick() -> None:
+        schedule.send(dict(SWEEP))
+        account.after(seconds, tick)
+
+    account.after(seconds, tick)
+
+
+def _put(queue: Queue, event: dict[str, Any]) -> None:
+    queue.send(json.dumps(event))

@@ -1,0 +1,1 @@
+"""What AWS does, service by service: each knows the account, and those it calls."""

@@ -1,0 +1,1 @@
+"""EC2 Auto Scaling: groups, lifecycle hooks, warm pools, new root volumes."""

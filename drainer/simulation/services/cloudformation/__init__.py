@@ -1,0 +1,1 @@
+"""CloudFormation: stacks, and the requests of custom resources."""

@@ -1,0 +1,1 @@
+"""DynamoDB: the tables of the drainer, and the expressions that it uses."""

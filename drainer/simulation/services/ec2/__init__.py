@@ -1,0 +1,1 @@
+"""EC2: Spot interruptions and Spot Fleets."""

@@ -1,0 +1,1 @@
+"""ECS: clusters, container instances, services and the lives of tasks."""

@@ -1,0 +1,1 @@
+"""SNS, SQS, EventBridge and Lambda: how messages and events reach a function."""
