@@ -17,7 +17,7 @@ from rich.table import Table
 
 from drainer import handler
 from drainer.errors import MisconfiguredError, UnavailableError
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.scenario.installation import NOTICES, Settings, install
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.quotas import Quotas
@@ -57,7 +57,7 @@ def drain(instances: int, *, queued: bool) -> Cost:
         queued: Whether first notices take the queue, as infra/drainer.yaml has it, or go straight
             to the function.
     """
-    account = Account(now=START)
+    account = Aws(now=START)
     # An invocation takes a second, so that the quotas meet the calls as they would come.
     settings = Settings(function_duration_seconds=1.0)
     installed = install(
@@ -90,7 +90,7 @@ def drain(instances: int, *, queued: bool) -> Cost:
 
 def drain_fleet(instances: int) -> Cost:
     """Drain so many instances of a Spot Fleet for one request of CloudFormation, quotas and all."""
-    account = Account(now=START)
+    account = Aws(now=START)
     account.stacks.unavailable, account.stacks.refused = UnavailableError, MisconfiguredError
 
     def build(environ: Any, client: Any, clock: Any, /, *, respond: Respond) -> Function:
@@ -113,7 +113,7 @@ def drain_fleet(instances: int) -> Cost:
 
 
 def _cost(
-    instances: int, account: Account, quotas: Quotas, installed: Installation, last: datetime
+    instances: int, account: Aws, quotas: Quotas, installed: Installation, last: datetime
 ) -> Cost:
     made = Counter(_bucket(call.service, call.operation) for call in account.calls)
     return Cost(

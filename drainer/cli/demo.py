@@ -13,7 +13,7 @@ from drainer.cli.showing import INFRA, Frame
 from drainer.cli.verdict import problems
 from drainer.simulation.embedded.installation import install, warm_up
 from drainer.simulation.embedded.shape import Physics
-from drainer.simulation.services.ecs.model import NEVER_STOPS
+from drainer.simulation.services.ecs.definitions import NEVER_STOPS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """
 The account: its clock, its timetable, its record of calls and facts, and the way in.
 
-It knows nothing about any service's rules; those live in the service modules.
+It knows no service: they know it, and `aws.py` puts them together.
 """
 
 from __future__ import annotations
@@ -10,25 +10,12 @@ import heapq
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from botocore import xform_name
 
-from drainer.simulation.protocol.client import InProcessClient
 from drainer.simulation.records import ApiError, Call, Fact, Notification, NotReachedError
-from drainer.simulation.services.auto_scaling.api import AutoScalingApi
-from drainer.simulation.services.auto_scaling.groups import AutoScaling
-from drainer.simulation.services.cloudformation.stacks import CloudFormationApi, Stacks
-from drainer.simulation.services.dynamodb.book_table import BookTables
-from drainer.simulation.services.dynamodb.record_table import DynamoDbItemsApi, RecordTables
-from drainer.simulation.services.ec2.api import Ec2Api
-from drainer.simulation.services.ec2.spot import Spot
-from drainer.simulation.services.ec2.spot_fleet import SpotFleets
-from drainer.simulation.services.ecs.api import EcsApi
-from drainer.simulation.services.ecs.clusters import Ecs
-from drainer.simulation.services.elb.api import LoadBalancingApi
-from drainer.simulation.services.elb.target_groups import LoadBalancing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,9 +26,18 @@ EVENTS_MAX = 10_000_000
 RECORDS_MAX = 500_000
 
 
+class Performs(Protocol):
+    """Whatever performs AWS operations: `Account.call`."""
+
+    def __call__(
+        self, service: str, operation: str, parameters: dict[str, Any], /
+    ) -> dict[str, Any]:
+        """Perform one operation."""
+
+
 class Account:
     """
-    One AWS account in one Region, in virtual time.
+    One AWS account in one Region, in virtual time, as its services see it.
 
     Attributes:
         now: the present instant, aware and in UTC.
@@ -79,22 +75,8 @@ class Account:
         self._entries = 0
         self._events_run = 0
         self._running = False
-        self.load_balancing = LoadBalancing(self)
-        self.ecs = Ecs(self)
-        self.auto_scaling = AutoScaling(self)
-        self.spot = Spot(self)
-        self.fleets = SpotFleets(self)
-        self.tables = BookTables(self)
-        self.record_tables = RecordTables(self)
-        self.stacks = Stacks(self)
-        self.apis: dict[str, object] = {
-            "autoscaling": AutoScalingApi(self),
-            "cloudformation": CloudFormationApi(self),
-            "dynamodb": DynamoDbItemsApi(self),
-            "ec2": Ec2Api(self),
-            "ecs": EcsApi(self),
-            "elbv2": LoadBalancingApi(self),
-        }
+        # What performs the operations of each service, one method for each.
+        self.apis: dict[str, object] = {}
 
     # Time
 
@@ -182,10 +164,6 @@ class Account:
             message = f"the simulated account does not know {service}:{operation}"
             raise ApiError("InvalidAction", message)
         return perform  # type: ignore[no-any-return]
-
-    def client(self, service: str) -> InProcessClient:
-        """Make a look-alike of `boto3.client(service)` that calls this account."""
-        return InProcessClient(service, self.call, self.region)
 
     # The record
 

@@ -73,3 +73,8 @@ class Notification:
     target_arn: str
     subject: str
     message: Mapping[str, Any]
+
+
+def stamp(instant: datetime) -> str:
+    """Write an instant as AWS writes it in its messages and events."""
+    return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"

@@ -17,7 +17,7 @@ from botocore.config import Config
 from drainer.aws.calls import CALLS, CLIENT_CONFIG
 from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
 from drainer.aws.records import RECORD_CALLS
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.protocol.server import Server
 from tests.contract.faces import REGION, START, MotoFace, SimulationFace
 
@@ -51,7 +51,7 @@ def served() -> Iterator[Served]:
     session = boto3.session.Session(
         aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
     )
-    with Server(Account(now=START)) as server:
+    with Server(Aws(now=START)) as server:
         clients = {
             service: session.client(service, endpoint_url=server.url, config=ONE_ATTEMPT)
             for service in {*CALLS, *CUSTOM_RESOURCE_CALLS, *RECORD_CALLS}
@@ -64,7 +64,7 @@ def in_process() -> SimulationFace:
     """
     The simulation, called directly.
     """
-    account = Account(now=START)
+    account = Aws(now=START)
     return SimulationFace(account, account.client)
 
 
@@ -73,7 +73,7 @@ def over_http(served: Served) -> Iterator[SimulationFace]:
     """
     The simulation over AWS's wire protocols, called by unmodified boto3.
     """
-    account = Account(now=START)
+    account = Aws(now=START)
     served.server.account = account
     yield SimulationFace(account, served.clients.__getitem__)
     assert served.server.failures == []

@@ -22,13 +22,13 @@ from drainer.drain import model
 from drainer.simulation.protocol.client import service_model
 from drainer.simulation.records import ApiError
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
-from drainer.simulation.services.ecs.model import TaskProfile
+from drainer.simulation.services.ecs.definitions import TaskProfile
 from drainer.simulation.services.messaging.delivery import SnsApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.records import Call
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -213,7 +213,7 @@ class SimulationFace(Face):
     The simulated account, by whatever clients lead to it.
     """
 
-    def __init__(self, account: Account, make_client: Callable[[str], Any]) -> None:
+    def __init__(self, account: Aws, make_client: Callable[[str], Any]) -> None:
         super().__init__()
         self.account = account
         self._make_client = make_client
@@ -278,7 +278,8 @@ class SimulationFace(Face):
         return self.account.fleets.create(cluster, count, already_running=True).fleet_id
 
     def capacity_provider(self, name: str, group: str) -> str:
-        return self.account.ecs.create_capacity_provider(name, group).arn
+        arn = self.account.auto_scaling.groups[group].arn
+        return self.account.ecs.create_capacity_provider(name, arn).arn
 
     def table(self, name: str, *, key: str) -> None:
         self.account.tables.create(name, key=key)

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drainer.simulation.scenario.stopped_crowd import add_stopped_tasks
-from drainer.simulation.services.ecs.model import DEAF, TaskProfile
+from drainer.simulation.services.ecs.definitions import DEAF, TaskProfile
 from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
@@ -369,7 +369,7 @@ def of_instances(found: list[dict[str, Any]]) -> int:
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
 @pytest.mark.parametrize("comes", [False, True])
 def test_a_container_instance_event_may_not_come_at_the_end(shop: Shop, comes: bool) -> None:
-    shop.ecs.instance_event_at_end = comes
+    shop.ecs.life.instance_event_at_end = comes
     task = shop.run(TaskProfile(stop_seconds=10))
     found = events(shop)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from drainer import events, handler
 from drainer.errors import MalformedEventError, UnavailableError
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.messaging.delivery import SnsApi
 from drainer.simulation.services.messaging.functions import Context
@@ -81,7 +81,7 @@ class Setting:
     """
 
     def __init__(self, *, leaving: bool) -> None:
-        self.account, self.reports = Account(now=NOW), Reports()
+        self.account, self.reports = Aws(now=NOW), Reports()
         self.answers: list[tuple[str, dict[str, Any]]] = []
         topic = SnsApi(self.account).create_topic_named("drainer")
         scaling = self.account.auto_scaling

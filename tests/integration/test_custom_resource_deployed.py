@@ -24,7 +24,7 @@ from drainer.simulation.embedded.fleet import FLEET_STACK, FLEET_TYPE, fleet_sta
 from drainer.simulation.embedded.fleet_watch import FleetView, FleetWatch
 from drainer.simulation.embedded.shape import Physics
 from drainer.simulation.scenario.client_requests import Mix
-from drainer.simulation.services.ecs.model import NEVER_STOPS
+from drainer.simulation.services.ecs.definitions import NEVER_STOPS
 from drainer.simulation.template import DeployedStack, read_template
 
 if TYPE_CHECKING:

@@ -17,14 +17,9 @@ from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, key_of
 from drainer.drain.record_write import Condition, Demand, Write
 from drainer.errors import MisconfiguredError
-from drainer.simulation.services.iam.policy import (
-    Gate,
-    Policy,
-    Request,
-    requests,
-    role_policy,
-    shipped_stack,
-)
+from drainer.simulation.scenario.shipped import role_policy, shipped_stack
+from drainer.simulation.services.iam.gate import Gate, requests
+from drainer.simulation.services.iam.policy import Policy, Request
 from tests.simulation.conftest import CLUSTER, GROUP
 
 if TYPE_CHECKING:
@@ -93,7 +88,8 @@ def come_back_in_every_way(world: World) -> None:
 def answer_all_that_can_be_asked(world: World) -> None:
     """Guard each kind of target; drain a fleet, and take that back."""
     fleet = world.account.fleets.create(CLUSTER, 2, already_running=True)
-    world.account.ecs.create_capacity_provider("payments-provider", GROUP)
+    arn = world.account.auto_scaling.groups[GROUP].arn
+    world.account.ecs.create_capacity_provider("payments-provider", arn)
     ask(world, "Create", {"AutoScalingGroupName": GROUP})
     ask(world, "Create", {"CapacityProvider": "payments-provider"})
     guarded = {"SpotFleet": fleet.fleet_id}

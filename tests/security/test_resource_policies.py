@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.simulation.services.iam.policy import Policy, Request, shipped_stack
+from drainer.simulation.scenario.shipped import shipped_stack
+from drainer.simulation.services.iam.policy import Policy, Request
 from tests.loops import some
 
 if TYPE_CHECKING:

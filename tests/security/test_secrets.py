@@ -17,7 +17,7 @@ from aws_lambda_powertools import Logger, Metrics
 
 from drainer import handler
 from drainer.errors import MisconfiguredError, UnavailableError
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.records import ApiError
 from drainer.simulation.scenario.installation import Settings, install
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
@@ -38,7 +38,7 @@ class Setting:
     """An account with the drainer in it, reporting as it does in Lambda."""
 
     def __init__(self) -> None:
-        self.account = Account(now=START)
+        self.account = Aws(now=START)
         self.log = StringIO()
         logger = Logger(service=f"drainer-{uuid4()}", stream=self.log)
         metrics = Metrics(service="drainer", namespace="Drainer")
@@ -216,7 +216,7 @@ class Asking:
     """An account in which CloudFormation asks for the drain of a fleet."""
 
     def __init__(self) -> None:
-        self.account = Account(now=START)
+        self.account = Aws(now=START)
         # What `respond` raises of a signed URL has to be without it, as production's is.
         self.account.stacks.unavailable = UnavailableError
         self.account.stacks.refused = MisconfiguredError

@@ -11,10 +11,11 @@ import pytest
 
 from drainer import handler
 from drainer.errors import MisconfiguredError, UnavailableError
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.scenario.installation import Installation, Settings, install
+from drainer.simulation.scenario.shipped import role_policy, shipped_stack
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction, LifecycleHook
-from drainer.simulation.services.iam.policy import Gate, role_policy, shipped_stack
+from drainer.simulation.services.iam.gate import Gate
 from drainer.simulation.services.messaging.delivery import SnsApi
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Reports:
 class World:
     """A simulated account, the drainer in it, and the words that tests use."""
 
-    account: Account
+    account: Aws
     installed: Installation
     reports: Reports
     gate: Gate
@@ -198,7 +199,7 @@ def make_world() -> Callable[..., World]:
         parameters: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> World:
-        account, reports = Account(now=START), Reports()
+        account, reports = Aws(now=START), Reports()
         # Whatever the function calls in virtual time, the template's own policy has to allow.
         stack = shipped_stack(account.account_id, account.region, **(parameters or {}))
         gate = Gate(account, role_policy(stack))

@@ -12,7 +12,7 @@ from drainer.drain.model import Drain, LifecycleAction
 from drainer.simulation.records import ApiError
 from drainer.simulation.services.auto_scaling import agents
 from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING, LifecycleHook
-from drainer.simulation.services.ecs.model import TaskProfile
+from drainer.simulation.services.ecs.definitions import TaskProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -429,7 +429,7 @@ def test_f7_what_was_launched_into_a_pool_and_is_set_draining_by_hand_stays_so(
         one for one in group.instances.values() if one.lifecycle_state == "Warmed:Pending:Wait"
     ]
     # Its agent comes up while it waits.
-    agents.boot(world.account, launched)
+    agents.boot(world.account.ecs, launched)
     world.run(SWEEP_SECONDS + 10)
     [known] = ecs.registrations(launched.ec2_instance_id)
     assert world.reports.passes, "no sweep came"

@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.records import ApiError, NotReachedError
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 
 if TYPE_CHECKING:
     from drainer.simulation.protocol.client import InProcessClient
     from drainer.simulation.records import Notification
-    from drainer.simulation.services.auto_scaling.groups import Instance
+    from drainer.simulation.services.auto_scaling.model import Instance
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TOPIC_ARN = "arn:aws:sns:us-east-1:123456789012:drainer"
 
 
 @pytest.fixture
-def account() -> Account:
-    account = Account(now=START)
+def account() -> Aws:
+    account = Aws(now=START)
     account.ecs.create_cluster("payments")
     account.auto_scaling.create_group("payments-asg", cluster="payments", desired=3)
     return account
 
 
 @pytest.fixture
-def scaling(account: Account) -> InProcessClient:
+def scaling(account: Aws) -> InProcessClient:
     return account.client("autoscaling")
 
 
@@ -39,7 +39,7 @@ def hook(name: str = "drainer", **given: Any) -> LifecycleHook:
     return LifecycleHook(name, "payments-asg", **settings)
 
 
-def leave(account: Account) -> Instance:
+def leave(account: Aws) -> Instance:
     return account.auto_scaling.scale_in("payments-asg", 1)[0]
 
 
@@ -47,7 +47,7 @@ def state(instance: Instance) -> str:
     return instance.lifecycle_state
 
 
-def elapsed_seconds(account: Account) -> float:
+def elapsed_seconds(account: Aws) -> float:
     return (account.now - START).total_seconds()
 
 
@@ -71,7 +71,7 @@ def beat(scaling: InProcessClient, token: str) -> None:
 
 
 # Without hooks there is nothing to wait for: a simulation that waited would prove nothing.
-def test_an_instance_without_a_hook_is_terminated_within_seconds(account: Account) -> None:
+def test_an_instance_without_a_hook_is_terminated_within_seconds(account: Aws) -> None:
     instance = leave(account)
 
     account.run_until(lambda: instance.lifecycle_state == "Terminated", timedelta(seconds=10))
@@ -79,7 +79,7 @@ def test_an_instance_without_a_hook_is_terminated_within_seconds(account: Accoun
 
 # A released instance that stayed would hide tasks killed by a drainer that answers early.
 def test_continue_releases_the_instance_and_kills_what_still_runs(
-    account: Account, scaling: InProcessClient
+    account: Aws, scaling: InProcessClient
 ) -> None:
     account.ecs.create_service("payments", "web", desired=3)
     account.auto_scaling.put_hook(hook())
@@ -102,7 +102,7 @@ def test_continue_releases_the_instance_and_kills_what_still_runs(
 # Silence must cost what it costs on AWS, or a dead drainer would go unnoticed here.
 @pytest.mark.parametrize("default", ["CONTINUE", "ABANDON"])
 def test_silence_ends_in_the_default_result_after_the_heartbeat_timeout(
-    account: Account, default: str
+    account: Aws, default: str
 ) -> None:
     account.auto_scaling.put_hook(hook(default_result=default))
     instance = leave(account)
@@ -114,7 +114,7 @@ def test_silence_ends_in_the_default_result_after_the_heartbeat_timeout(
 
 
 # A heartbeat that added up instead of restarting would let a slow drainer pass.
-def test_a_heartbeat_restarts_the_timeout(account: Account, scaling: InProcessClient) -> None:
+def test_a_heartbeat_restarts_the_timeout(account: Aws, scaling: InProcessClient) -> None:
     account.auto_scaling.put_hook(hook())
     action = leave(account).actions[0]
 
@@ -130,7 +130,7 @@ def test_a_heartbeat_restarts_the_timeout(account: Account, scaling: InProcessCl
 
 # The global timeout is what ends a drain that beats for ever.
 def test_early_heartbeats_do_not_pass_the_global_timeout(
-    account: Account, scaling: InProcessClient
+    account: Aws, scaling: InProcessClient
 ) -> None:
     account.auto_scaling.put_hook(hook(heartbeat_timeout_seconds=30))
     action = leave(account).actions[0]
@@ -149,7 +149,7 @@ def test_early_heartbeats_do_not_pass_the_global_timeout(
     [(30, 3_000), (1_727, 172_700), (1_728, 172_800), (7_200, 172_800)],
 )
 def test_the_global_timeout_is_the_smaller_of_48_hours_and_100_heartbeats(
-    account: Account,
+    account: Aws,
     scaling: InProcessClient,
     heartbeat_timeout_seconds: int,
     global_timeout_seconds: int,
@@ -163,7 +163,7 @@ def test_the_global_timeout_is_the_smaller_of_48_hours_and_100_heartbeats(
 
 # Hooks in a row would give the second one time that it does not have.
 def test_two_hooks_wait_in_parallel_and_the_instance_for_both(
-    account: Account, scaling: InProcessClient
+    account: Aws, scaling: InProcessClient
 ) -> None:
     account.auto_scaling.put_hook(hook())
     account.auto_scaling.put_hook(hook("other"))
@@ -180,7 +180,7 @@ def test_two_hooks_wait_in_parallel_and_the_instance_for_both(
 
 
 # "abandon stops any remaining actions": whoever answers ABANDON takes the others' time away.
-def test_abandon_skips_the_other_hooks(account: Account, scaling: InProcessClient) -> None:
+def test_abandon_skips_the_other_hooks(account: Aws, scaling: InProcessClient) -> None:
     account.auto_scaling.put_hook(hook())
     account.auto_scaling.put_hook(hook("other"))
     instance = leave(account)
@@ -195,7 +195,7 @@ def test_abandon_skips_the_other_hooks(account: Account, scaling: InProcessClien
 
 # The retention trigger is what makes ABANDON save the instance.
 def test_abandon_retains_the_instance_where_the_group_says_so(
-    account: Account, scaling: InProcessClient
+    account: Aws, scaling: InProcessClient
 ) -> None:
     group = account.auto_scaling.groups["payments-asg"]
     group.retain_on_abandon = True
@@ -218,7 +218,7 @@ def test_abandon_retains_the_instance_where_the_group_says_so(
     assert instance.actions[0].token != first_token
 
 
-def test_a_retained_instance_is_replaced(account: Account, scaling: InProcessClient) -> None:
+def test_a_retained_instance_is_replaced(account: Aws, scaling: InProcessClient) -> None:
     group = account.auto_scaling.groups["payments-asg"]
     group.retain_on_abandon = True
     account.auto_scaling.put_hook(hook())
@@ -233,7 +233,7 @@ def test_a_retained_instance_is_replaced(account: Account, scaling: InProcessCli
 
 
 # The answer to an action that is over is what a late copy of a message meets.
-def test_an_action_is_answered_once(account: Account, scaling: InProcessClient) -> None:
+def test_an_action_is_answered_once(account: Aws, scaling: InProcessClient) -> None:
     account.auto_scaling.put_hook(hook())
     instance = leave(account)
     token = instance.actions[0].token
@@ -250,7 +250,7 @@ def test_an_action_is_answered_once(account: Account, scaling: InProcessClient) 
 
 
 def test_a_token_of_another_instance_or_hook_answers_nothing(
-    account: Account, scaling: InProcessClient
+    account: Aws, scaling: InProcessClient
 ) -> None:
     account.auto_scaling.put_hook(hook())
     account.auto_scaling.put_hook(hook("other"))
@@ -278,7 +278,7 @@ def test_a_token_of_another_instance_or_hook_answers_nothing(
     ("group", "hook_name"), [("nobody", "drainer"), ("payments-asg", "nobody")]
 )
 def test_an_unknown_group_or_hook_is_a_validation_error_of_another_text(
-    account: Account, scaling: InProcessClient, group: str, hook_name: str
+    account: Aws, scaling: InProcessClient, group: str, hook_name: str
 ) -> None:
     account.auto_scaling.put_hook(hook())
 
@@ -298,7 +298,7 @@ def test_an_unknown_group_or_hook_is_a_validation_error_of_another_text(
 # The message is what production parses; a key too many or too few would train it wrongly.
 @pytest.mark.parametrize("metadata", [None, '{"cluster": "payments"}'])
 def test_the_notification_has_the_shape_that_auto_scaling_sends(
-    account: Account, metadata: str | None
+    account: Aws, metadata: str | None
 ) -> None:
     sent: list[Notification] = []
     account.auto_scaling.put_hook(
@@ -329,7 +329,7 @@ def test_the_notification_has_the_shape_that_auto_scaling_sends(
     assert notice.subject.startswith("Auto Scaling:  Lifecycle action 'TERMINATING'")
 
 
-def test_a_new_target_gets_the_test_notification(account: Account) -> None:
+def test_a_new_target_gets_the_test_notification(account: Aws) -> None:
     sent: list[Notification] = []
     account.on_notification.append(sent.append)
 
@@ -341,7 +341,7 @@ def test_a_new_target_gets_the_test_notification(account: Account) -> None:
     assert "LifecycleTransition" not in notice.message
 
 
-def test_the_event_bridge_twin_goes_out_as_well(account: Account) -> None:
+def test_the_event_bridge_twin_goes_out_as_well(account: Aws) -> None:
     events: list[dict[str, Any]] = []
     account.auto_scaling.put_hook(hook())
     account.on_event.append(events.append)
@@ -355,7 +355,7 @@ def test_the_event_bridge_twin_goes_out_as_well(account: Account) -> None:
 
 
 # A topic that rejects the notice makes an undrained termination: the trap behind a broken key.
-def test_a_rejected_notification_applies_the_default_result_at_once(account: Account) -> None:
+def test_a_rejected_notification_applies_the_default_result_at_once(account: Aws) -> None:
     def reject(_: Notification) -> None:
         raise ApiError("KMSAccessDenied", "denied")
 
@@ -368,9 +368,7 @@ def test_a_rejected_notification_applies_the_default_result_at_once(account: Acc
     assert instance.actions[0].ended_by == "rejected"
 
 
-def test_deleting_a_hook_continues_its_open_actions(
-    account: Account, scaling: InProcessClient
-) -> None:
+def test_deleting_a_hook_continues_its_open_actions(account: Aws, scaling: InProcessClient) -> None:
     account.auto_scaling.put_hook(hook())
     instance = leave(account)
 
@@ -422,7 +420,7 @@ def test_changing_a_hook_keeps_what_is_not_given(scaling: InProcessClient) -> No
     assert described["DefaultResult"] == "ABANDON"
 
 
-def test_scale_in_takes_the_oldest_and_keeps_the_desired_capacity_low(account: Account) -> None:
+def test_scale_in_takes_the_oldest_and_keeps_the_desired_capacity_low(account: Aws) -> None:
     group = account.auto_scaling.groups["payments-asg"]
     oldest = [*group.instances][:2]
 
@@ -436,7 +434,7 @@ def test_scale_in_takes_the_oldest_and_keeps_the_desired_capacity_low(account: A
 
 # The replacement is where the tasks go; one that never came would make every drain hang.
 def test_an_instance_terminated_without_decrement_is_replaced(
-    account: Account, scaling: InProcessClient
+    account: Aws, scaling: InProcessClient
 ) -> None:
     group = account.auto_scaling.groups["payments-asg"]
     leaving = next(iter(group.instances))
@@ -453,7 +451,7 @@ def test_an_instance_terminated_without_decrement_is_replaced(
 
 
 def test_unknown_instances_are_left_out_of_the_description(
-    account: Account, scaling: InProcessClient
+    account: Aws, scaling: InProcessClient
 ) -> None:
     known = next(iter(account.auto_scaling.instances))
 
@@ -468,7 +466,7 @@ def test_no_more_than_fifty_instances_are_described_at_a_time(scaling: InProcess
 
 
 def test_three_hundred_and_fifty_instances_come_in_seven_pages() -> None:
-    account = Account(now=START)
+    account = Aws(now=START)
     account.auto_scaling.create_group("crowd", desired=350)
 
     pages = [
@@ -491,7 +489,7 @@ def test_a_parameter_that_the_api_does_not_know_is_refused(scaling: InProcessCli
         scaling.describe_lifecycle_hooks(GroupName="payments-asg")
 
 
-def test_what_never_happens_is_told_and_not_waited_for(account: Account) -> None:
+def test_what_never_happens_is_told_and_not_waited_for(account: Aws) -> None:
     with pytest.raises(NotReachedError):
         account.run_until(lambda: False, timedelta(hours=1))
 
@@ -499,7 +497,7 @@ def test_what_never_happens_is_told_and_not_waited_for(account: Account) -> None
 # A run that cannot be repeated cannot be debugged.
 def test_the_same_seed_gives_the_same_history() -> None:
     def history(seed: int) -> list[Any]:
-        account = Account(now=START, seed=seed)
+        account = Aws(now=START, seed=seed)
         account.auto_scaling.create_group("g", cluster="c", desired=3)
         account.ecs.create_service("c", "web", desired=3)
         account.auto_scaling.scale_in("g", 1)

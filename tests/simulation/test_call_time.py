@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.scenario.installation import Settings, install
 from drainer.simulation.services.messaging.call_time import CallTime, SeededSeconds, Slow, scripted
@@ -27,7 +27,7 @@ TIMEOUT_SECONDS = 30.0
 class Caller:
     """A function's code that calls one operation again and again, and notes its time."""
 
-    def __init__(self, account: Account, seconds: float, *, arrived: bool = False) -> None:
+    def __init__(self, account: Aws, seconds: float, *, arrived: bool = False) -> None:
         self._account = account
         self.call_time = CallTime(scripted({"ListClusters": seconds}), lambda: arrived)
         self.function = Function(
@@ -45,12 +45,12 @@ class Caller:
 
 
 @pytest.fixture
-def account() -> Account:
-    return Account(now=START)
+def account() -> Aws:
+    return Aws(now=START)
 
 
 # Code that believes it has all its time left begins what Lambda will cut in half.
-def test_each_call_takes_of_the_remaining_time(account: Account) -> None:
+def test_each_call_takes_of_the_remaining_time(account: Aws) -> None:
     caller = Caller(account, 0.3)
     caller.calls = 4
 
@@ -64,9 +64,7 @@ def test_each_call_takes_of_the_remaining_time(account: Account) -> None:
 
 # What was called before the end has happened: a second run finds it done.
 @pytest.mark.parametrize("arrived", [False, True], ids=["the last is lost", "the last arrives"])
-def test_lambda_ends_a_function_whose_time_is_up_within_a_call(
-    account: Account, arrived: bool
-) -> None:
+def test_lambda_ends_a_function_whose_time_is_up_within_a_call(account: Aws, arrived: bool) -> None:
     caller = Caller(account, 8.0, arrived=arrived)
     caller.calls = 9
 
@@ -80,7 +78,7 @@ def test_lambda_ends_a_function_whose_time_is_up_within_a_call(
 
 
 # Two invocations at a time, each as long as its calls: more work than that has to wait.
-def test_an_invocation_lasts_as_long_as_its_calls(account: Account) -> None:
+def test_an_invocation_lasts_as_long_as_its_calls(account: Aws) -> None:
     caller = Caller(account, 4.0)
     queue = Queue(account, "queue", visibility_timeout_seconds=360)
     EventSourceMapping(account, queue, caller.function, batch_size=1, concurrency_max=2)
@@ -92,7 +90,7 @@ def test_an_invocation_lasts_as_long_as_its_calls(account: Account) -> None:
 
 
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
-def test_an_asynchronous_retry_waits_from_the_end_of_what_failed(account: Account) -> None:
+def test_an_asynchronous_retry_waits_from_the_end_of_what_failed(account: Aws) -> None:
     caller = Caller(account, 20.0)
     caller.calls = 2
 
@@ -103,7 +101,7 @@ def test_an_asynchronous_retry_waits_from_the_end_of_what_failed(account: Accoun
 
 
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
-def test_an_asynchronous_event_may_come_twice_though_it_was_served(account: Account) -> None:
+def test_an_asynchronous_event_may_come_twice_though_it_was_served(account: Aws) -> None:
     caller = Caller(account, 0.1)
     later: list[float | None] = [40.0, None]
     caller.function.again.append(lambda: later.pop(0))
@@ -114,7 +112,7 @@ def test_an_asynchronous_event_may_come_twice_though_it_was_served(account: Acco
     assert caller.began == [0, 40]
 
 
-def test_nobody_s_time_is_taken_outside_an_invocation(account: Account) -> None:
+def test_nobody_s_time_is_taken_outside_an_invocation(account: Aws) -> None:
     caller = Caller(account, 100.0)
 
     caller.call_time.perform(account.call, "ecs", "ListClusters", {})
@@ -122,7 +120,7 @@ def test_nobody_s_time_is_taken_outside_an_invocation(account: Account) -> None:
     assert caller.call_time.spent == 0
 
 
-def test_a_seed_s_calls_take_tens_of_milliseconds_and_seconds_while_slow(account: Account) -> None:
+def test_a_seed_s_calls_take_tens_of_milliseconds_and_seconds_while_slow(account: Aws) -> None:
     end = START + timedelta(minutes=5)
     seconds = SeededSeconds(
         account.clock, account.random, [Slow(frozenset({"ListTasks"}), START, end)]
@@ -152,7 +150,7 @@ def publishing(message: Mapping[str, Any]) -> Callable[..., Any]:
     return build
 
 
-def test_an_installation_s_calls_take_what_its_settings_say(account: Account) -> None:
+def test_an_installation_s_calls_take_what_its_settings_say(account: Aws) -> None:
     settings = Settings(call_seconds={"Publish": 2.0, "*": 0.1})
     installed = install(account, build=publishing({}), settings=settings)
 
@@ -163,7 +161,7 @@ def test_an_installation_s_calls_take_what_its_settings_say(account: Account) ->
 
 # "up to 15 minutes": a re-invocation that comes without its delay runs in circles meanwhile.
 # https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html
-def test_filter_policies_take_effect_only_some_time_after_deployment(account: Account) -> None:
+def test_filter_policies_take_effect_only_some_time_after_deployment(account: Aws) -> None:
     installed = install(
         account,
         build=publishing({"drainer": "re-invocation"}),

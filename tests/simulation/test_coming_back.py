@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.checkers.returns import Returns
 from drainer.simulation.checkers.safety import Safety
 from drainer.simulation.scenario.promises import Promise
@@ -18,26 +18,26 @@ from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING, TERMIN
 
 if TYPE_CHECKING:
     from drainer.simulation.records import Notification
-    from drainer.simulation.services.auto_scaling.groups import Group, Instance
+    from drainer.simulation.services.auto_scaling.model import Group, Instance
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GROUP, CLUSTER = "payments-asg", "payments"
 
 
 @pytest.fixture
-def account() -> Account:
-    account = Account(now=START)
+def account() -> Aws:
+    account = Aws(now=START)
     account.auto_scaling.create_group(GROUP, cluster=CLUSTER, desired=2, launch_seconds=60)
     return account
 
 
 @pytest.fixture
-def group(account: Account) -> Group:
+def group(account: Aws) -> Group:
     return account.auto_scaling.groups[GROUP]
 
 
 @pytest.fixture
-def said(account: Account) -> list[Notification]:
+def said(account: Aws) -> list[Notification]:
     """The notifications of lifecycle actions."""
     said: list[Notification] = []
     account.on_notification.append(said.append)
@@ -45,13 +45,13 @@ def said(account: Account) -> list[Notification]:
 
 
 @pytest.fixture
-def events(account: Account) -> list[dict[str, Any]]:
+def events(account: Aws) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     account.on_event.append(events.append)
     return events
 
 
-def hook(account: Account, transition: str = TERMINATING, **given: Any) -> None:
+def hook(account: Aws, transition: str = TERMINATING, **given: Any) -> None:
     target = "arn:aws:sns:us-east-1:123456789012:drainer"
     name = transition.rpartition("_")[2].lower()
     account.auto_scaling.put_hook(
@@ -59,12 +59,12 @@ def hook(account: Account, transition: str = TERMINATING, **given: Any) -> None:
     )
 
 
-def answer(account: Account, instance: Instance, result: Any = "CONTINUE") -> None:
+def answer(account: Aws, instance: Instance, result: Any = "CONTINUE") -> None:
     for action in [*instance.actions]:
         account.auto_scaling.lifecycle.end(action, result, "completed")
 
 
-def states(account: Account, instance: Instance) -> list[str]:
+def states(account: Aws, instance: Instance) -> list[str]:
     """The states that an instance has gone through since it was in service."""
     facts = account.facts("lifecycle_state", ec2_instance_id=instance.ec2_instance_id)
     return [fact.about["state"] for fact in facts][1:]
@@ -74,7 +74,7 @@ def first(group: Group) -> Instance:
     return next(iter(group.instances.values()))
 
 
-def registered(account: Account, instance: Instance) -> list[tuple[str, bool]]:
+def registered(account: Aws, instance: Instance) -> list[tuple[str, bool]]:
     """The status of each registration of an EC2 instance, and whether its agent is connected."""
     return [
         (one.status, one.agent_connected)
@@ -83,7 +83,7 @@ def registered(account: Account, instance: Instance) -> list[tuple[str, bool]]:
     ]
 
 
-def drain(account: Account, instance: Instance) -> str:
+def drain(account: Aws, instance: Instance) -> str:
     container_instance = account.ecs.container_instance(instance.ec2_instance_id)
     assert container_instance is not None
     account.ecs.set_status(container_instance, "DRAINING")
@@ -92,7 +92,7 @@ def drain(account: Account, instance: Instance) -> str:
 
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
 def test_a_launched_instance_waits_for_the_launching_hooks(
-    account: Account, group: Group, said: list[Notification], events: list[dict[str, Any]]
+    account: Aws, group: Group, said: list[Notification], events: list[dict[str, Any]]
 ) -> None:
     hook(account, LAUNCHING)
     account.auto_scaling.set_desired(group, 3)
@@ -114,7 +114,7 @@ def test_a_launched_instance_waits_for_the_launching_hooks(
     assert names == ["EC2 Instance-launch Lifecycle Action"]
 
 
-def test_an_abandoned_launch_ends_and_is_replaced(account: Account, group: Group) -> None:
+def test_an_abandoned_launch_ends_and_is_replaced(account: Aws, group: Group) -> None:
     hook(account, LAUNCHING)
     account.auto_scaling.set_desired(group, 3)
     account.run_for(61)
@@ -129,7 +129,7 @@ def test_an_abandoned_launch_ends_and_is_replaced(account: Account, group: Group
 
 # "ABANDON for launching instances, CONTINUE for terminating instances"
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeleteLifecycleHook.html
-def test_deleting_a_launching_hook_abandons_its_actions(account: Account, group: Group) -> None:
+def test_deleting_a_launching_hook_abandons_its_actions(account: Aws, group: Group) -> None:
     hook(account, LAUNCHING)
     account.auto_scaling.set_desired(group, 3)
     account.run_for(61)
@@ -143,7 +143,7 @@ def test_deleting_a_launching_hook_abandons_its_actions(account: Account, group:
 # Taken for no wait state, its tasks are cut when it stops, and it comes back DRAINING.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
 def test_an_instance_goes_back_to_its_pool_through_the_terminating_hooks(
-    account: Account, group: Group, said: list[Notification]
+    account: Aws, group: Group, said: list[Notification]
 ) -> None:
     hook(account)
     account.auto_scaling.warm_pools.create(group, minimum=0, reuse=True)
@@ -173,7 +173,7 @@ def test_an_instance_goes_back_to_its_pool_through_the_terminating_hooks(
 
 # It is DRAINING as it was: until somebody sets it ACTIVE it takes no task.
 def test_an_instance_comes_out_of_its_pool_as_the_container_instance_that_it_was(
-    account: Account, group: Group, events: list[dict[str, Any]], said: list[Notification]
+    account: Aws, group: Group, events: list[dict[str, Any]], said: list[Notification]
 ) -> None:
     hook(account)
     account.auto_scaling.warm_pools.create(group, minimum=0, reuse=True)
@@ -201,9 +201,7 @@ def test_an_instance_comes_out_of_its_pool_as_the_container_instance_that_it_was
     assert event["detail"]["agentConnected"]
 
 
-def test_a_pool_that_keeps_its_instances_running_kills_nothing(
-    account: Account, group: Group
-) -> None:
+def test_a_pool_that_keeps_its_instances_running_kills_nothing(account: Aws, group: Group) -> None:
     account.auto_scaling.warm_pools.create(group, state="Running", minimum=0, reuse=True)
     task = account.ecs.run_standalone(CLUSTER, first(group).ec2_instance_id)
     (instance,) = account.auto_scaling.scale_in(GROUP)
@@ -214,7 +212,7 @@ def test_a_pool_that_keeps_its_instances_running_kills_nothing(
 
 
 def test_without_reuse_an_instance_of_a_group_with_a_pool_terminates(
-    account: Account, group: Group
+    account: Aws, group: Group
 ) -> None:
     account.auto_scaling.warm_pools.create(group, minimum=1)
     (instance,) = account.auto_scaling.scale_in(GROUP)
@@ -224,7 +222,7 @@ def test_without_reuse_an_instance_of_a_group_with_a_pool_terminates(
 
 
 def test_what_is_taken_from_the_pool_is_launched_into_it_again_behind_the_launching_hooks(
-    account: Account, group: Group, said: list[Notification]
+    account: Aws, group: Group, said: list[Notification]
 ) -> None:
     hook(account, LAUNCHING)
     account.auto_scaling.warm_pools.create(group, minimum=1)
@@ -243,7 +241,7 @@ def test_what_is_taken_from_the_pool_is_launched_into_it_again_behind_the_launch
 
 
 def test_a_pooled_instance_terminates_through_states_of_its_own(
-    account: Account, group: Group, said: list[Notification]
+    account: Aws, group: Group, said: list[Notification]
 ) -> None:
     hook(account)
     account.auto_scaling.warm_pools.create(group, minimum=1)
@@ -265,7 +263,7 @@ def test_a_pooled_instance_terminates_through_states_of_its_own(
 
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
 def test_an_abandoned_return_is_retained_where_the_group_says_so(
-    account: Account, group: Group
+    account: Aws, group: Group
 ) -> None:
     hook(account)
     group.retain_on_abandon = True
@@ -282,7 +280,7 @@ def test_an_abandoned_return_is_retained_where_the_group_says_so(
 
 # The answer to the description by group holds none of them; the one by instance does.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeWarmPool.html
-def test_a_group_s_description_leaves_out_its_pool(account: Account, group: Group) -> None:
+def test_a_group_s_description_leaves_out_its_pool(account: Aws, group: Group) -> None:
     hook(account)
     account.auto_scaling.warm_pools.create(group, minimum=1, reuse=True)
     (instance,) = account.auto_scaling.scale_in(GROUP)
@@ -300,9 +298,7 @@ def test_a_group_s_description_leaves_out_its_pool(account: Account, group: Grou
 
 # No wait state to a drainer that knows one only: the volume goes under running tasks.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html
-def test_a_root_volume_is_replaced_after_the_terminating_hooks(
-    account: Account, group: Group
-) -> None:
+def test_a_root_volume_is_replaced_after_the_terminating_hooks(account: Aws, group: Group) -> None:
     hook(account)
     hook(account, LAUNCHING)
     instance = first(group)
@@ -335,7 +331,7 @@ def test_a_root_volume_is_replaced_after_the_terminating_hooks(
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-eventbridge-events.html
 @pytest.mark.parametrize("told", [True, False])
 def test_the_event_of_a_root_volume_says_so_and_the_notification_perhaps(
-    account: Account,
+    account: Aws,
     group: Group,
     said: list[Notification],
     events: list[dict[str, Any]],
@@ -358,7 +354,7 @@ def test_the_event_of_a_root_volume_says_so_and_the_notification_perhaps(
     ids=["registers anew", "reconnects"],
 )
 def test_the_same_instance_boots_from_its_new_volume(
-    account: Account, group: Group, forgets_agent: bool, expected: list[tuple[str, bool]]
+    account: Aws, group: Group, forgets_agent: bool, expected: list[tuple[str, bool]]
 ) -> None:
     hook(account)
     instance = first(group)
@@ -372,7 +368,7 @@ def test_the_same_instance_boots_from_its_new_volume(
 
 
 # Deregistering what is left over must not take the instance's new registration with it.
-def test_the_old_registration_goes_alone(account: Account, group: Group) -> None:
+def test_the_old_registration_goes_alone(account: Aws, group: Group) -> None:
     instance = first(group)
     old = drain(account, instance)
     account.auto_scaling.root_volumes.replace(instance)
@@ -388,7 +384,7 @@ def test_the_old_registration_goes_alone(account: Account, group: Group) -> None
 
 # "If root volume replacement fails for an instance, Auto Scaling marks that instance for
 # termination and replaces it": what answered the first token has to answer a second.
-def test_a_replacement_that_fails_begins_a_second_action(account: Account, group: Group) -> None:
+def test_a_replacement_that_fails_begins_a_second_action(account: Aws, group: Group) -> None:
     hook(account)
     instance = first(group)
     account.auto_scaling.root_volumes.replace(instance, fails=True)
@@ -402,7 +398,7 @@ def test_a_replacement_that_fails_begins_a_second_action(account: Account, group
 
 
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-enter-exit-standby.html
-def test_standby_meets_no_hook_on_either_way(account: Account, group: Group) -> None:
+def test_standby_meets_no_hook_on_either_way(account: Aws, group: Group) -> None:
     hook(account)
     hook(account, LAUNCHING)
     instance = first(group)
@@ -432,7 +428,7 @@ def test_standby_meets_no_hook_on_either_way(account: Account, group: Group) -> 
     ],
 )
 def test_what_comes_back_must_serve_again_within_a_sweep(
-    account: Account,
+    account: Aws,
     group: Group,
     *,
     forgets_agent: bool,
@@ -473,7 +469,7 @@ def test_what_comes_back_must_serve_again_within_a_sweep(
 
 
 @pytest.fixture
-def safety(account: Account) -> Safety:
+def safety(account: Aws) -> Safety:
     workload = SimpleNamespace(pass_interval_seconds=15, promise=lambda _: Promise(ours=True))
     return Safety(account, workload, "arn", START)  # type: ignore[arg-type]
 
@@ -486,7 +482,7 @@ def update(safety: Safety, arn: str, status: str) -> list[str]:
 
 # Set ACTIVE too early, it gets the tasks that its volume or its end then takes.
 def test_a_container_instance_may_be_set_active_once_its_group_says_in_service(
-    account: Account, group: Group, safety: Safety
+    account: Aws, group: Group, safety: Safety
 ) -> None:
     hook(account)
     instance = first(group)
@@ -504,7 +500,7 @@ def test_a_container_instance_may_be_set_active_once_its_group_says_in_service(
 
 # A user may have set it DRAINING for reasons of their own.
 def test_what_somebody_else_set_draining_is_not_ours_to_set_active(
-    account: Account, group: Group, safety: Safety
+    account: Aws, group: Group, safety: Safety
 ) -> None:
     arn = drain(account, first(group))
 
@@ -512,17 +508,17 @@ def test_what_somebody_else_set_draining_is_not_ours_to_set_active(
 
 
 # A stopped host whose agent counted as connected would look like the live one beside its successor.
-def test_no_agent_of_a_stopped_host_connects(account: Account, group: Group) -> None:
+def test_no_agent_of_a_stopped_host_connects(account: Aws, group: Group) -> None:
     instance = first(group)
     connect = partial(account.ecs.connect_agent, instance.ec2_instance_id)
     known = account.ecs.container_instance(instance.ec2_instance_id)
     assert known is not None
 
-    agents.stop(account, instance, "stopped")
+    agents.stop(account.ecs, instance, "stopped")
     connect(connected=True)
     assert not known.agent_connected
 
-    agents.boot(account, instance)
+    agents.boot(account.ecs, instance)
     connect(connected=False)
     connect(connected=True)
     assert known.agent_connected
@@ -533,7 +529,7 @@ def test_no_agent_of_a_stopped_host_connects(account: Account, group: Group) -> 
     ("connected", "violations"), [(True, ["deregistered, and alive"]), (False, [])]
 )
 def test_only_a_registration_that_is_left_behind_may_be_deregistered(
-    account: Account, group: Group, safety: Safety, connected: bool, violations: list[str]
+    account: Aws, group: Group, safety: Safety, connected: bool, violations: list[str]
 ) -> None:
     instance = first(group)
     arn = drain(account, instance)

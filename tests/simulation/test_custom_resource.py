@@ -13,7 +13,7 @@ from drainer.custom_resource.report import Step
 from drainer.simulation.records import ApiError
 from drainer.simulation.scenario.stack_operations import FLEET_TYPE, StackOperations
 from drainer.simulation.services.cloudformation.stack_model import Row
-from drainer.simulation.services.ecs.model import NEVER_STOPS, TaskProfile
+from drainer.simulation.services.ecs.definitions import NEVER_STOPS, TaskProfile
 from drainer.simulation.services.messaging.functions import Function
 from drainer.simulation.services.quotas import Quotas
 from tests.simulation.conftest import CLUSTER, GROUP
@@ -279,7 +279,8 @@ def test_a_group_and_a_capacity_provider_are_drained_like_a_fleet(
     # Most clusters stand on Auto Scaling groups, which a change of their name replaces.
     shop = make_shop()
     members = group_of(shop)
-    shop.world.account.ecs.create_capacity_provider("spare", GROUP)
+    arn = shop.world.account.auto_scaling.groups[GROUP].arn
+    shop.world.account.ecs.create_capacity_provider("spare", arn)
     value: Any = {"AutoScalingGroupName": GROUP, "CapacityProvider": "spare"}[kind]
     properties = {"Cluster": CLUSTER, kind: value}
     created = shop.until_answered(shop.ask("Create", properties))
@@ -961,7 +962,8 @@ def test_an_update_that_names_a_group_by_its_capacity_provider_keeps_the_id(
     # With another id, CloudFormation would delete the old one: instances that serve were drained.
     shop = make_shop()
     group_of(shop)
-    shop.world.account.ecs.create_capacity_provider("spare", GROUP)
+    arn = shop.world.account.auto_scaling.groups[GROUP].arn
+    shop.world.account.ecs.create_capacity_provider("spare", arn)
     old: dict[str, Any] = {"AutoScalingGroupName": GROUP}
     new: dict[str, Any] = {"CapacityProvider": "spare"}
 
@@ -1489,7 +1491,8 @@ def test_a_guard_that_is_renamed_and_changed_otherwise_drains_nothing_that_serve
     # The Delete of the old name drained the whole group that the new name guards.
     shop = make_shop()
     members = group_of(shop)
-    shop.world.account.ecs.create_capacity_provider("spare", GROUP)
+    arn = shop.world.account.auto_scaling.groups[GROUP].arn
+    shop.world.account.ecs.create_capacity_provider("spare", arn)
     at_work(
         shop,
         "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
@@ -1539,7 +1542,8 @@ def test_properties_that_name_another_target_than_the_physical_id_drain_nothing(
     # sns:Publish and any stack at its end were enough to drain a target that serves elsewhere.
     shop = make_shop()
     members = group_of(shop)
-    shop.world.account.ecs.create_capacity_provider("spare", GROUP)
+    arn = shop.world.account.auto_scaling.groups[GROUP].arn
+    shop.world.account.ecs.create_capacity_provider("spare", arn)
     own = "sfr-00000000-0000-0000-0000-00000000000a"
     at_work(shop, status, ("Drain", own, OURS, row), ("Fleet", own, FLEET_TYPE, row))
     named = {"AutoScalingGroupName": GROUP, "CapacityProvider": "spare"}

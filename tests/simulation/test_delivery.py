@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.scenario.installation import Settings, install
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.messaging.delivery import SnsApi
@@ -27,7 +27,7 @@ START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 class Recorder:
     """A handler that records what it is given, and fails as it is told."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Aws) -> None:
         self._account = account
         self.events: list[tuple[float, list[dict[str, Any]]]] = []
         self.failures_left = 0
@@ -58,26 +58,26 @@ class Recorder:
 
 
 @pytest.fixture
-def account() -> Account:
-    return Account(now=START)
+def account() -> Aws:
+    return Aws(now=START)
 
 
 @pytest.fixture
-def recorder(account: Account) -> Recorder:
+def recorder(account: Aws) -> Recorder:
     return Recorder(account)
 
 
 @pytest.fixture
-def function(account: Account, recorder: Recorder) -> Function:
+def function(account: Aws, recorder: Recorder) -> Function:
     return Function(account, "drainer", recorder)
 
 
 @pytest.fixture
-def topic(account: Account) -> Topic:
+def topic(account: Aws) -> Topic:
     return SnsApi(account).create_topic_named("drainer")
 
 
-def mapped(account: Account, function: Function, **given: Any) -> Queue:
+def mapped(account: Aws, function: Function, **given: Any) -> Queue:
     """A queue whose messages the function gets."""
     mapping = {
         name: given.pop(name)
@@ -90,7 +90,7 @@ def mapped(account: Account, function: Function, **given: Any) -> Queue:
 
 
 # A function that got everything twice would fork every chain.
-def test_filter_policies_split_a_topic_by_the_message_body(account: Account, topic: Topic) -> None:
+def test_filter_policies_split_a_topic_by_the_message_body(account: Aws, topic: Topic) -> None:
     notices, envelopes = Queue(account, "notices"), Queue(account, "envelopes")
     topic.subscribe(notices, {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]})
     topic.subscribe(envelopes, {"drainer": ["re-invocation"]})
@@ -109,7 +109,7 @@ def test_filter_policies_split_a_topic_by_the_message_body(account: Account, top
 
 
 def test_a_queue_gets_sns_s_own_json_around_the_message(
-    account: Account, topic: Topic, function: Function, recorder: Recorder
+    account: Aws, topic: Topic, function: Function, recorder: Recorder
 ) -> None:
     topic.subscribe(mapped(account, function))
     account.client("sns").publish(TopicArn=topic.arn, Message='{"a": 1}', Subject="hello")
@@ -129,7 +129,7 @@ def test_a_queue_gets_sns_s_own_json_around_the_message(
 
 
 def test_a_function_gets_one_sns_record(
-    account: Account, topic: Topic, function: Function, recorder: Recorder
+    account: Aws, topic: Topic, function: Function, recorder: Recorder
 ) -> None:
     topic.subscribe(function)
     account.client("sns").publish(TopicArn=topic.arn, Message="{}")
@@ -141,7 +141,7 @@ def test_a_function_gets_one_sns_record(
 
 
 def test_an_asynchronous_invocation_is_retried_twice_and_then_buried(
-    account: Account, topic: Topic, recorder: Recorder
+    account: Aws, topic: Topic, recorder: Recorder
 ) -> None:
     dead_letters = Queue(account, "dead-letters")
     topic.subscribe(Function(account, "drainer", recorder, dead_letters=dead_letters))
@@ -155,7 +155,7 @@ def test_an_asynchronous_invocation_is_retried_twice_and_then_buried(
 
 # The delay is what makes the pass interval; without it the chain would spin.
 def test_a_delayed_queue_holds_messages_back(
-    account: Account, function: Function, recorder: Recorder
+    account: Aws, function: Function, recorder: Recorder
 ) -> None:
     queue = mapped(account, function, delay_seconds=15)
     queue.send("a")
@@ -169,7 +169,7 @@ def test_a_delayed_queue_holds_messages_back(
 
 
 def test_messages_of_one_instant_share_batches(
-    account: Account, function: Function, recorder: Recorder
+    account: Aws, function: Function, recorder: Recorder
 ) -> None:
     queue = mapped(account, function, batch_size=10)
     for number in range(25):
@@ -181,7 +181,7 @@ def test_messages_of_one_instant_share_batches(
 
 
 def test_a_window_waits_for_a_fuller_batch_but_not_for_a_full_one(
-    account: Account, function: Function, recorder: Recorder
+    account: Aws, function: Function, recorder: Recorder
 ) -> None:
     queue = mapped(account, function, batch_size=100, window_seconds=1)
     for number in range(130):
@@ -195,7 +195,7 @@ def test_a_window_waits_for_a_fuller_batch_but_not_for_a_full_one(
 
 
 def test_no_more_invocations_run_at_a_time_than_the_mapping_allows(
-    account: Account, recorder: Recorder
+    account: Aws, recorder: Recorder
 ) -> None:
     slow = Function(account, "drainer", recorder, duration_seconds=4)
     queue = mapped(account, slow, batch_size=1, concurrency_max=2)
@@ -208,7 +208,7 @@ def test_no_more_invocations_run_at_a_time_than_the_mapping_allows(
 
 # A message that a partial answer does not name is gone; one that it names comes again.
 def test_only_the_messages_that_failed_come_again(
-    account: Account, function: Function, recorder: Recorder
+    account: Aws, function: Function, recorder: Recorder
 ) -> None:
     queue = mapped(account, function)
     recorder.fail_bodies = {"b"}
@@ -227,7 +227,7 @@ def test_only_the_messages_that_failed_come_again(
 
 
 def test_an_exception_brings_the_whole_batch_again(
-    account: Account, function: Function, recorder: Recorder
+    account: Aws, function: Function, recorder: Recorder
 ) -> None:
     queue = mapped(account, function)
     recorder.failures_left = 1
@@ -240,7 +240,7 @@ def test_an_exception_brings_the_whole_batch_again(
     assert queue.messages == []
 
 
-def test_an_unknown_identifier_in_the_answer_fails_the_whole_batch(account: Account) -> None:
+def test_an_unknown_identifier_in_the_answer_fails_the_whole_batch(account: Aws) -> None:
     def confused(_: Any, __: Any) -> dict[str, Any]:
         return {"batchItemFailures": [{"itemIdentifier": "nobody"}]}
 
@@ -252,7 +252,7 @@ def test_an_unknown_identifier_in_the_answer_fails_the_whole_batch(account: Acco
 
 
 def test_a_message_that_always_fails_reaches_the_dead_letter_queue(
-    account: Account, function: Function, recorder: Recorder
+    account: Aws, function: Function, recorder: Recorder
 ) -> None:
     dead_letters = Queue(account, "dead-letters")
     queue = mapped(account, function, receive_count_max=5, dead_letters=dead_letters)
@@ -271,7 +271,7 @@ def test_a_message_that_always_fails_reaches_the_dead_letter_queue(
     ids=["a large batch without a window", "a timeout beyond the visibility"],
 )
 def test_a_mapping_that_lambda_would_refuse_is_refused(
-    account: Account, recorder: Recorder, mapping: dict[str, int], timeout_seconds: int
+    account: Aws, recorder: Recorder, mapping: dict[str, int], timeout_seconds: int
 ) -> None:
     function = Function(account, "drainer", recorder, timeout_seconds=timeout_seconds)
 
@@ -296,20 +296,20 @@ def test_a_mapping_that_lambda_would_refuse_is_refused(
     ids=["empty", "eleven", "same id", "too long"],
 )
 def test_a_batch_outside_the_limits_is_refused_whole(
-    account: Account, topic: Topic, entries: list[dict[str, str]], code: str
+    account: Aws, topic: Topic, entries: list[dict[str, str]], code: str
 ) -> None:
     with pytest.raises(ClientError, match=code):
         account.client("sns").publish_batch(TopicArn=topic.arn, PublishBatchRequestEntries=entries)
     assert topic.published == 0
 
 
-def test_a_topic_that_does_not_exist_is_an_error(account: Account, topic: Topic) -> None:
+def test_a_topic_that_does_not_exist_is_an_error(account: Aws, topic: Topic) -> None:
     with pytest.raises(ClientError, match="NotFound"):
         account.client("sns").publish(TopicArn=f"{topic.arn}-other", Message="{}")
 
 
 # A topic that is gone makes Auto Scaling apply the default result at once, undrained.
-def test_a_notice_to_a_deleted_topic_is_rejected(account: Account) -> None:
+def test_a_notice_to_a_deleted_topic_is_rejected(account: Aws) -> None:
     sns = SnsApi(account)
     topic = sns.create_topic_named("drainer")
     account.auto_scaling.create_group("g", desired=1)
@@ -330,7 +330,7 @@ def test_a_notice_to_a_deleted_topic_is_rejected(account: Account) -> None:
     ids=["lost", "faithful", "doubled", "late"],
 )
 def test_a_channel_s_faults_decide_what_arrives(
-    account: Account,
+    account: Aws,
     topic: Topic,
     recorder: Recorder,
     delays: tuple[float, ...],
@@ -344,7 +344,7 @@ def test_a_channel_s_faults_decide_what_arrives(
     assert times == recorder.times
 
 
-def test_an_installation_carries_a_notice_and_its_re_invocations(account: Account) -> None:
+def test_an_installation_carries_a_notice_and_its_re_invocations(account: Aws) -> None:
     seen: list[tuple[float, str]] = []
 
     def build(environ: Mapping[str, str], client: Any, clock: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from drainer.simulation.account import Account
-from drainer.simulation.services.ecs.model import NEVER_STOPS, TaskProfile
+from drainer.simulation.aws import Aws
+from drainer.simulation.services.ecs.definitions import NEVER_STOPS, TaskProfile
 
 if TYPE_CHECKING:
     from drainer.simulation.protocol.client import InProcessClient
@@ -19,28 +19,28 @@ START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def account() -> Account:
-    account = Account(now=START)
+def account() -> Aws:
+    account = Aws(now=START)
     account.auto_scaling.create_group("payments-asg", cluster="payments", desired=3)
     return account
 
 
 @pytest.fixture
-def ecs(account: Account) -> InProcessClient:
+def ecs(account: Aws) -> InProcessClient:
     return account.client("ecs")
 
 
-def instances(account: Account) -> list[ContainerInstance]:
+def instances(account: Aws) -> list[ContainerInstance]:
     return [*account.ecs.clusters["payments"].container_instances.values()]
 
 
-def drain(account: Account, instance: ContainerInstance) -> None:
+def drain(account: Aws, instance: ContainerInstance) -> None:
     account.client("ecs").update_container_instances_state(
         cluster="payments", containerInstances=[instance.arn], status="DRAINING"
     )
 
 
-def until_empty_seconds(account: Account, instance: ContainerInstance) -> float:
+def until_empty_seconds(account: Aws, instance: ContainerInstance) -> float:
     account.run_until(lambda: not instance.remaining_tasks(), timedelta(hours=48))
     return (account.now - START).total_seconds()
 
@@ -49,7 +49,7 @@ def task_on(instance: ContainerInstance, service: Service) -> Task:
     return next(task for task in instance.remaining_tasks() if task.service is service)
 
 
-def statuses(account: Account, task: Task) -> list[tuple[float, str]]:
+def statuses(account: Aws, task: Task) -> list[tuple[float, str]]:
     return [
         ((fact.at - START).total_seconds(), fact.about["last_status"])
         for fact in account.facts("task", task_id=task.task_id)
@@ -64,7 +64,7 @@ def counts(ecs: InProcessClient, instance: ContainerInstance) -> tuple[int, int]
 
 
 # The measured case of the defects' preamble: whoever answers before +390 s cuts requests.
-def test_a_task_leaves_390_seconds_after_draining_began(account: Account) -> None:
+def test_a_task_leaves_390_seconds_after_draining_began(account: Aws) -> None:
     web = account.ecs.create_service(
         "payments",
         "web",
@@ -88,7 +88,7 @@ def test_a_task_leaves_390_seconds_after_draining_began(account: Account) -> Non
     assert expected == statuses(account, leaving)
 
 
-def test_awsvpc_adds_provisioning_and_deprovisioning(account: Account) -> None:
+def test_awsvpc_adds_provisioning_and_deprovisioning(account: Aws) -> None:
     web = account.ecs.create_service(
         "payments", "web", desired=3, profile=TaskProfile(network_mode="awsvpc")
     )
@@ -113,7 +113,7 @@ def test_awsvpc_adds_provisioning_and_deprovisioning(account: Account) -> None:
 
 
 # Minimum = maximum = 100 % is the classic stuck drain; a simulation that moved would hide it.
-def test_minimum_and_maximum_of_100_percent_never_progress(account: Account) -> None:
+def test_minimum_and_maximum_of_100_percent_never_progress(account: Aws) -> None:
     web = account.ecs.create_service(
         "payments", "web", desired=3, minimum_healthy_percent=100, maximum_percent=100
     )
@@ -128,7 +128,7 @@ def test_minimum_and_maximum_of_100_percent_never_progress(account: Account) -> 
 
 
 def test_half_of_the_tasks_may_stop_before_replacements_where_the_service_allows(
-    account: Account,
+    account: Aws,
 ) -> None:
     account.ecs.create_service(
         "payments",
@@ -144,7 +144,7 @@ def test_half_of_the_tasks_may_stop_before_replacements_where_the_service_allows
     assert until_empty_seconds(account, instance) == 30
 
 
-def test_the_maximum_bounds_how_many_replacements_start_at_once(account: Account) -> None:
+def test_the_maximum_bounds_how_many_replacements_start_at_once(account: Aws) -> None:
     web = account.ecs.create_service(
         "payments", "web", desired=4, minimum_healthy_percent=100, maximum_percent=125
     )
@@ -160,7 +160,7 @@ def test_the_maximum_bounds_how_many_replacements_start_at_once(account: Account
     assert all(task.container_instance is instances(account)[2] for task in web.tasks.values())
 
 
-def test_a_replacement_needs_room_and_comes_when_there_is_some(account: Account) -> None:
+def test_a_replacement_needs_room_and_comes_when_there_is_some(account: Aws) -> None:
     for instance in instances(account):
         instance.tasks_max = 1
     web = account.ecs.create_service("payments", "web", desired=3)
@@ -177,7 +177,7 @@ def test_a_replacement_needs_room_and_comes_when_there_is_some(account: Account)
 
 # "Service tasks ... in the PENDING state are stopped immediately."
 def test_pending_service_tasks_stop_at_once_and_are_counted_until_they_have(
-    account: Account, ecs: InProcessClient
+    account: Aws, ecs: InProcessClient
 ) -> None:
     account.ecs.create_service(
         "payments", "web", desired=3, start_seconds=120, already_running=False
@@ -193,7 +193,7 @@ def test_pending_service_tasks_stop_at_once_and_are_counted_until_they_have(
     assert not instance.remaining_tasks()
 
 
-def test_daemons_stop_last(account: Account) -> None:
+def test_daemons_stop_last(account: Aws) -> None:
     account.ecs.create_service("payments", "web", desired=3)
     logs = account.ecs.create_daemon("payments", "logs")
     instance = instances(account)[0]
@@ -209,7 +209,7 @@ def test_daemons_stop_last(account: Account) -> None:
 
 
 # Draining does nothing about standalone tasks: the reason for the policy.
-def test_standalone_tasks_are_left_alone_and_hold_the_drain(account: Account) -> None:
+def test_standalone_tasks_are_left_alone_and_hold_the_drain(account: Aws) -> None:
     instance = instances(account)[0]
     job = account.ecs.run_standalone("payments", instance.ec2_instance_id)
     logs = account.ecs.create_daemon("payments", "logs")
@@ -220,7 +220,7 @@ def test_standalone_tasks_are_left_alone_and_hold_the_drain(account: Account) ->
     assert task_on(instance, logs).desired_status == "RUNNING"
 
 
-def test_a_standalone_task_with_an_end_ends_by_itself(account: Account) -> None:
+def test_a_standalone_task_with_an_end_ends_by_itself(account: Aws) -> None:
     instance = instances(account)[0]
     job = account.ecs.run_standalone("payments", instance.ec2_instance_id, seconds=200)
     drain(account, instance)
@@ -229,9 +229,7 @@ def test_a_standalone_task_with_an_end_ends_by_itself(account: Account) -> None:
     assert job.stop_code == "EssentialContainerExited"
 
 
-def test_a_stopped_standalone_task_takes_its_stop_time(
-    account: Account, ecs: InProcessClient
-) -> None:
+def test_a_stopped_standalone_task_takes_its_stop_time(account: Aws, ecs: InProcessClient) -> None:
     instance = instances(account)[0]
     job = account.ecs.run_standalone("payments", instance.ec2_instance_id)
 
@@ -242,7 +240,7 @@ def test_a_stopped_standalone_task_takes_its_stop_time(
     assert (job.stop_code, job.stopped_reason) == ("UserInitiated", "drained")
 
 
-def test_a_container_that_does_not_exit_is_killed_at_its_stop_timeout(account: Account) -> None:
+def test_a_container_that_does_not_exit_is_killed_at_its_stop_timeout(account: Aws) -> None:
     instance = instances(account)[0]
     job = account.ecs.run_standalone(
         "payments",
@@ -254,7 +252,7 @@ def test_a_container_that_does_not_exit_is_killed_at_its_stop_timeout(account: A
     assert until_empty_seconds(account, instance) == 120
 
 
-def test_a_task_can_be_made_that_never_leaves(account: Account) -> None:
+def test_a_task_can_be_made_that_never_leaves(account: Aws) -> None:
     instance = instances(account)[0]
     job = account.ecs.run_standalone("payments", instance.ec2_instance_id, profile=NEVER_STOPS)
     account.ecs.life.stop(job, "UserInitiated", "")
@@ -265,7 +263,7 @@ def test_a_task_can_be_made_that_never_leaves(account: Account) -> None:
 
 # The central trap: both counts and the default listing say "empty" while requests are served.
 def test_counts_and_the_default_listing_are_blind_to_what_is_stopping(
-    account: Account, ecs: InProcessClient
+    account: Aws, ecs: InProcessClient
 ) -> None:
     account.ecs.create_service("payments", "web", desired=3)
     instance = instances(account)[0]
@@ -280,7 +278,7 @@ def test_counts_and_the_default_listing_are_blind_to_what_is_stopping(
     assert (task["desiredStatus"], task["lastStatus"]) == ("STOPPED", "DEACTIVATING")
 
 
-def test_activating_tasks_are_running_to_the_counts(account: Account, ecs: InProcessClient) -> None:
+def test_activating_tasks_are_running_to_the_counts(account: Aws, ecs: InProcessClient) -> None:
     account.ecs.create_service(
         "payments",
         "web",
@@ -295,7 +293,7 @@ def test_activating_tasks_are_running_to_the_counts(account: Account, ecs: InPro
     assert counts(ecs, instance) == (1, 0)
 
 
-def test_stopped_tasks_stay_visible_for_an_hour(account: Account, ecs: InProcessClient) -> None:
+def test_stopped_tasks_stay_visible_for_an_hour(account: Aws, ecs: InProcessClient) -> None:
     instance = instances(account)[0]
     job = account.ecs.run_standalone("payments", instance.ec2_instance_id, seconds=10)
     account.run_for(10 + 3_599)
@@ -308,7 +306,7 @@ def test_stopped_tasks_stay_visible_for_an_hour(account: Account, ecs: InProcess
     ]
 
 
-def test_active_again_takes_tasks_again(account: Account, ecs: InProcessClient) -> None:
+def test_active_again_takes_tasks_again(account: Aws, ecs: InProcessClient) -> None:
     logs = account.ecs.create_daemon("payments", "logs")
     instance = instances(account)[0]
     drain(account, instance)
@@ -325,7 +323,7 @@ def test_active_again_takes_tasks_again(account: Account, ecs: InProcessClient) 
 
 # What a released instance does to its tasks is the harm that the product prevents.
 def test_a_service_recovers_from_a_lost_instance_and_the_loss_is_on_record(
-    account: Account,
+    account: Aws,
 ) -> None:
     web = account.ecs.create_service("payments", "web", desired=3)
     lost = instances(account)[0]
@@ -350,7 +348,7 @@ def test_a_service_recovers_from_a_lost_instance_and_the_loss_is_on_record(
     ],
 )
 def test_a_container_instance_is_found_by_its_ec2_instance(
-    account: Account, ecs: InProcessClient, query: str
+    account: Aws, ecs: InProcessClient, query: str
 ) -> None:
     wanted = instances(account)[1]
 
@@ -368,7 +366,7 @@ def test_a_filter_that_matches_nothing_finds_nothing(ecs: InProcessClient) -> No
     assert found["containerInstanceArns"] == []
 
 
-def test_other_queries_select_as_well(account: Account, ecs: InProcessClient) -> None:
+def test_other_queries_select_as_well(account: Aws, ecs: InProcessClient) -> None:
     one, two, three = instances(account)
     ecs.put_attributes(
         cluster="payments",
@@ -398,7 +396,7 @@ def test_a_query_that_ecs_would_not_understand_is_refused(ecs: InProcessClient, 
 
 
 def test_the_listing_of_container_instances_takes_a_status(
-    account: Account, ecs: InProcessClient
+    account: Aws, ecs: InProcessClient
 ) -> None:
     instance = instances(account)[0]
     drain(account, instance)
@@ -456,7 +454,7 @@ def test_requests_outside_the_limits_are_refused(
 
 
 def test_unknown_things_are_failures_beside_the_known_ones(
-    account: Account, ecs: InProcessClient
+    account: Aws, ecs: InProcessClient
 ) -> None:
     instance = instances(account)[0]
 
@@ -476,7 +474,7 @@ def test_unknown_things_are_failures_beside_the_known_ones(
 
 
 def test_a_container_instance_that_is_registering_cannot_be_drained(
-    account: Account, ecs: InProcessClient
+    account: Aws, ecs: InProcessClient
 ) -> None:
     early = account.ecs.register("payments", "i-0early", status="REGISTERING")
 
@@ -488,7 +486,7 @@ def test_a_container_instance_that_is_registering_cannot_be_drained(
 
 @pytest.mark.parametrize("short", [True, False], ids=["by id", "by ARN"])
 def test_attributes_are_put_and_described(
-    account: Account, ecs: InProcessClient, *, short: bool
+    account: Aws, ecs: InProcessClient, *, short: bool
 ) -> None:
     instance = instances(account)[0]
     attribute = {
@@ -514,7 +512,7 @@ def test_attributes_are_put_and_described(
     ids=str,
 )
 def test_attributes_outside_the_character_sets_are_refused(
-    account: Account, ecs: InProcessClient, wrong: dict[str, str]
+    account: Aws, ecs: InProcessClient, wrong: dict[str, str]
 ) -> None:
     attribute = {"name": "drainer.pass", "value": "1", "targetId": instances(account)[0].arn}
 
@@ -523,7 +521,7 @@ def test_attributes_outside_the_character_sets_are_refused(
 
 
 def test_230_tasks_and_350_container_instances_come_in_pages() -> None:
-    account = Account(now=START)
+    account = Aws(now=START)
     account.auto_scaling.create_group("crowd", cluster="payments", desired=350)
     instance = instances(account)[0]
     for _ in range(230):
@@ -542,7 +540,7 @@ def test_230_tasks_and_350_container_instances_come_in_pages() -> None:
     assert counts(ecs, instance) == (230, 0)
 
 
-def test_tasks_are_listed_by_service_and_family(account: Account, ecs: InProcessClient) -> None:
+def test_tasks_are_listed_by_service_and_family(account: Aws, ecs: InProcessClient) -> None:
     web = account.ecs.create_service("payments", "web", desired=2)
     job = account.ecs.run_standalone(
         "payments", instances(account)[0].ec2_instance_id, family="report"
@@ -556,7 +554,7 @@ def test_tasks_are_listed_by_service_and_family(account: Account, ecs: InProcess
 
 
 # The group and startedBy tell whose a task is; the owner in a report hangs on them.
-def test_tasks_say_whose_they_are(account: Account, ecs: InProcessClient) -> None:
+def test_tasks_say_whose_they_are(account: Aws, ecs: InProcessClient) -> None:
     account.ecs.create_service("payments", "web", desired=1)
     ecs.run_task(cluster="payments", taskDefinition="report", startedBy="me")
     account.run_for(60)
@@ -570,7 +568,7 @@ def test_tasks_say_whose_they_are(account: Account, ecs: InProcessClient) -> Non
 
 
 def test_run_task_avoids_what_drains_and_says_when_there_is_no_room(
-    account: Account, ecs: InProcessClient
+    account: Aws, ecs: InProcessClient
 ) -> None:
     for instance in instances(account):
         drain(account, instance)
@@ -581,7 +579,7 @@ def test_run_task_avoids_what_drains_and_says_when_there_is_no_room(
     assert [failure["reason"] for failure in answer["failures"]] == ["RESOURCE:CPU"] * 2
 
 
-def test_services_are_listed_described_and_scaled(account: Account, ecs: InProcessClient) -> None:
+def test_services_are_listed_described_and_scaled(account: Aws, ecs: InProcessClient) -> None:
     account.ecs.create_service("payments", "web", desired=3)
     account.ecs.create_daemon("payments", "logs")
 
@@ -597,7 +595,7 @@ def test_services_are_listed_described_and_scaled(account: Account, ecs: InProce
         ecs.update_service(cluster="payments", service="nobody", desiredCount=1)
 
 
-def test_clusters_are_listed_and_described(account: Account, ecs: InProcessClient) -> None:
+def test_clusters_are_listed_and_described(account: Aws, ecs: InProcessClient) -> None:
     arn = account.ecs.clusters["payments"].arn
 
     answer = ecs.describe_clusters(clusters=["payments", "nobody"])
@@ -608,7 +606,7 @@ def test_clusters_are_listed_and_described(account: Account, ecs: InProcessClien
 
 
 def test_a_cluster_s_arn_of_another_region_is_another_cluster(
-    account: Account, ecs: InProcessClient
+    account: Aws, ecs: InProcessClient
 ) -> None:
     arn = account.ecs.clusters["payments"].arn
     assert len(ecs.list_container_instances(cluster=arn)["containerInstanceArns"]) == 3
@@ -617,7 +615,7 @@ def test_a_cluster_s_arn_of_another_region_is_another_cluster(
         ecs.list_container_instances(cluster=arn.replace("us-east-1", "eu-west-1"))
 
 
-def test_deregistering_by_force_ends_the_tasks(account: Account, ecs: InProcessClient) -> None:
+def test_deregistering_by_force_ends_the_tasks(account: Aws, ecs: InProcessClient) -> None:
     account.ecs.create_service("payments", "web", desired=3)
     instance = instances(account)[0]
     with pytest.raises(ecs.exceptions.InvalidParameterException):
@@ -631,7 +629,7 @@ def test_deregistering_by_force_ends_the_tasks(account: Account, ecs: InProcessC
     assert instance not in instances(account)
 
 
-def test_state_changes_go_to_the_event_bus(account: Account) -> None:
+def test_state_changes_go_to_the_event_bus(account: Aws) -> None:
     account.ecs.create_service("payments", "web", desired=3)
     events: list[dict[str, Any]] = []
     account.on_event.append(events.append)

@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.protocol.server import Server
 from drainer.simulation.protocol.wire import render_answer
 from drainer.simulation.services.messaging.delivery import SnsApi
@@ -27,7 +27,7 @@ NAMES = {"AutoScalingGroupName": "payments-asg", "LifecycleHookName": "drainer"}
 
 
 @contextmanager
-def serving(account: Account, **given: Any) -> Iterator[Server]:
+def serving(account: Aws, **given: Any) -> Iterator[Server]:
     server = Server(account, **given)
     with server:
         yield server
@@ -36,15 +36,15 @@ def serving(account: Account, **given: Any) -> Iterator[Server]:
 
 
 @pytest.fixture
-def account() -> Account:
-    account = Account(now=START)
+def account() -> Aws:
+    account = Aws(now=START)
     account.auto_scaling.create_group("payments-asg", cluster="payments", desired=3)
     account.ecs.create_service("payments", "web", desired=3)
     return account
 
 
 @pytest.fixture
-def server(account: Account) -> Iterator[Server]:
+def server(account: Aws) -> Iterator[Server]:
     with serving(account) as server:
         yield server
 
@@ -60,7 +60,7 @@ def client(server: Server, service: str) -> Any:
     )
 
 
-def test_a_hook_and_its_action_go_there_and_back(account: Account, server: Server) -> None:
+def test_a_hook_and_its_action_go_there_and_back(account: Aws, server: Server) -> None:
     scaling = client(server, "autoscaling")
     scaling.put_lifecycle_hook(
         **NAMES,
@@ -101,7 +101,7 @@ def test_groups_tell_their_instances(server: Server) -> None:
     assert group["CreatedTime"] == START
 
 
-def test_container_instances_and_tasks_go_there_and_back(account: Account, server: Server) -> None:
+def test_container_instances_and_tasks_go_there_and_back(account: Aws, server: Server) -> None:
     ecs = client(server, "ecs")
     leaving = next(iter(account.auto_scaling.instances))
 
@@ -134,7 +134,7 @@ def test_targets_go_there_and_back(server: Server) -> None:
     ] * 3
 
 
-def test_messages_go_there_and_back(account: Account, server: Server) -> None:
+def test_messages_go_there_and_back(account: Aws, server: Server) -> None:
     topic = SnsApi(account).create_topic_named("drainer")
     sns = client(server, "sns")
 
@@ -170,7 +170,7 @@ def test_refusals_arrive_as_client_errors(server: Server) -> None:
 
 
 def test_pages_are_turned_by_boto3_s_own_paginators() -> None:
-    account = Account(now=START)
+    account = Aws(now=START)
     account.auto_scaling.create_group("crowd", cluster="payments", desired=230)
     with serving(account) as server:
         arns = client(server, "ecs").get_paginator("list_container_instances")
@@ -194,7 +194,7 @@ def test_pages_are_turned_by_boto3_s_own_paginators() -> None:
     ],
 )
 def test_both_faces_answer_alike(
-    account: Account, server: Server, service: str, operation: str, parameters: dict[str, Any]
+    account: Aws, server: Server, service: str, operation: str, parameters: dict[str, Any]
 ) -> None:
     near = getattr(account.client(service), operation)(**parameters)
     far = getattr(client(server, service), operation)(**parameters)
@@ -207,7 +207,7 @@ def test_both_faces_answer_alike(
 
 
 # Timers must fire although nobody calls: a hook times out in an account that is left alone.
-def test_time_passes_between_calls(account: Account) -> None:
+def test_time_passes_between_calls(account: Aws) -> None:
     account.auto_scaling.scale_in("payments-asg", 1)
     clock = [START]
     terminated = threading.Event()
@@ -222,7 +222,7 @@ def test_time_passes_between_calls(account: Account) -> None:
         assert terminated.wait(10)
 
 
-def test_a_call_sees_the_time_of_the_server_s_clock(account: Account) -> None:
+def test_a_call_sees_the_time_of_the_server_s_clock(account: Aws) -> None:
     account.auto_scaling.scale_in("payments-asg", 1)
     with serving(account, now=lambda: START + timedelta(minutes=5)) as server:
         (group,) = client(server, "autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
@@ -262,7 +262,7 @@ def test_an_answer_with_a_member_that_aws_does_not_have_is_a_mistake() -> None:
         render_answer("ecs", "ListTasks", {"taskArn": []}, "request")
 
 
-def test_nothing_listens_after_stop(account: Account) -> None:
+def test_nothing_listens_after_stop(account: Aws) -> None:
     with serving(account) as server:
         address = urlsplit(server.url).netloc
     server.stop()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from drainer.simulation.account import Account
-from drainer.simulation.services.ecs.model import TaskProfile
+from drainer.simulation.aws import Aws
+from drainer.simulation.services.ecs.definitions import TaskProfile
 
 if TYPE_CHECKING:
     from drainer.simulation.protocol.client import InProcessClient
@@ -19,19 +19,19 @@ START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def account() -> Account:
-    return Account(now=START)
+def account() -> Aws:
+    return Aws(now=START)
 
 
 @pytest.fixture
-def group(account: Account) -> TargetGroup:
+def group(account: Aws) -> TargetGroup:
     return account.load_balancing.create_target_group(
         "web", target_type="ip", port=8080, deregistration_delay_seconds=120
     )
 
 
 @pytest.fixture
-def balancing(account: Account) -> InProcessClient:
+def balancing(account: Aws) -> InProcessClient:
     return account.client("elbv2")
 
 
@@ -44,7 +44,7 @@ def states(balancing: InProcessClient, group: TargetGroup) -> dict[str, str]:
 
 
 def test_a_target_becomes_healthy_drains_for_the_delay_and_vanishes(
-    account: Account, balancing: InProcessClient, group: TargetGroup
+    account: Aws, balancing: InProcessClient, group: TargetGroup
 ) -> None:
     where = {"TargetGroupArn": group.arn, "Targets": [{"Id": "10.0.0.1"}]}
     balancing.register_targets(**where)
@@ -73,7 +73,7 @@ def test_a_target_that_is_gone_is_unused_when_asked_for(
 
 
 def test_deregistering_twice_does_not_begin_the_delay_again(
-    account: Account, balancing: InProcessClient, group: TargetGroup
+    account: Aws, balancing: InProcessClient, group: TargetGroup
 ) -> None:
     where = {"TargetGroupArn": group.arn, "Targets": [{"Id": "10.0.0.1", "Port": 9000}]}
     balancing.register_targets(**where)
@@ -87,7 +87,7 @@ def test_deregistering_twice_does_not_begin_the_delay_again(
 
 # A port override must be given again, or the wrong target, or none, is drained.
 def test_the_port_is_part_of_a_target_s_name(
-    account: Account, balancing: InProcessClient, group: TargetGroup
+    account: Aws, balancing: InProcessClient, group: TargetGroup
 ) -> None:
     balancing.register_targets(TargetGroupArn=group.arn, Targets=[{"Id": "10.0.0.1", "Port": 9000}])
     balancing.deregister_targets(TargetGroupArn=group.arn, Targets=[{"Id": "10.0.0.1"}])
@@ -97,7 +97,7 @@ def test_the_port_is_part_of_a_target_s_name(
 
 
 def test_an_ip_registered_anew_while_draining_is_a_new_target(
-    account: Account, balancing: InProcessClient, group: TargetGroup
+    account: Aws, balancing: InProcessClient, group: TargetGroup
 ) -> None:
     where = {"TargetGroupArn": group.arn, "Targets": [{"Id": "10.0.0.1"}]}
     balancing.register_targets(**where)
@@ -133,7 +133,7 @@ def test_an_unknown_target_group_is_an_error(
 
 @pytest.mark.parametrize("mode", ["bridge", "awsvpc"])
 def test_a_task_s_target_drains_exactly_while_the_task_is_deactivating(mode: str) -> None:
-    account = Account(now=START)
+    account = Aws(now=START)
     account.auto_scaling.create_group("payments-asg", cluster="payments", desired=2)
     profile = TaskProfile(network_mode="awsvpc" if mode == "awsvpc" else "bridge")
     web = account.ecs.create_service("payments", "web", desired=2, profile=profile)

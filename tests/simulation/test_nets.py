@@ -60,7 +60,7 @@ def test_the_answer_follows_the_last_task_at_once(make_world: Callable[..., Worl
     # Waiting for the next pass keeps an instance that nobody needs for half an interval.
     world = make_world(fast_path=True)
     # Where the container instance event comes; where it does not, see `make simulate-lag`.
-    world.account.ecs.instance_event_at_end = True
+    world.account.ecs.life.instance_event_at_end = True
     world.group()
     world.service()
     [leaving] = world.scale_in()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.runs.world import Options, World
 from drainer.simulation.services.messaging.delivery import SnsApi
 from drainer.simulation.services.quotas import Bucket, Quotas, Rate
@@ -20,8 +20,8 @@ START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def account() -> Account:
-    account = Account(now=START)
+def account() -> Aws:
+    account = Aws(now=START)
     account.auto_scaling.create_group("payments-asg", cluster="payments", desired=1)
     return account
 
@@ -41,7 +41,7 @@ def passes(call: Callable[[], object], attempts: int) -> int:
 
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
-def test_the_read_bucket_has_100_tokens_and_gains_20_a_second(account: Account) -> None:
+def test_the_read_bucket_has_100_tokens_and_gains_20_a_second(account: Aws) -> None:
     quotas = Quotas(account.clock)
     account.interceptors.append(quotas)
     ecs = account.client("ecs")
@@ -54,7 +54,7 @@ def test_the_read_bucket_has_100_tokens_and_gains_20_a_second(account: Account) 
     assert quotas.throttled["cluster resource read"] == 50 + 130 + 50
 
 
-def test_the_modify_bucket_is_another_one_and_gains_40_a_second(account: Account) -> None:
+def test_the_modify_bucket_is_another_one_and_gains_40_a_second(account: Aws) -> None:
     account.interceptors.append(Quotas(account.clock))
     ecs = account.client("ecs")
     (arn,) = ecs.list_container_instances(cluster="payments")["containerInstanceArns"]
@@ -70,7 +70,7 @@ def test_the_modify_bucket_is_another_one_and_gains_40_a_second(account: Account
 
 
 # A throttled call that had its effect all the same would be another world.
-def test_a_throttled_call_has_no_effect_and_is_on_record(account: Account) -> None:
+def test_a_throttled_call_has_no_effect_and_is_on_record(account: Aws) -> None:
     account.interceptors.append(Quotas(account.clock, ecs={"cluster resource modify": Rate(0, 0)}))
     ecs = account.client("ecs")
     (arn,) = ecs.list_container_instances(cluster="payments")["containerInstanceArns"]
@@ -85,7 +85,7 @@ def test_a_throttled_call_has_no_effect_and_is_on_record(account: Account) -> No
     assert account.calls[-2].error is None
 
 
-def test_sns_counts_messages_and_not_calls(account: Account) -> None:
+def test_sns_counts_messages_and_not_calls(account: Aws) -> None:
     topic = SnsApi(account).create_topic_named("drainer")
     quotas = Quotas(account.clock)
     account.interceptors.append(quotas)
@@ -99,7 +99,7 @@ def test_sns_counts_messages_and_not_calls(account: Account) -> None:
     assert topic.published == 300
 
 
-def test_auto_scaling_is_limited_only_where_a_rate_is_given(account: Account) -> None:
+def test_auto_scaling_is_limited_only_where_a_rate_is_given(account: Aws) -> None:
     scaling = account.client("autoscaling")
     account.interceptors.append(Quotas(account.clock))
     assert passes(scaling.describe_auto_scaling_groups, 500) == 500

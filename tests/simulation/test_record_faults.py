@@ -16,7 +16,7 @@ from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, key_of
 from drainer.drain.record_write import Condition, Demand, Outcome, Write
 from drainer.errors import DrainerError
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.faults import record_faults
 from drainer.simulation.faults.faults import Faults
 from drainer.simulation.faults.intensity import INTENSITIES
@@ -36,7 +36,7 @@ def record(number: int, at: datetime) -> DrainRecord:
     return DrainRecord(key_of(action), 1, 1, f"pass {number}", Drain(action, at, at), written_at=at)
 
 
-def faults_of(seed: int, account: Account) -> Faults:
+def faults_of(seed: int, account: Aws) -> Faults:
     account.record_tables.create(TABLE)
     faults = Faults(
         account,
@@ -52,7 +52,7 @@ def faults_of(seed: int, account: Account) -> Faults:
 
 def play(seed: int) -> tuple[Counter[str], Counter[str]]:
     """Write and read a record a minute; return which faults struck, and what was told."""
-    account, told = Account(now=START), Counter[str]()
+    account, told = Aws(now=START), Counter[str]()
     faults = faults_of(seed, account)
 
     def perform(service: str, operation: str, parameters: dict[str, Any], /) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def test_the_whole_table_is_down_or_denied_for_a_while(kind: str, seconds: int) 
     # One call in three that fails is repeated; an hour without any is another thing.
     closed = 0
     for seed in range(100):
-        windows = faults_of(seed, Account(now=START)).windows
+        windows = faults_of(seed, Aws(now=START)).windows
         closed += any(
             one.kind == kind
             and one.operations == record_faults.READS | record_faults.WRITES
@@ -140,7 +140,7 @@ def test_a_seed_has_the_same_faults_again(
 
 
 def test_a_calm_seed_leaves_the_table_alone() -> None:
-    account = Account(now=START)
+    account = Aws(now=START)
     table = account.record_tables.create(TABLE)
     random = Random(1)  # noqa: S311 - seeded, not secret
     before = random.getstate()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drainer import handler
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.checkers.chains import Chains
 from drainer.simulation.checkers.evidence import Evidence
 from drainer.simulation.runs.world import Options, World
@@ -27,12 +27,12 @@ RIVALS_SEED = 5
 
 
 @pytest.fixture
-def account() -> Account:
-    return Account(now=START)
+def account() -> Aws:
+    return Aws(now=START)
 
 
 @pytest.fixture
-def chains(account: Account) -> Chains:
+def chains(account: Aws) -> Chains:
     account.record_tables.create("drainer-Records")
     workload = Workload(account, Random(1), INTERVAL_SECONDS, {}, Promise(ours=True))  # noqa: S311
     return Chains(account, workload)
@@ -52,7 +52,7 @@ def published(chains: Chains, *entries: dict[str, str]) -> list[str]:
 
 
 # Bugs that need two passes at the same time were not to be seen at all.
-def test_a_poller_beside_an_invocation_gets_what_is_left(account: Account) -> None:
+def test_a_poller_beside_an_invocation_gets_what_is_left(account: Aws) -> None:
     queue = Queue(account, "queue", visibility_timeout_seconds=60)
     order: list[str] = []
 
@@ -74,7 +74,7 @@ def test_a_poller_beside_an_invocation_gets_what_is_left(account: Account) -> No
 
 
 # "The most invocations at a time" is what the function's callers are promised.
-def test_no_more_pollers_than_may_be_run_beside_each_other(account: Account) -> None:
+def test_no_more_pollers_than_may_be_run_beside_each_other(account: Aws) -> None:
     queue = Queue(account, "queue", visibility_timeout_seconds=60)
     running: list[int] = []
 
@@ -138,7 +138,7 @@ def action(started_at: datetime) -> LifecycleAction:
 
 
 # Between two actions an instance may have been in service, with new tasks on it.
-def test_an_answer_rests_on_two_listings_since_its_action_began(account: Account) -> None:
+def test_an_answer_rests_on_two_listings_since_its_action_began(account: Aws) -> None:
     account.ecs.create_cluster("payments")
     there = account.ecs.register("payments", INSTANCE)
     evidence = Evidence(account, INTERVAL_SECONDS)
@@ -157,7 +157,7 @@ def test_an_answer_rests_on_two_listings_since_its_action_began(account: Account
 
 
 # The one limit that is known: nothing but a token or a silence tells two actions apart.
-def test_without_a_token_only_a_silence_tells_one_action_from_another(account: Account) -> None:
+def test_without_a_token_only_a_silence_tells_one_action_from_another(account: Aws) -> None:
     account.ecs.create_cluster("payments")
     account.ecs.register("payments", INSTANCE)
     evidence = Evidence(account, INTERVAL_SECONDS)

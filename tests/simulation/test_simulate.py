@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from drainer import handler
 from drainer.cli import simulate, simulate_mutations
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.faults.past import Past
 from drainer.simulation.runs.lag import measure
 from drainer.simulation.runs.request_world import run_request_seed
@@ -154,7 +154,7 @@ def test_every_call_is_one_that_botocore_would_send(seed: int) -> None:
 
 def test_the_past_answers_as_the_present_did() -> None:
     # A stale answer that no service would give proves nothing either way.
-    account = Account(now=datetime(2026, 11, 20, tzinfo=UTC))
+    account = Aws(now=datetime(2026, 11, 20, tzinfo=UTC))
     account.auto_scaling.create_group("group", cluster="payments", desired=3)
     account.auto_scaling.put_hook(LifecycleHook("drainer", "group"))
     account.ecs.create_service("payments", "web", desired=5)

@@ -10,14 +10,10 @@ import pytest
 
 from drainer.simulation.records import ApiError
 from drainer.simulation.scenario.client_requests import Mix, Requests
-from drainer.simulation.services.ecs.model import CapacityProvider, TaskProfile
-from drainer.simulation.services.iam.policy import (
-    Gate,
-    Policy,
-    role_policy,
-    shipped_stack,
-    spot_policy,
-)
+from drainer.simulation.scenario.shipped import role_policy, shipped_stack, spot_policy
+from drainer.simulation.services.ecs.definitions import CapacityProvider, TaskProfile
+from drainer.simulation.services.iam.gate import Gate
+from drainer.simulation.services.iam.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from drainer import handler
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.scenario.installation import Settings, install
 from drainer.simulation.scenario.spot_installation import SpotSettings, install_spot
 from drainer.simulation.scenario.turns import TurnMapping, Turns
@@ -37,7 +37,7 @@ def crowd(instances: int, seconds: float, **spot: Any) -> tuple[list[float], lis
         For each instance after how many seconds it was DRAINING, and was out of both its target
         groups; infinite where it never was within its two minutes.
     """
-    account, reports = Account(now=START), Reports()
+    account, reports = Aws(now=START), Reports()
     turns = Turns(account)
 
     def build(environ: Any, client: Any, clock: Any, /) -> Any:
@@ -76,7 +76,7 @@ def crowd(instances: int, seconds: float, **spot: Any) -> tuple[list[float], lis
     return *_times(account, warned), reports
 
 
-def _times(account: Account, warned: dict[str, datetime]) -> tuple[list[float], list[float]]:
+def _times(account: Aws, warned: dict[str, datetime]) -> tuple[list[float], list[float]]:
     never = float("inf")
     draining = dict.fromkeys(warned, never)
     out = dict.fromkeys(warned, 0.0)
@@ -99,7 +99,7 @@ def _times(account: Account, warned: dict[str, datetime]) -> tuple[list[float], 
 def test_an_auto_scaling_that_is_slow_does_not_use_up_the_two_minutes() -> None:
     # Each look at a group's hooks takes four seconds. Ten of them are longer than an invocation
     # may take: Lambda ended it, and none of the instances was set DRAINING.
-    account, reports = Account(now=START), Reports()
+    account, reports = Aws(now=START), Reports()
     turns = Turns(account)
     turns.slow["autoscaling"] = 4.0
 
@@ -141,7 +141,7 @@ def test_five_hundred_instances_leave_in_time(batch: int) -> None:
 def test_calls_that_take_a_second_do_not_keep_all_targets_in() -> None:
     # Listing a wave of instances took all of each invocation: not one target was ever taken out,
     # and the messages of all instances ended in the dead-letter queue.
-    account, reports = Account(now=START), Reports()
+    account, reports = Aws(now=START), Reports()
     turns = Turns(account)
 
     def build(environ: Any, client: Any, clock: Any, /) -> Any:

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.protocol.server import Server
 from drainer.simulation.protocol.wire import render_error
 from drainer.simulation.records import ApiError, Call
@@ -20,7 +20,7 @@ from drainer.simulation.services.cloudformation.stacks import (
     ResponseRefusedError,
     ResponseUnavailableError,
 )
-from drainer.simulation.services.iam.policy import requests
+from drainer.simulation.services.iam.gate import requests
 from drainer.simulation.services.messaging.delivery import SnsApi
 from drainer.simulation.services.messaging.functions import Function
 from drainer.simulation.services.messaging.queues import Queue
@@ -56,21 +56,21 @@ CONFIG = {
 
 
 @pytest.fixture
-def account() -> Account:
-    return Account(now=START)
+def account() -> Aws:
+    return Aws(now=START)
 
 
-def registered(account: Account) -> list[str]:
+def registered(account: Aws) -> list[str]:
     """The EC2 instances that the cluster knows, in the order of their registration."""
     return [*account.ecs.clusters["payments"].by_ec2_instance_id]
 
 
-def listed(account: Account, fleet: Fleet) -> list[str]:
+def listed(account: Aws, fleet: Fleet) -> list[str]:
     answer = account.client("ec2").describe_spot_fleet_instances(SpotFleetRequestId=fleet.fleet_id)
     return [one["InstanceId"] for one in answer["ActiveInstances"]]
 
 
-def state(account: Account, fleet: Fleet) -> str:
+def state(account: Aws, fleet: Fleet) -> str:
     answer = account.client("ec2").describe_spot_fleet_requests(
         SpotFleetRequestIds=[fleet.fleet_id]
     )
@@ -83,7 +83,7 @@ def state(account: Account, fleet: Fleet) -> str:
 
 
 def test_instances_are_in_the_fleet_at_once_and_in_the_cluster_once_they_have_booted(
-    account: Account,
+    account: Aws,
 ) -> None:
     fleet = account.fleets.create("payments", 3, boot_seconds=90)
 
@@ -94,7 +94,7 @@ def test_instances_are_in_the_fleet_at_once_and_in_the_cluster_once_they_have_bo
     assert registered(account) == listed(account, fleet)
 
 
-def test_a_fleet_that_has_been_running_is_in_the_cluster_already(account: Account) -> None:
+def test_a_fleet_that_has_been_running_is_in_the_cluster_already(account: Aws) -> None:
     fleet = account.fleets.create("payments", 3, already_running=True, tasks_max=2)
 
     assert registered(account) == fleet.ec2_instance_ids
@@ -105,13 +105,13 @@ def test_a_fleet_that_has_been_running_is_in_the_cluster_already(account: Accoun
 
 def test_the_same_account_has_the_same_fleet() -> None:
     def made() -> list[str]:
-        fleet = Account(now=START, seed=7).fleets.create("payments", 2)
+        fleet = Aws(now=START, seed=7).fleets.create("payments", 2)
         return [fleet.fleet_id, *fleet.ec2_instance_ids]
 
     assert made() == made()
 
 
-def test_what_ended_while_it_booted_joins_no_cluster(account: Account) -> None:
+def test_what_ended_while_it_booted_joins_no_cluster(account: Aws) -> None:
     fleet = account.fleets.create("payments", 2, type="request")
     account.fleets.terminate(fleet.ec2_instance_ids[0])
     account.run_for(60)
@@ -123,7 +123,7 @@ def test_what_ended_while_it_booted_joins_no_cluster(account: Account) -> None:
 # -- what it launches again
 
 
-def test_a_maintained_fleet_replaces_what_is_terminated(account: Account) -> None:
+def test_a_maintained_fleet_replaces_what_is_terminated(account: Aws) -> None:
     fleet = account.fleets.create("payments", 3, already_running=True)
     (gone, *others) = fleet.ec2_instance_ids
     account.fleets.terminate(gone)
@@ -136,7 +136,7 @@ def test_a_maintained_fleet_replaces_what_is_terminated(account: Account) -> Non
     assert len(registered(account)) == 3
 
 
-def test_a_maintained_fleet_replaces_what_is_interrupted(account: Account) -> None:
+def test_a_maintained_fleet_replaces_what_is_interrupted(account: Aws) -> None:
     fleet = account.fleets.create("payments", 3, already_running=True)
     (gone, *others) = fleet.ec2_instance_ids
     account.spot.interrupt(gone)
@@ -151,7 +151,7 @@ def test_a_maintained_fleet_replaces_what_is_interrupted(account: Account) -> No
 
 
 # A drain that made its fleet grow would never come to an end.
-def test_what_drains_is_not_replaced(account: Account) -> None:
+def test_what_drains_is_not_replaced(account: Aws) -> None:
     fleet = account.fleets.create("payments", 3, already_running=True)
     for instance in [*account.ecs.clusters["payments"].container_instances.values()]:
         account.ecs.set_status(instance, "DRAINING")
@@ -166,7 +166,7 @@ def test_what_drains_is_not_replaced(account: Account) -> None:
     assert len(listed(account, fleet)) == 3
 
 
-def test_a_fleet_of_one_request_replaces_nothing(account: Account) -> None:
+def test_a_fleet_of_one_request_replaces_nothing(account: Aws) -> None:
     fleet = account.fleets.create("payments", 2, type="request", already_running=True)
     account.fleets.terminate(fleet.ec2_instance_ids[0])
     account.run_for(3_600)
@@ -174,7 +174,7 @@ def test_a_fleet_of_one_request_replaces_nothing(account: Account) -> None:
     assert len(listed(account, fleet)) == 1
 
 
-def test_a_cancelled_fleet_replaces_nothing(account: Account) -> None:
+def test_a_cancelled_fleet_replaces_nothing(account: Aws) -> None:
     fleet = account.fleets.create("payments", 2, already_running=True)
     first, second = fleet.ec2_instance_ids
     account.fleets.terminate(first)
@@ -192,7 +192,7 @@ def test_a_cancelled_fleet_replaces_nothing(account: Account) -> None:
 # -- what goes with it
 
 
-def test_a_cancelled_fleet_takes_its_instances_and_what_runs_on_them(account: Account) -> None:
+def test_a_cancelled_fleet_takes_its_instances_and_what_runs_on_them(account: Aws) -> None:
     old = account.fleets.create("payments", 2, already_running=True)
     account.ecs.create_service("payments", "web", desired=4)
     new = account.fleets.create("payments", 2, already_running=True)
@@ -209,7 +209,7 @@ def test_a_cancelled_fleet_takes_its_instances_and_what_runs_on_them(account: Ac
     assert registered(account) == new.ec2_instance_ids
 
 
-def test_a_drained_fleet_goes_without_cutting_anything(account: Account) -> None:
+def test_a_drained_fleet_goes_without_cutting_anything(account: Aws) -> None:
     fleet = account.fleets.create("payments", 2, already_running=True)
     account.fleets.cancel(fleet, terminate_instances=True)
 
@@ -218,7 +218,7 @@ def test_a_drained_fleet_goes_without_cutting_anything(account: Account) -> None
     assert [fact.about["count"] for fact in account.facts("fleet_requested")] == [2]
 
 
-def test_a_fleet_that_is_over_is_forgotten_after_two_days(account: Account) -> None:
+def test_a_fleet_that_is_over_is_forgotten_after_two_days(account: Aws) -> None:
     fleet = account.fleets.create("payments", 1, already_running=True)
     account.fleets.cancel(fleet, terminate_instances=True)
 
@@ -234,7 +234,7 @@ def test_a_fleet_that_is_over_is_forgotten_after_two_days(account: Account) -> N
 
 
 # Who takes an old list for the present one misses an instance, or waits for one that is gone.
-def test_the_list_of_instances_may_be_out_of_date(account: Account) -> None:
+def test_the_list_of_instances_may_be_out_of_date(account: Aws) -> None:
     account.fleets.describe_lag_seconds = 30.0
     fleet = account.fleets.create("payments", 2, already_running=True)
     first, second = fleet.ec2_instance_ids
@@ -252,7 +252,7 @@ def test_the_list_of_instances_may_be_out_of_date(account: Account) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1_001])
-def test_a_page_has_from_one_to_a_thousand_instances(account: Account, size: int) -> None:
+def test_a_page_has_from_one_to_a_thousand_instances(account: Aws, size: int) -> None:
     fleet = account.fleets.create("payments", 1)
     perform = account.apis["ec2"].describe_spot_fleet_instances  # type: ignore[attr-defined]
 
@@ -260,7 +260,7 @@ def test_a_page_has_from_one_to_a_thousand_instances(account: Account, size: int
         perform({"SpotFleetRequestId": fleet.fleet_id, "MaxResults": size})
 
 
-def test_a_thousand_instances_are_one_page_unless_fewer_are_asked_for(account: Account) -> None:
+def test_a_thousand_instances_are_one_page_unless_fewer_are_asked_for(account: Aws) -> None:
     fleet = account.fleets.create("payments", 1_001, already_running=True)
     first = account.client("ec2").describe_spot_fleet_instances(SpotFleetRequestId=fleet.fleet_id)
 
@@ -274,7 +274,7 @@ def test_a_thousand_instances_are_one_page_unless_fewer_are_asked_for(account: A
 # -- requested by the API
 
 
-def test_a_requested_fleet_joins_the_cluster_of_its_tag(account: Account) -> None:
+def test_a_requested_fleet_joins_the_cluster_of_its_tag(account: Aws) -> None:
     ec2 = account.client("ec2")
     fleet_id = ec2.request_spot_fleet(SpotFleetRequestConfig=CONFIG)["SpotFleetRequestId"]
     account.run_for(60)
@@ -292,7 +292,7 @@ def test_a_requested_fleet_joins_the_cluster_of_its_tag(account: Account) -> Non
     assert registered(account) == fleet.ec2_instance_ids
 
 
-def test_whoever_builds_the_account_says_which_cluster_a_request_joins(account: Account) -> None:
+def test_whoever_builds_the_account_says_which_cluster_a_request_joins(account: Aws) -> None:
     asked: list[dict[str, Any]] = []
 
     def cluster_of(config: dict[str, Any]) -> str:
@@ -308,7 +308,7 @@ def test_whoever_builds_the_account_says_which_cluster_a_request_joins(account: 
     assert len(account.ecs.clusters["orders"].container_instances) == 2
 
 
-def test_a_request_without_a_tag_joins_the_default_cluster(account: Account) -> None:
+def test_a_request_without_a_tag_joins_the_default_cluster(account: Aws) -> None:
     config = {name: CONFIG[name] for name in ("IamFleetRole", "TargetCapacity")}
     account.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)
 
@@ -316,7 +316,7 @@ def test_a_request_without_a_tag_joins_the_default_cluster(account: Account) -> 
 
 
 @pytest.mark.parametrize("wrong", [{"Type": "instant"}, {"TargetCapacity": 10_001}])
-def test_a_fleet_that_ec2_does_not_know_is_refused(account: Account, wrong: Any) -> None:
+def test_a_fleet_that_ec2_does_not_know_is_refused(account: Aws, wrong: Any) -> None:
     with pytest.raises(ClientError) as refused:
         account.client("ec2").request_spot_fleet(SpotFleetRequestConfig={**CONFIG, **wrong})
 
@@ -326,7 +326,7 @@ def test_a_fleet_that_ec2_does_not_know_is_refused(account: Account, wrong: Any)
 
 # EC2 has a wire protocol of its own: names with a capital, flat lists, no Result around an answer.
 def test_an_unmodified_boto3_finds_the_fleets_by_its_own_setting(
-    account: Account, monkeypatch: pytest.MonkeyPatch
+    account: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Server(account) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", server.url)
@@ -380,7 +380,7 @@ def passes(call: Callable[[], object], attempts: int) -> int:
     return attempts - len(codes)
 
 
-def test_each_kind_of_read_has_a_bucket_of_its_own(account: Account) -> None:
+def test_each_kind_of_read_has_a_bucket_of_its_own(account: Aws) -> None:
     fleet = account.fleets.create("payments", 1, already_running=True)
     quotas = Quotas(account.clock)
     account.interceptors.append(quotas)
@@ -396,7 +396,7 @@ def test_each_kind_of_read_has_a_bucket_of_its_own(account: Account) -> None:
     assert quotas.throttled["DescribeSpotFleetInstances"] == 20 + 100
 
 
-def test_deleting_attributes_takes_from_the_bucket_of_putting_them(account: Account) -> None:
+def test_deleting_attributes_takes_from_the_bucket_of_putting_them(account: Aws) -> None:
     account.fleets.create("payments", 1, already_running=True)
     (arn,) = account.ecs.clusters["payments"].container_instances
     account.interceptors.append(Quotas(account.clock))
@@ -457,7 +457,7 @@ def test_deleting_attributes_takes_from_the_bucket_of_putting_them(account: Acco
 )
 # What is not checked against its own resource would pass with a policy for another.
 def test_iam_is_asked_about_the_very_resource(
-    account: Account, service: str, operation: str, parameters: dict[str, Any], resource: str
+    account: Aws, service: str, operation: str, parameters: dict[str, Any], resource: str
 ) -> None:
     asked = requests(Call(service, operation, parameters, START), account)
 
@@ -481,7 +481,7 @@ def answer_to(request: CustomResourceRequest, **more: Any) -> bytes:
     return json.dumps({name: it for name, it in body.items() if it is not None}).encode()
 
 
-def test_a_request_is_what_cloudformation_sends_with_its_values_as_text(account: Account) -> None:
+def test_a_request_is_what_cloudformation_sends_with_its_values_as_text(account: Aws) -> None:
     request = account.stacks.request(
         "Update", PROPERTIES, physical_id="sfr-1", old_properties={"Cluster": "old", "Grace": 5}
     )
@@ -501,7 +501,7 @@ def test_a_request_is_what_cloudformation_sends_with_its_values_as_text(account:
     assert event["OldResourceProperties"] == {"Cluster": "old", "Grace": "5"}
 
 
-def test_a_creation_has_no_physical_id_and_a_deletion_needs_one(account: Account) -> None:
+def test_a_creation_has_no_physical_id_and_a_deletion_needs_one(account: Aws) -> None:
     created = account.stacks.request("Create", PROPERTIES).event
 
     assert {"PhysicalResourceId", "OldResourceProperties"} & set(created) == set()
@@ -509,7 +509,7 @@ def test_a_creation_has_no_physical_id_and_a_deletion_needs_one(account: Account
         account.stacks.request("Delete", PROPERTIES)
 
 
-def test_the_requests_of_a_stack_share_its_id_and_nothing_else(account: Account) -> None:
+def test_the_requests_of_a_stack_share_its_id_and_nothing_else(account: Aws) -> None:
     first, second, other = (
         account.stacks.request("Create", {}, stack=stack).event for stack in ("a", "a", "b")
     )
@@ -519,7 +519,7 @@ def test_the_requests_of_a_stack_share_its_id_and_nothing_else(account: Account)
     assert len({one["ResponseURL"] for one in (first, second, other)}) == 3
 
 
-def test_a_topic_gets_a_request_as_text_under_its_subject(account: Account) -> None:
+def test_a_topic_gets_a_request_as_text_under_its_subject(account: Aws) -> None:
     topic = SnsApi(account).create_topic_named("drainer")
     queue = Queue(account, "requests")
     topic.subscribe(queue, {"RequestType": ["Create"]})
@@ -535,7 +535,7 @@ def test_a_topic_gets_a_request_as_text_under_its_subject(account: Account) -> N
     assert sent["ServiceToken"] == sent["ResourceProperties"]["ServiceToken"] == topic.arn
 
 
-def test_a_function_gets_a_request_as_its_event_and_again_if_it_fails(account: Account) -> None:
+def test_a_function_gets_a_request_as_its_event_and_again_if_it_fails(account: Aws) -> None:
     events: list[dict[str, Any]] = []
 
     def handler(event: dict[str, Any], _: Any) -> None:
@@ -552,7 +552,7 @@ def test_a_function_gets_a_request_as_its_event_and_again_if_it_fails(account: A
     assert events[0]["ServiceToken"] == function.arn
 
 
-def test_the_first_answer_counts_and_every_one_is_kept(account: Account) -> None:
+def test_the_first_answer_counts_and_every_one_is_kept(account: Aws) -> None:
     request = account.stacks.request("Create", PROPERTIES)
     url = request.event["ResponseURL"]
     assert request.is_open
@@ -571,7 +571,7 @@ def test_the_first_answer_counts_and_every_one_is_kept(account: Account) -> None
     assert account.facts("request_timed_out") == []
 
 
-def test_an_answer_after_the_timeout_does_not_count(account: Account) -> None:
+def test_an_answer_after_the_timeout_does_not_count(account: Aws) -> None:
     request = account.stacks.request("Create", PROPERTIES, timeout_seconds=600)
     account.run_for(599)
     assert request.is_open
@@ -587,7 +587,7 @@ def test_an_answer_after_the_timeout_does_not_count(account: Account) -> None:
     ("service_timeout", "seconds"), [("120", 120), (120, 120), ("many", 3_600), (None, 3_600)]
 )
 def test_the_service_timeout_is_the_stacks_patience(
-    account: Account, service_timeout: Any, seconds: int
+    account: Aws, service_timeout: Any, seconds: int
 ) -> None:
     properties = {} if service_timeout is None else {"ServiceTimeout": service_timeout}
     request = account.stacks.request("Create", properties)
@@ -596,7 +596,7 @@ def test_the_service_timeout_is_the_stacks_patience(
 
 
 # 503 twice, then 200: whoever gives up after the first leaves the stack without an answer.
-def test_a_response_url_may_refuse_before_it_takes(account: Account) -> None:
+def test_a_response_url_may_refuse_before_it_takes(account: Aws) -> None:
     request = account.stacks.request("Create", PROPERTIES)
     request.refusals = [503, 503, 403]
     url = request.event["ResponseURL"]
@@ -611,7 +611,7 @@ def test_a_response_url_may_refuse_before_it_takes(account: Account) -> None:
     assert request.answer is not None
 
 
-def test_a_deaf_response_url_never_answers(account: Account) -> None:
+def test_a_deaf_response_url_never_answers(account: Aws) -> None:
     request = account.stacks.request("Create", PROPERTIES)
     request.deaf = True
     account.stacks.unavailable = ConnectionError
@@ -624,7 +624,7 @@ def test_a_deaf_response_url_never_answers(account: Account) -> None:
     assert (request.answers, request.is_open) == ([], True)
 
 
-def test_a_url_that_cloudformation_did_not_make_is_refused(account: Account) -> None:
+def test_a_url_that_cloudformation_did_not_make_is_refused(account: Aws) -> None:
     account.stacks.refused = PermissionError
 
     with pytest.raises(PermissionError):
@@ -644,7 +644,7 @@ def test_a_url_that_cloudformation_did_not_make_is_refused(account: Account) -> 
     ],
 )
 def test_an_answer_that_cloudformation_would_not_take_is_a_fault(
-    account: Account, wrong: dict[str, Any], fault: str
+    account: Aws, wrong: dict[str, Any], fault: str
 ) -> None:
     request = account.stacks.request("Create", PROPERTIES)
     account.stacks.respond(request.event["ResponseURL"], answer_to(request, **wrong))
@@ -652,7 +652,7 @@ def test_an_answer_that_cloudformation_would_not_take_is_a_fault(
     assert request.faults == [fault]
 
 
-def test_a_body_that_is_too_long_or_no_json_is_a_fault(account: Account) -> None:
+def test_a_body_that_is_too_long_or_no_json_is_a_fault(account: Aws) -> None:
     request = account.stacks.request("Create", PROPERTIES)
     url = request.event["ResponseURL"]
     room = 4_096 - len(answer_to(request, Reason=""))
@@ -666,7 +666,7 @@ def test_a_body_that_is_too_long_or_no_json_is_a_fault(account: Account) -> None
     assert request.answers[-1][1] == {}
 
 
-def test_the_answer_to_a_deletion_names_what_was_deleted(account: Account) -> None:
+def test_the_answer_to_a_deletion_names_what_was_deleted(account: Aws) -> None:
     request = account.stacks.request("Delete", PROPERTIES, physical_id="sfr-2")
     account.stacks.respond(request.event["ResponseURL"], answer_to(request))
 
@@ -676,7 +676,7 @@ def test_the_answer_to_a_deletion_names_what_was_deleted(account: Account) -> No
 # -- the installation
 
 
-def test_the_switch_wires_requests_table_and_response(account: Account) -> None:
+def test_the_switch_wires_requests_table_and_response(account: Aws) -> None:
     given: dict[str, Any] = {}
     received: list[dict[str, Any]] = []
 
@@ -704,7 +704,7 @@ def test_the_switch_wires_requests_table_and_response(account: Account) -> None:
 
 
 # A drainer that is deployed without it is the one that was there before, to the last setting.
-def test_without_the_switch_nothing_is_wired(account: Account) -> None:
+def test_without_the_switch_nothing_is_wired(account: Aws) -> None:
     given: dict[str, Any] = {}
 
     def build(environ: Any, client: Any, clock: Any, /) -> Any:

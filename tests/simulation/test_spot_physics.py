@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.scenario.client_requests import Mix, Requests
+from drainer.simulation.scenario.shipped import spot_patterns
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
-from drainer.simulation.services.ecs.model import CapacityProvider, TaskProfile
-from drainer.simulation.services.iam.policy import spot_patterns
+from drainer.simulation.services.ecs.definitions import CapacityProvider, TaskProfile
 from drainer.simulation.services.messaging.event_pattern import matches
 
 if TYPE_CHECKING:
@@ -25,28 +25,28 @@ PROFILE = TaskProfile(network_mode="awsvpc", stop_seconds=60.0, stop_timeout_sec
 
 
 @pytest.fixture
-def account() -> Account:
-    return Account(now=START)
+def account() -> Aws:
+    return Aws(now=START)
 
 
-def listen(account: Account) -> list[dict[str, Any]]:
+def listen(account: Aws) -> list[dict[str, Any]]:
     heard: list[dict[str, Any]] = []
     account.on_event.append(heard.append)
     return heard
 
 
-def seconds(account: Account) -> float:
+def seconds(account: Aws) -> float:
     return (account.now - START).total_seconds()
 
 
-def fleet(account: Account, count: int = 2) -> list[str]:
+def fleet(account: Aws, count: int = 2) -> list[str]:
     ids = [f"i-{number:017x}" for number in range(count)]
     for one in ids:
         account.ecs.register("payments", one)
     return ids
 
 
-def fargate(account: Account, desired: int = 4, **more: Any) -> Service:
+def fargate(account: Aws, desired: int = 4, **more: Any) -> Service:
     return account.ecs.create_service(
         "payments",
         "web",
@@ -69,7 +69,7 @@ def only_group(service: Service) -> TargetGroup:
 
 
 def test_an_interrupted_instance_is_killed_with_its_tasks_after_two_minutes(
-    account: Account,
+    account: Aws,
 ) -> None:
     first, _ = fleet(account)
     account.ecs.create_service("payments", "web", desired=2)
@@ -81,7 +81,7 @@ def test_an_interrupted_instance_is_killed_with_its_tasks_after_two_minutes(
     assert [fact.about["owner"] for fact in account.facts("killed")] == ["service:web"]
 
 
-def test_hibernation_leaves_no_time_at_all(account: Account) -> None:
+def test_hibernation_leaves_no_time_at_all(account: Aws) -> None:
     first, _ = fleet(account)
     account.spot.interrupt(first, "hibernate")
     account.run_for(0)
@@ -89,7 +89,7 @@ def test_hibernation_leaves_no_time_at_all(account: Account) -> None:
     assert len(account.facts("taken_back", ec2_instance_id=first)) == 1
 
 
-def test_the_warning_is_shaped_as_awss_is(account: Account) -> None:
+def test_the_warning_is_shaped_as_awss_is(account: Aws) -> None:
     # Its ARN names a zone for the Region and no account: who reads it as an ARN finds no instance.
     heard = listen(account)
     (first,) = fleet(account, 1)
@@ -108,7 +108,7 @@ def test_the_warning_is_shaped_as_awss_is(account: Account) -> None:
 
 
 def test_no_hook_holds_an_interrupted_instance_back_and_its_hook_still_runs(
-    account: Account,
+    account: Aws,
 ) -> None:
     # Were the hook not to run, nobody would see that a later lifecycle action finds nothing to do.
     group = account.auto_scaling.create_group("asg", desired=1, cluster="payments")
@@ -123,7 +123,7 @@ def test_no_hook_holds_an_interrupted_instance_back_and_its_hook_still_runs(
     assert group.instances[leaving].lifecycle_state == "Terminating:Wait"
 
 
-def test_the_agent_drains_by_itself_where_it_is_told_to(account: Account) -> None:
+def test_the_agent_drains_by_itself_where_it_is_told_to(account: Aws) -> None:
     first, second = fleet(account)
     account.spot.agents_drain = True
     account.spot.interrupt(first)
@@ -136,14 +136,14 @@ def test_the_agent_drains_by_itself_where_it_is_told_to(account: Account) -> Non
 # -- Fargate
 
 
-def test_the_base_runs_on_demand_and_the_weights_share_the_rest(account: Account) -> None:
+def test_the_base_runs_on_demand_and_the_weights_share_the_rest(account: Aws) -> None:
     service = fargate(account, desired=6)
 
     providers = sorted(str(task.capacity_provider) for task in service.tasks.values())
     assert providers == ["FARGATE"] * 4 + ["FARGATE_SPOT"] * 2
 
 
-def test_a_base_without_a_weight_is_a_base_all_the_same(account: Account) -> None:
+def test_a_base_without_a_weight_is_a_base_all_the_same(account: Aws) -> None:
     base = (CapacityProvider("FARGATE", base=2, weight=0), CapacityProvider("FARGATE_SPOT"))
     service = account.ecs.create_service(
         "payments", "web", desired=5, capacity_providers=base, profile=PROFILE
@@ -153,7 +153,7 @@ def test_a_base_without_a_weight_is_a_base_all_the_same(account: Account) -> Non
     assert providers == ["FARGATE"] * 2 + ["FARGATE_SPOT"] * 3
 
 
-def test_a_fargate_task_has_an_address_and_no_container_instance(account: Account) -> None:
+def test_a_fargate_task_has_an_address_and_no_container_instance(account: Aws) -> None:
     task = on_spot(fargate(account))
     answer = account.client("ecs").describe_tasks(cluster="payments", tasks=[task.arn])
 
@@ -169,7 +169,7 @@ def test_a_fargate_task_has_an_address_and_no_container_instance(account: Accoun
     assert account.ecs.clusters["payments"].container_instances == {}
 
 
-def test_an_interrupted_task_is_signalled_at_once_and_replaced(account: Account) -> None:
+def test_an_interrupted_task_is_signalled_at_once_and_replaced(account: Aws) -> None:
     service = fargate(account)
     task = on_spot(service)
     account.spot.interrupt_fargate(task)
@@ -182,7 +182,7 @@ def test_an_interrupted_task_is_signalled_at_once_and_replaced(account: Account)
     assert task.last_status == "STOPPED"
 
 
-def test_what_runs_on_after_the_two_minutes_is_killed(account: Account) -> None:
+def test_what_runs_on_after_the_two_minutes_is_killed(account: Aws) -> None:
     stubborn = TaskProfile(
         network_mode="awsvpc", stop_seconds=float("inf"), stop_timeout_seconds=float("inf")
     )
@@ -196,7 +196,7 @@ def test_what_runs_on_after_the_two_minutes_is_killed(account: Account) -> None:
 
 @pytest.mark.parametrize("code", ["SpotInterruption", "TerminationNotice", None])
 def test_the_shipped_rule_takes_the_events_of_an_interruption_and_no_others(
-    account: Account, code: str | None
+    account: Aws, code: str | None
 ) -> None:
     # What the rule does not take never reaches the function, whatever the function could do.
     service = fargate(account)
@@ -222,7 +222,7 @@ def test_the_shipped_rule_takes_the_events_of_an_interruption_and_no_others(
     ids=["at once", "late", "not before STOPPED"],
 )
 def test_ecs_itself_deregisters_when_it_is_told_to(
-    account: Account, after: float | None, drains_at: float
+    account: Aws, after: float | None, drains_at: float
 ) -> None:
     account.spot.deregister_after_seconds = after
     service = fargate(account)
@@ -237,7 +237,7 @@ def test_ecs_itself_deregisters_when_it_is_told_to(
 # -- services and their target groups
 
 
-def two_groups(account: Account) -> list[TargetGroup]:
+def two_groups(account: Aws) -> list[TargetGroup]:
     create = account.load_balancing.create_target_group
     return [
         create("web-http", target_type="ip", deregistration_delay_seconds=90),
@@ -245,7 +245,7 @@ def two_groups(account: Account) -> list[TargetGroup]:
     ]
 
 
-def test_a_service_registers_with_every_target_group_it_has(account: Account) -> None:
+def test_a_service_registers_with_every_target_group_it_has(account: Aws) -> None:
     groups = two_groups(account)
     service = fargate(account, target_groups=groups)
     addresses = {task.ip_address for task in service.tasks.values()}
@@ -258,7 +258,7 @@ def test_a_service_registers_with_every_target_group_it_has(account: Account) ->
     assert named == [(group.arn, 80) for group in groups]
 
 
-def test_with_task_sets_the_target_groups_are_theirs(account: Account) -> None:
+def test_with_task_sets_the_target_groups_are_theirs(account: Aws) -> None:
     # A reader of the service's own list alone would find nothing to deregister.
     service = fargate(account)
     service.in_task_sets = True
@@ -271,7 +271,7 @@ def test_with_task_sets_the_target_groups_are_theirs(account: Account) -> None:
     assert task_set["loadBalancers"][0]["targetGroupArn"] == only_group(service).arn
 
 
-def test_a_task_in_bridge_mode_tells_the_port_of_its_host(account: Account) -> None:
+def test_a_task_in_bridge_mode_tells_the_port_of_its_host(account: Aws) -> None:
     fleet(account, 1)
     service = account.ecs.create_service("payments", "web", desired=2, container_port=8080)
     registered = {port for _, port in only_group(service).targets}
@@ -283,7 +283,7 @@ def test_a_task_in_bridge_mode_tells_the_port_of_its_host(account: Account) -> N
     assert len(registered) == 2
 
 
-def test_a_target_taken_out_early_has_the_less_to_wait_for(account: Account) -> None:
+def test_a_target_taken_out_early_has_the_less_to_wait_for(account: Aws) -> None:
     # ECS waits for what is left of the delay, not for all of it again.
     fleet(account, 2)
     service = account.ecs.create_service(
@@ -302,7 +302,7 @@ def test_a_target_taken_out_early_has_the_less_to_wait_for(account: Account) -> 
     assert seconds(account) == 100 + 10
 
 
-def test_a_task_definition_tells_the_stop_timeout(account: Account) -> None:
+def test_a_task_definition_tells_the_stop_timeout(account: Aws) -> None:
     fargate(account)
     ecs = account.client("ecs")
     (described,) = ecs.describe_services(cluster="payments", services=["web"])["services"]
@@ -313,7 +313,7 @@ def test_a_task_definition_tells_the_stop_timeout(account: Account) -> None:
     assert answer["taskDefinition"]["taskDefinitionArn"] == described["taskDefinition"]
 
 
-def test_an_address_of_the_other_family_is_refused(account: Account) -> None:
+def test_an_address_of_the_other_family_is_refused(account: Aws) -> None:
     # Both families in one call cost the deregistration of both.
     group = account.load_balancing.create_target_group("web", target_type="ip")
     with pytest.raises(ClientError) as refused:
@@ -327,13 +327,13 @@ def test_an_address_of_the_other_family_is_refused(account: Account) -> None:
 # -- requests
 
 
-def stream(account: Account, group: TargetGroup, **mix: Any) -> Requests:
+def stream(account: Aws, group: TargetGroup, **mix: Any) -> Requests:
     requests = Requests(account, group, Mix(**mix))
     requests.start()
     return requests
 
 
-def test_without_an_interruption_every_request_is_served(account: Account) -> None:
+def test_without_an_interruption_every_request_is_served(account: Aws) -> None:
     group = only_group(fargate(account))
     requests = stream(account, group)
     account.run_for(300)
@@ -346,7 +346,7 @@ def test_without_an_interruption_every_request_is_served(account: Account) -> No
 
 def test_the_same_run_has_the_same_requests() -> None:
     def run() -> list[tuple[datetime, str | None]]:
-        account = Account(now=START)
+        account = Aws(now=START)
         account.spot.deregister_after_seconds = None
         service = fargate(account)
         requests = stream(account, only_group(service))
@@ -361,7 +361,7 @@ def test_the_same_run_has_the_same_requests() -> None:
     assert run() == first
 
 
-def test_what_a_container_has_under_way_at_its_end_is_cut(account: Account) -> None:
+def test_what_a_container_has_under_way_at_its_end_is_cut(account: Aws) -> None:
     first, _ = fleet(account)
     service = account.ecs.create_service("payments", "web", desired=2, start_seconds=200)
     requests = stream(account, only_group(service), long_every=1_000)
@@ -377,7 +377,7 @@ def test_what_a_container_has_under_way_at_its_end_is_cut(account: Account) -> N
 
 
 def test_a_container_that_has_been_signalled_refuses_until_health_checks_see_it(
-    account: Account,
+    account: Aws,
 ) -> None:
     account.spot.deregister_after_seconds = None
     service = fargate(account)
@@ -390,7 +390,7 @@ def test_a_container_that_has_been_signalled_refuses_until_health_checks_see_it(
     assert all(10 <= (one.sent_at - START).total_seconds() < 10 + 20 for one in requests.cut)
 
 
-def test_a_container_may_go_on_serving_after_the_signal(account: Account) -> None:
+def test_a_container_may_go_on_serving_after_the_signal(account: Aws) -> None:
     patient = TaskProfile(
         network_mode="awsvpc",
         stop_seconds=110.0,
@@ -415,7 +415,7 @@ def test_a_container_may_go_on_serving_after_the_signal(account: Account) -> Non
     ],
 )
 def test_the_end_of_the_delay_closes_what_is_under_way_as_the_load_balancer_does(
-    account: Account, balancer: Any, terminates: bool, whys: set[str]
+    account: Aws, balancer: Any, terminates: bool, whys: set[str]
 ) -> None:
     group = account.load_balancing.create_target_group(
         "web", target_type="ip", balancer=balancer, deregistration_delay_seconds=20
@@ -431,7 +431,7 @@ def test_the_end_of_the_delay_closes_what_is_under_way_as_the_load_balancer_does
     assert {one.why for one in requests.cut} == whys
 
 
-def test_requests_that_find_no_target_are_counted(account: Account) -> None:
+def test_requests_that_find_no_target_are_counted(account: Aws) -> None:
     group = only_group(fargate(account, desired=1))
     requests = stream(account, group, every_seconds=1.0)
     account.run_for(10)

@@ -9,14 +9,10 @@ import pytest
 
 from drainer.simulation.records import ApiError
 from drainer.simulation.scenario.client_requests import Mix, Requests
-from drainer.simulation.services.ecs.model import TaskProfile
-from drainer.simulation.services.iam.policy import (
-    Gate,
-    Policy,
-    role_policy,
-    shipped_stack,
-    spot_policy,
-)
+from drainer.simulation.scenario.shipped import role_policy, shipped_stack, spot_policy
+from drainer.simulation.services.ecs.definitions import TaskProfile
+from drainer.simulation.services.iam.gate import Gate
+from drainer.simulation.services.iam.policy import Policy
 from tests.simulation.conftest import CLUSTER
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from drainer import handler
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.faults.spot_faults import SpotFaults
 from drainer.simulation.scenario.installation import Settings, install
 from drainer.simulation.scenario.spot_installation import SpotSettings, install_spot
@@ -30,7 +30,7 @@ class Story:
     def __init__(self, seed: int) -> None:
         random = Random(f"spot {seed}")  # noqa: S311 - chance with a seed
         self.random, self.reports = random, Reports()
-        self.account = account = Account(now=START, seed=seed)
+        self.account = account = Aws(now=START, seed=seed)
         turns = Turns(account, random.uniform(0.02, 0.3))
 
         def build(environ: Any, client: Any, clock: Any, /) -> Any:

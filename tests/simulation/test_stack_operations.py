@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.scenario.stack_operations import GUARD, StackOperations
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Provider:
     """Answers each request as it is told to, with the fleet's id; silence is an empty word."""
 
     def __init__(self, *answers: str) -> None:
-        self.account = Account(now=START)
+        self.account = Aws(now=START)
         self.old, self.new = self.fleet(), self.fleet()
         self.answers = [*answers]
         self.seen: list[tuple[str, str, str]] = []
@@ -113,7 +113,7 @@ def test_a_clean_up_asks_three_times_and_goes_on_without() -> None:
 
 
 def test_answers_about_a_stack_may_be_out_of_date() -> None:
-    account = Account(now=START)
+    account = Aws(now=START)
     account.stacks.phase("shop", "UPDATE_IN_PROGRESS", changed_at=START)
     account.run_for(10)
     account.stacks.phase("shop", "UPDATE_COMPLETE")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from drainer import handler
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.runs.world import Options, World
 from drainer.simulation.scenario.stopped_crowd import add_stopped_tasks
-from drainer.simulation.services.ecs.model import TaskProfile
+from drainer.simulation.services.ecs.definitions import TaskProfile
 from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ HOURS = 6
 
 
 @pytest.fixture
-def account() -> Account:
-    return Account(now=START)
+def account() -> Aws:
+    return Aws(now=START)
 
 
 def ignore(view: View, seconds: float) -> None:
@@ -44,7 +44,7 @@ def ignore(view: View, seconds: float) -> None:
 
 
 # One lag for all views, or one for a whole seed, would never show a task in neither listing.
-def test_the_views_lag_independently_and_change_within_a_seed(account: Account) -> None:
+def test_the_views_lag_independently_and_change_within_a_seed(account: Aws) -> None:
     account.ecs.lags.vary(Random(7), ignore)  # noqa: S311
     found: dict[View, list[float]] = defaultdict(list)
     for _ in range(HOURS * 360):
@@ -72,7 +72,7 @@ def test_the_same_seed_lags_the_same() -> None:
 
 
 # A history that grew would make each seed dearer the longer it runs.
-def test_a_task_remembers_no_more_than_a_view_may_need(account: Account) -> None:
+def test_a_task_remembers_no_more_than_a_view_may_need(account: Aws) -> None:
     instance = account.ecs.register("payments", "i-0")
     task = account.ecs.run_standalone("payments", "i-0", already_running=False)
     for _ in range(100):
@@ -85,7 +85,7 @@ def test_a_task_remembers_no_more_than_a_view_may_need(account: Account) -> None
 
 # A busy batch host must not cost a seed a second.
 def test_crowds_on_five_instances_are_forgotten_in_some_entries_of_the_timetable(
-    account: Account,
+    account: Aws,
 ) -> None:
     for number in range(5):
         instance = account.ecs.register("payments", f"i-{number}")

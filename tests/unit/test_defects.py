@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from drainer import handler
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.scenario.installation import install
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 
@@ -28,7 +28,7 @@ class World:
     An account with the drainer in it; of one seed, so that two have the same ids and tokens.
     """
 
-    account: Account
+    account: Aws
     action: LifecycleAction
 
     def step(self) -> None:
@@ -45,7 +45,7 @@ def world(*, job_seconds: float) -> World:
     """
     Let an instance go on which a standalone task runs for so long.
     """
-    account = Account(now=START)
+    account = Aws(now=START)
 
     def build(environ: Any, client: Any, clock: Any, /) -> Any:
         return handler.build(environ, client, clock)

@@ -17,7 +17,7 @@ from aws_lambda_powertools import Logger, Metrics
 
 from drainer import handler
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.records import ApiError, Call
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.messaging.delivery import SnsApi
@@ -48,7 +48,7 @@ class Context:
 class Setting:
     """An account with a group that leaves, and the function on it; messages are kept, not sent."""
 
-    account: Account
+    account: Aws
     function: Callable[[Any, Any], Any]
     topic_arn: str
     log: StringIO
@@ -96,7 +96,7 @@ class Setting:
 
 @pytest.fixture
 def setting() -> Setting:
-    account = Account(now=START)
+    account = Aws(now=START)
     topic = SnsApi(account).create_topic_named("drainer")
     records = account.record_tables.create("drainer-Records").name
     environ = {
@@ -336,7 +336,7 @@ def test_what_is_no_event_is_refused_quietly_enough(setting: Setting, event: Any
 
 def test_a_wrong_setting_stops_the_function_with_a_sentence() -> None:
     with pytest.raises(MisconfiguredError, match="topic_arn"):
-        handler.build({}, Account(now=START).client, lambda: START)
+        handler.build({}, Aws(now=START).client, lambda: START)
 
 
 def test_the_entry_point_is_the_one_that_the_template_names() -> None:

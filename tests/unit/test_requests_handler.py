@@ -16,7 +16,7 @@ from drainer.custom_resource import progress
 from drainer.custom_resource.properties import Status
 from drainer.custom_resource.request import Answer, Request, RequestType
 from drainer.errors import MisconfiguredError, UnavailableError
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.records import ApiError, Call
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.messaging.delivery import SnsApi
@@ -129,7 +129,7 @@ class Setting:
         asked_for: The services for which the function wanted a client.
     """
 
-    account: Account
+    account: Aws
     function: Callable[[Any, Any], Any]
     log: StringIO
     fleet_id: str
@@ -183,7 +183,7 @@ class Setting:
 
 
 def make(**environ: str) -> Setting:
-    account = Account(now=START)
+    account = Aws(now=START)
     topic = SnsApi(account).create_topic_named("drainer")
     account.tables.create(TABLE)
     account.record_tables.create(RECORDS)

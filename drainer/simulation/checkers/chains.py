@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.scenario.installation import Installation
     from drainer.simulation.scenario.promises import Workload
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
@@ -52,7 +52,7 @@ class Chains:
         lost: what no message of need come again, without the function's doing.
     """
 
-    account: Account
+    account: Aws
     workload: Workload
     astray: set[Subject] = field(default_factory=set)
     unknown: set[Subject] = field(default_factory=set)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
     from drainer.simulation.services.ecs.model import ContainerInstance
 
@@ -29,7 +29,7 @@ SILENT_SECONDS = 75.0 + 35.0
 class Evidence:
     """Watches when tasks are listed, and when records are written."""
 
-    account: Account
+    account: Aws
     pass_interval_seconds: int
     _listed_at: dict[str, set[datetime]] = field(default_factory=lambda: defaultdict(set))
     _recorded_at: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))

@@ -40,7 +40,7 @@ from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.checkers.chains import Chains
     from drainer.simulation.records import Fact
     from drainer.simulation.scenario.promises import Workload
@@ -65,7 +65,7 @@ CLUSTERS_WITHOUT_TOKEN_MAX = 400
 class Liveness:
     """Judges the actions of an account whose run has ended."""
 
-    account: Account
+    account: Aws
     workload: Workload
     ceased_at: datetime
     displaced: set[str]

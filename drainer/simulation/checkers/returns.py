@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.scenario.promises import Workload
-    from drainer.simulation.services.auto_scaling.groups import Instance
+    from drainer.simulation.services.auto_scaling.model import Instance
     from drainer.simulation.services.ecs.model import ContainerInstance
 
 # An agent that blinks just now is asked about again, so often and so much later.
@@ -46,7 +46,7 @@ class Returns:
         returned: how many instances have come back.
     """
 
-    account: Account
+    account: Aws
     workload: Workload
     ceased_at: datetime
     within: Callable[[datetime], datetime]

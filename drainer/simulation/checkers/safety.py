@@ -20,10 +20,10 @@ from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.scenario.promises import Workload
-    from drainer.simulation.services.auto_scaling.groups import Instance
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+    from drainer.simulation.services.auto_scaling.model import Instance
     from drainer.simulation.services.ecs.model import ContainerInstance, Task
 
 # A notice's time is written in whole milliseconds.
@@ -63,7 +63,7 @@ class Safety:
             DRAINING cannot be told from its own call whose answer was lost.
     """
 
-    account: Account
+    account: Aws
     workload: Workload
     topic_arn: str
     started_at: datetime

@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.embedded.compressed_time import EmbeddedTime
 from drainer.simulation.embedded.deployment import Deployment
 from drainer.simulation.embedded.gateway import Gateway
@@ -70,7 +70,7 @@ class EmbeddedAccount:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.time = EmbeddedTime(self.factor)
-            self.account = Account(
+            self.account = Aws(
                 now=self.time.now(), region=REGION, account_id=ACCOUNT_ID, seed=self._seed
             )
             self._server = stack.enter_context(Server(self.account, now=self.time.now))
@@ -99,7 +99,7 @@ class EmbeddedAccount:
         return self._server.lock
 
     @contextmanager
-    def catching_up(self) -> Iterator[Account]:
+    def catching_up(self) -> Iterator[Aws]:
         """Give the simulated account, as of now, to whoever builds in it or moves it."""
         with self.lock:
             self._server.catch_up()

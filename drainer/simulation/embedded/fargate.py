@@ -8,12 +8,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.embedded.shape import deregistration_delay, stop_timeout
-from drainer.simulation.services.ecs.model import CapacityProvider, TaskProfile
+from drainer.simulation.services.ecs.definitions import CapacityProvider, TaskProfile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.services.ecs.model import Service
     from drainer.simulation.services.elb.target_groups import TargetGroup
     from drainer.simulation.template import DeployedStack
@@ -41,7 +41,7 @@ def without_unknown(template: Mapping[str, Any]) -> dict[str, Any]:
     return copied
 
 
-def build_fargate(account: Account, stack: DeployedStack) -> Service:
+def build_fargate(account: Aws, stack: DeployedStack) -> Service:
     """Make the stack's one service in the simulated account, as if it had been running for long."""
     ((name, service),) = stack.resources("AWS::ECS::Service")
     ((cluster, _),) = stack.resources("AWS::ECS::Cluster")
@@ -75,7 +75,7 @@ def build_fargate(account: Account, stack: DeployedStack) -> Service:
     )
 
 
-def _target_group(account: Account, arn: str, properties: Mapping[str, Any]) -> TargetGroup:
+def _target_group(account: Aws, arn: str, properties: Mapping[str, Any]) -> TargetGroup:
     attributes = {one["Key"]: one["Value"] for one in properties["TargetGroupAttributes"]}
     group = account.load_balancing.create_target_group(
         arn.split("/")[1],

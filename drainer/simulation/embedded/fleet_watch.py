@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.embedded.fleet import FleetStage
     from drainer.simulation.records import Fact
 
@@ -86,7 +86,7 @@ class FleetTrack:
                 self.cancelled_at, self.left = fact.at, tuple(about["remaining"])
 
 
-def tracks(account: Account) -> tuple[FleetTrack, ...]:
+def tracks(account: Aws) -> tuple[FleetTrack, ...]:
     """Return the account's fleets, the oldest first."""
     fleets: dict[str, FleetTrack] = {}
     of_instance: dict[str, FleetTrack] = {}

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation.services.ecs.model import TaskProfile
+from drainer.simulation.services.ecs.definitions import TaskProfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.services.ecs.model import Service
     from drainer.simulation.template import DeployedStack
 
@@ -114,7 +114,7 @@ def shape_of(stack: DeployedStack, attached: Sequence[DeployedStack] = ()) -> Cl
     )
 
 
-def build(account: Account, shape: ClusterShape, physics: Physics) -> None:
+def build(account: Aws, shape: ClusterShape, physics: Physics) -> None:
     """Make what the shape says in the simulated account, as if it had been running for long."""
     group = shape.group
     account.auto_scaling.create_group(
@@ -132,7 +132,7 @@ def build(account: Account, shape: ClusterShape, physics: Physics) -> None:
 
 
 def build_service(
-    account: Account, cluster_name: str, shape: ServiceShape, physics: Physics
+    account: Aws, cluster_name: str, shape: ServiceShape, physics: Physics
 ) -> Service:
     """Make a service in the simulated account, as if it had been running for long."""
     profile = TaskProfile(

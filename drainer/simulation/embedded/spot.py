@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.embedded.account import EmbeddedAccount
     from drainer.simulation.embedded.shape import Physics
     from drainer.simulation.services.ecs.model import Service, Task
@@ -197,7 +197,7 @@ def _served(
         yield bus, streams
 
 
-def _streams(account: Account, services: Sequence[Service], mix: Mix) -> tuple[Requests, ...]:
+def _streams(account: Aws, services: Sequence[Service], mix: Mix) -> tuple[Requests, ...]:
     groups = [one.target_group for service in services for one in service.balanced]
     streams = tuple(Requests(account, group, mix) for group in groups)
     for stream in streams:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.embedded.spot import Stage
     from drainer.simulation.scenario.client_requests import Requests
     from drainer.simulation.services.ecs.model import Task
@@ -108,23 +108,23 @@ class SpotWatch:
                 self._reads(account),
             )
 
-    def _status(self, account: Account) -> str:
+    def _status(self, account: Aws) -> str:
         if self._stage.leaving is None:
             return self._tasks[0].last_status
         instance = account.ecs.container_instance(self._subject)
         return instance.status if instance else "INACTIVE"
 
-    def _gone(self, account: Account) -> bool:
+    def _gone(self, account: Aws) -> bool:
         if self._stage.leaving is None:
             return not self._tasks[0].remains
         return bool(account.facts("taken_back", ec2_instance_id=self._subject))
 
-    def _drained_after(self, account: Account) -> float | None:
+    def _drained_after(self, account: Aws) -> float | None:
         about = {"ec2_instance_id": self._subject, "status": "DRAINING"}
         facts = account.facts("container_instance", **about)
         return self._seconds(facts[0].at) if facts else None
 
-    def _deregistered_after(self, account: Account, groups: Sequence[GroupView]) -> float | None:
+    def _deregistered_after(self, account: Aws, groups: Sequence[GroupView]) -> float | None:
         if any(state != "draining" for group in groups for state in group.leaving):
             return None
         targets = {task.target_id for task in self._tasks if task.balanced}
@@ -135,7 +135,7 @@ class SpotWatch:
         ]
         return self._seconds(max(instants)) if instants else None
 
-    def _reads(self, account: Account) -> tuple[str, ...]:
+    def _reads(self, account: Aws) -> tuple[str, ...]:
         reads: list[str] = []
         for call in account.calls:
             if call.operation in WRITES:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from threading import RLock
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.records import Fact
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
 
@@ -121,7 +121,7 @@ class Watch:
 
     """
 
-    def __init__(self, account: Account, lock: RLock, logs: Any, log_group_name: str) -> None:
+    def __init__(self, account: Aws, lock: RLock, logs: Any, log_group_name: str) -> None:
         self._account = account
         self._lock = lock
         self._logs = logs

@@ -54,7 +54,7 @@ def install(faults: Faults, chance: Random) -> None:
     """
     random = Random(chance.random())
     ecs = faults.account.ecs
-    ecs.instance_event_at_end = random.random() < 0.5
+    ecs.life.instance_event_at_end = random.random() < 0.5
     if not faults.going_on:
         return
     behind = random.random()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.scenario.installation import Installation
     from drainer.simulation.scenario.promises import Workload
     from drainer.simulation.scenario.trace import Trace
@@ -58,7 +58,7 @@ UNSOUND_SECONDS_MAX = 600.0
 
 
 def choose(
-    account: Account, random: Random, trace: Trace, went_astray: Callable[[str], None]
+    account: Aws, random: Random, trace: Trace, went_astray: Callable[[str], None]
 ) -> Faults:
     """
     Choose how much goes wrong, and until when.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.faults.intensity import Intensity, Window
     from drainer.simulation.records import Notification
     from drainer.simulation.scenario.trace import Trace
@@ -101,7 +101,7 @@ class Faults:
         calls_left: after how many calls the invocation is killed; None for not.
     """
 
-    account: Account
+    account: Aws
     random: Random
     trace: Trace
     went_astray: Callable[[str], None]

@@ -15,10 +15,10 @@ from drainer.simulation.scenario.stopped_crowd import add_stopped_tasks
 from drainer.simulation.services.messaging.call_time import SeededSeconds
 
 if TYPE_CHECKING:
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.faults.faults import Faults
     from drainer.simulation.scenario.promises import Workload
-    from drainer.simulation.services.auto_scaling.groups import Group
+    from drainer.simulation.services.auto_scaling.model import Group
     from drainer.simulation.services.messaging.call_time import CallTime
 
 Kind = Literal["", "clusters", "groups", "tasks"]
@@ -83,13 +83,13 @@ def enlarge(
             faults.lose_notices(leaves_after - 1, leaves_after + UNHEARD_SECONDS)
 
 
-def _be_patient(account: Account) -> None:
+def _be_patient(account: Aws) -> None:
     hooks = [hook for one in account.auto_scaling.groups.values() for hook in one.hooks.values()]
     for hook in hooks:
         hook.heartbeat_timeout_seconds = HEARTBEAT_TIMEOUT_SECONDS
 
 
-def _leave(account: Account, groups: list[Group]) -> None:
+def _leave(account: Aws, groups: list[Group]) -> None:
     for group in groups:
         if group.name in account.auto_scaling.groups:
             account.auto_scaling.scale_in(group.name)

@@ -14,7 +14,7 @@ from drainer.simulation.services.quotas import AUTO_SCALING_HARSH_RATE, Quotas
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.faults.faults import Faults
 
 # For so long an API may be slow at a time: minutes, as AWS's own reports of disturbances have it.
@@ -26,7 +26,7 @@ AGAIN_PROBABILITY = 0.03
 AGAIN_SECONDS_MAX = 300.0
 
 
-def impose(account: Account, seed: int, faults: Faults) -> CallTime:
+def impose(account: Aws, seed: int, faults: Faults) -> CallTime:
     """Put the quotas into an account, and return what its function's calls will take."""
     random = Random(f"calls {seed}")
 

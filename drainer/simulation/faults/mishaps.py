@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from drainer.simulation.faults.faults import Faults
     from drainer.simulation.scenario.installation import Installation
     from drainer.simulation.scenario.promises import Workload
-    from drainer.simulation.services.auto_scaling.groups import Instance
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+    from drainer.simulation.services.auto_scaling.model import Instance
 
     Mishap = Callable[[Faults, Workload, Installation], None]
 
@@ -71,7 +71,7 @@ def agent_registers_anew(faults: Faults, workload: Workload, installed: Installa
         faults.strike("agent registered anew", instance.ec2_instance_id)
         ecs.connect_agent(instance.ec2_instance_id, connected=False)
         instance.forgets_agent = True
-        agents.boot(faults.account, instance)
+        agents.boot(faults.account.ecs, instance)
         after = faults.random.uniform(*PLACED_AFTER_SECONDS)
         faults.account.after(after, partial(_place, faults, instance))
 

@@ -16,7 +16,7 @@ from drainer.simulation.records import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
 
 EC2_INSTANCE_ID = re.compile(r"i-[0-9a-z]+")
 # Each read is one page here: the account of a seed is far smaller than one.
@@ -31,7 +31,7 @@ class Past:
         at: that instant.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Aws) -> None:
         self.at = account.now
         self._instances = {
             row["InstanceId"]: row

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.records import Call
     from drainer.simulation.scenario.spot_installation import SpotInstallation
 
@@ -44,7 +44,7 @@ class SpotFaults:
         struck: what befell, by name.
     """
 
-    def __init__(self, account: Account, random: Random) -> None:
+    def __init__(self, account: Aws, random: Random) -> None:
         self._account = account
         self._random = random
         self._began_at: datetime | None = None

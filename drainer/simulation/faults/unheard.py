@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from drainer.simulation.faults.faults import Faults
     from drainer.simulation.scenario.installation import Installation
     from drainer.simulation.scenario.promises import Workload
-    from drainer.simulation.services.auto_scaling.groups import Instance
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+    from drainer.simulation.services.auto_scaling.model import Instance
 
 LOST_SHARE = 0.7
 SILENCE_SHARE = 0.5

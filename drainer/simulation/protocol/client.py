@@ -8,7 +8,7 @@ production gateways run on it unmodified. It does not retry: a throttle reaches 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import botocore.session
 from botocore import xform_name
@@ -22,14 +22,7 @@ from drainer.simulation.records import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-class Performs(Protocol):
-    """Whatever performs AWS operations: `Account.call`."""
-
-    def __call__(
-        self, service: str, operation: str, parameters: dict[str, Any], /
-    ) -> dict[str, Any]:
-        """Perform one operation."""
+    from drainer.simulation.account import Performs
 
 
 @cache

@@ -15,7 +15,7 @@ from drainer.simulation.records import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.simulation.protocol.client import Performs
+    from drainer.simulation.account import Performs
 
 
 class QuickClient:

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from drainer.simulation.protocol.client import service_model
-from drainer.simulation.records import ApiError
+from drainer.simulation.records import ApiError, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -242,7 +242,5 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + (
-            f"{value.microsecond // 1000:03d}Z"
-        )
+        return stamp(value.astimezone(UTC))
     return str(value)

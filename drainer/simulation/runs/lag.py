@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.protocol.quick_client import QuickClient
 from drainer.simulation.scenario.installation import Settings, install
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
-from drainer.simulation.services.ecs.model import TaskProfile
+from drainer.simulation.services.ecs.definitions import TaskProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,9 +44,9 @@ def measure(
             instance event; AWS's documentation leaves it open.
     """
     random = Random(f"lag {seed}")
-    account = Account(now=datetime(2026, 11, 20, 12, 0, tzinfo=UTC), seed=seed)
+    account = Aws(now=datetime(2026, 11, 20, 12, 0, tzinfo=UTC), seed=seed)
 
-    account.ecs.instance_event_at_end = event_at_end
+    account.ecs.life.instance_event_at_end = event_at_end
 
     def client(service: str) -> Any:
         return QuickClient(service, account.call)

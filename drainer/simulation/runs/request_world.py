@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.checkers.request_judge import judge
 from drainer.simulation.faults import ecs_faults, fault_plan, limits
 from drainer.simulation.faults.faults import READS
@@ -23,7 +23,7 @@ from drainer.simulation.runs.run import Result
 from drainer.simulation.scenario.installation import Settings, install
 from drainer.simulation.scenario.stack_operations import Asked, StackOperations
 from drainer.simulation.scenario.trace import Trace, told
-from drainer.simulation.services.ecs.model import NEVER_STOPS, TaskProfile
+from drainer.simulation.services.ecs.definitions import NEVER_STOPS, TaskProfile
 from drainer.simulation.services.messaging.call_time import KilledError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class RequestWorld:
 
     seed: int
     steps: bool = False
-    account: Account = field(init=False)
+    account: Aws = field(init=False)
     random: Random = field(init=False)
     trace: Trace = field(init=False)
     faults: Faults = field(init=False)
@@ -94,7 +94,7 @@ class RequestWorld:
 
     def __post_init__(self) -> None:
         """Build the account."""
-        account = self.account = Account(now=STARTED_AT, seed=self.seed)
+        account = self.account = Aws(now=STARTED_AT, seed=self.seed)
         self.random = Random(f"requests {self.seed}")
         self.trace = Trace(account, STARTED_AT, on=self.steps)
         self.faults = fault_plan.choose(

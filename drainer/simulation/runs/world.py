@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation.account import Account
+from drainer.simulation.aws import Aws
 from drainer.simulation.checkers.chains import Chains
 from drainer.simulation.checkers.liveness import Liveness
 from drainer.simulation.checkers.returns import Returns
@@ -78,7 +78,7 @@ class World:
 
     seed: int
     options: Options
-    account: Account = field(init=False)
+    account: Aws = field(init=False)
     workload: Workload = field(init=False)
     large: large.Kind = field(init=False)
     trace: Trace = field(init=False)
@@ -93,7 +93,7 @@ class World:
 
     def __post_init__(self) -> None:
         """Build the account."""
-        account = self.account = Account(now=STARTED_AT, seed=self.seed)
+        account = self.account = Aws(now=STARTED_AT, seed=self.seed)
         self._environments = Random(f"environments {self.seed}")
         self.trace = Trace(account, STARTED_AT, on=self.options.steps)
         self.workload = workload.choose(account, Random(f"workload {self.seed}"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.services.ecs.model import Task
     from drainer.simulation.services.elb.target_groups import Target, TargetGroup
 
@@ -84,7 +84,7 @@ class Requests:
         unserved: how many found no target at all.
     """
 
-    account: Account
+    account: Aws
     group: TargetGroup
     mix: Mix = field(default_factory=Mix)
     unaware_seconds: float = 1.0

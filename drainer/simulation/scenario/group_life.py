@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drainer.simulation.scenario.promises import Workload
-    from drainer.simulation.services.auto_scaling.groups import Group, Instance
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+    from drainer.simulation.services.auto_scaling.model import Group, Instance
 
 LAUNCH_HOOK = "warm-up"
 # Things begin within this time, and an instance that has gone back to its pool is wanted again.

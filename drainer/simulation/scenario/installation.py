@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.production import Answering
     from drainer.simulation.services.dynamodb.book_table import BookTable
     from drainer.simulation.services.messaging.functions import Handler
@@ -114,7 +114,7 @@ class Installation:
 
 
 def install(
-    account: Account,
+    account: Aws,
     *,
     build: Build,
     environ: Mapping[str, str] | None = None,
@@ -181,7 +181,7 @@ def install(
     )
 
 
-def _function(account: Account, made: Handler, settings: Settings, call_time: CallTime) -> Function:
+def _function(account: Aws, made: Handler, settings: Settings, call_time: CallTime) -> Function:
     return Function(
         account,
         "drainer",
@@ -192,7 +192,7 @@ def _function(account: Account, made: Handler, settings: Settings, call_time: Ca
     )
 
 
-def _timed(account: Account, call_time: CallTime) -> Callable[[str], Any]:
+def _timed(account: Aws, call_time: CallTime) -> Callable[[str], Any]:
     """Return what makes clients whose calls take of the function's time."""
     perform = partial(call_time.perform, account.call)
     return lambda service: InProcessClient(service, perform, account.region)
@@ -212,7 +212,7 @@ def _environment(
 
 
 def _event_bridge(
-    account: Account, notice_queue: Queue, function: Function, settings: Settings
+    account: Aws, notice_queue: Queue, function: Function, settings: Settings
 ) -> tuple[Channel[dict[str, Any]], Channel[dict[str, Any]]]:
     """Wire the rule of the fast path and the schedule of the sweep, so far as they are wanted."""
     # EventBridge puts an event's JSON into a queue as it is, and invokes functions asynchronously.
@@ -226,7 +226,7 @@ def _event_bridge(
 
 
 def _queue(
-    account: Account, name: str, receive_count_max: int, visibility_seconds: float
+    account: Aws, name: str, receive_count_max: int, visibility_seconds: float
 ) -> tuple[Queue, Queue]:
     """Create a queue and the one for its dead letters."""
     dead_letters = Queue(account, f"drainer-{name}-dead-letters")
@@ -246,7 +246,7 @@ def _match(event: dict[str, Any], rule: Channel[dict[str, Any]]) -> None:
         rule.send(event)
 
 
-def _tick(account: Account, schedule: Channel[dict[str, Any]], seconds: float) -> None:
+def _tick(account: Aws, schedule: Channel[dict[str, Any]], seconds: float) -> None:
     def tick() -> None:
         schedule.send(dict(SWEEP))
         account.after(seconds, tick)

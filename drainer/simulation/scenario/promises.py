@@ -16,9 +16,9 @@ from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 if TYPE_CHECKING:
     from random import Random
 
-    from drainer.simulation.account import Account
-    from drainer.simulation.services.auto_scaling.groups import Group
+    from drainer.simulation.aws import Aws
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction, Result
+    from drainer.simulation.services.auto_scaling.model import Group
 
 Standalone = Literal["wait", "stop", "ignore"]
 
@@ -68,7 +68,7 @@ class Workload:
         runs_jobs: whether there are short jobs only, and short timeouts.
     """
 
-    account: Account
+    account: Aws
     random: Random
     pass_interval_seconds: int
     environ: dict[str, str]

@@ -8,14 +8,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation.services.iam.policy import spot_patterns
+from drainer.simulation.scenario.shipped import spot_patterns
 from drainer.simulation.services.messaging.channel import Channel
 from drainer.simulation.services.messaging.event_pattern import matches
 from drainer.simulation.services.messaging.functions import EventSourceMapping
 from drainer.simulation.services.messaging.queues import Queue
 
 if TYPE_CHECKING:
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.services.messaging.functions import Function
 
 RULES = ("Interruptions", "RebalanceRecommendations", "FargateSpot")
@@ -44,7 +44,7 @@ class SpotInstallation:
 
 
 def install_spot(
-    account: Account,
+    account: Aws,
     function: Function,
     settings: SpotSettings,
     maps: type[EventSourceMapping] = EventSourceMapping,

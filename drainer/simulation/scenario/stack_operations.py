@@ -20,7 +20,7 @@ from drainer.simulation.services.cloudformation.stack_model import Row
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
     from drainer.simulation.services.cloudformation.stack_model import RequestType
     from drainer.simulation.services.ec2.spot_fleet_model import Fleet
@@ -67,7 +67,7 @@ class StackOperations:
         expires: whether the fleet that an update goes back to is no longer known.
     """
 
-    account: Account
+    account: Aws
     name: str
     properties: Callable[[Fleet], Mapping[str, Any]]
     deliver: Callable[[CustomResourceRequest], None]

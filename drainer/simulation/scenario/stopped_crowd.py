@@ -10,11 +10,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from drainer.simulation.services.ecs.model import TaskProfile
+from drainer.simulation.services.ecs.definitions import TaskProfile
 from drainer.simulation.services.ecs.tasks import BY_ITSELF, STOPPED_VISIBLE_SECONDS
 
 if TYPE_CHECKING:
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.services.ecs.model import ContainerInstance, Task
 
 # They are forgotten by the minute: one entry of the timetable for each task would cost more than
@@ -24,7 +24,7 @@ RAN_SECONDS = 30.0
 FAMILY = "batch"
 
 
-def add_stopped_tasks(account: Account, instance: ContainerInstance, count: int) -> None:
+def add_stopped_tasks(account: Aws, instance: ContainerInstance, count: int) -> None:
     """Add tasks that stopped one after the other within the last hour."""
     profile = TaskProfile()
     now = account.now

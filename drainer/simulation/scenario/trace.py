@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
 
 # The facts that a reader needs; target states and invocations would drown them.
 TOLD = frozenset(
@@ -44,7 +44,7 @@ class Trace:
         lines: what was told.
     """
 
-    account: Account
+    account: Aws
     started_at: datetime
     on: bool = False
     lines: list[str] = field(default_factory=list)

@@ -16,7 +16,7 @@ from drainer.simulation.services.messaging.functions import EventSourceMapping
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.aws import Aws
     from drainer.simulation.records import Call
     from drainer.simulation.services.messaging.queues import QueueMessage
 
@@ -33,7 +33,7 @@ class Turns:
         slow: what the calls of a service take that is slower, by its name.
     """
 
-    def __init__(self, account: Account, call_seconds: float = 0.1) -> None:
+    def __init__(self, account: Aws, call_seconds: float = 0.1) -> None:
         self._account = account
         self.call_seconds = call_seconds
         self.slow: dict[str, float] = {}

@@ -21,14 +21,14 @@ from drainer.simulation.scenario.promises import (
     standalone,
 )
 from drainer.simulation.services.ecs.attributes import taken
-from drainer.simulation.services.ecs.model import DEAF, NEVER_STOPS, TaskProfile
+from drainer.simulation.services.ecs.definitions import DEAF, NEVER_STOPS, TaskProfile
 
 if TYPE_CHECKING:
     from random import Random
 
-    from drainer.simulation.account import Account
-    from drainer.simulation.services.auto_scaling.groups import Group
+    from drainer.simulation.aws import Aws
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+    from drainer.simulation.services.auto_scaling.model import Group
 
 # Leaving begins within this time; later drains would only repeat the earlier ones.
 LEAVING_SECONDS = 900.0
@@ -47,7 +47,7 @@ PASS_INTERVALS = (5, 10, 15, 15, 15, 30, 60, 120, 240)
 PERCENTS = ((100, 200), (100, 200), (50, 100), (0, 100), (50, 150), (100, 150), (100, 100))
 
 
-def choose(account: Account, random: Random) -> Workload:
+def choose(account: Aws, random: Random) -> Workload:
     """Choose what must be known before the drainer is installed."""
     runs_jobs = random.random() < RUNS_JOBS_SHARE
     timeout_max = SHORT_DRAIN_TIMEOUT_SECONDS if runs_jobs else DRAIN_TIMEOUT_SECONDS_MAX

@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drainer.simulation.account import Account
-    from drainer.simulation.services.auto_scaling.groups import Instance
+    from drainer.simulation.services.auto_scaling.model import Instance
+    from drainer.simulation.services.ecs.clusters import Ecs
 
 
-def boot(account: Account, instance: Instance) -> None:
+def boot(ecs: Ecs, instance: Instance) -> None:
     """Let the agent of an EC2 instance come up: as what it was, or as a new container instance."""
-    group, ecs = instance.group, account.ecs
+    group = instance.group
     if group.cluster is None:
         return
     ecs.stopped_hosts.discard(instance.ec2_instance_id)
@@ -38,17 +38,7 @@ def boot(account: Account, instance: Instance) -> None:
     )
 
 
-def stop(account: Account, instance: Instance, why: str) -> None:
+def stop(ecs: Ecs, instance: Instance, why: str) -> None:
     """Let an EC2 instance stop: its agent disconnects, and what runs on it is killed."""
-    ecs = account.ecs
-    ecs.connect_agent(instance.ec2_instance_id, connected=False)
     ecs.stopped_hosts.add(instance.ec2_instance_id)
-    for task in ecs.remaining_tasks(instance.ec2_instance_id):
-        account.record(
-            "killed",
-            ec2_instance_id=instance.ec2_instance_id,
-            task_id=task.task_id,
-            owner=task.owner,
-            last_status=task.last_status,
-        )
-        ecs.life.kill(task, f"Host EC2 (instance {instance.ec2_instance_id}) {why}.")
+    ecs.halt(instance.ec2_instance_id, why)

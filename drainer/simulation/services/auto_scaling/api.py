@@ -10,9 +10,9 @@ from drainer.simulation.services.paging import page
 
 if TYPE_CHECKING:
     from drainer.simulation.account import Account
-    from drainer.simulation.services.auto_scaling.groups import Group, Instance
+    from drainer.simulation.services.auto_scaling.groups import AutoScaling
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
-    from drainer.simulation.services.auto_scaling.warm_pool import WarmPool
+    from drainer.simulation.services.auto_scaling.model import Group, Instance, WarmPool
 
 # "Array Members: Maximum number of 50 items" for InstanceIds, and the default and largest page.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingInstances.html
@@ -27,9 +27,9 @@ HOOKS_MAX = 50
 class AutoScalingApi:
     """One method for each operation; each takes and returns what AWS would."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, scaling: AutoScaling) -> None:
         self._account = account
-        self._scaling = account.auto_scaling
+        self._scaling = scaling
 
     # Lifecycle hooks
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from drainer.simulation.records import ApiError, Notification
+from drainer.simulation.records import ApiError, Notification, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,11 +217,6 @@ class LifecycleActions:
                 self.end(action, action.hook.default_result, "timeout")
 
         self._account.at(action.timeout_at, elapse)
-
-
-def stamp(instant: datetime) -> str:
-    """Write an instant as Auto Scaling writes it in its messages."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
 
 
 def _names(action: LifecycleAction) -> dict[str, str]:

@@ -13,8 +13,9 @@ from drainer.simulation.services.auto_scaling.lifecycle import TERMINATING, Rout
 
 if TYPE_CHECKING:
     from drainer.simulation.account import Account
-    from drainer.simulation.services.auto_scaling.groups import AutoScaling, Instance
     from drainer.simulation.services.auto_scaling.lifecycle import Result
+    from drainer.simulation.services.auto_scaling.model import Instance
+    from drainer.simulation.services.auto_scaling.transitions import Transitions
 
 REPLACE_SECONDS = 90.0
 
@@ -22,9 +23,9 @@ REPLACE_SECONDS = 90.0
 class RootVolumes:
     """The instances whose root volume is replaced."""
 
-    def __init__(self, account: Account, scaling: AutoScaling) -> None:
+    def __init__(self, account: Account, transitions: Transitions) -> None:
         self._account = account
-        self._scaling = scaling
+        self._transitions = transitions
 
     def replace(
         self,
@@ -52,7 +53,7 @@ class RootVolumes:
         """
         if instance.lifecycle_state != "InService":
             return
-        self._scaling.set_state(instance, "ReplacingRootVolume")
+        self._transitions.set_state(instance, "ReplacingRootVolume")
         route = Route(
             TERMINATING, "AutoScalingGroup", "AutoScalingGroup", "ReplaceRootVolume", told=told
         )
@@ -66,19 +67,19 @@ class RootVolumes:
             )
 
         instance.forgets_agent = forgets_agent and not fails
-        self._scaling.pause(instance, "ReplacingRootVolume:Wait", route, go_on)
+        self._transitions.pause(instance, "ReplacingRootVolume:Wait", route, go_on)
 
     def _proceed(self, instance: Instance) -> None:
-        self._scaling.release(instance, "AutoScalingGroup")
-        self._scaling.set_state(instance, "ReplacingRootVolume:Proceed")
-        agents.stop(self._account, instance, "got a new root volume")
+        self._transitions.release(instance, "AutoScalingGroup")
+        self._transitions.set_state(instance, "ReplacingRootVolume:Proceed")
+        agents.stop(self._transitions.ecs, instance, "got a new root volume")
 
     def _end(self, instance: Instance) -> None:
         if instance.lifecycle_state != "ReplacingRootVolume:Proceed":
             return
-        self._scaling.set_state(instance, "RootVolumeReplaced")
-        self._scaling.set_state(instance, "Pending")
-        self._scaling.boot_after(instance, 0.0, "AutoScalingGroup")
+        self._transitions.set_state(instance, "RootVolumeReplaced")
+        self._transitions.set_state(instance, "Pending")
+        self._transitions.boot_after(instance, 0.0, "AutoScalingGroup")
 
     def _fail(self, instance: Instance) -> None:
         """
@@ -89,5 +90,5 @@ class RootVolumes:
         """
         if instance.lifecycle_state == "ReplacingRootVolume:Proceed":
             # Still on its old volume, its agent is back.
-            agents.boot(self._account, instance)
-            self._scaling.replace(instance)
+            agents.boot(self._transitions.ecs, instance)
+            self._transitions.replace(instance)

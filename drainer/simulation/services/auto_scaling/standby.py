@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drainer.simulation.services.auto_scaling.groups import AutoScaling, Instance
+    from drainer.simulation.services.auto_scaling.groups import AutoScaling
+    from drainer.simulation.services.auto_scaling.model import Instance
 
 
 def enter(scaling: AutoScaling, instance: Instance) -> None:

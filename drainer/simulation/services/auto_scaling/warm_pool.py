@@ -6,23 +6,23 @@ https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecyc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from drainer.simulation.services.auto_scaling import agents
 from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING, TERMINATING, Route
+from drainer.simulation.services.auto_scaling.model import WarmPool
 
 if TYPE_CHECKING:
     from drainer.simulation.account import Account
-    from drainer.simulation.services.auto_scaling.groups import (
-        AutoScaling,
+    from drainer.simulation.services.auto_scaling.lifecycle import Result
+    from drainer.simulation.services.auto_scaling.model import (
         Group,
         Instance,
         LifecycleState,
+        PoolState,
     )
-    from drainer.simulation.services.auto_scaling.lifecycle import Result
+    from drainer.simulation.services.auto_scaling.transitions import Transitions
 
-PoolState = Literal["Stopped", "Running", "Hibernated"]
 RESTING: dict[PoolState, LifecycleState] = {
     "Stopped": "Warmed:Stopped",
     "Running": "Warmed:Running",
@@ -32,28 +32,12 @@ RESTING: dict[PoolState, LifecycleState] = {
 START_SHARE = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class WarmPool:
-    """
-    How a group keeps instances ready.
-
-    Attributes:
-        state: what they rest in.
-        minimum: how many there are at least.
-        reuse: whether instances go back to it on scale-in (`ReuseOnScaleIn`).
-    """
-
-    state: PoolState
-    minimum: int
-    reuse: bool
-
-
 class WarmPools:
     """The warm pools of the account's groups."""
 
-    def __init__(self, account: Account, scaling: AutoScaling) -> None:
+    def __init__(self, account: Account, transitions: Transitions) -> None:
         self._account = account
-        self._scaling = scaling
+        self._transitions = transitions
 
     def create(
         self,
@@ -66,7 +50,7 @@ class WarmPools:
         """Give a group a warm pool whose instances have rested in it for long."""
         group.warm_pool = WarmPool(state, minimum, reuse)
         for _ in range(minimum):
-            self._scaling.set_state(self._scaling.launch(group), RESTING[state])
+            self._transitions.set_state(self._transitions.launch(group), RESTING[state])
         return group.warm_pool
 
     def take(self, group: Group) -> Instance | None:
@@ -76,8 +60,10 @@ class WarmPools:
             return None
         for instance in group.instances.values():
             if instance.lifecycle_state == RESTING[pool.state]:
-                self._scaling.set_state(instance, "Pending")
-                self._scaling.boot_after(instance, START_SHARE * group.launch_seconds, "WarmPool")
+                self._transitions.set_state(instance, "Pending")
+                self._transitions.boot_after(
+                    instance, START_SHARE * group.launch_seconds, "WarmPool"
+                )
                 self._fill(group)
                 return instance
         return None
@@ -90,19 +76,19 @@ class WarmPools:
         action" (page above), and its notification has WarmPool for a destination.
         https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pools-eventbridge-events.html
         """
-        self._scaling.set_state(instance, "Warmed:Pending")
+        self._transitions.set_state(instance, "Warmed:Pending")
         route = Route(TERMINATING, "AutoScalingGroup", "WarmPool")
-        self._scaling.pause(instance, "Warmed:Pending:Wait", route, self._after_return)
+        self._transitions.pause(instance, "Warmed:Pending:Wait", route, self._after_return)
 
     def _after_return(self, instance: Instance, result: Result) -> None:
         group = instance.group
         if result == "ABANDON" or group.warm_pool is None:
             # What an ABANDON does here is not documented; "Warmed:Pending:Retained" is among the
             # states, so that it ends like that of a termination.
-            self._scaling.after_abandon(instance, "Warmed:Pending:Retained")
+            self._transitions.after_abandon(instance, "Warmed:Pending:Retained")
             return
-        self._scaling.release(instance, "WarmPool")
-        self._scaling.set_state(instance, "Warmed:Pending:Proceed")
+        self._transitions.release(instance, "WarmPool")
+        self._transitions.set_state(instance, "Warmed:Pending:Proceed")
         self._account.after(group.terminate_seconds, lambda: self._rest(instance))
 
     def _fill(self, group: Group) -> None:
@@ -110,8 +96,8 @@ class WarmPools:
         pool = group.warm_pool
         warm = sum(one.lifecycle_state.startswith("Warmed:") for one in group.instances.values())
         for _ in range((pool.minimum if pool else 0) - warm):
-            instance = self._scaling.launch(group)
-            self._scaling.set_state(instance, "Warmed:Pending")
+            instance = self._transitions.launch(group)
+            self._transitions.set_state(instance, "Warmed:Pending")
             self._account.after(
                 group.launch_seconds,
                 lambda instance=instance: self._pause_launch(instance),  # type: ignore[misc]
@@ -120,13 +106,13 @@ class WarmPools:
     def _pause_launch(self, instance: Instance) -> None:
         route = Route(LAUNCHING, "EC2", "WarmPool")
         if instance.lifecycle_state == "Warmed:Pending":
-            self._scaling.pause(instance, "Warmed:Pending:Wait", route, self._after_launch)
+            self._transitions.pause(instance, "Warmed:Pending:Wait", route, self._after_launch)
 
     def _after_launch(self, instance: Instance, result: Result) -> None:
         if result == "ABANDON":
-            self._scaling.proceed(instance)
+            self._transitions.proceed(instance)
             return
-        self._scaling.set_state(instance, "Warmed:Pending:Proceed")
+        self._transitions.set_state(instance, "Warmed:Pending:Proceed")
         self._rest(instance)
 
     def _rest(self, instance: Instance) -> None:
@@ -135,5 +121,5 @@ class WarmPools:
             return
         if pool.state != "Running":
             # A hibernated instance would keep its containers; ECS takes them for lost all the same.
-            agents.stop(self._account, instance, "stopped")
-        self._scaling.set_state(instance, RESTING[pool.state])
+            agents.stop(self._transitions.ecs, instance, "stopped")
+        self._transitions.set_state(instance, RESTING[pool.state])

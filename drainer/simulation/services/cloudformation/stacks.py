@@ -184,8 +184,8 @@ class Stacks:
 class CloudFormationApi:
     """One method for each operation; each takes and returns what AWS would."""
 
-    def __init__(self, account: Account) -> None:
-        self._stacks = account.stacks
+    def __init__(self, stacks: Stacks) -> None:
+        self._stacks = stacks
 
     def describe_stacks(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """

@@ -92,9 +92,9 @@ class BookTables:
 class DynamoDbApi:
     """One method for each operation; each takes and returns what AWS would."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, tables: BookTables) -> None:
         self._account = account
-        self._tables = account.tables
+        self._tables = tables
 
     def get_item(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return an item by its key; nothing where there is none."""

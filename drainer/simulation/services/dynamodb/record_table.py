@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from drainer.simulation.account import Account
+    from drainer.simulation.services.dynamodb.book_table import BookTables
     from drainer.simulation.services.dynamodb.item_expressions import Item
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
@@ -106,10 +107,10 @@ class RecordTables:
 class DynamoDbItemsApi(DynamoDbApi):
     """The operations of both kinds of tables; each takes and returns what AWS would."""
 
-    def __init__(self, account: Account) -> None:
-        super().__init__(account)
+    def __init__(self, account: Account, tables: BookTables, records: RecordTables) -> None:
+        super().__init__(account, tables)
         self._clock = account.clock
-        self._records = account.record_tables
+        self._records = records
 
     def batch_get_item(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return items by their keys, in no order; nothing for what is not there."""

@@ -11,7 +11,7 @@ from drainer.simulation.services.paging import page
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from drainer.simulation.account import Account
+    from drainer.simulation.services.ec2.spot_fleet import SpotFleets
     from drainer.simulation.services.ec2.spot_fleet_model import Fleet, FleetInstance
 
     Item = TypeVar("Item")
@@ -31,9 +31,8 @@ FLEET_ID = re.compile(r"sfr-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Ec2Api:
     """One method for each operation; each takes and returns what AWS would."""
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
-        self._fleets = account.fleets
+    def __init__(self, fleets: SpotFleets) -> None:
+        self._fleets = fleets
 
     def request_spot_fleet(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Request a fleet; what is launched is not looked at, it is only kept."""

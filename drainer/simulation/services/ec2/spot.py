@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Literal
 from drainer.simulation.services.ecs.tasks import WARNING_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from drainer.simulation.account import Account
+    from drainer.simulation.services.ecs.clusters import Ecs
     from drainer.simulation.services.ecs.model import Task
 
 Action = Literal["terminate", "stop", "hibernate"]
@@ -32,8 +35,13 @@ class Spot:
             targets: at once since 2023, later in some reports, None for not before it is STOPPED.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(
+        self, account: Account, ecs: Ecs, on_loss: Sequence[Callable[[str], None]]
+    ) -> None:
         self._account = account
+        self._ecs = ecs
+        # Told of each EC2 instance that is gone: what has launched it.
+        self._on_loss = on_loss
         self.agents_drain = False
         self.deregister_after_seconds: float | None = 0.0
 
@@ -66,7 +74,7 @@ class Spot:
         https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/interruption-behavior.html
         """
         self._account.record("given_back", ec2_instance_id=ec2_instance_id)
-        self._account.ecs.connect_agent(ec2_instance_id, connected=True)
+        self._ecs.connect_agent(ec2_instance_id, connected=True)
 
     def recommend_rebalance(self, ec2_instance_id: str) -> None:
         """
@@ -83,36 +91,22 @@ class Spot:
     def interrupt_fargate(self, task: Task, code: str | None = "SpotInterruption") -> None:
         """Take a task on Fargate Spot back; `code` is its stop code, which some events lacked."""
         self._account.record("interrupted", task_id=task.task_id, owner=task.owner)
-        self._account.ecs.life.interrupt(task, code, deregister_after=self.deregister_after_seconds)
+        self._ecs.life.interrupt(task, code, deregister_after=self.deregister_after_seconds)
 
     def _warn(self, detail_type: str, resource: str, detail: dict[str, str]) -> None:
         if self._account.on_event:
             self._account.emit("aws.ec2", detail_type, [resource], dict(detail))
 
     def _drain_by_agent(self, ec2_instance_id: str) -> None:
-        instance = self._account.ecs.container_instance(ec2_instance_id)
+        instance = self._ecs.container_instance(ec2_instance_id)
         if instance is not None and instance.status == "ACTIVE":
-            self._account.ecs.set_status(instance, "DRAINING")
+            self._ecs.set_status(instance, "DRAINING")
 
     def _take_back(self, ec2_instance_id: str, action: Action) -> None:
         self._account.record("taken_back", ec2_instance_id=ec2_instance_id)
         if action == "terminate":
-            self._account.ecs.lose_ec2_instance(ec2_instance_id)
+            self._ecs.lose_ec2_instance(ec2_instance_id)
         else:
-            self._halt(ec2_instance_id)
-        self._account.auto_scaling.notice_loss(ec2_instance_id)
-        self._account.fleets.notice_loss(ec2_instance_id)
-
-    def _halt(self, ec2_instance_id: str) -> None:
-        """End what runs on an EC2 instance; its registration stays."""
-        ecs = self._account.ecs
-        ecs.connect_agent(ec2_instance_id, connected=False)
-        for task in ecs.remaining_tasks(ec2_instance_id):
-            self._account.record(
-                "killed",
-                ec2_instance_id=ec2_instance_id,
-                task_id=task.task_id,
-                owner=task.owner,
-                last_status=task.last_status,
-            )
-            ecs.life.kill(task, f"Host EC2 (instance {ec2_instance_id}) stopped.")
+            self._ecs.halt(ec2_instance_id, "stopped")
+        for lose in self._on_loss:
+            lose(ec2_instance_id)

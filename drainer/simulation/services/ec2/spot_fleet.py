@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from drainer.simulation.account import Account
     from drainer.simulation.services.ec2.spot_fleet_model import FleetState, FleetType
+    from drainer.simulation.services.ecs.clusters import Ecs
 
 # "Spot Fleet checks the health status of the Spot Instances in the fleet every two minutes."
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/work-with-spot-fleets.html
@@ -56,8 +57,9 @@ class SpotFleets:
         boot_seconds: what an instance takes from launch to registration, for requests by the API.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, ecs: Ecs) -> None:
         self._account = account
+        self._ecs = ecs
         self.describe_lag_seconds = 0.0
         self.cluster_of_request: Callable[[dict[str, Any]], str] = cluster_in_tags
         self.boot_seconds = 60.0
@@ -100,7 +102,7 @@ class SpotFleets:
             | (config or {}),
         )
         self.fleets[fleet.fleet_id] = fleet
-        account.ecs.create_cluster(cluster_name)
+        self._ecs.create_cluster(cluster_name)
         account.record("fleet_requested", fleet_id=fleet.fleet_id, count=count)
         for _ in range(count):
             instance = self._launch(fleet)
@@ -142,7 +144,7 @@ class SpotFleets:
         remaining = [
             f"{task.owner} {task.last_status} {task.task_id}"
             for one in fleet.instances
-            for task in account.ecs.remaining_tasks(one)
+            for task in self._ecs.remaining_tasks(one)
         ]
         account.record(
             "fleet_cancelled", fleet_id=fleet.fleet_id, state=entered, remaining=remaining
@@ -158,7 +160,7 @@ class SpotFleets:
         self._account.record(
             "terminated", ec2_instance_id=ec2_instance_id, fleet_id=instance.fleet.fleet_id
         )
-        self._account.ecs.lose_ec2_instance(ec2_instance_id)
+        self._ecs.lose_ec2_instance(ec2_instance_id)
         self.notice_loss(ec2_instance_id)
 
     def notice_loss(self, ec2_instance_id: str) -> None:
@@ -206,7 +208,7 @@ class SpotFleets:
 
     def _join(self, instance: FleetInstance) -> None:
         if instance.ended_at is None:
-            self._account.ecs.register(
+            self._ecs.register(
                 instance.fleet.cluster,
                 instance.ec2_instance_id,
                 availability_zone=instance.availability_zone,

@@ -9,33 +9,28 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+from drainer.simulation.services.ecs.definitions import Balanced, GroupProvider, TaskProfile
 from drainer.simulation.services.ecs.events import emit_container_instance_event
 from drainer.simulation.services.ecs.fargate import capacity_provider_of_next, machine
 from drainer.simulation.services.ecs.model import (
-    Balanced,
+    LONG_AGO,
     Cluster,
     ContainerInstance,
-    GroupProvider,
     Service,
     Task,
-    TaskProfile,
 )
 from drainer.simulation.services.ecs.scheduler import Scheduler
 from drainer.simulation.services.ecs.tasks import TaskLife
-from drainer.simulation.services.ecs.view_lag import (
-    LONG_AGO,
-    VIEW_LAG_SECONDS_MAX,
-    ViewLags,
-    remember,
-)
+from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX, ViewLags, remember
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from drainer.simulation.account import Account
-    from drainer.simulation.services.ecs.model import CapacityProvider, ContainerInstanceStatus
-    from drainer.simulation.services.elb.target_groups import TargetGroup
+    from drainer.simulation.services.ecs.definitions import CapacityProvider
+    from drainer.simulation.services.ecs.model import ContainerInstanceStatus
+    from drainer.simulation.services.elb.target_groups import LoadBalancing, TargetGroup
 
 # The range from which Docker takes host ports for bridge networking.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html
@@ -54,18 +49,16 @@ class Ecs:
 
     Attributes:
         lags: how far its views lie behind what is so.
-        instance_event_at_end: whether the end of a task whose stop was requested before sends one
-            more container instance event.
         orphans: containers that run on after their registration was taken away by force, by EC2
             instance.
         stopped_hosts: ids of EC2 instances that are stopped, so that no agent of theirs connects.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, balancing: LoadBalancing) -> None:
         self._account = account
+        self._balancing = balancing
         self._begun_at = account.now
         self.lags = ViewLags(account)
-        self.instance_event_at_end = False
         self.orphans: dict[str, list[Task]] = {}
         self.stopped_hosts: set[str] = set()
         self.clusters: dict[str, Cluster] = {}
@@ -75,7 +68,7 @@ class Ecs:
         self._addresses = 0
         # Whether tasks that are placed now have been running for long.
         self._settling = False
-        self.life = TaskLife(account, self.disturb)
+        self.life = TaskLife(account, balancing, self.disturb)
         self._scheduler = Scheduler(account, self.life, self._place_for_service)
 
     # Builders
@@ -86,11 +79,10 @@ class Ecs:
             self.clusters[name] = Cluster(name, self._account.arn("ecs", f"cluster/{name}"))
         return self.clusters[name]
 
-    def create_capacity_provider(self, name: str, auto_scaling_group_name: str) -> GroupProvider:
-        """Create a capacity provider that is a group of the account."""
-        group = self._account.auto_scaling.groups[auto_scaling_group_name]
+    def create_capacity_provider(self, name: str, auto_scaling_group_arn: str) -> GroupProvider:
+        """Create a capacity provider that is an Auto Scaling group."""
         arn = self._account.arn("ecs", f"capacity-provider/{name}")
-        self.capacity_providers[name] = GroupProvider(name, arn, group.arn)
+        self.capacity_providers[name] = GroupProvider(name, arn, auto_scaling_group_arn)
         return self.capacity_providers[name]
 
     def register(
@@ -186,7 +178,7 @@ class Ecs:
             stop_seconds=stop_seconds,
         )
         if not target_groups and deregistration_delay_seconds is not None:
-            group = self._account.load_balancing.create_target_group(
+            group = self._balancing.create_target_group(
                 name,
                 target_type="ip" if profile.network_mode == "awsvpc" else "instance",
                 port=container_port,
@@ -301,13 +293,7 @@ class Ecs:
             self._note(instance)
         for task in instance.remaining_tasks():
             if task.holds:
-                self._account.record(
-                    "killed",
-                    ec2_instance_id=instance.ec2_instance_id,
-                    task_id=task.task_id,
-                    owner=task.owner,
-                    last_status=task.last_status,
-                )
+                self._record("killed", task)
             if is_told:
                 reason = f"Host EC2 (instance {instance.ec2_instance_id}) terminated."
                 self.life.kill(task, reason)
@@ -315,6 +301,13 @@ class Ecs:
                 self.life.perish(task)
         if is_told:
             self._account.after(DEREGISTER_SECONDS, lambda: self.deregister(instance))
+
+    def halt(self, ec2_instance_id: str, why: str) -> None:
+        """End what runs on an EC2 instance that stops; its registration stays."""
+        self.connect_agent(ec2_instance_id, connected=False)
+        for task in self.remaining_tasks(ec2_instance_id):
+            self._record("killed", task)
+            self.life.kill(task, f"Host EC2 (instance {ec2_instance_id}) {why}.")
 
     def deregister(self, instance: ContainerInstance) -> None:
         """Take a container instance out of its cluster; tasks that are left are orphaned."""
@@ -337,13 +330,7 @@ class Ecs:
         if task.started_at is not None and task.ended_at is None:
             ec2_instance_id = task.container_instance.ec2_instance_id
             self.orphans.setdefault(ec2_instance_id, []).append(task)
-            self._account.record(
-                "orphaned",
-                ec2_instance_id=ec2_instance_id,
-                task_id=task.task_id,
-                owner=task.owner,
-                last_status=task.last_status,
-            )
+            self._record("orphaned", task)
         self.life.orphan(task, BY_FORCE)
 
     def note_full(self, instance: ContainerInstance) -> None:
@@ -451,6 +438,15 @@ class Ecs:
         )
         (self.life.settle if self._settling else self.life.start)(task)
         return task
+
+    def _record(self, kind: str, task: Task) -> None:
+        self._account.record(
+            kind,
+            ec2_instance_id=task.container_instance.ec2_instance_id,
+            task_id=task.task_id,
+            owner=task.owner,
+            last_status=task.last_status,
+        )
 
     def _note(self, instance: ContainerInstance) -> None:
         instance.version += 1

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.records import stamp
 from drainer.simulation.services.ecs.shapes import describe_container_instance, describe_task
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from drainer.simulation.account import Account
     from drainer.simulation.services.ecs.model import ContainerInstance, Task
 
@@ -27,7 +26,7 @@ def emit_container_instance_event(account: Account, instance: ContainerInstance)
     detail.pop("runningTasksCount")
     detail.pop("pendingTasksCount")
     detail["clusterArn"] = instance.cluster.arn
-    detail["updatedAt"] = _stamp(account.now)
+    detail["updatedAt"] = stamp(account.now)
     account.emit("aws.ecs", "ECS Container Instance State Change", [instance.arn], _plain(detail))
 
 
@@ -35,7 +34,7 @@ def emit_task_event(account: Account, task: Task) -> None:
     """Tell the bus that a task has changed."""
     if not account.on_event:
         return
-    detail = {**describe_task(task), "updatedAt": _stamp(account.now)}
+    detail = {**describe_task(task), "updatedAt": stamp(account.now)}
     # The event calls by its short name what the operation calls ElasticNetworkInterface, and tells
     # nothing of health (same page as above).
     detail["attachments"] = [{**one, "type": "eni"} for one in detail["attachments"]]
@@ -45,10 +44,6 @@ def emit_task_event(account: Account, task: Task) -> None:
 
 def _plain(detail: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: _stamp(value) if hasattr(value, "isoformat") else value
+        name: stamp(value) if hasattr(value, "isoformat") else value
         for name, value in detail.items()
     }
-
-
-def _stamp(instant: datetime) -> str:
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"

@@ -24,8 +24,8 @@ Thing = TypeVar("Thing")
 class EcsOperations:
     """What each part of ECS's operations works on."""
 
-    def __init__(self, account: Account) -> None:
-        self._ecs = account.ecs
+    def __init__(self, account: Account, ecs: Ecs) -> None:
+        self._ecs = ecs
         self._arn = account.arn
 
 

@@ -17,6 +17,7 @@ from drainer.simulation.services.ecs.operations import (
 
 if TYPE_CHECKING:
     from drainer.simulation.account import Account
+    from drainer.simulation.services.ecs.clusters import Ecs
     from drainer.simulation.services.ecs.model import Task
 
 # "A list of up to 10 task IDs or full ARN entries." "Task-protection, by default, expires after 2
@@ -30,8 +31,8 @@ MINUTES_MAX = 2_880
 class ProtectionApi(EcsOperations):
     """The part of ECS's operations that concerns the protection of tasks."""
 
-    def __init__(self, account: Account) -> None:
-        super().__init__(account)
+    def __init__(self, account: Account, ecs: Ecs) -> None:
+        super().__init__(account, ecs)
         self._clock = account.clock
 
     def update_task_protection(self, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from drainer.simulation.services.ecs.model import (
-        Cluster,
-        ContainerInstance,
-        GroupProvider,
-        Service,
-        Task,
-        TaskProfile,
-    )
+    from drainer.simulation.services.ecs.definitions import GroupProvider, TaskProfile
+    from drainer.simulation.services.ecs.model import Cluster, ContainerInstance, Service, Task
 
 # What each container instance has and each task takes; the scheduler counts tasks, not memory.
 MEMORY_MEBIBYTES = 65_536

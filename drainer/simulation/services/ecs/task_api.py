@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.records import ApiError
-from drainer.simulation.services.ecs.model import TaskProfile
+from drainer.simulation.services.ecs.definitions import TaskProfile
 from drainer.simulation.services.ecs.operations import (
     PAGE_MAX,
     EcsOperations,

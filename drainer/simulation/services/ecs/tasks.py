@@ -10,14 +10,15 @@ import math
 from typing import TYPE_CHECKING
 
 from drainer.simulation.services.ecs.events import emit_container_instance_event, emit_task_event
-from drainer.simulation.services.ecs.view_lag import LONG_AGO, remember
+from drainer.simulation.services.ecs.model import LONG_AGO
+from drainer.simulation.services.ecs.view_lag import remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drainer.simulation.account import Account
     from drainer.simulation.services.ecs.model import Cluster, ContainerInstance, LastStatus, Task
-    from drainer.simulation.services.elb.target_groups import TargetGroup
+    from drainer.simulation.services.elb.target_groups import LoadBalancing, TargetGroup
 
 # "Stopped tasks only appear in the returned results for at least one hour."
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
@@ -40,11 +41,19 @@ class TaskLife:
     agent monitors the state of tasks on your container instances, and it reports any state
     changes."
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
+
+    Attributes:
+        instance_event_at_end: whether the end of a task whose stop was requested before sends one
+            more container instance event.
     """
 
-    def __init__(self, account: Account, disturb: Callable[[Cluster], None]) -> None:
+    def __init__(
+        self, account: Account, balancing: LoadBalancing, disturb: Callable[[Cluster], None]
+    ) -> None:
         self._account = account
+        self._balancing = balancing
         self._disturb = disturb
+        self.instance_event_at_end = False
         # Told of each container that is no more, whatever ended it.
         self.on_end: list[Callable[[Task], None]] = []
 
@@ -194,9 +203,8 @@ class TaskLife:
         # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-connection-draining.html
         self._move(task, "DEACTIVATING")
         self._leave_target_groups(task)
-        balancing = self._account.load_balancing
         seconds = max(
-            balancing.seconds_until_unused(group, *target) for group, target in _targets(task)
+            self._balancing.seconds_until_unused(group, *target) for group, target in _targets(task)
         )
         self._down_after(task, seconds, self._by_agent(self._signal))
 
@@ -267,13 +275,13 @@ class TaskLife:
 
     def _join_target_groups(self, task: Task, *, healthy_after_seconds: float) -> None:
         for group, target in _targets(task):
-            self._account.load_balancing.register(
+            self._balancing.register(
                 group, *target, healthy_after_seconds=healthy_after_seconds, behind=task
             )
 
     def _leave_target_groups(self, task: Task) -> None:
         for group, target in _targets(task):
-            self._account.load_balancing.deregister(group, *target)
+            self._balancing.deregister(group, *target)
 
     def _move(self, task: Task, status: LastStatus) -> None:
         task.last_status = status
@@ -294,7 +302,7 @@ class TaskLife:
         )
         emit_task_event(self._account, task)
         by_itself = task.stop_code == BY_ITSELF
-        if task.last_status == "STOPPED" and (by_itself or self._account.ecs.instance_event_at_end):
+        if task.last_status == "STOPPED" and (by_itself or self.instance_event_at_end):
             self._emit_of_instance(task)
 
     def _emit_of_instance(self, task: Task) -> None:

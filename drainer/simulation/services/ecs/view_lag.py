@@ -13,6 +13,8 @@ from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from drainer.simulation.services.ecs.model import LONG_AGO
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from random import Random
@@ -28,8 +30,6 @@ UP_TO_DATE_SHARE = 0.5
 # How often a view that lies behind does so by as much as any does.
 MOST_SHARE = 0.4
 KEPT_SECONDS = 120.0
-# Since when what a builder puts in place has been there.
-LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # As of when a view is answered that is up to date.
 PRESENT = datetime.max.replace(tzinfo=UTC)
 

@@ -8,8 +8,7 @@ from drainer.simulation.records import ApiError
 from drainer.simulation.services.paging import page
 
 if TYPE_CHECKING:
-    from drainer.simulation.account import Account
-    from drainer.simulation.services.elb.target_groups import Target, TargetGroup
+    from drainer.simulation.services.elb.target_groups import LoadBalancing, Target, TargetGroup
 
 REASONS = {
     "initial": ("Elb.RegistrationInProgress", "Target registration is in progress"),
@@ -21,8 +20,8 @@ REASONS = {
 class LoadBalancingApi:
     """One method for each operation; each takes and returns what AWS would."""
 
-    def __init__(self, account: Account) -> None:
-        self._balancing = account.load_balancing
+    def __init__(self, balancing: LoadBalancing) -> None:
+        self._balancing = balancing
 
     def describe_target_groups(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """List target groups, all or by ARN, name or load balancer."""

@@ -5,14 +5,24 @@ Target groups whose targets become healthy, drain and vanish; the requests are i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from drainer.simulation.account import Account
-    from drainer.simulation.services.ecs.model import Task
+
+
+class Answering(Protocol):
+    """What answers at a target: the container of a task."""
+
+    @property
+    def refuses_since(self) -> datetime | None:
+        """From when it takes no new requests, if that is known already."""
+
+    def accepts(self, now: datetime) -> bool:
+        """Say whether it takes new requests."""
 
 
 @dataclass(slots=True, eq=False)
@@ -21,14 +31,14 @@ class Target:
     One registration; registering again after draining makes a new one.
 
     Attributes:
-        behind: the task that answers there; None for what was registered from outside ECS.
+        behind: what answers there; None for what was registered from outside ECS.
     """
 
     target_id: str
     port: int
     state: Literal["initial", "healthy", "draining"] = "initial"
     draining_since: datetime | None = None
-    behind: Task | None = None
+    behind: Answering | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -111,7 +121,7 @@ class LoadBalancing:
         port: int,
         *,
         healthy_after_seconds: float,
-        behind: Task | None = None,
+        behind: Answering | None = None,
     ) -> Target:
         """Register a target; it is healthy so many seconds later."""
         known = group.targets.get((target_id, port))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
 
-    from drainer.simulation.protocol.client import Performs
+    from drainer.simulation.account import Performs
 
 # What a call to an AWS API of the same Region takes: no documentation gives a figure. A call on a
 # connection that is there takes some 20 ms, one that makes its connection anew some 300 ms.

@@ -10,8 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation.records import ApiError
-from drainer.simulation.services.auto_scaling.lifecycle import stamp
+from drainer.simulation.records import ApiError, stamp
 from drainer.simulation.services.messaging.channel import Channel
 from drainer.simulation.services.messaging.functions import Function
 
