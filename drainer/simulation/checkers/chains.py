@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.scenario.installation import NOTICE_SECONDS_MAX
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from drainer.simulation.aws import Aws
     from drainer.simulation.scenario.installation import Installation
     from drainer.simulation.scenario.promises import Workload
-    from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
 
 # The EC2 instance and the hook that a message is about.
 Subject = tuple[str, str]
@@ -31,8 +32,6 @@ CHAINS_MAX = 2
 # something goes round without a delay.
 RACE = 60
 RACE_INTERVALS = 10
-# How long a notification takes at most that nothing holds up; AWS says no figure.
-NOTICE_SECONDS_MAX = 20.0
 # With a longer pass interval a record is silent only after its message was delivered again: then
 # the sweep alone takes its drain over.
 TAKEN_OVER_INTERVAL_MAX = 75
@@ -236,11 +235,6 @@ class Chains:
             and self.workload.promise(action).ours
             for action in instance.actions
         )
-
-
-def is_followed(installed: Installation, action: LifecycleAction) -> bool:
-    """Whether a message is on its way that has an action's token."""
-    return any(action.token in message.body for message in installed.wait_queue.messages)
 
 
 def subjects(messages: Iterable[str]) -> Iterator[Subject]:

@@ -4,17 +4,18 @@ Judge what CloudFormation was answered by what was so in the account.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from drainer.simulation.checkers.violation import Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from drainer.simulation.runs.request_world import RequestWorld
-    from drainer.simulation.scenario.stack_operations import Asked
+    from drainer.simulation.records import Fact
+    from drainer.simulation.scenario.stack_operations import Asked, StackOperations
     from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
     from drainer.simulation.services.ec2.spot_fleet_model import Fleet
 
@@ -35,16 +36,44 @@ MAY_HIDE_AN_ANSWER = {
 WORKING = timedelta(seconds=30)
 
 
-def judge(world: RequestWorld) -> Iterator[Violation]:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What a seed has come to.
+
+    Attributes:
+        started_at: when it began.
+        asked: every request.
+        operations: what CloudFormation did to its stacks.
+        history: what happened in the account.
+        stack_statuses: what each stack is at, by name.
+        statuses: of the container instances, by EC2 instance id.
+        dead_letters: the messages that were given up.
+        faults: the kinds of faults that struck.
+        crashes: of the function.
+    """
+
+    started_at: datetime
+    asked: Sequence[Asked]
+    operations: Sequence[StackOperations]
+    history: Collection[Fact]
+    stack_statuses: Mapping[str, str]
+    statuses: Mapping[str, str]
+    dead_letters: Sequence[str]
+    faults: Collection[str]
+    crashes: Sequence[str]
+
+
+def judge(outcome: Outcome) -> Iterator[Violation]:
     """Yield each broken promise."""
-    for crash in world.crashes:
+    for crash in outcome.crashes:
         yield Violation(0.0, "crash", crash)
     # Whose message was given up before it could be written down has raised an alarm instead.
-    buried = " ".join(world.installed.dead_letters)
-    given_up = len(world.account.facts("dead_letter"))
-    for one in world.asked:
+    buried = " ".join(outcome.dead_letters)
+    given_up = any(fact.kind == "dead_letter" for fact in outcome.history)
+    for one in outcome.asked:
         request = one.request
-        seconds = (request.sent_at - world.trace.started_at).total_seconds()
+        seconds = (request.sent_at - outcome.started_at).total_seconds()
         for sentence in request.faults:
             yield Violation(seconds, "answer", sentence)
         if request.answer is None:
@@ -52,37 +81,39 @@ def judge(world: RequestWorld) -> Iterator[Violation]:
             if not excused and request.event["RequestId"] not in buried:
                 yield Violation(seconds, "liveness", f"{_name(request)} was not answered in time")
             continue
-        yield from _judge_answer(world, one, seconds)
-    yield from _judge_stacks(world, silent=bool(given_up or buried))
+        yield from _judge_answer(outcome, one, seconds)
+    yield from _judge_stacks(outcome, silent=given_up or bool(buried))
 
 
-def _judge_answer(world: RequestWorld, one: Asked, seconds: float) -> Iterator[Violation]:
+def _judge_answer(outcome: Outcome, one: Asked, seconds: float) -> Iterator[Violation]:
     request, answer = one.request, one.request.answers[0][1]
     taken = [attempt for attempt in request.attempts if attempt.status == TAKEN]
-    if len(taken) > 1 and not set(world.faults.injected) & MAY_HIDE_AN_ANSWER:
+    if len(taken) > 1 and MAY_HIDE_AN_ANSWER.isdisjoint(outcome.faults):
         yield Violation(seconds, "once", f"{_name(request)} was answered {len(taken)} times")
     if len({attempt.body for attempt in request.attempts}) > 1:
         yield Violation(seconds, "once", f"{_name(request)} was answered in two ways")
     if request.event["RequestType"] == "Delete":
-        yield from _judge_delete(world, one)
+        yield from _judge_delete(outcome, one)
     elif answer["Status"] != "SUCCESS" and not _excused(answer["Reason"]):
         yield Violation(seconds, "answer", f"{_name(request)}: {answer['Reason']}")
 
 
-def _judge_stacks(world: RequestWorld, *, silent: bool) -> Iterator[Violation]:
+def _judge_stacks(outcome: Outcome, *, silent: bool) -> Iterator[Violation]:
     """Yield each stack that cannot go back, and each fleet that stays and does not serve."""
-    for stack in world.operations:
-        known = world.account.stacks.stacks.get(stack.name)
-        if known is not None and known.status == "UPDATE_ROLLBACK_FAILED" and not silent:
+    for stack in outcome.operations:
+        if outcome.stack_statuses.get(stack.name) == "UPDATE_ROLLBACK_FAILED" and not silent:
             yield Violation(0.0, "rollback", f"{stack.name} is at UPDATE_ROLLBACK_FAILED")
         for fleet in stack.stays:
-            found = [world.account.ecs.container_instance(one) for one in fleet.ec2_instance_ids]
-            idle = [one.ec2_instance_id for one in found if one and one.status != "ACTIVE"]
+            idle = [
+                one
+                for one in fleet.ec2_instance_ids
+                if outcome.statuses.get(one, "ACTIVE") != "ACTIVE"
+            ]
             if idle:
                 yield Violation(0.0, "stays", f"{fleet.fleet_id} stays, and {idle} are not ACTIVE")
 
 
-def _judge_delete(world: RequestWorld, one: Asked) -> Iterator[Violation]:
+def _judge_delete(outcome: Outcome, one: Asked) -> Iterator[Violation]:
     request, fleet = one.request, one.fleet
     answered_at = request.answers[0][0]
     properties = request.event["ResourceProperties"]
@@ -97,15 +128,15 @@ def _judge_delete(world: RequestWorld, one: Asked) -> Iterator[Violation]:
     if by_policy and answer["Status"] != properties["OnTimeout"]:
         yield Violation(after, "policy", f"{_name(request)}: {answer['Status']}")
     if one.goes and not by_policy and answer["Status"] == "SUCCESS":
-        for task in _left(world, fleet, answered_at):
+        for task in _left(outcome, fleet, answered_at):
             yield Violation(after, "early", f"{_name(request)} SUCCESS over task {task}")
 
 
-def _left(world: RequestWorld, fleet: Fleet, at: datetime) -> Iterator[str]:
+def _left(outcome: Outcome, fleet: Fleet, at: datetime) -> Iterator[str]:
     """Yield the tasks on the fleet's instances of which something was left at an instant."""
     ids = set(fleet.ec2_instance_ids)
     latest: dict[str, str] = {}
-    for fact in world.account.history:
+    for fact in outcome.history:
         if fact.at > at or fact.about.get("ec2_instance_id") not in ids:
             continue
         if fact.kind == "task" and latest.get(fact.about["task_id"]) != ENDED:

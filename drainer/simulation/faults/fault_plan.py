@@ -7,12 +7,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from drainer.simulation.checkers.chains import NOTICE_SECONDS_MAX
 from drainer.simulation.faults import ecs_faults, limits
 from drainer.simulation.faults.faults import READS, STALE_SECONDS_MAX, Faults
 from drainer.simulation.faults.intensity import INTENSITIES, WEIGHTS, Window
 from drainer.simulation.faults.mishaps import MISHAPS, lose_patience
 from drainer.simulation.faults.unheard import Unheard
+from drainer.simulation.scenario.installation import NOTICE_SECONDS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from drainer.simulation.checkers.chains import is_followed
 from drainer.simulation.services.auto_scaling import agents
 
 if TYPE_CHECKING:
@@ -284,7 +283,7 @@ def lose_patience(faults: Faults, workload: Workload, installed: Installation) -
             faults.account.after(at, partial(answer, action))
 
     def answer(action: LifecycleAction) -> None:
-        answer_by_hand(faults, action, next_is_lost=is_followed(installed, action))
+        answer_by_hand(faults, action, next_is_lost=installed.is_followed(action.token))
 
     faults.account.auto_scaling.on_action.append(begun)
 

@@ -13,7 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
 from drainer.simulation.aws import Aws
-from drainer.simulation.checkers.request_judge import judge
+from drainer.simulation.checkers.request_judge import Outcome, judge
 from drainer.simulation.faults import ecs_faults, fault_plan, limits
 from drainer.simulation.faults.faults import READS
 from drainer.simulation.production import FailedInvocationError
@@ -139,12 +139,32 @@ class RequestWorld:
         self.trace.finish()
         return Result(
             self.seed,
-            tuple(judge(self)),
+            tuple(judge(self._outcome())),
             self.faults.injected,
             sum(one.request.answer is not None for one in self.asked),
             sum(self._seconds(one.request) for one in self.asked),
             self.installed.function.invocations,
             tuple(self.trace.lines),
+        )
+
+    def _outcome(self) -> Outcome:
+        account = self.account
+        return Outcome(
+            started_at=self.trace.started_at,
+            asked=self.asked,
+            operations=self.operations,
+            history=account.history,
+            stack_statuses={one.name: one.status for one in account.stacks.stacks.values()},
+            statuses={
+                ec2_instance_id: there.status
+                for stack in self.operations
+                for fleet in stack.stays
+                for ec2_instance_id in fleet.ec2_instance_ids
+                if (there := account.ecs.container_instance(ec2_instance_id)) is not None
+            },
+            dead_letters=self.installed.dead_letters,
+            faults=self.faults.injected,
+            crashes=self.crashes,
         )
 
     @property

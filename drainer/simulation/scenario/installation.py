@@ -40,6 +40,8 @@ REQUESTS = {"RequestType": ["Create", "Update", "Delete"]}
 # What the rule of the fast path matches, and what the schedule hands to the function.
 CONTAINER_INSTANCE_CHANGE = "ECS Container Instance State Change"
 SWEEP = {"drainer": "sweep"}
+# How long a notification takes at most that nothing holds up; AWS says no figure.
+NOTICE_SECONDS_MAX = 20.0
 
 
 class Build(Protocol):
@@ -111,6 +113,10 @@ class Installation:
         spot = (self.spot.dead_letters,) if self.spot else ()
         queues = (self.notice_dead_letters, self.wait_dead_letters, *spot)
         return [message.body for queue in queues for message in queue.messages]
+
+    def is_followed(self, token: str) -> bool:
+        """Whether a message is on its way that has the token of a lifecycle action."""
+        return any(token in message.body for message in self.wait_queue.messages)
 
 
 def install(

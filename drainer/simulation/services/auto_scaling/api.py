@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.paging import page
 from drainer.simulation.records import ApiError
 from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING, TERMINATING, LifecycleHook
-from drainer.simulation.services.paging import page
 
 if TYPE_CHECKING:
     from drainer.simulation.account import Account

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from drainer.simulation.paging import page
 from drainer.simulation.records import ApiError
-from drainer.simulation.services.paging import page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from drainer.simulation.paging import page
 from drainer.simulation.records import ApiError
-from drainer.simulation.services.paging import page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.paging import page
 from drainer.simulation.records import ApiError
-from drainer.simulation.services.paging import page
 
 if TYPE_CHECKING:
     from drainer.simulation.services.elb.target_groups import LoadBalancing, Target, TargetGroup
