@@ -87,6 +87,35 @@ MAY_IMPORT = {
     "dispatch": {*PRODUCT, *PRODUCTS, "events", "telemetry"},
     "handler": {*PRODUCT, *PRODUCTS, "aws", "clock", "dispatch", "events", "telemetry"},
 }
+# The same for the simulation, where each service is a room; `embedded` stands apart. What a service
+# does to another it is given by `aws`, which alone knows all of them.
+SIMULATION_BASE = {"account", "paging", "production", "records", "template"}
+SERVICES = {
+    f"services.{name}"
+    for name in (
+        *("auto_scaling", "cloudformation", "dynamodb", "ec2", "ecs", "elb"),
+        *("iam", "messaging", "quotas"),
+    )
+}
+COMPOSED = {"base", *SERVICES, "protocol", "aws"}
+SIMULATION_MAY_IMPORT = {
+    "base": {"base"},
+    **{service: {"base", service} for service in SERVICES},
+    # What ECS runs is balanced; what Auto Scaling and EC2 launch runs tasks.
+    "services.ecs": {"base", "services.ecs", "services.elb"},
+    "services.auto_scaling": {"base", "services.auto_scaling", "services.ecs"},
+    "services.ec2": {"base", "services.ec2", "services.ecs"},
+    # Requests come by a topic or an invocation; and a group's ARN is known to its service alone.
+    "services.cloudformation": {"base", "services.cloudformation", "services.messaging"},
+    "services.iam": {"base", "services.auto_scaling", "services.iam"},
+    "protocol": {"base", "protocol"},
+    "aws": {*COMPOSED} - {"aws"},
+    "scenario": {*COMPOSED, "scenario"},
+    "faults": {*COMPOSED, "scenario", "faults"},
+    "checkers": {*COMPOSED, "scenario", "checkers"},
+    "runs": {*COMPOSED, "scenario", "faults", "checkers", "runs"},
+    "embedded": {*COMPOSED, "scenario", "embedded"},
+}
 PLAIN_LIBRARY = {
     "__future__",
     "bisect",
@@ -232,7 +261,7 @@ def imports(path: Path) -> frozenset[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name_of(path)}:{node.lineno} imports relatively"
             # `from drainer import events` imports the module, other froms what is in one.
-            if node.module in PACKAGES:
+            if node.module in FOLDERS:
                 found.update(f"{node.module}.{alias.name}" for alias in node.names)
             else:
                 found.add(node.module or "")
@@ -258,6 +287,16 @@ def module_of(path: Path) -> str:
 def room_of(module: str) -> str:
     top = module.partition(".")[0]
     return "base" if top in BASE else top
+
+
+def simulation_room_of(module: str) -> str:
+    """
+    The room of a module of the simulation, by its name without `drainer.simulation.`.
+    """
+    top, _, rest = module.partition(".")
+    if top == "services":
+        return f"{top}.{rest.partition('.')[0]}"
+    return "base" if top in SIMULATION_BASE else top
 
 
 def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -300,9 +339,10 @@ def assert_none(paths: list[Path], finds: Callable[[Path], Iterable[object]]) ->
 
 MODULES = [path for path in PRODUCTION if path.stem not in {"__init__", *COMMAND_LINE}]
 OURS = [path for path in ALL if path.is_relative_to(PACKAGE)]
-PACKAGES = {
-    ".".join(path.parent.relative_to(PROJECT).parts) for path in PACKAGE.rglob("__init__.py")
-}
+FOLDERS = {".".join(path.parent.relative_to(PROJECT).parts) for path in ALL}
+SIMULATION = [
+    path for path in OURS if path.is_relative_to(PACKAGE / "simulation") and path.stem != "__init__"
+]
 
 # -- the arrows
 
@@ -335,13 +375,42 @@ def test_production_imports_no_more_libraries_than_it_says() -> None:
     assert_none(MODULES, unsaid)
 
 
-def test_production_modules_import_each_other_without_a_circle() -> None:
-    waiting = {module_of(path): production_imports(path) for path in MODULES}
-    for _ in range(len(waiting)):
-        free = {module for module, needs in waiting.items() if not needs & set(waiting)}
-        waiting = {module: needs for module, needs in waiting.items() if module not in free}
+def test_the_simulations_arrows_point_from_its_edges_to_the_account() -> None:
+    # A service that knows them all is a circle, and no part of it can be read alone.
+    def against(path: Path) -> set[str]:
+        prefix = "drainer.simulation."
+        own = simulation_room_of(module_of(path).removeprefix("simulation."))
+        known = {one.removeprefix(prefix) for one in imports(path) if one.startswith(prefix)}
+        return {simulation_room_of(one) for one in known} - SIMULATION_MAY_IMPORT[own]
 
-    assert waiting == {}
+    names = [module_of(path).removeprefix("simulation.") for path in SIMULATION]
+    assert {simulation_room_of(name) for name in names} == set(SIMULATION_MAY_IMPORT)
+    assert_none(SIMULATION, against)
+
+
+def circle(needs: dict[str, set[str]]) -> set[str]:
+    """
+    Those that are in a circle, or on the way from one to another.
+    """
+    left = dict(needs)
+    for _ in range(len(needs)):
+        needed = {other for others in left.values() for other in others}
+        left = {one: left[one] for one in left.keys() & needed if left[one] & left.keys()}
+    return set(left)
+
+
+# Imports for type checking count as well: what is in a circle can only be understood as a whole.
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    named = {".".join(path.relative_to(PROJECT).with_suffix("").parts): path for path in ALL}
+    needs = {name: set(imports(path)) for name, path in named.items()}
+
+    assert {"drainer.simulation.aws", "drainer.cli.simulate", "tests.loops"} <= set(needs)
+    assert circle(needs) == set()
+
+
+def test_no_rooms_import_each_other_in_a_circle() -> None:
+    for rooms in (MAY_IMPORT, SIMULATION_MAY_IMPORT):
+        assert circle({room: others - {room} for room, others in rooms.items()}) == set()
 
 
 def test_only_those_with_a_reason_import_awss_library() -> None:
