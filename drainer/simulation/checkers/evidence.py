@@ -55,12 +55,7 @@ class Evidence:
         """
         if not (named or self._was_silent(action)):
             return False
-        there = [
-            one
-            for cluster in self.account.ecs.clusters.values()
-            for one in cluster.container_instances.values()
-            if one.ec2_instance_id == action.ec2_instance_id
-        ]
+        there = self.account.ecs.registrations(action.ec2_instance_id)
         if not any(one.agent_connected for one in there):
             return False
         # What an agent has registered anew a moment ago nobody could know.

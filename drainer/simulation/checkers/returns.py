@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from drainer.simulation.aws import Aws
     from drainer.simulation.scenario.promises import Workload
@@ -107,13 +107,10 @@ class Returns:
             else:
                 self._say(instance, "is InService, and its old registration is left behind")
 
-    def _registrations(self, instance: Instance) -> Iterator[ContainerInstance]:
-        for cluster in self.account.ecs.clusters.values():
-            for one in cluster.container_instances.values():
-                # What was left over before the drainer came is its owner's to deregister.
-                same = one.ec2_instance_id == instance.ec2_instance_id
-                if same and not one.always_left_over:
-                    yield one
+    def _registrations(self, instance: Instance) -> list[ContainerInstance]:
+        # What was left over before the drainer came is its owner's to deregister.
+        known = self.account.ecs.registrations(instance.ec2_instance_id)
+        return [one for one in known if not one.always_left_over]
 
     def _say(self, instance: Instance, sentence: str) -> None:
         self.violated("liveness", f"{instance.ec2_instance_id} {sentence}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from drainer.simulation.scenario.promises import Workload
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
     from drainer.simulation.services.auto_scaling.model import Instance
-    from drainer.simulation.services.ecs.model import ContainerInstance, Task
+    from drainer.simulation.services.ecs.model import Task
 
 # A notice's time is written in whole milliseconds.
 STAMP_SECONDS = 0.001
@@ -116,11 +116,7 @@ class Safety:
 
     def _calls_for_crowds(self) -> int:
         """Count the calls for what no ordinary drain has: crowds of tasks, and left-overs."""
-        instances = [
-            instance
-            for cluster in self.account.ecs.clusters.values()
-            for instance in cluster.container_instances.values()
-        ]
+        instances = self.account.ecs.container_instances
         pages = sum(1 + len(one.long_stopped) // PAGE_MAX for one in instances if one.long_stopped)
         left_over = sum(one.agent_gone for one in instances)
         # Whatever is in no cluster that is named is searched for in all of them.
@@ -265,7 +261,7 @@ class Safety:
 
     def _must_be_back(self, reference: str) -> None:
         """Demand that what is set ACTIVE was drained by us, and is in service again."""
-        instance = self._instance(reference.rpartition("/")[2])
+        instance = self._instance(reference)
         ours = self._full(reference) in self.drained | self.taken_over
         if not (ours or (instance is not None and self._was_drained_unseen(instance))):
             self.violated("safety", f"{reference} is set ACTIVE, and was not drained by us")
@@ -287,24 +283,14 @@ class Safety:
 
     def _deregister(self, parameters: Mapping[str, Any]) -> None:
         arn = self._full(parameters["containerInstance"])
-        registered, ours = self._registered(arn), arn in self.drained | self.taken_over
+        registered, ours = self.account.ecs.find(arn), arn in self.drained | self.taken_over
         if registered is not None and (registered.agent_connected or not ours):
             self.violated("safety", f"{registered.ec2_instance_id} is deregistered, and alive")
 
-    def _registered(self, arn: str) -> ContainerInstance | None:
-        for cluster in self.account.ecs.clusters.values():
-            if arn in cluster.container_instances:
-                return cluster.container_instances[arn]
-        return None
-
     def _full(self, reference: str) -> str:
         """Return the ARN of a container instance by its ARN or id."""
-        container_instance_id = reference.rpartition("/")[2]
-        for cluster in self.account.ecs.clusters.values():
-            for one in cluster.container_instances.values():
-                if one.container_instance_id == container_instance_id:
-                    return one.arn
-        return reference
+        found = self.account.ecs.find(reference)
+        return found.arn if found else reference
 
     def _stop(self, parameters: Mapping[str, Any]) -> None:
         for cluster in self.account.ecs.clusters.values():
@@ -344,18 +330,16 @@ class Safety:
         instance = self.account.auto_scaling.instances.get(key["instance"]["S"])
         if instance is None or not self._ours(instance):
             return  # it is gone, or has waited at somebody else's hook: that changes nothing
-        for cluster in self.account.ecs.clusters.values():
-            for one in cluster.container_instances.values():
-                same = one.ec2_instance_id == instance.ec2_instance_id
-                if same and one.status == "DRAINING" and self._is_leaving(instance):
-                    self.taken_over.add(one.arn)
+        for one in self.account.ecs.registrations(instance.ec2_instance_id):
+            if one.status == "DRAINING" and self._is_leaving(instance):
+                self.taken_over.add(one.arn)
 
     def _is_leaving(self, instance: Instance) -> bool:
         return any(one.ended_at is None for one in instance.past)
 
     def _must_leave(self, reference: str, what: str) -> None:
         """Demand that a container instance waits at a hook of ours, or did a moment ago."""
-        instance = self._instance(reference.rpartition("/")[2])
+        instance = self._instance(reference)
         if instance is None:
             return
         for action in instance.past:
@@ -370,12 +354,9 @@ class Safety:
     def _ours(self, instance: Instance) -> bool:
         return any(self.workload.promise(action).ours for action in instance.past)
 
-    def _instance(self, container_instance_id: str) -> Instance | None:
-        for cluster in self.account.ecs.clusters.values():
-            for one in cluster.container_instances.values():
-                if one.container_instance_id == container_instance_id:
-                    return self.account.auto_scaling.instances.get(one.ec2_instance_id)
-        return None
+    def _instance(self, reference: str) -> Instance | None:
+        found = self.account.ecs.find(reference)
+        return self.account.auto_scaling.instances.get(found.ec2_instance_id) if found else None
 
     def _actions(self, ec2_instance_id: str) -> list[LifecycleAction]:
         instance = self.account.auto_scaling.instances.get(ec2_instance_id)

@@ -79,12 +79,7 @@ def _tell(faults: Faults, view: View, seconds: float) -> None:
 
 
 def _instances(faults: Faults) -> list[ContainerInstance]:
-    return [
-        instance
-        for cluster in faults.account.ecs.clusters.values()
-        for instance in cluster.container_instances.values()
-        if instance.agent_connected
-    ]
+    return [one for one in faults.account.ecs.container_instances if one.agent_connected]
 
 
 def _leave_over(faults: Faults, random: Random) -> None:

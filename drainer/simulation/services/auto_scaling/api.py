@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 from drainer.simulation.paging import page
 from drainer.simulation.records import ApiError
 from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING, TERMINATING, LifecycleHook
+from drainer.simulation.services.auto_scaling.shapes import (
+    describe_group,
+    describe_hook,
+    describe_instance,
+    describe_pool,
+)
 
 if TYPE_CHECKING:
     from drainer.simulation.account import Account
     from drainer.simulation.services.auto_scaling.groups import AutoScaling
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
-    from drainer.simulation.services.auto_scaling.model import Group, Instance, WarmPool
+    from drainer.simulation.services.auto_scaling.model import Group, Instance
 
 # "Array Members: Maximum number of 50 items" for InstanceIds, and the default and largest page.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeAutoScalingInstances.html
@@ -71,7 +77,7 @@ class AutoScalingApi:
         group = self._group(parameters["AutoScalingGroupName"])
         names = parameters.get("LifecycleHookNames") or group.hooks
         found = [group.hooks[name] for name in names if name in group.hooks]
-        return {"LifecycleHooks": [_describe_hook(hook) for hook in found]}
+        return {"LifecycleHooks": [describe_hook(hook) for hook in found]}
 
     def delete_lifecycle_hook(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Delete a hook."""
@@ -103,7 +109,7 @@ class AutoScalingApi:
         known = self._scaling.instances
         wanted = [known[one] for one in ids if one in known] if ids else [*known.values()]
         found, token = _page(wanted, parameters, size)
-        return {"AutoScalingInstances": [_describe_instance(one) for one in found], **token}
+        return {"AutoScalingInstances": [describe_instance(one) for one in found], **token}
 
     def describe_auto_scaling_groups(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Describe groups; names that do not exist are left out without an error."""
@@ -112,7 +118,7 @@ class AutoScalingApi:
         size = min(parameters.get("MaxRecords") or GROUPS_DEFAULT, GROUPS_MAX)
         found, token = _page(wanted, parameters, size)
         with_instances = parameters.get("IncludeInstances", True)
-        described = [_describe_group(group, with_instances=with_instances) for group in found]
+        described = [describe_group(group, with_instances=with_instances) for group in found]
         return {"AutoScalingGroups": described, **token}
 
     def describe_warm_pool(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -123,9 +129,9 @@ class AutoScalingApi:
         """
         group = self._group(parameters["AutoScalingGroupName"])
         size = parameters.get("MaxRecords") or INSTANCES_MAX
-        warm = [one for one in group.instances.values() if _is_warm(one)]
+        warm = [one for one in group.instances.values() if one.is_warm]
         found, token = _page(warm, parameters, size)
-        pool = {"WarmPoolConfiguration": _describe_pool(group.warm_pool)} if group.warm_pool else {}
+        pool = {"WarmPoolConfiguration": describe_pool(group.warm_pool)} if group.warm_pool else {}
         rows = [
             {
                 "InstanceId": instance.ec2_instance_id,
@@ -237,90 +243,3 @@ def _page(
         invalid=ApiError("InvalidNextToken", "The token is not valid"),
     )
     return found, {"NextToken": token} if token else {}
-
-
-def _describe_hook(hook: LifecycleHook) -> dict[str, Any]:
-    described = {
-        "LifecycleHookName": hook.name,
-        "AutoScalingGroupName": hook.auto_scaling_group_name,
-        "LifecycleTransition": hook.transition,
-        "HeartbeatTimeout": hook.heartbeat_timeout_seconds,
-        "GlobalTimeout": hook.global_timeout_seconds,
-        "DefaultResult": hook.default_result,
-    }
-    optional = {
-        "NotificationMetadata": hook.notification_metadata,
-        "NotificationTargetARN": hook.notification_target_arn,
-        "RoleARN": hook.role_arn,
-    }
-    return described | {name: value for name, value in optional.items() if value is not None}
-
-
-def _describe_instance(instance: Instance) -> dict[str, Any]:
-    return {
-        "InstanceId": instance.ec2_instance_id,
-        "InstanceType": "m7g.large",
-        "AutoScalingGroupName": instance.group.name,
-        "AvailabilityZone": instance.availability_zone,
-        "LifecycleState": instance.lifecycle_state,
-        "HealthStatus": "HEALTHY",
-        "ProtectedFromScaleIn": False,
-    }
-
-
-def _describe_group(group: Group, *, with_instances: bool) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "AutoScalingGroupName": group.name,
-        "AutoScalingGroupARN": group.arn,
-        "MinSize": group.minimum,
-        "MaxSize": group.maximum,
-        "DesiredCapacity": group.desired,
-        "DefaultCooldown": 300,
-        "AvailabilityZones": group.availability_zones,
-        "HealthCheckType": "EC2",
-        "CreatedTime": group.created_at,
-    }
-    if group.tags:
-        described["Tags"] = [
-            {
-                "ResourceId": group.name,
-                "ResourceType": "auto-scaling-group",
-                "Key": key,
-                "Value": value,
-                "PropagateAtLaunch": True,
-            }
-            for key, value in group.tags.items()
-        ]
-    if group.retain_on_abandon:
-        triggers = {"TerminateHookAbandon": "retain"}
-        described["InstanceLifecyclePolicy"] = {"RetentionTriggers": triggers}
-    # What is in the warm pool, or on its way there, is counted here and listed there.
-    # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DescribeWarmPool.html
-    if group.warm_pool is not None:
-        described["WarmPoolSize"] = sum(_is_warm(one) for one in group.instances.values())
-        described["WarmPoolConfiguration"] = _describe_pool(group.warm_pool)
-    if with_instances:
-        described["Instances"] = [
-            {
-                "InstanceId": instance.ec2_instance_id,
-                "AvailabilityZone": instance.availability_zone,
-                "LifecycleState": instance.lifecycle_state,
-                "HealthStatus": "Healthy",
-                "ProtectedFromScaleIn": False,
-            }
-            for instance in group.instances.values()
-            if not _is_warm(instance)
-        ]
-    return described
-
-
-def _describe_pool(pool: WarmPool) -> dict[str, Any]:
-    return {
-        "MinSize": pool.minimum,
-        "PoolState": pool.state,
-        "InstanceReusePolicy": {"ReuseOnScaleIn": pool.reuse},
-    }
-
-
-def _is_warm(instance: Instance) -> bool:
-    return instance.lifecycle_state.startswith("Warmed:")

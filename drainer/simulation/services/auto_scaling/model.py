@@ -89,6 +89,11 @@ class Instance:
     forgets_agent: bool = False
 
     @property
+    def is_warm(self) -> bool:
+        """Whether it is in its group's warm pool, or on its way there or from there to its end."""
+        return self.lifecycle_state.startswith("Warmed:")
+
+    @property
     def waits_to_leave(self) -> bool:
         """Whether it waits for terminating hooks, wherever it then goes."""
         return self.lifecycle_state == self.waits_in and any(

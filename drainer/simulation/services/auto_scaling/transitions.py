@@ -61,9 +61,10 @@ class Transitions(ABC):
 
     def begin_termination(self, instance: Instance) -> None:
         """Let an instance meet the terminating hooks; what follows them ends it."""
-        warmed = instance.lifecycle_state.startswith("Warmed:")
-        route = Route(origin="WarmPool") if warmed else TERMINATION
-        state: LifecycleState = "Warmed:Terminating:Wait" if warmed else "Terminating:Wait"
+        state: LifecycleState = "Terminating:Wait"
+        route = TERMINATION
+        if instance.is_warm:
+            state, route = "Warmed:Terminating:Wait", Route(origin="WarmPool")
         self.pause(instance, state, route, self._after_termination_hooks)
 
     def pause(
@@ -119,12 +120,11 @@ class Transitions(ABC):
     def _after_termination_hooks(self, instance: Instance, result: Result) -> None:
         if result == "CONTINUE":
             self.proceed(instance)
-        else:
-            warmed = instance.lifecycle_state.startswith("Warmed:")
-            retained: LifecycleState = (
-                "Warmed:Terminating:Retained" if warmed else "Terminating:Retained"
-            )
-            self.after_abandon(instance, retained)
+            return
+        retained: LifecycleState = "Terminating:Retained"
+        self.after_abandon(
+            instance, "Warmed:Terminating:Retained" if instance.is_warm else retained
+        )
 
     def after_abandon(self, instance: Instance, retained: LifecycleState) -> None:
         """Keep an instance whose group retains abandoned ones; let another go on."""
@@ -149,13 +149,13 @@ class Transitions(ABC):
     def proceed(self, instance: Instance) -> None:
         """Let an instance end, whatever is left on it."""
         self.release(instance, "EC2")
-        warmed = instance.lifecycle_state.startswith("Warmed:")
-        self.set_state(instance, "Warmed:Terminating:Proceed" if warmed else "Terminating:Proceed")
+        self.set_state(
+            instance, "Warmed:Terminating:Proceed" if instance.is_warm else "Terminating:Proceed"
+        )
         self._account.after(instance.group.terminate_seconds, lambda: self._end_instance(instance))
 
     def _end_instance(self, instance: Instance) -> None:
-        warmed = instance.lifecycle_state.startswith("Warmed:")
-        self.set_state(instance, "Warmed:Terminated" if warmed else "Terminated")
+        self.set_state(instance, "Warmed:Terminated" if instance.is_warm else "Terminated")
         instance.group.instances.pop(instance.ec2_instance_id, None)
         self.instances.pop(instance.ec2_instance_id, None)
         self._account.record(

@@ -94,7 +94,7 @@ class WarmPools:
     def _fill(self, group: Group) -> None:
         """Launch into the pool what it lacks; such an instance waits for the launching hooks."""
         pool = group.warm_pool
-        warm = sum(one.lifecycle_state.startswith("Warmed:") for one in group.instances.values())
+        warm = sum(one.is_warm for one in group.instances.values())
         for _ in range((pool.minimum if pool else 0) - warm):
             instance = self._transitions.launch(group)
             self._transitions.set_state(instance, "Warmed:Pending")
