@@ -133,9 +133,7 @@ class EcsApi(ClusterApi, ProtectionApi, ServiceApi, TaskApi):
         attributes = parameters["attributes"]
         check_count("Attributes", attributes, UPDATE_MAX)
         changes = [(self._attribute_target(cluster, one), one) for one in attributes]
-        if full := overfull(changes):
-            for instance in full:
-                self._ecs.note_full(instance)
+        if overfull(changes):
             raise refusal()
         for instance, attribute in changes:
             instance.attributes[attribute["name"]] = attribute.get("value")

@@ -21,20 +21,15 @@ CUSTOM_ATTRIBUTES_MAX = 10
 OWN_PREFIXES = ("ecs.", "com.amazonaws.")
 
 
-def overfull(
-    changes: Iterable[tuple[ContainerInstance, Mapping[str, Any]]],
-) -> list[ContainerInstance]:
-    """Return the container instances to which changes would give more than they may have."""
+def overfull(changes: Iterable[tuple[ContainerInstance, Mapping[str, Any]]]) -> bool:
+    """Whether changes would give a container instance more than it may have."""
     names: dict[str, set[str]] = {}
-    instances: dict[str, ContainerInstance] = {}
     for instance, attribute in changes:
-        instances[instance.arn] = instance
         names.setdefault(instance.arn, set(instance.attributes)).add(attribute["name"])
-    return [
-        instances[arn]
-        for arn, known in names.items()
-        if sum(not name.startswith(OWN_PREFIXES) for name in known) > CUSTOM_ATTRIBUTES_MAX
-    ]
+    return any(
+        sum(not name.startswith(OWN_PREFIXES) for name in known) > CUSTOM_ATTRIBUTES_MAX
+        for known in names.values()
+    )
 
 
 def refusal() -> ApiError:

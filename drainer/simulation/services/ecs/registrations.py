@@ -227,10 +227,6 @@ class Registrations(ABC):
             self._record("orphaned", task)
         self.life.orphan(task, BY_FORCE)
 
-    def note_full(self, instance: ContainerInstance) -> None:
-        """Record that a container instance has no attribute left for one more."""
-        self._account.record("attributes_full", ec2_instance_id=instance.ec2_instance_id)
-
     def _record(self, kind: str, task: Task) -> None:
         self._account.record(
             kind,
