@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.checkers.ecs_changes import STAMP_SECONDS, EcsChanges
 from drainer.simulation.checkers.evidence import Evidence
 from drainer.simulation.checkers.violation import Violation, deadline
 from drainer.simulation.services.ecs.operations import PAGE_MAX
@@ -23,14 +24,8 @@ if TYPE_CHECKING:
     from drainer.simulation.aws import Aws
     from drainer.simulation.scenario.promises import Workload
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
-    from drainer.simulation.services.auto_scaling.model import Instance
     from drainer.simulation.services.ecs.model import Task
 
-# A notice's time is written in whole milliseconds.
-STAMP_SECONDS = 0.001
-# An answer may be as old as this, and an invocation as long: for that long after an action's end
-# the function may still act on what it saw.
-TAIL_SECONDS = 75.0
 # Each copy of a message that comes after the end may ask once more, and so may each sweep: while
 # the instance waits for another hook there is no other way to know.
 ASKED_AFTER_THE_END_MAX = 12
@@ -59,8 +54,6 @@ class Safety:
         violations: what was found.
         answered: how many lifecycle actions the function answered.
         drained: the container instances that the function set DRAINING.
-        taken_over: those that it found DRAINING in a drain of its own, and recorded; who set them
-            DRAINING cannot be told from its own call whose answer was lost.
     """
 
     account: Aws
@@ -72,16 +65,28 @@ class Safety:
     violations: list[Violation] = field(default_factory=list)
     answered: int = 0
     drained: set[str] = field(default_factory=set)
-    taken_over: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
     _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
     _seen_free: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     _calls_of_invocation: int = 0
     _evidence: Evidence = field(init=False)
+    _changes: EcsChanges = field(init=False)
+    _judges: dict[str, Callable[[Mapping[str, Any]], None]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin to watch what answers rest upon."""
         self._evidence = Evidence(self.account, self.workload.pass_interval_seconds)
+        self._changes = EcsChanges(
+            self.account, self.workload, self.violated, self._seen_free, self.drained
+        )
+        self._judges = {
+            "CompleteLifecycleAction": self._complete,
+            "RecordLifecycleActionHeartbeat": self._heartbeat,
+            "UpdateContainerInstancesState": self._changes.update,
+            "DeregisterContainerInstance": self._changes.deregister,
+            "StopTask": self._changes.stop,
+            "PublishBatch": self._publish,
+        }
 
     def violated(self, rule: str, sentence: str) -> None:
         """Note a broken promise."""
@@ -129,7 +134,7 @@ class Safety:
         self.calls[operation] += 1
         judge = self._judges.get(operation)
         if judge is not None:
-            judge(self, parameters)
+            judge(parameters)
 
     # Answers and heartbeats
 
@@ -249,118 +254,10 @@ class Safety:
             and (task.container_instance.registered_at <= shown_at or not _is_new(task, action))
         ]
 
-    # Changes in ECS
-
-    def _update(self, parameters: Mapping[str, Any]) -> None:
-        for arn in parameters["containerInstances"]:
-            if parameters["status"] == "DRAINING":
-                self.drained.add(self._full(arn))
-                self._must_leave(arn, "set DRAINING")
-            else:
-                self._must_be_back(arn)
-
-    def _must_be_back(self, reference: str) -> None:
-        """Demand that what is set ACTIVE was drained by us, and is in service again."""
-        instance = self._instance(reference)
-        ours = self._full(reference) in self.drained | self.taken_over
-        if not (ours or (instance is not None and self._was_drained_unseen(instance))):
-            self.violated("safety", f"{reference} is set ACTIVE, and was not drained by us")
-        elif instance is not None and instance.lifecycle_state != "InService":
-            self.violated("safety", f"{instance.ec2_instance_id} is set ACTIVE while it leaves")
-
-    def _was_drained_unseen(self, instance: Instance) -> bool:
-        """
-        Whether somebody has set an instance DRAINING before a look could see that it was back.
-
-        A known limit: a drain of ours is over by then, and the record says no more than that.
-        """
-        ended_at = [one.ended_at for one in instance.past if one.ended_at is not None]
-        by_hand = self.account.facts("drained_by_hand", ec2_instance_id=instance.ec2_instance_id)
-        if not (by_hand and ended_at and self._ours(instance)):
-            return False
-        looks = self._seen_free[instance.ec2_instance_id]
-        return not any(max(ended_at) <= at <= by_hand[-1].at for at in looks)
-
-    def _deregister(self, parameters: Mapping[str, Any]) -> None:
-        arn = self._full(parameters["containerInstance"])
-        registered, ours = self.account.ecs.find(arn), arn in self.drained | self.taken_over
-        if registered is not None and (registered.agent_connected or not ours):
-            self.violated("safety", f"{registered.ec2_instance_id} is deregistered, and alive")
-
-    def _full(self, reference: str) -> str:
-        """Return the ARN of a container instance by its ARN or id."""
-        found = self.account.ecs.find(reference)
-        return found.arn if found else reference
-
-    def _stop(self, parameters: Mapping[str, Any]) -> None:
-        for cluster in self.account.ecs.clusters.values():
-            for task in cluster.tasks.values():
-                if task.task_id == parameters["task"].rpartition("/")[2]:
-                    self._may_be_stopped(task)
-
-    def _may_be_stopped(self, task: Task) -> None:
-        self._must_leave(task.container_instance.arn, "relieved of a task")
-        if task.service is not None:
-            self.violated("safety", f"{task.owner} is stopped; only standalone tasks may be")
-            return
-        promised = [
-            self.workload.promise(action)
-            for action in self._actions(task.container_instance.ec2_instance_id)
-        ]
-        grace = [
-            promise.standalone_grace_seconds
-            for promise in promised
-            if promise.ours and promise.standalone_tasks == "stop"
-        ]
-        if not grace:
-            self.violated("safety", f"{task.owner} is stopped; nobody asked for it")
-        elif self._left_alone(task) < timedelta(seconds=min(grace) - STAMP_SECONDS):
-            self.violated("safety", f"{task.owner} is stopped before its grace period is over")
-
-    def _left_alone(self, task: Task) -> timedelta:
-        """Return how long ago the task's container instance was first set DRAINING."""
-        arn = task.container_instance.arn
-        changes = self.account.facts("container_instance", container_instance_arn=arn)
-        drained = [change.at for change in changes if change.about["status"] == "DRAINING"]
-        return self.account.now - drained[0] if drained else timedelta(0)
-
     def recorded(self, key: Mapping[str, Any]) -> None:
-        """Take what is DRAINING while a drain of ours has a record for drained by us."""
+        """Note that the function has written the record of a drain."""
         self._evidence.recorded(key["instance"]["S"])
-        instance = self.account.auto_scaling.instances.get(key["instance"]["S"])
-        if instance is None or not self._ours(instance):
-            return  # it is gone, or has waited at somebody else's hook: that changes nothing
-        for one in self.account.ecs.registrations(instance.ec2_instance_id):
-            if one.status == "DRAINING" and self._is_leaving(instance):
-                self.taken_over.add(one.arn)
-
-    def _is_leaving(self, instance: Instance) -> bool:
-        return any(one.ended_at is None for one in instance.past)
-
-    def _must_leave(self, reference: str, what: str) -> None:
-        """Demand that a container instance waits at a hook of ours, or did a moment ago."""
-        instance = self._instance(reference)
-        if instance is None:
-            return
-        for action in instance.past:
-            ended_at = action.ended_at or self.account.now
-            recent = self.account.now - ended_at <= timedelta(seconds=TAIL_SECONDS)
-            if self.workload.promise(action).ours and recent:
-                return
-        # The instance may still wait, at somebody else's hook, for what is drained already.
-        if not (instance.waits_to_leave and self._ours(instance)):
-            self.violated("safety", f"{instance.ec2_instance_id} is {what}, and does not wait")
-
-    def _ours(self, instance: Instance) -> bool:
-        return any(self.workload.promise(action).ours for action in instance.past)
-
-    def _instance(self, reference: str) -> Instance | None:
-        found = self.account.ecs.find(reference)
-        return self.account.auto_scaling.instances.get(found.ec2_instance_id) if found else None
-
-    def _actions(self, ec2_instance_id: str) -> list[LifecycleAction]:
-        instance = self.account.auto_scaling.instances.get(ec2_instance_id)
-        return instance.past if instance else []
+        self._changes.recorded(key["instance"]["S"])
 
     # Messages
 
@@ -371,17 +268,6 @@ class Safety:
             size = len(entry["Message"].encode())
             if size > MESSAGE_BYTES_MAX:
                 self.violated("bounds", f"a message of {size} bytes")
-
-    _judges: dict[str, Callable[[Safety, Mapping[str, Any]], None]] = field(
-        default_factory=lambda: {
-            "CompleteLifecycleAction": Safety._complete,
-            "RecordLifecycleActionHeartbeat": Safety._heartbeat,
-            "UpdateContainerInstancesState": Safety._update,
-            "DeregisterContainerInstance": Safety._deregister,
-            "StopTask": Safety._stop,
-            "PublishBatch": Safety._publish,
-        }
-    )
 
 
 def _is_new(task: Task, action: LifecycleAction) -> bool:
