@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from drainer.cli.scenarios import FLEET_SCENARIOS, SCENARIOS, SPOT_SCENARIOS, ScenarioName
+from drainer.cli.demo.scenarios import FLEET_SCENARIOS, SCENARIOS, SPOT_SCENARIOS, ScenarioName
 
 # A shell's code for a command ended by SIGINT.
 EXIT_INTERRUPTED = 130
@@ -62,10 +62,10 @@ def demo(
     one went after its last task, no request was cut and CloudFormation was answered once.
     """
     # The emulator and the simulation take half a second to import; --help need not.
-    from drainer.cli.demo import Demo  # noqa: PLC0415 (see above)
-    from drainer.cli.fleet_demo import FleetDemo  # noqa: PLC0415 (see above)
-    from drainer.cli.spot_demo import SpotDemo  # noqa: PLC0415 (see above)
-    from drainer.cli.voice import Voice  # noqa: PLC0415 (see above)
+    from drainer.cli.demo.drain import Demo  # noqa: PLC0415 (see above)
+    from drainer.cli.demo.fleet import FleetDemo  # noqa: PLC0415 (see above)
+    from drainer.cli.demo.spot import SpotDemo  # noqa: PLC0415 (see above)
+    from drainer.cli.demo.voice import Voice  # noqa: PLC0415 (see above)
 
     voice = Voice(Console(), as_json)
     try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from drainer.cli.catching_seeds import CATCHING_SEEDS
-from drainer.cli.simulate_mutations import BUGS, SEEDS_MAX, catch_all
+from drainer.cli.simulate.catching_seeds import CATCHING_SEEDS
+from drainer.cli.simulate.hunt import BUGS, SEEDS_MAX, catch_all
 
 
 def test_every_deliberate_bug_is_caught_within_500_seeds() -> None:

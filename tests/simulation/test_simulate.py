@@ -14,8 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from drainer import handler
-from drainer.cli import simulate, simulate_mutations
-from drainer.simulation.aws import Aws
+from drainer.cli.simulate import command, hunt
 from drainer.simulation.faults.past import Past
 from drainer.simulation.runs.lag import measure
 from drainer.simulation.runs.request_world import run_request_seed
@@ -213,7 +212,7 @@ def test_the_fast_path_releases_within_seconds_of_the_last_task(
 
 
 def test_the_command_says_what_it_ran() -> None:
-    ran = CliRunner().invoke(simulate.app, ["--seeds", "4", "--processes", "1"])
+    ran = CliRunner().invoke(command.app, ["--seeds", "4", "--processes", "1"])
 
     assert ran.exit_code == 0
     assert "4 seeds" in ran.output
@@ -221,7 +220,7 @@ def test_the_command_says_what_it_ran() -> None:
 
 
 def test_the_command_replays_a_seed_with_a_trace() -> None:
-    ran = CliRunner().invoke(simulate.app, ["--seed", "3"])
+    ran = CliRunner().invoke(command.app, ["--seed", "3"])
 
     assert ran.exit_code == 0
     assert "hook_opened" in ran.output
@@ -263,7 +262,7 @@ REQUEST_KINDS = {
 
 @cache
 def request_result_of(seed: int) -> Result:
-    return simulate_mutations.request_seed(seed)
+    return hunt.request_seed(seed)
 
 
 @pytest.mark.parametrize("seed", REQUEST_SEEDS)
@@ -283,8 +282,7 @@ def test_every_kind_of_fault_strikes_in_the_slice_of_requests() -> None:
 
 def test_a_seed_of_requests_is_the_same_each_time() -> None:
     first, again = (
-        run_request_seed(8, handler.build, simulate_mutations.ANSWER_ERRORS, steps=True)
-        for _ in range(2)
+        run_request_seed(8, handler.build, hunt.ANSWER_ERRORS, steps=True) for _ in range(2)
     )
 
     assert len(first.lines) > 50
@@ -292,8 +290,8 @@ def test_a_seed_of_requests_is_the_same_each_time() -> None:
 
 
 def test_the_command_runs_requests_too() -> None:
-    ran = CliRunner().invoke(simulate.app, ["--requests", "--seeds", "4", "--processes", "1"])
-    replayed = CliRunner().invoke(simulate.app, ["--requests", "--seed", "3"])
+    ran = CliRunner().invoke(command.app, ["--requests", "--seeds", "4", "--processes", "1"])
+    replayed = CliRunner().invoke(command.app, ["--requests", "--seed", "3"])
 
     assert (ran.exit_code, replayed.exit_code) == (0, 0)
     assert "requests answered" in ran.output

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from drainer.cli.fleet_screen import chronicle, plain_line
-from drainer.cli.fleet_verdict import problems, sentence
+from drainer.cli.demo.fleet_screen import chronicle, plain_line
+from drainer.cli.demo.fleet_verdict import problems, sentence
 from drainer.simulation.embedded.fleet_watch import FleetTrack, FleetView
 
 BEGAN_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

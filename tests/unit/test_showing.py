@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from drainer.cli import showing
-from drainer.cli.showing import DemoError, Frame
-from drainer.cli.voice import Voice
+from drainer.cli.demo import runner
+from drainer.cli.demo.runner import DemoError, Frame
+from drainer.cli.demo.voice import Voice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def follow(lines: list[str], until: float) -> tuple[Frame[int], str]:
         number, line = next(looks)
         return Frame(number, number * 60.0, line, lambda: Text(line), is_last=number == len(lines))
 
-    last = showing.follow(Voice(Console(file=output), as_json=False), look, until)
+    last = runner.follow(Voice(Console(file=output), as_json=False), look, until)
     return last, output.getvalue()
 
 
@@ -56,6 +56,6 @@ def test_what_takes_too_long_is_given_up() -> None:
 def test_without_a_zip_nothing_is_started(tmp_path: Path) -> None:
     with (
         pytest.raises(DemoError, match="make package"),
-        showing.account(12.0, tmp_path / "drainer.zip"),
+        runner.account(12.0, tmp_path / "drainer.zip"),
     ):
         pass

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from drainer.cli.spot_verdict import problems
+from drainer.cli.demo.spot_verdict import problems
 from drainer.simulation.embedded.spot_watch import GroupView, SpotView
 
 WARNED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws import records
-from drainer.cli.mutations import swap
+from drainer.cli.simulate.mutations import swap
 from drainer.drain import admission, envelope
 from drainer.drain.admission import Admission, Admitted
 from drainer.drain.machine import Phase, Step

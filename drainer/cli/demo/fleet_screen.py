@@ -12,8 +12,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from drainer.cli.live import duration
-from drainer.cli.timeline import STATUS_STYLES
+from drainer.cli.demo.drain_screen import duration
+from drainer.cli.demo.timeline import STATUS_STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

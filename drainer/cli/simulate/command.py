@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from drainer.cli import simulate_mutations
-from drainer.cli.simulate_mutations import ANSWER_ERRORS, lifecycle_seed, request_seed
+from drainer.cli.simulate import hunt
+from drainer.cli.simulate.hunt import ANSWER_ERRORS, lifecycle_seed, request_seed
 from drainer.handler import build
 from drainer.simulation.runs.lag import measure
 from drainer.simulation.runs.request_world import run_request_seed
@@ -104,7 +104,7 @@ def simulate(
     elif show_lag:
         found = _show_lag(count)
     elif mutations:
-        found = simulate_mutations.show(count)
+        found = hunt.show(count)
     else:
         found = _run_all(range(first, first + seeds), count, requests=requests)
     raise typer.Exit(int(found))
@@ -155,7 +155,3 @@ def _show_lag(processes: int) -> bool:
             bar = "#" * round(BAR_CHARACTERS * bins[second] / max(bins.values()))
             print(f"  {second:>3} s {bins[second]:>5} {bar}")
     return False
-
-
-if __name__ == "__main__":
-    app(prog_name="python -m drainer.cli.simulate")

@@ -7,10 +7,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli import showing
-from drainer.cli.fleet_screen import chronicle, chronicle_table, fleets_table, plain_line, screen
-from drainer.cli.fleet_verdict import REQUESTS, problems, sentence
-from drainer.cli.showing import INFRA, Frame
+from drainer.cli.demo import runner
+from drainer.cli.demo.fleet_screen import (
+    chronicle,
+    chronicle_table,
+    fleets_table,
+    plain_line,
+    screen,
+)
+from drainer.cli.demo.fleet_verdict import REQUESTS, problems, sentence
+from drainer.cli.demo.runner import INFRA, Frame
 from drainer.simulation.embedded.fleet import fleet_stage
 from drainer.simulation.embedded.fleet_watch import FleetWatch
 from drainer.simulation.embedded.shape import Physics
@@ -20,8 +26,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from drainer.cli.scenarios import FleetScenario
-    from drainer.cli.voice import Voice
+    from drainer.cli.demo.scenarios import FleetScenario
+    from drainer.cli.demo.voice import Voice
     from drainer.simulation.embedded.account import EmbeddedAccount
     from drainer.simulation.embedded.fleet import FleetStage
     from drainer.simulation.embedded.fleet_watch import FleetView
@@ -52,10 +58,10 @@ class FleetDemo:
 
     def run(self) -> list[str]:
         """Show it and return what went wrong; nothing if the fleet went after its last task."""
-        stop_at = showing.stop_at()
+        stop_at = runner.stop_at()
         self.voice.say(f"{self.scenario.title}; time runs {self.factor:g} times as fast")
         self.voice.say("deploying drainer.yaml and examples/spot-fleet.yaml ...")
-        with showing.account(self.factor, self.zip_file) as embedded:
+        with runner.account(self.factor, self.zip_file) as embedded:
             stage = self._stage(embedded)
             embedded.time.sleep(BEFORE_SECONDS)
             began_at = embedded.time.now()
@@ -113,7 +119,7 @@ class FleetDemo:
                 is_last=elapsed > LIMIT_SECONDS or (told and not (at_work or view.under_way)),
             )
 
-        return showing.follow(self.voice, look, stop_at).seen
+        return runner.follow(self.voice, look, stop_at).seen
 
     def _summarise(self, view: FleetView, began_at: datetime, found: list[str]) -> None:
         if self.voice.as_json:

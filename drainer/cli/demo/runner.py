@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from drainer.cli.voice import Voice
+    from drainer.cli.demo.voice import Voice
 
 Seen = TypeVar("Seen")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.aws.custom_resource import TableBook, TargetGateway
 from drainer.aws.topic import TopicGateway
-from drainer.cli.mutations import swap
+from drainer.cli.simulate.mutations import swap
 from drainer.custom_resource import belief, stack
 from drainer.custom_resource import controller as requests
 from drainer.custom_resource import reactivation as keeper

@@ -11,9 +11,9 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from drainer import handler
-from drainer.cli.mutations import MUTATIONS
-from drainer.cli.record_mutations import RECORD_MUTATIONS
-from drainer.cli.request_mutations import REQUEST_MUTATIONS
+from drainer.cli.simulate.mutations import MUTATIONS
+from drainer.cli.simulate.record_mutations import RECORD_MUTATIONS
+from drainer.cli.simulate.request_mutations import REQUEST_MUTATIONS
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.runs.request_world import run_request_seed
 from drainer.simulation.runs.run import Result, run_seed

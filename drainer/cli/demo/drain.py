@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drainer.cli import report, showing
-from drainer.cli.live import plain_line, screen
-from drainer.cli.showing import INFRA, Frame
-from drainer.cli.verdict import problems
+from drainer.cli.demo import report, runner
+from drainer.cli.demo.drain_screen import plain_line, screen
+from drainer.cli.demo.drain_verdict import problems
+from drainer.cli.demo.runner import INFRA, Frame
 from drainer.simulation.embedded.installation import install, warm_up
 from drainer.simulation.embedded.shape import Physics
 from drainer.simulation.services.ecs.definitions import NEVER_STOPS
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from drainer.cli.scenarios import Scenario
-    from drainer.cli.voice import Voice
+    from drainer.cli.demo.scenarios import Scenario
+    from drainer.cli.demo.voice import Voice
     from drainer.simulation.embedded.account import EmbeddedAccount
     from drainer.simulation.embedded.installation import Installation
     from drainer.simulation.embedded.watch import DrainTrack
@@ -50,9 +50,9 @@ class Demo:
 
     def run(self) -> list[str]:
         """Show it and return what went wrong; nothing if the promise was kept."""
-        stop_at = showing.stop_at()
+        stop_at = runner.stop_at()
         self.voice.say(f"{self.scenario.title}; time runs {self.factor:g} times as fast")
-        with showing.account(self.factor, self.zip_file) as embedded:
+        with runner.account(self.factor, self.zip_file) as embedded:
             installation = self._install(embedded)
             began_at = self._scale_in(embedded, installation)
             drains = self._follow(embedded, installation, began_at, stop_at)
@@ -124,7 +124,7 @@ class Demo:
                 is_last=self._settled(drains, now) or elapsed > limit_seconds,
             )
 
-        last = showing.follow(self.voice, look, stop_at)
+        last = runner.follow(self.voice, look, stop_at)
         if last.elapsed > limit_seconds:
             self.voice.say("the drains took longer than they may", elapsed=last.elapsed)
         return last.seen

@@ -12,7 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from drainer.cli.timeline import STATUS_STYLES
+from drainer.cli.demo.timeline import STATUS_STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

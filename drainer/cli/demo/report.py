@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from drainer.cli.live import hop_of
-from drainer.cli.timeline import Bar, draw, legend
+from drainer.cli.demo.drain_screen import hop_of
+from drainer.cli.demo.timeline import Bar, draw, legend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

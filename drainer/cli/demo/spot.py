@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli import showing
-from drainer.cli.showing import INFRA, Frame
-from drainer.cli.spot_screen import plain_line, requests_table, screen
-from drainer.cli.spot_verdict import problems
+from drainer.cli.demo import runner
+from drainer.cli.demo.runner import INFRA, Frame
+from drainer.cli.demo.spot_screen import plain_line, requests_table, screen
+from drainer.cli.demo.spot_verdict import problems
 from drainer.simulation.embedded.shape import Physics
 from drainer.simulation.embedded.spot import ec2_stage, fargate_stage, warm_up
 from drainer.simulation.embedded.spot_watch import SpotWatch
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from drainer.cli.scenarios import SpotScenario
-    from drainer.cli.voice import Voice
+    from drainer.cli.demo.scenarios import SpotScenario
+    from drainer.cli.demo.voice import Voice
     from drainer.simulation.embedded.account import EmbeddedAccount
     from drainer.simulation.embedded.spot import Stage
     from drainer.simulation.embedded.spot_watch import SpotView
@@ -57,11 +57,11 @@ class SpotDemo:
 
     def run(self) -> list[str]:
         """Show it and return what went wrong; nothing if the two minutes were enough."""
-        stop_at = showing.stop_at()
+        stop_at = runner.stop_at()
         self.voice.say(f"{self.scenario.title}; time runs {self.factor:g} times as fast")
         self.voice.say(f"deploying drainer.yaml, spot.yaml and {self.scenario.example} ...")
         with (
-            showing.account(self.factor, self.zip_file) as embedded,
+            runner.account(self.factor, self.zip_file) as embedded,
             self._stage(embedded) as stage,
         ):
             return self._show(embedded, stage, stop_at)
@@ -122,7 +122,7 @@ class SpotDemo:
                 is_last=self._settled(view, drains, elapsed) or elapsed > LIMIT_SECONDS,
             )
 
-        return showing.follow(self.voice, look, stop_at).seen
+        return runner.follow(self.voice, look, stop_at).seen
 
     def _settled(self, view: SpotView, drains: list[DrainTrack], elapsed: float) -> bool:
         if elapsed <= REQUESTS_SECONDS or any(group.under_way for group in view.groups):
