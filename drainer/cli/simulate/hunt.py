@@ -7,24 +7,36 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
+from inspect import isfunction
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from drainer import handler
-from drainer.cli.simulate.mutations import MUTATIONS
-from drainer.cli.simulate.record_mutations import RECORD_MUTATIONS
-from drainer.cli.simulate.request_mutations import REQUEST_MUTATIONS
+from drainer.cli.simulate import mutations, record_mutations, request_mutations
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.runs.request_world import run_request_seed
 from drainer.simulation.runs.run import Result, run_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
 
 SEEDS_MAX = 500
-BUGS = (*MUTATIONS, *RECORD_MUTATIONS, *REQUEST_MUTATIONS)
 # What production calls an answer that may be given later, and one that never will be taken.
 ANSWER_ERRORS = (UnavailableError, MisconfiguredError)
+
+
+def bugs_of(module: ModuleType) -> dict[str, Callable[[], None]]:
+    """Return a module's own public functions by their names, so that no bug is left out."""
+    return {
+        name: function
+        for name, function in vars(module).items()
+        if isfunction(function) and function.__module__ == module.__name__ and name[0] != "_"
+    }
+
+
+REQUEST_BUGS = bugs_of(request_mutations)
+BUGS = {**bugs_of(mutations), **bugs_of(record_mutations), **REQUEST_BUGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +59,8 @@ def catch(name: str, *, first: Mapping[str, int], seeds_max: int = SEEDS_MAX) ->
         first: Which seed to try first, by name.
         seeds_max: How many seeds are tried at most.
     """
-    mutate = next(mutation for mutation in BUGS if mutation.__name__ == name)
-    mutate()
-    run = request_seed if mutate in REQUEST_MUTATIONS else lifecycle_seed
+    BUGS[name]()
+    run = request_seed if name in REQUEST_BUGS else lifecycle_seed
     tried_first = [first[name]] if name in first else []
     for seed in (*tried_first, *range(seeds_max)):
         violations = run(seed).violations
@@ -70,12 +81,11 @@ def request_seed(seed: int) -> Result:
 
 def catch_all(processes: int, *, first: Mapping[str, int]) -> Iterator[Caught]:
     """Catch every bug, each in a process of its own."""
-    names = [mutation.__name__ for mutation in BUGS]
     context = get_context("forkserver")
     # What takes a second to import is imported once, and each bug's process begins with it.
     context.set_forkserver_preload([__name__])
     with context.Pool(processes, maxtasksperchild=1) as pool:
-        yield from pool.imap(partial(catch, first=first), names, chunksize=1)
+        yield from pool.imap(partial(catch, first=first), BUGS, chunksize=1)
 
 
 def show(processes: int) -> bool:

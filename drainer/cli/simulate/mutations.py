@@ -1,5 +1,5 @@
 """
-Deliberate bugs, each a function of the production code swapped for a wrong one.
+Deliberate bugs, each public function one: it swaps production code for what is wrong.
 
 A bug lives in the memory of one process, which does nothing else; no file is changed.
 """
@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws import auto_scaling, ecs
+from drainer.cli.simulate.swap import swap
 from drainer.drain import finder, machine, model, sight, task_look, task_set
 from drainer.drain.machine import Phase, Step
 from drainer.drain.model import LifecycleActionResult, Registration, Waiting
@@ -18,21 +19,12 @@ from drainer.lifecycle import controller, observer
 from drainer.lifecycle import reactivation as returning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from drainer.drain.view import View
 
 
 def _rung(phase: Phase, **changes: Any) -> None:
     ladder = (replace(rung, **changes) if rung.phase == phase else rung for rung in machine.LADDER)
     swap(machine, "LADDER", tuple(ladder))
-
-
-def swap(owner: Any, name: str, value: Any) -> Any:
-    """Put a value in the place of another; return that other."""
-    right = getattr(owner, name)
-    setattr(owner, name, value)
-    return right
 
 
 def _never(*_: Any, **__: Any) -> bool:
@@ -306,42 +298,3 @@ def sweep_without_a_clock() -> None:
 def publish_again_what_came_too_early() -> None:
     """Let a message go round that has not been delayed (A9)."""
     swap(machine, "is_early", _never)
-
-
-MUTATIONS: tuple[Callable[[], None], ...] = (
-    count_only_desired_running,
-    let_the_counts_decide,
-    forget_deprovisioning,
-    ignore_the_deadline,
-    begin_the_deadline_anew,
-    forget_the_global_timeout,
-    always_continue_at_the_deadline,
-    complete_on_a_failed_look,
-    take_a_missing_cluster_for_unregistered,
-    search_only_the_named_cluster,
-    believe_one_absence,
-    complete_in_the_pass_that_drains,
-    forget_the_heartbeat,
-    drop_the_republish_on_a_throttle,
-    swallow_a_failed_answer,
-    answer_every_hook,
-    send_a_wrong_token,
-    stop_service_tasks_too,
-    stop_without_grace,
-    end_on_a_failed_look,
-    leave_out_the_sweep,
-    let_a_hint_go_round,
-    drain_what_does_not_wait,
-    believe_free_memory,
-    close_the_set_too_soon,
-    forget_what_earlier_looks_have_seen,
-    settle_on_what_is_found_first,
-    search_a_hundred_clusters_and_no_more,
-    keep_what_a_reactivation_makes_untrue,
-    look_on_when_time_is_over,
-    read_every_hook_whatever_the_time,
-    know_only_terminating_wait,
-    leave_what_comes_back_draining,
-    sweep_without_a_clock,
-    publish_again_what_came_too_early,
-)

@@ -1,5 +1,5 @@
 """
-Deliberate bugs in the protocol of the drain's record, each swapped in for the right code.
+Deliberate bugs in the protocol of the drain's record, each public function one.
 
 Most are the worse protocols of which an exhaustive model has counterexamples (tests/model). A bug
 lives in the memory of one process, which does nothing else; no file is changed.
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws import records
-from drainer.cli.simulate.mutations import swap
+from drainer.cli.simulate.swap import swap
 from drainer.drain import admission, envelope
 from drainer.drain.admission import Admission, Admitted
 from drainer.drain.machine import Phase, Step
@@ -214,24 +214,3 @@ def bring_back_what_is_being_drained() -> None:
         return found
 
     swap(returning.Reactivation, "_over", over)
-
-
-RECORD_MUTATIONS: tuple[Callable[[], None], ...] = (
-    publish_before_the_hop_is_claimed,
-    claim_whatever_the_hop,
-    publish_what_a_duplicate_finds_next,
-    never_take_over_what_is_silent,
-    take_over_what_is_not_silent,
-    forget_the_pass_id,
-    create_after_the_heartbeat,
-    replace_a_record_unproven,
-    end_the_record_of_another_token,
-    join_whenever_the_action_began,
-    trust_a_record_over_a_silence,
-    fail_while_the_table_is_down,
-    answer_nothing_while_the_table_is_down,
-    forget_to_write_the_end,
-    follow_nothing,
-    follow_what_was_never_drained,
-    bring_back_what_is_being_drained,
-)

@@ -1,5 +1,5 @@
 """
-Deliberate bugs in what serves CloudFormation's requests, each swapped in for the right code.
+Deliberate bugs in what serves CloudFormation's requests, each public function one.
 
 A bug lives in the memory of one process, which does nothing else; no file is changed.
 """
@@ -9,11 +9,11 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drainer.aws.custom_resource import TableBook, TargetGateway
 from drainer.aws.topic import TopicGateway
-from drainer.cli.simulate.mutations import swap
+from drainer.cli.simulate.swap import swap
 from drainer.custom_resource import belief, stack
 from drainer.custom_resource import controller as requests
 from drainer.custom_resource import reactivation as keeper
@@ -24,9 +24,6 @@ from drainer.custom_resource.properties import Status
 from drainer.custom_resource.request import Request, RequestType
 from drainer.drain.machine import Phase
 from drainer.errors import DrainerError, UnavailableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def take_an_error_for_a_fleet_that_is_gone() -> None:
@@ -182,24 +179,3 @@ def take_all_of_a_stack_for_new() -> None:
 def drop_a_request_at_the_first_doubt() -> None:
     """Believe the first answer about a stack, however old it is."""
     swap(belief, "DOUBTED", timedelta(0))
-
-
-REQUEST_MUTATIONS: tuple[Callable[[], None], ...] = (
-    take_an_error_for_a_fleet_that_is_gone,
-    believe_one_listing,
-    forget_what_a_listing_lacks,
-    take_draining_for_drained,
-    never_look_again_at_what_may_go,
-    wait_for_ever,
-    always_succeed_at_the_deadline,
-    leave_lost_chains_alone,
-    write_nothing_down,
-    decide_anew_each_time,
-    take_a_refused_put_for_an_answer,
-    drop_the_way_round,
-    fail_what_cannot_be_done_in_a_rollback,
-    rename_what_stays_at_every_update,
-    drain_whatever_is_deleted,
-    take_all_of_a_stack_for_new,
-    drop_a_request_at_the_first_doubt,
-)
