@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from drainer.cli.demo.scenarios import FLEET_SCENARIOS, SCENARIOS, SPOT_SCENARIOS, ScenarioName
+from drainer.cli.demo.scenarios import SCENARIOS, ScenarioName
 
 # A shell's code for a command ended by SIGINT.
 EXIT_INTERRUPTED = 130
@@ -62,22 +62,12 @@ def demo(
     one went after its last task, no request was cut and CloudFormation was answered once.
     """
     # The emulator and the simulation take half a second to import; --help need not.
-    from drainer.cli.demo.drain import Demo  # noqa: PLC0415 (see above)
-    from drainer.cli.demo.fleet import FleetDemo  # noqa: PLC0415 (see above)
-    from drainer.cli.demo.spot import SpotDemo  # noqa: PLC0415 (see above)
+    from drainer.cli.demo.run import run  # noqa: PLC0415 (see above)
     from drainer.cli.demo.voice import Voice  # noqa: PLC0415 (see above)
 
-    voice = Voice(Console(), as_json)
+    voice, chosen = Voice(Console(), as_json), SCENARIOS[scenario]
     try:
-        if scenario in SPOT_SCENARIOS:
-            kept = "no request was cut that the two minutes allow"
-            found = SpotDemo(SPOT_SCENARIOS[scenario], factor, zip_file, voice).run()
-        elif scenario in FLEET_SCENARIOS:
-            kept = "the old fleet went after its last task, and no request was cut"
-            found = FleetDemo(FLEET_SCENARIOS[scenario], factor, zip_file, voice).run()
-        else:
-            kept = "nothing was let go early"
-            found = Demo(SCENARIOS[scenario], factor, zip_file, voice).run()
+        found = run(chosen, factor, zip_file, voice)
     except KeyboardInterrupt:
         typer.echo("interrupted; the embedded account is gone", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -91,7 +81,7 @@ def demo(
             typer.echo(f"FAILED: {sentence}", err=True)
         raise typer.Exit(1)
     if not as_json:
-        voice.console.print(kept, style="green")
+        voice.console.print(chosen.kept, style="green")
 
 
 @app.command(

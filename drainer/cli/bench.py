@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -23,9 +23,7 @@ from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.quotas import Quotas
 
 if TYPE_CHECKING:
-    from drainer.custom_resource.controller import Respond
-    from drainer.handler import Function
-    from drainer.simulation.scenario.installation import Build, Installation
+    from drainer.simulation.scenario.installation import Installation
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 CROWDS = (1, 10, 100, 300)
@@ -92,12 +90,8 @@ def drain_fleet(instances: int) -> Cost:
     """Drain so many instances of a Spot Fleet for one request of CloudFormation, quotas and all."""
     account = Aws(now=START)
     account.stacks.unavailable, account.stacks.refused = UnavailableError, MisconfiguredError
-
-    def build(environ: Any, client: Any, clock: Any, /, *, respond: Respond) -> Function:
-        return handler.build(environ, client, clock, respond=respond)
-
     settings = Settings(function_duration_seconds=1.0, custom_resources=True)
-    installed = install(account, build=cast("Build", build), settings=settings)
+    installed = install(account, build=handler.build, settings=settings)
     fleet = account.fleets.create("c", instances, already_running=True)
     account.ecs.create_service("c", "web", desired=instances)
     account.fleets.create("c", instances, already_running=True)

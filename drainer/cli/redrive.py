@@ -11,6 +11,7 @@ import itertools
 import json
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -59,11 +60,12 @@ def stack_outputs(cloudformation: Any, stack: str) -> dict[str, str]:
     return {name: outputs[name] for name in OUTPUTS}
 
 
+@dataclass(frozen=True, slots=True)
 class Redrive:
     """
     One run over the four dead-letter queues.
 
-    Args:
+    Attributes:
         sqs: boto3's client, or one like it.
         functions: The same for Lambda.
         outputs: The stack's.
@@ -72,22 +74,12 @@ class Redrive:
         wait_seconds: How long to ask a queue that seems empty.
     """
 
-    def __init__(
-        self,
-        sqs: Any,
-        functions: Any,
-        outputs: Mapping[str, str],
-        now: datetime,
-        *,
-        dry_run: bool = False,
-        wait_seconds: int = WAIT_SECONDS,
-    ) -> None:
-        self._sqs = sqs
-        self._functions = functions
-        self._outputs = outputs
-        self._now = now
-        self._dry_run = dry_run
-        self._wait_seconds = wait_seconds
+    sqs: Any
+    functions: Any
+    outputs: Mapping[str, str]
+    now: datetime
+    dry_run: bool = False
+    wait_seconds: int = WAIT_SECONDS
 
     def run(self, messages_max: int, tell: Callable[[Result], None]) -> list[Result]:
         """Put back at most so many messages, telling of each; return them all."""
@@ -105,7 +97,7 @@ class Redrive:
                 result, receipt_handle = self._next(queue)
                 if result is None:
                     break
-                if self._dry_run or result.fate in STAYING:
+                if self.dry_run or result.fate in STAYING:
                     staying.append(receipt_handle)
                 yield result
                 if result.fate == Fate.FAILED:
@@ -123,45 +115,45 @@ class Redrive:
         return self._serve(queue, message), message["ReceiptHandle"]
 
     def _receive(self, queue: str) -> dict[str, Any] | None:
-        answer = self._sqs.receive_message(
-            QueueUrl=self._outputs[queue],
+        answer = self.sqs.receive_message(
+            QueueUrl=self.outputs[queue],
             MaxNumberOfMessages=1,
             VisibilityTimeout=VISIBILITY_SECONDS,
-            WaitTimeSeconds=self._wait_seconds,
+            WaitTimeSeconds=self.wait_seconds,
         )
         messages: list[dict[str, Any]] = answer.get("Messages", [])
         return messages[0] if messages else None
 
     def _serve(self, queue: str, message: Mapping[str, Any]) -> Result:
-        message_id, found = message["MessageId"], route(queue, message["Body"], self._now)
-        if self._dry_run or found.fate == Fate.KEPT:
+        message_id, found = message["MessageId"], route(queue, message["Body"], self.now)
+        if self.dry_run or found.fate == Fate.KEPT:
             return Result(queue, message_id, found.fate, found.to, found.what)
         doing = f"sending {found.what}"
         try:
             self._send(found)
             doing = f"deleting {found.what}, which has been sent and will be again"
-            url, handle = self._outputs[queue], message["ReceiptHandle"]
-            self._sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
+            url, handle = self.outputs[queue], message["ReceiptHandle"]
+            self.sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
         except AWS_ERRORS as error:
             return Result(queue, message_id, Fate.FAILED, found.to, f"{doing}: {error}")
         return Result(queue, message_id, found.fate, found.to, found.what)
 
     def _send(self, found: Route) -> None:
         if found.to == FUNCTION:
-            self._functions.invoke(
-                FunctionName=self._outputs[FUNCTION],
+            self.functions.invoke(
+                FunctionName=self.outputs[FUNCTION],
                 InvocationType="Event",
                 Payload=json.dumps(found.content).encode(),
             )
         elif found.to:
-            self._sqs.send_message(QueueUrl=self._outputs[found.to], MessageBody=found.content)
+            self.sqs.send_message(QueueUrl=self.outputs[found.to], MessageBody=found.content)
 
     def _show_again(self, queue: str, receipt_handles: Sequence[str]) -> None:
         """Make what stays visible at once, for the alarm and for the next run."""
         for handle in receipt_handles:
             try:
-                self._sqs.change_message_visibility(
-                    QueueUrl=self._outputs[queue], ReceiptHandle=handle, VisibilityTimeout=0
+                self.sqs.change_message_visibility(
+                    QueueUrl=self.outputs[queue], ReceiptHandle=handle, VisibilityTimeout=0
                 )
             except AWS_ERRORS:
                 return  # they come back by themselves, when their time is over

@@ -145,7 +145,7 @@ def test_another_image_takes_another_fleet_and_the_tasks_of_the_old_one_end_befo
     assert old.left == ()
     assert old.killed == []
     assert len(old.tasks) == 5
-    assert set(old.tasks.values()) == {"STOPPED"}
+    assert {task.last_status for task in old.tasks.values()} == {"STOPPED"}
     assert old.draining_at is not None
     assert old.last_stopped_at is not None
     assert old.cancelled_at is not None

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from drainer import handler
 from drainer.cli.simulate import command, hunt
+from drainer.simulation.aws import Aws
 from drainer.simulation.faults.past import Past
 from drainer.simulation.runs.lag import measure
 from drainer.simulation.runs.request_world import run_request_seed

@@ -11,6 +11,7 @@ import pytest
 from drainer.cli.demo.fleet_screen import chronicle, plain_line
 from drainer.cli.demo.fleet_verdict import problems, sentence
 from drainer.simulation.embedded.fleet_watch import FleetTrack, FleetView
+from drainer.simulation.embedded.watch import InstanceTrack, TaskTrack
 
 BEGAN_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 INSTANCE = "i-00000000000000001"
@@ -30,18 +31,31 @@ def answer(request_type: str, request_id: str, at: str) -> dict[str, Any]:
     }
 
 
-OLD = FleetTrack(
-    "sfr-old",
-    after(-600),
-    state="cancelled",
-    instances={INSTANCE: "terminated"},
-    tasks={("service:web", "1"): "STOPPED", ("standalone:job", "2"): "STOPPED"},
+def task(task_id: str, owner: str, seconds: float, status: str) -> dict[str, TaskTrack]:
+    return {task_id: TaskTrack(task_id, owner, [(after(seconds), status)])}
+
+
+TERMINATED = InstanceTrack(
+    status="DRAINING",
+    tasks={
+        **task("1", "service:web", 300, "STOPPED"),
+        **task("2", "standalone:job", 290, "STOPPED"),
+    },
     joined_at=after(-600),
     draining_at=after(10),
-    last_stopped_at=after(300),
-    cancelled_at=after(312),
+    terminated=True,
 )
-NEW = FleetTrack("sfr-new", after(2), state="active", tasks={("service:web", "3"): "RUNNING"})
+OLD = FleetTrack(
+    "sfr-old", after(-600), "cancelled", {INSTANCE: TERMINATED}, cancelled_at=after(312)
+)
+RUNNING = InstanceTrack(status="ACTIVE", tasks=task("3", "service:web", 40, "RUNNING"))
+NEW = FleetTrack("sfr-new", after(2), "active", {"i-new": RUNNING})
+
+
+def of_old(**changes: Any) -> FleetTrack:
+    return replace(OLD, tracks={INSTANCE: replace(TERMINATED, **changes)})
+
+
 LINES = (
     answer("Create", "a", "11:50:00"),
     answer("Update", "b", "12:00:05"),
@@ -83,8 +97,8 @@ def test_a_fleet_that_went_after_its_last_task_is_no_problem() -> None:
         (replace(VIEW, fleets=(OLD,)), "there were 1"),
         (replace(VIEW, fleets=(replace(OLD, cancelled_at=None), NEW)), "not cancelled"),
         (replace(VIEW, fleets=(replace(OLD, left=("standalone:job",)), NEW)), "tasks on it"),
-        (replace(VIEW, fleets=(replace(OLD, killed=["service:web"]), NEW)), "killed"),
-        (replace(VIEW, fleets=(replace(OLD, tasks={}), NEW)), "nothing has run"),
+        (replace(VIEW, fleets=(of_old(killed=["service:web"]), NEW)), "killed"),
+        (replace(VIEW, fleets=(of_old(tasks={}), NEW)), "nothing has run"),
         (replace(VIEW, fleets=(replace(OLD, cancelled_at=after(290)), NEW)), "10 s before"),
         (replace(VIEW, cut=("ended",)), "1 requests were cut"),
         (replace(VIEW, unserved=3), "found no target"),

@@ -9,15 +9,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from drainer.cli.demo.timeline import STATUS_STYLES
+from drainer.cli.demo.screen import duration, facts, status_text, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
+    from rich.table import Table
 
     from drainer.simulation.embedded.watch import DrainTrack
 
@@ -39,12 +39,6 @@ PHASES = (
     "answered",
 )
 PHASE_STYLES = {"blind": "red", "overdue": "red", "answered": "green", "closing": "yellow"}
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as hours, minutes and seconds."""
-    whole = max(0, int(seconds))
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def screen(drains: Sequence[DrainTrack], now: datetime, began_at: datetime) -> RenderableType:
@@ -71,7 +65,7 @@ def plain_line(drains: Sequence[DrainTrack]) -> str:
         statuses = Counter(task.last_status for drain in drains for task in drain.remaining)
         who = ", ".join(f"{phases[phase]} {phase}" for phase in PHASES if phase in phases)
     else:
-        who = f"{drains[0].phase:<9} {drains[0].lifecycle_state}"
+        who = f"{drains[0].phase:<9} {drains[0].instance.lifecycle_state}"
     what = ", ".join(
         status if count == 1 else f"{count} x {status}" for status, count in statuses.items()
     )
@@ -87,23 +81,17 @@ def hop_of(drain: DrainTrack) -> int:
 
 def _one(drain: DrainTrack, now: datetime, elapsed: Text) -> RenderableType:
     action = drain.action
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim")
-    facts.add_column()
-    facts.add_column(style="dim")
-    facts.add_column()
-    facts.add_row("instance", drain.ec2_instance_id, "lifecycle", drain.lifecycle_state)
-    facts.add_row(
-        "phase",
-        Text(drain.phase, style=PHASE_STYLES.get(drain.phase, "bold cyan")),
-        "container inst.",
-        drain.container_instance_status,
-    )
-    facts.add_row("hop", str(hop_of(drain)), "heartbeats", str(len(action.heartbeats)))
-    facts.add_row("deadline in", _deadline(drain, now), "hook times out in", _due(drain, now))
+    instance = drain.instance
+    phase = Text(drain.phase, style=PHASE_STYLES.get(drain.phase, "bold cyan"))
+    rows: list[tuple[RenderableType, ...]] = [
+        ("instance", drain.ec2_instance_id, "lifecycle", instance.lifecycle_state),
+        ("phase", phase, "container inst.", instance.status),
+        ("hop", str(hop_of(drain)), "heartbeats", str(len(action.heartbeats))),
+        ("deadline in", _deadline(drain, now), "hook times out in", _due(drain, now)),
+    ]
     reason = str(drain.latest_pass.get("reason") or f"{len(drain.remaining)} tasks")
     waits_for = Text.assemble(("waits for    ", "dim"), reason, overflow="ellipsis", no_wrap=True)
-    return Group(elapsed, facts, waits_for, Text(), _tasks(drain, now))
+    return Group(elapsed, facts(rows), waits_for, Text(), _tasks(drain, now))
 
 
 def _deadline(drain: DrainTrack, now: datetime) -> str:
@@ -120,43 +108,30 @@ def _due(drain: DrainTrack, now: datetime) -> str:
 
 
 def _tasks(drain: DrainTrack, now: datetime) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("task of", no_wrap=True, overflow="ellipsis")
-    table.add_column("id", no_wrap=True)
-    table.add_column("last status", no_wrap=True)
-    table.add_column("for", justify="right", no_wrap=True)
+    made = table("task of", "id", "last status", ">for")
     shown = sorted(drain.tasks.values(), key=lambda task: task.owner)[:TASK_ROWS_MAX]
     for task in shown:
         since, status = task.moves[-1]
-        table.add_row(
-            task.owner,
-            task.task_id[:8],
-            Text(status, style=STATUS_STYLES.get(status, "")),
-            duration((now - since).total_seconds()),
-        )
+        lasting = duration((now - since).total_seconds())
+        made.add_row(task.owner, task.task_id[:8], status_text(status), lasting)
     if len(drain.tasks) > len(shown):
-        table.add_row(f"and {len(drain.tasks) - len(shown)} more", "", "", "")
-    return table
+        made.add_row(f"and {len(drain.tasks) - len(shown)} more", "", "", "")
+    return made
 
 
 def _many(drains: Sequence[DrainTrack], elapsed: Text) -> RenderableType:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("phase")
-    table.add_column("instances", justify="right")
-    table.add_column("")
+    phases = table("phase", ">instances", "")
     counts = Counter(drain.phase for drain in drains)
     for phase in PHASES:
         if phase in counts:
             share = max(1, round(counts[phase] * BAR_COLUMNS / len(drains)))
             style = PHASE_STYLES.get(phase, "cyan")
-            table.add_row(phase, str(counts[phase]), Text("#" * share, style=style))
+            phases.add_row(phase, str(counts[phase]), Text("#" * share, style=style))
     statuses = Counter(task.last_status for drain in drains for task in drain.remaining)
-    tasks = Table(box=None, padding=(0, 2), header_style="dim")
-    tasks.add_column("tasks remaining")
-    tasks.add_column("", justify="right")
+    tasks = table("tasks remaining", ">")
     for status, count in sorted(statuses.items()):
-        tasks.add_row(Text(status, style=STATUS_STYLES.get(status, "")), str(count))
+        tasks.add_row(status_text(status), str(count))
     heartbeats = sum(len(drain.action.heartbeats) for drain in drains)
     hops = max(hop_of(drain) for drain in drains)
     foot = Text(f"hops {hops}   heartbeats {heartbeats}", style="dim")
-    return Group(elapsed, table, Text(), tasks, foot)
+    return Group(elapsed, phases, Text(), tasks, foot)

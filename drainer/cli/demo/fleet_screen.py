@@ -12,8 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from drainer.cli.demo.drain_screen import duration
-from drainer.cli.demo.timeline import STATUS_STYLES
+from drainer.cli.demo.screen import STATUS_STYLES, duration, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,9 +36,7 @@ def screen(view: FleetView, began_at: datetime) -> RenderableType:
     head = Text.assemble(
         ("elapsed ", "dim"), (elapsed, "bold"), ("   stack ", "dim"), (view.stack_status, "bold")
     )
-    lately = Table.grid(padding=(0, 2))
-    for at, text in chronicle(view, began_at)[-LATEST_MAX:]:
-        lately.add_row(_after(at, began_at), text)
+    lately = chronicle_table(view, began_at, most=LATEST_MAX)
     return Group(head, Text(), fleets_table(view), Text(), _requests(view), Text(), lately)
 
 
@@ -47,7 +44,7 @@ def plain_line(view: FleetView) -> str:
     """Return what changes seldom in one line; two equal lines mean that nothing has changed."""
     fleets = "; ".join(
         f"{name} fleet {fleet.state}: {_counted(fleet.instances.values())} instances, "
-        f"tasks {_counted(fleet.tasks.values()) or 'none'}"
+        f"tasks {_counted(_statuses(fleet)) or 'none'}"
         for name, fleet in zip(NAMES, view.fleets, strict=False)
     )
     return f"{view.stack_status}: {fleets}; requests cut {len(view.cut)}"
@@ -55,16 +52,15 @@ def plain_line(view: FleetView) -> str:
 
 def fleets_table(view: FleetView) -> Table:
     """Return the fleets, one row each."""
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    for name in ("fleet", "", "request", "instances", "tasks"):
-        table.add_column(name, no_wrap=name != "tasks")
+    made = table("fleet", "", "request", "instances", "tasks")
+    made.columns[-1].no_wrap = False
     for name, fleet in zip(NAMES, view.fleets, strict=False):
         tasks = Text()
-        for status, count in Counter(fleet.tasks.values()).items():
+        for status, count in Counter(_statuses(fleet)).items():
             tasks.append(f"{count} {status} ", style=STATUS_STYLES.get(status, ""))
         shortened = f"{fleet.fleet_id[:12]}..."
-        table.add_row(name, shortened, fleet.state, _counted(fleet.instances.values()), tasks)
-    return table
+        made.add_row(name, shortened, fleet.state, _counted(fleet.instances.values()), tasks)
+    return made
 
 
 def chronicle(view: FleetView, began_at: datetime) -> list[Happening]:
@@ -83,12 +79,13 @@ def chronicle(view: FleetView, began_at: datetime) -> list[Happening]:
     return sorted((one for one in found if one[0] >= began_at), key=lambda one: one[0])
 
 
-def chronicle_table(view: FleetView, began_at: datetime) -> Table:
-    """Return all that has happened, one row each."""
-    table = Table.grid(padding=(0, 2))
-    for at, text in chronicle(view, began_at):
-        table.add_row(_after(at, began_at), text)
-    return table
+def chronicle_table(view: FleetView, began_at: datetime, *, most: int = 0) -> Table:
+    """Return what has happened, one row each; `most` are the latest, 0 are all."""
+    made = Table.grid(padding=(0, 2))
+    for at, text in chronicle(view, began_at)[-most:]:
+        after = f"+{(at - began_at).total_seconds():.0f} s"
+        made.add_row(Text(after, style="dim", justify="right"), text)
+    return made
 
 
 def _of_fleet(fleet: FleetTrack, name: str) -> Iterable[Happening]:
@@ -97,7 +94,7 @@ def _of_fleet(fleet: FleetTrack, name: str) -> Iterable[Happening]:
         yield fleet.joined_at, f"the {name} fleet's instances are in the cluster"
     if fleet.draining_at is not None:
         yield fleet.draining_at, f"the {name} fleet's instances are set DRAINING"
-    if fleet.last_stopped_at is not None and fleet.remaining == 0:
+    if fleet.last_stopped_at is not None:
         yield fleet.last_stopped_at, f"the {name} fleet's last task has ended"
     if fleet.cancelled_at is not None:
         yield fleet.cancelled_at, f"the {name} fleet is cancelled, its instances terminated"
@@ -112,6 +109,10 @@ def _requests(view: FleetView) -> Text:
     )
 
 
+def _statuses(fleet: FleetTrack) -> list[str]:
+    return [task.last_status for task in fleet.tasks.values()]
+
+
 def _counted(words: Iterable[str]) -> str:
     return ", ".join(f"{count} {word}" for word, count in sorted(Counter(words).items()))
 
@@ -119,7 +120,3 @@ def _counted(words: Iterable[str]) -> str:
 def _at(line: Mapping[str, Any]) -> datetime:
     # Every line is stamped by RFC 3339.
     return datetime.fromisoformat(line["timestamp"])
-
-
-def _after(at: datetime, began_at: datetime) -> Text:
-    return Text(f"+{(at - began_at).total_seconds():.0f} s", style="dim", justify="right")

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drainer.cli.demo.spot_verdict import of_requests
+
 if TYPE_CHECKING:
     from drainer.simulation.embedded.fleet_watch import FleetTrack, FleetView
 
@@ -27,10 +29,7 @@ def problems(view: FleetView) -> list[str]:
             found.append(f"there were to be two fleets, and there were {len(view.fleets)}")
     if view.cut:
         found.append(f"{len(view.cut)} requests were cut")
-    if view.unserved:
-        found.append(f"{view.unserved} requests found no target")
-    if view.under_way or not view.served:
-        found.append(f"{view.served} requests served, {view.under_way} not yet")
+    found += of_requests(view)
     asked = [request_type for request_type, _ in view.answers]
     if asked != REQUESTS:
         found.append(f"CloudFormation was answered {', '.join(asked) or 'nothing'}")

@@ -7,9 +7,8 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from drainer.cli.demo.drain_screen import hop_of
+from drainer.cli.demo.screen import facts
 from drainer.cli.demo.timeline import Bar, draw, legend
 
 if TYPE_CHECKING:
@@ -26,12 +25,12 @@ TIMELINES_MAX = 2
 
 def summary(drains: Sequence[DrainTrack], *, calls: dict[str, int], passes: int) -> dict[str, Any]:
     """Return the figures, in seconds of the account's time."""
-    answered = [drain for drain in drains if drain.answered_at]
-    took = [_seconds(drain, drain.answered_at) for drain in answered]
+    answered = [(drain, drain.answered_at) for drain in drains if drain.answered_at]
+    took = [(at - drain.action.started_at).total_seconds() for drain, at in answered]
     lags = [
-        (drain.answered_at - drain.last_stopped_at).total_seconds()
-        for drain in answered
-        if drain.answered_at and drain.last_stopped_at
+        (at - drain.last_stopped_at).total_seconds()
+        for drain, at in answered
+        if drain.last_stopped_at
     ]
     return {
         "drains": len(drains),
@@ -44,7 +43,7 @@ def summary(drains: Sequence[DrainTrack], *, calls: dict[str, int], passes: int)
             for task in drain.remaining
         ],
         "tasks_killed": [task for drain in drains for task in drain.killed],
-        "lifecycle_states": sorted({drain.lifecycle_state for drain in drains}),
+        "lifecycle_states": sorted({drain.instance.lifecycle_state for drain in drains}),
         "passes": passes,
         "hops_max": max((hop_of(drain) for drain in drains), default=0),
         "heartbeats": sum(len(drain.action.heartbeats) for drain in drains),
@@ -68,12 +67,7 @@ def show(
                 console.print(line, no_wrap=True, overflow="crop")
         console.print(legend(blocks=blocks))
     console.print()
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in _rows(figures):
-        table.add_row(name, text)
-    console.print(table, highlight=False)
+    console.print(facts(_rows(figures)), highlight=False)
 
 
 def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
@@ -115,12 +109,6 @@ def _timeline(drain: DrainTrack, began_at: datetime, *, columns: int, blocks: bo
         columns=columns,
         blocks=blocks,
     )
-
-
-def _seconds(drain: DrainTrack, instant: datetime | None) -> float:
-    if instant is None:
-        return 0.0
-    return (instant - drain.action.started_at).total_seconds()
 
 
 def _spread(values: Sequence[float]) -> dict[str, float] | None:

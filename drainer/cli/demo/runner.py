@@ -1,33 +1,40 @@
 """
-What every demo does: open an embedded account, look until it is over, and give up in time.
+What every demo needs: an embedded account, and looks at it until it is over, or for too long.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from abc import ABC, abstractmethod
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rich.live import Live
 
 import drainer
 from drainer.simulation.embedded.account import EmbeddedAccount
+from drainer.simulation.scenario.client_requests import Mix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import ExitStack
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
+    from drainer.cli.demo.scenarios import Scenario
     from drainer.cli.demo.voice import Voice
-
-Seen = TypeVar("Seen")
 
 INFRA = Path(drainer.__file__).resolve().parent.parent / "infra"
 # People wait two minutes for a demo; ten seconds of them are for starting and ending.
 WALL_SECONDS_MAX = 110.0
 LOOK_EVERY_SECONDS = 0.2
+# Requests before something happens, so that there is something under way; none takes as long as the
+# deregistration delay, so that all can end.
+BEFORE_SECONDS = 60.0
+MIX = Mix(every_seconds=0.5, lasting_seconds=3.0, long_every=10, long_seconds=40.0)
 
 
 class DemoError(RuntimeError):
@@ -35,23 +42,73 @@ class DemoError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Frame(Generic[Seen]):
+class Frame:
     """
     What one look has come to.
 
     Attributes:
-        seen: what was seen.
         elapsed: since what is shown began, in seconds of the account's time.
         line: it in one line; two equal lines mean that nothing has changed.
         picture: draws it, for a terminal.
         is_last: whether there is nothing more to wait for.
     """
 
-    seen: Seen
     elapsed: float
     line: str
     picture: Callable[[], RenderableType]
     is_last: bool
+
+
+class Show(ABC):
+    """
+    One run of a scenario; the runner calls its methods in their order, `look` again and again.
+
+    Args:
+        scenario: what to show.
+        embedded: where.
+        voice: how to show it.
+        closing: closes what has to be closed before the account.
+    """
+
+    def __init__(
+        self, scenario: Scenario, embedded: EmbeddedAccount, voice: Voice, closing: ExitStack
+    ) -> None:
+        self.scenario = scenario
+        self.embedded = embedded
+        self.voice = voice
+        self.closing = closing
+
+    @abstractmethod
+    def deploy(self, zip_file: Path) -> None:
+        """Deploy what is shown, and wait until it can begin."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Let happen what is shown."""
+
+    @abstractmethod
+    def look(self) -> Frame:
+        """Look at all of it once, and keep what is seen for what follows."""
+
+    @abstractmethod
+    def problems(self) -> list[str]:
+        """Return what was wrong, in words; nothing if all was well."""
+
+    def failures(self) -> list[BaseException]:
+        """Return what failed in the simulation."""
+        return self.embedded.failures
+
+    def troubles(self) -> list[Mapping[str, Any]]:
+        """Return the lines of the function's log that there should not be."""
+        return []
+
+    @abstractmethod
+    def figures(self) -> dict[str, Any]:
+        """Return what has come of it, for programs."""
+
+    @abstractmethod
+    def summarise(self, console: Console, found: list[str]) -> None:
+        """Print what has come of it, for people."""
 
 
 @contextmanager
@@ -72,12 +129,9 @@ def account(factor: float, zip_file: Path) -> Iterator[EmbeddedAccount]:
             raise
 
 
-def stop_at() -> float:
-    """Return when a demo that begins now is given up, by the monotonic clock."""
-    return time.monotonic() + WALL_SECONDS_MAX
-
-
-def follow(voice: Voice, look: Callable[[], Frame[Seen]], until: float) -> Frame[Seen]:
+def follow(
+    voice: Voice, look: Callable[[], Frame], until: float, limit_seconds: float = math.inf
+) -> Frame:
     """
     Show what each look comes to, and return the last one.
 
@@ -85,6 +139,7 @@ def follow(voice: Voice, look: Callable[[], Frame[Seen]], until: float) -> Frame
         voice: how to show it.
         look: looks once.
         until: when to give up, by the monotonic clock.
+        limit_seconds: after how many of the account's seconds there is nothing to wait for.
 
     Raises:
         DemoError: it was not over by then.
@@ -99,7 +154,7 @@ def follow(voice: Voice, look: Callable[[], Frame[Seen]], until: float) -> Frame
             elif frame.line != said:
                 said = frame.line
                 voice.say(said, elapsed=frame.elapsed)
-            if frame.is_last:
+            if frame.is_last or frame.elapsed > limit_seconds:
                 return frame
             if time.monotonic() > until:
                 raise DemoError(

@@ -8,14 +8,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from drainer.cli.demo.drain_screen import duration
-from drainer.cli.demo.timeline import STATUS_STYLES
+from drainer.cli.demo.screen import duration, facts, since, status_text, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
     from drainer.simulation.embedded.spot_watch import GroupView, SpotView
 
@@ -26,15 +25,14 @@ TARGET_STYLES = {"healthy": "green", "draining": "yellow"}
 
 def screen(view: SpotView) -> RenderableType:
     """Return what to show of it on a terminal."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim")
-    facts.add_column()
-    facts.add_row("taken back", view.subject)
-    facts.add_row("status", Text(view.status, style=STATUS_STYLES.get(view.status, "bold")))
-    facts.add_row("reads before the first write", ", ".join(view.reads) or "-")
-    facts.add_row("DRAINING after", _after(view.drained_after))
-    facts.add_row("targets draining after", _after(view.deregistered_after))
-    return Group(_clock(view), facts, Text(), _groups(view), Text(), _tasks(view))
+    rows: list[tuple[RenderableType, ...]] = [
+        ("taken back", view.subject),
+        ("status", status_text(view.status, "bold")),
+        ("reads before the first write", ", ".join(view.reads) or "-"),
+        ("DRAINING after", since(view.drained_after)),
+        ("targets draining after", since(view.deregistered_after)),
+    ]
+    return Group(_clock(view), facts(rows), Text(), _groups(view), Text(), _tasks(view))
 
 
 def plain_line(view: SpotView) -> str:
@@ -42,7 +40,7 @@ def plain_line(view: SpotView) -> str:
     targets = Counter(state for group in view.groups for state in group.leaving)
     leaving = ", ".join(f"{count} {state}" for state, count in sorted(targets.items()))
     tasks = Counter(f"{owner} {status}" for owner, _, status in view.tasks)
-    cut = sum(group.cut for group in view.groups)
+    cut = sum(len(group.cut) for group in view.groups)
     needless = sum(len(group.needless) for group in view.groups)
     return (
         f"{'gone' if view.gone else view.status}: targets {leaving or 'gone'}; "
@@ -53,13 +51,10 @@ def plain_line(view: SpotView) -> str:
 
 def requests_table(view: SpotView) -> Table:
     """Return what became of the requests, one row for each target group."""
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("balancer", no_wrap=True)
-    for name in ("sent", "served", "under way", "no target", "cut", "needless"):
-        table.add_column(name, justify="right")
+    made = table("balancer", ">sent", ">served", ">under way", ">no target", ">cut", ">needless")
     for group in view.groups:
-        table.add_row(group.balancer, *_numbers(group))
-    return table
+        made.add_row(group.balancer, *_numbers(group))
+    return made
 
 
 def _clock(view: SpotView) -> Text:
@@ -76,44 +71,25 @@ def _clock(view: SpotView) -> Text:
 
 
 def _groups(view: SpotView) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("balancer", no_wrap=True)
-    table.add_column("leaving", no_wrap=True)
-    for name in ("staying", "sent", "served", "under way", "cut", "needless"):
-        table.add_column(name, justify="right")
+    figures = (">staying", ">sent", ">served", ">under way", ">cut", ">needless")
+    made = table("balancer", "leaving", *figures)
     for group in view.groups:
         leaving = Text()
         for state, count in sorted(Counter(group.leaving).items()):
             leaving.append(f"{count} {state} ", style=TARGET_STYLES.get(state, ""))
         sent, served, under_way, _, cut, needless = _numbers(group)
-        figures = (str(group.staying), sent, served, under_way, cut, needless)
-        table.add_row(group.balancer, leaving, *figures)
-    return table
+        staying = str(group.staying)
+        made.add_row(group.balancer, leaving, staying, sent, served, under_way, cut, needless)
+    return made
 
 
 def _tasks(view: SpotView) -> Table:
-    table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("task")
-    table.add_column("")
-    table.add_column("last status")
+    made = table("task", "", "last status")
     for owner, task_id, status in view.tasks:
-        table.add_row(owner, task_id[:8], Text(status, style=STATUS_STYLES.get(status, "")))
-    return table
+        made.add_row(owner, task_id[:8], status_text(status))
+    return made
 
 
 def _numbers(group: GroupView) -> tuple[str, ...]:
-    return tuple(
-        str(number)
-        for number in (
-            group.sent,
-            group.served,
-            group.under_way,
-            group.unserved,
-            group.cut,
-            len(group.needless),
-        )
-    )
-
-
-def _after(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds:.1f} s"
+    sent = (group.sent, group.served, group.under_way, group.unserved)
+    return tuple(str(number) for number in (*sent, len(group.cut), len(group.needless)))

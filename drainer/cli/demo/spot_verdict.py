@@ -7,23 +7,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from drainer.simulation.embedded.spot_watch import SpotView
-    from drainer.simulation.embedded.watch import DrainTrack
+    from drainer.simulation.embedded.watch import RequestCounts
 
 # "at most three reads before the first write", which is what the function is built for.
 READS_MAX = 3
 NAMED_MAX = 5
 
 
-def problems(view: SpotView, drains: Sequence[DrainTrack], *, by_instance: bool) -> list[str]:
+def problems(view: SpotView, *, by_instance: bool) -> list[str]:
     """
     Return what was wrong, in words; nothing if all was well.
 
     Args:
         view: how it ended.
-        drains: the lifecycle actions since.
         by_instance: an EC2 instance was taken back, and not a task on Fargate.
     """
     found = []
@@ -34,10 +31,7 @@ def problems(view: SpotView, drains: Sequence[DrainTrack], *, by_instance: bool)
                 f"{group.name}: {len(group.needless)} requests were cut that the two minutes "
                 f"allowed ({named})"
             )
-        if group.unserved:
-            found.append(f"{group.name}: {group.unserved} requests found no target")
-        if group.under_way or not group.served:
-            found.append(f"{group.name}: {group.served} requests served, {group.under_way} not yet")
+        found += [f"{group.name}: {sentence}" for sentence in of_requests(group)]
     if view.deregistered_after is None:
         found.append("its targets were not taken out of their target groups")
     if not view.gone:
@@ -45,15 +39,25 @@ def problems(view: SpotView, drains: Sequence[DrainTrack], *, by_instance: bool)
     if len(view.reads) > READS_MAX:
         found.append(f"{len(view.reads)} reads came before the first write")
     if by_instance:
-        found += _of_instance(view, drains)
+        found += _of_instance(view)
     return found
 
 
-def _of_instance(view: SpotView, drains: Sequence[DrainTrack]) -> list[str]:
+def of_requests(counts: RequestCounts) -> list[str]:
+    """Return what was wrong with requests, those aside that were cut."""
+    found = []
+    if counts.unserved:
+        found.append(f"{counts.unserved} requests found no target")
+    if counts.under_way or not counts.served:
+        found.append(f"{counts.served} requests served, {counts.under_way} not yet")
+    return found
+
+
+def _of_instance(view: SpotView) -> list[str]:
     found = []
     if view.drained_after is None:
         found.append("its container instance was not set DRAINING")
-    ended = [drain.action for drain in drains if drain.ec2_instance_id == view.subject]
+    ended = [drain.action for drain in view.drains if drain.ec2_instance_id == view.subject]
     if not ended:
         found.append("its group's lifecycle action did not begin")
     found += [

@@ -9,37 +9,23 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from drainer.cli.demo.screen import STATUS_STYLES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LABEL_COLUMNS = 24
 PLOT_COLUMNS_MIN = 20
 
-# How a last status is drawn: its letter where colours and blocks fail, its block, its style.
-STATUS_LETTERS = {
-    "PROVISIONING": "p",
-    "PENDING": "p",
-    "ACTIVATING": "a",
-    "RUNNING": "r",
-    "DEACTIVATING": "d",
-    "STOPPING": "s",
-    "DEPROVISIONING": "u",
-}
-STATUS_BLOCKS = {
-    "PROVISIONING": "·",
-    "PENDING": "·",
-    "ACTIVATING": "·",
-    "RUNNING": "━",
-    "DEACTIVATING": "▒",
-    "STOPPING": "▓",
-    "DEPROVISIONING": "░",
-}
-STATUS_STYLES = {
-    "RUNNING": "green",
-    "DEACTIVATING": "yellow",
-    "STOPPING": "dark_orange",
-    "DEPROVISIONING": "dark_orange",
-    "STOPPED": "dim",
+# How a last status is drawn: its letter where blocks fail, and its block.
+STATUS_GLYPHS = {
+    "PROVISIONING": "p·",
+    "PENDING": "p·",
+    "ACTIVATING": "a·",
+    "RUNNING": "r━",
+    "DEACTIVATING": "d▒",
+    "STOPPING": "s▓",
+    "DEPROVISIONING": "u░",
 }
 
 
@@ -110,8 +96,7 @@ def legend(*, blocks: bool) -> Text:
     """Return one line that says how each status is drawn."""
     line = Text()
     for status in ("RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING"):
-        glyph = STATUS_BLOCKS[status] if blocks else STATUS_LETTERS[status]
-        line.append(glyph * 2, style=STATUS_STYLES[status])
+        line.append(STATUS_GLYPHS[status][blocks] * 2, style=STATUS_STYLES[status])
         line.append(f" {status}  ")
     line.append("| answer")
     return line
@@ -134,5 +119,4 @@ def _cell(
         return "|", "bold"
     # The middle of the column stands for it.
     status = bar.status_at((column + 0.5) * seconds_per_column)
-    glyphs = STATUS_BLOCKS if blocks else STATUS_LETTERS
-    return glyphs.get(status, " "), STATUS_STYLES.get(status, "")
+    return STATUS_GLYPHS.get(status, "  ")[blocks], STATUS_STYLES.get(status, "")

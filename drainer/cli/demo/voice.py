@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.demo.drain_screen import duration
+from drainer.cli.demo.screen import duration
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -71,11 +71,6 @@ class Sum:
             self.violated.append(result)
 
 
-def lag(seed: int, *, fast_path: bool, event_at_end: bool) -> float:
-    """Measure one drain; a function of its own because processes need a name for it."""
-    return measure(seed, build, fast_path=fast_path, event_at_end=event_at_end)
-
-
 @app.command()
 def simulate(
     *,
@@ -144,7 +139,7 @@ def _replay(seed: int, *, requests: bool) -> bool:
 
 def _show_lag(processes: int) -> bool:
     for name, (fast_path, event_at_end) in LAG_ROWS.items():
-        measured = partial(lag, fast_path=fast_path, event_at_end=event_at_end)
+        measured = partial(measure, build=build, fast_path=fast_path, event_at_end=event_at_end)
         with get_context("spawn").Pool(processes) as pool:
             lags = pool.map(measured, range(LAG_DRAINS), chunksize=CHUNK)
         print(f"release after the last task STOPPED, {name}")

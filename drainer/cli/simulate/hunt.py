@@ -15,7 +15,7 @@ from drainer import handler
 from drainer.cli.simulate import mutations, record_mutations, request_mutations
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.runs.request_world import run_request_seed
-from drainer.simulation.runs.run import Result, run_seed
+from drainer.simulation.runs.run import run_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SEEDS_MAX = 500
 # What production calls an answer that may be given later, and one that never will be taken.
 ANSWER_ERRORS = (UnavailableError, MisconfiguredError)
+# One seed of lifecycle actions, or of CloudFormation's requests, as processes can be sent them.
+lifecycle_seed = partial(run_seed, build=handler.build)
+request_seed = partial(run_request_seed, build=handler.build, errors=ANSWER_ERRORS)
 
 
 def bugs_of(module: ModuleType) -> dict[str, Callable[[], None]]:
@@ -67,16 +70,6 @@ def catch(name: str, *, first: Mapping[str, int], seeds_max: int = SEEDS_MAX) ->
         if violations:
             return Caught(name, seed, str(violations[0]))
     return Caught(name, None, "")
-
-
-def lifecycle_seed(seed: int) -> Result:
-    """Run one seed of lifecycle actions; a name of its own, because processes need one."""
-    return run_seed(seed, handler.build)
-
-
-def request_seed(seed: int) -> Result:
-    """Run one seed of CloudFormation's requests."""
-    return run_request_seed(seed, handler.build, ANSWER_ERRORS)
 
 
 def catch_all(processes: int, *, first: Mapping[str, int]) -> Iterator[Caught]:

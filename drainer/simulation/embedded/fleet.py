@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.embedded import fleet_stand_in
 from drainer.simulation.embedded.account import IMAGE_PARAMETER
-from drainer.simulation.embedded.installation import DRAINER_STACK
+from drainer.simulation.embedded.installation import deploy_drainer
 from drainer.simulation.embedded.shape import build_service, services_of
-from drainer.simulation.embedded.watch import Watch
 from drainer.simulation.scenario.client_requests import Mix, Requests
 from drainer.simulation.services.ec2.spot_fleet import CLUSTER_TAG
 from drainer.simulation.template import read_template
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from drainer.simulation.embedded.account import EmbeddedAccount
     from drainer.simulation.embedded.deployment import Deployment
     from drainer.simulation.embedded.shape import Physics
+    from drainer.simulation.embedded.watch import Watch
     from drainer.simulation.services.ecs.model import Service
     from drainer.simulation.template import DeployedStack
 
@@ -123,9 +123,7 @@ def fleet_stage(
     mix: Mix,
 ) -> FleetStage:
     """Deploy drainer.yaml and examples/spot-fleet.yaml, and send requests to the service."""
-    deployment = embedded.deployment()
-    deployment.upload(zip_file)
-    drainer = deployment.create_stack(DRAINER_STACK, read_template(infra / "drainer.yaml"), {})
+    drainer, watch = deploy_drainer(embedded, infra, zip_file)
     embedded.client("ssm").put_parameter(
         Name=NEXT_IMAGE_PARAMETER, Value=NEXT_IMAGE_VALUE, Type="String"
     )
@@ -142,6 +140,7 @@ def fleet_stage(
     template = with_stand_in(
         read_template(infra / "examples" / "spot-fleet.yaml"), deploy_stand_in(embedded)
     )
+    deployment = embedded.deployment()
     example = deployment.create_stack(FLEET_STACK, template, parameters)
     ((cluster_id, _),) = example.resources("AWS::ECS::Cluster")
     cluster = example.physical_ids[cluster_id]
@@ -152,9 +151,6 @@ def fleet_stage(
         (balanced,) = service.balanced
         stream = Requests(account, balanced.target_group, mix)
         stream.start()
-    watch = Watch(
-        embedded.account, embedded.lock, embedded.client("logs"), drainer.outputs["LogGroupName"]
-    )
     return FleetStage(
         embedded, deployment, drainer, example, parameters, cluster, service, stream, watch
     )

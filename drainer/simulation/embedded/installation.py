@@ -15,7 +15,7 @@ from drainer.simulation.embedded.watch import Watch
 from drainer.simulation.template import DeployedStack, read_template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from drainer.simulation.embedded.account import EmbeddedAccount
@@ -51,6 +51,20 @@ class Installation:
     watch: Watch
 
 
+def deploy_drainer(
+    embedded: EmbeddedAccount,
+    infra: Path,
+    zip_file: Path,
+    parameters: Mapping[str, str] | None = None,
+) -> tuple[DeployedStack, Watch]:
+    """Deploy the zip and `drainer.yaml`, and return the stack and what follows its function."""
+    deployment = embedded.deployment()
+    deployment.upload(zip_file)
+    template = read_template(infra / "drainer.yaml")
+    drainer = deployment.create_stack(DRAINER_STACK, template, parameters or {})
+    return drainer, Watch(embedded, drainer)
+
+
 def install(
     embedded: EmbeddedAccount,
     *,
@@ -73,12 +87,8 @@ def install(
             be what is shipped.
 
     """
-    deployment = embedded.deployment()
-    deployment.upload(zip_file)
-    drainer = deployment.create_stack(
-        DRAINER_STACK, read_template(infra / "drainer.yaml"), drainer_parameters or {}
-    )
-    cluster = deployment.create_stack(
+    drainer, watch = deploy_drainer(embedded, infra, zip_file, drainer_parameters)
+    cluster = embedded.deployment().create_stack(
         CLUSTER_STACK,
         read_template(infra / "examples" / "cluster.yaml"),
         {**cluster_parameters, "DrainerStack": DRAINER_STACK, "ImageId": IMAGE_PARAMETER},
@@ -86,9 +96,6 @@ def install(
     shape = shape_of(cluster)
     with embedded.catching_up() as account:
         build(account, shape, physics)
-    watch = Watch(
-        embedded.account, embedded.lock, embedded.client("logs"), drainer.outputs["LogGroupName"]
-    )
     return Installation(drainer, cluster, shape, watch)
 
 
@@ -98,10 +105,6 @@ def warm_up(embedded: EmbeddedAccount, installation: Installation) -> None:
 
     A cold start takes a second of the account's time, and longer where this machine is busy. The
     message is one that the function understands and ignores.
-
-    Raises:
-        NotWarmError: if the message is not taken in time.
-
     """
     sqs = embedded.client("sqs")
     queue_url = installation.drainer.outputs["NoticeQueueUrl"]
@@ -113,10 +116,23 @@ def warm_up(embedded: EmbeddedAccount, installation: Installation) -> None:
     }
     sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(body))
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    deadline = time.monotonic() + WARM_WITHIN_SECONDS
-    while time.monotonic() < deadline:
+
+    def is_taken() -> bool:
         answer = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
-        if all(answer["Attributes"][name] == "0" for name in names):
-            return
+        return all(answer["Attributes"][name] == "0" for name in names)
+
+    wait_until_warm(is_taken)
+
+
+def wait_until_warm(is_warm: Callable[[], bool]) -> None:
+    """
+    Ask again and again whether the function has taken its first message.
+
+    Raises:
+        NotWarmError: it does not in time.
+    """
+    deadline = time.monotonic() + WARM_WITHIN_SECONDS
+    while not is_warm():
+        if time.monotonic() > deadline:
+            raise NotWarmError("the function did not take its first message")
         time.sleep(POLL_SECONDS)
-    raise NotWarmError("the function did not take its first message")

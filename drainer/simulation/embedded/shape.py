@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from drainer.simulation.services.ecs.definitions import TaskProfile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from drainer.simulation.aws import Aws
     from drainer.simulation.services.ecs.model import Service
@@ -84,22 +84,12 @@ class ClusterShape:
     services: tuple[ServiceShape, ...]
 
 
-def shape_of(stack: DeployedStack, attached: Sequence[DeployedStack] = ()) -> ClusterShape:
-    """
-    Return the shape of the one cluster that a stack holds.
-
-    Args:
-        stack: holds the cluster, its Auto Scaling group and its services.
-        attached: further stacks that attach lifecycle hooks to the group.
-
-    """
-    ((_, cluster),) = stack.resources("AWS::ECS::Cluster")
+def shape_of(stack: DeployedStack) -> ClusterShape:
+    """Return the shape of a stack's one cluster, its Auto Scaling group and its services."""
+    ((cluster_id, cluster),) = stack.resources("AWS::ECS::Cluster")
     ((group_id, group),) = stack.resources("AWS::AutoScaling::AutoScalingGroup")
-    cluster_id = _logical_id(stack, "AWS::ECS::Cluster")
     group_name = stack.physical_ids[group_id]
-    hooks = [hook for source in (stack, *attached) for hook in _hooks(source, group_name)] + list(
-        group.get("LifecycleHookSpecificationList", [])
-    )
+    hooks = (*_hooks(stack, group_name), *group.get("LifecycleHookSpecificationList", ()))
     return ClusterShape(
         name=cluster.get("ClusterName") or stack.physical_ids[cluster_id],
         group=GroupShape(
@@ -108,7 +98,7 @@ def shape_of(stack: DeployedStack, attached: Sequence[DeployedStack] = ()) -> Cl
             maximum=int(group["MaxSize"]),
             desired=int(group.get("DesiredCapacity") or group["MinSize"]),
             retain_on_abandon=_retains(group),
-            hooks=tuple(hooks),
+            hooks=hooks,
         ),
         services=tuple(services_of(stack)),
     )
@@ -152,11 +142,6 @@ def build_service(
         deregistration_delay_seconds=shape.deregistration_delay_seconds,
         profile=profile,
     )
-
-
-def _logical_id(stack: DeployedStack, resource_type: str) -> str:
-    ((name, _),) = stack.resources(resource_type)
-    return name
 
 
 def _hooks(stack: DeployedStack, group_name: str) -> Iterator[dict[str, Any]]:

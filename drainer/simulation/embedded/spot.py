@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING
 
 from drainer.simulation.embedded.bus import Bus
 from drainer.simulation.embedded.fargate import build_fargate, without_unknown
-from drainer.simulation.embedded.installation import DRAINER_STACK, NotWarmError, install
-from drainer.simulation.embedded.watch import Watch
+from drainer.simulation.embedded.installation import (
+    DRAINER_STACK,
+    deploy_drainer,
+    install,
+    wait_until_warm,
+)
 from drainer.simulation.scenario.client_requests import Mix, Requests
 from drainer.simulation.template import read_template
 
@@ -23,9 +27,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from drainer.simulation.aws import Aws
     from drainer.simulation.embedded.account import EmbeddedAccount
     from drainer.simulation.embedded.shape import Physics
+    from drainer.simulation.embedded.watch import Watch
     from drainer.simulation.services.ecs.model import Service, Task
     from drainer.simulation.template import DeployedStack
 
@@ -35,10 +39,7 @@ SPOT_RULES = ("Interruptions", "FargateSpot")
 # An instance of another team's, as most that Spot tells of: it warms the function up and asks
 # for nothing.
 UNKNOWN_INSTANCE = "i-00000000000000000"
-# Bounds what hangs, and says nothing about how fast a machine has to be.
-WARM_WITHIN_SECONDS = 180.0
 TELL_AGAIN_SECONDS = 2.0
-POLL_SECONDS = 0.05
 WARNING = timedelta(seconds=120)
 
 
@@ -105,13 +106,10 @@ def ec2_stage(
         drainer_parameters=drainer_parameters,
     )
     spot = _deploy_spot(embedded, infra)
-    auto_scaling = embedded.client("autoscaling")
-    answer = auto_scaling.describe_auto_scaling_groups(
-        AutoScalingGroupNames=[installation.shape.group.name]
-    )
-    leaving = answer["AutoScalingGroups"][0]["Instances"][0]["InstanceId"]
-    with embedded.lock:
-        cluster = embedded.account.ecs.clusters[installation.shape.name]
+    shape = installation.shape
+    with embedded.catching_up() as account:
+        leaving = next(iter(account.auto_scaling.groups[shape.group.name].instances))
+        cluster = account.ecs.clusters[shape.name]
         services = [one for one in cluster.services.values() if one.balanced]
     with _served(embedded, spot, services, mix) as (bus, streams):
         stacks = (installation.drainer, spot, installation.cluster)
@@ -129,54 +127,35 @@ def fargate_stage(
     drainer_parameters: Mapping[str, str] | None = None,
 ) -> Iterator[Stage]:
     """Deploy drainer.yaml, spot.yaml and examples/fargate-spot.yaml, and send it requests."""
-    deployment = embedded.deployment()
-    deployment.upload(zip_file)
-    drainer = deployment.create_stack(
-        DRAINER_STACK, read_template(infra / "drainer.yaml"), drainer_parameters or {}
-    )
+    drainer, watch = deploy_drainer(embedded, infra, zip_file, drainer_parameters)
     spot = _deploy_spot(embedded, infra)
     template = without_unknown(read_template(infra / "examples" / "fargate-spot.yaml"))
-    example = deployment.create_stack(FARGATE_STACK, template, dict(parameters))
+    example = embedded.deployment().create_stack(FARGATE_STACK, template, dict(parameters))
     with embedded.catching_up() as account:
         service = build_fargate(account, example)
-    watch = Watch(
-        embedded.account, embedded.lock, embedded.client("logs"), drainer.outputs["LogGroupName"]
-    )
     with _served(embedded, spot, [service], mix) as (bus, streams):
         yield Stage(embedded, (drainer, spot, example), watch, bus, (service,), streams, None)
 
 
 def warm_up(stage: Stage) -> None:
-    """
-    Let the function start before it matters, by an interruption that is none of ours.
-
-    Raises:
-        NotWarmError: the function does not ask about it in time.
-    """
-    account = stage.embedded.account
-    deadline = time.monotonic() + WARM_WITHIN_SECONDS
+    """Let the function start before it matters, by an interruption that is none of ours."""
     tell_at = time.monotonic()
-    while time.monotonic() < deadline:
-        if time.monotonic() >= tell_at:
-            # Again, since while the function starts the first one's two minutes may be over.
-            tell_at += TELL_AGAIN_SECONDS
-            _tell_of_unknown(stage)
-        with stage.embedded.lock:
-            if any(UNKNOWN_INSTANCE in str(call.parameters) for call in account.calls):
-                return
-        time.sleep(POLL_SECONDS)
-    raise NotWarmError("the function did not take its first event")
 
+    def is_asked_about() -> bool:
+        nonlocal tell_at
+        with stage.embedded.catching_up() as account:
+            if time.monotonic() >= tell_at:
+                # Again, since while the function starts the first one's two minutes may be over.
+                tell_at += TELL_AGAIN_SECONDS
+                account.emit(
+                    "aws.ec2",
+                    "EC2 Spot Instance Interruption Warning",
+                    [f"arn:aws:ec2:{account.region}a:instance/{UNKNOWN_INSTANCE}"],
+                    {"instance-id": UNKNOWN_INSTANCE, "instance-action": "terminate"},
+                )
+            return any(UNKNOWN_INSTANCE in str(call.parameters) for call in account.calls)
 
-def _tell_of_unknown(stage: Stage) -> None:
-    account = stage.embedded.account
-    with stage.embedded.catching_up():
-        account.emit(
-            "aws.ec2",
-            "EC2 Spot Instance Interruption Warning",
-            [f"arn:aws:ec2:{account.region}a:instance/{UNKNOWN_INSTANCE}"],
-            {"instance-id": UNKNOWN_INSTANCE, "instance-action": "terminate"},
-        )
+    wait_until_warm(is_asked_about)
 
 
 def _deploy_spot(embedded: EmbeddedAccount, infra: Path) -> DeployedStack:
@@ -193,13 +172,8 @@ def _served(
     with Bus(embedded.client, rules, embedded.time) as bus:
         with embedded.catching_up() as account:
             account.on_event.append(bus.listen)
-            streams = _streams(account, services, mix)
+            groups = [one.target_group for service in services for one in service.balanced]
+            streams = tuple(Requests(account, group, mix) for group in groups)
+            for stream in streams:
+                stream.start()
         yield bus, streams
-
-
-def _streams(account: Aws, services: Sequence[Service], mix: Mix) -> tuple[Requests, ...]:
-    groups = [one.target_group for service in services for one in service.balanced]
-    streams = tuple(Requests(account, group, mix) for group in groups)
-    for stream in streams:
-        stream.start()
-    return streams

@@ -5,16 +5,19 @@ What Spot takes back, as of the latest look: its targets, its tasks, the request
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from drainer.simulation.embedded.spot import WARNING
+from drainer.simulation.embedded.watch import RequestCounts, counts_of, instances_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from drainer.simulation.aws import Aws
+    from drainer.simulation.account import Account
     from drainer.simulation.embedded.spot import Stage
+    from drainer.simulation.embedded.watch import DrainTrack
     from drainer.simulation.scenario.client_requests import Requests
     from drainer.simulation.services.ecs.model import Task
 
@@ -22,8 +25,8 @@ if TYPE_CHECKING:
 WRITES = frozenset({"DeregisterTargets", "UpdateContainerInstancesState"})
 
 
-@dataclass(frozen=True)
-class GroupView:
+@dataclass(frozen=True, kw_only=True)
+class GroupView(RequestCounts):
     """
     A target group and its requests.
 
@@ -38,11 +41,6 @@ class GroupView:
     balancer: str
     leaving: tuple[str, ...]
     staying: int
-    sent: int
-    served: int
-    under_way: int
-    unserved: int
-    cut: int
     needless: tuple[str, ...]
 
 
@@ -59,6 +57,7 @@ class SpotView:
         gone: whether it is.
         tasks: owner, id and last status of each task that goes with it.
         reads: the operations called before the first that changed something.
+        drains: the lifecycle actions of the account.
     """
 
     subject: str
@@ -71,6 +70,7 @@ class SpotView:
     groups: tuple[GroupView, ...]
     tasks: tuple[tuple[str, str, str], ...]
     reads: tuple[str, ...]
+    drains: tuple[DrainTrack, ...] = ()
 
     @property
     def seconds_left(self) -> float:
@@ -91,40 +91,31 @@ class SpotWatch:
 
     def look(self) -> SpotView:
         """Return it as it is now."""
-        stage = self._stage
-        with stage.embedded.catching_up() as account:
-            instance = stage.leaving is not None
-            groups = tuple(self._group(stream) for stream in stage.streams)
+        drains = self._stage.watch.look()
+        with self._stage.embedded.catching_up() as account:
+            groups = tuple(self._group(stream) for stream in self._stage.streams)
+            if self._stage.leaving is None:
+                (task,) = self._tasks
+                status, draining_at, gone = str(task.last_status), None, not task.remains
+            else:
+                instance = instances_of(account.history)[self._subject]
+                status, draining_at = instance.status, instance.draining_at
+                gone = bool(account.facts("taken_back", ec2_instance_id=self._subject))
             return SpotView(
                 self._subject,
                 self._warned_at,
                 account.now,
-                self._status(account),
-                self._drained_after(account) if instance else None,
+                status,
+                self._seconds(draining_at) if draining_at else None,
                 self._deregistered_after(account, groups),
-                self._gone(account),
+                gone,
                 groups,
                 tuple((task.owner, task.task_id, task.last_status) for task in self._tasks),
                 self._reads(account),
+                tuple(drains),
             )
 
-    def _status(self, account: Aws) -> str:
-        if self._stage.leaving is None:
-            return self._tasks[0].last_status
-        instance = account.ecs.container_instance(self._subject)
-        return instance.status if instance else "INACTIVE"
-
-    def _gone(self, account: Aws) -> bool:
-        if self._stage.leaving is None:
-            return not self._tasks[0].remains
-        return bool(account.facts("taken_back", ec2_instance_id=self._subject))
-
-    def _drained_after(self, account: Aws) -> float | None:
-        about = {"ec2_instance_id": self._subject, "status": "DRAINING"}
-        facts = account.facts("container_instance", **about)
-        return self._seconds(facts[0].at) if facts else None
-
-    def _deregistered_after(self, account: Aws, groups: Sequence[GroupView]) -> float | None:
+    def _deregistered_after(self, account: Account, groups: Sequence[GroupView]) -> float | None:
         if any(state != "draining" for group in groups for state in group.leaving):
             return None
         targets = {task.target_id for task in self._tasks if task.balanced}
@@ -135,32 +126,25 @@ class SpotWatch:
         ]
         return self._seconds(max(instants)) if instants else None
 
-    def _reads(self, account: Aws) -> tuple[str, ...]:
-        reads: list[str] = []
-        for call in account.calls:
-            if call.operation in WRITES:
-                return tuple(reads)
-            reads.append(call.operation)
-        return ()
+    def _reads(self, account: Account) -> tuple[str, ...]:
+        called = [call.operation for call in account.calls]
+        reads = tuple(takewhile(lambda operation: operation not in WRITES, called))
+        return reads if len(reads) < len(called) else ()
 
     def _group(self, stream: Requests) -> GroupView:
         targets = stream.group.targets.values()
         ours = [one for one in targets if one.behind in self._tasks]
         gone_at = self._warned_at + WARNING
         return GroupView(
-            stream.group.name,
-            stream.group.balancer,
-            tuple(one.state for one in ours),
-            sum(one.state == "healthy" for one in targets if one.behind not in self._tasks),
-            stream.sent,
-            stream.served,
-            stream.under_way,
-            stream.unserved,
-            len(stream.cut),
-            tuple(
+            name=stream.group.name,
+            balancer=stream.group.balancer,
+            leaving=tuple(one.state for one in ours),
+            staying=sum(one.state == "healthy" for one in targets if one.behind not in self._tasks),
+            needless=tuple(
                 f"sent {self._seconds(one.sent_at):+.1f} s, {one.why}"
                 for one in stream.cut_needlessly(self._warned_at, gone_at)
             ),
+            **counts_of(stream),
         )
 
     def _seconds(self, at: datetime) -> float:

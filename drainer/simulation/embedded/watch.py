@@ -1,5 +1,5 @@
 """
-What can be seen of the drains in the embedded account: by AWS's state and by the function's log.
+What can be seen in the embedded account: by AWS's state and by the function's log.
 
 It only looks; nothing here takes part in a drain.
 """
@@ -7,9 +7,8 @@ It only looks; nothing here takes part in a drain.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,19 +16,21 @@ from botocore.exceptions import BotoCoreError, ClientError
 from drainer.aws.calls import CALLS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
-    from threading import RLock
 
-    from drainer.simulation.aws import Aws
+    from drainer.simulation.embedded.account import EmbeddedAccount
     from drainer.simulation.records import Fact
+    from drainer.simulation.scenario.client_requests import Requests
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+    from drainer.simulation.template import DeployedStack
 
 # A page of FilterLogEvents holds up to 10,000 events; a look that needs more pages than this has
 # fallen behind, and the next one goes on where it stopped.
 LOG_PAGES_MAX = 20
 # Two invocations at once write their lines in either order; looking back this far finds all.
 LOG_OVERLAP_MILLISECONDS = 10_000
+TROUBLE = frozenset({"WARNING", "ERROR", "CRITICAL"})
 
 
 @dataclass
@@ -59,42 +60,10 @@ class TaskTrack:
         return self.moves[-1][0] if self.last_status == "STOPPED" else None
 
 
-@dataclass
-class DrainTrack:
-    """
-    One lifecycle action and the container instance behind it, as of the latest look.
+class Tracked:
+    """What tasks run on: an EC2 instance, or the instances of a fleet."""
 
-    Attributes:
-        action: the lifecycle action.
-        lifecycle_state: the EC2 instance's state in its group.
-        container_instance_status: ACTIVE, DRAINING or INACTIVE.
-        tasks: what was on it when the action began or came after.
-        latest_pass: the function's latest log line about it, empty before the first.
-        killed: tasks that died with the EC2 instance.
-
-    """
-
-    action: LifecycleAction
-    lifecycle_state: str = ""
-    container_instance_status: str = ""
-    tasks: dict[str, TaskTrack] = field(default_factory=dict)
-    latest_pass: dict[str, Any] = field(default_factory=dict)
-    killed: list[str] = field(default_factory=list)
-
-    @property
-    def ec2_instance_id(self) -> str:
-        """The EC2 instance."""
-        return self.action.ec2_instance_id
-
-    @property
-    def answered_at(self) -> datetime | None:
-        """When the action ended; None while Auto Scaling waits."""
-        return self.action.ended_at
-
-    @property
-    def phase(self) -> str:
-        """The phase that the function saw last."""
-        return "answered" if self.answered_at else str(self.latest_pass.get("phase", "noticed"))
+    tasks: dict[str, TaskTrack]
 
     @property
     def remaining(self) -> list[TaskTrack]:
@@ -109,50 +78,168 @@ class DrainTrack:
         return max(task.moves[-1][0] for task in self.tasks.values())
 
 
+@dataclass
+class InstanceTrack(Tracked):
+    """
+    An EC2 instance and its container instance.
+
+    Attributes:
+        fleet_id: the Spot Fleet that launched it; empty for none.
+        lifecycle_state: its state in its group; empty for none.
+        status: ACTIVE, DRAINING or INACTIVE; empty before the container instance is registered.
+        tasks: what was ever on it.
+        killed: tasks that died with it.
+        joined_at: when the container instance was registered.
+        draining_at: when it was first set DRAINING.
+        terminated: whether it is.
+    """
+
+    fleet_id: str = ""
+    lifecycle_state: str = ""
+    status: str = ""
+    tasks: dict[str, TaskTrack] = field(default_factory=dict)
+    killed: list[str] = field(default_factory=list)
+    joined_at: datetime | None = None
+    draining_at: datetime | None = None
+    terminated: bool = False
+
+    def note(self, fact: Fact) -> None:
+        """Take in what happened to it, or on it."""
+        about = fact.about
+        match fact.kind:
+            case "launched":
+                self.fleet_id = about.get("fleet_id", "")
+            case "lifecycle_state":
+                self.lifecycle_state = about["state"]
+            case "container_instance":
+                self.status = about["status"]
+                self.joined_at = self.joined_at or fact.at
+                if self.status == "DRAINING":
+                    self.draining_at = self.draining_at or fact.at
+            case "task":
+                task = self.tasks.setdefault(
+                    about["task_id"], TaskTrack(about["task_id"], about["owner"])
+                )
+                if not task.moves or task.last_status != about["last_status"]:
+                    task.moves.append((fact.at, about["last_status"]))
+            case "killed":
+                self.killed.append(f"{about['owner']} {about['last_status']} {about['task_id']}")
+            case "terminated":
+                self.terminated = True
+
+
+@dataclass
+class DrainTrack(Tracked):
+    """
+    One lifecycle action and the EC2 instance behind it, as of one look.
+
+    Attributes:
+        action: the lifecycle action.
+        instance: the EC2 instance.
+        latest_pass: the function's latest log line about it, empty before the first.
+    """
+
+    action: LifecycleAction
+    instance: InstanceTrack
+    latest_pass: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self.ec2_instance_id = self.action.ec2_instance_id
+        # When the action ended; None while Auto Scaling waits.
+        self.answered_at = self.action.ended_at
+        self.killed = self.instance.killed
+        # What stopped before the notice is no part of the drain.
+        self.tasks = {
+            task_id: task
+            for task_id, task in self.instance.tasks.items()
+            if task.stopped_at is None or task.stopped_at >= self.action.started_at
+        }
+
+    @property
+    def phase(self) -> str:
+        """The phase that the function saw last."""
+        return "answered" if self.answered_at else str(self.latest_pass.get("phase", "noticed"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestCounts:
+    """
+    What has become of the requests to a target group; `cut` says why each was that was cut.
+    """
+
+    sent: int
+    served: int
+    under_way: int
+    unserved: int
+    cut: tuple[str, ...]
+
+
+def counts_of(stream: Requests) -> dict[str, Any]:
+    """Return the fields of `RequestCounts`, as they are now."""
+    return {
+        "sent": stream.sent,
+        "served": stream.served,
+        "under_way": stream.under_way,
+        "unserved": stream.unserved,
+        "cut": tuple(str(request.why) for request in stream.cut),
+    }
+
+
+def instances_of(history: Iterable[Fact]) -> dict[str, InstanceTrack]:
+    """Return what has become of each EC2 instance, by its id."""
+    found: dict[str, InstanceTrack] = defaultdict(InstanceTrack)
+    for fact in history:
+        if "ec2_instance_id" in fact.about:
+            found[fact.about["ec2_instance_id"]].note(fact)
+    return found
+
+
 class Watch:
     """
-    Follows all drains of an account.
+    Follows the drains of an account and the function's log.
 
     Args:
-        account: the simulated part of the embedded account.
-        lock: to be held while reading it.
-        logs: a CloudWatch Logs client.
-        log_group_name: the function's log group.
+        embedded: the account.
+        drainer: the stack of `infra/drainer.yaml`.
 
+    Attributes:
+        lines: what the function has logged until the latest look, START and the like aside.
     """
 
-    def __init__(self, account: Aws, lock: RLock, logs: Any, log_group_name: str) -> None:
-        self._account = account
-        self._lock = lock
-        self._logs = logs
-        self._log_group_name = log_group_name
-        self._facts_read = 0
+    def __init__(self, embedded: EmbeddedAccount, drainer: DeployedStack) -> None:
+        self._account, self._lock = embedded.account, embedded.lock
+        self._logs = embedded.client("logs")
+        self._log_group_name = drainer.outputs["LogGroupName"]
         self._log_read_until = 0
         self._log_events_seen: set[tuple[int, str]] = set()
-        self._tasks: dict[str, dict[str, TaskTrack]] = {}
-        self._states: dict[str, str] = {}
-        self._statuses: dict[str, str] = {}
-        self._killed: dict[str, list[str]] = {}
-        self._passes: dict[str, dict[str, Any]] = {}
-        self.drains: dict[str, DrainTrack] = {}
-        self.passes = 0
-        self.refusals: list[dict[str, Any]] = []
-        self.interruptions: list[dict[str, Any]] = []
-        self.requests: list[dict[str, Any]] = []
+        self.lines: list[dict[str, Any]] = []
 
     def look(self) -> list[DrainTrack]:
         """Return all drains as they are now, in the order of their notices."""
-        for line in self._log_lines():
-            self._note_line(line)
+        self.lines += self._new_lines()
+        latest = {line["ec2_instance_id"]: line for line in self.passes}
         with self._lock:
-            facts = list(islice(self._account.history, self._facts_read, None))
+            history = list(self._account.history)
             actions = list(self._account.auto_scaling.actions)
-        self._facts_read += len(facts)
-        for fact in facts:
-            self._note_fact(fact)
-        for action in actions:
-            self._note_action(action)
-        return list(self.drains.values())
+        instances = instances_of(history)
+        return [
+            DrainTrack(one, instances[one.ec2_instance_id], latest.get(one.ec2_instance_id, {}))
+            for one in actions
+        ]
+
+    def said(self, message: str) -> list[dict[str, Any]]:
+        """Return the log lines of one kind."""
+        return [line for line in self.lines if line.get("message") == message]
+
+    @property
+    def passes(self) -> list[dict[str, Any]]:
+        """The log lines of passes over an EC2 instance."""
+        return [line for line in self.said("pass") if "ec2_instance_id" in line]
+
+    @property
+    def refusals(self) -> list[dict[str, Any]]:
+        """The log lines that tell of trouble."""
+        return [line for line in self.lines if line.get("level") in TROUBLE]
 
     def calls(self) -> dict[str, int]:
         """Return how often each of the function's operations was called, publishing aside."""
@@ -164,51 +251,7 @@ class Watch:
             )
         )
 
-    def _note_action(self, action: LifecycleAction) -> None:
-        track = self.drains.setdefault(action.token, DrainTrack(action))
-        instance = action.ec2_instance_id
-        track.lifecycle_state = self._states.get(instance, "")
-        track.container_instance_status = self._statuses.get(instance, "")
-        track.killed = self._killed.get(instance, [])
-        track.latest_pass = self._passes.get(instance, {})
-        track.tasks = {
-            task_id: task
-            for task_id, task in self._tasks.get(instance, {}).items()
-            # What stopped before the notice is no part of the drain.
-            if task.stopped_at is None or task.stopped_at >= action.started_at
-        }
-
-    def _note_fact(self, fact: Fact) -> None:
-        about = fact.about
-        instance = about.get("ec2_instance_id", "")
-        match fact.kind:
-            case "task":
-                tasks = self._tasks.setdefault(instance, {})
-                task = tasks.setdefault(
-                    about["task_id"], TaskTrack(about["task_id"], about["owner"])
-                )
-                if not task.moves or task.last_status != about["last_status"]:
-                    task.moves.append((fact.at, about["last_status"]))
-            case "lifecycle_state":
-                self._states[instance] = about["state"]
-            case "container_instance":
-                self._statuses[instance] = about["status"]
-            case "killed":
-                killed = self._killed.setdefault(instance, [])
-                killed.append(f"{about['owner']} {about['last_status']} {about['task_id']}")
-
-    def _note_line(self, line: dict[str, Any]) -> None:
-        if line.get("message") == "pass" and "ec2_instance_id" in line:
-            self._passes[line["ec2_instance_id"]] = line
-            self.passes += 1
-        elif line.get("message") == "interruption":
-            self.interruptions.append(line)
-        elif line.get("message") == "custom resource":
-            self.requests.append(line)
-        if line.get("level") in ("WARNING", "ERROR", "CRITICAL"):
-            self.refusals.append(line)
-
-    def _log_lines(self) -> Iterable[dict[str, Any]]:
+    def _new_lines(self) -> Iterator[dict[str, Any]]:
         for event in self._log_events():
             # ministack gives its events no eventId.
             identity = (event["timestamp"], event["message"])

@@ -1,0 +1,60 @@
+"""
+One run of a scenario, whatever its kind: deploy, begin, look until it is over, and judge.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from drainer.cli.demo.drain import DrainShow
+from drainer.cli.demo.fleet import FleetShow
+from drainer.cli.demo.runner import WALL_SECONDS_MAX, Show, account, follow
+from drainer.cli.demo.spot import SpotShow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from drainer.cli.demo.scenarios import Scenario
+    from drainer.cli.demo.voice import Voice
+
+SHOWS: dict[str, type[Show]] = {
+    "drain": DrainShow,
+    "spot": SpotShow,
+    "fargate": SpotShow,
+    "fleet": FleetShow,
+}
+
+
+def run(scenario: Scenario, factor: float, zip_file: Path, voice: Voice) -> list[str]:
+    """
+    Show a scenario and return what went wrong; nothing if the promise was kept.
+
+    Args:
+        scenario: what to show.
+        factor: how many of the account's seconds pass in a real one.
+        zip_file: what `make package` built.
+        voice: how to show it.
+
+    Raises:
+        DemoError: there is no zip to deploy, or it took too long.
+    """
+    until = time.monotonic() + WALL_SECONDS_MAX
+    voice.say(f"{scenario.title}; time runs {factor:g} times as fast")
+    voice.say(f"deploying {scenario.deploys} ...")
+    with account(factor, zip_file) as embedded, ExitStack() as closing:
+        show = SHOWS[scenario.kind](scenario, embedded, voice, closing)
+        show.deploy(zip_file)
+        show.begin()
+        last = follow(voice, show.look, until, scenario.limit_seconds)
+        if last.elapsed > scenario.limit_seconds:
+            voice.say("the drains took longer than they may", elapsed=last.elapsed)
+        found = show.problems()
+        found += [f"the simulation failed: {failure!r}" for failure in show.failures()]
+        found += [f"the function had trouble: {line.get('reason')}" for line in show.troubles()]
+        if voice.as_json:
+            voice.tell({"message": "summary", "problems": found, **show.figures()})
+        else:
+            show.summarise(voice.console, found)
+    return found
