@@ -60,7 +60,7 @@ def test_what_takes_longer_than_it_may_is_shown_no_longer() -> None:
     output = Voice(Console(file=io.StringIO()), as_json=False)
     frame = Frame(901.0, "RUNNING", lambda: Text(""), is_last=False)
 
-    assert runner.follow(output, lambda: frame, math.inf, 900.0) is frame
+    assert runner.follow(output, lambda: frame, -math.inf, 900.0) is frame
 
 
 def test_every_scenario_has_a_show() -> None:

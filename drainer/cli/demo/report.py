@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.cli.demo.drain_screen import hop_of
 from drainer.cli.demo.screen import facts
-from drainer.cli.demo.timeline import Bar, draw, legend
+from drainer.cli.demo.timeline import draw, legend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def show(
     if len(drains) <= TIMELINES_MAX:
         for drain in drains:
             console.print()
-            for line in _timeline(drain, began_at, columns=console.width, blocks=blocks):
+            for line in draw(drain, began_at, columns=console.width, blocks=blocks):
                 console.print(line, no_wrap=True, overflow="crop")
         console.print(legend(blocks=blocks))
     console.print()
@@ -88,27 +88,6 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ("calls", ", ".join(f"{calls[name]}\u00a0{name}" for name in sorted(calls))),
     ]
     return [(name, text) for name, text in rows if text]
-
-
-def _timeline(drain: DrainTrack, began_at: datetime, *, columns: int, blocks: bool) -> list[Any]:
-    bars = [
-        Bar(
-            label=f"{task.owner.split(':', 1)[-1]} {task.task_id[:4]}",
-            moves=tuple(
-                (max(0.0, (at - began_at).total_seconds()), status) for at, status in task.moves
-            ),
-        )
-        for task in sorted(drain.tasks.values(), key=lambda task: task.owner)
-    ]
-    answered = (drain.answered_at - began_at).total_seconds() if drain.answered_at else None
-    last_move = max((bar.moves[-1][0] for bar in bars), default=0.0)
-    return draw(
-        bars,
-        answered_seconds=answered,
-        end_seconds=max(last_move, answered or 0.0) * 1.03,
-        columns=columns,
-        blocks=blocks,
-    )
 
 
 def _spread(values: Sequence[float]) -> dict[str, float] | None:

@@ -4,7 +4,7 @@ A drain as a picture in text: one bar per task, from the first look to STOPPED, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -12,10 +12,14 @@ from rich.text import Text
 from drainer.cli.demo.screen import STATUS_STYLES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from datetime import datetime
+
+    from drainer.simulation.embedded_watch import DrainTrack, TaskTrack
 
 LABEL_COLUMNS = 24
 PLOT_COLUMNS_MIN = 20
+# So that what comes last is not at the very edge.
+AXIS_BEYOND_END = 1.03
 
 # How a last status is drawn: its letter where blocks fail, and its block.
 STATUS_GLYPHS = {
@@ -29,61 +33,38 @@ STATUS_GLYPHS = {
 }
 
 
-@dataclass(frozen=True)
-class Bar:
-    """
-    One task's way out.
-
-    Attributes:
-        label: whose it is.
-        moves: seconds since the drain began, and the last status from then on, in order.
-
-    """
-
-    label: str
-    moves: tuple[tuple[float, str], ...]
-
-    def status_at(self, seconds: float) -> str:
-        """Return the last status at that moment, empty before the first."""
-        status = ""
-        for since, name in self.moves:
-            if since > seconds:
-                break
-            status = name
-        return status
-
-
-def draw(
-    bars: Sequence[Bar],
-    *,
-    answered_seconds: float | None,
-    end_seconds: float,
-    columns: int,
-    blocks: bool,
-) -> list[Text]:
+def draw(drain: DrainTrack, began_at: datetime, *, columns: int, blocks: bool) -> list[Text]:
     """
     Return the lines of the picture.
 
     Args:
-        bars: one for each task that was on the container instance.
-        answered_seconds: when the lifecycle action was answered; None if it was not.
-        end_seconds: where the axis ends.
+        drain: as it ended.
+        began_at: where the axis begins.
         columns: how wide a line may be.
         blocks: draw with Unicode blocks instead of letters.
 
     """
+    tasks = sorted(drain.tasks.values(), key=lambda task: task.owner)
+    ends = [task.moves[-1][0] for task in tasks] + [drain.answered_at or began_at]
+    end_seconds = (max(ends) - began_at).total_seconds() * AXIS_BEYOND_END
     plot = max(PLOT_COLUMNS_MIN, columns - LABEL_COLUMNS - 2)
     seconds_per_column = max(end_seconds, 1.0) / plot
-    answered_column = None
-    if answered_seconds is not None:
+    answered_seconds, answered_column = 0.0, -1
+    if drain.answered_at is not None:
+        answered_seconds = (drain.answered_at - began_at).total_seconds()
         answered_column = min(plot - 1, int(answered_seconds / seconds_per_column))
     lines = [_axis(plot, seconds_per_column)]
-    for bar in bars:
-        line = Text(f"{bar.label[:LABEL_COLUMNS]:<{LABEL_COLUMNS}} ")
+    for task in tasks:
+        label = f"{task.owner.split(':', 1)[-1]} {task.task_id[:4]}"
+        line = Text(f"{label[:LABEL_COLUMNS]:<{LABEL_COLUMNS}} ")
         for column in range(plot):
-            line.append(*_cell(bar, column, seconds_per_column, answered_column, blocks=blocks))
+            # The middle of the column stands for it.
+            middle = began_at + timedelta(seconds=(column + 0.5) * seconds_per_column)
+            status = _status_at(task, middle)
+            glyph = STATUS_GLYPHS.get(status, "  ")[blocks], STATUS_STYLES.get(status, "")
+            line.append(*(("|", "bold") if column == answered_column else glyph))
         lines.append(line)
-    if answered_column is not None:
+    if drain.answered_at is not None:
         text = f"answered +{answered_seconds:.0f} s"
         before = answered_column - len(text) - 1
         pointer = f"{text} ^" if before >= 0 else f"^ {text}"
@@ -112,11 +93,7 @@ def _axis(plot: int, seconds_per_column: float) -> Text:
     return Text(" " * (LABEL_COLUMNS + 1) + "".join(ticks), style="dim")
 
 
-def _cell(
-    bar: Bar, column: int, seconds_per_column: float, answered_column: int | None, *, blocks: bool
-) -> tuple[str, str]:
-    if column == answered_column:
-        return "|", "bold"
-    # The middle of the column stands for it.
-    status = bar.status_at((column + 0.5) * seconds_per_column)
-    return STATUS_GLYPHS.get(status, "  ")[blocks], STATUS_STYLES.get(status, "")
+def _status_at(task: TaskTrack, at: datetime) -> str:
+    """Return the last status at that moment, empty before the first."""
+    reached = [status for since, status in task.moves if since <= at]
+    return reached[-1] if reached else ""

@@ -99,7 +99,7 @@ class FleetStage:
 
     def look(self) -> None:
         """Take in what has happened; to be called again and again."""
-        self.watch.look()
+        self.watch.read()
         self.events = self.deployment.events(self.stack_id)
         # The service that CloudFormation deletes is ministack's; its tasks are the simulation's.
         deleted = any(

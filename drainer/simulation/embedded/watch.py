@@ -214,9 +214,13 @@ class Watch:
         self._log_events_seen: set[tuple[int, str]] = set()
         self.lines: list[dict[str, Any]] = []
 
+    def read(self) -> None:
+        """Take in what the function has logged."""
+        self.lines += self._new_lines()
+
     def look(self) -> list[DrainTrack]:
         """Return all drains as they are now, in the order of their notices."""
-        self.lines += self._new_lines()
+        self.read()
         latest = {line["ec2_instance_id"]: line for line in self.passes}
         with self._lock:
             history = list(self._account.history)
