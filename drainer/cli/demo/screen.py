@@ -40,11 +40,13 @@ def status_text(status: str, default: str = "") -> Text:
 
 
 def table(*columns: str) -> Table:
-    """Return a table without rows; a column of figures begins with `>`."""
+    """Return a table without rows; a column of figures begins with `>`, and gives way first."""
     made = Table(box=None, padding=(0, 2), header_style="dim")
     for name in columns:
-        justify = "right" if name.startswith(">") else "left"
-        made.add_column(name.removeprefix(">"), justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        if name.startswith(">"):
+            made.add_column(name[1:], justify="right")
+        else:
+            made.add_column(name, no_wrap=True)
     return made
 
 
