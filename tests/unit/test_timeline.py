@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from drainer.cli.demo.timeline import draw
-from drainer.simulation.embedded_watch import DrainTrack, instances_of
-from drainer.simulation.lifecycle import LifecycleAction, LifecycleHook
+from drainer.simulation.embedded.watch import DrainTrack, instances_of
 from drainer.simulation.records import Fact
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction, LifecycleHook
 
 BEGAN_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 INSTANCE = "i-00000000000000001"

@@ -14,7 +14,7 @@ from drainer.cli.demo.screen import STATUS_STYLES
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from drainer.simulation.embedded_watch import DrainTrack, TaskTrack
+    from drainer.simulation.embedded.watch import DrainTrack, TaskTrack
 
 LABEL_COLUMNS = 24
 PLOT_COLUMNS_MIN = 20
