@@ -83,7 +83,7 @@ redrive: $(VENV)/.demo ## Put back what lies in the dead-letter queues (STACK=dr
 	@$(BIN)/python -m drainer redrive --stack $(or $(STACK),drainer)
 
 .PHONY: log
-log: ## Show the function's log of the last hour with the AWS CLI (STACK=drainer, FIND=blind)
+log: ## Show the function's log of the last hour with the AWS CLI (STACK=drainer, FIND=unseen)
 	@aws logs filter-log-events --query 'events[].message' --output text \
 	  --log-group-name "$$(aws cloudformation describe-stacks --stack-name $(or $(STACK),drainer) \
 	    --query "Stacks[0].Outputs[?OutputKey=='LogGroupName'].OutputValue" --output text)" \

@@ -32,14 +32,14 @@ class Topic(Protocol):
 def instant(value: Any) -> datetime:
     """Return the instant that a number of seconds names; raises TypeError or ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{quoted(value)} is no instant")
+        raise TypeError(f"{quoted(value)} is not a time in seconds")
     if not 0 <= value <= INSTANT_MAX:
-        raise ValueError(f"{value} is no instant of our time")
+        raise ValueError(f"{value} is out of range for a time in seconds")
     return datetime.fromtimestamp(value, UTC)
 
 
 def count(value: Any) -> int:
     """Return a whole number that may be one of ours; raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
-        raise ValueError(f"{quoted(value)} is no count")
+        raise ValueError(f"{quoted(value)} is not a count")
     return value

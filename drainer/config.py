@@ -126,7 +126,7 @@ class Config:
         problems: list[Problem] = []
         settings = read(ENVIRONMENT, values, problems)
         if problems:
-            raise MisconfiguredError("the function's environment: " + "; ".join(problems))
+            raise MisconfiguredError("The function's environment: " + ". ".join(problems))
         settings["verify_stacks"] = settings.get("verify_stacks") == Switch.TRUE
         return cls(**settings)
 
@@ -161,7 +161,7 @@ class Config:
         if not isinstance(body, dict):
             return defaults, (Problem("", "it is neither a JSON object nor the name of a cluster"),)
         problems = [
-            Problem("it", f"has {key[:40]!r}; known are {', '.join(METADATA)}")
+            Problem("it", f"has the unknown key {key[:40]!r}: known are {', '.join(METADATA)}")
             for key in body
             if key not in METADATA
         ]

@@ -79,7 +79,7 @@ def receive(event: Any, *, now: datetime) -> list[Received]:
         except (MalformedEventError, NotForUsError) as refusal:
             content = refusal
         except RecursionError:
-            content = MalformedEventError("JSON nested too deeply")
+            content = MalformedEventError("The JSON is nested too deeply")
         received.append(Received(record_id, content))
     return received
 
@@ -96,7 +96,7 @@ def _records(event: Any) -> Iterator[tuple[str, Any]]:
 
 def _record(record: Any, now: datetime) -> Asked:
     if not isinstance(record, dict):
-        raise MalformedEventError(f"a record that is no JSON object: {quoted(record)}")
+        raise MalformedEventError(f"The record is not a JSON object: {quoted(record)}")
     if isinstance(record.get("Sns"), dict):
         return _sns(record["Sns"], now)
     if record.get("eventSource") == "aws:sqs":
@@ -122,10 +122,10 @@ def _event(record: dict[str, Any], now: datetime) -> Asked:
     if record.get("detail-type") == EVENT_BRIDGE_DETAIL_TYPE:
         detail = record.get("detail")
         if record.get("source") != "aws.autoscaling" or not isinstance(detail, dict):
-            raise MalformedEventError(f"an event of source {quoted(record.get('source'))}")
+            raise MalformedEventError(f"The event's source is {quoted(record.get('source'))}")
         return _notice(detail, (record.get("time"),), now, by_event_bridge=True)
     if "detail-type" in record:
-        raise NotForUsError(f"an event of type {quoted(record['detail-type'])}")
+        raise NotForUsError(f"The event's type is {quoted(record['detail-type'])}")
     return _message(record, (), now)
 
 
@@ -171,7 +171,7 @@ def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Ask
         return drain
     if body.get("Event") == TEST_NOTIFICATION:
         group = quoted(body.get("AutoScalingGroupName"))
-        raise NotForUsError(f"the test notification of group {group}")
+        raise NotForUsError(f"Test notification of group {group}")
     return _notice(body, (body.get("Time"), *times), now, by_event_bridge=False)
 
 
@@ -180,16 +180,16 @@ def _notice(
 ) -> Drain:
     transition = body.get("LifecycleTransition")
     if transition == LAUNCHING:
-        raise NotForUsError("a launching transition; only terminating ones are drained")
+        raise NotForUsError("A launching transition: only terminating ones are drained")
     if transition != TERMINATING:
         keys = ", ".join(sorted(str(key) for key in body)[:10])
         raise MalformedEventError(
-            f"neither a lifecycle notification nor a re-invocation; LifecycleTransition is "
+            f"Neither a lifecycle notification nor a re-invocation: LifecycleTransition is "
             f"{quoted(transition)}, keys are {quoted(keys)}"
         )
     found = identifiers({name: body.get(name) for name in PATTERNS})
     if found["LifecycleHookName"] == ECS_OWN_HOOK:
-        raise NotForUsError(f"hook {ECS_OWN_HOOK} is ECS's own")
+        raise NotForUsError(f"Hook {ECS_OWN_HOOK} is ECS's own")
     started_at = _started_at(times, now)
     return Drain(
         action=LifecycleAction(
@@ -221,9 +221,9 @@ def _json(text: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         # What is no JSON may be a message that was cut off, with a token or a signature in it.
         size = len(text) if isinstance(text, str) else type(text).__name__
-        raise MalformedEventError(f"not JSON ({error}), of {size} characters") from error
+        raise MalformedEventError(f"Not JSON ({error}), of {size} characters") from error
     if not isinstance(body, dict):
-        raise MalformedEventError(f"JSON, but no object: {type(body).__name__}")
+        raise MalformedEventError(f"JSON, but not an object: {type(body).__name__}")
     return body
 
 

@@ -46,7 +46,7 @@ def identifiers(claimed: Mapping[str, Any]) -> dict[str, str]:
             # A token, be it too long, is told to nobody who reads the log.
             secret = name == "LifecycleActionToken" and isinstance(value, str)
             claim = f"{len(value)} characters" if secret else quoted(value)
-            raise MalformedEventError(f"{name} is {claim}, which it cannot be")
+            raise MalformedEventError(f"{name} is {claim}, which is not valid")
     return dict(claimed)
 
 

@@ -98,7 +98,7 @@ def build(
         if failed:
             # Lambda invokes again, a minute later and then two, and then keeps the event.
             # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
-            raise UnavailableError("; ".join(failed.values()))
+            raise UnavailableError(". ".join(failed.values()))
         return None
 
     return function

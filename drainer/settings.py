@@ -110,5 +110,5 @@ def read(
                 found[name] = kind.parse(values[name])
             except ValueError as error:
                 wrong = str(error)[:QUOTED_CHARACTERS]
-                problems.append(Problem(name, f"is {wrong!r}; it must be {kind.must_be}"))
+                problems.append(Problem(name, f"is {wrong!r}: it must be {kind.must_be}"))
     return found

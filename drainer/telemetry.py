@@ -91,8 +91,8 @@ class Powertools:
         for problem in report.problems:
             self._logger.error("misconfigured", reason=problem)
         self._count("Passes", len(report.outcomes))
-        self._count("Troubles", sum(len(outcome.troubles) for outcome in report.outcomes))
-        self._count("PassesUndone", sum(bool(outcome.undone) for outcome in report.outcomes))
+        self._count("CallsFailed", sum(len(outcome.troubles) for outcome in report.outcomes))
+        self._count("PassesRetried", sum(bool(outcome.undone) for outcome in report.outcomes))
         self._count("Duplicates", len(report.not_admitted))
         for one in report.not_admitted:
             line = {"admission": one.admission, **_names(one.drain.action)}
@@ -101,15 +101,16 @@ class Powertools:
             self._logger.info("pass", extra=_line(outcome))
             names = _names(outcome.drain.action)
             for trouble in outcome.troubles:
-                self._logger.warning("trouble", extra={"reason": trouble, **names})
+                self._logger.warning("call failed", extra={"reason": trouble, **names})
             if outcome.undone:
-                self._logger.error("undone", extra={"reason": outcome.undone, **names})
+                self._logger.error("retry", extra={"reason": outcome.undone, **names})
             if outcome.decision.exhausted:
                 reason = (
-                    f"{outcome.view.drain.hop} hops, where {outcome.view.hops_max} fit: "
-                    f"the wait queue does not delay its messages; the sweep goes on"
+                    f"Stopped after {outcome.view.drain.hop} hops, {outcome.view.hops_max} are "
+                    f"allowed. The wait queue does not delay its messages: check DelaySeconds. "
+                    f"The sweep goes on"
                 )
-                self._logger.error("exhausted", extra={"reason": reason, **names})
+                self._logger.error("hop limit", extra={"reason": reason, **names})
             self._measure(outcome)
 
     def refused(self, record_id: str, refusal: DrainerError) -> None:
@@ -139,8 +140,8 @@ class Powertools:
             }
             self._logger.info("interruption", extra=line)
             for trouble in rescue.troubles:
-                self._logger.warning("trouble", extra={"reason": trouble, **line})
-            self._count("Troubles", len(rescue.troubles))
+                self._logger.warning("call failed", extra={"reason": trouble, **line})
+            self._count("CallsFailed", len(rescue.troubles))
             self._count("InterruptionsDenied", int(rescue.denied > 0))
             if rescue.first:
                 recommended = isinstance(gone, Interruption) and not gone.hasty
@@ -158,12 +159,12 @@ class Powertools:
         log = self._logger.error if failed else self._logger.info
         log("custom resource", extra=line)
         for trouble in report.troubles:
-            self._logger.warning("trouble", extra={**line, "reason": trouble})
+            self._logger.warning("call failed", extra={**line, "reason": trouble})
         muster = report.muster
         drained = sum(one.drained_now for one in muster.outcomes) if muster else 0
         self._count("DrainsStarted", drained)
-        self._count("Troubles", len(report.troubles))
-        self._count("RequestPassesUndone", int(report.step == request_report.Step.UNDONE))
+        self._count("CallsFailed", len(report.troubles))
+        self._count("RequestPassesRetried", int(report.step == request_report.Step.UNDONE))
         left = muster is not None and muster.done < muster.total
         self._count("RequestTimeouts", int(report.overdue and left))
         self._count("RequestsUnanswered", int(report.unanswered))
@@ -183,7 +184,7 @@ class Powertools:
             }
             log = self._logger.warning if one.trouble else self._logger.info
             log("returned", extra=line)
-            self._count("Troubles", int(bool(one.trouble)))
+            self._count("CallsFailed", int(bool(one.trouble)))
             self._count("InstancesReturned", int(one.done == ACTIVE))
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
@@ -202,8 +203,8 @@ class Powertools:
             self._metrics.add_metric("DrainAgeMinutes", MetricUnit.NoUnit, _age_minutes(outcome))
         self._count("DrainsStarted", int(outcome.drained_now))
         self._count("HeartbeatsRecorded", int(outcome.heartbeat))
-        self._count("BlindPasses", int(decision.phase == Phase.BLIND))
-        self._count("DrainsExhausted", int(decision.exhausted))
+        self._count("UnseenPasses", int(decision.phase == Phase.BLIND))
+        self._count("HopLimitsReached", int(decision.exhausted))
         if outcome.answered is None:
             return
         self._count("DrainsCompleted", 1)

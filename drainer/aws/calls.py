@@ -126,7 +126,7 @@ def understood(read: Callable[Parameters, Item]) -> Callable[Parameters, Item]:
         try:
             return read(*args, **kwargs)
         except (AttributeError, KeyError, TypeError) as error:
-            message = f"{read.__name__}: an odd answer: {type(error).__name__}: {error}"
+            message = f"{read.__name__}: unexpected answer: {type(error).__name__}: {error}"
             raise UnavailableError(message) from error
 
     return reading
@@ -177,13 +177,13 @@ def pages(
     cursor: dict[str, Any] = {}
     for _ in range(PAGES_MAX):
         if cursor and go_on is not None and not go_on():
-            raise UnavailableError(f"{key}: no time was left for all pages")
+            raise UnavailableError(f"{key}: no time was left to read all pages")
         answer = ask(call, **parameters, **cursor)
         yield from answer[key]
         if not answer.get(token):
             return
         cursor = {into or token: answer[token]}
-    raise UnavailableError(f"{key}: more than {PAGES_MAX} pages")
+    raise UnavailableError(f"{key}: the answer has more than {PAGES_MAX} pages")
 
 
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

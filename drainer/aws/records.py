@@ -63,7 +63,7 @@ class RecordTable:
         """Return for each key its record, None where there is none, or why it was not read."""
         asked = list(dict.fromkeys(keys))
         found: Read = {
-            key: MisconfiguredError("the instance's or hook's name cannot be a record's key")
+            key: MisconfiguredError("The instance or hook has a name too long for a record's key")
             for key in asked
             if not _fits(key)
         }
@@ -83,7 +83,7 @@ class RecordTable:
                 left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
                 if not left:
                     return {key: found.get(key) for key in keys}
-            why: DrainerError = UnavailableError("BatchGetItem: keys were not processed")
+            why: DrainerError = UnavailableError("BatchGetItem: DynamoDB did not process all keys")
         except DrainerError as error:
             why = error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -201,4 +201,4 @@ def _record(item: Mapping[str, Any] | None) -> DrainRecord | DrainerError | None
 
 
 def _odd(what: str, error: Exception) -> UnavailableError:
-    return UnavailableError(f"{what}: an odd answer: {type(error).__name__}: {error}")
+    return UnavailableError(f"{what}: unexpected answer: {type(error).__name__}: {error}")

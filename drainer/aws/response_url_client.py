@@ -52,7 +52,7 @@ class ResponseUrlClient:
         if status in SUCCESSES:
             return
         if isinstance(status, str):
-            raise UnavailableError(f"no answer ({status})")
+            raise UnavailableError(f"The response URL did not answer ({status})")
         kind = MisconfiguredError if status in FINAL else UnavailableError
         raise kind(f"HTTP status {status}")
 

@@ -38,7 +38,7 @@ class TopicGateway:
             for failure in answer.get("Failed", ())
         }
         return {
-            position: reasons.get(str(position), "SNS did not confirm it")
+            position: reasons.get(str(position), "SNS did not confirm the message")
             for position in range(len(messages))
             if str(position) not in taken
         }

@@ -106,7 +106,7 @@ class Belief:
         # An update may have kept the name of a provider that is no more.
         if goes_along(stack, self._targets.group(guard) or guard.name):
             return ""
-        why = f"{guard} is not what the custom resource was called for"
+        why = f"{guard} is not the target that the physical resource id names"
         if now < request.started_at + DOUBTED:
             raise UnavailableError(why)
         return why
@@ -145,10 +145,10 @@ class Belief:
             # Without the stack a made-up id is all that can be told of a Create that was cancelled.
             alone = made_up(request, guard.name) and not seen.progress.believed
             if alone and made_up(request, self._targets.group(guard)):
-                return "its creation was never answered"
+                return "the creation of the resource was not answered"
             return ""
         if other := self._also_guarded_by(request, guard, stack):
-            return f"{guard} is guarded by {other} of this stack, too"
+            return f"{other} of this stack guards {guard} too"
         target = guard.name
         if stack.rolls_back or made_up(request):
             target = self._targets.group(guard) or target
@@ -157,7 +157,7 @@ class Belief:
             made_here = self._targets.made_by(target) == request.stack_id
             fate = Fate.GOES if made_here else Fate.STAYS
         if fate == Fate.OPEN:
-            raise UnavailableError(f"a Delete, and the stack is {stack.status}")
+            raise UnavailableError(f"Not clear yet whether it stays: the stack is {stack.status}")
         if fate == Fate.STAYS:
-            return f"{guard} stays: the stack is {stack.status}, and only its guard is deleted"
+            return f"{guard} stays: the stack is {stack.status} and deletes only its guard"
         return ""

@@ -55,7 +55,7 @@ RETRY_SECONDS = 270
 # Answering makes up to three attempts of three seconds, and waits in between.
 ANSWERING_SECONDS = 11.0
 
-GIVEN_UP = "CloudFormation has given up"
+GIVEN_UP = "CloudFormation no longer waits"
 
 # What a sweep sees through; the next one sees to others.
 SWEPT_MAX = 20
@@ -147,7 +147,7 @@ class RequestController:
             report.request = progress.request
             this = Pass(entry, report, now, time)
             if time.seconds_left() < ANSWERING_SECONDS + UNIT_SECONDS:
-                report.reason = "no time was left in the invocation"
+                report.reason = "No time was left in the invocation"
                 self._go_round(progress, this, postponed=True)
             else:
                 self._pass(progress, this)
@@ -190,7 +190,7 @@ class RequestController:
         """
         if isinstance(one, Continuation):
             if one.progress is None or self._book.durable:
-                raise NotForUsError("a re-invocation for a request that is in no book")
+                raise NotForUsError("A re-invocation for a request that the table does not have")
             return one.progress
         return RequestProgress(
             one
@@ -220,10 +220,10 @@ class RequestController:
                 if not seen.doubt:
                     progress, report.answer = self._serve(seen, this)
             except NotForUsError:
-                self._close(this.entry, "not believed", report)
+                self._close(this.entry, "not confirmed", report)
                 raise
             except (MisconfiguredError, UnavailableError) as error:
-                report.trouble("looking", error)
+                report.trouble("The stack or the target was not read", error)
                 missing = isinstance(error, MisconfiguredError)
         late = self._is_late(this) or (missing and this.now >= request.looked_for_until)
         if report.answer is None and not seen.doubt and late:
@@ -243,7 +243,7 @@ class RequestController:
     def _guard(self, request: Request) -> tuple[DrainTarget | None, tuple[str, ...]]:
         if request.resource_type not in OUR_TYPES:
             kind = quoted(request.resource_type)
-            return None, (f"the resource's type is {kind}; it must be {RESOURCE_TYPE}",)
+            return None, (f"the resource's type is {kind}: it must be {RESOURCE_TYPE}",)
         return guard_of(request.properties, self._config)
 
     def _serve(self, seen: Seen, this: Pass) -> tuple[RequestProgress, Answer | None]:
@@ -252,13 +252,13 @@ class RequestController:
         if request.request_type != RequestType.DELETE:
             return self._keep(seen, guard, problems, this)
         if guard is None or request.stays_refused:
-            reason = "; ".join(problems) if guard is None else "nothing was guarded"
-            return progress, Answer(Status.SUCCESS, request.refused_id, f"not drained: {reason}")
+            reason = ". ".join(problems) if guard is None else "the resource guarded no target"
+            return progress, Answer(Status.SUCCESS, request.refused_id, f"Not drained: {reason}")
         if foreign := self._belief.foreign(seen, guard, this.now):
-            return progress, Answer(Status.SUCCESS, request.refused_id, f"not drained: {foreign}")
+            return progress, Answer(Status.SUCCESS, request.refused_id, f"Not drained: {foreign}")
         if stays := self._belief.stays(seen, guard):
             restored = self._restore(progress, guard, this)
-            answer = Answer(Status.SUCCESS, request.physical_id, f"not drained: {stays}")
+            answer = Answer(Status.SUCCESS, request.physical_id, f"Not drained: {stays}")
             return restored.progress, answer if restored.complete else None
         return self._drain(replace(progress, believed=True), guard, this)
 
@@ -267,7 +267,7 @@ class RequestController:
         try:
             restored = self._keeper.restore(progress, guard, this.time)
         except MisconfiguredError as error:
-            this.report.trouble("setting ACTIVE what stays", error)
+            this.report.trouble("Instances that stay were not set ACTIVE", error)
             return Restored(progress)
         this.report.troubles = (*this.report.troubles, *restored.troubles)
         return restored
@@ -284,14 +284,14 @@ class RequestController:
         request, report, back = seen.progress.request, this.report, _goes_back(seen)
         if guard is None or (problems and not back):
             status = Status.SUCCESS if back else Status.FAILED
-            return seen.progress, Answer(status, request.refused_id, "; ".join(problems))
+            return seen.progress, Answer(status, request.refused_id, ". ".join(problems))
         old, _ = guard_of(request.old_properties, self._config)
         physical_id = self._keeper.physical_id(request, guard, old, back=back)
         restored = self._keeper.restore(seen.progress, guard, this.time)
         report.troubles = (*report.troubles, *restored.troubles)
         if not restored.complete:
             return restored.progress, None
-        reason = "; ".join((f"{guard} is guarded", *restored.troubles))
+        reason = ". ".join((f"{guard} is guarded", *restored.troubles))
         return restored.progress, Answer(Status.SUCCESS, physical_id, reason)
 
     def _drain(
@@ -303,7 +303,7 @@ class RequestController:
         report.muster, report.troubles = muster, (*report.troubles, *muster.troubles)
         if not muster.complete:
             return muster.progress, None
-        what = "there is none any more"
+        what = "it no longer exists"
         if not muster.gone:
             what = f"{muster.total} instances are drained" if muster.total else "it has no instance"
         return muster.progress, Answer(Status.SUCCESS, request.physical_id, f"{guard}: {what}")
@@ -311,7 +311,7 @@ class RequestController:
     def _overdue(self, request: Request, seen: Seen, report: Report) -> Answer:
         """Return the answer that was decided upon beforehand; what was left is its reason."""
         guard, _ = self._guard(request)
-        left = report.muster.remaining() if report.muster else "; ".join(report.troubles)
+        left = report.muster.remaining() if report.muster else ". ".join(report.troubles)
         if request.request_type == RequestType.DELETE and guard is not None:
             return _at_the_deadline(request, guard, report, left)
         update = request.request_type == RequestType.UPDATE
@@ -319,8 +319,8 @@ class RequestController:
             # A stack that cannot go back is worse than one whose target is not seen.
             old, _ = guard_of(request.old_properties, self._config)
             physical_id = settled_id(request, guard, old, back=_goes_back(seen))
-            return Answer(Status.SUCCESS, physical_id, f"{guard} could not be looked at: {left}")
-        return Answer(Status.FAILED, request.refused_id, f"no time was left: {left}")
+            return Answer(Status.SUCCESS, physical_id, f"{guard} could not be read: {left}")
+        return Answer(Status.FAILED, request.refused_id, f"The deadline has passed: {left}")
 
     def _answer(self, progress: RequestProgress, answer: Answer, this: Pass) -> None:
         """Write down what is going to be answered, so that it stays the same; then answer."""
@@ -332,12 +332,12 @@ class RequestController:
         try:
             self._respond(request.response_url, response(request, answer))
         except UnavailableError as error:
-            report.trouble("answering", error)
+            report.trouble("The response was not accepted", error)
             self._go_round(progress, replace(this, entry=decided))
             return
         except MisconfiguredError as error:
             # Nobody will ever take it; CloudFormation waits for its timeout.
-            report.step, report.reason = Step.REFUSED, f"the answer was refused: {error}"
+            report.step, report.reason = Step.REFUSED, f"The response was refused: {error}"
             report.unanswered = True
         else:
             report.step, report.reason = Step.ANSWERED, answer.reason
@@ -349,7 +349,7 @@ class RequestController:
         try:
             self._book.save(closed)
         except DrainerError as error:
-            report.trouble("writing down the end", error)
+            report.trouble("The end of the request was not written", error)
 
     def _go_round(self, progress: RequestProgress, this: Pass, *, postponed: bool = False) -> None:
         """
@@ -365,14 +365,14 @@ class RequestController:
         text = message(report.key, report.hop + 1, carried, postponed=postponed)
         refusals = self._topic.publish([text])
         if refusals:
-            raise UnavailableError(f"publishing the re-invocation: {refusals[0]}")
+            raise UnavailableError(f"The re-invocation was not published: {refusals[0]}")
         report.step = Step.GOES_ROUND
         if report.muster is not None and report.answer is None:
             report.reason = report.muster.remaining()
         try:
             self._book.save(replace(entry, version=entry.version + 1, state=state, served=True))
         except DrainerError as error:
-            report.trouble("writing down what was seen", error)
+            report.trouble("The progress of the request was not written", error)
 
 
 def _lost_after(pass_interval_seconds: float) -> timedelta:
@@ -405,5 +405,5 @@ def _at_the_deadline(request: Request, guard: DrainTarget, report: Report, left:
     if report.muster is not None and report.muster.as_far_as_known:
         reason = f"{guard}: {report.muster.total} instances are drained, as far as is known"
         return Answer(Status.SUCCESS, request.physical_id, reason)
-    reason = f"{left}; the time is over and OnTimeout is {guard.on_timeout}"
+    reason = f"{left}. The deadline has passed and OnTimeout is {guard.on_timeout}"
     return Answer(guard.on_timeout, request.physical_id, reason)

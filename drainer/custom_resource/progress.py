@@ -136,7 +136,7 @@ def encode(progress: RequestProgress) -> str:
         text = json.dumps(_plain(progress, kept), separators=(",", ":"))
         if len(text) <= STATE_BYTES_MAX:
             return text
-    raise MalformedEventError(f"a progress of {len(text)} bytes, where {STATE_BYTES_MAX} may be")
+    raise MalformedEventError(f"The progress has {len(text)} bytes, the limit is {STATE_BYTES_MAX}")
 
 
 def _plain(progress: RequestProgress, kept: Callable[[Note], Note] | None) -> dict[str, Any]:
@@ -238,12 +238,12 @@ def _request(body: dict[str, Any]) -> Request:
 def _errand(request: Request, body: dict[str, Any]) -> RequestProgress:
     grown_at, believed, doubted_at = body["grown_at"], body["believed"], body.get("doubted_at")
     if not isinstance(believed, bool):
-        raise TypeError("no flag")
+        raise TypeError("not a flag")
     if len(body["notes"]) > NOTES_MAX:
-        raise ValueError("more notes than we write")
+        raise ValueError("too many instances")
     clusters = body["clusters"]
     if not all(name == "" or CLUSTER.fullmatch(name) for name in clusters):
-        raise ValueError("a cluster of no such name")
+        raise ValueError("not a cluster's name")
     return RequestProgress(
         request=request,
         looks=count(body["looks"]),
@@ -270,12 +270,12 @@ def _note(ec2_instance_id: str, row: list[Any], started_at: datetime, clusters: 
     # No number of ours is negative, which Python would count from the end.
     cluster, searched_to = clusters[count(in_cluster)], clusters[count(to_cluster)]
     if not PATTERNS["EC2InstanceId"].fullmatch(ec2_instance_id):
-        raise ValueError("a note of no instance")
+        raise ValueError("progress without an instance id")
     ids = tuple(one for one in unfinished.split(",") if one)
     if len(ids) > UNFINISHED_MAX or any(len(one) > ID_CHARACTERS_MAX for one in ids):
-        raise ValueError("more tasks than we write")
+        raise ValueError("too many tasks")
     if len(instants) != len(INSTANTS):
-        raise ValueError("a note of another form")
+        raise ValueError("progress in another form")
     set_flags: dict[str, Any] = {
         flag: bool(count(flags) >> bit & 1) for bit, flag in enumerate(FLAGS)
     }
@@ -312,7 +312,7 @@ def read(body: Mapping[str, Any]) -> Continuation:
     key, hop, state = body.get("request"), body.get("hop"), body.get("state")
     if body.get("version") not in (VERSION, VERSION_BEFORE):
         raise MalformedEventError(
-            f"envelope of version {quoted(body.get('version'))}; known: {VERSION_BEFORE}, {VERSION}"
+            f"envelope version {quoted(body.get('version'))}, known: {VERSION_BEFORE}, {VERSION}"
         )
     if not isinstance(key, str) or not 0 < len(key) <= KEY_CHARACTERS_MAX:
         raise MalformedEventError(f"envelope: request is {quoted(key)}")

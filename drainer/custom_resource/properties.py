@@ -132,16 +132,16 @@ def guard_of(
         What is guarded, None where that cannot be told; and a sentence for each wrong property.
     """
     problems = [
-        f"{quoted(key)} is no property of Custom::ECSDrain; known are {', '.join(KNOWN_PROPERTIES)}"
+        f"{quoted(key)} is no property of Custom::ECSDrain: known are {', '.join(KNOWN_PROPERTIES)}"
         for key in properties
         if key not in KNOWN_PROPERTIES
     ]
     cluster = properties.get("Cluster")
     named = isinstance(cluster, str) and CLUSTER.fullmatch(cluster) is not None
     if "Cluster" in properties and not named:
-        problems.append(f"Cluster is {quoted(cluster)}; it must be a cluster's name or ARN")
+        problems.append(f"Cluster is {quoted(cluster)}: it must be a cluster's name or ARN")
     elif not named and not config.clusters:
-        problems.append("Cluster is not given, and the drainer's own stack names no Clusters")
+        problems.append("Cluster is not given: give it, or set Clusters in the drainer's stack")
     target = _target(properties, problems)
     policy, on_timeout = _settings(properties, config, problems)
     if target is None or ("Cluster" in properties and not named):
@@ -174,12 +174,12 @@ def _target(properties: Mapping[str, Any], problems: list[str]) -> tuple[TargetK
     kinds = [kind for kind in TargetKind if kind in properties]
     if len(kinds) != 1:
         found = ", ".join(kinds) or "none"
-        problems.append(f"exactly one of {', '.join(TargetKind)} must be given; found: {found}")
+        problems.append(f"exactly one of {', '.join(TargetKind)} must be given: found {found}")
         return None
     (kind,) = kinds
     name = properties[kind]
     known = isinstance(name, str) and name.isprintable()
     if not known or not TARGET_PATTERNS[kind].fullmatch(name):
-        problems.append(f"{kind} is {quoted(name)}; {EXPECTED[kind]}")
+        problems.append(f"{kind} is {quoted(name)}: {EXPECTED[kind]}")
         return None
     return kind, name

@@ -72,11 +72,11 @@ class TargetReactivation:
         """
         ids = self._targets.instances(guard)
         if ids is None:
-            raise MisconfiguredError(f"{guard.kind} is {guard.name!r}; there is none")
+            raise MisconfiguredError(f"{guard.kind} {guard.name!r} was not found")
         there = [one for one in guard.clusters if self._targets.cluster_exists(one)]
         if not there:
             named = ", ".join(guard.clusters)
-            raise MisconfiguredError(f"Cluster is {named!r}; there is none")
+            raise MisconfiguredError(f"Cluster {named!r} was not found")
         troubles: list[str] = []
         alive: set[str] = set()
         for cluster in there if ids else ():
@@ -136,7 +136,7 @@ class TargetReactivation:
         troubles: list[str] = []
         for start in range(0, len(ours), TOGETHER_MAX):
             if time.seconds_left() < UNIT_SECONDS:
-                raise UnavailableError("no time was left to set all ACTIVE; the next pass does")
+                raise UnavailableError("No time was left to set all ACTIVE: the next pass does")
             unit = ours[start : start + TOGETHER_MAX]
             troubles += self._set_active(cluster, unit)
         return troubles
@@ -153,8 +153,8 @@ class TargetReactivation:
             # One that leaves by another way, or is gone, must not hold up the others.
             if len(unit) > 1:
                 return [text for one in unit for text in self._set_active(cluster, [one])]
-            return [f"setting {unit[0].ec2_instance_id} ACTIVE: {error}"]
-        return [f"setting {arn} ACTIVE: {reason}" for arn, reason in refusals.items()]
+            return [f"{unit[0].ec2_instance_id} was not set ACTIVE: {error}"]
+        return [f"{arn} was not set ACTIVE: {reason}" for arn, reason in refusals.items()]
 
     def physical_id(
         self, request: Request, guard: DrainTarget, old: DrainTarget | None, *, back: bool

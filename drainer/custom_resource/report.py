@@ -17,11 +17,11 @@ class Step(StrEnum):
     """What was done about a request."""
 
     ANSWERED = "answered"
-    GOES_ROUND = "go round"
-    COPY = "copy"  # another pass serves it, or has
+    GOES_ROUND = "re-invoke"
+    COPY = "duplicate"  # another pass serves it, or has
     OVER = "over"  # answered, or given up by CloudFormation
     REFUSED = "refused"  # not believed, or its answer was refused for good
-    UNDONE = "undone"  # the message must be delivered again
+    UNDONE = "retry"  # the message must be delivered again
 
 
 @dataclass(slots=True)

@@ -163,7 +163,9 @@ def read(body: Mapping[str, Any], told_at: datetime | None, now: datetime) -> Re
     """
     kind = body.get("RequestType")
     if kind not in list(RequestType):
-        raise MalformedEventError(f"RequestType is {quoted(kind)}")
+        raise MalformedEventError(
+            f"RequestType is {quoted(kind)}: expected {', '.join(RequestType)}"
+        )
     properties = body.get("ResourceProperties")
     old, url = body.get("OldResourceProperties"), response_url(body.get("ResponseURL"))
     request = Request(
@@ -180,7 +182,7 @@ def read(body: Mapping[str, Any], told_at: datetime | None, now: datetime) -> Re
     )
     if now >= request.timeout_at:
         raise NotForUsError(
-            f"a {kind} of {quoted(request.logical_id)} that CloudFormation has given up"
+            f"CloudFormation no longer waits for the {kind} of {quoted(request.logical_id)}"
         )
     return request
 

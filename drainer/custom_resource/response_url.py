@@ -37,7 +37,7 @@ def response_url(value: Any) -> str:
         MalformedEventError: It leads elsewhere than to AWS: nobody else is told anything.
     """
     if not isinstance(value, str) or len(value) > URL_CHARACTERS_MAX:
-        raise MalformedEventError(f"ResponseURL is a {type(value).__name__} of no use")
+        raise MalformedEventError(f"ResponseURL is not a usable URL ({type(value).__name__})")
     if not RESPONSE_URL.fullmatch(value):
         raise MalformedEventError("ResponseURL does not lead to CloudFormation's bucket")
     return value

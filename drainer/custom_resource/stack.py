@@ -120,16 +120,16 @@ def made_up(request: Request, *names: str) -> bool:
 def doubt(request: Request, stack: Stack) -> str:
     """Return why a request is not CloudFormation's, as far as the stack tells; empty if it is."""
     if IN_PROGRESS not in stack.status or stack.status == AT_REST:
-        return "CloudFormation is not at work on the stack that it names"
+        return "CloudFormation has no operation in progress on the stack of the request"
     rows = [
         row
         for row in stack.rows
         if (row.logical_id, row.resource_type) == (request.logical_id, request.resource_type)
     ]
     if not rows:
-        return "the stack that it names has no such custom resource"
+        return "The stack of the request has no such custom resource"
     if not any(_confirms(row, request, stack) for row in rows):
-        return f"the custom resource that it names is {rows[0].status}, maybe by another id"
+        return f"The custom resource of the request is {rows[0].status}, or has another id"
     return ""
 
 

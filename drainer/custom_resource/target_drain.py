@@ -59,7 +59,7 @@ FAILURES_MAX = 3
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotFleetInstances.html
 SETTLED = timedelta(seconds=120)
 
-NOTING = "noting for which stack it is set DRAINING"
+NOTING = "The stack's name was not put on the container instance"
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html
 DESCRIBED_TOGETHER = 100
@@ -122,7 +122,7 @@ class TargetDrain:
         try:
             current = self._targets.instances(guard)
         except DrainerError as error:
-            return TargetStatus(progress, unsure=f"the target's instances were not seen: {error}")
+            return TargetStatus(progress, unsure=f"The target's instances were not read: {error}")
         gone, notes = current is None, progress.notes
         missing = [one for one, note in notes.items() if not note.done]
         members = list(dict.fromkeys([*(current or ()), *missing]))
@@ -154,7 +154,7 @@ class TargetDrain:
         }
         unsure = [s.reason for s in sights if s.id in settled and (s.denied or s.failed)]
         if len(chosen) < len(members) and _undone(members, notes):
-            unsure.append("the others are looked at in turn")
+            unsure.append("The other instances are read in later passes")
         news = _has_new(current or (), progress)
         grown_at = now if news or progress.grown_at is None else progress.grown_at
         done = sum(following.get(one, Note()).done for one in members)

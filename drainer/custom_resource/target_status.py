@@ -56,13 +56,13 @@ class TargetStatus:
         """Say what is waited for, in words for whoever reads the stack's events."""
         lines = [f"{self.total - self.done} of {self.total} instances are not drained"]
         if not self.total:
-            lines = [] if self.unsure else ["no instance is known yet; looking again"]
+            lines = [] if self.unsure else ["No instance is known yet. The next pass looks again"]
         for outcome in self.outcomes[:NAMED_MAX]:
             name = outcome.drain.action.ec2_instance_id
             lines.append(f"{name} is {outcome.decision.phase}: {_waits_for(outcome)}")
         if self.unsure:
             lines.append(self.unsure)
-        return "; ".join(lines)
+        return ". ".join(lines)
 
 
 def _waits_for(outcome: Outcome) -> str:
@@ -70,5 +70,5 @@ def _waits_for(outcome: Outcome) -> str:
     if seen.remaining:
         return ", ".join(str(task) for task in seen.remaining[:NAMED_MAX])
     if seen.deferred:
-        return "its tasks are listed in turn"
+        return "its tasks are listed in a later pass"
     return outcome.decision.reason or f"{outcome.view.counted} tasks"

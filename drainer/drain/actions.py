@@ -190,7 +190,7 @@ class EcsActions:
         for arn, outcomes in members.items():
             for outcome in outcomes:
                 if arn in refusals:
-                    outcome.trouble("setting DRAINING", refusals[arn])
+                    outcome.trouble("DRAINING was not set", refusals[arn])
                 else:
                     outcome.drained_at = clock()
 
@@ -206,9 +206,9 @@ class EcsActions:
                 self._ecs.stop_task(cluster, task_id, STOP_REASON)
                 stopped += 1
             except UnavailableError as error:
-                outcome.trouble(f"stopping task {task_id}", error)
+                outcome.trouble(f"Task {task_id} was not stopped", error)
                 break  # the next pass stops it; a throttle is not to be argued with
             except DrainerError as error:
-                outcome.trouble(f"stopping task {task_id}", error)
+                outcome.trouble(f"Task {task_id} was not stopped", error)
         all_of_them = stopped == len(outcome.decision.stop_tasks)
         outcome.stopped = all_of_them and task_set.stops_standalone(outcome.view)

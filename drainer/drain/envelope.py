@@ -65,8 +65,8 @@ def encode(drain: Drain) -> str:
     text = json.dumps(_plain(body), separators=(",", ":"))
     if len(text) > ENVELOPE_BYTES_MAX:
         raise MalformedEventError(
-            f"the envelope of {drain.action.ec2_instance_id} has {len(text)} bytes, "
-            f"where {ENVELOPE_BYTES_MAX} may be"
+            f"The envelope of {drain.action.ec2_instance_id} has {len(text)} bytes, "
+            f"the limit is {ENVELOPE_BYTES_MAX}"
         )
     return text
 
@@ -81,7 +81,7 @@ def decode(body: dict[str, Any]) -> Drain:
     version = body.get("version")
     if version not in VERSIONS:
         known = ", ".join(map(str, VERSIONS))
-        raise MalformedEventError(f"envelope of version {quoted(version)}; known: {known}")
+        raise MalformedEventError(f"envelope version {quoted(version)}, known: {known}")
     given = {key: value for key, value in body.items() if key not in {KIND_KEY, "version"}}
     try:
         if version == 1:
@@ -147,7 +147,7 @@ def _listed(value: Any, most: int) -> tuple[str, ...]:
 
 def _string(value: Any) -> str:
     if not isinstance(value, str) or len(value) > STRING_CHARACTERS_MAX:
-        raise TypeError(f"{quoted(value)} is no string of ours")
+        raise TypeError(f"{quoted(value)} is not a string, or too long")
     return value
 
 
@@ -157,7 +157,7 @@ def _strings(value: dict[str, Any]) -> dict[str, str]:
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"{quoted(value)} is no flag")
+        raise TypeError(f"{quoted(value)} is not a flag")
     return value
 
 

@@ -191,8 +191,8 @@ class Finder:
         named = ", ".join(names)
         if named and (sight.drain.cluster or "").rpartition("/")[2] not in known:
             self.problems.append(
-                f"{sight.id} is in cluster {sight.drain.cluster} and is drained there; "
-                f"its hook or DRAINER_CLUSTERS name {named}"
+                f"{sight.id} is in cluster {sight.drain.cluster} and is drained there: "
+                f"correct its hook or DRAINER_CLUSTERS, which name {named}"
             )
 
     def _search(self, cluster: str, sights: list[Sight]) -> None:
@@ -241,4 +241,4 @@ class Finder:
     def _must_have_time(self) -> None:
         # Answers, heartbeats and the way round must not be missed for a look that takes too long.
         if self._time.seconds_left() < ACTING_SECONDS:
-            raise UnavailableError("no time was left to look; the next pass does")
+            raise UnavailableError("No time was left to search: the next pass does")

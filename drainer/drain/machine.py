@@ -90,7 +90,7 @@ class Phase(StrEnum):
     CLOSING = "closing"
     DRAINED = "drained"
     UNREADY = "unready"
-    BLIND = "blind"
+    BLIND = "unseen"
 
 
 class Step(StrEnum):
@@ -98,8 +98,8 @@ class Step(StrEnum):
 
     STOP = "stop"
     COMPLETE = "complete"
-    DRAIN_THEN_GO_ROUND = "drain, then go round"
-    GO_ROUND = "go round"
+    DRAIN_THEN_GO_ROUND = "drain, then re-invoke"
+    GO_ROUND = "re-invoke"
 
 
 def _over(view: View) -> bool:
@@ -182,8 +182,8 @@ LADDER = (
     Rung(Phase.DRAINED, "all tasks known, and each STOPPED?", _drained, Step.COMPLETE),
     Rung(Phase.OVERDUE, "deadline passed?", _overdue, Step.COMPLETE),
     Rung(Phase.ACTIVE, "may ECS still place tasks?", _active, Step.DRAIN_THEN_GO_ROUND),
-    Rung(Phase.DRAINING, "does ECS still want a task to run?", _draining, Step.GO_ROUND),
-    Rung(Phase.CLOSING, "may any task not be STOPPED?", _closing, Step.GO_ROUND),
+    Rung(Phase.DRAINING, "is a task's desired status RUNNING?", _draining, Step.GO_ROUND),
+    Rung(Phase.CLOSING, "may a task not be STOPPED yet?", _closing, Step.GO_ROUND),
     Rung(Phase.UNREADY, "registering or deregistering?", _unready, Step.GO_ROUND),
     Rung(Phase.BLIND, "anything else", _anything, Step.GO_ROUND),
 )
@@ -404,11 +404,11 @@ def _absent_since(view: View) -> datetime | None:
 def why(view: View, phase: Phase) -> str:
     """Say in words for an operator what the drain waits for, or why it ends."""
     if phase in {Phase.BLIND, Phase.OVER}:
-        return view.seen.reason or "the look was not conclusive; looking again"
+        return view.seen.reason or "Not everything could be read. The next pass looks again"
     if phase == Phase.UNREADY:
-        return f"the container instance is {view.status}"
+        return f"The container instance is {view.status}"
     if phase == Phase.ACTIVE:
-        return f"it is set DRAINING now; {_counts(view)}"
+        return f"DRAINING is set in this pass. {_counts(view)}"
     if phase not in {Phase.DRAINING, Phase.CLOSING, Phase.OVERDUE}:
         return ""
     instance = view.seen.container_instance
@@ -416,17 +416,17 @@ def why(view: View, phase: Phase) -> str:
     if view.seen.reason:
         parts.append(view.seen.reason)
     if instance and not instance.agent_connected:
-        parts.append("the agent is disconnected, so no task can be reported STOPPED")
+        parts.append("The agent is disconnected, so ECS cannot report a task STOPPED")
     standalone = sum(is_standalone(task) for task in view.seen.remaining)
     if standalone:
         rule = view.drain.policy.standalone_tasks if view.drain.policy else StandaloneTasks.WAIT
-        parts.append(f"{standalone} standalone ({rule})")
+        parts.append(f"Standalone tasks are left ({rule}): {standalone}")
     services = sorted({t.group for t in view.seen.remaining if not is_standalone(t)})
     if services:
-        parts.append(", ".join(services[:NAMED_MAX]))
+        parts.append("Tasks are left of " + ", ".join(services[:NAMED_MAX]))
     if not (standalone or services):
         parts.append(_unlisted(view))
-    return "; ".join(parts)
+    return ". ".join(parts)
 
 
 def _unlisted(view: View) -> str:
@@ -434,12 +434,12 @@ def _unlisted(view: View) -> str:
     if view.counted or view.status != "DRAINING":
         return _counts(view)
     if not view.seen.settled:
-        return "other registrations of the EC2 instance are searched for"
+        return "Other registrations of the EC2 instance are searched for"
     if view.seen.missing:
-        return f"{len(view.seen.missing)} tasks that ECS does not know at present"
+        return f"ECS does not find {len(view.seen.missing)} tasks that it listed before"
     if not task_set.is_closed(view):
-        return "no task is known; the tasks are listed twice, 20 s apart, as ECS may answer late"
-    return "the tasks are looked at in a later pass"
+        return "No task is known. The tasks are listed twice, 20 s apart, as ECS may answer late"
+    return "The tasks are read in a later pass"
 
 
 def _counts(view: View) -> str:

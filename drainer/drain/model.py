@@ -55,7 +55,7 @@ class Origin(StrEnum):
     """Where a drain comes from, which decides what is believed of it and whether it goes round."""
 
     CHAIN = "chain"  # a notice, or a re-invocation that follows from one
-    HINT = "hint"  # an event that says that now is a good time to look; never goes round
+    HINT = "wake-up"  # an event that says that now is a good time to look; never goes round
     SWEEP = "sweep"  # found waiting by the sweep; goes round where no chain is alive
 
 

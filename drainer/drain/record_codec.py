@@ -79,7 +79,7 @@ def encode(record: DrainRecord, retention: timedelta) -> dict[str, Any]:
 
     Raises:
         MalformedEventError: The drain is longer than an envelope may be.
-        MisconfiguredError: The drain is of another key than its record.
+        MisconfiguredError: The drain has another key than its record.
     """
     values = {
         "instance": record.key.instance,
@@ -134,7 +134,7 @@ def _decoded(item: Mapping[str, Any]) -> DrainRecord:
     )
     body = json.loads(text)
     if {*APART} & {*body}:
-        raise ValueError("drain: it has what has a field of its own")
+        raise ValueError("drain: it repeats a field of the record")
     action = _action(key, token)
     drain = envelope.decode({**body, "action": action, "started_at": item["began_at"]})
     counts = item.get("counts", {"running": 0, "pending": 0})
@@ -156,7 +156,7 @@ def _decoded(item: Mapping[str, Any]) -> DrainRecord:
         previous=_replaced(item["previous"]) if "previous" in item else None,
     )
     if record.is_open != (item.get("open") == OPEN) or record.is_open == bool(record.ended_at):
-        raise ValueError("open, end, ended_at: they contradict each other")
+        raise ValueError("open, end and ended_at contradict each other")
     return record
 
 
@@ -176,7 +176,7 @@ def previous_of(record: DrainRecord) -> Previous:
 def _drain_text(record: DrainRecord) -> str:
     """Return the envelope without what has a field of its own."""
     if record.key != key_of(record.drain.action):
-        raise MisconfiguredError(f"the drain of {record.key.instance} is of another key")
+        raise MisconfiguredError(f"the drain of {record.key.instance} has another key")
     body = json.loads(envelope.encode(record.drain))
     kept = {name: value for name, value in body.items() if name not in APART}
     return json.dumps(kept, separators=(",", ":"))
@@ -225,12 +225,12 @@ def _instant(item: Mapping[str, Any], name: str) -> datetime | None:
 
 def _tasks(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > TASKS_MAX:
-        raise TypeError("tasks: no list of ours")
+        raise TypeError("tasks: not a list, or too long")
     return tuple(_text({"tasks": one}, "tasks", WORD_CHARACTERS_MAX) for one in value)
 
 
 def _text(item: Mapping[str, Any], name: str, most: int) -> str:
     value = item.get(name, "")
     if not isinstance(value, str) or len(value) > most:
-        raise TypeError(f"{name}: no text of at most {most} characters")
+        raise TypeError(f"{name}: not a text of at most {most} characters")
     return value

@@ -109,7 +109,7 @@ class Sight:
         drain, is_new = self.drain, instance.arn not in self.known_arns()
         if is_new and len(self.registrations) >= REGISTRATIONS_MAX:
             self.denied, self.sound = True, False
-            self.reason = f"the EC2 instance has more than {REGISTRATIONS_MAX} registrations"
+            self.reason = f"The EC2 instance has more than {REGISTRATIONS_MAX} registrations"
             return
         if is_new and self.remembers:
             # What was established before did not know of this one.

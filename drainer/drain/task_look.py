@@ -264,7 +264,7 @@ class TaskLook:
 
     def _must_have_time(self, beside: float = 0.0) -> None:
         if self._time.seconds_left() < ACTING_SECONDS + beside:
-            raise UnavailableError("no time was left to look at tasks; the next pass does")
+            raise UnavailableError("No time was left to read tasks: the next pass does")
 
 
 def _clusters(sight: Sight) -> list[str]:

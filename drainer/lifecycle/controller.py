@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from drainer.lifecycle.recording import Records
 
 
-NO_TIME = "no time was left in the invocation"
+NO_TIME = "No time was left in the invocation"
 
 # What one sweep sees through: ten times a pass of a hundred, in turns of the next sweeps.
 SWEPT_MAX = 1_000
@@ -148,7 +148,7 @@ class Controller:
             message = messages.get(id(one))
             outcome = Outcome(view.drain, view, decision, message=message, admitted=one)
             if one.error is not None:
-                outcome.trouble("reading the drain's record", one.error)
+                outcome.trouble("The drain's record was not read", one.error)
             beats.tell(position, outcome)
             outcomes.append(outcome)
         self._act(outcomes, recorder, time)
@@ -162,7 +162,7 @@ class Controller:
             silent = [one for one in recorder.silent() if key_of(one.drain.action) not in known]
         except DrainerError as error:
             # What waits is found by Auto Scaling's list too, and its record by its key.
-            observer.problems_of_sweep(f"looking for silent records: {error}")
+            observer.problems_of_sweep(f"Open records could not be listed: {error}")
         taken = known | {key_of(one.drain.action) for one in silent}
         waiting = [one for one in observer.discover() if key_of(one.action) not in taken]
         return [*silent, *recorder.admit(waiting)][:SWEPT_MAX]
@@ -234,7 +234,7 @@ class Controller:
         if result is None or named or recorder.end_first(outcome, result):
             self._complete(outcome)
         else:
-            outcome.undone = "its end could not be written before the answer"
+            outcome.undone = "The drain's end was not written, so the hook was not answered"
 
     def _complete(self, outcome: Outcome) -> None:
         result = outcome.decision.result
@@ -246,7 +246,7 @@ class Controller:
             outcome.over = True
         except DrainerError as error:
             outcome.over = _is_nowhere(outcome, error)
-            outcome.trouble("answering", error)
+            outcome.trouble("The hook was not answered", error)
         else:
             outcome.answered = result
 
@@ -266,7 +266,7 @@ class Controller:
             outcome.over = True
         except DrainerError as error:
             outcome.over = _is_nowhere(outcome, error)
-            outcome.trouble("recording a heartbeat", error)
+            outcome.trouble("The heartbeat was not recorded", error)
         else:
             outcome.heartbeat = True
 
@@ -277,7 +277,7 @@ class Controller:
                 following = replace(outcome.following(), sent_at=sent_at)
                 encoded.append((outcome, envelope.encode(following)))
             except DrainerError as error:
-                outcome.undone = f"encoding the re-invocation: {error}"
+                outcome.undone = f"The re-invocation was not encoded: {error}"
         if not encoded:
             return
         try:
@@ -286,7 +286,7 @@ class Controller:
             refusals = dict.fromkeys(range(len(encoded)), str(error))
         for position, (outcome, _) in enumerate(encoded):
             if position in refusals:
-                outcome.undone = f"publishing the re-invocation: {refusals[position]}"
+                outcome.undone = f"The re-invocation was not published: {refusals[position]}"
             else:
                 outcome.published = True
 

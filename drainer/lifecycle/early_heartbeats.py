@@ -105,4 +105,4 @@ class EarlyHeartbeats:
         outcome.heartbeat = error is None
         outcome.decision = replace(outcome.decision, heartbeat=False)
         if error is not None and not outcome.over:
-            outcome.trouble("recording a heartbeat", error)
+            outcome.trouble("The heartbeat was not recorded", error)

@@ -176,7 +176,7 @@ class Observer:
                 try:
                     hooks = self._hooks_of(group)
                 except DrainerError as error:
-                    self._problems.append(f"the hooks of group {group!r}: {error}")
+                    self._problems.append(f"The hooks of group {group!r} were not read: {error}")
                     continue
                 ours = [hook for hook in hooks.values() if self._is_ours_to_find(hook)]
                 members = [one for one, its_group in waiting.items() if its_group == group]
@@ -236,7 +236,7 @@ class Observer:
                 found, pools = self._auto_scaling.states_in_groups(together)
                 yield found | self._in_warm_pools(pools)
         except DrainerError as error:
-            self._problems.append(f"looking for what waits: {error}")
+            self._problems.append(f"Waiting instances were not listed: {error}")
 
     def _in_warm_pools(self, groups: Sequence[str]) -> dict[str, tuple[str, str]]:
         found: dict[str, tuple[str, str]] = {}
@@ -246,7 +246,7 @@ class Observer:
             try:
                 found |= self._auto_scaling.states_in_warm_pool(group)
             except DrainerError as error:
-                self._problems.append(f"the warm pool of group {group!r}: {error}")
+                self._problems.append(f"The warm pool of group {group!r} was not read: {error}")
         return found
 
     def _found(self, ec2_instance_id: str, hook: Hook, group: str) -> Drain:
@@ -290,12 +290,12 @@ class Observer:
             claimed = sight.drain.action.auto_scaling_group_name
             if group and group != claimed:
                 sight.waiting = Waiting.OVER
-                sight.reason = f"the instance is in group {group!r}, not in {claimed!r}"
+                sight.reason = f"The instance is in group {group!r}, not in {claimed!r}"
             elif is_waiting(state):
                 sight.waiting = Waiting.YES
             else:
                 sight.waiting = Waiting.OVER if state in LATER_STATES else Waiting.NO
-                sight.reason = f"the instance is {state or 'in no group'}, not waiting"
+                sight.reason = f"The instance is {state or 'in no group'}, not waiting"
 
     def _look_at_hooks(self, sights: Iterable[Sight]) -> None:
         """Look up each group's hooks in every pass: no envelope is believed about its own."""
@@ -306,7 +306,7 @@ class Observer:
             members = by_group[group]
             try:
                 if self._seconds_left() < ACTING_SECONDS:
-                    raise UnavailableError("no time was left to read the hook; the next pass does")
+                    raise UnavailableError("No time was left to read the hook: the next pass does")
                 hooks = self._hooks_of(group)
             except DrainerError as error:
                 unseen(members, error)
@@ -333,7 +333,7 @@ class Observer:
         drain, name = sight.drain, sight.drain.action.lifecycle_hook_name
         if hook is None:
             sight.waiting = Waiting.NO
-            sight.reason = f"the group has no lifecycle hook {name!r}"
+            sight.reason = f"The group has no lifecycle hook {name!r}"
             return
         refusal = self._refusal(hook, by_event_bridge=drain.by_event_bridge)
         if refusal:
@@ -342,11 +342,11 @@ class Observer:
             return
         policy, problems = self._config.policy(hook.notification_metadata)
         if drain.policy is None:  # said once for each drain, not at every pass
-            self._problems += [f"notification metadata of hook {name!r}: {p}" for p in problems]
+            self._problems += [f"Notification metadata of hook {name!r}: {p}" for p in problems]
         unreadable = [problem for problem in problems if problem.hides_cluster]
         if unreadable:
             sight.sound = False
-            sight.reason = f"no cluster can be read from hook {name!r}: {unreadable[0]}"
+            sight.reason = f"No cluster can be read from hook {name!r}: {unreadable[0]}"
         margin_seconds = self.view(sight).margin_seconds
         sight.drain = replace(
             drain,
@@ -359,11 +359,11 @@ class Observer:
         """Say why the hook is not ours to answer; empty where it is."""
         target = hook.notification_target_arn
         if hook.name == ECS_OWN_HOOK:
-            return f"hook {hook.name!r} is ECS's own"
+            return f"Hook {hook.name!r} is ECS's own"
         if not hook.terminating:
-            return f"hook {hook.name!r} holds instances that are launched"
+            return f"Hook {hook.name!r} is for instances that are launched"
         if target and target != self._config.topic_arn:
-            return f"hook {hook.name!r} notifies {target}, not this drainer"
+            return f"Hook {hook.name!r} notifies {target}, not this drainer"
         if not target and not (by_event_bridge and hook.notification_metadata):
-            return f"hook {hook.name!r} has neither our topic as target nor metadata for us"
+            return f"Hook {hook.name!r} has no target and no metadata for the drainer"
         return ""

@@ -135,7 +135,7 @@ class Reactivation:
                 ids += sorted(followed, key=lambda one: turn(one, time.now()))[:FOLLOWED_MAX]
             return self._bring_back(self._over(ids, time), time)
         except DrainerError as error:
-            done.append(Returned("", "", "", trouble=f"looking for what is back: {error}"))
+            done.append(Returned("", "", "", trouble=f"Reactivation failed: {error}"))
         return done
 
     def _over(self, ids: Sequence[str], time: InvocationClock) -> dict[str, list[DrainRecord]]:
@@ -178,7 +178,7 @@ class Reactivation:
             try:
                 settled = self._bring_back_in(cluster, {one: over[one] for one in ids}, done, time)
             except DrainerError as error:
-                done.append(Returned("", cluster, "", trouble=f"looking for what is back: {error}"))
+                done.append(Returned("", cluster, "", trouble=f"Reactivation failed: {error}"))
             else:
                 self._forget([record for one in settled for record in over[one]], time)
         return done
@@ -262,7 +262,7 @@ class Reactivation:
                 cluster,
                 one.arn,
                 done="" if one.arn in refusals else ACTIVE,
-                trouble=f"setting ACTIVE: {refusals[one.arn]}" if one.arn in refusals else "",
+                trouble=f"ACTIVE was not set: {refusals[one.arn]}" if one.arn in refusals else "",
             )
             for one in unit
         ]
@@ -279,7 +279,7 @@ class Reactivation:
             try:
                 self._ecs.deregister(cluster, one.arn)
             except DrainerError as error:
-                done.append(Returned(*named, trouble=f"deregistering: {error}"))
+                done.append(Returned(*named, trouble=f"The registration was not removed: {error}"))
             else:
                 done.append(Returned(*named, done="deregistered"))
         return done

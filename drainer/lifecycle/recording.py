@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     Read = Mapping[Key, DrainRecord | DrainerError | None]
 
-WRITING = "writing the drain's record"
-NO_TIME_TO_WRITE = "no time was left to write the drain's record"
+WRITING = "The drain's record was not written"
+NO_TIME_TO_WRITE = "No time was left to write the drain's record"
 ENDS = {
     LifecycleActionResult.CONTINUE: End.CONTINUE,
     LifecycleActionResult.ABANDON: End.ABANDON,
@@ -155,7 +155,7 @@ class Recorder:
             write = self._first(outcome, following, demand)
             written = self._write(outcome, write)
             if written is None or written.outcome == Made.UNKNOWN:
-                outcome.undone = outcome.undone or "its record could not be created"
+                outcome.undone = outcome.undone or "The drain's record was not created"
             elif written.outcome == Made.REFUSED:
                 outcome.duplicate = True
             else:
@@ -271,7 +271,7 @@ class Recorder:
             and admitted.admission == Admission.TAKEOVER
         ):
             # The record stays silent, so that each who comes would begin a chain of its own.
-            outcome.undone = outcome.undone or "the drain could not be taken over"
+            outcome.undone = outcome.undone or "The drain was not taken over"
             return False
         if written.outcome != Made.REFUSED:
             return True
@@ -279,7 +279,7 @@ class Recorder:
         if there is not None and (claims or there.token == write.record.token):
             outcome.duplicate = True
         else:
-            outcome.undone = outcome.undone or "the drain's record has changed meanwhile"
+            outcome.undone = outcome.undone or "Another pass has changed the drain's record"
         return False
 
     def end(self, outcomes: Sequence[Outcome]) -> None:

@@ -22,7 +22,7 @@ def read(source: Any, detail: Any) -> Hint:
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_container_instance_events.html
     """
     if source != "aws.ecs" or not isinstance(detail, dict):
-        raise MalformedEventError(f"a container instance state change of {quoted(source)}")
+        raise MalformedEventError(f"Source of a container instance change is {quoted(source)}")
     if detail.get("status") != "DRAINING":
         raise QuietError("the container instance is not DRAINING")
     ec2_instance_id = detail.get("ec2InstanceId")

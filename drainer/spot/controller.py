@@ -142,11 +142,11 @@ class InterruptionController:
                     refused = self._sets.set_active(one.cluster, [instance.arn])
                     rescue.active = not refused
                     for reason in refused.values():
-                        rescue.trouble("setting ACTIVE", reason)
+                        rescue.trouble("ACTIVE was not set", reason)
                 # Last: without the mark, another try would leave it DRAINING.
                 self._sets.delete_attribute(one.cluster, [instance.arn], INTERRUPTED)
         except DrainerError as error:
-            rescue.trouble("setting ACTIVE", error)
+            rescue.trouble("ACTIVE was not set", error)
 
     def _is_draining(self, ec2_instance_id: str) -> bool:
         """

@@ -72,7 +72,7 @@ class Departures:
                     halves += [(arn, family, half) for half in _halves(targets)]
                 except DrainerError as error:
                     for rescue in _owners(leaving[arn], targets):
-                        rescue.trouble(f"deregistering from {arn}", error)
+                        rescue.trouble(f"Targets were not deregistered from {arn}", error)
                 else:
                     self._families[arn] = family
                     taken[arn].update(targets)
@@ -95,7 +95,7 @@ def _report(
         rescue.took(len(own & taken), 1)
     if refusal and not taken:
         for rescue, _ in members:
-            rescue.trouble(f"deregistering from {arn}", refusal)
+            rescue.trouble(f"Targets were not deregistered from {arn}", refusal)
 
 
 def _parcels(leaving: Leaving) -> Iterator[Parcel]:

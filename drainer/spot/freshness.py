@@ -44,7 +44,7 @@ def still_there(
         placed = patience.again(lambda: spot.placed(cluster, ids))
     except DrainerError as error:
         for rescue, _ in late:
-            rescue.trouble("looking whether the task is still there", error)
+            rescue.trouble("The task was not read", error)
         alive = set[str]()
     else:
         alive = {one.task_id for one in placed if not one.ended}

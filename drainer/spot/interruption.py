@@ -158,13 +158,13 @@ def read(event: Mapping[str, Any], now: datetime) -> Interruption | TaskInterrup
     kind, detail = event.get("detail-type"), event.get("detail")
     source = "aws.ecs" if kind == TASK_CHANGE else "aws.ec2"
     if event.get("source") != source or not isinstance(detail, dict):
-        raise MalformedEventError(f"{quoted(kind)} of source {quoted(event.get('source'))}")
+        raise MalformedEventError(f"The source of {quoted(kind)} is {quoted(event.get('source'))}")
     # A task's event comes again at each of its changes; its two minutes began when it was stopped.
     told_at = instant(detail.get("stoppingAt")) or instant(event.get("time")) or now
     ends_at = min(now, told_at) + NOTICE
     if now >= ends_at + (ADVICE if kind == REBALANCE else timedelta(0)):
         # What is redriven or retried late must touch nobody: an address may be another task's now.
-        raise NotForUsError(f"{quoted(kind)} that is over")
+        raise NotForUsError(f"{quoted(kind)}: its time is over")
     if kind == TASK_CHANGE:
         return _task_interruption(detail, ends_at)
     ec2_instance_id = detail.get("instance-id")
@@ -196,7 +196,7 @@ def _task_interruption(detail: Mapping[str, Any], ends_at: datetime) -> TaskInte
     addresses = tuple(addresses_of(detail))
     task_id = str(detail.get("taskArn", "")).rpartition("/")[2][:64]
     if not addresses:
-        raise MalformedEventError(f"no address of task {quoted(task_id)} is in the event")
+        raise MalformedEventError(f"The event has no address of task {quoted(task_id)}")
     # ECS tells of the same task again when it is DEACTIVATING and when it is STOPPING.
     warns = str(detail.get("lastStatus")) in {"ACTIVATING", "RUNNING"}
     return TaskInterruption(cluster, service, task_id, addresses, ends_at, warns)

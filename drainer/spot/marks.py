@@ -73,7 +73,7 @@ class SpotMarks:
                     self._finish(cluster, [one])
                 return
             for rescue, _ in unit:
-                rescue.trouble("noting that it may return", str(error))
+                rescue.trouble("The attribute for its return was not written", str(error))
 
     def _put(self, cluster: str, unit: Iterable[Mark]) -> None:
         self._ecs.put_attributes(cluster, [value for _, value in unit])

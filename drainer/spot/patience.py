@@ -93,7 +93,7 @@ class Patience:
             UnavailableError: It did not succeed within the invocation's time.
             MisconfiguredError: It was denied or refused, which another try does not change.
         """
-        reason = "no time was left in this invocation"
+        reason = "No time was left in the invocation"
         for attempt in range(TRIES_MAX):
             if patient and self._pace > 0 and self.has_time(reserve):
                 self._wait(self._pace)

@@ -108,7 +108,7 @@ class Rescue:
         """Note that a service's tasks need longer than there is."""
         sentence = (
             f"{service}: deregistration delay {delay} s and stop timeout {stop} s, "
-            f"where {left_seconds} s are left"
+            f"{left_seconds} s are left"
         )
         self.late = (*self.late, sentence)
 
@@ -129,7 +129,7 @@ class Rescue:
     def keeps(self, target_group_arn: str) -> None:
         """Note that the last healthy target of a target group stays in for now."""
         self.kept = (*self.kept, target_group_arn)
-        self.comes_again(f"the last healthy target of {target_group_arn} stays in")
+        self.comes_again(f"The last healthy target of {target_group_arn} stays registered")
 
     def took(self, targets: int, groups: int) -> None:
         """Add targets that were taken out."""

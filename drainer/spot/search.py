@@ -117,7 +117,7 @@ class SpotSearch:
         for cluster, error in self._failures.items():
             # Of what was found disconnected, only a search that may yet succeed is worth a word.
             if not rescue.places or isinstance(error, UnavailableError):
-                rescue.trouble(f"searching {cluster}", error)
+                rescue.trouble(f"The search of {cluster} failed", error)
         if not self._failures and not rescue.places:
             # What a recommendation has not found may be there when Spot takes it, soon after.
             self._memory.remember_absent(ec2_instance_id, _action(rescue), self._now)
@@ -132,7 +132,7 @@ class SpotSearch:
             return
         self._look_in(clusters[:CLUSTERS_MAX], sought, named=False)
         if sought and len(clusters) > CLUSTERS_MAX:
-            message = f"there are {len(clusters)}, of which {CLUSTERS_MAX} are searched"
+            message = f"{len(clusters)} clusters exist, {CLUSTERS_MAX} are searched"
             self._failures["all clusters"] = MisconfiguredError(message)
 
     def _look_in(self, clusters: Iterable[str], sought: dict[str, Rescue], *, named: bool) -> None:
@@ -173,7 +173,7 @@ class SpotSearch:
             if failure is None:
                 rescue.drained = True
             else:
-                rescue.trouble("setting DRAINING", failure)
+                rescue.trouble("DRAINING was not set", failure)
         for instance in described:
             if instance.agent_connected and instance.status != "INACTIVE":
                 sought.pop(instance.ec2_instance_id, None)

@@ -104,7 +104,7 @@ class SpotTargets:
             self._describe(cluster, {task.service for _, task in gone})
         except DrainerError as error:
             for rescue, _ in gone:
-                rescue.trouble("finding the targets", error)
+                rescue.trouble("The targets were not found", error)
             return
         leaving: Leaving = defaultdict(list)
         for rescue, task in gone:
@@ -135,12 +135,12 @@ class SpotTargets:
                     reserve=LISTING_RESERVE_SECONDS,
                 )
             except DrainerError as error:
-                rescue.trouble("finding the targets", error)
+                rescue.trouble("The targets were not found", error)
                 continue
             owners.update(dict.fromkeys(ids, rescue))
             # Listings and counts lag by themselves: the lower of the two has not seen a task.
             if len(ids) < running and self._has_another_look(rescue):
-                rescue.comes_again(f"{len(ids)} tasks are listed where {running} run")
+                rescue.comes_again(f"{len(ids)} tasks are listed, {running} are running")
         return owners
 
     def _act(self, cluster: str, owners: Mapping[str, Rescue]) -> None:
@@ -150,7 +150,7 @@ class SpotTargets:
             self._describe(cluster, {task.service for task in placed})
         except DrainerError as error:
             for rescue in owners.values():
-                rescue.trouble("finding the targets", error)
+                rescue.trouble("The targets were not found", error)
             return
         self._deregister(self._leaving(cluster, placed, owners))
 
@@ -209,7 +209,7 @@ class SpotTargets:
                 healthy = self._patience.again(lambda: self._spot.healthy(target_group_arn))
         except DrainerError as error:
             for rescue, _ in may_stay:
-                rescue.trouble(f"looking for other targets in {target_group_arn}", error)
+                rescue.trouble(f"The target health of {target_group_arn} was not read", error)
             return list(members)
         last = [(rescue, target) for rescue, target in may_stay if target in healthy]
         # One look serves all waves: what leaves with this one is not there for the next.

@@ -186,7 +186,7 @@ def test_defect_10_an_answer_without_its_list_is_a_failed_look(read: Read) -> No
 def test_defect_10_a_thing_without_what_counts_is_a_failed_look(
     read: Read, answer: dict[str, Any]
 ) -> None:
-    with pytest.raises(UnavailableError, match="odd answer"):
+    with pytest.raises(UnavailableError, match="unexpected answer"):
         read[2](Answering(answer))
 
 

@@ -63,14 +63,14 @@ def test_a_deployment_without_changes_is_no_failure() -> None:
 
 def test_the_log_of_the_last_hour_is_asked_for_a_word(calls: Path) -> None:
     # The command that alarms name: it must ask the named stack's own log group.
-    assert make("log", "STACK=second", "FIND=blind") == "a line\n"
+    assert make("log", "STACK=second", "FIND=unseen") == "a line\n"
 
     stack, log = made(calls)
     assert stack[stack.index("--stack-name") + 1] == "second"
     assert "LogGroupName" in stack[stack.index("--query") + 1]
     assert log[:2] == ["logs", "filter-log-events"]
     assert log[log.index("--log-group-name") + 1] == "the-log-group"
-    assert log[log.index("--filter-pattern") + 1] == "blind"
+    assert log[log.index("--filter-pattern") + 1] == "unseen"
     # Milliseconds, as the API takes them.
     assert len(log[log.index("--start-time") + 1]) == 13
 

@@ -208,7 +208,7 @@ def test_defect_19_what_matters_is_alarmed(stack: DeployedStack) -> None:
     assert {
         ("Drainer", "DeadlinesPassed"),
         ("Drainer", "DrainAgeMinutes"),
-        ("Drainer", "BlindPasses"),
+        ("Drainer", "UnseenPasses"),
         ("Drainer", "RequestTimeouts"),
         ("Drainer", "RequestsUnanswered"),
         ("AWS/Events", "FailedInvocations"),
@@ -234,9 +234,9 @@ def test_defect_19_alarms_watch_metrics_that_the_program_emits(stack: DeployedSt
         "DeadlinesPassed",
         "DrainAgeMinutes",
         "Crashes",
-        "DrainsExhausted",
-        "Troubles",
-        "BlindPasses",
+        "HopLimitsReached",
+        "CallsFailed",
+        "UnseenPasses",
         "RequestTimeouts",
         "RequestsUnanswered",
     }

@@ -241,7 +241,7 @@ def test_defect_15_a_notice_delivered_twice_is_one_drain_with_one_chain(
     went_round = Counter(
         line["hop"]
         for line in passes(deployed, deployed.doubled)
-        if "go round" in line["step"] and "copy" not in line["step"]
+        if "re-invoke" in line["step"] and "duplicate" not in line["step"]
     )
     # The first passes run side by side and may not see one another; the later ones must.
     assert all(count == 1 for hop, count in went_round.items() if hop > 8)

@@ -191,7 +191,7 @@ def test_one_that_ecs_refuses_does_not_hold_up_the_others_in_its_call() -> None:
 
     assert ecs.set == [("payments", arns) for arns in (["a", "b", "c"], ["a"], ["b"], ["c"])]
     assert (first.drained_at, bad.drained_at, last.drained_at) == (LATER, None, LATER)
-    assert bad.troubles == ("setting DRAINING: not ACTIVE",)
+    assert bad.troubles == ("DRAINING was not set: not ACTIVE",)
     assert first.troubles == last.troubles == ()
 
 
@@ -212,7 +212,7 @@ def test_a_throttle_is_not_argued_with_and_every_drain_of_the_call_is_told() -> 
     set_draining(ecs, *both)
 
     assert len(ecs.set) == 1
-    assert [one.troubles for one in both] == [("setting DRAINING: Rate exceeded",)] * 2
+    assert [one.troubles for one in both] == [("DRAINING was not set: Rate exceeded",)] * 2
     assert [one.drained_at for one in both] == [None, None]
 
 
@@ -223,7 +223,7 @@ def test_a_refusal_in_the_answer_is_told_to_its_drain_alone() -> None:
 
     set_draining(ecs, bad, good)
 
-    assert (bad.drained_now, bad.troubles) == (False, ("setting DRAINING: MISSING",))
+    assert (bad.drained_now, bad.troubles) == (False, ("DRAINING was not set: MISSING",))
     assert (good.drained_now, good.troubles) == (True, ())
 
 
@@ -290,7 +290,7 @@ def test_a_throttled_stop_ends_the_stopping_and_is_told() -> None:
     stop(ecs, one)
 
     assert ecs.tried == ["t-00", "t-01"]
-    assert one.troubles == ("stopping task t-01: Rate exceeded",)
+    assert one.troubles == ("Task t-01 was not stopped: Rate exceeded",)
     assert not one.stopped
 
 
@@ -300,7 +300,7 @@ def test_a_stop_that_is_denied_is_told_and_costs_no_other_task_its_stop() -> Non
     stop(ecs, one)
 
     assert [task_id for _, task_id, _ in ecs.stopped] == ["t-00", "t-02"]
-    assert one.troubles == ("stopping task t-01: AccessDenied",)
+    assert one.troubles == ("Task t-01 was not stopped: AccessDenied",)
     assert not one.stopped
 
 

@@ -291,7 +291,7 @@ def test_an_address_that_says_nothing_of_its_time_was_signed_now() -> None:
 
 
 def test_a_request_that_lay_about_for_an_hour_is_not_for_us() -> None:
-    with pytest.raises(NotForUsError, match="has given up"):
+    with pytest.raises(NotForUsError, match="no longer waits"):
         request(ResponseURL=f"https://{HOST}/x?X-Amz-Date=20261120T105959Z&{SECRET}")
 
 
@@ -304,7 +304,7 @@ def test_a_request_older_than_its_timeout_is_not_for_us(
     # From a dead-letter queue comes what was given up days ago: it must not drain a fleet now.
     named = {"ServiceTimeout": service_timeout} if service_timeout else {}
 
-    with pytest.raises(NotForUsError, match="has given up"):
+    with pytest.raises(NotForUsError, match="no longer waits"):
         with_properties(NOW - timedelta(seconds=age_seconds), **named)
 
     just_in_time = with_properties(NOW - timedelta(seconds=59), **named)

@@ -113,13 +113,13 @@ def test_without_any_cluster_a_create_is_refused_and_a_delete_searches_them_all(
 
     assert found is not None
     assert (found.cluster, found.clusters) == (None, ())
-    assert problems == ("Cluster is not given, and the drainer's own stack names no Clusters",)
+    assert problems == ("Cluster is not given: give it, or set Clusters in the drainer's stack",)
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        pytest.param({"Cluster": ""}, "Cluster is ''; it must be", id="an empty cluster"),
+        pytest.param({"Cluster": ""}, "Cluster is '': it must be", id="an empty cluster"),
         pytest.param({"Cluster": "pay ments"}, "Cluster is 'pay ments'", id="a blank in it"),
         pytest.param({"Cluster": ["payments"]}, "Cluster is 'list'", id="a list of clusters"),
         pytest.param({"Cluster": "x" * 256}, f"Cluster is '{'x' * 80}'", id="a long cluster"),
@@ -128,22 +128,22 @@ def test_without_any_cluster_a_create_is_refused_and_a_delete_searches_them_all(
         ),
         pytest.param(
             {"SpotFleet": None},
-            "exactly one of SpotFleet, AutoScalingGroupName, CapacityProvider must be given; "
-            "found: none",
+            "exactly one of SpotFleet, AutoScalingGroupName, CapacityProvider must be given: "
+            "found none",
             id="no target",
         ),
         pytest.param(
-            {"CapacityProvider": "cp"}, "found: SpotFleet, CapacityProvider", id="two targets"
+            {"CapacityProvider": "cp"}, "found SpotFleet, CapacityProvider", id="two targets"
         ),
         pytest.param(
-            {"SpotFleet": "fleet-1"}, "SpotFleet is 'fleet-1'; it must be", id="EC2 Fleet"
+            {"SpotFleet": "fleet-1"}, "SpotFleet is 'fleet-1': it must be", id="EC2 Fleet"
         ),
         pytest.param({"SpotFleet": ""}, "SpotFleet is ''", id="an empty fleet"),
         pytest.param({"SpotFleet": [FLEET]}, "SpotFleet is 'list'", id="a list of fleets"),
         pytest.param({"SpotFleet": f"{FLEET} "}, "SpotFleet is 'sfr-", id="a fleet and a blank"),
         pytest.param(
             {"SpotFleet": None, "AutoScalingGroupName": "a\nb"},
-            "AutoScalingGroupName is 'a\\nb'; it must be the name of an Auto Scaling group",
+            "AutoScalingGroupName is 'a\\nb': it must be the name of an Auto Scaling group",
             id="a group of two lines",
         ),
         pytest.param(
@@ -153,7 +153,7 @@ def test_without_any_cluster_a_create_is_refused_and_a_delete_searches_them_all(
         ),
         pytest.param(
             {"SpotFleet": None, "CapacityProvider": "arn:aws:ecs:cp"},
-            "CapacityProvider is 'arn:aws:ecs:cp'; it must be the name of a capacity provider",
+            "CapacityProvider is 'arn:aws:ecs:cp': it must be the name of a capacity provider",
             id="no name of a capacity provider",
         ),
     ],
@@ -172,9 +172,9 @@ def test_a_wrong_target_is_named_and_nothing_is_guarded(
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("ServiceTimeout", "0", "ServiceTimeout is '0'; it must be a whole number from 1 to 3600"),
+        ("ServiceTimeout", "0", "ServiceTimeout is '0': it must be a whole number from 1 to 3600"),
         ("ServiceTimeout", "3601", "ServiceTimeout is '3601'"),
-        ("DrainTimeoutSeconds", "0", "DrainTimeoutSeconds is '0'; it must be"),
+        ("DrainTimeoutSeconds", "0", "DrainTimeoutSeconds is '0': it must be"),
         ("DrainTimeoutSeconds", "3601", "from 1 to 3600"),
         ("DrainTimeoutSeconds", "1h", "DrainTimeoutSeconds is '1h'"),
         ("DrainTimeoutSeconds", "-1", "DrainTimeoutSeconds is '-1'"),
@@ -184,14 +184,14 @@ def test_a_wrong_target_is_named_and_nothing_is_guarded(
         ("DrainTimeoutSeconds", ["60"], "DrainTimeoutSeconds is \"['60']\""),
         ("DrainTimeoutSeconds", "٦٠", "DrainTimeoutSeconds is '٦٠'"),
         ("DrainTimeoutSeconds", "9" * 5000, "DrainTimeoutSeconds is '9999"),
-        ("OnTimeout", "CONTINUE", "OnTimeout is 'CONTINUE'; it must be one of SUCCESS, FAILED"),
+        ("OnTimeout", "CONTINUE", "OnTimeout is 'CONTINUE': it must be one of SUCCESS, FAILED"),
         ("OnTimeout", "success", "OnTimeout is 'success'"),
         ("OnTimeout", {}, "OnTimeout is '{}'"),
-        ("StandaloneTasks", "kill", "StandaloneTasks is 'kill'; it must be one of wait, stop, "),
+        ("StandaloneTasks", "kill", "StandaloneTasks is 'kill': it must be one of wait, stop, "),
         ("StandaloneTasks", "", "StandaloneTasks is ''"),
         ("StandaloneGraceSeconds", "-1", "StandaloneGraceSeconds is '-1'"),
         ("StandaloneGraceSeconds", "3601", "from 0 to 3600"),
-        ("Timeout", "60", "'Timeout' is no property of Custom::ECSDrain; known are ServiceToken, "),
+        ("Timeout", "60", "'Timeout' is no property of Custom::ECSDrain: known are ServiceToken, "),
         ("cluster", "payments", "'cluster' is no property of Custom::ECSDrain"),
         ("x" * 500, "", f"'{'x' * 80}' is no property"),
     ],

@@ -116,8 +116,8 @@ def test_a_re_invocation_comes_back_as_it_was_published(carry: Any) -> None:
 @pytest.mark.parametrize(
     ("record", "sentence"),
     [
-        pytest.param(by_sns("{nope"), "not JSON", id="broken JSON"),
-        pytest.param(by_sns("[1]"), "no object", id="JSON, but a list"),
+        pytest.param(by_sns("{nope"), "Not JSON", id="broken JSON"),
+        pytest.param(by_sns("[1]"), "not an object", id="JSON, but a list"),
         pytest.param(by_sns({"hello": "world"}), "LifecycleTransition", id="another's message"),
         pytest.param(by_sns(notice(EC2InstanceId=None)), "EC2InstanceId", id="no instance"),
         pytest.param(by_sns(notice(EC2InstanceId="i-1] or x")), "EC2InstanceId", id="injection"),
@@ -128,8 +128,8 @@ def test_a_re_invocation_comes_back_as_it_was_published(carry: Any) -> None:
         pytest.param(by_sns({"drainer": "re-invocation", "version": 1}), "envelope", id="empty"),
         pytest.param(by_sns({"drainer": "re-invocation", "version": 2}), "envelope", id="bare"),
         pytest.param(by_sns({"drainer": "re-invocation", "version": 3}), "action", id="no action"),
-        pytest.param("text", "no JSON object", id="no record at all"),
-        pytest.param({"Sns": {}}, "not JSON", id="SNS without a message"),
+        pytest.param("text", "not a JSON object", id="no record at all"),
+        pytest.param({"Sns": {}}, "Not JSON", id="SNS without a message"),
     ],
 )
 def test_defect_16_a_bad_record_is_refused_in_one_sentence_and_spoils_no_other(

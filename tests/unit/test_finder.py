@@ -557,7 +557,7 @@ def test_with_less_time_than_acting_needs_no_read_is_begun() -> None:
     found(ecs, one, named, anywhere)
 
     assert (ecs.searched, ecs.described, ecs.listings) == ([], [], 0)
-    assert all(of.failed and "no time was left" in of.reason for of in (one, named, anywhere))
+    assert all(of.failed and "No time was left" in of.reason for of in (one, named, anywhere))
 
 
 def test_a_known_registration_whose_cluster_was_deleted_does_not_make_a_search_unsound() -> None:

@@ -394,7 +394,7 @@ def test_a_wrong_setting_ends_the_start_with_its_name_and_what_it_may_be() -> No
 
     assert done.returncode != 0
     assert "begun" not in done.stdout
-    assert "deadline_result is 'NEITHER'; it must be one of CONTINUE, ABANDON" in done.stderr
+    assert "deadline_result is 'NEITHER': it must be one of CONTINUE, ABANDON" in done.stderr
 
 
 def test_the_timestamp_of_a_log_line_is_one_that_lambda_understands() -> None:

@@ -770,7 +770,7 @@ def test_defect_21_standalone_tasks_are_waited_for_by_default_and_said_so() -> N
     decision = decide(alone(StandaloneTasks.WAIT, 3000, JOB))
 
     assert (decision.phase, decision.stop_tasks) == (Phase.DRAINING, ())
-    assert "1 standalone (wait)" in decision.reason
+    assert "Standalone tasks are left (wait): 1" in decision.reason
 
 
 def test_standalone_tasks_are_stopped_after_the_grace_period_and_not_before() -> None:

@@ -210,14 +210,14 @@ def test_an_instance_of_another_group_is_never_ours_to_answer() -> None:
     [sight] = looked(AutoScaling({"i-0": ("other", WAIT)}, hooks={"g": [HOOK]}), drain())
 
     assert sight.waiting == Waiting.OVER
-    assert sight.reason == "the instance is in group 'other', not in 'g'"
+    assert sight.reason == "The instance is in group 'other', not in 'g'"
 
 
 @pytest.mark.parametrize(
     ("states", "reason"),
     [
-        ({"i-0": ("g", "InService")}, "the instance is InService, not waiting"),
-        ({}, "the instance is in no group, not waiting"),
+        ({"i-0": ("g", "InService")}, "The instance is InService, not waiting"),
+        ({}, "The instance is in no group, not waiting"),
     ],
 )
 def test_what_is_not_waited_for_says_why(states: dict[str, Any], reason: str) -> None:
@@ -258,7 +258,7 @@ def test_an_id_that_auto_scaling_refuses_does_not_blind_the_others() -> None:
             replace(HOOK, notification_target_arn=f"{TOPIC_ARN}-2"),
             True,
             Waiting.OVER,
-            f"hook 'drainer' notifies {TOPIC_ARN}-2, not this drainer",
+            f"Hook 'drainer' notifies {TOPIC_ARN}-2, not this drainer",
             id="other",
         ),
         pytest.param(
@@ -272,21 +272,21 @@ def test_an_id_that_auto_scaling_refuses_does_not_blind_the_others() -> None:
             replace(HOOK, notification_target_arn=None),
             False,
             Waiting.OVER,
-            "hook 'drainer' has neither our topic as target nor metadata for us",
+            "Hook 'drainer' has no target and no metadata for the drainer",
             id="said by SNS",
         ),
         pytest.param(
             replace(HOOK, notification_target_arn=None, notification_metadata=None),
             True,
             Waiting.OVER,
-            "hook 'drainer' has neither our topic as target nor metadata for us",
+            "Hook 'drainer' has no target and no metadata for the drainer",
             id="nobody's",
         ),
         pytest.param(
             replace(HOOK, name="other"),
             False,
             Waiting.NO,
-            "the group has no lifecycle hook 'drainer'",
+            "The group has no lifecycle hook 'drainer'",
             id="no such hook",
         ),
     ],
@@ -360,7 +360,7 @@ def test_metadata_of_which_no_cluster_can_be_read_makes_no_search_sound() -> Non
     [sight] = looked(scaling, drain())
 
     assert not sight.sound
-    assert sight.reason.startswith("no cluster can be read from hook 'drainer': cluster is ")
+    assert sight.reason.startswith("No cluster can be read from hook 'drainer': cluster is ")
 
 
 def test_another_wrong_key_leaves_the_search_sound() -> None:
@@ -386,7 +386,7 @@ def test_wrong_metadata_is_said_once_for_each_drain() -> None:
     later.look([due(drain(policy=policy))])
 
     [problem] = first.problems
-    assert problem.startswith("notification metadata of hook 'drainer': deadline_result is 'x'")
+    assert problem.startswith("Notification metadata of hook 'drainer': deadline_result is 'x'")
     assert later.problems == []
 
 
@@ -628,7 +628,7 @@ def test_a_list_of_groups_that_cannot_be_read_is_told() -> None:
     one = observer(AutoScaling(fails={"names": UnavailableError("Rate exceeded")}))
 
     assert one.discover() == []
-    assert one.problems == ["looking for what waits: Rate exceeded"]
+    assert one.problems == ["Waiting instances were not listed: Rate exceeded"]
 
 
 def beginning(number: int) -> int:

@@ -281,7 +281,9 @@ def test_ids_of_tasks_are_left_out_only_where_there_is_no_room_for_them() -> Non
 def test_an_errand_that_is_too_long_all_the_same_is_refused() -> None:
     long = replace(REQUEST, properties={"Cluster": "x" * STATE_BYTES_MAX})
 
-    with pytest.raises(MalformedEventError, match=r"a progress of \d+ bytes, where 160000 may be"):
+    with pytest.raises(
+        MalformedEventError, match=r"The progress has \d+ bytes, the limit is 160000"
+    ):
         encode(RequestProgress(long))
 
 
@@ -479,8 +481,8 @@ def test_a_state_that_is_no_json_is_refused_and_not_quoted(text: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        pytest.param({"version": 3}, "envelope of version 'int'; known: ", id="another version"),
-        pytest.param({"version": None}, "envelope of version", id="no version"),
+        pytest.param({"version": 3}, "envelope version 'int', known: ", id="another version"),
+        pytest.param({"version": None}, "envelope version", id="no version"),
         pytest.param({"request": ""}, "request is ''", id="no request"),
         pytest.param({"request": 7}, "request is 'int'", id="a request that is none"),
         pytest.param(

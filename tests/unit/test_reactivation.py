@@ -502,7 +502,7 @@ def test_a_deregistration_that_fails_is_said_tried_again_and_spoils_no_other() -
 
     said = {one.container_instance_arn: one for one in world.run()}
 
-    assert "deregistering" in said["arn-old"].trouble
+    assert "not removed" in said["arn-old"].trouble
     assert said["arn-2"].done == "active"
     assert world.followed == [ID]
 

@@ -233,7 +233,7 @@ def test_a_write_of_which_nothing_is_known_is_published_as_if_it_may_not_be_made
     assert recorder(records).claim([one]) == [one]
     assert (one.recorded, one.duplicate, one.undone) == (False, False, "")
     assert (one.following().generation, one.following().hop) == (generation, hop)
-    assert one.troubles == ("writing the drain's record: Rate exceeded",)
+    assert one.troubles == ("The drain's record was not written: Rate exceeded",)
 
 
 def test_a_join_that_the_sdk_repeats_is_not_refused_by_itself() -> None:
@@ -255,7 +255,7 @@ def test_a_takeover_of_which_nothing_is_known_publishes_nothing(*, made: bool) -
     one = outcome(Admission.TAKEOVER, OWN)
 
     assert recorder(records).claim([one]) == []
-    assert (one.duplicate, one.undone) == (False, "the drain could not be taken over")
+    assert (one.duplicate, one.undone) == (False, "The drain was not taken over")
 
 
 @pytest.mark.parametrize(
@@ -424,7 +424,7 @@ def test_what_cannot_be_created_is_not_begun(records: Records, seconds_left: flo
 
     recorder(records, seconds_left).create([one])
 
-    assert one.undone == "its record could not be created"
+    assert one.undone == "The drain's record was not created"
     assert one.admitted is not None
     assert one.admitted.admission == Admission.NEW
 
@@ -546,9 +546,9 @@ def test_what_is_open_is_not_followed() -> None:
 @pytest.mark.parametrize(
     ("records", "seconds_left", "trouble"),
     [
-        (Records(unmade=THROTTLED), 100, "writing the drain's record: Rate exceeded"),
-        (Records(unmade=DENIED), 100, "writing the drain's record: AccessDenied"),
-        (Records(), 3.9, "writing the drain's record: no time was left"),
+        (Records(unmade=THROTTLED), 100, "The drain's record was not written: Rate exceeded"),
+        (Records(unmade=DENIED), 100, "The drain's record was not written: AccessDenied"),
+        (Records(), 3.9, "The drain's record was not written: no time was left"),
     ],
 )
 def test_an_end_that_is_not_written_is_told(

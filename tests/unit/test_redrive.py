@@ -331,7 +331,7 @@ def test_the_command_shows_what_it_has_moved_and_what_stays(
 
     assert code == 1
     assert message_id in shown
-    assert "not JSON" in shown
+    assert "Not JSON" in shown
     assert len(stack.bodies(NOTICE_QUEUE)) == 2
 
 

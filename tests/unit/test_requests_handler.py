@@ -304,7 +304,7 @@ def test_only_what_must_come_back_is_delivered_again(setting: Setting) -> None:
     # One of no stack is looked at again, for minutes; that is its own chain, and no redelivery.
     assert sorted(line["step"] for line in setting.lines("custom resource")) == [
         "answered",
-        "go round",
+        "re-invoke",
         "refused",
     ]
 
@@ -370,8 +370,8 @@ def test_a_re_invocation_that_sns_did_not_take_comes_back(setting: Setting) -> N
 
     assert response == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     [line] = setting.lines("custom resource")
-    assert line["step"] == "undone"
-    assert "publishing the re-invocation" in line["reason"]
+    assert line["step"] == "retry"
+    assert "The re-invocation was not published" in line["reason"]
 
 
 def test_a_copy_that_comes_at_once_forks_nothing(setting: Setting) -> None:
@@ -382,7 +382,7 @@ def test_a_copy_that_comes_at_once_forks_nothing(setting: Setting) -> None:
     setting.serve(batch(request.event))
 
     assert len(setting.published()) == 1
-    assert [line["step"] for line in setting.lines("custom resource")] == ["go round", "copy"]
+    assert [line["step"] for line in setting.lines("custom resource")] == ["re-invoke", "duplicate"]
 
 
 def test_copies_in_one_batch_are_served_once(setting: Setting) -> None:
@@ -501,7 +501,7 @@ def test_one_line_for_each_pass_says_what_is_going_on(setting: Setting) -> None:
     assert {name: line[name] for name in told} == {
         name: request.event[key] for name, key in told.items()
     }
-    assert (line["step"], line["hop"], line["instances"]) == ("go round", 0, FLEET_SIZE)
+    assert (line["step"], line["hop"], line["instances"]) == ("re-invoke", 0, FLEET_SIZE)
     assert (line["instances_drained"], line["phases"]) == (0, {"active": FLEET_SIZE})
     assert f"{FLEET_SIZE} of {FLEET_SIZE} instances are not drained" in line["reason"]
 

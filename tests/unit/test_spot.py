@@ -367,9 +367,7 @@ def test_every_target_group_of_the_service_is_told_and_what_is_late_is_reported(
         "deregister arn:group 2",
         "deregister arn:nlb 2",
     ]
-    assert done.late == (
-        "web: deregistration delay 300 s and stop timeout 30 s, where 110 s are left",
-    )
+    assert done.late == ("web: deregistration delay 300 s and stop timeout 30 s, 110 s are left",)
 
 
 def test_without_haste_the_targets_are_left_to_ecs() -> None:
@@ -446,7 +444,7 @@ def test_targets_go_even_where_draining_fails() -> None:
     done, asked = rescue(fake, GONE)
 
     assert "deregister arn:group 2" in asked
-    assert done.troubles == ("setting DRAINING: Rate exceeded",)
+    assert done.troubles == ("DRAINING was not set: Rate exceeded",)
 
 
 def test_a_report_that_fails_is_no_trouble() -> None:
@@ -543,7 +541,7 @@ def test_a_late_event_whose_task_cannot_be_looked_at_takes_nothing_out_and_comes
     done, asked = rescue(fake, replace(TASK, ends_at=NOW + timedelta(seconds=60)))
 
     assert not any(what.startswith("deregister arn") for what in asked)
-    assert done.undone == "looking whether the task is still there: Rate exceeded"
+    assert done.undone == "The task was not read: Rate exceeded"
 
 
 def test_the_only_healthy_target_of_a_large_service_stays() -> None:

@@ -115,4 +115,4 @@ def test_what_is_left_when_time_ends_comes_again() -> None:
     rescue = deregister(groups, FOUR[:8])
 
     assert groups.left >= 4
-    assert rescue.undone.endswith("no time was left in this invocation")
+    assert rescue.undone.endswith("No time was left in the invocation")

@@ -80,7 +80,7 @@ def test_tries_end_while_there_is_time_to_say_what_failed(patient: bool) -> None
         Patience(InvocationClock(NOW, clock.seconds_left), clock.sleep).again(call, patient=patient)
     assert RESERVE_SECONDS - 4 <= clock.left < RESERVE_SECONDS
     asked = call.asked
-    with pytest.raises(UnavailableError, match="no time"):
+    with pytest.raises(UnavailableError, match="No time"):
         Patience(InvocationClock(NOW, clock.seconds_left), clock.sleep).again(call)
     assert call.asked == asked
 
