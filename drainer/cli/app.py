@@ -29,37 +29,37 @@ app = typer.Typer(
 
 @app.callback()
 def drainer() -> None:
-    """Let EC2 instances leave an ECS cluster and cut nothing short."""
+    """Drain EC2 instances before they leave an ECS cluster."""
 
 
 @app.command(
-    epilog="Examples: `.venv/bin/python -m drainer demo` shows one drain; "
-    "`python -m drainer demo --scenario stuck` the deadline policy; "
-    "`python -m drainer demo --scenario crowd --json` is for programs."
+    epilog="Examples: `.venv/bin/python -m drainer demo` shows one drain. "
+    "`python -m drainer demo --scenario stuck` shows a deadline. "
+    "`python -m drainer demo --scenario crowd --json` prints JSON for programs."
 )
 def demo(
-    scenario: Annotated[ScenarioName, typer.Option(help="What to show.")] = ScenarioName.DRAIN,
+    scenario: Annotated[ScenarioName, typer.Option(help="The scenario.")] = ScenarioName.DRAIN,
     factor: Annotated[
         float,
-        typer.Option(min=1.0, max=FACTOR_MAX, help="How many times as fast time runs there."),
+        typer.Option(min=1.0, max=FACTOR_MAX, help="Simulated seconds in one real second."),
     ] = FACTOR_DEFAULT,
     zip_file: Annotated[
         Path, typer.Option("--zip", help="The function's zip, as `make package` builds it.")
     ] = Path("build/drainer.zip"),
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line, for programs.")
+        bool, typer.Option("--json", help="Print one JSON object per line, for programs.")
     ] = False,
 ) -> None:
     """
     Watch a drain in an embedded AWS account.
 
-    Deploys the shipped templates and zip into an account of this machine alone, lets instances
-    leave an Auto Scaling group, and shows what happens until the last lifecycle action is
-    answered. Exits with 0 only if nothing was let go early and nothing was left hanging.
-    The scenarios spot and fargate-spot let Spot take back an instance or a task, with requests
-    under way, and exit with 0 only if none was cut that the two minutes allow.
-    The scenario spot-fleet lets CloudFormation replace a fleet, and exits with 0 only if the old
-    one went after its last task, no request was cut and CloudFormation was answered once.
+    Deploys the shipped templates and zip into an account on this machine. Instances leave an
+    Auto Scaling group until the last lifecycle action is answered. Exits with 0 only if no
+    instance was released early and every lifecycle action was answered.
+    In spot and fargate-spot, Spot interrupts an instance or a task while requests are in
+    progress. They exit with 0 only if no request was cut that could have ended in two minutes.
+    In spot-fleet, CloudFormation replaces a fleet. It exits with 0 only if the old fleet was
+    cancelled after its last task, no request was cut and each request got one response.
     """
     # The emulator and the simulation take half a second to import; --help need not.
     from drainer.cli.demo.run import run  # noqa: PLC0415 (see above)
@@ -69,10 +69,10 @@ def demo(
     try:
         found = run(chosen, factor, zip_file, voice)
     except KeyboardInterrupt:
-        typer.echo("interrupted; the embedded account is gone", err=True)
+        typer.echo("interrupted: the embedded account was deleted", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except Exception as error:
-        typer.echo(f"the demo failed: {type(error).__name__}: {error}", err=True)
+        typer.echo(f"error: the demo failed: {type(error).__name__}: {error}", err=True)
         for note in getattr(error, "__notes__", []):
             typer.echo(note, err=True)
         raise typer.Exit(1) from error
@@ -85,28 +85,28 @@ def demo(
 
 
 @app.command(
-    epilog="Examples: `python -m drainer redrive --dry-run` says what would be done; "
-    "`python -m drainer redrive --stack drainer-eu --max 50` puts fifty messages back; "
-    "`AWS_PROFILE=ops python -m drainer redrive --json` is for programs."
+    epilog="Examples: `python -m drainer redrive --dry-run` only shows the messages. "
+    "`python -m drainer redrive --stack drainer-eu --max 50` sends at most 50 messages. "
+    "`AWS_PROFILE=ops python -m drainer redrive --json` prints JSON for programs."
 )
 def redrive(
     stack: Annotated[str, typer.Option(help="Name of the drainer's stack.")] = "drainer",
     messages_max: Annotated[
-        int, typer.Option("--max", min=1, max=MESSAGES_MAX, help="The most messages to put back.")
+        int, typer.Option("--max", min=1, max=MESSAGES_MAX, help="The most messages to send again.")
     ] = MESSAGES_DEFAULT,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+        bool, typer.Option("--dry-run", help="Show the messages and send none.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a message, for programs.")
+        bool, typer.Option("--json", help="Print one JSON object per message, for programs.")
     ] = False,
 ) -> None:
     """
-    Put back what lies in the stack's dead-letter queues.
+    Send the messages in the stack's dead-letter queues again.
 
-    Each message goes back to where it belongs, and is deleted only after that; one that cannot be
-    understood stays where it is and is named. However old a message is, it releases nothing early.
-    Exits with 0 if nothing stays, with 1 if something does or failed, with 2 if asked wrongly.
+    Each message is sent to its queue or function, and deleted after that. A message that cannot
+    be read stays and is shown. An old message is safe: it releases no instance early.
+    Exits with 0 if no message stays, with 1 if one stays or a call failed, with 2 on a wrong stack.
     """
     # boto3 takes a quarter of a second to import; --help need not.
     from drainer.cli.redrive import show  # noqa: PLC0415 (see above)

@@ -129,9 +129,9 @@ def _bucket(service: str, operation: str) -> str:
 
 def main() -> None:
     """Print the table."""
-    title = "one drain of 390 s: AWS calls for each instance; throttles of all; last answer"
+    title = "one drain of 390 s: AWS calls for each instance, throttles of all, last answer"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 0))
-    for heading in ("number", "notices", "ECS read", "modify", "other", "invoked", "throttled",
+    for heading in ("number", "first", "ECS read", "modify", "other", "invoked", "throttled",
                     "answer"):  # fmt: skip
         table.add_column(heading, justify="right", no_wrap=True)
     for instances in CROWDS:

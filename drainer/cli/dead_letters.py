@@ -103,14 +103,16 @@ def _judged(event: Any, to: str, content: Any, now: datetime) -> Route:
     contents = [received.content for received in events.receive(event, now=now)]
     refusals = [one for one in contents if isinstance(one, MalformedEventError)]
     if len(refusals) == len(contents):
-        return Route(Fate.KEPT, "", None, str(refusals[0]) if refusals else "it holds no record")
+        return Route(Fate.KEPT, "", None, str(refusals[0]) if refusals else "It has no record")
     understood = next(one for one in contents if one not in refusals)
     return Route(Fate.MOVED, to, content, _about(understood))
 
 
 def _about(content: Any) -> str:
     if isinstance(content, Drain):
-        return f"{'envelope' if content.hop else 'notice'} of {content.action.ec2_instance_id}"
+        return (
+            f"{'envelope' if content.hop else 'notification'} of {content.action.ec2_instance_id}"
+        )
     if isinstance(content, Request):
         return f"{content.request_type} of {content.logical_id}"
     if isinstance(content, Continuation):

@@ -52,11 +52,11 @@ def stack_outputs(cloudformation: Any, stack: str) -> dict[str, str]:
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
         if error.response["Error"]["Code"] != "ValidationError":
             raise
-        raise LookupError(f"there is no stack {stack!r} in this account and Region") from error
+        raise LookupError(f"error: stack {stack!r} was not found: use --stack") from error
     outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
     missing = [name for name in OUTPUTS if name not in outputs]
     if missing:
-        raise LookupError(f"stack {stack!r} is not the drainer's: it has no output {missing[0]}")
+        raise LookupError(f"error: stack {stack!r} has no output {missing[0]}: use --stack")
     return {name: outputs[name] for name in OUTPUTS}
 
 
@@ -109,7 +109,7 @@ class Redrive:
         try:
             message = self._receive(queue)
         except AWS_ERRORS as error:
-            return Result(queue, "-", Fate.FAILED, "", f"reading the queue: {error}"), ""
+            return Result(queue, "-", Fate.FAILED, "", f"The queue was not read: {error}"), ""
         if message is None:
             return None, ""
         return self._serve(queue, message), message["ReceiptHandle"]
@@ -128,10 +128,10 @@ class Redrive:
         message_id, found = message["MessageId"], route(queue, message["Body"], self.now)
         if self.dry_run or found.fate == Fate.KEPT:
             return Result(queue, message_id, found.fate, found.to, found.what)
-        doing = f"sending {found.what}"
+        doing = f"Not sent: {found.what}"
         try:
             self._send(found)
-            doing = f"deleting {found.what}, which has been sent and will be again"
+            doing = f"Sent, but not deleted, and sent again by the next run: {found.what}"
             url, handle = self.outputs[queue], message["ReceiptHandle"]
             self.sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
         except AWS_ERRORS as error:
@@ -204,12 +204,12 @@ def show(
         print(error, file=sys.stderr)
         return EXIT_USAGE
     except AWS_ERRORS as error:
-        print(f"the redrive failed: {error}", file=sys.stderr)
+        print(f"error: the redrive failed: {error}", file=sys.stderr)
         return EXIT_FAILED
     if not as_json:
         console.print(table(results, dry_run=dry_run) if results else "no dead letters")
         if len(results) == messages_max:
-            console.print(f"stopped after {messages_max} messages; there may be more")
+            console.print(f"stopped after {messages_max} messages: there may be more, raise --max")
     return EXIT_FAILED if any(one.fate in STAYING for one in results) else 0
 
 

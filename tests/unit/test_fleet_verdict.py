@@ -84,8 +84,8 @@ VIEW = FleetView(
 def test_a_fleet_that_went_after_its_last_task_is_no_problem() -> None:
     assert problems(VIEW) == []
     assert sentence(VIEW) == (
-        "the old fleet's last task ended 12 s before the fleet was cancelled; "
-        "700 requests served, 0 cut; CloudFormation was answered once for each of its 3 requests"
+        "the old fleet's last task ended 12 s before the fleet was cancelled. "
+        "700 requests served, 0 cut. CloudFormation was answered once for each of its 3 requests"
     )
 
 
@@ -94,11 +94,11 @@ def test_a_fleet_that_went_after_its_last_task_is_no_problem() -> None:
     ("view", "words"),
     [
         (replace(VIEW, stack_status="UPDATE_ROLLBACK_COMPLETE"), "UPDATE_ROLLBACK_COMPLETE"),
-        (replace(VIEW, fleets=(OLD,)), "there were 1"),
+        (replace(VIEW, fleets=(OLD,)), "1 were found"),
         (replace(VIEW, fleets=(replace(OLD, cancelled_at=None), NEW)), "not cancelled"),
         (replace(VIEW, fleets=(replace(OLD, left=("standalone:job",)), NEW)), "tasks on it"),
         (replace(VIEW, fleets=(of_old(killed=["service:web"]), NEW)), "killed"),
-        (replace(VIEW, fleets=(of_old(tasks={}), NEW)), "nothing has run"),
+        (replace(VIEW, fleets=(of_old(tasks={}), NEW)), "no task has run"),
         (replace(VIEW, fleets=(replace(OLD, cancelled_at=after(290)), NEW)), "10 s before"),
         (replace(VIEW, cut=("ended",)), "1 requests were cut"),
         (replace(VIEW, unserved=3), "found no target"),

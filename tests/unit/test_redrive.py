@@ -248,7 +248,7 @@ def test_nothing_is_deleted_that_could_not_be_sent(stack: Stack) -> None:
     results = stack.run(sqs=Refusing(stack.sqs, "send_message"))
 
     assert [one.fate for one in results] == [Fate.FAILED, Fate.FAILED]
-    assert "sending notice of i-05629ab7d9287e205" in results[0].what
+    assert "Not sent: notification of i-05629ab7d9287e205" in results[0].what
     assert stack.bodies(NOTICES) == [NOTICE] * 3
     assert stack.bodies(ASYNCHRONOUS) == [failed(EVENT)]
 
@@ -259,7 +259,7 @@ def test_a_message_that_cannot_be_deleted_is_said_to_come_again(stack: Stack) ->
     [result] = stack.run(sqs=Refusing(stack.sqs, "delete_message"))
 
     assert result.fate == Fate.FAILED
-    assert "will be again" in result.what
+    assert "sent again by the next run" in result.what
     assert stack.bodies(NOTICES) == stack.bodies(NOTICE_QUEUE) == [NOTICE]
 
 
@@ -373,7 +373,7 @@ def test_the_command_tells_of_a_request_without_its_url(
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("nobodys", "there is no stack 'nobodys'"), ("another", "is not the drainer's")],
+    [("nobodys", "stack 'nobodys' was not found"), ("another", "has no output")],
 )
 def test_a_stack_that_is_not_the_drainers_is_told_so(
     stack: Stack, capsys: pytest.CaptureFixture[str], name: str, sentence: str

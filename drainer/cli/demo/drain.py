@@ -47,7 +47,7 @@ class DrainShow(Show):
             f"{service.name} ({'daemon' if service.daemon else f'{service.desired_count} tasks'})"
             for service in shape.services
         )
-        self.voice.say(f"{count} resources; {shape.group.desired} instances run {services}")
+        self.voice.say(f"{count} resources, {shape.group.desired} instances run {services}")
 
     def begin(self) -> None:
         """Lower the group's desired capacity."""

@@ -27,7 +27,7 @@ TASK_ROWS_MAX = 12
 BAR_COLUMNS = 40
 # The order in which a drain goes through them; the function's own words.
 PHASES = (
-    "noticed",
+    "notified",
     "unseen",
     "unready",
     "active",

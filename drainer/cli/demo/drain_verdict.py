@@ -24,7 +24,7 @@ def problems(drains: Sequence[DrainTrack], *, expected: int, result: str) -> lis
     """
     found = []
     if len(drains) != expected:
-        found.append(f"{expected} lifecycle actions were to begin, {len(drains)} did")
+        found.append(f"{expected} lifecycle actions were expected, {len(drains)} began")
     for drain in drains:
         found.extend(f"{drain.ec2_instance_id}: {sentence}" for sentence in _of(drain, result))
     return found
@@ -43,9 +43,9 @@ def _of(drain: DrainTrack, result: str) -> list[str]:
         found.append(f"{len(drain.killed)} tasks were killed with it: {', '.join(drain.killed)}")
     if action.result == "CONTINUE" and drain.remaining:
         left = ", ".join(f"{task.owner} {task.last_status}" for task in drain.remaining)
-        found.append(f"it was let go with tasks left: {left}")
+        found.append(f"it was released with tasks left: {left}")
     if action.result == "CONTINUE" and _released_early(drain):
-        found.append("it was let go before its last task had STOPPED")
+        found.append("it was released before its last task was STOPPED")
     return found
 
 

@@ -53,17 +53,17 @@ class FleetShow(Show):
         count = len(stage.drainer.physical_ids) + len(stage.example.physical_ids)
         service = stage.service
         self.voice.say(
-            f"{count} resources; {fleet.fleet_id} of {len(fleet.instances)} instances runs "
+            f"{count} resources, {fleet.fleet_id} of {len(fleet.instances)} instances runs "
             f"{service.name} ({service.desired} tasks) and a standalone task"
         )
-        self.voice.say("Spot Fleets are stood in for: the emulator does not know them")
+        self.voice.say("a custom resource stands in for Spot Fleets: the emulator has none")
 
     def begin(self) -> None:
         """Update the stack."""
         self.embedded.time.sleep(BEFORE_SECONDS)
         self.watch = FleetWatch(self.stage)
         self.began_at = self.embedded.time.now()
-        self.voice.say("updating the stack: another image, so another fleet", elapsed=0.0)
+        self.voice.say("updating the stack: a new image, so a new fleet", elapsed=0.0)
         self.stage.change_image()
 
     def look(self) -> Frame:

@@ -47,7 +47,7 @@ def plain_line(view: FleetView) -> str:
         f"tasks {_counted(_statuses(fleet)) or 'none'}"
         for name, fleet in zip(NAMES, view.fleets, strict=False)
     )
-    return f"{view.stack_status}: {fleets}; requests cut {len(view.cut)}"
+    return f"{view.stack_status}: {fleets}, requests cut {len(view.cut)}"
 
 
 def fleets_table(view: FleetView) -> Table:

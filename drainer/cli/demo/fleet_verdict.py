@@ -21,18 +21,18 @@ def problems(view: FleetView) -> list[str]:
     """Return what was wrong, in words; nothing if all was well."""
     found = []
     if view.stack_status != UPDATED:
-        found.append(f"the stack came to {view.stack_status}, not to {UPDATED}")
+        found.append(f"the stack is {view.stack_status}, not {UPDATED}")
     match view.fleets:
         case (old, _):
             found += _of(old)
         case _:
-            found.append(f"there were to be two fleets, and there were {len(view.fleets)}")
+            found.append(f"two fleets were expected, {len(view.fleets)} were found")
     if view.cut:
         found.append(f"{len(view.cut)} requests were cut")
     found += of_requests(view)
     asked = [request_type for request_type, _ in view.answers]
     if asked != REQUESTS:
-        found.append(f"CloudFormation was answered {', '.join(asked) or 'nothing'}")
+        found.append(f"CloudFormation was answered {', '.join(asked) or 'no request'}")
     found += [
         f"CloudFormation was answered {count} times about one {request_type}"
         for (request_type, _), count in view.answers.items()
@@ -45,8 +45,8 @@ def sentence(view: FleetView) -> str:
     """Say what came of an update in which nothing was wrong."""
     lead = _lead_seconds(view.fleets[0])
     return (
-        f"the old fleet's last task ended {lead or 0.0:.0f} s before the fleet was cancelled; "
-        f"{view.served} requests served, {len(view.cut)} cut; "
+        f"the old fleet's last task ended {lead or 0.0:.0f} s before the fleet was cancelled. "
+        f"{view.served} requests served, {len(view.cut)} cut. "
         f"CloudFormation was answered once for each of its {len(view.answers)} requests"
     )
 
@@ -61,7 +61,7 @@ def _of(old: FleetTrack) -> list[str]:
         found.append(f"tasks were killed on the old fleet: {', '.join(old.killed)}")
     lead = _lead_seconds(old)
     if not old.tasks:
-        found.append("nothing has run on the old fleet")
+        found.append("no task has run on the old fleet")
     elif lead is not None and lead < 0:
         found.append(f"the old fleet was cancelled {-lead:.0f} s before its last task ended")
     return found

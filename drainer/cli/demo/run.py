@@ -41,7 +41,7 @@ def run(scenario: Scenario, factor: float, zip_file: Path, voice: Voice) -> list
         DemoError: there is no zip to deploy, or it took too long.
     """
     until = time.monotonic() + WALL_SECONDS_MAX
-    voice.say(f"{scenario.title}; time runs {factor:g} times as fast")
+    voice.say(f"{scenario.title}. Time runs {factor:g} times as fast")
     voice.say(f"deploying {scenario.deploys} ...")
     with account(factor, zip_file) as embedded, ExitStack() as closing:
         show = SHOWS[scenario.kind](scenario, embedded, voice, closing)
@@ -49,10 +49,10 @@ def run(scenario: Scenario, factor: float, zip_file: Path, voice: Voice) -> list
         show.begin()
         last = follow(voice, show.look, until, scenario.limit_seconds)
         if last.elapsed > scenario.limit_seconds:
-            voice.say("the drains took longer than they may", elapsed=last.elapsed)
+            voice.say("the drains took longer than the limit", elapsed=last.elapsed)
         found = show.problems()
         found += [f"the simulation failed: {failure!r}" for failure in show.failures()]
-        found += [f"the function had trouble: {line.get('reason')}" for line in show.troubles()]
+        found += [f"the function reported: {line.get('reason')}" for line in show.troubles()]
         if voice.as_json:
             voice.tell({"message": "summary", "problems": found, **show.figures()})
         else:

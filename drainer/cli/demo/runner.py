@@ -120,7 +120,7 @@ def account(factor: float, zip_file: Path) -> Iterator[EmbeddedAccount]:
         DemoError: there is no zip to deploy.
     """
     if not zip_file.is_file():
-        raise DemoError(f"there is no {zip_file}: `make package` builds it")
+        raise DemoError(f"{zip_file} was not found: run `make package`")
     with EmbeddedAccount(factor=factor) as embedded:
         try:
             yield embedded
@@ -158,7 +158,7 @@ def follow(
                 return frame
             if time.monotonic() > until:
                 raise DemoError(
-                    f"not done after {WALL_SECONDS_MAX:.0f} seconds of real time; is the "
+                    f"not done after {WALL_SECONDS_MAX:.0f} seconds of real time: is the "
                     "machine busy, or --factor below 6?"
                 )
             time.sleep(LOOK_EVERY_SECONDS)

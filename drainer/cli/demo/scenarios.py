@@ -42,26 +42,26 @@ class Scenario:
     parameters: dict[str, str]
     kind: Literal["drain", "spot", "fargate", "fleet"] = "drain"
     deploys: str = "infra/drainer.yaml, the zip and infra/examples/cluster.yaml"
-    kept: str = "nothing was let go early"
+    kept: str = "no instance was released early"
     limit_seconds: float = 900.0
     leaving: int = 1
     standalone_seconds: float | None = 0.0
     result: str = "CONTINUE"
 
 
-SPOT_KEPT = "no request was cut that the two minutes allow"
+SPOT_KEPT = "no request was cut that could have ended in two minutes"
 CLUSTER = {"InstanceCount": "3", "InstanceCountMax": "3", "TaskCount": "6"}
 # Within the two minutes of Spot, and longer than any request.
 DELAY = {"DeregistrationDelaySeconds": "60"}
 
 SCENARIOS = {
     ScenarioName.DRAIN: Scenario(
-        title="one of three instances leaves; its tasks are moved, finished and waited for",
+        title="one of three instances leaves, after its tasks have been moved or have ended",
         parameters=CLUSTER,
         standalone_seconds=200.0,
     ),
     ScenarioName.STUCK: Scenario(
-        title="a standalone task never ends; at the deadline ABANDON keeps the instance",
+        title="a standalone task never ends, and at the deadline ABANDON keeps the instance",
         parameters={
             **CLUSTER,
             "DrainTimeoutSeconds": "600",
@@ -79,7 +79,7 @@ SCENARIOS = {
     ),
     ScenarioName.SPOT: Scenario(
         kind="spot",
-        title="Spot takes back one of three instances; no replacement will be there in time",
+        title="Spot takes back one of three instances, and no replacement is there in time",
         deploys="drainer.yaml, spot.yaml and examples/cluster.yaml",
         kept=SPOT_KEPT,
         parameters={**CLUSTER, **DELAY},
@@ -87,7 +87,7 @@ SCENARIOS = {
     ),
     ScenarioName.FARGATE_SPOT: Scenario(
         kind="fargate",
-        title="Fargate Spot takes back one of six tasks; ECS itself deregisters it too late",
+        title="Fargate Spot takes back one of six tasks, and ECS itself deregisters it too late",
         deploys="drainer.yaml, spot.yaml and examples/fargate-spot.yaml",
         kept=SPOT_KEPT,
         parameters={"TaskCount": "6"},
@@ -95,9 +95,9 @@ SCENARIOS = {
     ),
     ScenarioName.SPOT_FLEET: Scenario(
         kind="fleet",
-        title="CloudFormation replaces a Spot Fleet; the old one is drained before it goes",
+        title="CloudFormation replaces a Spot Fleet, after the old one is drained",
         deploys="drainer.yaml and examples/spot-fleet.yaml",
-        kept="the old fleet went after its last task, and no request was cut",
+        kept="the old fleet was cancelled after its last task, and no request was cut",
         parameters={"InstanceCount": "3", "TaskCount": "6", **DELAY},
         standalone_seconds=400.0,
     ),

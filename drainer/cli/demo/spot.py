@@ -54,7 +54,7 @@ class SpotShow(Show):
         count = sum(len(stack.physical_ids) for stack in self.stage.stacks)
         services = ", ".join(f"{one.name} ({one.desired} tasks)" for one in self.stage.services)
         groups = len(self.stage.streams)
-        self.voice.say(f"{count} resources; {services} behind {groups} target group(s)")
+        self.voice.say(f"{count} resources, {services} behind {groups} target group(s)")
         warm_up(self.stage)
 
     def begin(self) -> None:
@@ -124,7 +124,7 @@ class SpotShow(Show):
             "reads before the first write": ", ".join(view.reads) or "none",
             "DRAINING after": since(view.drained_after),
             "targets draining after": since(view.deregistered_after),
-            "will not make it": "; ".join(late) or "nothing",
+            "will be late": "; ".join(late) or "nothing",
             "lifecycle action": ", ".join(ended) or "none",
         }
 

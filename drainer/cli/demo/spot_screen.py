@@ -43,8 +43,8 @@ def plain_line(view: SpotView) -> str:
     cut = sum(len(group.cut) for group in view.groups)
     needless = sum(len(group.needless) for group in view.groups)
     return (
-        f"{'gone' if view.gone else view.status}: targets {leaving or 'gone'}; "
-        f"{', '.join(f'{count} x {what}' for what, count in tasks.items())}; "
+        f"{'gone' if view.gone else view.status}: targets {leaving or 'gone'}, "
+        f"{', '.join(f'{count} x {what}' for what, count in tasks.items())}, "
         f"requests cut {cut}, needlessly {needless}"
     )
 

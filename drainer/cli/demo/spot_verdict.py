@@ -26,7 +26,7 @@ def problems(view: SpotView, *, by_instance: bool) -> list[str]:
     found = []
     for group in view.groups:
         if group.needless:
-            named = "; ".join(group.needless[:NAMED_MAX])
+            named = ", ".join(group.needless[:NAMED_MAX])
             found.append(
                 f"{group.name}: {len(group.needless)} requests were cut that the two minutes "
                 f"allowed ({named})"

@@ -74,15 +74,15 @@ class Sum:
 @app.command()
 def simulate(
     *,
-    seeds: Annotated[int, typer.Option(min=1, max=SEEDS_MAX, help="How many.")] = SEEDS_DEFAULT,
-    first: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
-    seed: Annotated[int | None, typer.Option(min=0, help="Replay this one, with a trace.")] = None,
-    processes: Annotated[int, typer.Option(min=0, help="0: as many as there are cores.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, max=SEEDS_MAX, help="Seeds.")] = SEEDS_DEFAULT,
+    first: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replay this seed, with a trace.")] = None,
+    processes: Annotated[int, typer.Option(min=0, help="Processes. 0: one per core.")] = 0,
     requests: Annotated[
         bool, typer.Option("--requests", help="Requests of CloudFormation, not lifecycle actions.")
     ] = False,
     show_lag: Annotated[
-        bool, typer.Option("--lag", help="Show how soon instances are released.")
+        bool, typer.Option("--lag", help="Show the seconds from the last task to the answer.")
     ] = False,
     mutations: Annotated[
         bool, typer.Option("--mutations", help="Show that the checkers catch deliberate bugs.")

@@ -158,7 +158,7 @@ class DrainTrack(Tracked):
     @property
     def phase(self) -> str:
         """The phase that the function saw last."""
-        return "answered" if self.answered_at else str(self.latest_pass.get("phase", "noticed"))
+        return "answered" if self.answered_at else str(self.latest_pass.get("phase", "notified"))
 
 
 @dataclass(frozen=True, kw_only=True)
