@@ -10,12 +10,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE ?=
 
 .PHONY: help
-help: ## Say what can be made
+help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or later is needed; name one: make PYTHON=python3.13 ..." >&2; exit 1; }
+	  { echo "error: Python 3.11 or later is needed: use make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: requirements.txt | $(BIN)/python
@@ -53,19 +53,19 @@ format: $(VENV)/.development ## Format the code
 	@$(BIN)/ruff format .
 
 .PHONY: simulate
-simulate: $(VENV)/.demo ## Put faults into simulated accounts by the thousand (SEEDS=2000, or SEED=7 to replay one)
+simulate: $(VENV)/.demo ## Inject faults into thousands of simulated accounts (SEEDS=2000, or SEED=7 to replay one)
 	@$(BIN)/python -m drainer.cli.simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
 
 .PHONY: simulate-requests
-simulate-requests: $(VENV)/.demo ## The same for requests of CloudFormation (SEEDS=2000, or SEED=7)
+simulate-requests: $(VENV)/.demo ## Do the same for requests of CloudFormation (SEEDS=2000, or SEED=7)
 	@$(BIN)/python -m drainer.cli.simulate --requests $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
 
 .PHONY: simulate-mutations
-simulate-mutations: $(VENV)/.demo ## Show that the checkers bite: how many seeds each deliberate bug takes
+simulate-mutations: $(VENV)/.demo ## Show that the checkers catch each deliberate bug, and after how many seeds
 	@$(BIN)/python -m drainer.cli.simulate --mutations
 
 .PHONY: simulate-lag
-simulate-lag: $(VENV)/.demo ## Show how long after the last task the answer comes, with and without the fast path
+simulate-lag: $(VENV)/.demo ## Show the seconds from the last task to the answer, with and without the fast path
 	@$(BIN)/python -m drainer.cli.simulate --lag
 
 .PHONY: fuzz
@@ -74,12 +74,12 @@ fuzz: $(VENV)/.development ## Fuzz the reading of events, guided by coverage (SE
 	@$(BIN)/python -m tests.fuzz.fuzz_events $(or $(SECONDS),60)
 
 .PHONY: mutate
-mutate: $(VENV)/.development ## Change the decisions in one place at a time: do the unit tests notice? (FILES=..., SAMPLE=200)
+mutate: $(VENV)/.development ## Change one place of the code at a time and run its unit tests (FILES=..., SAMPLE=200)
 	@$(BIN)/python -m tests.mutation $(if $(FILES),--files $(FILES)) $(if $(SAMPLE),--sample $(SAMPLE)) \
 	  $(if $(JOBS),--jobs $(JOBS)) $(if $(AT_LEAST),--at-least $(AT_LEAST))
 
 .PHONY: redrive
-redrive: $(VENV)/.demo ## Put back what lies in the dead-letter queues (STACK=drainer)
+redrive: $(VENV)/.demo ## Send the messages in the dead-letter queues again (STACK=drainer)
 	@$(BIN)/python -m drainer redrive --stack $(or $(STACK),drainer)
 
 .PHONY: log
@@ -94,7 +94,7 @@ bench: $(VENV)/.demo ## Count what a drain costs in AWS calls
 	@$(BIN)/python -m drainer.cli.bench
 
 .PHONY: docs
-docs: $(VENV)/.development ## Write the generated parts of the README anew
+docs: $(VENV)/.development ## Write the generated parts of the README again
 	@$(BIN)/python -m drainer.cli.readme README.md
 
 .PHONY: package
@@ -103,10 +103,10 @@ package: $(VENV)/.demo ## Build build/drainer.zip, the same bytes every time
 
 .PHONY: bucket
 bucket:
-	@test -n "$(BUCKET)" || { echo "name an S3 bucket for the zip: make deploy BUCKET=..." >&2; exit 2; }
+	@test -n "$(BUCKET)" || { echo "error: no S3 bucket for the zip: use make deploy BUCKET=..." >&2; exit 2; }
 
 .PHONY: deploy
-deploy: bucket package ## Ship the stack with the AWS CLI (BUCKET=..., and STACK, PARAMETERS if need be)
+deploy: bucket package ## Deploy the stack with the AWS CLI (BUCKET=..., optional: STACK, PARAMETERS)
 	aws cloudformation package --template-file infra/drainer.yaml --s3-bucket $(BUCKET) \
 	  --output-template-file build/drainer.packaged.yaml
 	aws cloudformation deploy --template-file build/drainer.packaged.yaml --s3-bucket $(BUCKET) \

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 STEPS = {
     Step.STOP: "stop",
     Step.COMPLETE: "answer the hook",
-    Step.DRAIN_THEN_GO_ROUND: "set DRAINING, heartbeat when due, go round",
-    Step.GO_ROUND: "heartbeat when due, go round",
+    Step.DRAIN_THEN_GO_ROUND: "set DRAINING, heartbeat when due, re-invoke",
+    Step.GO_ROUND: "heartbeat when due, re-invoke",
 }
 # A Sid has letters only.
 APOSTROPHES = {"hooks timeouts": "hook's timeouts", "queues settings": "queues' settings"}
@@ -42,7 +42,7 @@ DRAIN_SETTINGS = {
 
 def diagram() -> str:
     """Return the state machine as a Mermaid diagram: what goes round, and what ends it."""
-    lines = ["```mermaid", "stateDiagram-v2", "  direction LR", "  [*] --> looking: a notice"]
+    lines = ["```mermaid", "stateDiagram-v2", "  direction LR", "  [*] --> looking: a notification"]
     lines.append('  state "a look every pass interval" as looking {')
     lines += [f"    [*] --> {rung.phase}" for rung in LADDER if rung.step in ROUND]
     lines += ["    active --> draining", "    draining --> closing", "  }"]
@@ -55,7 +55,7 @@ def diagram() -> str:
 
 def ladder() -> str:
     """Return the ladder of phases as a table; the first question answered yes decides."""
-    rows = ["| | asked of each look, in this order | phase | step |", "|---|---|---|---|"]
+    rows = ["| | question | phase | step |", "|---|---|---|---|"]
     for number, rung in enumerate(LADDER, start=1):
         rows.append(f"| {number} | {rung.question} | `{rung.phase}` | {STEPS[rung.step]} |")
     return "\n".join(rows)
@@ -125,7 +125,7 @@ def render(text: str, root: Path) -> str:
     own = {name for pair in DRAIN_SETTINGS for name in (pair, f"{pair}s")}
     parts = {
         "diagram": diagram(),
-        "ladder": ladder(),
+        "decisions": ladder(),
         "settings": settings(infra),
         "stack-parameters": parameters(infra / "drainer.yaml", lambda name: name not in own),
         "permissions": permissions(infra),
