@@ -157,7 +157,7 @@ class Belief:
             made_here = self._targets.made_by(target) == request.stack_id
             fate = Fate.GOES if made_here else Fate.STAYS
         if fate == Fate.OPEN:
-            raise UnavailableError(f"Not clear yet whether it stays: the stack is {stack.status}")
+            raise UnavailableError(f"Not known yet whether it stays: the stack is {stack.status}")
         if fate == Fate.STAYS:
             return f"{guard} stays: the stack is {stack.status} and deletes only its guard"
         return ""

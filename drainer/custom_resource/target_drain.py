@@ -59,7 +59,7 @@ FAILURES_MAX = 3
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotFleetInstances.html
 SETTLED = timedelta(seconds=120)
 
-NOTING = "The stack's name was not put on the container instance"
+NOTING = "The attribute that names the stack was not written"
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html
 DESCRIBED_TOGETHER = 100

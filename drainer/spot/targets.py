@@ -104,7 +104,7 @@ class SpotTargets:
             self._describe(cluster, {task.service for _, task in gone})
         except DrainerError as error:
             for rescue, _ in gone:
-                rescue.trouble("The targets were not found", error)
+                rescue.trouble("The targets were not read", error)
             return
         leaving: Leaving = defaultdict(list)
         for rescue, task in gone:
@@ -135,7 +135,7 @@ class SpotTargets:
                     reserve=LISTING_RESERVE_SECONDS,
                 )
             except DrainerError as error:
-                rescue.trouble("The targets were not found", error)
+                rescue.trouble("The targets were not read", error)
                 continue
             owners.update(dict.fromkeys(ids, rescue))
             # Listings and counts lag by themselves: the lower of the two has not seen a task.
@@ -150,7 +150,7 @@ class SpotTargets:
             self._describe(cluster, {task.service for task in placed})
         except DrainerError as error:
             for rescue in owners.values():
-                rescue.trouble("The targets were not found", error)
+                rescue.trouble("The targets were not read", error)
             return
         self._deregister(self._leaving(cluster, placed, owners))
 
