@@ -93,8 +93,9 @@ class Config:
         standalone_grace_seconds: Their grace period where its hook says nothing.
         pass_interval_seconds: The delay of the wait queue: the time between two passes.
         interrupted_targets: What to do about the targets of what Spot takes back.
-        requests_table: The DynamoDB table that holds CloudFormation's requests; empty for none.
-        records_table: The DynamoDB table that holds the records of drains; empty for none.
+        requests_table: The DynamoDB table in which the release before this one wrote requests of
+            CloudFormation; empty for none.
+        records_table: The DynamoDB table that holds the records of drains and of requests.
         record_retention_days: How long a record is kept after its drain's end.
         verify_stacks: Whether CloudFormation is asked if it waits before a request is believed.
     """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from drainer import events
 from drainer.custom_resource import controller as requests
-from drainer.custom_resource.progress import Continuation
+from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.report import Report, Step
 from drainer.custom_resource.request import Request
 from drainer.drain.model import Drain, Hint, Sweep
@@ -66,14 +66,12 @@ class Controllers:
         controller: Passes over drains.
         reactivation: Brings back what was drained and stays.
         requests: Makes what passes over requests; asked where there is one, or may be.
-        has_book: Whether requests are written down where the sweep finds them.
         telemetry: Where to report to.
     """
 
     controller: Controller
     reactivation: Reactivation
     requests: Callable[[], RequestController]
-    has_book: bool
     telemetry: Telemetry
 
 
@@ -112,7 +110,7 @@ def serve(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
     if work.sweep or work.hints:
         returned = by.reactivation.run(work.hints, sweep=work.sweep, time=time)
         by.telemetry.returned(returned)
-    if work.sweep and by.has_book:
+    if work.sweep:
         serve_requests(_lost(by, time.now()), by, time)
     return undone
 
@@ -168,13 +166,15 @@ def serve_requests(
 
 
 def _lost(by: Controllers, now: datetime) -> list[Continuation]:
-    try:
-        return by.requests().lost(now)
-    except DrainerError as error:
-        # The next sweep looks again.
-        unread = Report("", 0, reason=f"Open requests could not be listed: {error}")
-        by.telemetry.requested(unread)
-        return []
+    recorder, found = by.requests().recorder, list[Continuation]()
+    for lost in (recorder.lost, recorder.lost_before):
+        try:
+            found += lost(now)
+        except DrainerError as error:
+            # The next sweep looks again.
+            unread = Report("", 0, reason=f"looking for lost requests: {error}")
+            by.telemetry.requested(unread)
+    return found
 
 
 def key_of(content: events.Content) -> Key | None:

@@ -47,5 +47,9 @@ class FleetMissingError(MisconfiguredError):
     """There is no such Spot Fleet, or no more."""
 
 
+class TableMissingError(MisconfiguredError):
+    """There is no such DynamoDB table, or no more."""
+
+
 class OvertakenError(DrainerError):
     """Somebody else has written what was to be written: what was read is no longer true."""

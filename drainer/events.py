@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer import codec
-from drainer.custom_resource import progress, request
+from drainer.custom_resource import re_invocation, request
 from drainer.drain import envelope
 from drainer.drain.model import Drain, Hint, LifecycleAction, Sweep
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
@@ -35,7 +35,7 @@ HEARTBEAT_TIMEOUT_SECONDS_MAX = 7_200
 
 # What a record can ask for; and what a record comes to, since not every one asks for something.
 Spotted = interruption.Interruption | interruption.TaskInterruption | comeback.Comeback
-Asked = Drain | Hint | Sweep | Spotted | request.Request | progress.Continuation
+Asked = Drain | Hint | Sweep | Spotted | request.Request | re_invocation.Continuation
 Content = Asked | DrainerError
 
 # Group, hook, EC2 instance and token: two hooks of a group have an action each.
@@ -140,7 +140,7 @@ def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Ask
         return request.read(body, told_at, now)
     if body.get(codec.KIND_KEY) == codec.KIND:
         if "request" in body:
-            return progress.read(body)
+            return re_invocation.read(body)
         drain = envelope.decode(body)
         if not drain.action.lifecycle_action_token:
             # Who has a token has seen the notification. What has none (the sweep began it) is

@@ -16,19 +16,23 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from drainer import clock, events
 from drainer.aws import calls
 from drainer.aws.auto_scaling import AutoScalingGateway
-from drainer.aws.custom_resource import TableBook, TargetGateway
+from drainer.aws.custom_resource import TargetGateway
 from drainer.aws.ecs import EcsGateway
+from drainer.aws.former_requests import FormerRequestTable
 from drainer.aws.records import RecordTable
 from drainer.aws.response_url_client import ResponseUrlClient
 from drainer.aws.spot import SpotGateway
 from drainer.aws.topic import TopicGateway
 from drainer.config import Config
+from drainer.custom_resource import record as request_codec
+from drainer.custom_resource.answers import Answers
 from drainer.custom_resource.belief import Belief
 from drainer.custom_resource.controller import RequestController
 from drainer.custom_resource.reactivation import TargetReactivation
-from drainer.custom_resource.store import Memory
+from drainer.custom_resource.recording import RequestRecorder
 from drainer.custom_resource.target_drain import TargetDrain
 from drainer.dispatch import Controllers, Work, key_of, rescue, serve
+from drainer.drain import record_codec
 from drainer.errors import DrainerError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.controller import Controller
@@ -116,7 +120,8 @@ def _compose(
     ecs = EcsGateway(client("ecs"))
     topic = TopicGateway(client("sns"), config.topic_arn)
     dynamodb = client("dynamodb")  # each pass reads records, so that it is made in time as well
-    records = RecordTable(lambda _: dynamodb, config.records_table, config.record_retention_days)
+    table, days = config.records_table, config.record_retention_days
+    records = RecordTable(lambda _: dynamodb, table, record_codec, days)
     controller = Controller(auto_scaling, ecs, topic, records, config)
 
     @cache
@@ -129,31 +134,24 @@ def _compose(
 
     @cache  # made for the first request of CloudFormation, for the same reason
     def requests() -> RequestController:
-        return _requests(config, ecs, topic, cache(client), respond)
+        targets, former = TargetGateway(cache(client)), config.requests_table
+        belief = Belief(targets, config)
+        back = TargetReactivation(ecs, targets)
+        return RequestController(
+            answers=Answers(TargetDrain(ecs, targets, config), back, belief, config),
+            belief=belief,
+            recorder=RequestRecorder(
+                RecordTable(lambda _: dynamodb, table, request_codec, days),
+                FormerRequestTable(lambda _: dynamodb, former) if former else None,
+                config,
+            ),
+            topic=topic,
+            respond=respond or ResponseUrlClient(),
+            config=config,
+        )
 
     back = Reactivation(auto_scaling, ecs, records, config.clusters)
-    asks = bool(config.requests_table)
-    return Controllers(controller, back, requests, asks, telemetry), interruptions
-
-
-def _requests(
-    config: Config,
-    ecs: EcsGateway,
-    topic: TopicGateway,
-    client: Callable[[str], Any],
-    respond: Respond | None,
-) -> RequestController:
-    targets, table = TargetGateway(client), config.requests_table
-    book = TableBook(client, table) if table else Memory()
-    return RequestController(
-        fleet=TargetDrain(ecs, targets, config),
-        keeper=TargetReactivation(ecs, targets),
-        belief=Belief(targets, config, durable=book.durable),
-        book=book,
-        topic=topic,
-        respond=respond or ResponseUrlClient(),
-        config=config,
-    )
+    return Controllers(controller, back, requests, telemetry), interruptions
 
 
 def _partial_response(event: Any, failed: Mapping[str, str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from drainer.simulation.embedded_template import read_template
+from drainer.simulation.template import read_template
 from tests.loops import some
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from drainer.errors import (
     MisconfiguredError,
     OvertakenError,
     RefusedError,
+    TableMissingError,
     UnavailableError,
 )
 
@@ -98,6 +99,7 @@ NAMED = {
     "ClusterNotFoundException": ClusterMissingError,
     "ConditionalCheckFailedException": OvertakenError,
     "InvalidSpotFleetRequestId.NotFound": FleetMissingError,
+    "ResourceNotFoundException": TableMissingError,
 }
 
 

@@ -1,21 +1,19 @@
 """
 The gateways to what `Custom::ECSDrain` needs beyond a drain; they decide nothing.
 
-They say which instances the target has and what its stack is at, keep the book of requests, and
-bring instances back to their former state.
+They say which instances the target has and what its stack is at, and bring instances back to their
+former state.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.calls import ask, pages, understood
 from drainer.aws.ecs import only_missing, set_status
 from drainer.custom_resource.properties import TargetKind
 from drainer.custom_resource.stack import Row, Stack
-from drainer.custom_resource.store import Entry
-from drainer.errors import FleetMissingError, OvertakenError, RefusedError
+from drainer.errors import FleetMissingError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 CUSTOM_RESOURCE_CALLS = {
     "autoscaling": ("DescribeAutoScalingGroups",),
     "cloudformation": ("DescribeStacks", "ListStackResources"),
-    "dynamodb": ("GetItem", "PutItem", "Scan"),
     "ec2": ("DescribeSpotFleetInstances",),
     "ecs": ("DeleteAttributes", "DescribeCapacityProviders", "DescribeClusters"),
 }
@@ -179,92 +176,3 @@ class TargetGateway:
                 for arn in arns
             ],
         )
-
-
-class TableBook:
-    """
-    The book of requests in a DynamoDB table, which encrypts what it holds.
-
-    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/EncryptionAtRest.html
-    """
-
-    durable = True
-
-    def __init__(self, client: Callable[[str], Any], table: str) -> None:
-        self._client = client
-        self._table = table
-
-    @understood
-    def look(self, key: str) -> Entry | None:
-        """Return what is written of a request."""
-        answer = ask(
-            self._client("dynamodb").get_item,
-            TableName=self._table,
-            Key={"request": {"S": key}},
-            ConsistentRead=True,
-        )
-        return _entry(answer["Item"]) if "Item" in answer else None
-
-    def save(self, entry: Entry) -> bool:
-        """Write an entry, unless another of the same version was written meanwhile."""
-        try:
-            ask(
-                self._client("dynamodb").put_item,
-                TableName=self._table,
-                Item=_item(entry),
-                ConditionExpression="attribute_not_exists(#version) OR #version = :seen",
-                ExpressionAttributeNames={"#version": "version"},
-                ExpressionAttributeValues={":seen": {"N": str(entry.version - 1)}},
-            )
-        except OvertakenError:
-            # Or by an earlier attempt of ours, whose answer was lost; the sweep goes on then.
-            return False
-        return True
-
-    @understood
-    def unanswered(self) -> list[Entry]:
-        """Return all that is written of requests that have no answer yet."""
-        return [
-            _entry(item)
-            for item in pages(
-                self._client("dynamodb").scan,
-                "Items",
-                "LastEvaluatedKey",
-                into="ExclusiveStartKey",
-                TableName=self._table,
-                FilterExpression="attribute_not_exists(answered)",
-            )
-        ]
-
-
-def _item(entry: Entry) -> dict[str, Any]:
-    item = {
-        "request": {"S": entry.key},
-        "version": {"N": str(entry.version)},
-        "hop": {"N": str(entry.hop)},
-        "served": {"N": str(int(entry.served))},
-        "at": {"N": str(entry.at.timestamp())},
-        "deadline_at": {"N": str(entry.deadline_at.timestamp())},
-        "timeout_at": {"N": str(entry.timeout_at.timestamp())},
-        "expires_at": {"N": str(int(entry.expires_at.timestamp()))},
-    }
-    # DynamoDB takes no empty string for what is absent.
-    texts = {"state": entry.state, "answered": entry.answered}
-    return {**item, **{name: {"S": text} for name, text in texts.items() if text}}
-
-
-def _entry(item: dict[str, Any]) -> Entry:
-    def instant(name: str) -> datetime:
-        return datetime.fromtimestamp(float(item[name]["N"]), UTC)
-
-    return Entry(
-        key=item["request"]["S"],
-        version=int(item["version"]["N"]),
-        hop=int(item["hop"]["N"]),
-        at=instant("at"),
-        deadline_at=instant("deadline_at"),
-        timeout_at=instant("timeout_at"),
-        state=item.get("state", {}).get("S", ""),
-        answered=item.get("answered", {}).get("S", ""),
-        served=item["served"]["N"] != "0",
-    )

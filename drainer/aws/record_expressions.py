@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from drainer.drain.record import End
-from drainer.drain.record_codec import KEY_NAMES, NAMES
+from drainer.drain.record_outline import KEY_NAMES, NAMES
 from drainer.drain.record_write import Demand
 
 if TYPE_CHECKING:

@@ -1,20 +1,20 @@
 """
-The gateway to the table of drain records: reads, conditional writes and the sweep's queries.
+The gateway to the table of records: reads, conditional writes and the sweeps' queries.
 
-It decides nothing; what a condition and a write mean is said in drainer/drain/record_write.py.
+It decides nothing; what a condition and a write mean is said in drainer/drain/record_write.py. One
+table holds the records of lifecycle actions and of requests: each kind has a codec.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from drainer.aws.calls import ask, chunks, pages
 from drainer.aws.record_expressions import attributes, plain, update
-from drainer.drain import record_codec
-from drainer.drain.record import DrainRecord, Key
-from drainer.drain.record_codec import FOLLOWED, OPEN
+from drainer.drain.record import Key, Record
+from drainer.drain.record_codec import FOLLOWED
 from drainer.drain.record_write import Outcome, Write, Written, refused
 from drainer.errors import DrainerError, MisconfiguredError, OvertakenError, UnavailableError
 
@@ -37,33 +37,54 @@ ROUNDS_MAX = 3
 PARTITION_KEY_BYTES_MAX = 2_048
 SORT_KEY_BYTES_MAX = 1_024
 
-Read = dict[Key, DrainRecord | DrainerError | None]
+Kind = TypeVar("Kind", bound=Record)
+Kind_co = TypeVar("Kind_co", bound=Record, covariant=True)
 
 
-class RecordTable:
+class Codec(Protocol[Kind_co]):
+    """A kind of records as plain values."""
+
+    OPEN: str  # the index's partition key of those that are open
+
+    def encode(self, record: Any, retention: timedelta, /) -> dict[str, Any]:
+        """Return a record as plain values."""
+
+    def decode(self, item: Mapping[str, Any], /) -> Kind_co:
+        """Return the record in plain values; raises MisconfiguredError."""
+
+
+class RecordTable(Generic[Kind]):
     """
-    The records in DynamoDB.
+    The records of one kind in DynamoDB.
 
     Args:
         client: Returns boto3's client for a service's name; it is made when it is needed.
         table: The table's name.
+        codec: What turns the records into plain values, and back.
         retention_days: How long a record is kept after its end or its deadline.
     """
 
-    def __init__(self, client: Callable[[str], Any], table: str, retention_days: int = 90) -> None:
+    def __init__(
+        self,
+        client: Callable[[str], Any],
+        table: str,
+        codec: Codec[Kind],
+        retention_days: int = 90,
+    ) -> None:
         self._client = client
         self._table = table
+        self._codec = codec
         self._retention = timedelta(days=retention_days)
 
     def new_pass_id(self) -> str:
         """Return what no other write has: a write that the SDK repeats is known by it."""
         return token_hex(PASS_ID_BYTES)
 
-    def read(self, keys: Iterable[Key]) -> Read:
+    def read(self, keys: Iterable[Key]) -> dict[Key, Kind | DrainerError | None]:
         """Return for each key its record, None where there is none, or why it was not read."""
         asked = list(dict.fromkeys(keys))
-        found: Read = {
-            key: MisconfiguredError("The instance or hook has a name too long for a record's key")
+        found: dict[Key, Kind | DrainerError | None] = {
+            key: MisconfiguredError("the names cannot be a record's key")
             for key in asked
             if not _fits(key)
         }
@@ -71,15 +92,15 @@ class RecordTable:
             found |= self._read(some)
         return found
 
-    def _read(self, keys: Sequence[Key]) -> Read:
-        found: Read = {}
+    def _read(self, keys: Sequence[Key]) -> dict[Key, Kind | DrainerError | None]:
+        found: dict[Key, Kind | DrainerError | None] = {}
         left = [attributes(_names(key)) for key in keys]
         try:
             for _ in range(ROUNDS_MAX):
                 wanted = {self._table: {"Keys": left, "ConsistentRead": True}}
                 answer = ask(self._client("dynamodb").batch_get_item, RequestItems=wanted)
                 for item in answer["Responses"].get(self._table, []):
-                    found[_key(item)] = _record(item)
+                    found[_key(item)] = self._record(item)
                 left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
                 if not left:
                     return {key: found.get(key) for key in keys}
@@ -96,7 +117,7 @@ class RecordTable:
 
     def _write(self, write: Write) -> Written:
         try:
-            parameters = update(write, record_codec.encode(write.record, self._retention))
+            parameters = update(write, self._codec.encode(write.record, self._retention))
             ask(
                 self._client("dynamodb").update_item,
                 TableName=self._table,
@@ -106,7 +127,7 @@ class RecordTable:
                 **parameters,
             )
         except OvertakenError as error:
-            there = _record(getattr(error.__cause__, "response", {}).get("Item"))
+            there = self._record(getattr(error.__cause__, "response", {}).get("Item"))
             if isinstance(there, DrainerError):
                 return Written(Outcome.REFUSED, error=there)
             return refused(write, there)
@@ -116,12 +137,12 @@ class RecordTable:
 
     def open_keys(self) -> list[Key]:
         """
-        Return the keys of all open records. The index may be a moment behind.
+        Return the keys of all open records of the kind. The index may be a moment behind.
 
         Raises:
             DrainerError: The index could not be read to its end.
         """
-        return self._indexed(OPEN)
+        return self._indexed(self._codec.OPEN)
 
     def followed_keys(self) -> list[Key]:
         """
@@ -139,15 +160,13 @@ class RecordTable:
         except (AttributeError, KeyError, TypeError) as error:
             raise _odd("Query", error) from error
 
-    def of_instance(
-        self, instances: Iterable[str]
-    ) -> dict[str, list[DrainRecord | DrainerError | None]]:
+    def of_instance(self, instances: Iterable[str]) -> dict[str, list[Kind | DrainerError | None]]:
         """Return the records of each instance; an error in the place of what was not read."""
-        found: dict[str, list[DrainRecord | DrainerError | None]] = {}
+        found: dict[str, list[Kind | DrainerError | None]] = {}
         for one in instances:
             try:
                 items = self._query("instance", one, ConsistentRead=True)
-                found[one] = [_record(item) for item in items]
+                found[one] = [self._record(item) for item in items]
             except DrainerError as error:
                 found[one] = [error]
         return found
@@ -170,6 +189,17 @@ class RecordTable:
         except (AttributeError, KeyError, TypeError) as error:
             raise _odd("Query", error) from error
 
+    def _record(self, item: Mapping[str, Any] | None) -> Kind | DrainerError | None:
+        """Return the record in an item; an error in its place where it cannot be read."""
+        if item is None:
+            return None
+        try:
+            return self._codec.decode({name: plain(value) for name, value in item.items()})
+        except DrainerError as error:
+            return error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            return _odd("an item", error)
+
 
 def _fits(key: Key) -> bool:
     """Whether DynamoDB takes the key; one that it refuses would spoil ninety-nine others."""
@@ -186,18 +216,6 @@ def _names(key: Key) -> dict[str, str]:
 
 def _key(item: Mapping[str, Any]) -> Key:
     return Key(item["instance"]["S"], item["subject"]["S"])
-
-
-def _record(item: Mapping[str, Any] | None) -> DrainRecord | DrainerError | None:
-    """Return the record in an item; an error in its place where it cannot be read."""
-    if item is None:
-        return None
-    try:
-        return record_codec.decode({name: plain(value) for name, value in item.items()})
-    except DrainerError as error:
-        return error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        return _odd("an item", error)
 
 
 def _odd(what: str, error: Exception) -> UnavailableError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer import events
 from drainer.codec import KIND, KIND_KEY
-from drainer.custom_resource.progress import Continuation
+from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.request import Request
 from drainer.drain.model import Drain, Hint
 from drainer.errors import MalformedEventError

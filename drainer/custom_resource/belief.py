@@ -61,13 +61,11 @@ class Belief:
     Args:
         targets: Reads them.
         config: The function's settings.
-        durable: Whether what is remembered of a request is out of reach of who may publish.
     """
 
-    def __init__(self, targets: Targets, config: Config, *, durable: bool) -> None:
+    def __init__(self, targets: Targets, config: Config) -> None:
         self._targets = targets
         self._config = config
-        self._durable = durable
 
     def look(self, progress: RequestProgress, now: datetime) -> Seen:
         """
@@ -78,7 +76,7 @@ class Belief:
             UnavailableError: CloudFormation did not answer, or
             MisconfiguredError: it may not be asked; neither is a doubt.
         """
-        if not self._config.verify_stacks or (progress.believed and self._durable):
+        if not self._config.verify_stacks or progress.believed:
             return Seen(progress)
         stack = self._targets.stack(progress.request.stack_id)
         why = doubt(progress.request, stack)

@@ -1,8 +1,7 @@
 """
-A request of CloudFormation under way: what has been seen of each instance, and how it travels.
+A request of CloudFormation under way, with what has been seen of each instance, as JSON and back.
 
-One request is one chain of re-invocations, however many instances it drains. What this file did not
-write it refuses; it acts on nothing.
+What this file did not write it refuses; it acts on nothing.
 """
 
 from __future__ import annotations
@@ -13,33 +12,30 @@ from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from drainer.codec import COUNT_MAX, KIND, KIND_KEY, count, instant
+from drainer.codec import count, instant
 from drainer.config import CLUSTER
 from drainer.custom_resource.properties import INSTANCES_MAX, Status
 from drainer.custom_resource.request import Answer, Request, RequestType
 from drainer.custom_resource.response_url import response_url
 from drainer.errors import MalformedEventError
-from drainer.fields import PATTERNS, quoted
+from drainer.fields import PATTERNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
-# "Message ... 262,144 bytes"; a fleet of a thousand takes about a third of it, and what surrounds
-# the message on its way (SNS's own JSON, with all quotes escaped) the rest.
-# https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
-STATE_BYTES_MAX = 160_000
+# "The maximum item size in DynamoDB is 400 KB": a fleet of a thousand takes about a third of it,
+# NOTES_MAX notes about two thirds, and the request's own properties the rest.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+STATE_BYTES_MAX = 380_000
 
 # More than are looked at: a fleet whose instances come and go is remembered for a while.
 NOTES_MAX = 2 * INSTANCES_MAX
-KEY_CHARACTERS_MAX = 1_100
 ID_CHARACTERS_MAX = 64
 
 # As many unfinished tasks of an instance as a note remembers: a fleet has a thousand of them. With
 # more, its set of tasks is not closed yet (drainer/drain/task_set.py).
 UNFINISHED_MAX = 2
-# Of a request's re-invocation; the one before may be under way while the function is updated.
-VERSION, VERSION_BEFORE = 2, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,44 +100,25 @@ class RequestProgress:
     answer: Answer | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Continuation:
-    """
-    A re-invocation for a progress.
-
-    Attributes:
-        key: Which request.
-        hop: How many re-invocations led here.
-        progress: The progress itself; None where the book holds it.
-        postponed: Whether an invocation had no time for it, so that the next one begins with it.
-    """
-
-    key: str
-    hop: int
-    progress: RequestProgress | None = field(default=None, repr=False)
-    postponed: bool = False
-
-
 def encode(progress: RequestProgress) -> str:
     """
-    Return the progress of a request as JSON, with as much of its notes as there is room for.
+    Return the progress of a request as JSON.
 
-    What is left out is looked at again from the beginning: first the ids of tasks, then the
-    clusters that no resource names, then all notes.
+    Where there is no room for its notes it is without them: the instances are looked at again from
+    the beginning.
 
     Raises:
         MalformedEventError: The request alone is longer than STATE_BYTES_MAX.
     """
-    for kept in (_as_it_is, _without_tasks, _without_clusters, None):
-        text = json.dumps(_plain(progress, kept), separators=(",", ":"))
+    for one in (progress, replace(progress, notes={})):
+        text = json.dumps(_plain(one), separators=(",", ":"))
         if len(text) <= STATE_BYTES_MAX:
             return text
     raise MalformedEventError(f"The progress has {len(text)} bytes, the limit is {STATE_BYTES_MAX}")
 
 
-def _plain(progress: RequestProgress, kept: Callable[[Note], Note] | None) -> dict[str, Any]:
-    request = progress.request
-    notes = {one: kept(note) for one, note in progress.notes.items()} if kept else {}
+def _plain(progress: RequestProgress) -> dict[str, Any]:
+    request, notes = progress.request, progress.notes
     # Each once: the ARN of a cluster is ten times as long as all else that is noted.
     named = {name: None for note in notes.values() for name in (note.cluster, note.searched_to)}
     clusters = {name: number for number, name in enumerate(named)}
@@ -180,22 +157,6 @@ def _row(note: Note, started_at: datetime, clusters: Mapping[str, int]) -> list[
     ]
 
 
-def _as_it_is(note: Note) -> Note:
-    return note
-
-
-def _without_tasks(note: Note) -> Note:
-    """Return a note that remembers no tasks, so that they are listed again from the beginning."""
-    return replace(note, unfinished=(), listed_at=None, closed=False)
-
-
-def _without_clusters(note: Note) -> Note:
-    """Return a note of what is looked for in all clusters again."""
-    done = note.done and not note.cluster
-    short = replace(_without_tasks(note), cluster="", searched_to="", search_failed=False)
-    return replace(short, settled=False, done=done)
-
-
 def decode(text: str) -> RequestProgress:
     """
     Return the progress in JSON that `encode` has written.
@@ -210,7 +171,7 @@ def decode(text: str) -> RequestProgress:
         # What Python says of a wrong field may quote it, and one of them is a secret.
         raise MalformedEventError(f"progress: {type(error).__name__}") from error
     try:
-        return _errand(request, body)
+        return _progress(request, body)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError):
         # Notes of another version of the program: to look again costs time, and loses nothing.
         return RequestProgress(request)
@@ -235,7 +196,7 @@ def _request(body: dict[str, Any]) -> Request:
     )
 
 
-def _errand(request: Request, body: dict[str, Any]) -> RequestProgress:
+def _progress(request: Request, body: dict[str, Any]) -> RequestProgress:
     grown_at, believed, doubted_at = body["grown_at"], body["believed"], body.get("doubted_at")
     if not isinstance(believed, bool):
         raise TypeError("not a flag")
@@ -284,46 +245,3 @@ def _note(ec2_instance_id: str, row: list[Any], started_at: datetime, clusters: 
         for name, seconds in zip(INSTANTS, instants, strict=True)
     }
     return Note(unfinished=ids, cluster=cluster, searched_to=searched_to, **known, **set_flags)
-
-
-def message(key: str, hop: int, state: str | None, *, postponed: bool = False) -> str:
-    """
-    Return the re-invocation for a progress.
-
-    Args:
-        key: Which request.
-        hop: How many re-invocations led to the one that it makes.
-        state: The progress as JSON; None where the book holds it.
-        postponed: Whether this invocation had no time for it.
-    """
-    body = {KIND_KEY: KIND, "version": VERSION, "request": key, "hop": hop}
-    more = {"state": state, "postponed": postponed}
-    told = {name: value for name, value in more.items() if value}
-    return json.dumps({**body, **told}, separators=(",", ":"))
-
-
-def read(body: Mapping[str, Any]) -> Continuation:
-    """
-    Read a re-invocation for a progress.
-
-    Raises:
-        MalformedEventError: A field is missing or of the wrong kind; says which.
-    """
-    key, hop, state = body.get("request"), body.get("hop"), body.get("state")
-    if body.get("version") not in (VERSION, VERSION_BEFORE):
-        raise MalformedEventError(
-            f"envelope version {quoted(body.get('version'))}, known: {VERSION_BEFORE}, {VERSION}"
-        )
-    if not isinstance(key, str) or not 0 < len(key) <= KEY_CHARACTERS_MAX:
-        raise MalformedEventError(f"envelope: request is {quoted(key)}")
-    if isinstance(hop, bool) or not isinstance(hop, int) or not 0 <= hop <= COUNT_MAX:
-        raise MalformedEventError(f"envelope: hop is {quoted(hop)}")
-    postponed = body.get("postponed") is True
-    if state is None:
-        return Continuation(key, hop, postponed=postponed)
-    if not isinstance(state, str) or len(state) > STATE_BYTES_MAX:
-        raise MalformedEventError("envelope: state is of the wrong kind")
-    progress = decode(state)
-    if progress.request.key != key:
-        raise MalformedEventError("envelope: the state is of another request")
-    return Continuation(key, hop, progress, postponed)

@@ -9,8 +9,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from drainer.custom_resource.record import RequestRecord
     from drainer.custom_resource.request import Answer, Request
     from drainer.custom_resource.target_status import TargetStatus
+    from drainer.invocation import InvocationClock
 
 
 class Step(StrEnum):
@@ -56,3 +60,13 @@ class Report:
     def trouble(self, what: str, error: object) -> None:
         """Note what failed; the next pass does it again."""
         self.troubles = (*self.troubles, f"{what}: {error}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass over one request: its record as it was read, and where it is reported."""
+
+    record: RequestRecord
+    report: Report
+    now: datetime
+    time: InvocationClock

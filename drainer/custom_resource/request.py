@@ -42,7 +42,8 @@ LOOKED_FOR = timedelta(seconds=300)
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-responses.html
 RESPONSE_BYTES_MAX = 4_096
 # What comes from the request is bounded too, so that it always leaves room for the reason.
-NAME = re.compile(r"[\x20-\x7e]{1,512}")
+# None has a bar, which separates the names in a re-invocation.
+NAME = re.compile(r"[\x20-\x7b\x7d\x7e]{1,512}")
 PHYSICAL_ID_BYTES_MAX = 1_024
 
 RESOURCE_TYPE = "Custom::ECSDrain"

@@ -60,11 +60,13 @@ def key_of(action: LifecycleAction) -> Key:
 
 
 class End(StrEnum):
-    """How a drain has ended."""
+    """How a drain has ended: a lifecycle action's, or one that CloudFormation has requested."""
 
     OPEN = ""  # it has not
     CONTINUE = "answered CONTINUE"
     ABANDON = "answered ABANDON"
+    SUCCESS = "answered SUCCESS"
+    FAILED = "answered FAILED"
     OVER = "over"  # somebody else answered, the hook timed out, or the pass that answered died
 
 
@@ -88,10 +90,44 @@ class Previous:
     followed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DrainRecord:
+class Record:
     """
-    What is stored of one drain.
+    What the records of all kinds have: which pass has the hop, since when, and how it has ended.
+
+    A kind adds what its passes need. The claim of a hop is the same for all (record_write.py).
+    """
+
+    __slots__ = ()
+
+    key: Key
+    generation: int
+    hop: int
+    pass_id: str
+    written_at: datetime
+    phase: str
+    reason: str
+    end: End
+    ended_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the drain has not ended."""
+        return not self.end
+
+    @property
+    def token(self) -> str:
+        """The lifecycle action token; empty where it is unknown, or there is none."""
+        return ""
+
+    def is_silent(self, now: datetime, pass_interval_seconds: int) -> bool:
+        """Whether the record is open and no pass has written it for long."""
+        return self.is_open and now - self.written_at >= silent_after(pass_interval_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRecord(Record):
+    """
+    What is stored of the drain of one lifecycle action.
 
     Attributes:
         key: Which instance under which hook.
@@ -134,11 +170,6 @@ class DrainRecord:
         object.__setattr__(self, "tasks", self.tasks[:TASKS_MAX])
 
     @property
-    def is_open(self) -> bool:
-        """Whether the drain has not ended."""
-        return not self.end
-
-    @property
     def may_have_drained(self) -> bool:
         """
         Whether Auto Scaling has confirmed the action, so that its instance may have been drained.
@@ -152,10 +183,6 @@ class DrainRecord:
     def token(self) -> str:
         """The lifecycle action token; empty where it is unknown. Never log it."""
         return self.drain.action.lifecycle_action_token
-
-    def is_silent(self, now: datetime, pass_interval_seconds: int) -> bool:
-        """Whether the record is open and no pass has written it for long."""
-        return self.is_open and now - self.written_at >= silent_after(pass_interval_seconds)
 
     def expires_at(self, retention: timedelta) -> datetime:
         """Return when DynamoDB may delete the record: never while its action can still wait."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drainer.drain.record import DrainRecord, End
 
 if TYPE_CHECKING:
+    from drainer.drain.record import Record
     from drainer.errors import DrainerError
 
 
@@ -46,7 +47,7 @@ class Condition:
     hop: int | None = None
 
 
-def holds(condition: Condition, there: DrainRecord | None) -> bool:
+def holds(condition: Condition, there: Record | None) -> bool:
     """Whether a condition holds for the record that is there."""
     demand = condition.demand
     if there is None or demand == Demand.ABSENT:
@@ -76,34 +77,37 @@ class Write:
         condition: When.
     """
 
-    record: DrainRecord
+    record: Record
     condition: Condition
 
 
-def stored(write: Write, there: DrainRecord | None) -> DrainRecord:
+def stored(write: Write, there: Any) -> Any:
     """
     Return what is there after a write whose condition held.
 
     A pass and the join of a token may write at the same time. Neither condition names what the
     other changes, so that neither may undo it: a pass leaves the token alone and sets a deadline
-    only where there is none, a join sets nothing but these two.
+    only where there is none, a join sets nothing but these two. What is there, and what is
+    returned, is a record of the kind that is written, or None.
     """
-    new, demand = write.record, write.condition.demand
+    demand = write.condition.demand
+    new: Any = write.record
     if there is None or demand in (Demand.ABSENT, Demand.REPLACES, Demand.SUCCEEDS):
         return new
     if demand == Demand.FORGETS:
         return replace(there, followed=False, pass_id=new.pass_id)
     joins = demand == Demand.JOINS
+    base = there if joins and write.condition.hop is None else new
+    hop = there.hop if demand in (Demand.ENDS, Demand.OVER) else base.hop
+    following = replace(base, generation=there.generation, hop=hop)
+    if not isinstance(base, DrainRecord):
+        return following  # a request's has neither token nor predecessor, and one deadline
     token = new.token if joins else there.token
     deadline_at = new.drain.deadline_at
     if not joins:
         deadline_at = there.drain.deadline_at or deadline_at
-    base = there if joins and write.condition.hop is None else new
     return replace(
-        base,
-        generation=there.generation,
-        pass_id=base.pass_id,
-        hop=there.hop if demand in (Demand.ENDS, Demand.OVER) else base.hop,
+        following,
         drain=replace(
             base.drain,
             action=replace(base.drain.action, lifecycle_action_token=token),
@@ -133,11 +137,11 @@ class Written:
     """
 
     outcome: Outcome
-    there: DrainRecord | None = None
+    there: Record | None = None
     error: DrainerError | None = None
 
 
-def refused(write: Write, there: DrainRecord | None) -> Written:
+def refused(write: Write, there: Record | None) -> Written:
     """
     Return what a refused condition means.
 

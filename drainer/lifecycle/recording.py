@@ -158,8 +158,7 @@ class Recorder:
                 outcome.undone = outcome.undone or "The drain's record was not created"
             elif written.outcome == Made.REFUSED:
                 outcome.duplicate = True
-            else:
-                record = write.record
+            elif isinstance(record := write.record, DrainRecord):
                 outcome.admitted = Admitted(Admission.DUE, record.drain, record)
 
     def drop_outdated(self, outcomes: Sequence[Outcome]) -> None:

@@ -11,7 +11,7 @@ from drainer.simulation.protocol.client import InProcessClient
 from drainer.simulation.services.auto_scaling.api import AutoScalingApi
 from drainer.simulation.services.auto_scaling.groups import AutoScaling
 from drainer.simulation.services.cloudformation.stacks import CloudFormationApi, Stacks
-from drainer.simulation.services.dynamodb.book_table import BookTables
+from drainer.simulation.services.dynamodb.former_table import FormerTables
 from drainer.simulation.services.dynamodb.record_table import DynamoDbItemsApi, RecordTables
 from drainer.simulation.services.ec2.api import Ec2Api
 from drainer.simulation.services.ec2.spot import Spot
@@ -43,7 +43,7 @@ class Aws(Account):
         self.fleets = SpotFleets(self, self.ecs)
         launchers = (self.auto_scaling, self.fleets)
         self.spot = Spot(self, self.ecs, [one.notice_loss for one in launchers])
-        self.tables = BookTables(self)
+        self.tables = FormerTables(self)
         self.record_tables = RecordTables(self)
         self.stacks = Stacks(self)
         self.apis |= {

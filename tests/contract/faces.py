@@ -190,6 +190,12 @@ class Face(ABC):
         """
 
     @abstractmethod
+    def put(self, table: str, item: dict[str, Any]) -> None:
+        """
+        Write an item into a table that the program only reads.
+        """
+
+    @abstractmethod
     def record_table(self, name: str) -> None:
         """
         Make the table of drain records, as infra/drainer.yaml does.
@@ -283,6 +289,9 @@ class SimulationFace(Face):
 
     def table(self, name: str, *, key: str) -> None:
         self.account.tables.create(name, key=key)
+
+    def put(self, table: str, item: dict[str, Any]) -> None:
+        self.account.tables.tables[table].put(item)
 
     def record_table(self, name: str) -> None:
         self.account.record_tables.create(name)
@@ -449,6 +458,9 @@ class MotoFace(Face):
             KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
             BillingMode="PAY_PER_REQUEST",
         )
+
+    def put(self, table: str, item: dict[str, Any]) -> None:
+        self.client("dynamodb").put_item(TableName=table, Item=item)
 
     def record_table(self, name: str) -> None:
         def schema(partition: str, sort: str) -> list[dict[str, str]]:

@@ -4,8 +4,7 @@ What a custom resource's target is, asked of each face of the account; and what 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -13,10 +12,9 @@ import pytest
 from botocore.stub import Stubber
 
 from drainer.aws.calls import PAGES_MAX
-from drainer.aws.custom_resource import TableBook, TargetGateway
+from drainer.aws.custom_resource import TargetGateway
 from drainer.custom_resource.properties import DrainTarget, Status, TargetKind
 from drainer.custom_resource.stack import Row, Stack
-from drainer.custom_resource.store import Entry
 from drainer.drain.model import LifecycleActionResult, Policy, StandaloneTasks
 from drainer.errors import MisconfiguredError, UnavailableError
 from tests.contract.faces import START
@@ -456,71 +454,3 @@ def test_a_stack_whose_resources_could_not_be_read_has_not_been_seen() -> None:
         look_at([resource("Drain")], "Throttling")
     with pytest.raises(MisconfiguredError):
         look_at("AccessDenied")
-
-
-# -- the book of requests
-
-TABLE = "requests"
-ENTRY = Entry("stack|1", 1, 0, START, START, START + timedelta(hours=1), "{}")
-BOOK: dict[str, tuple[str, Callable[[TableBook], object]]] = {
-    "a look": ("get_item", lambda book: book.look("stack|1")),
-    "a line": ("put_item", lambda book: book.save(ENTRY)),
-    "a search": ("scan", lambda book: book.unanswered()),
-}
-
-
-@pytest.mark.parametrize("name", BOOK)
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        ("ProvisionedThroughputExceededException", UnavailableError),
-        ("ThrottlingException", UnavailableError),
-        ("InternalServerError", UnavailableError),
-        ("AccessDeniedException", MisconfiguredError),
-        ("ResourceNotFoundException", MisconfiguredError),
-    ],
-)
-def test_a_book_that_does_not_open_is_not_empty(
-    name: str, code: str, expected: type[Exception]
-) -> None:
-    # A request that is answered anew for each throttle is answered differently each time.
-    operation, use = BOOK[name]
-    stub = stubbed("dynamodb")
-    status = 500 if code.startswith("Internal") else 400
-    stub.add_client_error(operation, code, "for the test", status)
-
-    with stub, pytest.raises(expected, match="for the test"):
-        use(TableBook(lambda _: stub.client, TABLE))
-
-
-@pytest.mark.parametrize("lacks", ["version", "hop", "at", "deadline_at", "timeout_at", "served"])
-def test_an_entry_that_is_not_ours_is_no_answer(face: Face, lacks: str) -> None:
-    face.table(TABLE, key="request")
-    book = TableBook(face.client, TABLE)
-    assert book.save(ENTRY)
-    client = face.client("dynamodb")
-    item = client.get_item(TableName=TABLE, Key={"request": {"S": "stack|1"}})["Item"]
-    other = {name: value for name, value in item.items() if name != lacks}
-    # Another version than the first, so that the condition is met on every face.
-    client.put_item(
-        TableName=TABLE,
-        Item=other,
-        ConditionExpression="attribute_not_exists(#version) OR #version = :seen",
-        ExpressionAttributeNames={"#version": "version"},
-        ExpressionAttributeValues={":seen": {"N": "1"}},
-    )
-
-    with pytest.raises(UnavailableError, match=f"unexpected answer: KeyError: '{lacks}'"):
-        book.look("stack|1")
-
-
-def test_a_table_serves_as_a_book_on_every_face(face: Face) -> None:
-    face.table(TABLE, key="request")
-    book = TableBook(face.client, TABLE)
-    second = replace(ENTRY, version=2, hop=1, served=True)
-    answered = replace(ENTRY, key="stack|2", state="", answered="answered SUCCESS")
-
-    assert [book.save(one) for one in (ENTRY, ENTRY, second, answered)] == [True, False, True, True]
-    assert (book.look("stack|1"), book.look("stack|2")) == (second, answered)
-    assert book.look("stack|3") is None
-    assert book.unanswered() == [second]

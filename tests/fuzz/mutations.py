@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drainer.custom_resource import progress
+from drainer.custom_resource import progress, re_invocation
 from drainer.custom_resource import request as cloudformation
 from drainer.custom_resource.progress import Note, RequestProgress
 from drainer.custom_resource.properties import Status
+from drainer.custom_resource.re_invocation import Continuation
 from drainer.drain import envelope
 from drainer.drain.model import (
     Drain,
@@ -125,6 +126,12 @@ NESTED_MAX = 3_000
 STEPS_MAX = 5
 
 
+def with_state(carried: RequestProgress) -> str:
+    """Return a re-invocation with a progress in it, as releases without a record sent it."""
+    message = json.loads(re_invocation.encode(Continuation(REQUEST.key, 4)))
+    return json.dumps({**message, "state": progress.encode(carried)})
+
+
 def seeds() -> list[Any]:
     """Return true events of every kind and by every channel."""
     found = [json.loads(path.read_text()) for path in sorted(EVENTS.glob("*.json"))]
@@ -133,9 +140,10 @@ def seeds() -> list[Any]:
     own = (
         envelope.encode(FULL),
         envelope.encode(BARE),
-        progress.message(REQUEST.key, 3, None),
-        progress.message(REQUEST.key, 4, progress.encode(UNDER_WAY)),
-        progress.message(REQUEST.key, 5, progress.encode(DECIDED)),
+        re_invocation.encode(Continuation(REQUEST.key, 3)),
+        with_state(UNDER_WAY),
+        with_state(DECIDED),
+        re_invocation.encode(Continuation(REQUEST.key, 4, postponed=True)),
     )
     for message in (notice, json.dumps(DELETION), *own):
         sns = {"Type": "Notification", "Message": message, "Timestamp": "2024-03-23T03:26:44Z"}

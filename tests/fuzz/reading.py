@@ -5,14 +5,17 @@ What holds of everything that is read from an event, whatever the event.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import astuple
 from typing import Any
 
 from drainer import events
 from drainer.codec import COUNT_MAX
 from drainer.config import Config
 from drainer.custom_resource import progress
-from drainer.custom_resource.progress import STATE_BYTES_MAX, Continuation, RequestProgress
+from drainer.custom_resource.progress import RequestProgress
 from drainer.custom_resource.properties import guard_of
+from drainer.custom_resource.re_invocation import KEY_CHARACTERS_MAX, Continuation
+from drainer.custom_resource.record import key_of
 from drainer.custom_resource.request import Request
 from drainer.drain.envelope import ENVELOPE_BYTES_MAX, encode
 from drainer.drain.model import Drain
@@ -21,6 +24,8 @@ from tests.fuzz.mutations import NOW
 
 REFUSAL_CHARACTERS_MAX = 1_000
 PHYSICAL_ID_BYTES_MAX = 1_024
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+KEY_BYTES_MAX = 1_024
 CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer")
 # Whoever has it may answer CloudFormation in our place.
 SECRET = "X-Amz-Signature"
@@ -68,7 +73,8 @@ def judge_request(request: Request) -> None:
 def judge_continuation(continuation: Continuation) -> None:
     """Hold a re-invocation against what is relied on: it is for the request that it names."""
     assert 0 <= continuation.hop <= COUNT_MAX
-    if continuation.progress is not None:
-        assert continuation.progress.request.key == continuation.key
-        with suppress(MalformedEventError):
-            assert len(progress.encode(continuation.progress)) <= STATE_BYTES_MAX
+    assert 0 < len(continuation.key) <= KEY_CHARACTERS_MAX
+    # What DynamoDB refuses as a key would spoil what is read together with it.
+    assert all(
+        0 < len(part.encode()) <= KEY_BYTES_MAX for part in astuple(key_of(continuation.key))
+    )

@@ -1,5 +1,5 @@
 """
-Requests of CloudFormation: the way in, the book, and encryption all along.
+Requests of CloudFormation: the way in, their tables, and encryption all along.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.sns.utils import FilterPolicyMatcher
 
-from drainer.aws.custom_resource import TableBook
-from drainer.custom_resource import progress
+from drainer.aws.former_requests import FormerRequestTable
+from drainer.custom_resource import re_invocation, record
 from drainer.custom_resource import request as cloudformation
-from drainer.custom_resource.controller import ANSWERING_SECONDS, PASS_SECONDS_MAX
+from drainer.custom_resource.controller import ANSWERING_SECONDS
+from drainer.custom_resource.progress import RequestProgress
+from drainer.custom_resource.re_invocation import Continuation
+from drainer.custom_resource.record import PASS_SECONDS_MAX, RequestRecord
 from drainer.custom_resource.request import RESPONSE_MARGIN_SECONDS, RequestType
-from drainer.custom_resource.store import Entry
 from tests.loops import some
 
 if TYPE_CHECKING:
@@ -81,13 +83,12 @@ def test_the_subscription_takes_exactly_what_the_program_reads_as_a_request(
 
 
 def test_a_request_goes_round_by_the_wait_queue_only(stack: DeployedStack) -> None:
-    # Its state names a request type too; through the notice queue it would go round unpaused.
+    # Through the notice queue it would go round unpaused.
     request = cloudformation.read(REQUEST, NOON, NOON)
-    state = progress.encode(progress.RequestProgress(request))
 
-    for carried in (state, None):
-        message = progress.message(request.key, 1, carried)
-        assert reached(stack, message) == ["EnvelopeSubscription"]
+    message = re_invocation.encode(Continuation(request.key, 1))
+
+    assert reached(stack, message) == ["EnvelopeSubscription"]
 
 
 def test_a_queue_admits_messages_before_its_subscription_is_made(render: Render) -> None:
@@ -100,63 +101,75 @@ def test_a_queue_admits_messages_before_its_subscription_is_made(render: Render)
         assert one["DependsOn"] == [f"{queue}Policy", "SubscriptionDeadLetterQueuePolicy"]
 
 
-def requests_table(stack: DeployedStack) -> tuple[str, dict[str, Any]]:
+def tables(stack: DeployedStack) -> dict[str, dict[str, Any]]:
     """
-    The table of requests, by the name that the template gives to it.
+    The tables by the names that the template gives to them.
     """
-    return "RequestsTable", dict(stack.resources("AWS::DynamoDB::Table"))["RequestsTable"]
+    return dict(stack.resources("AWS::DynamoDB::Table"))
+
+
+def test_the_record_of_a_request_has_the_keys_of_the_table(stack: DeployedStack) -> None:
+    # With another key every write is refused; without the index's the sweep finds nothing.
+    began = RequestRecord(
+        key=record.key_of("stack|request"),
+        generation=1,
+        hop=1,
+        pass_id="pass",
+        written_at=NOON,
+        began_at=NOON,
+        deadline_at=NOON + timedelta(hours=1),
+        progress=RequestProgress(cloudformation.read(REQUEST, NOON, NOON)),
+    )
+    item = record.encode(began, timedelta(days=90))
+    table = tables(stack)["Records"]
+    (index,) = table["GlobalSecondaryIndexes"]
+    keys = {one["AttributeName"] for one in (*table["KeySchema"], *index["KeySchema"])}
+
+    assert all(isinstance(item[name], str) and item[name] for name in keys)
+    lifetime = table["TimeToLiveSpecification"]["AttributeName"]
+    assert item[lifetime] == int((NOON + timedelta(hours=1, days=90)).timestamp())
 
 
 class Recorder:
     """
-    Takes what is written to DynamoDB.
+    Takes what is asked of DynamoDB.
     """
 
     def __init__(self) -> None:
-        self.written: dict[str, Any] = {}
+        self.asked: dict[str, Any] = {}
 
-    def put_item(self, **parameters: Any) -> dict[str, Any]:
-        self.written = parameters
+    def get_item(self, **parameters: Any) -> dict[str, Any]:
+        self.asked = parameters
         return {}
 
 
-def test_the_table_has_the_key_and_the_lifetime_that_the_program_writes(
-    stack: DeployedStack,
-) -> None:
-    # With another key every write is refused; with another lifetime the secrets stay for ever.
-    name, table = requests_table(stack)
-    recorder = Recorder()
-    entry = Entry("stack|request", 1, 0, NOON, NOON, NOON + timedelta(hours=1), "{}")
-    TableBook(lambda _: recorder, stack.physical_ids[name]).save(entry)
-    item = recorder.written["Item"]
-    (key,) = table["KeySchema"]
-    lifetime = table["TimeToLiveSpecification"]
+def test_an_update_leaves_the_table_of_the_release_before_as_it_is(stack: DeployedStack) -> None:
+    # With another key, or gone, it takes along the requests that are under way: nobody answers
+    # them, and their stacks wait for their hour.
+    table, recorder = tables(stack)["RequestsTable"], Recorder()
+    FormerRequestTable(lambda _: recorder, stack.physical_ids["RequestsTable"]).look("stack|id")
 
-    assert key["KeyType"] == "HASH"
-    assert [{"AttributeName": key["AttributeName"], "AttributeType": "S"}] == table[
-        "AttributeDefinitions"
-    ]
-    assert item[key["AttributeName"]] == {"S": entry.key}
-    assert lifetime["Enabled"] is True
-    assert item[lifetime["AttributeName"]] == {"N": str(int(entry.expires_at.timestamp()))}
+    assert table == {
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": "request", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "request", "KeyType": "HASH"}],
+        "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
+    }
+    assert recorder.asked["Key"] == {"request": {"S": "stack|id"}}
 
 
-def test_the_table_costs_what_is_used_and_goes_with_its_stack(stack: DeployedStack) -> None:
+def test_the_table_of_the_release_before_goes_with_its_stack(stack: DeployedStack) -> None:
     # A table that is left behind keeps secrets of stacks that are gone, and has its price.
-    name, table = requests_table(stack)
-    resource = stack.template["Resources"][name]
+    resource = stack.template["Resources"]["RequestsTable"]
 
-    assert table["BillingMode"] == "PAY_PER_REQUEST"
-    assert "TableName" not in table
     assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Delete"
     variables = dict(stack.resources("AWS::Lambda::Function"))["Function"]["Environment"]
-    assert stack.physical_ids[name] == variables["Variables"]["DRAINER_REQUESTS_TABLE"]
+    assert stack.physical_ids["RequestsTable"] == variables["Variables"]["DRAINER_REQUESTS_TABLE"]
 
 
 def test_a_response_url_is_encrypted_wherever_it_rests(stack: DeployedStack) -> None:
     # Whoever reads it can tell CloudFormation that a fleet is drained while its tasks run.
     queues = dict(stack.resources("AWS::SQS::Queue"))
-    _, table = requests_table(stack)
     mappings = [one for _, one in stack.resources("AWS::Lambda::EventSourceMapping")]
     subscriptions = dict(stack.resources("AWS::SNS::Subscription"))
     (invocations,) = dict(stack.resources("AWS::Lambda::EventInvokeConfig")).values()
@@ -174,9 +187,13 @@ def test_a_response_url_is_encrypted_wherever_it_rests(stack: DeployedStack) -> 
         assert queues[arn.rpartition("-")[2]]["SqsManagedSseEnabled"] is True, arn
     # A key that AWS owns, by default: "All user data stored in Amazon DynamoDB is fully encrypted
     # at rest". https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/EncryptionAtRest.html
-    assert "SSESpecification" not in table
-    # A stream or a copy elsewhere would be another place for it to rest.
-    assert {"StreamSpecification", "KinesisStreamSpecification", "Replicas"}.isdisjoint(table)
+    # A stream, a backup or a copy elsewhere would be another place for it to rest.
+    elsewhere = {"StreamSpecification", "KinesisStreamSpecification", "Replicas"}
+    for table in tables(stack).values():
+        assert "SSESpecification" not in table
+        assert elsewhere.isdisjoint(table)
+        recovery = table.get("PointInTimeRecoverySpecification", {})
+        assert not recovery.get("PointInTimeRecoveryEnabled")
 
 
 def test_stacks_are_asked_before_a_request_is_believed(stack: DeployedStack) -> None:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.codec import COUNT_MAX
+from drainer.custom_resource import re_invocation
 from drainer.custom_resource import request as cloudformation
 from drainer.custom_resource.progress import Note, RequestProgress, encode
-from drainer.custom_resource.progress import message as message_of
 from drainer.custom_resource.properties import Status
+from drainer.custom_resource.re_invocation import Continuation
+from drainer.custom_resource.record import STACK
 from drainer.custom_resource.request import Answer, RequestType
 from drainer.simulation.records import ApiError
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
@@ -298,9 +300,8 @@ def written(world: World) -> list[str]:
 
 
 def entries(world: World) -> list[str]:
-    table = world.installed.requests_table
-    assert table is not None
-    return list(table.rows)
+    table = world.account.record_tables.tables[world.installed.records]
+    return [f"{one.removeprefix(STACK)}|{other}" for one, other in table.rows]
 
 
 def nothing_was_touched(world: World) -> bool:
@@ -402,8 +403,9 @@ def errand_of(request: CustomResourceRequest, change: Any = None) -> RequestProg
 
 
 def reinvoked(key: str, hop: int, progress: RequestProgress | None) -> Message:
-    message: Message = json.loads(message_of(key, hop, encode(progress) if progress else None))
-    return message
+    message: Message = json.loads(re_invocation.encode(Continuation(key, hop)))
+    # Where releases before this one had no table, a message carried it.
+    return {**message, "state": encode(progress)} if progress else message
 
 
 def drained_already(progress: RequestProgress) -> RequestProgress:

@@ -13,6 +13,7 @@ import pytest
 from parliament import iam_definition
 
 from drainer.aws.records import RecordTable
+from drainer.drain import record_codec
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, key_of
 from drainer.drain.record_write import Condition, Demand, Write
@@ -102,7 +103,7 @@ def keep_a_record(world: World) -> None:
     """Write a drain's record, and read it in every way."""
     account = world.account
     account.record_tables.create("drainer-Records")
-    table = RecordTable(account.client, "drainer-Records")
+    table = RecordTable(account.client, "drainer-Records", record_codec)
     action = LifecycleAction(GROUP, "drainer", "i-1", "")
     drain = Drain(action, account.now, account.now)
     record = DrainRecord(key_of(action), 1, 0, "pass", drain, written_at=account.now)

@@ -297,15 +297,13 @@ def test_no_response_url_is_in_a_log_line_a_metric_an_exception_or_a_message(
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
-def test_the_book_forgets_the_response_url_with_the_answer() -> None:
-    # What is kept five days after nobody needs it any more can be read by five days of readers.
+def test_the_record_forgets_the_response_url_with_the_answer() -> None:
+    # What is kept 90 days after nobody needs it any more can be read by 90 days of readers.
     asking = Asking()
     request = asking.ask("Create", way="topic")
     asking.account.run_for(10)
 
-    table = asking.installed.requests_table
-    assert table is not None
-    [item] = table.items
+    [item] = asking.account.record_tables.tables[asking.installed.records].items
     assert request.answer is not None
     for secret in secrets_of(request):
         assert secret not in json.dumps(item)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from drainer.aws.records import RecordTable
+from drainer.drain import record_codec
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, key_of
 from drainer.drain.record_write import Condition, Demand, Outcome, Write
@@ -64,7 +65,7 @@ def play(seed: int) -> tuple[Counter[str], Counter[str]]:
         return answer
 
     client = InProcessClient("dynamodb", perform, account.region)
-    table = RecordTable(lambda _service: client, TABLE)
+    table = RecordTable(lambda _service: client, TABLE, record_codec)
     for number in range(STEPS):
         account.run_for(STEP_SECONDS)
         one = record(number, account.now)

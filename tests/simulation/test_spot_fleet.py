@@ -437,7 +437,7 @@ def test_deleting_attributes_takes_from_the_bucket_of_putting_them(account: Aws)
         ),
         (
             "dynamodb",
-            "PutItem",
+            "GetItem",
             {"TableName": "drainer-RequestsTable"},
             f"arn:aws:dynamodb:{PLACE}:table/drainer-RequestsTable",
         ),

@@ -154,7 +154,8 @@ class Account:
 
     def record(self, number: int = 0, hook: str = "drainer") -> DrainRecord:
         """Return a record as it is stored."""
-        return self.records.rows[key_of(action(number, hook=hook))]
+        found: DrainRecord = self.records.rows[key_of(action(number, hook=hook))]
+        return found
 
     def run(self, *drains: Drain, now: datetime = NOW, **more: Any) -> PassReport:
         """Run one pass."""

@@ -1,5 +1,5 @@
 """
-The store of drain records in memory, by `holds` and `stored`, with switches for what can fail.
+The store of records in memory, by `holds` and `stored`, with switches for what can fail.
 
 What is stored goes through the record's codec, so that what the table would lose is lost here too.
 """
@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drainer.drain import record_codec
-from drainer.drain.record import DrainRecord, Key
+from drainer.drain.record import Key
 from drainer.drain.record_write import Demand, Outcome, Write, Written, holds, refused, stored
 from drainer.errors import DrainerError
 
@@ -31,7 +31,7 @@ VERBS = {
     Demand.FORGETS: "forget",
 }
 
-Read = dict[Key, DrainRecord | DrainerError | None]
+Read = dict[Key, Any]
 
 
 def untold(_name: str) -> None:
@@ -52,6 +52,7 @@ class Records:
     The records in memory.
 
     Attributes:
+        codec: Of which kind they are.
         rows: What is stored.
         call: Is told the name of each call before it is served; it may let time pass.
         down: Why the table answers nothing at all; None where it does.
@@ -66,7 +67,8 @@ class Records:
         made: Those of them that were made.
     """
 
-    rows: dict[Key, DrainRecord] = field(default_factory=dict)
+    codec: Any = record_codec
+    rows: dict[Key, Any] = field(default_factory=dict)
     call: Callable[[str], None] = untold
     down: DrainerError | None = None
     unread: dict[Key, DrainerError] = field(default_factory=dict)
@@ -74,15 +76,15 @@ class Records:
     unmade: DrainerError | None = None
     unmade_of: dict[Key, DrainerError] = field(default_factory=dict)
     unanswered: DrainerError | None = None
-    meanwhile: dict[Key, DrainRecord | None] = field(default_factory=dict)
+    meanwhile: dict[Key, Any] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     made: list[Write] = field(default_factory=list)
     _ids: Iterator[int] = field(default_factory=count)
 
-    def put(self, *records: DrainRecord) -> None:
+    def put(self, *records: Any) -> None:
         """Store records, whatever is there."""
         for record in records:
-            self.rows[record.key] = _through_the_codec(record)
+            self.rows[record.key] = self._through_the_codec(record)
 
     def new_pass_id(self) -> str:
         return f"pass-{next(self._ids)}"
@@ -100,20 +102,18 @@ class Records:
     def followed_keys(self) -> list[Key]:
         return self._indexed(lambda record: record.followed)
 
-    def of_instance(
-        self, instances: Iterable[str]
-    ) -> dict[str, list[DrainRecord | DrainerError | None]]:
-        found: dict[str, list[DrainRecord | DrainerError | None]] = {}
+    def of_instance(self, instances: Iterable[str]) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
         for instance in instances:
             self.call("query")
             rows = [self._row(key) for key in sorted(self.rows) if key.instance == instance]
             found[instance] = [self.down] if self.down else rows
         return found
 
-    def _row(self, key: Key) -> DrainRecord | DrainerError | None:
+    def _row(self, key: Key) -> Any:
         return self.down or self.unread.get(key) or self.rows.get(key)
 
-    def _indexed(self, is_in: Callable[[DrainRecord], bool]) -> list[Key]:
+    def _indexed(self, is_in: Callable[[Any], bool]) -> list[Key]:
         self.call("query")
         error = self.down or self.unindexed
         if error:
@@ -135,7 +135,7 @@ class Records:
         if not holds(write.condition, there):
             return refused(write, there)
         try:
-            self.rows[key] = _through_the_codec(stored(write, there))
+            self.rows[key] = self._through_the_codec(stored(write, there))
         except DrainerError as unfit:
             return Written(Outcome.UNKNOWN, error=unfit)
         self.made.append(write)
@@ -143,6 +143,5 @@ class Records:
             return Written(Outcome.UNKNOWN, error=self.unanswered)
         return Written(Outcome.DONE)
 
-
-def _through_the_codec(record: DrainRecord) -> DrainRecord:
-    return record_codec.decode(record_codec.encode(record, RETENTION))
+    def _through_the_codec(self, record: Any) -> Any:
+        return self.codec.decode(self.codec.encode(record, RETENTION))

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from drainer.cli.app import app
 from drainer.cli.dead_letters import DEAD_LETTERS, OUTPUTS, Fate
 from drainer.cli.redrive import Redrive, show
-from drainer.custom_resource import progress
+from drainer.custom_resource import re_invocation
+from drainer.custom_resource.re_invocation import Continuation
 from drainer.drain import envelope
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.simulation.template import read_template
@@ -41,7 +42,7 @@ NOTICE = SNS_NOTICE["Message"]
 HINT = (EVENTS / "eventbridge_container_instance_draining.json").read_text()
 EVENT = json.loads((EVENTS / "eventbridge_terminating.json").read_text())
 ACTION = LifecycleAction("example-asg", "dev-drain", "i-05629ab7d9287e205", "t-1")
-REQUEST_ENVELOPE = progress.message("stack|request", 3, None)
+REQUEST_ENVELOPE = re_invocation.encode(Continuation("stack|request", 3))
 ENVELOPE = envelope.encode(Drain(ACTION, started_at=NOW, last_heartbeat_at=NOW, hop=3))
 
 

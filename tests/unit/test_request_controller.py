@@ -1,27 +1,33 @@
 """
-What a pass over a request does before it looks, and with how little time.
+What passes over a request do with its record, with doubts, and with how little time.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from drainer.config import Config
+from drainer.custom_resource import record as request_codec
+from drainer.custom_resource.answers import Answers
 from drainer.custom_resource.belief import Belief
 from drainer.custom_resource.controller import RequestController
-from drainer.custom_resource.progress import Continuation, RequestProgress
+from drainer.custom_resource.progress import RequestProgress
+from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.reactivation import Restored
-from drainer.custom_resource.report import Step
+from drainer.custom_resource.record import PASS_SECONDS_MAX, RequestRecord, key_of
+from drainer.custom_resource.recording import SWEPT_MAX, RequestRecorder
+from drainer.custom_resource.report import Report, Step
 from drainer.custom_resource.request import RESOURCE_TYPE, Request, RequestType
 from drainer.custom_resource.stack import Row, Stack
-from drainer.custom_resource.store import Memory
+from drainer.drain.record import End
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
+from tests.unit.records import Records
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 KEY = "stack|request"
@@ -43,20 +49,24 @@ CREATING = Stack(
 AT_REST = Stack("UPDATE_COMPLETE", NOW, CREATING.rows)
 
 
-class Durable(Memory):
-    """A book that counts as one that outlasts the process."""
-
-    durable = True
-
-
 @dataclass
 class Others:
-    """Everything that a pass has to do with, as simple as it can be."""
+    """
+    Everything that a pass has to do with, as simple as it can be.
+
+    Attributes:
+        deaf: Why the next answers are not taken.
+        former: What the release before this one has written.
+    """
 
     looks: list[Stack | Exception] = field(default_factory=list)
     restored: list[tuple[str, ...] | Exception] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
+    deaf: list[Exception] = field(default_factory=list)
+    former: list[RequestRecord] = field(default_factory=list)
+    unread: Exception | None = None
+    records: Records = field(default_factory=lambda: Records(codec=request_codec))
 
     def stack(self, _: str) -> Stack:
         said = self.looks.pop(0) if self.looks else CREATING
@@ -78,16 +88,31 @@ class Others:
         return {}
 
     def respond(self, _: str, body: bytes) -> None:
+        if self.deaf:
+            raise self.deaf.pop(0)
         self.answers.append(json.loads(body))
+
+    def look(self, request: str) -> RequestRecord | None:
+        if self.unread:
+            raise self.unread
+        return next((one for one in self.former if one.key == key_of(request)), None)
+
+    def unanswered(self) -> list[RequestRecord]:
+        return [one for one in self.former if one.is_open]
+
+    @property
+    def record(self) -> RequestRecord:
+        found: RequestRecord = self.records.rows[key_of(KEY)]
+        return found
 
 
 def requests(others: Others) -> RequestController:
     anything: Any = others
+    belief = Belief(anything, CONFIG)
     return RequestController(
-        fleet=anything,
-        keeper=anything,
-        belief=Belief(anything, CONFIG, durable=True),
-        book=Durable(),
+        answers=Answers(anything, anything, belief, CONFIG),
+        belief=belief,
+        recorder=RequestRecorder(anything.records, anything, CONFIG),
         topic=anything,
         respond=others.respond,
         config=CONFIG,
@@ -169,7 +194,7 @@ def test_a_re_invocation_that_is_far_ahead_of_its_chain_is_nobodys() -> None:
 
 
 def test_what_is_no_answer_to_anything_is_written_down_as_the_end() -> None:
-    # The response URL must not stay in the book longer than it is of use.
+    # The response URL must not stay in the table longer than it is of use.
     others = Others()
     runner = requests(others)
     runner.run_pass(REQUEST, clock(NOW, 10.0))
@@ -179,4 +204,236 @@ def test_what_is_no_answer_to_anything_is_written_down_as_the_end() -> None:
 
     assert (late.step, late.unanswered) == (Step.OVER, True)
     assert (later.step, later.unanswered) == (Step.OVER, False)
-    assert runner.lost(NOW + timedelta(hours=3)) == []
+    assert (others.record.end, others.record.progress) == (End.OVER, None)
+    assert runner.recorder.lost(NOW + timedelta(hours=3)) == []
+
+
+# -- the record
+
+
+def said(others: Others) -> list[str]:
+    """What was written, in words."""
+    return [f"{one.record.phase} {one.record.hop} {one.record.end}" for one in others.records.made]
+
+
+def test_what_is_going_to_be_answered_is_written_before_it_is() -> None:
+    # Two passes that decide differently must not both answer.
+    others = Others(restored=[UnavailableError("throttled")])
+
+    assert passes(others, 0, 15) == [Step.GOES_ROUND, Step.ANSWERED]
+
+    assert said(others) == ["go round 1 ", "answered 2 ", "answered 2 answered SUCCESS"]
+    assert (others.record.progress, others.record.reason) == (None, others.answers[0]["Reason"])
+
+
+def test_of_two_passes_of_one_hop_one_answers() -> None:
+    # SNS delivers a message twice at once, to two containers.
+    others = Others()
+    runner = requests(others)
+    runner.run_pass(REQUEST, clock(NOW, 10.0))
+    theirs = replace(others.record, hop=2, pass_id="theirs")
+    others.records.meanwhile[key_of(KEY)] = theirs
+
+    report = runner.run_pass(Continuation(KEY, 1), clock(NOW + timedelta(seconds=15)))
+
+    assert (report.step, others.answers) == (Step.COPY, [])
+    assert others.record == theirs
+
+
+def test_of_two_first_passes_one_goes_on() -> None:
+    # The request itself comes twice: two chains would ask the account twice as much for an hour.
+    others = Others()
+    runner = requests(others)
+    runner.run_pass(REQUEST, clock(NOW, 10.0))
+    theirs = others.records.rows.pop(key_of(KEY))
+    others.records.meanwhile[key_of(KEY)] = theirs
+
+    report = runner.run_pass(REQUEST, clock(NOW))
+
+    assert (report.step, len(others.published), others.answers) == (Step.COPY, 1, [])
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_write_whose_answer_is_lost_publishes_and_answers_nothing(committed: bool) -> None:
+    # The decision may be in the table or not: the next pass must find one, and give that.
+    others = Others()
+    error = UnavailableError("the answer is lost")
+    others.records.unanswered, others.records.unmade = (error, None) if committed else (None, error)
+
+    lost = requests(others).run_pass(REQUEST, clock(NOW))
+    others.records.unanswered = others.records.unmade = None
+    again = requests(others).run_pass(REQUEST, clock(NOW + timedelta(seconds=180)))
+
+    assert (lost.step, lost.reason) == (Step.UNDONE, "the answer is lost")
+    assert (again.step, len(others.answers), others.published) == (Step.ANSWERED, 1, [])
+
+
+def test_an_answer_that_was_not_taken_is_given_again_as_it_was_decided() -> None:
+    # FAILED at the deadline must not become SUCCESS because the next pass looks once more.
+    others = Others(deaf=[UnavailableError("503")], restored=[(), UnavailableError("a look more")])
+
+    steps = passes(others, 0, 15)
+
+    assert steps == [Step.GOES_ROUND, Step.ANSWERED]
+    assert (len(others.restored), len(others.answers)) == (1, 1)
+    assert said(others)[-1] == "answered 2 answered SUCCESS"
+
+
+def test_an_answer_that_is_refused_for_good_ends_the_request() -> None:
+    # Without an end the sweep would put it again and again.
+    others = Others(deaf=[MisconfiguredError("403")])
+
+    report = requests(others).run_pass(REQUEST, clock(NOW))
+
+    assert (report.step, report.unanswered) == (Step.REFUSED, True)
+    assert (others.record.end, others.record.progress) == (End.OVER, None)
+
+
+@pytest.mark.parametrize("what", ["down", "unread"])
+def test_a_record_that_cannot_be_read_is_no_new_request(what: str) -> None:
+    # Begun again, it would be answered differently; its message comes again instead.
+    others = Others()
+    runner = requests(others)
+    runner.run_pass(REQUEST, clock(NOW, 10.0))
+    error = UnavailableError("throttled")
+    others.records.down = error if what == "down" else None
+    others.records.unread = {} if what == "down" else {key_of(KEY): error}
+
+    report = runner.run_pass(REQUEST, clock(NOW + timedelta(seconds=180)))
+
+    assert (report.step, report.reason, others.answers) == (Step.UNDONE, "throttled", [])
+
+
+# -- a chain that is lost
+
+
+def swept(others: Others, seconds: float) -> list[Continuation]:
+    return requests(others).recorder.lost(NOW + timedelta(seconds=seconds))
+
+
+def test_a_sweep_takes_over_what_is_silent_and_nothing_that_is_not() -> None:
+    # Two chains of one request would ask the account twice as much for an hour.
+    others = Others(restored=[UnavailableError("throttled")])
+    passes(others, 0)
+
+    assert [swept(others, seconds) for seconds in (0, 89, 90)] == [[], [], [Continuation(KEY, 1)]]
+
+
+def test_a_message_that_comes_again_takes_over_a_chain_that_is_silent() -> None:
+    # The pass that wrote died before it published: the message of before is all that is left.
+    others = Others(restored=[UnavailableError("throttled")])
+    passes(others, 0)
+
+    early, late = (
+        requests(others).run_pass(REQUEST, clock(NOW + timedelta(seconds=seconds)))
+        for seconds in (60, 180)
+    )
+
+    assert (early.step, late.step, others.record.hop) == (Step.COPY, Step.ANSWERED, 2)
+
+
+def test_past_the_deadline_a_sweep_waits_no_longer_than_an_invocation_may_take() -> None:
+    # The margin before CloudFormation's timeout has room for one sweep, and not for two.
+    others = Others(restored=[UnavailableError("throttled")])
+    passes(others, 0)
+    late = replace(others.record, deadline_at=NOW + timedelta(seconds=1))
+    others.records.put(late)
+
+    assert swept(others, PASS_SECONDS_MAX - 1) == []
+    assert swept(others, PASS_SECONDS_MAX) == [Continuation(KEY, 1)]
+
+
+def test_a_sweep_takes_the_most_urgent_and_no_more_than_it_can_serve() -> None:
+    others = Others(restored=[UnavailableError("throttled")])
+    passes(others, 0)
+    for number in range(SWEPT_MAX + 3):
+        at = NOW + timedelta(minutes=30, seconds=-number)
+        one = replace(others.record, key=key_of(f"stack|{number}"), deadline_at=at)
+        others.records.put(one)
+
+    found = swept(others, 600)
+
+    first = [f"stack|{number}" for number in range(SWEPT_MAX + 2, 2, -1)]
+    assert [one.key for one in found] == first
+
+
+def test_one_record_that_cannot_be_read_hides_no_other_from_the_sweep() -> None:
+    others = Others(restored=[UnavailableError("throttled")])
+    passes(others, 0)
+    odd = replace(others.record, key=key_of("stack|odd"))
+    others.records.put(odd)
+    others.records.unread[odd.key] = MisconfiguredError("odd")
+
+    assert swept(others, 600) == [Continuation(KEY, 1)]
+
+
+# -- a request that the release before this one has begun
+
+
+def former(**changes: Any) -> RequestRecord:
+    """What it wrote before its fourth pass had published."""
+    began = RequestRecord(
+        key=key_of(KEY),
+        generation=0,
+        hop=4,
+        pass_id="",
+        written_at=NOW + timedelta(seconds=45),
+        began_at=NOW,
+        deadline_at=NOW + timedelta(minutes=50),
+        progress=RequestProgress(REQUEST, looks=3),
+    )
+    return replace(began, **changes)
+
+
+def served(others: Others, one: Any, seconds: float) -> Report:
+    return requests(others).run_pass(one, clock(NOW + timedelta(seconds=seconds)))
+
+
+def test_a_request_of_the_release_before_goes_on_in_the_table_of_records() -> None:
+    # The stack is updated while another waits: its request would be answered by nobody.
+    others = Others(former=[former()])
+
+    report = served(others, Continuation(KEY, 4), 60)
+    again = served(others, Continuation(KEY, 4), 61)
+
+    assert (report.step, len(others.answers)) == (Step.ANSWERED, 1)
+    assert (others.record.generation, others.record.hop) == (1, 5)
+    assert others.record.end == End.SUCCESS
+    assert again.step == Step.OVER
+
+
+@pytest.mark.parametrize("hop", [0, 3])
+def test_its_duplicates_wait_until_it_is_silent(hop: int) -> None:
+    # A pass of the release before may still be at work for half a minute.
+    one = Continuation(KEY, hop) if hop else REQUEST
+
+    assert served(Others(former=[former()]), one, 100).step == Step.COPY
+    assert served(Others(former=[former()]), one, 135).step == Step.ANSWERED
+
+
+def test_what_the_release_before_has_answered_is_not_answered_again() -> None:
+    over = former(progress=None, end=End.OVER, ended_at=NOW)
+
+    report = served(Others(former=[over]), REQUEST, 300)
+
+    assert report.step == Step.OVER
+
+
+def test_the_sweep_finds_the_lost_ones_of_the_release_before_until_they_have_a_record() -> None:
+    others = Others(former=[former()])
+    recorder = requests(others).recorder
+    at = NOW + timedelta(seconds=300)
+
+    assert recorder.lost_before(NOW + timedelta(seconds=100)) == []
+    assert recorder.lost_before(at) == [Continuation(KEY, 4)]
+    served(others, Continuation(KEY, 4), 300)
+    assert recorder.lost_before(NOW + timedelta(seconds=900)) == []
+
+
+def test_a_former_table_that_does_not_answer_is_not_empty() -> None:
+    # Begun again, a request would be answered by two releases.
+    others = Others(former=[former()], unread=UnavailableError("throttled"))
+
+    report = served(others, REQUEST, 60)
+
+    assert (report.step, others.answers, others.records.made) == (Step.UNDONE, [], [])

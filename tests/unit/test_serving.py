@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from drainer.custom_resource.progress import Continuation
+from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.report import Report, Step
 from drainer.dispatch import Controllers, Work, serve
 from drainer.drain.model import Drain, LifecycleAction
@@ -43,7 +43,7 @@ def test_what_is_served_second_is_dated_by_when_it_is_served() -> None:
         LifecycleAction("g", "drainer", "i-1", "token"), started_at=NOW, last_heartbeat_at=NOW
     )
     work = Work([drain], [], [Continuation("key", 1)], sweep=False)
-    by = Controllers(slow, SimpleNamespace(), slow.requests, has_book=True, telemetry=Silent())  # type: ignore[arg-type]
+    by = Controllers(slow, SimpleNamespace(), slow.requests, telemetry=Silent())  # type: ignore[arg-type]
 
     serve(work, by, InvocationClock(NOW, lambda: slow.left))
 

@@ -11,18 +11,21 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from drainer.aws.custom_resource import TableBook, TargetGateway
+from drainer.aws.custom_resource import TargetGateway
+from drainer.aws.records import RecordTable
 from drainer.aws.topic import TopicGateway
 from drainer.cli.simulate.swap import swap
-from drainer.custom_resource import belief, stack
+from drainer.custom_resource import answers, belief, recording, stack
 from drainer.custom_resource import controller as requests
 from drainer.custom_resource import reactivation as keeper
 from drainer.custom_resource import target_drain as fleet
 from drainer.custom_resource import target_status as muster
 from drainer.custom_resource.progress import Note, RequestProgress
 from drainer.custom_resource.properties import Status
-from drainer.custom_resource.request import Request, RequestType
+from drainer.custom_resource.request import RequestType
+from drainer.drain.admission import Admission
 from drainer.drain.machine import Phase
+from drainer.drain.record_write import Condition, Demand, Outcome, Written
 from drainer.errors import DrainerError, UnavailableError
 
 
@@ -73,8 +76,8 @@ def wait_for_ever() -> None:
     """Go round past the deadline (defect 12)."""
 
     def passing(self: Any, progress: Any, this: Any) -> None:
-        never = this.entry.timeout_at.replace(year=this.entry.timeout_at.year + 1)
-        right(self, progress, replace(this, entry=replace(this.entry, deadline_at=never)))
+        never = this.record.deadline_at.replace(year=this.record.deadline_at.year + 1)
+        right(self, progress, replace(this, record=replace(this.record, deadline_at=never)))
 
     right = swap(requests.RequestController, "_pass", passing)
 
@@ -85,25 +88,27 @@ def always_succeed_at_the_deadline() -> None:
     def overdue(*of: Any) -> Any:
         return replace(right(*of), status=Status.SUCCESS)
 
-    right = swap(requests, "_at_the_deadline", overdue)
+    right = swap(answers, "_at_the_deadline", overdue)
 
 
 def leave_lost_chains_alone() -> None:
     """Find nothing in the sweep."""
-    swap(requests.RequestController, "lost", lambda *_: [])
+    swap(recording.RequestRecorder, "lost", lambda *_: [])
 
 
 def write_nothing_down() -> None:
-    """Serve every message as if it were the first (defect 15)."""
-    swap(TableBook, "save", lambda *_: True)
-    begin = requests.RequestController._begin  # noqa: SLF001 (this is what is broken here)
+    """Take for written what is not (defect 15)."""
+    swap(RecordTable, "write", lambda _, writes: [Written(Outcome.DONE) for _ in writes])
 
-    def beginning(self: Any, one: Any, report: Any, now: Any) -> Any:
-        if isinstance(one, Request):
-            return replace(self._first_entry(RequestProgress(one), now), version=1, hop=0)
-        return begin(self, one, report, now)
 
-    swap(requests.RequestController, "_begin", beginning)
+def answer_whatever_the_hop() -> None:
+    """Claim the hop though another pass has had it."""
+
+    def condition(demand: Demand, generation: int = 0, _hop: int | None = None) -> Condition:
+        return Condition(demand, generation)
+
+    swap(recording, "Condition", condition)
+    swap(requests, "admit", lambda *_: Admission.DUE)
 
 
 def decide_anew_each_time() -> None:
@@ -146,14 +151,14 @@ def drop_the_way_round() -> None:
 
 def fail_what_cannot_be_done_in_a_rollback() -> None:
     """Answer an Update of a rollback as any other (UPDATE_ROLLBACK_FAILED)."""
-    swap(requests, "_goes_back", lambda _: False)
+    swap(answers, "_goes_back", lambda _: False)
 
     def overdue(self: Any, request: Any, seen: Any, report: Any) -> Any:
         answer = late(self, request, seen, report)
         update = request.request_type == RequestType.UPDATE
         return replace(answer, status=Status.FAILED) if update else answer
 
-    late = swap(requests.RequestController, "_overdue", overdue)
+    late = swap(answers.Answers, "overdue", overdue)
 
 
 def rename_what_stays_at_every_update() -> None:

@@ -38,8 +38,8 @@ AT_ONCE_SHARE = 0.4
 INDEX_LAG_SECONDS_MAX = 60.0
 
 
-def install(faults: Faults, name: str) -> None:
-    """Put a seed's faults of a table into its account."""
+def install(faults: Faults, name: str, seconds_max: float = DOWN_SECONDS) -> None:
+    """Put a seed's faults of a table into its account; none but a deletion lasts longer."""
     if not faults.going_on:
         return
     random, table = faults.random, faults.account.record_tables.tables[name]
@@ -49,13 +49,13 @@ def install(faults: Faults, name: str) -> None:
     for _ in range(random.randint(0, faults.intensity.windows)):
         open_window(faults, READS, WRITES)
     if random.random() < DOWN_SHARE:
-        _close(faults, "failing", DOWN_SECONDS)
+        _close(faults, "failing", min(DOWN_SECONDS, seconds_max))
     if random.random() < DENIED_SHARE:
-        _close(faults, "denied", random.uniform(*DENIED_SECONDS))
+        _close(faults, "denied", min(random.uniform(*DENIED_SECONDS), seconds_max))
     if random.random() < DELETED_SHARE:
-        faults.account.after(_some_time(faults), partial(_delete, faults, name))
+        faults.account.after(_some_time(faults), partial(_delete, faults, name, seconds_max))
     if random.random() < READ_ONLY_SHARE:
-        faults.account.after(_some_time(faults), partial(_forbid_writes, faults, name))
+        faults.account.after(_some_time(faults), partial(_forbid_writes, faults, name, seconds_max))
 
 
 def _strikes(faults: Faults, kind: str) -> bool:
@@ -75,12 +75,12 @@ def _close(faults: Faults, kind: str, seconds: float) -> None:
     faults.ceased_at = max(faults.ceased_at, ends_at)
 
 
-def _delete(faults: Faults, name: str) -> None:
+def _delete(faults: Faults, name: str, seconds_max: float) -> None:
     faults.strike("table deleted", name)
     tables = faults.account.record_tables
     tables.delete(name)
     if faults.random.random() < 0.5:
-        seconds = faults.random.uniform(*AGAIN_SECONDS)
+        seconds = min(faults.random.uniform(*AGAIN_SECONDS), seconds_max)
         faults.ceased_at = max(faults.ceased_at, faults.account.now + timedelta(seconds=seconds))
         faults.account.after(seconds, partial(_create, faults, name))
 
@@ -89,14 +89,14 @@ def _create(faults: Faults, name: str) -> None:
     faults.account.record_tables.create(name)
 
 
-def _forbid_writes(faults: Faults, name: str) -> None:
+def _forbid_writes(faults: Faults, name: str, seconds_max: float) -> None:
     table = faults.account.record_tables.tables.get(name)
     if table is None:
         return  # it is deleted
     faults.strike("table read-only", name)
     table.read_only = True
     if faults.random.random() < 0.5:
-        seconds = faults.random.uniform(*AGAIN_SECONDS)
+        seconds = min(faults.random.uniform(*AGAIN_SECONDS), seconds_max)
         faults.ceased_at = max(faults.ceased_at, faults.account.now + timedelta(seconds=seconds))
         faults.account.after(seconds, partial(_allow_writes, table))
 

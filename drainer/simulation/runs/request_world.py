@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 from drainer.simulation.aws import Aws
 from drainer.simulation.checkers.request_judge import Outcome, judge
-from drainer.simulation.faults import ecs_faults, fault_plan, limits
+from drainer.simulation.faults import fault_plan, limits
 from drainer.simulation.faults.faults import READS
+from drainer.simulation.faults.request_faults import RequestFaults
 from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.protocol.quick_client import QuickClient
 from drainer.simulation.records import ApiError
 from drainer.simulation.runs.run import Result
 from drainer.simulation.scenario.installation import Settings, install
-from drainer.simulation.scenario.stack_operations import Asked, StackOperations
+from drainer.simulation.scenario.request_stories import CEASED_SECONDS, RequestStories
 from drainer.simulation.scenario.trace import Trace, told
-from drainer.simulation.services.ecs.definitions import NEVER_STOPS, TaskProfile
 from drainer.simulation.services.messaging.call_time import KilledError
 
 if TYPE_CHECKING:
@@ -31,47 +31,12 @@ if TYPE_CHECKING:
 
     from drainer.simulation.faults.faults import Faults
     from drainer.simulation.scenario.installation import Build, Installation
-    from drainer.simulation.scenario.stack_operations import Story
     from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
-    from drainer.simulation.services.ec2.spot_fleet_model import Fleet
     from drainer.simulation.services.messaging.call_time import CallTime
 
 STARTED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-CLUSTER = "payments"
-# Faults may last until then, and a request may be sent until then; what remains of the hour is
-# enough for a deadline, a lost chain and a sweep.
-CEASED_SECONDS = 1_500.0
-# A request is delivered at least once, and not later than this.
-LATE_SECONDS_MAX = 900.0
-LONG_AGO_SECONDS = 1e9
-READS_OF_REQUESTS = READS | {
-    "DescribeClusters",
-    "DescribeSpotFleetInstances",
-    "DescribeStacks",
-    "GetItem",
-    "ListStackResources",
-    "Scan",
-}
-# What a request cannot do without: denied while the permissions of a new role spread.
-# "... can take several minutes": https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
-SPREADING = (
-    "DescribeClusters",
-    "DescribeSpotFleetInstances",
-    "DescribeSpotFleetInstances",
-    "DescribeStacks",
-    "ListContainerInstances",
-    "ListStackResources",
-)
-SPREADING_SECONDS_MAX = 200.0
-# How old an answer about a stack may be, and how long what was made is not found: both shorter than
-# what production waits before it takes them for true.
-LAGS = (0.0, 0.0, 0.06, 5.0, 45.0, 90.0)
-YOUTHS = (0.0, 0.0, 1.0, 30.0, 100.0)
 # A story that goes back takes three requests, of which each may take its hour.
 ENDED_SECONDS = 4 * 3_600.0
-WRITES_OF_REQUESTS = frozenset(
-    {"UpdateContainerInstancesState", "StopTask", "PutAttributes", "PublishBatch", "PutItem"}
-)
 
 
 @dataclass(eq=False)
@@ -86,10 +51,7 @@ class RequestWorld:
     faults: Faults = field(init=False)
     call_time: CallTime = field(init=False)
     installed: Installation = field(init=False)
-    alone: list[Asked] = field(default_factory=list)
-    operations: list[StackOperations] = field(default_factory=list)
-    visible_at: dict[str, datetime] = field(default_factory=dict)
-    denied_until: dict[str, datetime] = field(default_factory=dict)
+    stories: RequestStories = field(init=False)
     crashes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -133,16 +95,17 @@ class RequestWorld:
             client=lambda service: QuickClient(service, self._perform),
             call_time=self.call_time,
         )
-        self._populate()
-        self._disturb()
+        self.stories = RequestStories(account, random, self.installed)
+        self.stories.begin()
+        RequestFaults(self.faults, self.installed).install(random)
         account.run_for(CEASED_SECONDS + ENDED_SECONDS)
         self.trace.finish()
         return Result(
             self.seed,
             tuple(judge(self._outcome())),
             self.faults.injected,
-            sum(one.request.answer is not None for one in self.asked),
-            sum(self._seconds(one.request) for one in self.asked),
+            sum(one.request.answer is not None for one in self.stories.asked),
+            sum(self._seconds(one.request) for one in self.stories.asked),
             self.installed.function.invocations,
             tuple(self.trace.lines),
         )
@@ -151,13 +114,13 @@ class RequestWorld:
         account = self.account
         return Outcome(
             started_at=self.trace.started_at,
-            asked=self.asked,
-            operations=self.operations,
+            asked=self.stories.asked,
+            operations=self.stories.operations,
             history=account.history,
             stack_statuses={one.name: one.status for one in account.stacks.stacks.values()},
             statuses={
                 ec2_instance_id: there.status
-                for stack in self.operations
+                for stack in self.stories.operations
                 for fleet in stack.stays
                 for ec2_instance_id in fleet.ec2_instance_ids
                 if (there := account.ecs.container_instance(ec2_instance_id)) is not None
@@ -167,164 +130,9 @@ class RequestWorld:
             crashes=self.crashes,
         )
 
-    @property
-    def asked(self) -> list[Asked]:
-        """Every request."""
-        return [*self.alone, *(one for stack in self.operations for one in stack.asked)]
-
     def _seconds(self, request: CustomResourceRequest) -> float:
         end = request.answers[0][0] if request.answers else request.times_out_at
         return (end - request.sent_at).total_seconds()
-
-    # What is there, and what is asked
-
-    def _populate(self) -> None:
-        account, random = self.account, self.random
-        fleets = [
-            account.fleets.create(
-                CLUSTER, random.randint(0, 4), type="request", already_running=True
-            )
-            for _ in range(random.randint(1, 3))
-        ]
-        account.fleets.create(CLUSTER, 3, type="request", already_running=True)
-        account.ecs.create_service(CLUSTER, "web", desired=random.randint(0, 8))
-        for fleet in fleets:
-            for ec2_instance_id in fleet.ec2_instance_ids:
-                if random.random() < 0.3:
-                    self._start_job(ec2_instance_id)
-            at = random.uniform(0, CEASED_SECONDS)
-            begin = self._ask if random.random() < 0.5 else self._operate
-            account.after(at, lambda begin=begin, fleet=fleet: begin(fleet))  # type: ignore[misc]
-
-    def _start_job(self, ec2_instance_id: str) -> None:
-        seconds = self.random.choice([60.0, 900.0, 2_700.0, None])
-        profile = TaskProfile(run_seconds=seconds) if seconds else NEVER_STOPS
-        self.account.ecs.run_standalone(CLUSTER, ec2_instance_id, profile=profile)
-
-    def _ask(self, fleet: Fleet) -> None:
-        kind: Any = self.random.choice(["Create", "Update", "Delete", "Delete", "Delete"])
-        request = self.account.stacks.request(
-            kind,
-            self._properties(fleet),
-            physical_id=fleet.fleet_id,
-            stack=f"stack-{fleet.fleet_id[-4:]}",
-        )
-        self.alone.append(Asked(request, fleet, goes=kind == "Delete"))
-        self._spread()
-        self._deliver(request)
-
-    def _operate(self, fleet: Fleet) -> None:
-        """Let CloudFormation do something to a stack that guards a fleet."""
-        random = self.random
-        properties = self._properties(fleet)
-        stack = StackOperations(
-            self.account,
-            f"stack-{fleet.fleet_id[-4:]}",
-            lambda one: {**properties, "SpotFleet": one.fleet_id},
-            self._deliver,
-            foreign=random.random() < 0.3,
-            expires=random.random() < 0.2,
-        )
-        self.operations.append(stack)
-        self._spread()
-        stack.run(self._story(stack, fleet))
-
-    def _spread(self) -> None:
-        """Deny something for some minutes, as if the function's role were new."""
-        if self.random.random() < 0.5:
-            seconds = self.random.uniform(0, SPREADING_SECONDS_MAX)
-            until = self.account.now + timedelta(seconds=seconds)
-            self.denied_until[self.random.choice(SPREADING)] = until
-
-    def _story(self, stack: StackOperations, fleet: Fleet) -> Story:
-        kind = self.random.choice(
-            ["adopt", "cancel", "change", "fail", "replace", "replace", "delete"]
-        )
-        fails = self.random.random() < 0.6
-        if kind == "replace":
-            stack.foreign = False
-            return stack.replace(fleet, self._another, fails=fails)
-        if kind == "change":
-            return stack.change(fleet, fails=fails)
-        if kind == "cancel":
-            return stack.cancel(fleet, self.random.choice([0.0, 1.0, 20.0, 300.0]))
-        return {"adopt": stack.adopt, "fail": stack.fail_to_create, "delete": stack.delete}[kind](
-            fleet
-        )
-
-    def _another(self) -> Fleet:
-        """Make a fleet that nobody finds at first."""
-        boot_seconds = self.random.choice([2.0, 60.0])
-        fleet = self.account.fleets.create(
-            CLUSTER, self.random.randint(0, 4), type="request", boot_seconds=boot_seconds
-        )
-        youth = timedelta(seconds=self.random.choice(YOUTHS))
-        self.visible_at[fleet.fleet_id] = self.account.now + youth
-        return fleet
-
-    def _properties(self, fleet: Fleet) -> dict[str, Any]:
-        random = self.random
-        return {
-            "Cluster": CLUSTER,
-            "SpotFleet": fleet.fleet_id,
-            "OnTimeout": random.choice(["SUCCESS", "FAILED"]),
-            "DrainTimeoutSeconds": random.choice([300, 900, 3_000]),
-            "StandaloneTasks": random.choice(["wait", "stop"]),
-            "StandaloneGraceSeconds": 60,
-            # Among the properties that arrive, seen in a log: github.com/aws/aws-cdk/issues/30911
-            **random.choice([{}, {"ServiceTimeout": 3_600}]),
-        }
-
-    def _deliver(self, request: CustomResourceRequest) -> None:
-        random = self.random
-        if random.random() < 0.2:
-            request.refusals = [random.choice([500, 503])] * random.randint(1, 5)
-        if random.random() < 0.5:
-            request.by_topic(self.installed.topic)
-        else:
-            request.by_function(self.installed.function)
-
-    # What goes wrong
-
-    def _disturb(self) -> None:
-        faults, installed = self.faults, self.installed
-        ecs_faults.install(faults, self.random)
-        if not faults.going_on:
-            return
-        self.account.stacks.lag_seconds = faults.random.choice(LAGS)
-        faults.stale_seconds = min(faults.stale_seconds, installed.wait_queue.delay_seconds)
-        _, envelopes, requests = installed.topic.subscriptions
-        faults.disturb("re-invocation", envelopes.channel)
-        faults.disturb("schedule", installed.schedule)
-        requests.channel.faults.append(self._delivered_at_least_once)
-        for _ in range(faults.random.randint(0, faults.intensity.windows)):
-            fault_plan.open_window(faults, READS_OF_REQUESTS, WRITES_OF_REQUESTS)
-        operations = READS_OF_REQUESTS | WRITES_OF_REQUESTS
-        fault_plan.burden(faults, installed, operations)
-        # An answer that is wrong twice in a row, minutes apart, is not merely out of date.
-        for third in range(3):
-            at = third * CEASED_SECONDS / 3 + faults.random.uniform(0, CEASED_SECONDS / 4)
-            self.account.after(at, self._list_nothing)
-
-    def _list_nothing(self) -> None:
-        """Let a fleet's listing be out of date, for less than what lies between two looks."""
-        fleets, faults = self.account.fleets, self.faults
-        if faults.going_on:
-            faults.strike("fleet listed out of date")
-            fleets.describe_lag_seconds = LONG_AGO_SECONDS
-            seconds = self.installed.wait_queue.delay_seconds
-            self.account.after(seconds, self._list_all)
-
-    def _list_all(self) -> None:
-        self.account.fleets.describe_lag_seconds = 0.0
-
-    def _delivered_at_least_once(self, _: object) -> Sequence[float]:
-        random, faults = self.faults.random, self.faults
-        if random.random() >= faults.intensity.message:
-            return (0.0,)
-        late = random.uniform(0, LATE_SECONDS_MAX)
-        faults.strike("request late or doubled", f"{late:.0f} s")
-        return random.choice([(late,), (0.0, late), (late, 0.0, 3 * 3_600.0)])
 
     # What the function reports to
 
@@ -404,11 +212,11 @@ class RequestWorld:
     def _is_known(self, operation: str, parameters: dict[str, Any]) -> None:
         """Refuse what is denied still, and what is not found yet."""
         now = self.account.now
-        if now < self.denied_until.get(operation, now):
+        if now < self.stories.denied_until.get(operation, now):
             self.faults.strike("permission not spread yet", operation)
             code = "UnauthorizedOperation" if "Spot" in operation else "AccessDeniedException"
             raise ApiError(code, "not authorized yet", 403)
-        if now < self.visible_at.get(parameters.get("SpotFleetRequestId", ""), now):
+        if now < self.stories.visible_at.get(parameters.get("SpotFleetRequestId", ""), now):
             self.faults.strike("not found yet", operation)
             raise ApiError("InvalidSpotFleetRequestId.NotFound", "there is no such fleet yet")
 

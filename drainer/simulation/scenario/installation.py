@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from drainer.simulation.aws import Aws
     from drainer.simulation.production import Answering
-    from drainer.simulation.services.dynamodb.book_table import BookTable
+    from drainer.simulation.services.dynamodb.former_table import FormerTable
     from drainer.simulation.services.messaging.functions import Handler
 
 NOTICES = {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}
@@ -104,7 +104,7 @@ class Installation:
     schedule: Channel[dict[str, Any]]
     spot_rules: dict[str, Channel[dict[str, Any]]]
     records: str
-    requests_table: BookTable | None = None
+    requests_table: FormerTable | None = None
     spot: SpotInstallation | None = None
 
     @property
@@ -205,7 +205,7 @@ def _timed(account: Aws, call_time: CallTime) -> Callable[[str], Any]:
 
 
 def _environment(
-    topic: Topic, records: str, table: BookTable | None, settings: Settings
+    topic: Topic, records: str, table: FormerTable | None, settings: Settings
 ) -> dict[str, str]:
     environment = {
         "DRAINER_TOPIC_ARN": topic.arn,

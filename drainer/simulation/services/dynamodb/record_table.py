@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.records import ApiError
-from drainer.simulation.services.dynamodb.book_table import ITEM_BYTES_MAX, DynamoDbApi
+from drainer.simulation.services.dynamodb.former_table import DynamoDbApi
 from drainer.simulation.services.dynamodb.item_expressions import Expressions, copied, invalid, size
 
 if TYPE_CHECKING:
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from drainer.simulation.account import Account
-    from drainer.simulation.services.dynamodb.book_table import BookTables
+    from drainer.simulation.services.dynamodb.former_table import FormerTables
     from drainer.simulation.services.dynamodb.item_expressions import Item
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 BATCH_KEYS_MAX = 100
+# "The maximum item size in DynamoDB is 400 KB, which includes both attribute name binary length
+# (UTF-8 length) and attribute value lengths".
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+ITEM_BYTES_MAX = 400 * 1_024
 # A global secondary index has a change "within a fraction of a second, under normal conditions.
 # However, in some unlikely failure scenarios, longer propagation delays might occur."
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html
@@ -107,8 +111,8 @@ class RecordTables:
 class DynamoDbItemsApi(DynamoDbApi):
     """The operations of both kinds of tables; each takes and returns what AWS would."""
 
-    def __init__(self, account: Account, tables: BookTables, records: RecordTables) -> None:
-        super().__init__(account, tables)
+    def __init__(self, account: Account, tables: FormerTables, records: RecordTables) -> None:
+        super().__init__(tables)
         self._clock = account.clock
         self._records = records
 

@@ -151,7 +151,6 @@ RESOURCES: dict[str, Callable[[Account, Mapping[str, Any]], list[str]]] = {
     "ListTasks": lambda account, given: [_ecs_arn(account, given, given["containerInstance"])],
     "Publish": lambda _, given: [given["TopicArn"]],
     "PutAttributes": _targets,
-    "PutItem": _tables,
     "Query": _queried,
     "RecordLifecycleActionHeartbeat": _groups,
     "Scan": _tables,

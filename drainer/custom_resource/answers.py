@@ -1,0 +1,149 @@
+"""
+What a request of CloudFormation is answered: by what its target is at, or at its deadline.
+
+It looks and acts in between; it neither writes a record nor gives an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from drainer.custom_resource.properties import Status, guard_of
+from drainer.custom_resource.reactivation import Restored, TargetReactivation, settled_id
+from drainer.custom_resource.request import RESOURCE_TYPE, Answer, Request, RequestType
+from drainer.custom_resource.stack import OUR_TYPES
+from drainer.errors import MisconfiguredError
+from drainer.fields import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from drainer.config import Config
+    from drainer.custom_resource.belief import Belief, Seen
+    from drainer.custom_resource.progress import RequestProgress
+    from drainer.custom_resource.properties import DrainTarget
+    from drainer.custom_resource.report import Pass, Report
+    from drainer.custom_resource.target_drain import TargetDrain
+
+
+class Answers:
+    """
+    Finds answers.
+
+    Args:
+        drains: Drains a target.
+        reactivation: Looks at what stays.
+        belief: Says whether CloudFormation waits, and whether the target goes.
+        config: The function's settings.
+    """
+
+    def __init__(
+        self,
+        drains: TargetDrain,
+        reactivation: TargetReactivation,
+        belief: Belief,
+        config: Config,
+    ) -> None:
+        self._drains = drains
+        self._reactivation = reactivation
+        self._belief = belief
+        self._config = config
+
+    def _guard(self, request: Request) -> tuple[DrainTarget | None, tuple[str, ...]]:
+        if request.resource_type not in OUR_TYPES:
+            kind = quoted(request.resource_type)
+            return None, (f"the resource's type is {kind}; it must be {RESOURCE_TYPE}",)
+        return guard_of(request.properties, self._config)
+
+    def find(self, seen: Seen, this: Pass) -> tuple[RequestProgress, Answer | None]:
+        """Look, act, and return what is to be answered; None where that is open."""
+        progress, request = seen.progress, seen.progress.request
+        guard, problems = self._guard(request)
+        if request.request_type != RequestType.DELETE:
+            return self._keep(seen, guard, problems, this)
+        if guard is None or request.stays_refused:
+            reason = "; ".join(problems) if guard is None else "nothing was guarded"
+            return progress, Answer(Status.SUCCESS, request.refused_id, f"not drained: {reason}")
+        if foreign := self._belief.foreign(seen, guard, this.now):
+            return progress, Answer(Status.SUCCESS, request.refused_id, f"not drained: {foreign}")
+        if stays := self._belief.stays(seen, guard):
+            restored = self._restore(progress, guard, this)
+            answer = Answer(Status.SUCCESS, request.physical_id, f"not drained: {stays}")
+            return restored.progress, answer if restored.complete else None
+        return self._drain(replace(progress, believed=True), guard, this)
+
+    def _restore(self, progress: RequestProgress, guard: DrainTarget, this: Pass) -> Restored:
+        """Set ACTIVE what this stack has set DRAINING and what stays; that may be nothing."""
+        try:
+            restored = self._reactivation.restore(progress, guard, this.time)
+        except MisconfiguredError as error:
+            this.report.trouble("setting ACTIVE what stays", error)
+            return Restored(progress)
+        this.report.troubles = (*this.report.troubles, *restored.troubles)
+        return restored
+
+    def _keep(
+        self, seen: Seen, guard: DrainTarget | None, problems: Sequence[str], this: Pass
+    ) -> tuple[RequestProgress, Answer | None]:
+        """
+        Answer a Create or an Update: the target is there, and none of it is DRAINING for us.
+
+        What CloudFormation goes back to it had accepted once, so that nothing of it is refused now:
+        it would end in UPDATE_ROLLBACK_FAILED.
+        """
+        request, report, back = seen.progress.request, this.report, _goes_back(seen)
+        if guard is None or (problems and not back):
+            status = Status.SUCCESS if back else Status.FAILED
+            return seen.progress, Answer(status, request.refused_id, "; ".join(problems))
+        old, _ = guard_of(request.old_properties, self._config)
+        physical_id = self._reactivation.physical_id(request, guard, old, back=back)
+        restored = self._reactivation.restore(seen.progress, guard, this.time)
+        report.troubles = (*report.troubles, *restored.troubles)
+        if not restored.complete:
+            return restored.progress, None
+        reason = "; ".join((f"{guard} is guarded", *restored.troubles))
+        return restored.progress, Answer(Status.SUCCESS, physical_id, reason)
+
+    def _drain(
+        self, progress: RequestProgress, guard: DrainTarget, this: Pass
+    ) -> tuple[RequestProgress, Answer | None]:
+        """Answer a Delete once nothing of the target has a task left."""
+        report, request = this.report, progress.request
+        muster = self._drains.drain(progress, guard, report.hop, this.time)
+        report.muster, report.troubles = muster, (*report.troubles, *muster.troubles)
+        if not muster.complete:
+            return muster.progress, None
+        what = "there is none any more"
+        if not muster.gone:
+            what = f"{muster.total} instances are drained" if muster.total else "it has no instance"
+        return muster.progress, Answer(Status.SUCCESS, request.physical_id, f"{guard}: {what}")
+
+    def overdue(self, request: Request, seen: Seen, report: Report) -> Answer:
+        """Return the answer that was decided upon beforehand; what was left is its reason."""
+        guard, _ = self._guard(request)
+        left = report.muster.remaining() if report.muster else "; ".join(report.troubles)
+        if request.request_type == RequestType.DELETE and guard is not None:
+            return _at_the_deadline(request, guard, report, left)
+        update = request.request_type == RequestType.UPDATE
+        if guard is not None and update and (seen.stack is None or seen.stack.rolls_back):
+            # A stack that cannot go back is worse than one whose target is not seen.
+            old, _ = guard_of(request.old_properties, self._config)
+            physical_id = settled_id(request, guard, old, back=_goes_back(seen))
+            return Answer(Status.SUCCESS, physical_id, f"{guard} could not be looked at: {left}")
+        return Answer(Status.FAILED, request.refused_id, f"no time was left: {left}")
+
+
+def _goes_back(seen: Seen) -> bool:
+    """Whether this is the Update of a stack that rolls back."""
+    update = seen.progress.request.request_type == RequestType.UPDATE
+    return update and seen.stack is not None and seen.stack.rolls_back
+
+
+def _at_the_deadline(request: Request, guard: DrainTarget, report: Report, left: str) -> Answer:
+    """Answer a Delete by its policy, unless all that is known of its target may go."""
+    if report.muster is not None and report.muster.as_far_as_known:
+        reason = f"{guard}: {report.muster.total} instances are drained, as far as is known"
+        return Answer(Status.SUCCESS, request.physical_id, reason)
+    reason = f"{left}; the time is over and OnTimeout is {guard.on_timeout}"
+    return Answer(guard.on_timeout, request.physical_id, reason)
