@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from drainer.custom_resource.progress import RequestProgress
     from drainer.custom_resource.properties import DrainTarget
     from drainer.custom_resource.request import Request
-    from drainer.custom_resource.target_drain import Targets
+    from drainer.custom_resource.targets import Targets
 
 # CloudFormation says nowhere how old an answer may be. Two that were 60 ms apart were both too old,
 # and the stack waited its whole hour.

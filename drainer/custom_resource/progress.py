@@ -72,6 +72,18 @@ class Note:
     done: bool = False
 
 
+# What the look and the machine call the same.
+OF_A_DRAIN = (
+    "draining_since",
+    "unfinished",
+    "listed_at",
+    "closed",
+    "searched_at",
+    "absent_since",
+    "searched_to",
+    "search_failed",
+    "settled",
+)
 FLAGS = ("closed", "settled", "stopped", "done", "search_failed")
 INSTANTS = ("draining_since", "listed_at", "searched_at", "absent_since")
 

@@ -10,22 +10,21 @@ from typing import TYPE_CHECKING
 
 from drainer.custom_resource.progress import Note
 from drainer.custom_resource.properties import TargetKind
-from drainer.custom_resource.target_drain import NO_HOOK
+from drainer.custom_resource.target_drain import drain_of
 from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS
 from drainer.drain.attributes import DRAINED_FOR, checksum
 from drainer.drain.finder import Finder
-from drainer.drain.model import Drain, LifecycleAction, Waiting
+from drainer.drain.model import Waiting
 from drainer.drain.sight import Sight
 from drainer.errors import MisconfiguredError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from drainer.custom_resource.progress import RequestProgress
     from drainer.custom_resource.properties import DrainTarget
     from drainer.custom_resource.request import Request
-    from drainer.custom_resource.target_drain import Targets
+    from drainer.custom_resource.targets import Targets
     from drainer.drain.actions import Ecs
     from drainer.drain.model import ContainerInstance
     from drainer.invocation import InvocationClock
@@ -100,7 +99,18 @@ class TargetReactivation:
         # What a drain had noted, before it was seen that the target stays, is of another search.
         notes = {} if progress.believed else progress.notes
         begun_at = max((note.searched_to for note in notes.values()), default="")
-        sights = [_sight(one, progress, guard, begun_at, time.now()) for one in ids]
+        # In no named cluster, for that was done.
+        anywhere = replace(guard, cluster=None, configured=())
+        note, now = Note(searched_to=begun_at), time.now()
+        sights = [
+            Sight(
+                drain_of(one, note, progress, anywhere, now),
+                now,
+                waiting=Waiting.YES,
+                remembers=False,
+            )
+            for one in ids
+        ]
         Finder(self._ecs, (), time).find(sights)
         found: dict[str, list[ContainerInstance]] = defaultdict(list)
         for sight in sights:
@@ -176,26 +186,6 @@ class TargetReactivation:
         group = self._targets.group(guard)
         same = group and group in (request.physical_id, self._targets.group(old))
         return request.physical_id if same else settled
-
-
-def _sight(
-    ec2_instance_id: str,
-    progress: RequestProgress,
-    guard: DrainTarget,
-    searched_to: str,
-    now: datetime,
-) -> Sight:
-    """Return an instance as it is searched for: in no named cluster, for that was done."""
-    drain = Drain(
-        action=LifecycleAction("", NO_HOOK, ec2_instance_id, ""),
-        started_at=progress.request.started_at,
-        last_heartbeat_at=now,
-        hop=0,
-        deadline_at=progress.request.deadline_at(guard),
-        policy=replace(guard.policy, cluster=None),
-        searched_to=searched_to,
-    )
-    return Sight(drain, now, waiting=Waiting.YES, remembers=False)
 
 
 def settled_id(request: Request, guard: DrainTarget, old: DrainTarget | None, *, back: bool) -> str:

@@ -7,32 +7,37 @@ that one that is missing from an answer is not forgotten, and one empty answer d
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
 from math import ceil
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
-from drainer.custom_resource.progress import NOTES_MAX, UNFINISHED_MAX, Note, RequestProgress
+from drainer.custom_resource.progress import (
+    NOTES_MAX,
+    OF_A_DRAIN,
+    UNFINISHED_MAX,
+    Note,
+    RequestProgress,
+)
 from drainer.custom_resource.properties import INSTANCES_MAX, TargetKind
+from drainer.custom_resource.target_actions import TargetActions
 from drainer.custom_resource.target_status import TargetStatus
-from drainer.drain import machine
-from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS, EcsActions, Outcome
-from drainer.drain.attributes import DRAINED_FOR, checksum
+from drainer.drain import machine, task_set
+from drainer.drain.actions import Outcome
 from drainer.drain.finder import Finder
-from drainer.drain.machine import Phase, Step
+from drainer.drain.machine import Phase
 from drainer.drain.model import Drain, LifecycleAction, Registration, Waiting
 from drainer.drain.sight import Sight
 from drainer.drain.task_look import StoppedTasks, TaskLook
-from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
+from drainer.errors import DrainerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from drainer.config import Config
     from drainer.custom_resource.properties import DrainTarget
-    from drainer.custom_resource.stack import Stack
+    from drainer.custom_resource.targets import Targets
     from drainer.drain.actions import Ecs
     from drainer.invocation import InvocationClock
 
@@ -46,51 +51,13 @@ READS_MAX = 95
 READS_OF_A_HUNDRED = 4
 READS_OF_A_LISTING = 2
 
-# Ten instances take two calls that modify, of which ECS grants the account a burst of 100 and 40 a
-# second; so four hundred are set DRAINING in one pass, and a thousand in three.
-# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
-UNITS_MAX = 40
-
-# Tens of instances that could not be set DRAINING, before a pass leaves the others to the next.
-FAILURES_MAX = 3
-
 # What EC2 says of a fleet "is refreshed periodically and might be out of date", nobody says by how
 # much: for so long after an instance was seen for the first time, another may follow.
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSpotFleetInstances.html
 SETTLED = timedelta(seconds=120)
 
-NOTING = "The attribute that names the stack was not written"
-
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeContainerInstances.html
 DESCRIBED_TOGETHER = 100
-
-
-class Targets(Protocol):
-    """What is asked about the target; every method may raise a DrainerError."""
-
-    def stack(self, stack_id: str) -> Stack:
-        """Return a stack and its resources; one without a status where there is none."""
-
-    def group(self, guard: DrainTarget) -> str:
-        """Return the name of the group that has the instances; empty for a fleet, and for none."""
-
-    def groups(self, capacity_providers: Sequence[str]) -> dict[str, str]:
-        """Return the name of the group of each capacity provider that there is."""
-
-    def made_by(self, auto_scaling_group_name: str) -> str:
-        """Return the id of the stack that has made a group; empty for none."""
-
-    def cluster_exists(self, cluster: str) -> bool:
-        """Whether there is such a cluster."""
-
-    def instances(self, guard: DrainTarget) -> list[str] | None:
-        """Return the ids of the target's EC2 instances; None where there is no such target."""
-
-    def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
-        """Set up to TOGETHER_MAX container instances ACTIVE; return refusals by ARN."""
-
-    def delete_attribute(self, cluster: str, arns: Sequence[str], name: str) -> None:
-        """Take an attribute off up to TOGETHER_MAX container instances."""
 
 
 class TargetDrain:
@@ -105,7 +72,7 @@ class TargetDrain:
 
     def __init__(self, ecs: Ecs, targets: Targets, config: Config) -> None:
         self._ecs = ecs
-        self._acts = EcsActions(ecs)
+        self._actions = TargetActions(ecs)
         self._stopped = StoppedTasks()
         self._targets = targets
         self._config = config
@@ -127,7 +94,11 @@ class TargetDrain:
         missing = [one for one, note in notes.items() if not note.done]
         members = list(dict.fromkeys([*(current or ()), *missing]))
         chosen = _in_turn(members, notes, hop)
-        sights = [self._sight(one, progress, guard, hop, now) for one in chosen]
+        sights = [
+            _sight(drain_of(one, note, progress, guard, now), note, now)
+            for one in chosen
+            for note in [notes.get(one, Note())]
+        ]
         finder = Finder(self._ecs, guard.configured, time)
         finder.find(sights)
         settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
@@ -147,7 +118,7 @@ class TargetDrain:
         ).look(open_ones, early=False)
         views = [sight.view(self._config) for sight in open_ones]
         outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
-        self._act(outcomes, checksum(progress.request.stack_id), time)
+        self._actions.act(outcomes, progress.request.stack_id, time)
         following = {
             **{one: note for one, note in notes.items() if one in set(members)},
             **{o.drain.action.ec2_instance_id: _note(o, guard) for o in outcomes},
@@ -171,93 +142,27 @@ class TargetDrain:
             troubles=(*finder.problems, *(t for o in outcomes for t in o.troubles)),
         )
 
-    def _sight(
-        self,
-        ec2_instance_id: str,
-        progress: RequestProgress,
-        guard: DrainTarget,
-        hop: int,
-        now: datetime,
-    ) -> Sight:
-        note = progress.notes.get(ec2_instance_id, Note())
-        started_at = progress.request.started_at
-        drain = Drain(
-            action=LifecycleAction("", NO_HOOK, ec2_instance_id, ""),
-            started_at=started_at,
-            last_heartbeat_at=now,
-            hop=hop,
-            deadline_at=progress.request.deadline_at(guard),
-            policy=replace(guard.policy, cluster=note.cluster or guard.cluster),
-            draining_since=note.draining_since,
-            unfinished=note.unfinished,
-            listed_at=note.listed_at,
-            closed=note.closed,
-            searched_at=note.searched_at,
-            absent_since=note.absent_since,
-            searched_to=note.searched_to,
-            search_failed=note.search_failed,
-            settled=note.settled,
-            standalone_stopped=note.stopped,
-        )
-        # What is settled is looked for where it was, and nowhere else; what was in no cluster may
-        # have booted since, and be in any.
-        elsewhere = not (note.settled or _was_drained(note))
-        return Sight(drain, now, waiting=Waiting.YES, elsewhere=elsewhere, remembers=False)
 
-    def _act(
-        self,
-        outcomes: Iterable[Outcome],
-        stack: str,
-        time: InvocationClock,
-    ) -> None:
-        failures = 0
-        by_cluster: dict[str, list[Outcome]] = defaultdict(list)
-        for outcome in outcomes:
-            if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
-                by_cluster[outcome.cluster].append(outcome)
-            elif outcome.decision.stop_tasks and time.seconds_left() >= UNIT_SECONDS:
-                self._acts.stop_tasks(outcome, time.seconds_left)
-        units = [
-            members[start : start + TOGETHER_MAX]
-            for members in by_cluster.values()
-            for start in range(0, len(members), TOGETHER_MAX)
-        ]
-        for unit in units[:UNITS_MAX]:
-            if time.seconds_left() < UNIT_SECONDS or failures > FAILURES_MAX:
-                return  # the next pass goes on; a throttle is not to be argued with
-            failures += not self._drain_together(unit, stack, time.now)
+def drain_of(
+    ec2_instance_id: str, note: Note, progress: RequestProgress, guard: DrainTarget, now: datetime
+) -> Drain:
+    """Return an instance of a target as the look and the machine need it."""
+    return Drain(
+        action=LifecycleAction("", NO_HOOK, ec2_instance_id, ""),
+        started_at=progress.request.started_at,
+        last_heartbeat_at=now,
+        deadline_at=progress.request.deadline_at(guard),
+        policy=replace(guard.policy, cluster=note.cluster or guard.cluster),
+        standalone_stopped=note.stopped,
+        **{name: getattr(note, name) for name in OF_A_DRAIN},
+    )
 
-    def _drain_together(
-        self, unit: Sequence[Outcome], stack: str, clock: Callable[[], datetime]
-    ) -> bool:
-        """Set up to ten DRAINING; return whether that has succeeded with any."""
-        # First, for what is DRAINING without it would stay so after a rollback.
-        if not self._note(unit, stack):
-            return False
-        self._acts.set_draining(unit, clock)
-        return any(outcome.drained_now for outcome in unit)
 
-    def _note(self, unit: Sequence[Outcome], stack: str) -> bool:
-        """Note on all registrations for which stack they are set DRAINING; False if throttled."""
-        by_cluster: dict[str, list[tuple[Outcome, tuple[str, str, str]]]] = defaultdict(list)
-        for outcome in unit:
-            for one in outcome.view.seen.registrations:
-                by_cluster[one.cluster].append((outcome, (one.arn, DRAINED_FOR, stack)))
-        for cluster, rows in by_cluster.items():
-            for start in range(0, len(rows), TOGETHER_MAX):
-                together = rows[start : start + TOGETHER_MAX]
-                try:
-                    self._ecs.put_attributes(cluster, [value for _, value in together])
-                except UnavailableError as error:
-                    unit[0].trouble(NOTING, error)
-                    return False
-                except MisconfiguredError:
-                    for outcome, value in together:
-                        try:
-                            self._ecs.put_attributes(cluster, [value])
-                        except DrainerError as error:
-                            outcome.trouble(NOTING, error)
-        return True
+def _sight(drain: Drain, note: Note, now: datetime) -> Sight:
+    # What is settled is looked for where it was, and nowhere else; what was in no cluster may
+    # have booted since, and be in any.
+    elsewhere = not (note.settled or _was_drained(note))
+    return Sight(drain, now, waiting=Waiting.YES, elsewhere=elsewhere, remembers=False)
 
 
 def _has_new(current: Iterable[str], progress: RequestProgress) -> bool:
@@ -297,14 +202,12 @@ def _listings_max(instances: int) -> int:
 
 
 def _stays_done(sight: Sight, note: Note | None) -> bool:
-    """Whether an instance that might go still may: it is gone, or is DRAINING without a task."""
+    """Whether an instance that might go still may: it is gone, or still without a task."""
     if note is None or not note.done:
         return False
     instance = sight.container_instance
-    if instance is None:
-        return True
     # What was in no cluster and now is in one has never been looked at.
-    return note.draining_since is not None and instance.status != "ACTIVE" and not sight.counted
+    return instance is None or (_was_drained(note) and task_set.stays_empty(instance))
 
 
 def _may_go(outcome: Outcome) -> bool:
@@ -313,24 +216,23 @@ def _may_go(outcome: Outcome) -> bool:
 
 def _note(outcome: Outcome, guard: DrainTarget) -> Note:
     following = outcome.following()
-    unfinished = following.unfinished
-    complete = len(unfinished) <= UNFINISHED_MAX
+    complete = len(following.unfinished) <= UNFINISHED_MAX
     elsewhere = following.cluster != guard.cluster
-    return Note(
-        draining_since=following.draining_since,
-        unfinished=unfinished[:UNFINISHED_MAX],
-        # With more tasks than are remembered, they are listed again once fewer are left.
-        listed_at=following.listed_at if complete else None,
-        closed=following.closed and complete,
-        searched_at=following.searched_at,
-        absent_since=following.absent_since,
-        searched_to=following.searched_to,
-        search_failed=following.search_failed,
-        # With no agent connected, its registrations are searched for in each pass.
-        settled=following.settled and _is_connected(outcome),
+    known: dict[str, Any] = {name: getattr(following, name) for name in OF_A_DRAIN}
+    note = Note(
+        **known,
         cluster=(following.cluster or "") if elsewhere else "",
         stopped=following.standalone_stopped,
         done=_may_go(outcome),
+    )
+    return replace(
+        note,
+        unfinished=note.unfinished[:UNFINISHED_MAX],
+        # With more tasks than are remembered, they are listed again once fewer are left.
+        listed_at=note.listed_at if complete else None,
+        closed=note.closed and complete,
+        # With no agent connected, its registrations are searched for in each pass.
+        settled=note.settled and _is_connected(outcome),
     )
 
 

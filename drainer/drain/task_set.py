@@ -27,7 +27,7 @@ from drainer.drain.model import UNFINISHED_MAX, StandaloneTasks
 from drainer.drain.view import ignores_standalone
 
 if TYPE_CHECKING:
-    from drainer.drain.model import Drain
+    from drainer.drain.model import ContainerInstance, Drain
     from drainer.drain.view import View
 
 # How late an answer of ECS is assumed to be at most. "The Amazon ECS API follows an eventual
@@ -67,6 +67,11 @@ def all_stopped(view: View) -> bool:
         return False
     since = view.drain.missing_since
     return not view.seen.missing or (since is not None and view.now >= since + MISSING_FOR)
+
+
+def stays_empty(instance: ContainerInstance) -> bool:
+    """Whether a container instance of which all tasks were seen STOPPED has got no other since."""
+    return instance.status != "ACTIVE" and not instance.running_tasks + instance.pending_tasks
 
 
 def needs_listing(view: View, *, early: bool) -> bool:
