@@ -167,9 +167,9 @@ def serve_requests(
 
 def _lost(by: Controllers, now: datetime) -> list[Continuation]:
     recorder, found = by.requests().recorder, list[Continuation]()
-    for lost in (recorder.lost, recorder.lost_before):
+    for former in (False, True):
         try:
-            found += lost(now)
+            found += recorder.lost(now, former=former)
         except DrainerError as error:
             # The next sweep looks again.
             unread = Report("", 0, reason=f"looking for lost requests: {error}")

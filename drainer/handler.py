@@ -18,13 +18,12 @@ from drainer.aws import calls
 from drainer.aws.auto_scaling import AutoScalingGateway
 from drainer.aws.custom_resource import TargetGateway
 from drainer.aws.ecs import EcsGateway
-from drainer.aws.former_requests import FormerRequestTable
+from drainer.aws.former_requests import RequestTable
 from drainer.aws.records import RecordTable
 from drainer.aws.response_url_client import ResponseUrlClient
 from drainer.aws.spot import SpotGateway
 from drainer.aws.topic import TopicGateway
 from drainer.config import Config
-from drainer.custom_resource import record as request_codec
 from drainer.custom_resource.answers import Answers
 from drainer.custom_resource.belief import Belief
 from drainer.custom_resource.controller import RequestController
@@ -134,16 +133,14 @@ def _compose(
 
     @cache  # made for the first request of CloudFormation, for the same reason
     def requests() -> RequestController:
-        targets, former = TargetGateway(cache(client)), config.requests_table
+        targets = TargetGateway(cache(client))
         belief = Belief(targets, config)
         back = TargetReactivation(ecs, targets)
         return RequestController(
             answers=Answers(TargetDrain(ecs, targets, config), back, belief, config),
             belief=belief,
             recorder=RequestRecorder(
-                RecordTable(lambda _: dynamodb, table, request_codec, days),
-                FormerRequestTable(lambda _: dynamodb, former) if former else None,
-                config,
+                RequestTable(lambda _: dynamodb, table, days, config.requests_table), config
             ),
             topic=topic,
             respond=respond or ResponseUrlClient(),

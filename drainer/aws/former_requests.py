@@ -1,8 +1,8 @@
 """
-The gateway to the table in which the release before this one wrote requests of CloudFormation.
+The gateway to the records of requests, and to the table in which the release before wrote them.
 
-It only reads: a request that is under way while the stack is updated goes on in the table of
-records. The file and the table may go with the next release.
+That one is only read: a request that is under way while the stack is updated goes on in the table
+of records. It and this file may go with the next release.
 """
 
 from __future__ import annotations
@@ -11,39 +11,68 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.calls import ask, pages, understood
+from drainer.aws.records import RecordTable
 from drainer.custom_resource import progress
-from drainer.custom_resource.record import RequestRecord, key_of
+from drainer.custom_resource import record as request_codec
+from drainer.custom_resource.record import RequestRecord, key_of, name_of
 from drainer.drain.record import End
-from drainer.errors import MalformedEventError, TableMissingError
+from drainer.errors import DrainerError, TableMissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from drainer.drain.record import Key
 
 # What infra/drainer.yaml grants for it.
 FORMER_CALLS = {"dynamodb": ("GetItem", "Scan")}
 
 
-class FormerRequestTable:
+class RequestTable(RecordTable[RequestRecord]):
     """
-    The requests of the release before this one.
+    The records of requests, with what only the release before this one has written.
 
     Args:
         client: Returns boto3's client for a service's name.
-        table: The table's name.
+        table: The name of the table of records.
+        retention_days: How long a record is kept after its end.
+        former: The name of the table of the release before; empty for none.
     """
 
-    def __init__(self, client: Callable[[str], Any], table: str) -> None:
-        self._client = client
-        self._table = table
+    def __init__(
+        self, client: Callable[[str], Any], table: str, retention_days: int, former: str
+    ) -> None:
+        super().__init__(client, table, request_codec, retention_days)
+        self._former = former
+
+    def read(self, keys: Iterable[Key]) -> dict[Key, RequestRecord | DrainerError | None]:
+        """Return for each key its record, None where there is none, or why it was not read."""
+        found = super().read(keys)
+        for key in [key for key, record in found.items() if record is None and self._former]:
+            try:
+                found[key] = self._look(key)
+            except DrainerError as error:
+                found[key] = error
+        return found
+
+    def former_keys(self) -> list[Key]:
+        """
+        Return the keys of what is open in the former table; most may have a record by now.
+
+        Raises:
+            DrainerError: It could not be read to its end.
+        """
+        try:
+            return self._unanswered() if self._former else []
+        except TableMissingError:
+            return []
 
     @understood
-    def look(self, request: str) -> RequestRecord | None:
-        """Return what is written of a request."""
+    def _look(self, key: Key) -> RequestRecord | None:
         try:
             answer = ask(
                 self._client("dynamodb").get_item,
-                TableName=self._table,
-                Key={"request": {"S": request}},
+                TableName=self._former,
+                Key={"request": {"S": name_of(key)}},
                 ConsistentRead=True,
             )
         except TableMissingError:
@@ -51,25 +80,18 @@ class FormerRequestTable:
         return _record(answer["Item"]) if "Item" in answer else None
 
     @understood
-    def unanswered(self) -> list[RequestRecord]:
-        """Return all that is written of requests that have no answer yet."""
-        found = []
-        try:
+    def _unanswered(self) -> list[Key]:
+        return [
+            key_of(item["request"]["S"])
             for item in pages(
                 self._client("dynamodb").scan,
                 "Items",
                 "LastEvaluatedKey",
                 into="ExclusiveStartKey",
-                TableName=self._table,
+                TableName=self._former,
                 FilterExpression="attribute_not_exists(answered)",
-            ):
-                try:
-                    found.append(_record(item))
-                except (KeyError, TypeError, ValueError, MalformedEventError):
-                    continue  # its own message says what is wrong with it
-        except TableMissingError:
-            return []
-        return found
+            )
+        ]
 
 
 def _record(item: Mapping[str, Any]) -> RequestRecord:

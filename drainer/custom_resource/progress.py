@@ -7,7 +7,7 @@ What this file did not write it refuses; it acts on nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -135,18 +135,7 @@ def _plain(progress: RequestProgress) -> dict[str, Any]:
     named = {name: None for note in notes.values() for name in (note.cluster, note.searched_to)}
     clusters = {name: number for number, name in enumerate(named)}
     return {
-        "request": {
-            "request_type": request.request_type,
-            "stack_id": request.stack_id,
-            "request_id": request.request_id,
-            "logical_id": request.logical_id,
-            "resource_type": request.resource_type,
-            "physical_id": request.physical_id,
-            "response_url": request.response_url,
-            "properties": request.properties,
-            "old_properties": request.old_properties,
-            "started_at": request.started_at.timestamp(),
-        },
+        "request": {**asdict(request), "started_at": request.started_at.timestamp()},
         "looks": progress.looks,
         "grown_at": progress.grown_at.timestamp() if progress.grown_at else None,
         "believed": progress.believed,
@@ -190,22 +179,18 @@ def decode(text: str) -> RequestProgress:
 
 
 def _request(body: dict[str, Any]) -> Request:
-    claimed = dict(body["request"])
-    started_at = instant(claimed.pop("started_at"))
-    kind = RequestType(claimed.pop("request_type"))
-    properties, old_properties = claimed.pop("properties"), claimed.pop("old_properties")
-    if not isinstance(properties, dict) or not isinstance(old_properties, dict):
-        raise TypeError("properties of the wrong kind")
-    if not all(isinstance(value, str) for value in claimed.values()):
-        raise TypeError("fields of the wrong kind")
-    response_url(claimed["response_url"])
-    return Request(
-        request_type=kind,
-        properties=properties,
-        old_properties=old_properties,
-        started_at=started_at,
-        **claimed,
-    )
+    row = dict(body["request"])
+    typed: dict[str, Any] = {
+        "request_type": RequestType(row.pop("request_type")),
+        "started_at": instant(row.pop("started_at")),
+    }
+    if {*row, *typed} != {one.name for one in fields(Request)}:
+        raise TypeError("fields too few or too many")
+    for name, value in row.items():
+        if not isinstance(value, dict if name.endswith("properties") else str):
+            raise TypeError("a field of the wrong kind")
+    response_url(row["response_url"])
+    return Request(**row, **typed)
 
 
 def _progress(request: Request, body: dict[str, Any]) -> RequestProgress:

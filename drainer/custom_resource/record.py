@@ -38,21 +38,14 @@ PASS_SECONDS_MAX = 45
 @dataclass(frozen=True, slots=True)
 class RequestRecord(Record):
     """
-    What is stored of one request.
+    What is stored of one request, beside what every record has (drainer/drain/record.py).
 
     Attributes:
-        key: Its stack, and its id.
         generation: 1; 0 for what is not in the table yet.
         hop: The number of passes written, which is the hop of the message that follows.
-        pass_id: Random for each write, so that a writer knows its own write again.
-        written_at: When a pass wrote last; silence is measured from here.
         began_at: When CloudFormation began to wait.
         deadline_at: When it must be answered, whatever is left then.
         progress: What the next pass needs, the response URL in it; None exactly once it has ended.
-        phase: For people: what the last pass did.
-        reason: For people: why. At most REASON_CHARACTERS_MAX are kept.
-        end: How it ended.
-        ended_at: When it ended; None while it is open.
     """
 
     key: Key
@@ -86,9 +79,9 @@ def key_of(request: str) -> Key:
     return Key(STACK + stack_id, request_id)
 
 
-def name_of(record: RequestRecord) -> str:
+def name_of(key: Key) -> str:
     """Return stack and id of a request as a message names them."""
-    return f"{record.key.instance.removeprefix(STACK)}|{record.key.subject}"
+    return f"{key.instance.removeprefix(STACK)}|{key.subject}"
 
 
 def admit(hop: int, record: RequestRecord, now: datetime, pass_interval_seconds: int) -> Admission:

@@ -1,14 +1,11 @@
 """
 Read, claim and end the records of requests: one conditional write for each pass.
-
-Requests that the release before this one has begun are read where it has written them, and written
-like any other: what it wrote counts as long as there is no record.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from drainer.custom_resource.progress import RequestProgress
 from drainer.custom_resource.properties import guard_of
@@ -16,11 +13,11 @@ from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.record import RequestRecord, key_of, name_of
 from drainer.custom_resource.report import Step
 from drainer.drain.record import End
+from drainer.drain.record_store import RecordStore
 from drainer.drain.record_write import Condition, Demand, Outcome, Write
 from drainer.errors import DrainerError, NotForUsError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from drainer.config import Config
@@ -33,30 +30,15 @@ if TYPE_CHECKING:
 SWEPT_MAX = 20
 
 
-class RequestRecords(Protocol):
-    """The store of the requests' records; it says for each what it could not read or write."""
+class RequestRecords(RecordStore[RequestRecord], Protocol):
+    """The store of the records of requests."""
 
-    def new_pass_id(self) -> str:
-        """Return what no other write has."""
+    def former_keys(self) -> list[Key]:
+        """
+        Return the keys of what only the release before this one has written, and is open.
 
-    def read(self, keys: Iterable[Key]) -> Mapping[Key, RequestRecord | DrainerError | None]:
-        """Return for each key its record, None where there is none, or why it was not read."""
-
-    def write(self, writes: Sequence[Write]) -> list[Written]:
-        """Make each write if its condition holds; return what came of each."""
-
-    def open_keys(self) -> list[Key]:
-        """Return the keys of all open records; may raise a DrainerError."""
-
-
-class FormerRequests(Protocol):
-    """Where the release before this one has written requests; each may raise a DrainerError."""
-
-    def look(self, request: str) -> RequestRecord | None:
-        """Return what is written of a request."""
-
-    def unanswered(self) -> list[RequestRecord]:
-        """Return all that is written of requests that have no answer yet."""
+        Such a record is read like any other, with generation 0. Raises a DrainerError.
+        """
 
 
 class RequestRecorder:
@@ -65,43 +47,30 @@ class RequestRecorder:
 
     Args:
         records: The store.
-        former: Where the release before this one has written requests; None for nowhere.
         config: The function's settings.
     """
 
-    def __init__(
-        self, records: RequestRecords, former: FormerRequests | None, config: Config
-    ) -> None:
+    def __init__(self, records: RequestRecords, config: Config) -> None:
         self._records = records
-        self._former = former
         self._config = config
 
-    def lost(self, now: datetime) -> list[Continuation]:
+    def lost(self, now: datetime, *, former: bool = False) -> list[Continuation]:
         """
         Return what goes on with the requests whose chain is lost, the most urgent first.
+
+        Args:
+            now: The present instant.
+            former: Whether those are looked for that only the release before has written.
 
         Raises:
             DrainerError: The records could not be read.
         """
-        read = self._records.read(self._records.open_keys()).values()
-        return self._silent([one for one in read if isinstance(one, RequestRecord)], now)
-
-    def lost_before(self, now: datetime) -> list[Continuation]:
-        """
-        Return the same for requests of which only the release before this one has written.
-
-        Raises:
-            DrainerError: They could not be read.
-        """
-        found = self._former.unanswered() if self._former else []
-        read = self._records.read([one.key for one in found]) if found else {}
-        return self._silent([one for one in found if read[one.key] is None], now)
-
-    def _silent(self, records: Iterable[RequestRecord], now: datetime) -> list[Continuation]:
-        interval = self._config.pass_interval_seconds
-        lost = [one for one in records if one.is_silent(now, interval)]
-        lost.sort(key=lambda one: one.deadline_at)
-        return [Continuation(name_of(one), one.hop) for one in lost[:SWEPT_MAX]]
+        keys = self._records.former_keys() if former else self._records.open_keys()
+        read, interval = self._records.read(keys).values(), self._config.pass_interval_seconds
+        records = [one for one in read if isinstance(one, RequestRecord)]
+        silent = [one for one in records if one.is_silent(now, interval)]
+        silent.sort(key=lambda one: one.deadline_at)
+        return [Continuation(name_of(one.key), one.hop) for one in silent[:SWEPT_MAX]]
 
     def read(self, one: Request | Continuation, now: datetime) -> RequestRecord:
         """
@@ -115,8 +84,6 @@ class RequestRecorder:
         record = self._records.read([key])[key]
         if isinstance(record, DrainerError):
             raise record
-        if record is None and self._former is not None:
-            record = self._former.look(one.key)
         if record is not None:
             return record
         if isinstance(one, Continuation):
@@ -142,20 +109,9 @@ class RequestRecorder:
         Raises:
             DrainerError: It may have been written or not: the message must be delivered again.
         """
-        before = this.record
-        record = replace(
-            before,
-            generation=before.generation or 1,
-            hop=before.hop + 1,
-            pass_id=self._records.new_pass_id(),
-            written_at=this.time.now(),
-            progress=progress,
-            phase=str(step),
-            reason=reason,
-        )
-        follows = Condition(Demand.FOLLOWS, before.generation, before.hop)
-        condition = follows if before.generation else Condition(Demand.ABSENT)
-        [written] = self._records.write([Write(record, condition)])
+        hop, changes = this.record.hop, {"progress": progress, "phase": str(step), "reason": reason}
+        record = self._following(this.record, this, hop=hop + 1, **changes)
+        written = self._write(record, Condition(Demand.FOLLOWS, this.record.generation, hop))
         if written.outcome == Outcome.DONE:
             return record
         if written.outcome == Outcome.UNKNOWN:
@@ -165,21 +121,22 @@ class RequestRecorder:
 
     def end(self, before: RequestRecord, end: End, this: Pass) -> bool:
         """Write down how a request has ended, without its URL; return whether this pass has."""
-        now, report = this.time.now(), this.report
-        record = replace(
-            before,
-            generation=before.generation or 1,
-            pass_id=self._records.new_pass_id(),
-            written_at=now,
-            progress=None,
-            phase=str(report.step),
-            reason=report.reason,
-            end=end,
-            ended_at=now,
-        )
+        report, now = this.report, this.time.now()
+        changes = {"phase": str(report.step), "reason": report.reason, "ended_at": now}
+        record = self._following(before, this, progress=None, end=end, **changes)
         demand = Demand.OVER if end == End.OVER else Demand.ENDS
-        condition = Condition(demand if before.generation else Demand.ABSENT, before.generation)
-        [written] = self._records.write([Write(record, condition)])
+        written = self._write(record, Condition(demand, before.generation))
         if written.outcome == Outcome.UNKNOWN:
             report.trouble("writing down the end", written.error)
         return written.outcome == Outcome.DONE
+
+    def _following(self, before: RequestRecord, this: Pass, **changes: Any) -> RequestRecord:
+        pass_id, now = self._records.new_pass_id(), this.time.now()
+        first = before.generation or 1
+        return replace(before, generation=first, pass_id=pass_id, written_at=now, **changes)
+
+    def _write(self, record: RequestRecord, condition: Condition) -> Written:
+        # What is not in the table yet must still not be there.
+        condition = condition if condition.generation else Condition(Demand.ABSENT)
+        [written] = self._records.write([Write(record, condition)])
+        return written

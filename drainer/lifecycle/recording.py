@@ -16,6 +16,7 @@ from drainer.drain.machine import Step
 from drainer.drain.model import LifecycleActionResult, Origin
 from drainer.drain.record import DrainRecord, End, key_of
 from drainer.drain.record_codec import previous_of
+from drainer.drain.record_store import RecordStore
 from drainer.drain.record_write import Condition, Demand, Write, Written
 from drainer.drain.record_write import Outcome as Made
 from drainer.errors import DrainerError, UnavailableError
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from drainer.drain.record import Key
     from drainer.invocation import InvocationClock
 
-    Read = Mapping[Key, DrainRecord | DrainerError | None]
-
 WRITING = "The drain's record was not written"
 NO_TIME_TO_WRITE = "No time was left to write the drain's record"
 ENDS = {
@@ -39,20 +38,8 @@ ENDS = {
 }
 
 
-class Records(Protocol):
-    """The store of records; it says for each what it could not read or write."""
-
-    def new_pass_id(self) -> str:
-        """Return what no other write has."""
-
-    def read(self, keys: Iterable[Key]) -> Read:
-        """Return for each key its record, None where there is none, or why it was not read."""
-
-    def write(self, writes: Sequence[Write]) -> list[Written]:
-        """Make each write if its condition holds; return what came of each."""
-
-    def open_keys(self) -> list[Key]:
-        """Return the keys of all open records; may raise a DrainerError."""
+class Records(RecordStore[DrainRecord], Protocol):
+    """The store of the records of lifecycle actions."""
 
     def of_instance(
         self, instances: Iterable[str]

@@ -165,7 +165,7 @@ def test_each_write_does_what_the_rules_say_and_nothing_where_it_may_not(
     assert len(seen) == 2 * len({write.condition for write in writes()})
 
 
-def moved(one: Any, instance: str) -> DrainRecord:
+def moved(one: Any, instance: str) -> Any:
     """The same record of another instance."""
     action = replace(one.drain.action, ec2_instance_id=instance)
     return replace(one, key=key_of(action), drain=replace(one.drain, action=action))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.sns.utils import FilterPolicyMatcher
 
-from drainer.aws.former_requests import FormerRequestTable
+from drainer.aws.former_requests import RequestTable
 from drainer.custom_resource import re_invocation, record
 from drainer.custom_resource import request as cloudformation
 from drainer.custom_resource.controller import ANSWERING_SECONDS
@@ -138,6 +138,9 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: dict[str, Any] = {}
 
+    def batch_get_item(self, **_: Any) -> dict[str, Any]:
+        return {"Responses": {}}
+
     def get_item(self, **parameters: Any) -> dict[str, Any]:
         self.asked = parameters
         return {}
@@ -147,7 +150,8 @@ def test_an_update_leaves_the_table_of_the_release_before_as_it_is(stack: Deploy
     # With another key, or gone, it takes along the requests that are under way: nobody answers
     # them, and their stacks wait for their hour.
     table, recorder = tables(stack)["RequestsTable"], Recorder()
-    FormerRequestTable(lambda _: recorder, stack.physical_ids["RequestsTable"]).look("stack|id")
+    former = stack.physical_ids["RequestsTable"]
+    RequestTable(lambda _: recorder, "records", 90, former).read([record.key_of("stack|id")])
 
     assert table == {
         "BillingMode": "PAY_PER_REQUEST",

@@ -93,11 +93,7 @@ class Updated:
         """Let a message of the release before come."""
         body = {"drainer": "re-invocation", "version": 2, "request": self.key, "hop": hop}
         text = json.dumps(body)
-
-        def send() -> None:
-            self.world.installed.wait_queue.send(text)
-
-        self.world.account.after(after_seconds, send)
+        self.world.account.after(after_seconds, lambda: self.world.redrive(text))
 
     @property
     def steps(self) -> list[Step]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,10 +24,13 @@ from drainer.custom_resource.recording import SWEPT_MAX, RequestRecorder
 from drainer.custom_resource.report import Report, Step
 from drainer.custom_resource.request import RESOURCE_TYPE, Request, RequestType
 from drainer.custom_resource.stack import Row, Stack
-from drainer.drain.record import End
+from drainer.drain.record import End, Key
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
 from tests.unit.records import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 KEY = "stack|request"
@@ -50,13 +53,27 @@ AT_REST = Stack("UPDATE_COMPLETE", NOW, CREATING.rows)
 
 
 @dataclass
+class RequestsInMemory(Records):
+    """
+    The records of requests, and what only the release before this one has written.
+    """
+
+    former: dict[Key, RequestRecord] = field(default_factory=dict)
+
+    def read(self, keys: Iterable[Key]) -> dict[Key, Any]:
+        return {key: one or self.former.get(key) for key, one in super().read(keys).items()}
+
+    def former_keys(self) -> list[Key]:
+        return [*self.former]
+
+
+@dataclass
 class Others:
     """
     Everything that a pass has to do with, as simple as it can be.
 
     Attributes:
         deaf: Why the next answers are not taken.
-        former: What the release before this one has written.
     """
 
     looks: list[Stack | Exception] = field(default_factory=list)
@@ -64,9 +81,7 @@ class Others:
     published: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     deaf: list[Exception] = field(default_factory=list)
-    former: list[RequestRecord] = field(default_factory=list)
-    unread: Exception | None = None
-    records: Records = field(default_factory=lambda: Records(codec=request_codec))
+    records: RequestsInMemory = field(default_factory=lambda: RequestsInMemory(codec=request_codec))
 
     def stack(self, _: str) -> Stack:
         said = self.looks.pop(0) if self.looks else CREATING
@@ -92,14 +107,6 @@ class Others:
             raise self.deaf.pop(0)
         self.answers.append(json.loads(body))
 
-    def look(self, request: str) -> RequestRecord | None:
-        if self.unread:
-            raise self.unread
-        return next((one for one in self.former if one.key == key_of(request)), None)
-
-    def unanswered(self) -> list[RequestRecord]:
-        return [one for one in self.former if one.is_open]
-
     @property
     def record(self) -> RequestRecord:
         found: RequestRecord = self.records.rows[key_of(KEY)]
@@ -112,7 +119,7 @@ def requests(others: Others) -> RequestController:
     return RequestController(
         answers=Answers(anything, anything, belief, CONFIG),
         belief=belief,
-        recorder=RequestRecorder(anything.records, anything, CONFIG),
+        recorder=RequestRecorder(others.records, CONFIG),
         topic=anything,
         respond=others.respond,
         config=CONFIG,
@@ -370,7 +377,7 @@ def test_one_record_that_cannot_be_read_hides_no_other_from_the_sweep() -> None:
 # -- a request that the release before this one has begun
 
 
-def former(**changes: Any) -> RequestRecord:
+def updated(**changes: Any) -> Others:
     """What it wrote before its fourth pass had published."""
     began = RequestRecord(
         key=key_of(KEY),
@@ -382,7 +389,9 @@ def former(**changes: Any) -> RequestRecord:
         deadline_at=NOW + timedelta(minutes=50),
         progress=RequestProgress(REQUEST, looks=3),
     )
-    return replace(began, **changes)
+    others = Others()
+    others.records.former[began.key] = replace(began, **changes)
+    return others
 
 
 def served(others: Others, one: Any, seconds: float) -> Report:
@@ -391,7 +400,7 @@ def served(others: Others, one: Any, seconds: float) -> Report:
 
 def test_a_request_of_the_release_before_goes_on_in_the_table_of_records() -> None:
     # The stack is updated while another waits: its request would be answered by nobody.
-    others = Others(former=[former()])
+    others = updated()
 
     report = served(others, Continuation(KEY, 4), 60)
     again = served(others, Continuation(KEY, 4), 61)
@@ -407,33 +416,24 @@ def test_its_duplicates_wait_until_it_is_silent(hop: int) -> None:
     # A pass of the release before may still be at work for half a minute.
     one = Continuation(KEY, hop) if hop else REQUEST
 
-    assert served(Others(former=[former()]), one, 100).step == Step.COPY
-    assert served(Others(former=[former()]), one, 135).step == Step.ANSWERED
+    assert served(updated(), one, 100).step == Step.COPY
+    assert served(updated(), one, 135).step == Step.ANSWERED
 
 
 def test_what_the_release_before_has_answered_is_not_answered_again() -> None:
-    over = former(progress=None, end=End.OVER, ended_at=NOW)
+    others = updated(progress=None, end=End.OVER, ended_at=NOW)
 
-    report = served(Others(former=[over]), REQUEST, 300)
+    report = served(others, REQUEST, 300)
 
     assert report.step == Step.OVER
 
 
 def test_the_sweep_finds_the_lost_ones_of_the_release_before_until_they_have_a_record() -> None:
-    others = Others(former=[former()])
+    others = updated()
     recorder = requests(others).recorder
     at = NOW + timedelta(seconds=300)
 
-    assert recorder.lost_before(NOW + timedelta(seconds=100)) == []
-    assert recorder.lost_before(at) == [Continuation(KEY, 4)]
+    assert recorder.lost(NOW + timedelta(seconds=100), former=True) == []
+    assert (recorder.lost(at), recorder.lost(at, former=True)) == ([], [Continuation(KEY, 4)])
     served(others, Continuation(KEY, 4), 300)
-    assert recorder.lost_before(NOW + timedelta(seconds=900)) == []
-
-
-def test_a_former_table_that_does_not_answer_is_not_empty() -> None:
-    # Begun again, a request would be answered by two releases.
-    others = Others(former=[former()], unread=UnavailableError("throttled"))
-
-    report = served(others, REQUEST, 60)
-
-    assert (report.step, others.answers, others.records.made) == (Step.UNDONE, [], [])
+    assert recorder.lost(NOW + timedelta(seconds=900), former=True) == []

@@ -111,6 +111,11 @@ def answer_whatever_the_hop() -> None:
     swap(requests, "admit", lambda *_: Admission.DUE)
 
 
+def forget_to_write_the_end_of_a_request() -> None:
+    """Leave open what was answered, so that each sweep answers it once more."""
+    swap(recording.RequestRecorder, "end", lambda *_: True)
+
+
 def decide_anew_each_time() -> None:
     """Look again before an answer is given once more, and say what is so then."""
 

@@ -51,6 +51,9 @@ class Outcome:
         dead_letters: the messages that were given up.
         faults: the kinds of faults that struck.
         crashes: of the function.
+        published: how often each hop of each request was published.
+        deleted_at: when the table of records was deleted; None if it was not.
+        writable: whether there is a table of records, and it may be written.
     """
 
     started_at: datetime
@@ -62,12 +65,19 @@ class Outcome:
     dead_letters: Sequence[str]
     faults: Collection[str]
     crashes: Sequence[str]
+    published: Mapping[tuple[str, int], int]
+    deleted_at: datetime | None
+    writable: bool
 
 
 def judge(outcome: Outcome) -> Iterator[Violation]:
     """Yield each broken promise."""
     for crash in outcome.crashes:
         yield Violation(0.0, "crash", crash)
+    if outcome.deleted_at is None:
+        for (key, hop), times in outcome.published.items():
+            if times > 1:
+                yield Violation(0.0, "fork", f"hop {hop} of {key[-8:]} was published {times} times")
     # Whose message was given up before it could be written down has raised an alarm instead.
     buried = " ".join(outcome.dead_letters)
     given_up = any(fact.kind == "dead_letter" for fact in outcome.history)
@@ -77,7 +87,9 @@ def judge(outcome: Outcome) -> Iterator[Violation]:
         for sentence in request.faults:
             yield Violation(seconds, "answer", sentence)
         if request.answer is None:
-            excused = one.cancelled or request.is_open or given_up
+            excused = (
+                one.cancelled or request.is_open or given_up or _is_forgotten(outcome, request)
+            )
             if not excused and request.event["RequestId"] not in buried:
                 yield Violation(seconds, "liveness", f"{_name(request)} was not answered in time")
             continue
@@ -88,9 +100,10 @@ def judge(outcome: Outcome) -> Iterator[Violation]:
 def _judge_answer(outcome: Outcome, one: Asked, seconds: float) -> Iterator[Violation]:
     request, answer = one.request, one.request.answers[0][1]
     taken = [attempt for attempt in request.attempts if attempt.status == TAKEN]
-    if len(taken) > 1 and MAY_HIDE_AN_ANSWER.isdisjoint(outcome.faults):
+    again = _is_forgotten(outcome, request)
+    if len(taken) > 1 and MAY_HIDE_AN_ANSWER.isdisjoint(outcome.faults) and not again:
         yield Violation(seconds, "once", f"{_name(request)} was answered {len(taken)} times")
-    if len({attempt.body for attempt in request.attempts}) > 1:
+    if len({attempt.body for attempt in request.attempts}) > 1 and not again:
         yield Violation(seconds, "once", f"{_name(request)} was answered in two ways")
     if request.event["RequestType"] == "Delete":
         yield from _judge_delete(outcome, one)
@@ -144,6 +157,16 @@ def _left(outcome: Outcome, fleet: Fleet, at: datetime) -> Iterator[str]:
         elif fact.kind == "ended_unreported":
             latest[fact.about["task_id"]] = ENDED
     yield from (task for task, status in latest.items() if status != ENDED)
+
+
+def _is_forgotten(outcome: Outcome, request: CustomResourceRequest) -> bool:
+    """
+    Whether its record went with the table, or none can be written any more.
+
+    Its response URL is nowhere else: nobody can answer it, but for a message that comes again.
+    """
+    deleted = outcome.deleted_at is not None and request.sent_at <= outcome.deleted_at
+    return deleted or not outcome.writable
 
 
 def _excused(reason: str) -> bool:

@@ -7,6 +7,8 @@ answer, never two of them.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -53,6 +55,7 @@ class RequestWorld:
     installed: Installation = field(init=False)
     stories: RequestStories = field(init=False)
     crashes: list[str] = field(default_factory=list)
+    published: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Build the account."""
@@ -128,6 +131,9 @@ class RequestWorld:
             dead_letters=self.installed.dead_letters,
             faults=self.faults.injected,
             crashes=self.crashes,
+            published=self.published,
+            deleted_at=account.record_tables.deleted_at,
+            writable=account.record_tables.is_writable,
         )
 
     def _seconds(self, request: CustomResourceRequest) -> float:
@@ -204,10 +210,17 @@ class RequestWorld:
             if past is not None:
                 return past
         answer = self.account.call(service, operation, parameters)
+        if operation == "PublishBatch":
+            self._note(parameters)
         if kind == "performed, answer lost":
             self.faults.strike("call performed, answer lost", operation)
             raise ApiError("InternalFailure", "injected: the answer is lost", 500)
         return self.faults.with_failures(operation, answer, kind)
+
+    def _note(self, parameters: dict[str, Any]) -> None:
+        """Count how often each hop of each request was published."""
+        bodies = [json.loads(one["Message"]) for one in parameters["PublishBatchRequestEntries"]]
+        self.published.update((body["request"], body["hop"]) for body in bodies)
 
     def _is_known(self, operation: str, parameters: dict[str, Any]) -> None:
         """Refuse what is denied still, and what is not found yet."""

@@ -85,10 +85,16 @@ class RecordTable:
 
 
 class RecordTables:
-    """The account's tables of this kind."""
+    """
+    The account's tables of this kind.
+
+    Attributes:
+        deleted_at: when one was last deleted, with all that is in it.
+    """
 
     def __init__(self, account: Account) -> None:
         self._account = account
+        self.deleted_at: datetime | None = None
         self.tables: dict[str, RecordTable] = {}
 
     def create(self, name: str) -> RecordTable:
@@ -106,6 +112,7 @@ class RecordTables:
     def delete(self, name: str) -> None:
         """Delete a table and all that is in it."""
         self.tables.pop(name, None)
+        self.deleted_at = self._account.now
 
 
 class DynamoDbItemsApi(DynamoDbApi):
