@@ -49,11 +49,7 @@ COLUMNS_MAX = 100
 MODULE_LINES_MAX = 250
 # Each has its cap, so that growing further is a decision.
 LONG_MODULES = {
-    "aws.custom_resource": 285,  # the target, its stack and the store: one API call each
-    "custom_resource.controller": 410,  # store, look, answer and way round are one thought
-    "custom_resource.progress": 335,  # what is remembered of each instance, written and read
     "custom_resource.request": 275,  # a request, an answer, and how long there is in between
-    "custom_resource.target_drain": 350,  # the ports beside their user; draining a target
     "drain.machine": 450,  # carries the theory of operation, and is the only file with the phases
     "drain.model": 356,  # half of it says what each value means
     "drain.task_look": 280,  # describing, listing, and what is remembered of both

@@ -28,15 +28,7 @@ if TYPE_CHECKING:
 
 
 class Answers:
-    """
-    Finds answers.
-
-    Args:
-        drains: Drains a target.
-        reactivation: Looks at what stays.
-        belief: Says whether CloudFormation waits, and whether the target goes.
-        config: The function's settings.
-    """
+    """Finds answers."""
 
     def __init__(
         self,

@@ -14,7 +14,6 @@ from drainer.custom_resource.properties import TARGET_PATTERNS, TargetKind
 from drainer.custom_resource.stack import (
     Fate,
     Stack,
-    also_guarded_by,
     doubt,
     fate_of,
     goes_along,
@@ -55,13 +54,7 @@ class Seen:
 
 
 class Belief:
-    """
-    Looks at stacks.
-
-    Args:
-        targets: Reads them.
-        config: The function's settings.
-    """
+    """Looks at stacks."""
 
     def __init__(self, targets: Targets, config: Config) -> None:
         self._targets = targets
@@ -122,13 +115,13 @@ class Belief:
 
     def _also_guarded_by(self, request: Request, guard: DrainTarget, stack: Stack) -> str:
         """Return another resource of the stack for the same, by whatever name of it."""
-        if guard.kind == TargetKind.SPOT_FLEET:
-            return also_guarded_by(request, stack)
-        others = [row.physical_id for row in other_guards(request, stack)]
-        if not others:
-            return ""
-        names = {guard.name, self._targets.group(guard) or guard.name}
-        return also_guarded_by(request, stack, names, self._groups(others))
+        others, mine = other_guards(request, stack), {request.physical_id}
+        groups: dict[str, str] = {}
+        if others and guard.kind != TargetKind.SPOT_FLEET:
+            mine |= {guard.name, self._targets.group(guard) or guard.name}
+            groups = self._groups(others)
+        same = (name for name in others if mine & {name, groups.get(name, name)})
+        return next((others[name] for name in same), "")
 
     def stays(self, seen: Seen, guard: DrainTarget) -> str:
         """

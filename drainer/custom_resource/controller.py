@@ -65,17 +65,7 @@ class Respond(Protocol):
 
 
 class RequestController:
-    """
-    Passes over requests of CloudFormation.
-
-    Args:
-        answers: Finds what is to be answered.
-        belief: Says whether CloudFormation waits.
-        recorder: Reads and writes the records of requests.
-        topic: Where re-invocations go.
-        respond: Puts answers.
-        config: The function's settings.
-    """
+    """Passes over requests of CloudFormation."""
 
     def __init__(
         self,

@@ -25,18 +25,11 @@ KEY = re.compile(r"[\x20-\x7e]+\|[\x20-\x7b\x7d\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """
-    A re-invocation for a request.
-
-    Attributes:
-        key: Which request.
-        hop: How many re-invocations led here.
-        postponed: Whether an invocation had no time for it, so that the next one begins with it.
-    """
+    """A re-invocation for a request: which one, and how many have led here."""
 
     key: str
     hop: int
-    postponed: bool = False
+    postponed: bool = False  # an invocation had no time for it: the next one begins with it
 
 
 def encode(one: Continuation) -> str:

@@ -47,13 +47,7 @@ class Restored:
 
 
 class TargetReactivation:
-    """
-    Looks at targets that stay, and sets ACTIVE again what a stack has set DRAINING.
-
-    Args:
-        ecs: ECS.
-        targets: Says whose instances they are.
-    """
+    """Looks at targets that stay, and sets ACTIVE again what a stack has set DRAINING."""
 
     def __init__(self, ecs: Ecs, targets: Targets) -> None:
         self._ecs = ecs

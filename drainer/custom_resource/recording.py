@@ -42,13 +42,7 @@ class RequestRecords(RecordStore[RequestRecord], Protocol):
 
 
 class RequestRecorder:
-    """
-    The records of requests.
-
-    Args:
-        records: The store.
-        config: The function's settings.
-    """
+    """The records of requests."""
 
     def __init__(self, records: RequestRecords, config: Config) -> None:
         self._records = records

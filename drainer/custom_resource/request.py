@@ -64,19 +64,13 @@ class RequestType(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Request:
     """
-    A request of CloudFormation; stack and request id together tell it from every other.
+    A request of CloudFormation; its fields are called as CloudFormation calls them.
 
     Attributes:
-        request_type: Create, Update or Delete.
-        stack_id: The stack's ARN.
-        request_id: Of this one request.
-        logical_id: The resource's name in the template.
-        physical_id: What an earlier answer called it; empty on Create.
+        physical_id: What an earlier answer called the resource; empty on Create.
         response_url: Where the answer goes; signed, and so a secret.
-        properties: As they came.
         started_at: When CloudFormation began to wait.
         old_properties: What they were before an Update.
-        resource_type: As its template names it.
     """
 
     request_type: RequestType
@@ -222,14 +216,7 @@ def _signed_at(url: str) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """
-    What CloudFormation is told.
-
-    Attributes:
-        status: SUCCESS or FAILED.
-        physical_id: What is guarded.
-        reason: Why, in words for whoever reads the stack's events.
-    """
+    """What CloudFormation is told; the reason is for whoever reads the stack's events."""
 
     status: Status
     physical_id: str

@@ -37,7 +37,6 @@ from drainer.custom_resource.properties import TargetKind
 from drainer.custom_resource.request import RESOURCE_TYPE, RequestType
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from drainer.custom_resource.properties import DrainTarget
@@ -146,38 +145,16 @@ def _confirms(row: Row, request: Request, stack: Stack) -> bool:
     return stack.status in CLEANING and not same and changed and row.status != ROW_CREATING
 
 
-def other_guards(request: Request, stack: Stack) -> tuple[Row, ...]:
-    """Return the custom resources of the stack, beside the request's own, that stay."""
-    return tuple(
-        row
-        for row in stack.rows
+def other_guards(request: Request, stack: Stack) -> dict[str, str]:
+    """Return the other custom resources of the stack that stay: logical by physical id."""
+    return {
+        row.physical_id: row.logical_id
+        for row in reversed(stack.rows)
         if row.resource_type in OUR_TYPES
         and row.logical_id != request.logical_id
         and row.physical_id
         and not row.status.startswith(LEAVING)
-    )
-
-
-def also_guarded_by(
-    request: Request,
-    stack: Stack,
-    names: Collection[str] = (),
-    groups: Mapping[str, str] | None = None,
-) -> str:
-    """
-    Return the logical id of another resource of the stack that guards the same.
-
-    Args:
-        request: The Delete.
-        stack: The stack.
-        names: What the target is called beside the physical id, by its properties and its group.
-        groups: The group of each capacity provider that another resource may be called like.
-    """
-    mine = {request.physical_id, *names}
-    for row in other_guards(request, stack):
-        if mine & {row.physical_id, (groups or {}).get(row.physical_id)}:
-            return row.logical_id
-    return ""
+    }
 
 
 def goes_along(stack: Stack, target: str) -> bool:

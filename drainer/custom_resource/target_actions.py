@@ -31,12 +31,7 @@ NOTING = "noting for which stack it is set DRAINING"
 
 
 class TargetActions:
-    """
-    Acts on the instances of a target.
-
-    Args:
-        ecs: ECS.
-    """
+    """Acts on the instances of a target."""
 
     def __init__(self, ecs: Ecs) -> None:
         self._ecs = ecs

@@ -61,14 +61,7 @@ DESCRIBED_TOGETHER = 100
 
 
 class TargetDrain:
-    """
-    Drains what a custom resource guards, and undoes that.
-
-    Args:
-        ecs: ECS.
-        targets: Says whose instances they are.
-        config: The function's settings.
-    """
+    """Drains what a custom resource guards, and undoes that."""
 
     def __init__(self, ecs: Ecs, targets: Targets, config: Config) -> None:
         self._ecs = ecs

@@ -6,10 +6,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from drainer.config import Config
+from drainer.custom_resource.belief import Belief, Seen
+from drainer.custom_resource.progress import RequestProgress
 from drainer.custom_resource.properties import DrainTarget, Status, TargetKind
 from drainer.custom_resource.request import RESOURCE_TYPE, Request, RequestType
 from drainer.custom_resource.stack import (
@@ -17,16 +21,17 @@ from drainer.custom_resource.stack import (
     Fate,
     Row,
     Stack,
-    also_guarded_by,
     doubt,
     fate_of,
     made_up,
+    other_guards,
 )
 from drainer.drain.model import LifecycleActionResult, Policy, StandaloneTasks
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 BEFORE = NOW - timedelta(days=1)
 LATER = NOW + timedelta(minutes=2)
+CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer")
 POLICY = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 300)
 CLEANING = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
 CLEANING_BACK = "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"
@@ -298,7 +303,7 @@ def test_another_resource_of_the_stack_that_guards_the_same_is_found(
     # A new logical id for the same fleet: the Delete of the old one must not drain what stays.
     rows = (row("DELETE_IN_PROGRESS"), other)
 
-    assert also_guarded_by(request(), Stack(CLEANING, NOW, rows)) == found
+    assert other_guards(request(), Stack(CLEANING, NOW, rows)).get("sfr-1", "") == found
 
 
 def test_another_guard_of_the_same_is_found_by_each_name_and_both_types() -> None:
@@ -306,6 +311,13 @@ def test_another_guard_of_the_same_is_found_by_each_name_and_both_types() -> Non
     rows = (row("CREATE_COMPLETE", "spare", logical_id="Guard", resource_type=OUR_TYPES[1]),)
     stack = Stack(CLEANING, NOW, rows)
 
-    assert also_guarded_by(request(), stack, {"sfr-1"}, {"spare": "sfr-1"}) == "Guard"
-    assert also_guarded_by(request(), stack, {"spare"}) == "Guard"
-    assert also_guarded_by(request(), stack, {"sfr-1"}, {"spare": "other"}) == ""
+    def stays(groups: dict[str, str], group: str = "") -> str:
+        targets: Any = SimpleNamespace(group=lambda _: group, groups=lambda _: groups)
+        seen = Seen(RequestProgress(request()), stack)
+        return Belief(targets, CONFIG).stays(
+            seen, replace(GROUP, kind=TargetKind.CAPACITY_PROVIDER)
+        )
+
+    assert "is guarded by Guard of this stack" in stays({"spare": "sfr-1"})
+    assert "is guarded by Guard of this stack" in stays({}, group="spare")
+    assert "Guard" not in stays({"spare": "other"})
