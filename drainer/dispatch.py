@@ -172,7 +172,7 @@ def _lost(by: Controllers, now: datetime) -> list[Continuation]:
             found += recorder.lost(now, former=former)
         except DrainerError as error:
             # The next sweep looks again.
-            unread = Report("", 0, reason=f"looking for lost requests: {error}")
+            unread = Report("", 0, reason=f"Open requests could not be listed: {error}")
             by.telemetry.requested(unread)
     return found
 

@@ -45,7 +45,7 @@ class Answers:
     def _guard(self, request: Request) -> tuple[DrainTarget | None, tuple[str, ...]]:
         if request.resource_type not in OUR_TYPES:
             kind = quoted(request.resource_type)
-            return None, (f"the resource's type is {kind}; it must be {RESOURCE_TYPE}",)
+            return None, (f"the resource's type is {kind}: it must be {RESOURCE_TYPE}",)
         return guard_of(request.properties, self._config)
 
     def find(self, seen: Seen, this: Pass) -> tuple[RequestProgress, Answer | None]:
@@ -55,13 +55,13 @@ class Answers:
         if request.request_type != RequestType.DELETE:
             return self._keep(seen, guard, problems, this)
         if guard is None or request.stays_refused:
-            reason = "; ".join(problems) if guard is None else "nothing was guarded"
-            return progress, Answer(Status.SUCCESS, request.refused_id, f"not drained: {reason}")
+            reason = ". ".join(problems) if guard is None else "the resource guarded no target"
+            return progress, Answer(Status.SUCCESS, request.refused_id, f"Not drained: {reason}")
         if foreign := self._belief.foreign(seen, guard, this.now):
-            return progress, Answer(Status.SUCCESS, request.refused_id, f"not drained: {foreign}")
+            return progress, Answer(Status.SUCCESS, request.refused_id, f"Not drained: {foreign}")
         if stays := self._belief.stays(seen, guard):
             restored = self._restore(progress, guard, this)
-            answer = Answer(Status.SUCCESS, request.physical_id, f"not drained: {stays}")
+            answer = Answer(Status.SUCCESS, request.physical_id, f"Not drained: {stays}")
             return restored.progress, answer if restored.complete else None
         return self._drain(replace(progress, believed=True), guard, this)
 
@@ -70,7 +70,7 @@ class Answers:
         try:
             restored = self._reactivation.restore(progress, guard, this.time)
         except MisconfiguredError as error:
-            this.report.trouble("setting ACTIVE what stays", error)
+            this.report.trouble("Instances that stay were not set ACTIVE", error)
             return Restored(progress)
         this.report.troubles = (*this.report.troubles, *restored.troubles)
         return restored
@@ -87,14 +87,14 @@ class Answers:
         request, report, back = seen.progress.request, this.report, _goes_back(seen)
         if guard is None or (problems and not back):
             status = Status.SUCCESS if back else Status.FAILED
-            return seen.progress, Answer(status, request.refused_id, "; ".join(problems))
+            return seen.progress, Answer(status, request.refused_id, ". ".join(problems))
         old, _ = guard_of(request.old_properties, self._config)
         physical_id = self._reactivation.physical_id(request, guard, old, back=back)
         restored = self._reactivation.restore(seen.progress, guard, this.time)
         report.troubles = (*report.troubles, *restored.troubles)
         if not restored.complete:
             return restored.progress, None
-        reason = "; ".join((f"{guard} is guarded", *restored.troubles))
+        reason = ". ".join((f"{guard} is guarded", *restored.troubles))
         return restored.progress, Answer(Status.SUCCESS, physical_id, reason)
 
     def _drain(
@@ -106,7 +106,7 @@ class Answers:
         report.muster, report.troubles = muster, (*report.troubles, *muster.troubles)
         if not muster.complete:
             return muster.progress, None
-        what = "there is none any more"
+        what = "it no longer exists"
         if not muster.gone:
             what = f"{muster.total} instances are drained" if muster.total else "it has no instance"
         return muster.progress, Answer(Status.SUCCESS, request.physical_id, f"{guard}: {what}")
@@ -114,7 +114,7 @@ class Answers:
     def overdue(self, request: Request, seen: Seen, report: Report) -> Answer:
         """Return the answer that was decided upon beforehand; what was left is its reason."""
         guard, _ = self._guard(request)
-        left = report.muster.remaining() if report.muster else "; ".join(report.troubles)
+        left = report.muster.remaining() if report.muster else ". ".join(report.troubles)
         if request.request_type == RequestType.DELETE and guard is not None:
             return _at_the_deadline(request, guard, report, left)
         update = request.request_type == RequestType.UPDATE
@@ -122,8 +122,8 @@ class Answers:
             # A stack that cannot go back is worse than one whose target is not seen.
             old, _ = guard_of(request.old_properties, self._config)
             physical_id = settled_id(request, guard, old, back=_goes_back(seen))
-            return Answer(Status.SUCCESS, physical_id, f"{guard} could not be looked at: {left}")
-        return Answer(Status.FAILED, request.refused_id, f"no time was left: {left}")
+            return Answer(Status.SUCCESS, physical_id, f"{guard} could not be read: {left}")
+        return Answer(Status.FAILED, request.refused_id, f"The deadline has passed: {left}")
 
 
 def _goes_back(seen: Seen) -> bool:
@@ -137,5 +137,5 @@ def _at_the_deadline(request: Request, guard: DrainTarget, report: Report, left:
     if report.muster is not None and report.muster.as_far_as_known:
         reason = f"{guard}: {report.muster.total} instances are drained, as far as is known"
         return Answer(Status.SUCCESS, request.physical_id, reason)
-    reason = f"{left}; the time is over and OnTimeout is {guard.on_timeout}"
+    reason = f"{left}. The deadline has passed and OnTimeout is {guard.on_timeout}"
     return Answer(guard.on_timeout, request.physical_id, reason)

@@ -47,7 +47,7 @@ Asked = Request | Continuation
 # Answering makes up to three attempts of three seconds, and waits in between.
 ANSWERING_SECONDS = 11.0
 
-GIVEN_UP = "CloudFormation has given up"
+GIVEN_UP = "CloudFormation no longer waits"
 ENDS = {Status.SUCCESS: End.SUCCESS, Status.FAILED: End.FAILED}
 
 
@@ -164,7 +164,7 @@ class RequestController:
         try:
             self._respond(request.response_url, response(request, answer))
         except UnavailableError as error:
-            report.trouble("answering", error)
+            report.trouble("The response was not accepted", error)
             self._publish(claimed, report)
             return
         except MisconfiguredError as error:
@@ -192,7 +192,7 @@ class RequestController:
         """
         text = encode(Continuation(report.key, claimed.hop, postponed))
         if refusals := self._topic.publish([text]):
-            raise UnavailableError(f"publishing the re-invocation: {refusals[0]}")
+            raise UnavailableError(f"The re-invocation was not published: {refusals[0]}")
         report.step = Step.GOES_ROUND
 
 

@@ -49,7 +49,7 @@ def read(body: Mapping[str, Any]) -> Continuation:
     key, hop = body.get("request"), body.get("hop")
     if body.get("version") not in (VERSION, VERSION_BEFORE):
         raise MalformedEventError(
-            f"envelope of version {quoted(body.get('version'))}; known: {VERSION_BEFORE}, {VERSION}"
+            f"envelope version {quoted(body.get('version'))}, known: {VERSION_BEFORE}, {VERSION}"
         )
     if not isinstance(key, str) or len(key) > KEY_CHARACTERS_MAX or not KEY.fullmatch(key):
         raise MalformedEventError(f"envelope: request is {quoted(key)}")

@@ -27,7 +27,7 @@ UNITS_MAX = 40
 # Tens of instances that could not be set DRAINING, before a pass leaves the others to the next.
 FAILURES_MAX = 3
 
-NOTING = "noting for which stack it is set DRAINING"
+NOTING = "The attribute that names the stack was not written"
 
 
 class TargetActions:

@@ -96,7 +96,7 @@ def _decoded(item: Mapping[str, Any]) -> DrainRecord:
     fields = outlined(item, OPEN)
     body = json.loads(text(item, "drain", ENVELOPE_BYTES_MAX))
     if {*APART} & {*body}:
-        raise ValueError("drain: it has what has a field of its own")
+        raise ValueError("drain: it repeats a field of the record")
     action = _action(fields["key"], text(item, "token", WORD_CHARACTERS_MAX))
     drain = envelope.decode({**body, "action": action, "started_at": item["began_at"]})
     counts = item.get("counts", {"running": 0, "pending": 0})
@@ -168,5 +168,5 @@ def _replaced(item: Mapping[str, Any]) -> Previous:
 
 def _tasks(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > TASKS_MAX:
-        raise TypeError("tasks: no list of ours")
+        raise TypeError("tasks: not a list, or too long")
     return tuple(text({"tasks": one}, "tasks", WORD_CHARACTERS_MAX) for one in value)

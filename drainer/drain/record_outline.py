@@ -79,7 +79,7 @@ def outlined(item: Mapping[str, Any], open_value: str) -> dict[str, Any]:
         raise KeyError(*sorted(odd))
     end, ended_at = End(item.get("end", "")), instant_in(item, "ended_at")
     if (not end) != (item.get("open") == open_value) or (not end) == bool(ended_at):
-        raise ValueError("open, end, ended_at: they contradict each other")
+        raise ValueError("open, end and ended_at contradict each other")
     return {
         "key": Key(
             text(item, "instance", NAME_CHARACTERS_MAX), text(item, "subject", NAME_CHARACTERS_MAX)
@@ -109,5 +109,5 @@ def text(item: Mapping[str, Any], name: str, most: int) -> str:
     """Return a text of at most so many characters, empty for none; raise TypeError."""
     value = item.get(name, "")
     if not isinstance(value, str) or len(value) > most:
-        raise TypeError(f"{name}: no text of at most {most} characters")
+        raise TypeError(f"{name}: not a text of at most {most} characters")
     return value

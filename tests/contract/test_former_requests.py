@@ -171,7 +171,7 @@ def test_an_item_that_is_not_ours_is_no_answer_and_spoils_no_other(face: Face, l
 
     found = former(face, odd, item("stack|2")).read([KEY, other])
 
-    assert str(found[KEY]) == f"_look: an odd answer: KeyError: '{lacks}'"
+    assert str(found[KEY]) == f"_look: unexpected answer: KeyError: '{lacks}'"
     assert isinstance(found[other], RequestRecord)
 
 

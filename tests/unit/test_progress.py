@@ -211,7 +211,9 @@ def test_an_item_has_room_for_the_longest_progress_and_what_surrounds_it() -> No
 def test_an_errand_that_is_too_long_all_the_same_is_refused() -> None:
     long = replace(REQUEST, properties={"Cluster": "x" * STATE_BYTES_MAX})
 
-    with pytest.raises(MalformedEventError, match=r"a progress of \d+ bytes, where 380000 may be"):
+    with pytest.raises(
+        MalformedEventError, match=r"The progress has \d+ bytes, the limit is 380000"
+    ):
         encode(RequestProgress(long))
 
 

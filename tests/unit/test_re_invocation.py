@@ -44,8 +44,8 @@ def test_what_another_release_has_sent_goes_on(more: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        pytest.param({"version": 3}, "envelope of version 'int'; known: ", id="another version"),
-        pytest.param({"version": None}, "envelope of version", id="no version"),
+        pytest.param({"version": 3}, "envelope version 'int', known: ", id="another version"),
+        pytest.param({"version": None}, "envelope version", id="no version"),
         pytest.param({"request": ""}, "request is ''", id="no request"),
         pytest.param({"request": 7}, "request is 'int'", id="a request that is none"),
         pytest.param({"request": "stack"}, "request is 'stack'", id="a stack alone"),

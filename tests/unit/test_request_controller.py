@@ -229,7 +229,7 @@ def test_what_is_going_to_be_answered_is_written_before_it_is() -> None:
 
     assert passes(others, 0, 15) == [Step.GOES_ROUND, Step.ANSWERED]
 
-    assert said(others) == ["go round 1 ", "answered 2 ", "answered 2 answered SUCCESS"]
+    assert said(others) == ["re-invoke 1 ", "answered 2 ", "answered 2 answered SUCCESS"]
     assert (others.record.progress, others.record.reason) == (None, others.answers[0]["Reason"])
 
 
