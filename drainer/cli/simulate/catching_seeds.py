@@ -59,7 +59,7 @@ CATCHING_SEEDS = {
     "forget_to_write_the_end": 9,
     "follow_nothing": 6,
     "follow_what_was_never_drained": 208,
-    "bring_back_what_is_being_drained": 85,
+    "bring_back_what_is_being_drained": 361,
     "take_an_error_for_a_fleet_that_is_gone": 115,
     "believe_one_listing": 11,
     "forget_what_a_listing_lacks": 3,
