@@ -42,6 +42,7 @@ ENVELOPE_BYTES_MAX = 26_000
 # and the ARN of a container instance in it.
 STRING_CHARACTERS_MAX = 700
 
+FIELDS = tuple(one.name for one in fields(Drain))
 # What version 3 leaves out where a drain has just this value.
 DEFAULTS = {one.name: one.default for one in fields(Drain) if one.default is not MISSING}
 
@@ -57,12 +58,12 @@ def encode(drain: Drain) -> str:
         MalformedEventError: The envelope would be longer than ENVELOPE_BYTES_MAX.
     """
     values = {
-        name: value
-        for name, value in asdict(drain).items()
-        if name not in DEFAULTS or value != DEFAULTS[name]
+        name: _plain(value)
+        for name in FIELDS
+        if (value := getattr(drain, name)) != DEFAULTS.get(name, MISSING)
     }
     body = {KIND_KEY: KIND, "version": VERSION, **values}
-    text = json.dumps(_plain(body), separators=(",", ":"))
+    text = json.dumps(body, separators=(",", ":"))
     if len(text) > ENVELOPE_BYTES_MAX:
         raise MalformedEventError(
             f"The envelope of {drain.action.ec2_instance_id} has {len(text)} bytes, "
@@ -126,8 +127,8 @@ def _brought_up_to_date(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, LifecycleAction | Policy):
+        return asdict(value)
     return value.timestamp() if isinstance(value, datetime) else value
 
 

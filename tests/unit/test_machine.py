@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -192,12 +193,11 @@ def what_can_be_known_of_the_tasks() -> Iterator[View]:
         )  # fmt: skip
 
 
-def the_whole_small_space() -> list[tuple[View, Decision]]:
+@cache
+def space() -> list[tuple[View, Decision]]:
+    """The whole small space, decided once; not at import, for each worker imports every file."""
     views = [*what_the_world_can_look_like(), *what_can_be_known_of_the_tasks()]
     return [(a_view, decide(a_view)) for a_view in views]
-
-
-SPACE = the_whole_small_space()
 
 
 def released_early(a_view: View, decision: Decision) -> bool:
@@ -207,7 +207,7 @@ def released_early(a_view: View, decision: Decision) -> bool:
 def early_over_a_container_instance() -> list[View]:
     found = [
         a_view
-        for a_view, decision in SPACE
+        for a_view, decision in space()
         if released_early(a_view, decision) and a_view.seen.registration == Registration.FOUND
     ]
     assert found, "a space without a release would prove nothing"
@@ -215,8 +215,8 @@ def early_over_a_container_instance() -> list[View]:
 
 
 def test_the_whole_small_space_is_answered() -> None:
-    assert len(SPACE) > 50_000
-    assert {decision.phase for _, decision in SPACE} == set(Phase)
+    assert len(space()) > 50_000
+    assert {decision.phase for _, decision in space()} == set(Phase)
 
 
 def test_never_released_before_the_deadline_without_a_set_that_two_listings_have_closed() -> None:
@@ -266,7 +266,7 @@ def test_a_set_of_which_each_task_is_stopped_releases_at_once() -> None:
 
 def test_defect_01_never_released_before_the_deadline_over_a_task_that_is_not_stopped() -> None:
     # DEACTIVATING means that the load balancer still sends requests to the task.
-    for a_view, decision in SPACE:
+    for a_view, decision in space():
         ignored = a_view.drain.policy and a_view.drain.policy.standalone_tasks == "ignore"
         alive = [
             t
@@ -286,7 +286,7 @@ def test_defect_04_pending_provisioning_and_activating_tasks_keep_the_instance()
 
 def test_defect_05_never_released_by_a_look_that_did_not_begin_draining() -> None:
     # Before DRAINING is set, ECS may place a task right after the look.
-    for a_view, decision in SPACE:
+    for a_view, decision in space():
         if released_early(a_view, decision) and decision.phase == Phase.DRAINED:
             assert a_view.status == "DRAINING"
             assert a_view.drain.draining_since is not None
@@ -300,7 +300,7 @@ def test_defect_05_an_idle_active_instance_is_drained_first() -> None:
 
 def test_defect_07_a_failed_look_never_answers_before_the_deadline() -> None:
     # One throttle must not kill tasks.
-    for a_view, decision in SPACE:
+    for a_view, decision in space():
         unseen = a_view.seen.waiting == Waiting.UNSEEN
         unseen = unseen or a_view.seen.registration == Registration.UNSEEN
         if unseen:
@@ -327,7 +327,7 @@ def test_a_count_that_no_known_task_explains_keeps_the_instance() -> None:
 
 
 def test_only_the_deadline_answers_with_the_declared_policy() -> None:
-    for _, decision in SPACE:
+    for _, decision in space():
         if decision.step == Step.COMPLETE:
             overdue = decision.phase == Phase.OVERDUE
             assert decision.result == ("ABANDON" if overdue else "CONTINUE")
@@ -336,7 +336,7 @@ def test_only_the_deadline_answers_with_the_declared_policy() -> None:
 def test_no_heartbeat_once_the_drain_is_overdue_or_has_visibly_gone_on() -> None:
     # An endless heartbeat holds an instance that nobody waits for.
     asked = 0
-    for a_view, decision in SPACE:
+    for a_view, decision in space():
         if decision.phase == Phase.OVERDUE or a_view.now >= a_view.deadline_at:
             assert not decision.heartbeat, a_view
         if decision.phase == Phase.OVER and decision.heartbeat:
@@ -374,7 +374,7 @@ def test_one_listing_alone_never_means_drained() -> None:
 
 def test_nothing_is_over_by_one_look_or_by_two_within_the_lag() -> None:
     # A drain that stops quietly leaves its hook without heartbeats, with tasks that serve.
-    for a_view, decision in SPACE:
+    for a_view, decision in space():
         since = a_view.drain.not_waiting_since
         if decision.phase == Phase.OVER and a_view.seen.waiting != Waiting.OVER:
             assert a_view.seen.waiting == Waiting.NO
@@ -875,7 +875,7 @@ def test_ignored_tasks_do_not_keep_a_lost_chains_set_from_being_completed() -> N
 def test_defect_21_every_pass_says_what_it_waits_for() -> None:
     # Nobody should have to guess what an instance waits for, in its first minutes neither.
     waiting = (Phase.DRAINING, Phase.CLOSING, Phase.UNREADY, Phase.ACTIVE, Phase.BLIND)
-    for a_view, decision in SPACE:
+    for a_view, decision in space():
         if decision.phase in waiting:
             assert decision.reason, a_view
 

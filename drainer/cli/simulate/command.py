@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drainer.cli.simulate import hunt
-from drainer.cli.simulate.hunt import ANSWER_ERRORS, lifecycle_seed, request_seed
+from drainer.cli.simulate.hunt import (
+    ANSWER_ERRORS,
+    keep_what_is_loaded,
+    lifecycle_seed,
+    request_seed,
+)
 from drainer.handler import build
 from drainer.simulation.runs.lag import measure
 from drainer.simulation.runs.request_world import run_request_seed
@@ -108,7 +113,7 @@ def simulate(
 def _run_all(seeds: Iterable[int], processes: int, *, requests: bool) -> bool:
     run, what = (request_seed, "requests") if requests else (lifecycle_seed, "lifecycle actions")
     total, began = Sum(), time.monotonic()
-    with get_context("spawn").Pool(processes) as pool:
+    with get_context("spawn").Pool(processes, keep_what_is_loaded) as pool:
         for result in pool.imap_unordered(run, seeds, chunksize=CHUNK):
             total.add(result)
     minutes = (time.monotonic() - began) / SECONDS_PER_MINUTE

@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.Ope
 from __future__ import annotations
 
 import re
-from copy import deepcopy
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +63,8 @@ class Expressions:
         found = UPDATE.fullmatch(update)
         if not found:
             raise invalid("Invalid UpdateExpression: it sets nothing")
-        changed, touched = copied(item), list[str]()
+        # Values are replaced and never changed, so that versions of an item may share them.
+        changed, touched = dict(item), list[str]()
         for clause in CLAUSES.split(found[1]):
             plainly, unless = EQUALS.fullmatch(clause), UNLESS_THERE.fullmatch(clause)
             if unless:
@@ -75,7 +75,7 @@ class Expressions:
                 value = self._value(plainly[2])
             else:
                 raise invalid(f"Invalid UpdateExpression: {clause}")
-            changed[touched[-1]] = deepcopy(value)
+            changed[touched[-1]] = value
         for clause in CLAUSES.split(found[2]) if found[2] else ():
             touched.append(self._name(clause))
             changed.pop(touched[-1], None)
@@ -111,17 +111,32 @@ class Expressions:
 
 
 def copied(item: Mapping[str, Any]) -> Item:
-    """Copy an item, once its values are known to be ones that are understood."""
-    for value in item.values():
+    """Copy an item, whose values must be ones that are understood."""
+    return {name: _copied(value) for name, value in item.items()}
+
+
+def _copied(value: Mapping[str, Any]) -> dict[str, Any]:
+    kind, inner = _kind(value)
+    if kind == "M":
+        return {kind: copied(inner)}
+    if kind == "L":
+        return {kind: [_copied(one) for one in inner]}
+    if kind == "N":
         plain(value)
-    return deepcopy(dict(item))
+    return {kind: inner}
+
+
+def _kind(value: Mapping[str, Any]) -> tuple[str, Any]:
+    if len(value) == 1:
+        ((kind, inner),) = value.items()
+        if kind in ("S", "N", "M", "L"):
+            return kind, inner
+    raise invalid("Supplied AttributeValue has more or other than S, N, M or L")
 
 
 def plain(value: Mapping[str, Any]) -> Any:
     """Return a value to compare; numbers are sent as text, and compared as numbers."""
-    if len(value) != 1 or not {*value} <= {"S", "N", "M", "L"}:
-        raise invalid("Supplied AttributeValue has more or other than S, N, M or L")
-    ((kind, inner),) = value.items()
+    kind, inner = _kind(value)
     if kind == "S":
         return inner
     if kind == "M":
