@@ -8,9 +8,11 @@ import fcntl
 import gc
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import botocore.session
 import pytest
 
 from tests.turns import Turns, rank
@@ -22,6 +24,15 @@ PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE_TIMEOUT_SECONDS = 600
 # So many new objects before the garbage collector looks at them, where Python has 700.
 COLLECTED_AFTER = 20_000
+
+
+def pytest_configure() -> None:
+    """
+    Let botocore read each of its models once, and not for each test again.
+
+    A session keeps what it has read, and moto makes each test a new one.
+    """
+    botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,19 +5,24 @@ What tests share (an embedded account, a seed that has run) is made anew in each
 it. So the tests of a file stay together; and the long files begin first, so that no worker is left
 alone with one at the end. xdist's own mark for this, `xdist_group`, has no effect here: xdist 3.8
 writes the group into an attribute of the test that pytest 9.2 does not read.
+
+There are more workers than cores, because those with an embedded account mostly wait for its time
+to pass. It passes no faster than a busy machine can follow (`drainer/simulation/warp`).
 """
 
 from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-# Embedded accounts live in real time: one after the other, each has the speed that it needs.
-EMBEDDED = "tests/integration"
-# What takes longer than some seconds, the longest first.
+# What takes longer than some seconds, the longest first. The first two wait and the next two
+# compute, and the second of each has the other's kind behind it.
 LONG = (
-    EMBEDDED,
+    "tests/integration/test_custom_resource_deployed.py",
+    "tests/integration/test_spot_interruption.py",
     "tests/simulation/test_mutations.py",
     "tests/security/test_forgery.py",
+    "tests/integration/test_deployed.py",
+    "tests/integration/test_fargate_spot_deployed.py",
     "tests/infra/test_package.py",
     "tests/simulation/test_drains.py",
     "tests/simulation/test_custom_resource.py",
@@ -32,22 +37,24 @@ LONG = (
     "tests/unit/test_redrive.py",
     "tests/unit/test_responder.py",
 )
+# Long files whose tests share nothing: each function is a turn of its own.
+SPLIT = ("tests/security/test_forgery.py",)
 
 
 def turn_of(nodeid: str) -> str:
     """
-    Return what a test runs together with: its file, or its folder where that is one turn.
+    Return what a test runs together with: its file, or its function where files are split.
     """
     file = nodeid.partition("::")[0]
-    return EMBEDDED if file.startswith(f"{EMBEDDED}/") else file
+    return nodeid.partition("[")[0] if file in SPLIT else file
 
 
 def rank(nodeid: str) -> int:
     """
     Return when a test's turn begins: the long ones in their order, and then all others.
     """
-    turn = turn_of(nodeid)
-    return LONG.index(turn) if turn in LONG else len(LONG)
+    file = nodeid.partition("::")[0]
+    return LONG.index(file) if file in LONG else len(LONG)
 
 
 class Turns(LoadScopeScheduling):  # type: ignore[misc] # xdist publishes no types
