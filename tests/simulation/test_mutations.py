@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from drainer.cli.simulate.catching_seeds import CATCHING_SEEDS
 from drainer.cli.simulate.hunt import BUGS, SEEDS_MAX, catch_all
 
@@ -13,6 +15,11 @@ def test_every_deliberate_bug_is_caught_within_500_seeds() -> None:
 
     # A bug that crashes shows only that it no longer fits the code that it replaces.
     assert [one for one in found if "crash: " in one.sentence] == []
+    moved = {name: seed for name, seed in caught.items() if seed != CATCHING_SEEDS[name]}
+    if moved:
+        # No bug gets past, but each was hunted from seed 0 on, which may take a minute or more.
+        warnings.warn(f"drainer/cli/simulate/catching_seeds.py should have {moved}", stacklevel=1)
+
     assert len(caught) == len(BUGS) >= 55
     assert [name for name, seed in caught.items() if seed is None] == []
     assert max(seed or 0 for seed in caught.values()) < SEEDS_MAX == 500
