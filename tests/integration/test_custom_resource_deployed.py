@@ -225,7 +225,7 @@ def test_an_update_that_is_rolled_back_drains_the_new_fleet_and_leaves_the_old_o
         guarded = stage.physical_id("Drain")
     old, new = view.fleets
 
-    assert any("Cluster is 'nowhere'" in reason for reason in reasons)
+    assert any("Cluster 'nowhere' was not found" in reason for reason in reasons)
     assert [(line["request_type"], line["result"]) for line in view.answered] == [
         ("Create", "SUCCESS"),
         ("Update", "SUCCESS"),

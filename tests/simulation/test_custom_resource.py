@@ -247,7 +247,7 @@ def test_delete_never_fails_for_bad_input(
 
     assert answer["Status"] == "SUCCESS"
     assert answer["PhysicalResourceId"] == "whatever"
-    assert "not drained" in answer["Reason"]
+    assert "Not drained" in answer["Reason"]
 
 
 def test_a_wrong_setting_beside_a_right_target_is_replaced_on_delete(
@@ -932,7 +932,7 @@ def test_a_resource_that_is_renamed_drains_nothing(make_shop: Callable[..., Shop
     answer = shop.until_answered(renamed)
 
     assert answer["Status"] == "SUCCESS"
-    assert "guarded by Guard" in answer["Reason"]
+    assert "Guard of this stack guards" in answer["Reason"]
     assert shop.statuses() == {"ACTIVE"}
 
     # When the stack goes, the last one drains.
@@ -1205,7 +1205,7 @@ def test_a_guard_that_is_added_and_taken_back_leaves_the_fleet_serving(
     assert shop.tasks_left() == 3
     *_, last = (one.request for one in stack.asked)
     assert last.answer is not None
-    assert "not drained" in last.answer["Reason"]
+    assert "Not drained" in last.answer["Reason"]
 
 
 def test_a_fleet_that_is_made_by_a_stack_that_fails_is_drained_with_it(
@@ -1251,7 +1251,7 @@ def test_an_update_that_goes_back_never_fails_and_drains_only_the_new_fleet(
         "SUCCESS",
         shop.fleet.fleet_id,
     )
-    assert ("there is none" in back.answer["Reason"]) == (gone == "expired")
+    assert ("was not found" in back.answer["Reason"]) == (gone == "expired")
 
 
 @pytest.mark.parametrize(
@@ -1299,7 +1299,7 @@ def test_a_group_that_an_update_had_named_goes_back_with_it_if_the_stack_has_mad
     found = [account.ecs.container_instance(one) for one in members]
     expected = "DRAINING" if made_here else "ACTIVE"
     assert {instance.status for instance in found if instance} == {expected}
-    assert ("not drained" in answer["Reason"]) == (not made_here)
+    assert ("Not drained" in answer["Reason"]) == (not made_here)
 
 
 # -- answers that are not true yet
@@ -1506,7 +1506,7 @@ def test_a_guard_that_is_renamed_and_changed_otherwise_drains_nothing_that_serve
 
     answer = shop.until_answered(request)
 
-    assert (answer["Status"], "guarded by Guard" in answer["Reason"]) == ("SUCCESS", True)
+    assert (answer["Status"], "Guard of this stack guards" in answer["Reason"]) == ("SUCCESS", True)
     assert statuses_of(shop, members) == {"ACTIVE"}
 
 
@@ -1553,7 +1553,7 @@ def test_properties_that_name_another_target_than_the_physical_id_drain_nothing(
         "Delete", properties, physical_id=own if physical_id == "own" else physical_id
     )
 
-    assert "not drained" in shop.until_answered(forged)["Reason"]
+    assert "Not drained" in shop.until_answered(forged)["Reason"]
     assert statuses_of(shop, members) == {"ACTIVE"}
     assert shop.statuses() == {"ACTIVE"}
 
@@ -1594,7 +1594,7 @@ def test_a_group_whose_name_looks_made_up_is_drained_before_its_guard_goes(
     answer = shop.until_answered(request)
 
     assert "drained" in answer["Reason"]
-    assert "not drained" not in answer["Reason"]
+    assert "Not drained" not in answer["Reason"]
     assert statuses_of(shop, members) == {"DRAINING"}
 
 
