@@ -109,7 +109,7 @@ class RequestRecorder:
         if written.outcome == Outcome.DONE:
             return record
         if written.outcome == Outcome.UNKNOWN:
-            raise written.error or UnavailableError("writing the request's record")
+            raise written.error or UnavailableError("The request's record was not written")
         this.report.step = Step.COPY
         return None
 
@@ -121,7 +121,7 @@ class RequestRecorder:
         demand = Demand.OVER if end == End.OVER else Demand.ENDS
         written = self._write(record, Condition(demand, before.generation))
         if written.outcome == Outcome.UNKNOWN:
-            report.trouble("writing down the end", written.error)
+            report.trouble("The end of the request was not written", written.error)
         return written.outcome == Outcome.DONE
 
     def _following(self, before: RequestRecord, this: Pass, **changes: Any) -> RequestRecord:

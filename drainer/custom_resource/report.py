@@ -43,7 +43,7 @@ class Report:
         reason: Why, in words for an operator.
         troubles: What failed on the way, and is done again.
         overdue: Whether it was answered because its deadline had passed.
-        unanswered: Whether CloudFormation has given up, or refuses the answer for good.
+        unanswered: Whether CloudFormation no longer waits, or refuses the answer for good.
     """
 
     key: str

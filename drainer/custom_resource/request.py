@@ -158,9 +158,7 @@ def read(body: Mapping[str, Any], told_at: datetime | None, now: datetime) -> Re
     """
     kind = body.get("RequestType")
     if kind not in list(RequestType):
-        raise MalformedEventError(
-            f"RequestType is {quoted(kind)}: expected {', '.join(RequestType)}"
-        )
+        raise MalformedEventError(f"RequestType is {quoted(kind)}: it is not known")
     properties = body.get("ResourceProperties")
     old, url = body.get("OldResourceProperties"), response_url(body.get("ResponseURL"))
     request = Request(

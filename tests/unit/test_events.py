@@ -388,7 +388,7 @@ def test_defect_17_nothing_is_lost_on_the_way_round(drain: Drain) -> None:
     assert "LifecycleTransition" not in text
 
 
-@pytest.mark.parametrize("origin", ["sweep", "hint"])
+@pytest.mark.parametrize("origin", ["sweep", "wake-up"])
 def test_no_message_passes_for_what_the_sweep_has_found(origin: str) -> None:
     # Found by the sweep and past its deadline, an instance is answered without a token: whoever
     # may publish to the topic could release it over its tasks.

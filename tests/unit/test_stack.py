@@ -318,6 +318,6 @@ def test_another_guard_of_the_same_is_found_by_each_name_and_both_types() -> Non
             seen, replace(GROUP, kind=TargetKind.CAPACITY_PROVIDER)
         )
 
-    assert "is guarded by Guard of this stack" in stays({"spare": "sfr-1"})
-    assert "is guarded by Guard of this stack" in stays({}, group="spare")
+    assert "Guard of this stack guards" in stays({"spare": "sfr-1"})
+    assert "Guard of this stack guards" in stays({}, group="spare")
     assert "Guard" not in stays({"spare": "other"})
