@@ -93,7 +93,7 @@ def always_succeed_at_the_deadline() -> None:
 
 def leave_lost_chains_alone() -> None:
     """Find nothing in the sweep."""
-    swap(recording.RequestRecorder, "lost", lambda *_: [])
+    swap(recording.RequestRecorder, "lost", lambda *_, **__: [])
 
 
 def write_nothing_down() -> None:
