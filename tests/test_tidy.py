@@ -524,7 +524,7 @@ def test_defect_27_no_module_keeps_state() -> None:
 
     assert_none(MODULES, state_kept)
     # The function is made when Lambda starts it, and what answers Spot or CloudFormation when
-    # one of them first asks; they hold clients and settings, and where there is no table the book.
+    # one of them first asks; they hold clients and settings.
     assert cached == {"handler._production", "handler.interruptions", "handler.requests"}
 
 

@@ -117,7 +117,7 @@ def encode(record: RequestRecord, retention: timedelta) -> dict[str, Any]:
         open=OPEN * record.is_open,
         began_at=record.began_at.timestamp(),
         deadline_at=record.deadline_at.timestamp(),
-        drain=plain.encode(record.progress) if record.progress and record.is_open else "",
+        drain=plain.encode(record.progress) if record.progress else "",
         expires_at=int((kept_from + retention).timestamp()),
     )
 

@@ -53,7 +53,7 @@ class Story:
     created: FleetView
     updated: FleetView
     deleted: FleetView
-    book: list[dict[str, Any]]
+    records: list[dict[str, Any]]
 
 
 def deploy(embedded: EmbeddedAccount, drainer_zip: Path, **parameters: str) -> FleetStage:
@@ -103,11 +103,11 @@ def run_job(stage: FleetStage, fleet_id: str, seconds: float | None) -> None:
     raise AssertionError("no instance came up")
 
 
-def book_of(stage: FleetStage) -> list[dict[str, Any]]:
+def records_of(stage: FleetStage) -> list[dict[str, Any]]:
     """
     Return what the function has written into its table.
     """
-    table = stage.drainer.physical_ids["RequestsTable"]
+    table = stage.drainer.physical_ids["Records"]
     items: list[dict[str, Any]] = stage.embedded.client("dynamodb").scan(TableName=table)["Items"]
     return items
 
@@ -125,7 +125,7 @@ def story(drainer_zip: Path) -> Iterator[Story]:
         run_job(stage, updated.fleets[1].fleet_id, 150.0)
         stage.delete()
         deleted = until(stage, "DELETE_COMPLETE", answers=4)
-        yield Story(physical_ids, created, updated, deleted, book_of(stage))
+        yield Story(physical_ids, created, updated, deleted, records_of(stage))
 
 
 def test_a_stack_that_is_created_guards_its_fleet(story: Story) -> None:
@@ -184,10 +184,10 @@ def test_each_request_is_answered_once(story: Story) -> None:
     assert results == {(kind, "SUCCESS") for kind in kinds}
 
 
-def test_the_book_says_so_and_keeps_no_secret(story: Story) -> None:
+def test_the_records_say_so_and_keep_no_secret(story: Story) -> None:
     # Whoever reads the table later could else answer for the drainer.
-    assert [item["answered"]["S"] for item in story.book] == ["answered SUCCESS"] * 4
-    assert "cfn-response" not in str(story.book)
+    assert [item["end"]["S"] for item in story.records] == ["answered SUCCESS"] * 4
+    assert "cfn-response" not in str(story.records)
 
 
 def test_what_cannot_be_drained_in_time_is_answered_as_its_policy_says(drainer_zip: Path) -> None:

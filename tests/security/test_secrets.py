@@ -255,7 +255,7 @@ class Asking:
         return "".join(line for error in errors for line in traceback.format_exception(error))
 
     def sent(self) -> str:
-        """All that was asked of AWS, but for the book, which is encrypted."""
+        """All that was asked of AWS, but for the table, which is encrypted."""
         calls = [call for call in self.account.calls if call.service != "dynamodb"]
         return json.dumps([call.parameters for call in calls], default=str)
 

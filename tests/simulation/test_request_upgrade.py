@@ -125,7 +125,9 @@ def test_a_chain_that_is_alive_goes_on(make_world: Callable[..., World]) -> None
     assert updated.steps.count(Step.REFUSED) == 0
 
 
-def test_a_chain_that_is_lost_is_found_by_the_sweep(make_world: Callable[..., World]) -> None:
+def test_a_lost_chain_of_the_release_before_is_found_by_the_sweep(
+    make_world: Callable[..., World],
+) -> None:
     # An invocation of the other release was ended by the update, and nobody delivers again.
     updated = Updated(make_world)
     updated.run_before(alive=False)
