@@ -32,6 +32,12 @@ MAY_HIDE_AN_ANSWER = {
     "function killed between two calls",
 }
 
+# One chain publishes once in a pass interval. What takes over a chain that is lost, and past the
+# deadline one that is not, adds a few.
+TAKEN_OVER_MAX = 5
+# Messages come without the delay then.
+PASSING_THE_DELAY = "filter policies late"
+
 # The account's clock stands still while the function works, and the function's own goes on.
 WORKING = timedelta(seconds=30)
 
@@ -51,7 +57,8 @@ class Outcome:
         dead_letters: the messages that were given up.
         faults: the kinds of faults that struck.
         crashes: of the function.
-        published: how often each hop of each request was published.
+        published: when re-invocations of each request were published.
+        delay_seconds: of the queue that delays them.
         deleted_at: when the table of records was deleted; None if it was not.
         writable: whether there is a table of records, and it may be written.
     """
@@ -65,7 +72,8 @@ class Outcome:
     dead_letters: Sequence[str]
     faults: Collection[str]
     crashes: Sequence[str]
-    published: Mapping[tuple[str, int], int]
+    published: Mapping[str, Sequence[datetime]]
+    delay_seconds: float
     deleted_at: datetime | None
     writable: bool
 
@@ -74,10 +82,7 @@ def judge(outcome: Outcome) -> Iterator[Violation]:
     """Yield each broken promise."""
     for crash in outcome.crashes:
         yield Violation(0.0, "crash", crash)
-    if outcome.deleted_at is None:
-        for (key, hop), times in outcome.published.items():
-            if times > 1:
-                yield Violation(0.0, "fork", f"hop {hop} of {key[-8:]} was published {times} times")
+    yield from _judge_chains(outcome)
     # Whose message was given up before it could be written down has raised an alarm instead.
     buried = " ".join(outcome.dead_letters)
     given_up = any(fact.kind == "dead_letter" for fact in outcome.history)
@@ -95,6 +100,18 @@ def judge(outcome: Outcome) -> Iterator[Violation]:
             continue
         yield from _judge_answer(outcome, one, seconds)
     yield from _judge_stacks(outcome, silent=given_up or bool(buried))
+
+
+def _judge_chains(outcome: Outcome) -> Iterator[Violation]:
+    """Yield each request that goes round faster than one chain can."""
+    if PASSING_THE_DELAY in outcome.faults:
+        return
+    for key, times in outcome.published.items():
+        seconds = (times[-1] - times[0]).total_seconds()
+        most = seconds / outcome.delay_seconds + TAKEN_OVER_MAX
+        if len(times) > most:
+            sentence = f"{len(times)} re-invocations of {key[-8:]} in {seconds:.0f} s"
+            yield Violation(seconds, "fork", sentence)
 
 
 def _judge_answer(outcome: Outcome, one: Asked, seconds: float) -> Iterator[Violation]:

@@ -8,7 +8,7 @@ answer, never two of them.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -55,7 +55,7 @@ class RequestWorld:
     installed: Installation = field(init=False)
     stories: RequestStories = field(init=False)
     crashes: list[str] = field(default_factory=list)
-    published: Counter[tuple[str, int]] = field(default_factory=Counter)
+    published: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         """Build the account."""
@@ -132,6 +132,7 @@ class RequestWorld:
             faults=self.faults.injected,
             crashes=self.crashes,
             published=self.published,
+            delay_seconds=self.installed.wait_queue.delay_seconds,
             deleted_at=account.record_tables.deleted_at,
             writable=account.record_tables.is_writable,
         )
@@ -218,9 +219,9 @@ class RequestWorld:
         return self.faults.with_failures(operation, answer, kind)
 
     def _note(self, parameters: dict[str, Any]) -> None:
-        """Count how often each hop of each request was published."""
-        bodies = [json.loads(one["Message"]) for one in parameters["PublishBatchRequestEntries"]]
-        self.published.update((body["request"], body["hop"]) for body in bodies)
+        """Note when a re-invocation was published, by its request."""
+        for one in parameters["PublishBatchRequestEntries"]:
+            self.published[json.loads(one["Message"])["request"]].append(self.account.now)
 
     def _is_known(self, operation: str, parameters: dict[str, Any]) -> None:
         """Refuse what is denied still, and what is not found yet."""
