@@ -4,7 +4,8 @@ Bring back what was drained and stays: an instance of a warm pool, or one with a
 Such an EC2 instance is drained like any other, and is in service again later; its container
 instance is DRAINING still. The record of a drain that has ended is *followed*: once Auto Scaling
 says that the instance is in service, its container instance is made ACTIVE, and what is left of an
-earlier registration is deregistered. What others have set DRAINING has no such record.
+earlier registration is deregistered. What others have set DRAINING has no such record, and neither
+has a drain that began and ended while the table did not answer: its instance stays DRAINING.
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
 """
@@ -127,7 +128,6 @@ class Reactivation:
         """
         if time.seconds_left() < READING_SECONDS:
             return []  # the next sweep looks
-        done: list[Returned] = []
         try:
             ids = [*dict.fromkeys(hint.ec2_instance_id for hint in hints)]
             if sweep:
@@ -135,8 +135,7 @@ class Reactivation:
                 ids += sorted(followed, key=lambda one: turn(one, time.now()))[:FOLLOWED_MAX]
             return self._bring_back(self._over(ids, time), time)
         except DrainerError as error:
-            done.append(Returned("", "", "", trouble=f"looking for what is back: {error}"))
-        return done
+            return [_not_seen("", error)]
 
     def _over(self, ids: Sequence[str], time: InvocationClock) -> dict[str, list[DrainRecord]]:
         """Return the followed records of instances of which no drain is under way."""
@@ -163,48 +162,58 @@ class Reactivation:
         if not over:
             return []
         states = self._auto_scaling.lifecycle_states([*over])
-        missing = {one: over[one] for one in over if one not in states}
-        gone = self._gone(missing, time)
-        self._forget([record for one in gone for record in over[one]], time)
-        back = [one for one in over if states.get(one, ("", ""))[1] == IN_SERVICE]
-        by_cluster: dict[str, list[str]] = defaultdict(list)
-        for one in back:
-            for cluster in dict.fromkeys(c for r in over[one] for c in self._clusters(r)):
-                by_cluster[cluster].append(one)
         done: list[Returned] = []
-        for cluster, ids in by_cluster.items():
+        missing = {one: records for one, records in over.items() if one not in states}
+        self._forget([r for one in self._gone(missing, done, time) for r in over[one]], time)
+        back = {one: over[one] for one, (_, state) in states.items() if state == IN_SERVICE}
+        for cluster, ids in self._by_cluster(back).items():
             if time.seconds_left() < ACTING_SECONDS:
                 break  # the next sweep looks at others
             try:
                 settled = self._bring_back_in(cluster, {one: over[one] for one in ids}, done, time)
             except DrainerError as error:
-                done.append(Returned("", cluster, "", trouble=f"looking for what is back: {error}"))
+                done.append(_not_seen(cluster, error))
             else:
                 self._forget([record for one in settled for record in over[one]], time)
         return done
 
     def _gone(
-        self, missing: Mapping[str, Sequence[DrainRecord]], time: InvocationClock
+        self,
+        missing: Mapping[str, Sequence[DrainRecord]],
+        done: list[Returned],
+        time: InvocationClock,
     ) -> list[str]:
         """
         Return which instances that are in no group have no agent at work either.
 
         One answer of Auto Scaling's that lacks an instance must not leave it DRAINING for good.
         """
-        by_cluster: dict[str, list[str]] = defaultdict(list)
-        for one, records in missing.items():
-            for cluster in dict.fromkeys(c for r in records for c in self._clusters(r)):
-                by_cluster[cluster].append(one)
         alive: set[str] = set()
-        for cluster, ids in by_cluster.items():
+        for cluster, ids in self._by_cluster(missing).items():
             if time.seconds_left() < ACTING_SECONDS:
                 return []  # the next sweep looks
             try:
-                found = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
+                found = self._described(cluster, ids)
             except ClusterMissingError:
                 continue
-            alive.update(one.ec2_instance_id for one in found if one.agent_connected)
+            except DrainerError as error:
+                # What cannot be read may be at work, and must not hold up what can be.
+                done.append(_not_seen(cluster, error))
+                alive.update(ids)
+            else:
+                alive.update(one.ec2_instance_id for one in found if one.agent_connected)
         return [one for one in missing if one not in alive]
+
+    def _by_cluster(self, records: Mapping[str, Sequence[DrainRecord]]) -> dict[str, list[str]]:
+        """Return for each cluster the instances to look for in it."""
+        by_cluster: dict[str, list[str]] = defaultdict(list)
+        for one, its_records in records.items():
+            for cluster in dict.fromkeys(c for r in its_records for c in self._clusters(r)):
+                by_cluster[cluster].append(one)
+        return by_cluster
+
+    def _described(self, cluster: str, ec2_instance_ids: Iterable[str]) -> list[ContainerInstance]:
+        return self._ecs.describe(cluster, self._ecs.find(cluster, [*ec2_instance_ids]))
 
     def _clusters(self, record: DrainRecord) -> Sequence[str]:
         """Return where its container instance may be: who drained it could perhaps not say."""
@@ -220,7 +229,7 @@ class Reactivation:
         time: InvocationClock,
     ) -> list[str]:
         """Bring back what is in one cluster; return of which nothing is left to do."""
-        found = self._ecs.describe(cluster, self._ecs.find(cluster, [*over]))
+        found = self._described(cluster, over)
         draining = [
             one
             for one in found
@@ -244,7 +253,14 @@ class Reactivation:
         # An agent that is not connected yet will be. And where one left-over was found, an answer
         # of ECS's that is out of date may lack another: the next sweep looks once more.
         waiting = {one.ec2_instance_id for one in draining if one.arn not in active}
-        return [one for one in over if one in alive and one not in waiting]
+        # What was drained and is ACTIVE again needs no agent: who sets it DRAINING from now on is
+        # somebody else.
+        served = {
+            one.ec2_instance_id
+            for one in found
+            if one.status == "ACTIVE" and _is_known(one, over.get(one.ec2_instance_id, ()))
+        }
+        return [one for one in over if one in alive | served and one not in waiting]
 
     def _set_active(
         self, cluster: str, unit: Sequence[ContainerInstance], time: InvocationClock
@@ -294,6 +310,10 @@ class Reactivation:
             [written] = self._records.write([Write(forgotten, condition)])
             if written.outcome == Outcome.UNKNOWN:
                 return
+
+
+def _not_seen(cluster: str, error: DrainerError) -> Returned:
+    return Returned("", cluster, "", trouble=f"looking for what is back: {error}")
 
 
 def _is_known(instance: ContainerInstance, records: Sequence[DrainRecord]) -> bool:
