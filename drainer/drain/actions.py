@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from drainer.drain.admission import Admitted
     from drainer.drain.model import Drain, LifecycleAction, LifecycleActionResult
+    from drainer.drain.record import DrainRecord
     from drainer.drain.view import View
 
 # UpdateContainerInstancesState, PutAttributes and PublishBatch each take ten; so ten drains are
@@ -111,6 +112,11 @@ class Outcome:
         if self.generation is None or self.hop is None:
             return following
         return replace(following, generation=self.generation, hop=self.hop)
+
+    @property
+    def record(self) -> DrainRecord | None:
+        """The drain's record as this pass has read it; None where there is none."""
+        return self.admitted.record if self.admitted else None
 
     @property
     def drained_now(self) -> bool:

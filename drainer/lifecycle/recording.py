@@ -150,7 +150,7 @@ class Recorder:
         """
         for outcome in outcomes:
             following = replace(outcome.drain, hop=0)
-            there = outcome.admitted.record if outcome.admitted else None
+            there = outcome.record
             demand = Demand.REPLACES if there and there.is_open else Demand.SUCCEEDS
             write = self._first(outcome, following, demand)
             written = self._write(outcome, write)
@@ -169,16 +169,12 @@ class Recorder:
         Another pass may have seen the instance ACTIVE meanwhile, when tasks may have been placed:
         it writes that before it sets it DRAINING again.
         """
-        based = {
-            key_of(outcome.drain.action): outcome
-            for outcome in outcomes
-            if outcome.admitted and outcome.admitted.record
-        }
+        based = [o for o in outcomes if o.record]
         if not based or self._down is not None or self._time.seconds_left() < 2 * CALL_SECONDS:
             return
-        for key, now in self._records.read([*based]).items():
-            outcome = based[key]
-            before = outcome.admitted.record if outcome.admitted else None
+        read = self._records.read([key_of(o.drain.action) for o in based])
+        for outcome in based:
+            now, before = read[key_of(outcome.drain.action)], outcome.record
             if before is not None and isinstance(now, DrainRecord):
                 same = (now.generation, now.hop) == (before.generation, before.hop)
                 outcome.duplicate = not same
@@ -189,12 +185,10 @@ class Recorder:
 
         Left open, the record would be taken for that of the next action, whose deadline it is not.
         """
-        admitted = outcome.admitted
-        if admitted is None or admitted.record is None:
+        if outcome.record is None:
             return True
-        generation = admitted.record.generation
-        record = self._record(outcome, outcome.following(), generation, ENDS[result])
-        written = self._write(outcome, Write(record, Condition(Demand.ENDS, generation)))
+        write = self._ending(outcome, outcome.record, ENDS[result])
+        written = self._write(outcome, write)
         return written is not None and written.outcome == Made.DONE
 
     def claim(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -294,24 +288,30 @@ class Recorder:
         if admitted is None or admitted.admission == Admission.UNREAD:
             return None
         end = ENDS[outcome.answered] if outcome.answered else End.OVER
-        record, following = admitted.record, outcome.following()
+        record = admitted.record
         if admitted.admission == Admission.NEW:
             # A token that Auto Scaling refuses says nothing about the record that is there.
             if end == End.OVER or record is not None:
                 return None
-            return self._first(outcome, following, Demand.ABSENT, end)
+            return self._first(outcome, outcome.following(), Demand.ABSENT, end)
         if record is None or (end == End.OVER and admitted.admission == Admission.JOIN):
             return None
+        if outcome.decision.step == Step.COMPLETE and not outcome.drain.action.lifecycle_action_token:
+            return None  # written before the answer was given
         looked = outcome.decision.step == Step.STOP and not outcome.over
         if looked and admitted.admission == Admission.LOOK:
             return None
+        return self._ending(outcome, record, end)
+
+    def _ending(self, outcome: Outcome, there: DrainRecord, end: End) -> Write:
+        """Return the write that ends the record that this pass has read."""
         demand = Demand.OVER if end == End.OVER else Demand.ENDS
-        written = self._record(outcome, following, record.generation, end)
-        return Write(written, Condition(demand, record.generation))
+        record = self._record(outcome, outcome.following(), there.generation, end)
+        return Write(record, Condition(demand, there.generation))
 
     def _first(self, outcome: Outcome, drain: Drain, demand: Demand, end: End = End.OPEN) -> Write:
         """Return the first write of an action; it replaces what there is of another one."""
-        there = outcome.admitted.record if outcome.admitted else None
+        there = outcome.record
         if there is None:
             return Write(self._record(outcome, drain, 1, end), Condition(Demand.ABSENT))
         record = replace(
@@ -362,5 +362,5 @@ class Recorder:
 
 def _was_followed(outcome: Outcome) -> bool:
     """Whether the record of an earlier action is, which this drain's record has replaced."""
-    record = outcome.admitted.record if outcome.admitted else None
+    record = outcome.record
     return record is not None and record.previous is not None and record.previous.followed

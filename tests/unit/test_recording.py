@@ -695,3 +695,33 @@ def test_a_second_hook_whose_drain_has_ended_or_is_not_read_says_nothing(what: s
         records.unread[of.key] = DENIED
 
     assert recorder(records).draining_again([of.key]) == {}
+
+
+# -- before an answer
+
+
+def test_of_two_answers_for_one_key_each_is_compared_with_the_record() -> None:
+    # The first would be given by what was seen before somebody set the instance ACTIVE.
+    records = table(replace(OWN, hop=OWN.hop + 1))
+    two = [outcome(there=OWN), outcome(there=replace(OWN, hop=OWN.hop + 1))]
+
+    recorder(records).drop_outdated(two)
+
+    assert [one.duplicate for one in two] == [True, False]
+
+
+@pytest.mark.parametrize("how", [ANSWERED, NOT_ACTIVE])
+def test_an_end_that_was_written_before_the_answer_is_not_written_again(
+    how: dict[str, Any],
+) -> None:
+    # Each answer without a token would cost a write more, which is refused.
+    records = table(SWEPT)
+    one_pass, one = recorder(records), outcome(there=SWEPT, step=Step.COMPLETE)
+    assert one_pass.end_first(one, LifecycleActionResult.CONTINUE)
+    for name, value in how.items():
+        setattr(one, name, value)
+
+    one_pass.end([one])
+
+    assert len(records.writes) == 1
+    assert records.rows[KEY].end == End.CONTINUE
