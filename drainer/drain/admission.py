@@ -10,16 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from drainer.drain.model import Drain, Origin
 from drainer.drain.record import SETTLE, DrainRecord
 from drainer.errors import DrainerError
 
-# Without a token, who may write to the queue may claim any hop, and one far ahead would end the
-# chain as if it had run out of hops. Passes that could not write the record are at least a second
-# apart (the least DRAINER_PASS_INTERVAL_SECONDS); ten more allow for clocks that differ.
-HOPS_A_SECOND_MAX = 1
-HOPS_AHEAD_MAX = 10
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Without a token, who may write to the queue may claim any hop, and one far ahead would end the
 # chain as if it had run out of hops. Passes that could not write the record are at least a second
@@ -126,6 +124,19 @@ def admit(
         drain = _recorded(drain, record, at_own_hop=admission == Admission.DUE, silent=silent)
     error = read if isinstance(read, DrainerError) else None
     return Admitted(admission, drain, record, error)
+
+
+def waits_for_another(record: DrainRecord, beside: Iterable[DrainRecord]) -> bool:
+    """
+    Whether an instance whose drain has ended is only held by another hook of its group.
+
+    All hooks hold an instance at once. While an action lasts that was open when this one was
+    answered, the instance has not gone on, so that no new action of this hook has begun.
+    """
+    ended_at = record.ended_at
+    return ended_at is not None and any(
+        one.is_open and one.drain.started_at <= ended_at for one in beside
+    )
 
 
 def _of_found(

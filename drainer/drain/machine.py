@@ -200,7 +200,8 @@ class Decision:
         result: The answer, where the step is to complete.
         heartbeat: Whether the hook's timeout is to be restarted, if this pass goes round.
         stop_tasks: Ids of standalone tasks to stop.
-        republish: Whether to go round, if at all; False for a copy of an old message.
+        republish: Whether a re-invocation may follow: not of a wake-up, an early message or beyond
+            the hop limit.
         exhausted: Whether it may not because there were more hops than can be: the sweep goes on.
         reason: What the drain waits for, in words for an operator.
     """

@@ -16,8 +16,8 @@ from drainer.drain.admission import Admission
 from drainer.drain.machine import Step
 from drainer.drain.record import key_of
 from drainer.drain.task_look import StoppedTasks
-from drainer.errors import DrainerError, LifecycleActionOverError, RefusedError
-from drainer.lifecycle.early_heartbeats import EarlyHeartbeats
+from drainer.errors import DrainerError, LifecycleActionOverError
+from drainer.lifecycle.early_heartbeats import EarlyHeartbeats, is_nowhere, note_heartbeat
 from drainer.lifecycle.observer import AutoScalingReads, Observer
 from drainer.lifecycle.recording import Recorder
 
@@ -130,12 +130,13 @@ class Controller:
             stopped=self._stopped,
             draining_again=recorder.draining_again,
         )
-        told = recorder.admit(drains)
-        messages = {id(one): drain.action for one, drain in zip(told, drains, strict=True)}
-        admitted = [*told, *recorder.woken(hints)]
+        told = [*zip(recorder.admit(drains), (drain.action for drain in drains), strict=True)]
+        found = recorder.woken(hints)
         if sweep:
-            admitted += self._swept(observer, recorder, {key_of(one.action) for one in drains})
-        passing = [one for one in admitted if one.admission.goes_on]
+            found += self._swept(observer, recorder, {key_of(one.action) for one in drains})
+        admitted = [*told, *((one, None) for one in found)]
+        messages = [message for one, message in admitted if one.admission.goes_on]
+        passing = [one for one, _ in admitted if one.admission.goes_on]
         beats = EarlyHeartbeats(
             self._auto_scaling, passing, time, self._config.pass_interval_seconds
         )
@@ -145,14 +146,13 @@ class Controller:
         for position, (one, sight) in enumerate(zip(passing, sights, strict=True)):
             view = observer.view(sight)
             decision = _withheld(machine.decide(view), one, view)
-            message = messages.get(id(one))
-            outcome = Outcome(view.drain, view, decision, message=message, admitted=one)
+            outcome = Outcome(view.drain, view, decision, message=messages[position], admitted=one)
             if one.error is not None:
                 outcome.trouble("reading the drain's record", one.error)
             beats.tell(position, outcome)
             outcomes.append(outcome)
         self._act(outcomes, recorder, time)
-        others = [one for one in admitted if not one.admission.goes_on]
+        others = [one for one, _ in admitted if not one.admission.goes_on]
         return PassReport(tuple(outcomes), tuple(observer.problems), tuple(others))
 
     def _swept(self, observer: Observer, recorder: Recorder, known: set[Key]) -> list[Admitted]:
@@ -164,8 +164,9 @@ class Controller:
             # What waits is found by Auto Scaling's list too, and its record by its key.
             observer.problems_of_sweep(f"looking for silent records: {error}")
         taken = known | {key_of(one.drain.action) for one in silent}
-        waiting = [one for one in observer.discover() if key_of(one.action) not in taken]
-        return [*silent, *recorder.admit(waiting)][:SWEPT_MAX]
+        waiting = recorder.waiting(observer.discover())
+        new = [one for one in waiting if key_of(one.drain.action) not in taken]
+        return [*silent, *new][:SWEPT_MAX]
 
     def _act(self, outcomes: Sequence[Outcome], recorder: Recorder, time: InvocationClock) -> None:
         # The answers come first: an instance that may go costs money and holds up its group.
@@ -245,7 +246,7 @@ class Controller:
         except LifecycleActionOverError:
             outcome.over = True
         except DrainerError as error:
-            outcome.over = _is_nowhere(outcome, error)
+            outcome.over = is_nowhere(outcome, error)
             outcome.trouble("answering", error)
         else:
             outcome.answered = result
@@ -262,13 +263,10 @@ class Controller:
     def _heartbeat(self, outcome: Outcome) -> None:
         try:
             self._auto_scaling.record_heartbeat(outcome.drain.action)
-        except LifecycleActionOverError:
-            outcome.over = True
         except DrainerError as error:
-            outcome.over = _is_nowhere(outcome, error)
-            outcome.trouble("recording a heartbeat", error)
+            note_heartbeat(outcome, error)
         else:
-            outcome.heartbeat = True
+            note_heartbeat(outcome, None)
 
     def _publish(self, unit: Sequence[Outcome], sent_at: datetime) -> None:
         encoded: list[tuple[Outcome, str]] = []
@@ -321,11 +319,6 @@ def _is_unbounded(outcome: Outcome) -> bool:
     admitted = outcome.admitted
     new = admitted is not None and admitted.admission == Admission.NEW
     return new and not outcome.drain.action.lifecycle_action_token
-
-
-def _is_nowhere(outcome: Outcome, error: DrainerError) -> bool:
-    """Whether the group or its hook is no more, as looks and Auto Scaling's refusal agree."""
-    return isinstance(error, RefusedError) and machine.waits_no_more(outcome.view)
 
 
 def _was_draining(outcome: Outcome) -> bool:

@@ -13,7 +13,7 @@ from drainer.drain import machine
 from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.admission import Admission
 from drainer.drain.model import Waiting
-from drainer.errors import DrainerError, LifecycleActionOverError
+from drainer.errors import DrainerError, LifecycleActionOverError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,9 +100,19 @@ class EarlyHeartbeats:
         """Note at a drain what came of its heartbeat; what failed is for the next pass."""
         if position not in self._sent:
             return
-        error = self._sent[position]
-        outcome.over = isinstance(error, LifecycleActionOverError)
-        outcome.heartbeat = error is None
         outcome.decision = replace(outcome.decision, heartbeat=False)
-        if error is not None and not outcome.over:
-            outcome.trouble("recording a heartbeat", error)
+        note_heartbeat(outcome, self._sent[position])
+
+
+def note_heartbeat(outcome: Outcome, error: DrainerError | None) -> None:
+    """Note at a drain what came of its heartbeat; without an error it was recorded."""
+    outcome.heartbeat = error is None
+    outcome.over = isinstance(error, LifecycleActionOverError)
+    if error is not None and not outcome.over:
+        outcome.over = is_nowhere(outcome, error)
+        outcome.trouble("recording a heartbeat", error)
+
+
+def is_nowhere(outcome: Outcome, error: DrainerError) -> bool:
+    """Whether the group or its hook is no more, as looks and Auto Scaling's refusal agree."""
+    return isinstance(error, RefusedError) and machine.waits_no_more(outcome.view)

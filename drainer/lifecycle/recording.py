@@ -7,11 +7,12 @@ carries what the record would, and the pass goes by that.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain.actions import CALL_SECONDS
-from drainer.drain.admission import Admission, Admitted, admit
+from drainer.drain.admission import Admission, Admitted, admit, waits_for_another
 from drainer.drain.machine import Step
 from drainer.drain.model import LifecycleActionResult, Origin
 from drainer.drain.record import DrainRecord, End, key_of
@@ -86,6 +87,19 @@ class Recorder:
         return [
             admit(drain, read[key_of(drain.action)], now, self._pass_interval_seconds)
             for drain in drains
+        ]
+
+    def waiting(self, found: Sequence[Drain]) -> list[Admitted]:
+        """Admit what Auto Scaling lists as waiting, for each hook of ours in its group."""
+        admitted = self.admit(found)
+        beside: dict[str, list[DrainRecord]] = defaultdict(list)
+        for one in admitted:
+            if one.record:
+                beside[one.record.key.instance].append(one.record)
+        return [
+            one
+            for one in admitted
+            if not (one.record and waits_for_another(one.record, beside[one.record.key.instance]))
         ]
 
     def woken(self, ec2_instance_ids: Sequence[str]) -> list[Admitted]:
@@ -296,7 +310,10 @@ class Recorder:
             return self._first(outcome, outcome.following(), Demand.ABSENT, end)
         if record is None or (end == End.OVER and admitted.admission == Admission.JOIN):
             return None
-        if outcome.decision.step == Step.COMPLETE and not outcome.drain.action.lifecycle_action_token:
+        if (
+            outcome.decision.step == Step.COMPLETE
+            and not outcome.drain.action.lifecycle_action_token
+        ):
             return None  # written before the answer was given
         looked = outcome.decision.step == Step.STOP and not outcome.over
         if looked and admitted.admission == Admission.LOOK:

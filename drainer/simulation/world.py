@@ -233,7 +233,7 @@ class World:
             try:
                 return self._watched(function, event, context)
             except KilledError:
-                self.chains.killed()
+                self.chains.claims_are_left()
                 # Lambda resets the execution environment then: what it remembered is lost.
                 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
                 function = build()
@@ -255,7 +255,9 @@ class World:
                 self.safety.violated("bounds", "the function timed out, and no call was slow")
             raise
         finally:
-            self.chains.invocation_ends(records)
+            # What a sweep has begun has no message that comes again.
+            if not records:
+                self.chains.claims_are_left()
         self.safety.invocation_ends(records)
         if self.faults.result_is_lost():
             raise FailedInvocationError

@@ -952,6 +952,38 @@ def test_a_hook_learns_from_the_other_that_the_instance_was_active_again() -> No
     assert (outcome.drain.draining_since, outcome.drain.closed) == (NOW, False)
 
 
+# All hooks hold an instance at once: it is in its wait state until the last is answered.
+@pytest.mark.parametrize(
+    ("began", "found"),
+    [
+        pytest.param(timedelta(0), False, id="the other's action lasts since before the end"),
+        pytest.param(timedelta(minutes=50), True, id="it began after the end, as this one has"),
+    ],
+)
+def test_an_answered_hooks_record_is_kept_while_another_hook_holds_the_instance(
+    began: timedelta, *, found: bool
+) -> None:
+    # Each sweep took the wait for a new action: a heartbeat for nothing, and a record that says
+    # "over" in the place of "answered CONTINUE".
+    account = Account(hooks=(HOOK, Hook("backup", 1800, 172_800, TOPIC_ARN, None)))
+    later = START + timedelta(hours=1)
+    account.has(0, "DRAINING", task())
+    account.records.put(
+        record(drain(), end=End.CONTINUE, ended_at=START + timedelta(minutes=40)),
+        record(
+            drain(action=action(0, OTHER_TOKEN, "backup"), started_at=START + began),
+            written_at=later,
+        ),
+    )
+
+    account.run(sweep=True, now=later)
+
+    assert (account.record().generation, account.record().end) == (
+        (2, End.OPEN) if found else (1, End.CONTINUE)
+    )
+    assert ("heartbeat" in account.log) == found
+
+
 # -- time
 
 
