@@ -28,7 +28,7 @@ BAR_COLUMNS = 40
 # The order in which a drain goes through them; the function's own words.
 PHASES = (
     "noticed",
-    "blind",
+    "unseen",
     "unready",
     "active",
     "draining",
@@ -38,7 +38,7 @@ PHASES = (
     "overdue",
     "answered",
 )
-PHASE_STYLES = {"blind": "red", "overdue": "red", "answered": "green", "closing": "yellow"}
+PHASE_STYLES = {"unseen": "red", "overdue": "red", "answered": "green", "closing": "yellow"}
 
 
 def duration(seconds: float) -> str:

@@ -20,9 +20,9 @@ from drainer.drain import machine
 from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS, EcsActions, Outcome
 from drainer.drain.attributes import DRAINED_FOR, checksum
 from drainer.drain.finder import Finder
-from drainer.drain.machine import Phase, Step
-from drainer.drain.model import Drain, LifecycleAction, Registration, Waiting
-from drainer.drain.sight import Sight
+from drainer.drain.look import Look
+from drainer.drain.machine import Act
+from drainer.drain.model import InstanceProgress
 from drainer.drain.task_look import StoppedTasks, TaskLook
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from drainer.custom_resource.stack import Stack
     from drainer.drain.actions import Ecs
     from drainer.invocation import InvocationClock
-
-# No lifecycle hook can have this name, so that no drain of a hook is taken for the request's.
-NO_HOOK = "Custom::ECSDrain"
 
 # ECS grants the account a burst of a hundred reads, and 20 a second. A hundred instances take four
 # (found, described, two tasks of each), and listing the tasks of one takes two more.
@@ -127,32 +124,31 @@ class TargetDrain:
         missing = [one for one, note in notes.items() if not note.done]
         members = list(dict.fromkeys([*(current or ()), *missing]))
         chosen = _in_turn(members, notes, hop)
-        sights = [self._sight(one, progress, guard, hop, now) for one in chosen]
+        looks = [_look(one, progress, guard, now) for one in chosen]
         finder = Finder(self._ecs, guard.configured, time)
-        finder.find(sights)
-        settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
-        open_ones = [sight for sight in sights if sight.id not in settled]
-        for sight in open_ones:
+        finder.find(looks)
+        settled = {look for look in looks if _stays_done(look, notes.get(look.ec2_instance_id))}
+        open_ones = [look for look in looks if look not in settled]
+        for look in open_ones:
             # A cluster that is gone has taken its container instances along; and what was seen in
             # it has left it, wherever else nobody has looked.
-            left = not (sight.elsewhere or sight.container_instance or sight.denied or sight.failed)
-            if sight.nowhere or left:
-                sight.registration, sight.searched = Registration.ABSENT, True
+            left = not (look.elsewhere or look.registrations or look.in_doubt)
+            if look.nowhere or left:
+                look.absent, look.searched = True, True
         TaskLook(
             self._ecs,
             time,
-            lambda sight: sight.view(self._config),
             self._stopped,
             _listings_max(len(chosen)),
         ).look(open_ones, early=False)
-        views = [sight.view(self._config) for sight in open_ones]
-        outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
-        self._act(outcomes, checksum(progress.request.stack_id), time)
+        outcomes = [Outcome(look, machine.decide(look)) for look in open_ones]
+        if now < progress.request.deadline_at(guard):
+            self._act(outcomes, checksum(progress.request.stack_id), time)
         following = {
             **{one: note for one, note in notes.items() if one in set(members)},
-            **{o.drain.action.ec2_instance_id: _note(o, guard) for o in outcomes},
+            **{o.look.ec2_instance_id: _note(o, guard) for o in outcomes},
         }
-        unsure = [s.reason for s in sights if s.id in settled and (s.denied or s.failed)]
+        unsure = [look.reason for look in looks if look in settled and look.in_doubt]
         if len(chosen) < len(members) and _undone(members, notes):
             unsure.append("the others are looked at in turn")
         news = _has_new(current or (), progress)
@@ -162,7 +158,7 @@ class TargetDrain:
             progress=replace(
                 progress, notes=_bounded(following), looks=progress.looks + 1, grown_at=grown_at
             ),
-            outcomes=tuple(o for o in outcomes if not _may_go(o)),
+            outcomes=tuple(o for o in outcomes if not o.decision.may_leave),
             total=len(members),
             done=done,
             unsure=unsure[0] if unsure else "",
@@ -170,39 +166,6 @@ class TargetDrain:
             gone=gone,
             troubles=(*finder.problems, *(t for o in outcomes for t in o.troubles)),
         )
-
-    def _sight(
-        self,
-        ec2_instance_id: str,
-        progress: RequestProgress,
-        guard: DrainTarget,
-        hop: int,
-        now: datetime,
-    ) -> Sight:
-        note = progress.notes.get(ec2_instance_id, Note())
-        started_at = progress.request.started_at
-        drain = Drain(
-            action=LifecycleAction("", NO_HOOK, ec2_instance_id, ""),
-            started_at=started_at,
-            last_heartbeat_at=now,
-            hop=hop,
-            deadline_at=progress.request.deadline_at(guard),
-            policy=replace(guard.policy, cluster=note.cluster or guard.cluster),
-            draining_since=note.draining_since,
-            unfinished=note.unfinished,
-            listed_at=note.listed_at,
-            closed=note.closed,
-            searched_at=note.searched_at,
-            absent_since=note.absent_since,
-            searched_to=note.searched_to,
-            search_failed=note.search_failed,
-            settled=note.settled,
-            standalone_stopped=note.stopped,
-        )
-        # What is settled is looked for where it was, and nowhere else; what was in no cluster may
-        # have booted since, and be in any.
-        elsewhere = not (note.settled or _was_drained(note))
-        return Sight(drain, now, waiting=Waiting.YES, elsewhere=elsewhere, remembers=False)
 
     def _act(
         self,
@@ -213,7 +176,7 @@ class TargetDrain:
         failures = 0
         by_cluster: dict[str, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
-            if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
+            if outcome.decision.act == Act.SET_DRAINING:
                 by_cluster[outcome.cluster].append(outcome)
             elif outcome.decision.stop_tasks and time.seconds_left() >= UNIT_SECONDS:
                 self._acts.stop_tasks(outcome, time.seconds_left)
@@ -241,7 +204,7 @@ class TargetDrain:
         """Note on all registrations for which stack they are set DRAINING; False if throttled."""
         by_cluster: dict[str, list[tuple[Outcome, tuple[str, str, str]]]] = defaultdict(list)
         for outcome in unit:
-            for one in outcome.view.seen.registrations:
+            for one in outcome.look.candidates:
                 by_cluster[one.cluster].append((outcome, (one.arn, DRAINED_FOR, stack)))
         for cluster, rows in by_cluster.items():
             for start in range(0, len(rows), TOGETHER_MAX):
@@ -258,6 +221,35 @@ class TargetDrain:
                         except DrainerError as error:
                             outcome.trouble(NOTING, error)
         return True
+
+
+def _look(
+    ec2_instance_id: str, progress: RequestProgress, guard: DrainTarget, now: datetime
+) -> Look:
+    note = progress.notes.get(ec2_instance_id, Note())
+    known = InstanceProgress(
+        policy=replace(guard.policy, cluster=note.cluster or guard.cluster),
+        draining_since=note.draining_since,
+        unfinished=note.unfinished,
+        listed_at=note.listed_at,
+        closed=note.closed,
+        searched_at=note.searched_at,
+        absent_since=note.absent_since,
+        searched_to=note.searched_to,
+        search_failed=note.search_failed,
+        settled=note.settled,
+        standalone_stopped=note.stopped,
+    )
+    return Look(
+        ec2_instance_id,
+        known,
+        now,
+        # What is settled is looked for where it was, and nowhere else; what was in no cluster may
+        # have booted since, and be in any.
+        elsewhere=not (note.settled or _was_drained(note)),
+        remembers=False,
+        to_report=now >= progress.request.deadline_at(guard),
+    )
 
 
 def _has_new(current: Iterable[str], progress: RequestProgress) -> bool:
@@ -296,19 +288,15 @@ def _listings_max(instances: int) -> int:
     return max(1, (READS_MAX - READS_OF_A_HUNDRED * hundreds) // READS_OF_A_LISTING)
 
 
-def _stays_done(sight: Sight, note: Note | None) -> bool:
+def _stays_done(look: Look, note: Note | None) -> bool:
     """Whether an instance that might go still may: it is gone, or is DRAINING without a task."""
     if note is None or not note.done:
         return False
-    instance = sight.container_instance
+    instance = look.container_instance
     if instance is None:
         return True
     # What was in no cluster and now is in one has never been looked at.
-    return note.draining_since is not None and instance.status != "ACTIVE" and not sight.counted
-
-
-def _may_go(outcome: Outcome) -> bool:
-    return outcome.decision.phase in {Phase.DRAINED, Phase.UNREGISTERED}
+    return note.draining_since is not None and instance.status != "ACTIVE" and not look.counted
 
 
 def _note(outcome: Outcome, guard: DrainTarget) -> Note:
@@ -330,12 +318,12 @@ def _note(outcome: Outcome, guard: DrainTarget) -> Note:
         settled=following.settled and _is_connected(outcome),
         cluster=(following.cluster or "") if elsewhere else "",
         stopped=following.standalone_stopped,
-        done=_may_go(outcome),
+        done=outcome.decision.may_leave,
     )
 
 
 def _is_connected(outcome: Outcome) -> bool:
-    instance = outcome.view.seen.container_instance
+    instance = outcome.look.container_instance
     return instance is not None and instance.agent_connected
 
 

@@ -7,22 +7,21 @@ Every act can be done twice; what fails is noted at its drain, and spoils no oth
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain import machine, task_set
 from drainer.drain.finder import EcsReads
-from drainer.drain.machine import Decision, Step
+from drainer.drain.machine import Act
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from drainer.drain.admission import Admitted
-    from drainer.drain.model import Drain, LifecycleAction, LifecycleActionResult
-    from drainer.drain.record import DrainRecord
-    from drainer.drain.view import View
+    from drainer.drain.look import Look
+    from drainer.drain.machine import Decision
+    from drainer.drain.model import InstanceProgress
 
 # UpdateContainerInstancesState, PutAttributes and PublishBatch each take ten; so ten drains are
 # the unit that is acted upon, or goes back as a whole when time runs out.
@@ -61,62 +60,26 @@ class Ecs(EcsReads, Protocol):
 @dataclass(slots=True)
 class Outcome:
     """
-    What a pass did about one drain.
+    What a pass did about one EC2 instance.
 
     Attributes:
-        drain: As the look left it.
-        view: What was seen, and when.
+        look: What was seen, and when.
         decision: What it led to.
-        answered: The answer that Auto Scaling took.
         drained_at: When the container instance had been set DRAINING; None if it was not.
-        heartbeat: Whether a heartbeat was recorded.
         stopped: Whether every standalone task that was to stop has been told to.
-        over: Whether Auto Scaling said that it no longer waits.
-        published: Whether the re-invocation went out.
-        message: The action as the message names it; None for what was found without one.
-        admitted: The drain's record as this pass has read it; None where there can be none.
-        generation: Of the record, as this pass has written it; None where it has not.
-        hop: Of that; None where this pass has written none.
-        recorded: Whether this pass has written the drain's record, as far as is known.
-        duplicate: Whether another pass had written this hop already.
         troubles: What failed on the way and will be done again, in words for an operator.
-        undone: Why the message must be delivered again; empty where the pass is complete.
     """
 
-    drain: Drain
-    view: View
+    look: Look
     decision: Decision
-    answered: LifecycleActionResult | None = None
     drained_at: datetime | None = None
-    heartbeat: bool = False
     stopped: bool = False
-    over: bool = False
-    published: bool = False
-    message: LifecycleAction | None = None
-    admitted: Admitted | None = None
-    generation: int | None = None
-    hop: int | None = None
-    recorded: bool = False
-    duplicate: bool = False
-    undone: str = ""
     troubles: tuple[str, ...] = ()
 
-    def following(self) -> Drain:
-        """Return the drain as the next pass gets it, after what this one has done so far."""
-        following = machine.carry_on(
-            self.view,
-            drained_at=self.drained_at,
-            heartbeat=self.heartbeat,
-            stopped=self.stopped,
-        )
-        if self.generation is None or self.hop is None:
-            return following
-        return replace(following, generation=self.generation, hop=self.hop)
-
     @property
-    def record(self) -> DrainRecord | None:
-        """The drain's record as this pass has read it; None where there is none."""
-        return self.admitted.record if self.admitted else None
+    def drain(self) -> InstanceProgress:
+        """What is remembered of the instance, as the look left it."""
+        return self.look.drain
 
     @property
     def drained_now(self) -> bool:
@@ -124,24 +87,19 @@ class Outcome:
         return self.drained_at is not None
 
     @property
-    def ended(self) -> bool:
-        """Whether nothing of the drain goes round any more."""
-        stops = self.decision.step == Step.STOP and not self.decision.heartbeat
-        return self.over or self.answered is not None or stops or self.duplicate
-
-    def trouble(self, what: str, error: object) -> None:
-        """Note what failed; the next pass does it again."""
-        self.troubles = (*self.troubles, f"{what}: {error}")
-
-    @property
     def cluster(self) -> str:
         """The cluster of the container instance."""
         return self.drain.cluster or ""
 
-    @property
-    def container_instance_arn(self) -> str:
-        """The ARN of the container instance."""
-        return self.drain.container_instance_arn or ""
+    def following(self) -> InstanceProgress:
+        """Return what the next pass needs to know, after what this one has done so far."""
+        return machine.carry_on(
+            self.look, self.drain, drained_at=self.drained_at, stopped=self.stopped
+        )
+
+    def trouble(self, what: str, error: object) -> None:
+        """Note what failed; the next pass does it again."""
+        self.troubles = (*self.troubles, f"{what}: {error}")
 
 
 class EcsActions:
@@ -165,8 +123,8 @@ class EcsActions:
         """
         by_cluster: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
         for outcome in unit:
-            if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
-                for one in outcome.view.seen.registrations:
+            if outcome.decision.act == Act.SET_DRAINING:
+                for one in outcome.look.candidates:
                     # Two hooks of one group have one container instance.
                     if one.status == ACTIVE:
                         by_cluster[one.cluster][one.arn].append(outcome)
@@ -203,7 +161,7 @@ class EcsActions:
     def stop_tasks(self, outcome: Outcome, seconds_left: Callable[[], float]) -> None:
         """Stop the standalone tasks that were decided to be stopped, STOPS_MAX at most."""
         stopped = 0
-        clusters = {task.id: task.cluster for task in outcome.view.seen.tasks}
+        clusters = {task.id: task.cluster for task in outcome.look.tasks.values()}
         for task_id in outcome.decision.stop_tasks[:STOPS_MAX]:
             if seconds_left() < 2 * CALL_SECONDS:
                 break  # the next pass stops the others
@@ -217,4 +175,4 @@ class EcsActions:
             except DrainerError as error:
                 outcome.trouble(f"stopping task {task_id}", error)
         all_of_them = stopped == len(outcome.decision.stop_tasks)
-        outcome.stopped = all_of_them and task_set.stops_standalone(outcome.view)
+        outcome.stopped = all_of_them and task_set.stops_standalone(outcome.look)

@@ -142,21 +142,13 @@ class Place(NamedTuple):
     container_instance_arn: str
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceProgress:
     """
-    A lifecycle action under way, and what cannot be observed again; it travels in the envelope.
+    What is remembered of one EC2 instance between two looks, as no look can see it again.
 
     Attributes:
-        action: Which lifecycle action.
-        started_at: When Auto Scaling began to wait; the deadline counts from here.
-        last_heartbeat_at: When the hook's timeout was last restarted.
-        hop: How many re-invocations led here; 0 for a notice.
-        origin: Where this drain comes from.
-        by_event_bridge: Whether the notice came by EventBridge, which carries those of all hooks.
-        deadline_at: Fixed once the hook is known, then only ever tightened.
-        heartbeat_timeout_seconds: Of the hook; None until it has been looked up.
-        policy: Of the hook; None until it has been looked up.
+        policy: What the hook's or the stack's owner wants; None until it has been read.
         cluster: Name or ARN of the cluster in which the container instance was found.
         container_instance_arn: The same machine, as its ECS cluster knows it.
         draining_since: Since when the container instance has been DRAINING, as far as is known.
@@ -171,19 +163,8 @@ class Drain:
         search_failed: Whether a cluster could not be searched in the search under way.
         searched_at: When a search of all clusters first ended without a connected registration.
         absent_since: When a search of all clusters first ended without any registration.
-        not_waiting_since: Since when looks have found Auto Scaling not waiting.
-        sent_at: When its message was published; None for a notice.
-        generation: Of the record that the message follows; None where no record is known yet.
     """
 
-    action: LifecycleAction
-    started_at: datetime
-    last_heartbeat_at: datetime
-    hop: int = 0
-    origin: Origin = Origin.CHAIN
-    by_event_bridge: bool = False
-    deadline_at: datetime | None = None
-    heartbeat_timeout_seconds: int | None = None
     policy: Policy | None = None
     cluster: str | None = None
     container_instance_arn: str | None = None
@@ -199,6 +180,35 @@ class Drain:
     search_failed: bool = False
     searched_at: datetime | None = None
     absent_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain(InstanceProgress):
+    """
+    A lifecycle action under way, and what cannot be observed again; it travels in the envelope.
+
+    Attributes:
+        action: Which lifecycle action.
+        started_at: When Auto Scaling began to wait; the deadline counts from here.
+        last_heartbeat_at: When the hook's timeout was last restarted.
+        hop: How many re-invocations led here; 0 for a notice.
+        origin: Where this drain comes from.
+        by_event_bridge: Whether the notice came by EventBridge, which carries those of all hooks.
+        deadline_at: Fixed once the hook is known, then only ever tightened.
+        heartbeat_timeout_seconds: Of the hook; None until it has been looked up.
+        not_waiting_since: Since when looks have found Auto Scaling not waiting.
+        sent_at: When its message was published; None for a notice.
+        generation: Of the record that the message follows; None where no record is known yet.
+    """
+
+    action: LifecycleAction
+    started_at: datetime
+    last_heartbeat_at: datetime
+    hop: int = 0
+    origin: Origin = Origin.CHAIN
+    by_event_bridge: bool = False
+    deadline_at: datetime | None = None
+    heartbeat_timeout_seconds: int | None = None
     not_waiting_since: datetime | None = None
     sent_at: datetime | None = None
     generation: int | None = None
@@ -283,73 +293,3 @@ class Task:
     def __str__(self) -> str:
         """Say whose the task is, how far it is and which one it is."""
         return f"{self.owner} {self.last_status} {self.group} {self.id}"
-
-
-class Waiting(StrEnum):
-    """What a look at Auto Scaling says about the lifecycle action."""
-
-    YES = "yes"  # the instance is in a wait state of the group
-    NO = "no"  # it is in none; a stale answer says so too, hence the second look
-    OVER = "over"  # it has gone on, or belongs to another group: never ours to answer
-    UNSEEN = "unseen"  # the look failed
-
-
-class Registration(StrEnum):
-    """What a look at ECS says about the container instance."""
-
-    FOUND = "found"
-    ABSENT = "absent"  # a sound search of the right clusters found none
-    UNSEEN = "unseen"  # the look failed, or the clusters are not the right ones
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """
-    What one look saw of one drain.
-
-    Attributes:
-        waiting: Whether Auto Scaling still waits for an answer.
-        registration: Whether ECS has the container instance.
-        container_instance: Its description where it was found. Where several registrations may be
-            the one that runs tasks, what holds for all of them together.
-        registrations: Each of those registrations.
-        tasks: What was described of its tasks in this look.
-        missing: Those of the drain's unfinished tasks that ECS said it does not know.
-        described: Whether each unfinished task was described or is missing.
-        listed_at: When the tasks of both desired statuses had been listed and described; None
-            where this look has not listed them.
-        settled: Whether its registrations are all known.
-        searched_to: The last cluster that the search under way has searched; empty for none.
-        search_failed: Whether a cluster could not be searched in the search under way.
-        searched: Whether a search of all clusters has ended in this look.
-        seen_at: When the registrations had been described and searched for; None for the instant
-            at which the pass began.
-        nowhere: Whether no cluster that there is has the container instance, though one that is
-            named does not exist.
-        deferred: Whether a part of the look was put off to a later pass.
-        failed: Whether a part of the look has failed.
-        reason: Why something was not seen, in words for an operator.
-    """
-
-    waiting: Waiting
-    registration: Registration
-    container_instance: ContainerInstance | None = None
-    registrations: tuple[ContainerInstance, ...] = ()
-    tasks: tuple[Task, ...] = ()
-    missing: tuple[str, ...] = ()
-    described: bool = False
-    listed_at: datetime | None = None
-    settled: bool = False
-    searched_to: str = ""
-    search_failed: bool = False
-    searched: bool = False
-    seen_at: datetime | None = None
-    nowhere: bool = False
-    deferred: bool = False
-    failed: bool = False
-    reason: str = ""
-
-    @property
-    def remaining(self) -> tuple[Task, ...]:
-        """The known tasks that are not STOPPED."""
-        return tuple(task for task in self.tasks if task.remains)

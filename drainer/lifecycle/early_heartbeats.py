@@ -9,20 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.drain import machine
 from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.admission import Admission
-from drainer.drain.model import Waiting
-from drainer.errors import DrainerError, LifecycleActionOverError, RefusedError
+from drainer.errors import DrainerError
+from drainer.lifecycle import rules
+from drainer.lifecycle.look import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from drainer.drain.actions import Outcome
     from drainer.drain.admission import Admitted
     from drainer.drain.model import LifecycleAction
-    from drainer.drain.sight import Sight
     from drainer.invocation import InvocationClock
+    from drainer.lifecycle.look import HookLook
+    from drainer.lifecycle.outcome import HookOutcome
 
 # An earlier pass has shown that the action is a true one, and has written until when it may last.
 RECORDED = frozenset({Admission.DUE, Admission.TAKEOVER})
@@ -67,13 +67,13 @@ class EarlyHeartbeats:
             if self._is_due(one):
                 self._send(position, one.drain.action)
 
-    def send_proofs(self, sights: Sequence[Sight]) -> None:
+    def send_proofs(self, looks: Sequence[HookLook]) -> None:
         """Send those that show whether a new action is a true one; its hook is known to be ours."""
-        for position, (one, sight) in enumerate(zip(self._admitted, sights, strict=True)):
-            waits = sight.waiting == Waiting.YES and one.admission in CLAIMED
-            ends_at = sight.drain.deadline_at
+        for position, (one, look) in enumerate(zip(self._admitted, looks, strict=True)):
+            waits = look.waiting == Waiting.YES and one.admission in CLAIMED
+            ends_at = look.drain.deadline_at
             if waits and ends_at is not None and self._time.now() < ends_at:
-                self._send(position, sight.drain.action)
+                self._send(position, look.drain.action)
 
     def _is_due(self, one: Admitted) -> bool:
         drain, now = one.drain, self._time.now()
@@ -83,7 +83,7 @@ class EarlyHeartbeats:
         # What looks have found not to wait is asked about at the end, by what they agree on.
         if now >= drain.deadline_at or drain.not_waiting_since is not None:
             return False
-        return machine.half_is_over(drain, now, self._pass_interval_seconds)
+        return rules.half_is_over(drain, now, self._pass_interval_seconds)
 
     def _send(self, position: int, action: LifecycleAction) -> None:
         has_time = self._time.seconds_left() >= 2 * CALL_SECONDS
@@ -96,23 +96,9 @@ class EarlyHeartbeats:
         else:
             self._sent[position] = None
 
-    def tell(self, position: int, outcome: Outcome) -> None:
+    def tell(self, position: int, outcome: HookOutcome) -> None:
         """Note at a drain what came of its heartbeat; what failed is for the next pass."""
         if position not in self._sent:
             return
         outcome.decision = replace(outcome.decision, heartbeat=False)
-        note_heartbeat(outcome, self._sent[position])
-
-
-def note_heartbeat(outcome: Outcome, error: DrainerError | None) -> None:
-    """Note at a drain what came of its heartbeat; without an error it was recorded."""
-    outcome.heartbeat = error is None
-    outcome.over = isinstance(error, LifecycleActionOverError)
-    if error is not None and not outcome.over:
-        outcome.over = is_nowhere(outcome, error)
-        outcome.trouble("recording a heartbeat", error)
-
-
-def is_nowhere(outcome: Outcome, error: DrainerError) -> bool:
-    """Whether the group or its hook is no more, as looks and Auto Scaling's refusal agree."""
-    return isinstance(error, RefusedError) and machine.waits_no_more(outcome.view)
+        outcome.note_heartbeat(self._sent[position])

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS
 from drainer.drain.finder import ACTING_SECONDS, EcsReads
+from drainer.drain.look import turn
 from drainer.drain.record import SETTLE, DrainRecord
 from drainer.drain.record_write import Condition, Demand, Outcome, Write
-from drainer.drain.sight import turn
 from drainer.errors import ClusterMissingError, DrainerError, MisconfiguredError
 
 if TYPE_CHECKING:

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.admission import Admission, Admitted, admit, waits_for_another
-from drainer.drain.machine import Step
 from drainer.drain.model import LifecycleActionResult, Origin
 from drainer.drain.record import DrainRecord, End, key_of
 from drainer.drain.record_codec import previous_of
 from drainer.drain.record_write import Condition, Demand, Write, Written
 from drainer.drain.record_write import Outcome as Made
 from drainer.errors import DrainerError, UnavailableError
+from drainer.lifecycle.rules import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from drainer.drain.actions import Outcome
     from drainer.drain.model import Drain
     from drainer.drain.record import Key
     from drainer.invocation import InvocationClock
+    from drainer.lifecycle.outcome import HookOutcome
 
     Read = Mapping[Key, DrainRecord | DrainerError | None]
 
@@ -155,7 +155,7 @@ class Recorder:
                 found[key] = one.written_at
         return found
 
-    def create(self, outcomes: Sequence[Outcome]) -> None:
+    def create(self, outcomes: Sequence[HookOutcome]) -> None:
         """
         Create the records of what the sweep has found, before its first heartbeat.
 
@@ -169,14 +169,14 @@ class Recorder:
             write = self._first(outcome, following, demand)
             written = self._write(outcome, write)
             if written is None or written.outcome == Made.UNKNOWN:
-                outcome.undone = outcome.undone or "its record could not be created"
+                outcome.put_off("its record could not be created")
             elif written.outcome == Made.REFUSED:
                 outcome.duplicate = True
             else:
                 record = write.record
                 outcome.admitted = Admitted(Admission.DUE, record.drain, record)
 
-    def drop_outdated(self, outcomes: Sequence[Outcome]) -> None:
+    def drop_outdated(self, outcomes: Sequence[HookOutcome]) -> None:
         """
         Take for duplicates what is about to be answered by a record that others have written since.
 
@@ -193,7 +193,7 @@ class Recorder:
                 same = (now.generation, now.hop) == (before.generation, before.hop)
                 outcome.duplicate = not same
 
-    def end_first(self, outcome: Outcome, result: LifecycleActionResult) -> bool:
+    def end_first(self, outcome: HookOutcome, result: LifecycleActionResult) -> bool:
         """
         Write the end of what has no token before it is answered; return whether that was done.
 
@@ -205,7 +205,7 @@ class Recorder:
         written = self._write(outcome, write)
         return written is not None and written.outcome == Made.DONE
 
-    def claim(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    def claim(self, outcomes: Sequence[HookOutcome]) -> list[HookOutcome]:
         """
         Write the records of drains that go round; return those that may be published.
 
@@ -216,13 +216,13 @@ class Recorder:
         for outcome in outcomes:
             left = self._time.seconds_left()
             if left < CALL_SECONDS + slowest:
-                outcome.undone = outcome.undone or NO_TIME_TO_WRITE
+                outcome.put_off(NO_TIME_TO_WRITE)
             elif self._claim(outcome):
                 claimed.append(outcome)
             slowest = max(slowest, left - self._time.seconds_left())
         return claimed
 
-    def _claim(self, outcome: Outcome) -> bool:
+    def _claim(self, outcome: HookOutcome) -> bool:
         following, admitted = outcome.following(), outcome.admitted
         if admitted is None or admitted.admission == Admission.UNREAD:
             return True
@@ -240,10 +240,10 @@ class Recorder:
             write = Write(self._record(outcome, following, record.generation), condition)
         return self._may_publish(outcome, write)
 
-    def _join(self, outcome: Outcome, following: Drain, record: DrainRecord) -> bool:
+    def _join(self, outcome: HookOutcome, following: Drain, record: DrainRecord) -> bool:
         """Add the token to the record that the sweep created; its chain goes on if it is alive."""
         if not outcome.heartbeat:
-            outcome.undone = outcome.undone or "Auto Scaling has not confirmed the token yet"
+            outcome.put_off("Auto Scaling has not confirmed the token yet")
             return False
         silent = record.is_silent(self._time.now(), self._pass_interval_seconds)
         condition = Condition(Demand.JOINS, record.generation, record.hop if silent else None)
@@ -260,10 +260,10 @@ class Recorder:
         outcome.duplicate = outcome.duplicate or joined
         return may_publish and not joined
 
-    def _may_publish(self, outcome: Outcome, write: Write) -> bool:
+    def _may_publish(self, outcome: HookOutcome, write: Write) -> bool:
         written = self._write(outcome, write)
         if written is None:
-            outcome.undone = outcome.undone or NO_TIME_TO_WRITE
+            outcome.put_off(NO_TIME_TO_WRITE)
             return False
         claims = write.condition.demand == Demand.FOLLOWS
         outcome.recorded = written.outcome == Made.DONE
@@ -279,7 +279,7 @@ class Recorder:
             and admitted.admission == Admission.TAKEOVER
         ):
             # The record stays silent, so that each who comes would begin a chain of its own.
-            outcome.undone = outcome.undone or "the drain could not be taken over"
+            outcome.put_off("the drain could not be taken over")
             return False
         if written.outcome != Made.REFUSED:
             return True
@@ -287,17 +287,17 @@ class Recorder:
         if there is not None and (claims or there.token == write.record.token):
             outcome.duplicate = True
         else:
-            outcome.undone = outcome.undone or "the drain's record has changed meanwhile"
+            outcome.put_off("the drain's record has changed meanwhile")
         return False
 
-    def end(self, outcomes: Sequence[Outcome]) -> None:
+    def end(self, outcomes: Sequence[HookOutcome]) -> None:
         """Write down how drains have ended."""
         for outcome in outcomes:
             write = self._end(outcome)
             if write is not None and self._write(outcome, write) is None:
                 outcome.trouble(WRITING, "no time was left")
 
-    def _end(self, outcome: Outcome) -> Write | None:
+    def _end(self, outcome: HookOutcome) -> Write | None:
         admitted = outcome.admitted
         if admitted is None or admitted.admission == Admission.UNREAD:
             return None
@@ -310,23 +310,22 @@ class Recorder:
             return self._first(outcome, outcome.following(), Demand.ABSENT, end)
         if record is None or (end == End.OVER and admitted.admission == Admission.JOIN):
             return None
-        if (
-            outcome.decision.step == Step.COMPLETE
-            and not outcome.drain.action.lifecycle_action_token
-        ):
+        if outcome.decision.step == Step.COMPLETE and not outcome.named:
             return None  # written before the answer was given
         looked = outcome.decision.step == Step.STOP and not outcome.over
         if looked and admitted.admission == Admission.LOOK:
             return None
         return self._ending(outcome, record, end)
 
-    def _ending(self, outcome: Outcome, there: DrainRecord, end: End) -> Write:
+    def _ending(self, outcome: HookOutcome, there: DrainRecord, end: End) -> Write:
         """Return the write that ends the record that this pass has read."""
         demand = Demand.OVER if end == End.OVER else Demand.ENDS
         record = self._record(outcome, outcome.following(), there.generation, end)
         return Write(record, Condition(demand, there.generation))
 
-    def _first(self, outcome: Outcome, drain: Drain, demand: Demand, end: End = End.OPEN) -> Write:
+    def _first(
+        self, outcome: HookOutcome, drain: Drain, demand: Demand, end: End = End.OPEN
+    ) -> Write:
         """Return the first write of an action; it replaces what there is of another one."""
         there = outcome.record
         if there is None:
@@ -338,9 +337,9 @@ class Recorder:
         return Write(record, Condition(demand, there.generation))
 
     def _record(
-        self, outcome: Outcome, drain: Drain, generation: int, end: End = End.OPEN
+        self, outcome: HookOutcome, drain: Drain, generation: int, end: End = End.OPEN
     ) -> DrainRecord:
-        now, seen = self._time.now(), outcome.view.seen
+        now, seen = self._time.now(), outcome.look
         instance = seen.container_instance
         record = DrainRecord(
             key=key_of(drain.action),
@@ -362,7 +361,7 @@ class Recorder:
         drained = bool(outcome.answered) or record.may_have_drained or _was_followed(outcome)
         return replace(record, followed=bool(end) and drained)
 
-    def _write(self, outcome: Outcome, write: Write) -> Written | None:
+    def _write(self, outcome: HookOutcome, write: Write) -> Written | None:
         """Write one record; return None where no time is left."""
         if self._time.seconds_left() < CALL_SECONDS:
             return None
@@ -377,7 +376,7 @@ class Recorder:
         return written
 
 
-def _was_followed(outcome: Outcome) -> bool:
+def _was_followed(outcome: HookOutcome) -> bool:
     """Whether the record of an earlier action is, which this drain's record has replaced."""
     record = outcome.record
     return record is not None and record.previous is not None and record.previous.followed

@@ -193,7 +193,7 @@ class World:
                 self.trace.say(
                     "pass",
                     f"{action.ec2_instance_id} {action.lifecycle_hook_name} "
-                    f"hop {outcome.view.drain.hop}: {outcome.decision.phase} -> "
+                    f"hop {outcome.drain.hop}: {outcome.decision.phase} -> "
                     f"{outcome.decision.step} {outcome.decision.reason} {outcome.undone}"
                     f"{'; '.join(outcome.troubles)}",
                 )

@@ -118,7 +118,7 @@ def test_f1_an_agent_that_registers_anew_is_searched_for_from_the_first_cluster_
 
     world.until_answered()
 
-    assert {"blind", "unregistered"} & set(world.reports.phases) == set()
+    assert {"unseen", "unregistered"} & set(world.reports.phases) == set()
     assert world.left_behind == []
     assert job.stopped_at
 

@@ -200,7 +200,7 @@ def test_an_instance_deregistered_in_mid_drain_is_released_after_two_looks(world
 
     action = world.until_answered()
 
-    assert world.reports.phases[-2:] == ["blind", "unregistered"]
+    assert world.reports.phases[-2:] == ["unseen", "unregistered"]
     assert world.seconds(action.ended_at) <= 100 + 3 * PASS_SECONDS
 
 
@@ -267,7 +267,7 @@ def test_the_deadline_is_answered_by_the_declared_policy_and_says_what_was_left(
     assert action.result == result
     assert 600 <= world.seconds(action.ended_at) <= 600 + PASS_SECONDS
     assert last.decision.phase == "overdue"
-    assert [task.owner for task in last.view.seen.remaining] == ["standalone"]
+    assert [task.owner for task in last.look.remaining] == ["standalone"]
     assert last.decision.reason == "1 standalone (wait)"
 
 
@@ -397,7 +397,7 @@ def test_defect_10_a_missing_cluster_is_waited_out_until_someone_mends_it(world:
     world.account.interceptors.append(_hide_list_clusters)
     world.scale_in()
     world.run(600)
-    assert world.reports.phases == ["blind"]
+    assert world.reports.phases == ["unseen"]
     assert world.left_behind == []
 
     world.hook(metadata={"cluster": "payments"})

@@ -18,7 +18,8 @@ from drainer.errors import (
     RefusedError,
     UnavailableError,
 )
-from drainer.lifecycle.controller import NO_TIME, SWEPT_MAX, PassReport
+from drainer.lifecycle.acting import NO_TIME
+from drainer.lifecycle.controller import SWEPT_MAX, PassReport
 from tests.unit.account import (
     HOOK,
     LOOKS,
@@ -39,10 +40,10 @@ from tests.unit.account import (
 from tests.unit.records import Records
 
 if TYPE_CHECKING:
-    from drainer.drain.actions import Outcome
     from drainer.drain.model import Drain
     from drainer.drain.record import DrainRecord
     from drainer.errors import DrainerError
+    from drainer.lifecycle.outcome import HookOutcome
 
 NOT_ACTIVE = LifecycleActionOverError("No active Lifecycle Action found")
 THROTTLED = UnavailableError("Rate exceeded")
@@ -56,7 +57,7 @@ STOPPING = replace(
 )
 
 
-def only(report: PassReport) -> Outcome:
+def only(report: PassReport) -> HookOutcome:
     [outcome] = report.outcomes
     return outcome
 
@@ -392,7 +393,7 @@ def test_a_chain_of_more_hops_than_can_be_ends_and_leaves_its_drain_to_the_sweep
 
     outcome = only(account.run(due))
 
-    assert outcome.decision.exhausted
+    assert outcome.decision.hop_limit
     assert (account.published, account.record().is_open) == ([], True)
 
 
@@ -1030,7 +1031,7 @@ def test_whose_hook_runs_out_first_gets_its_heartbeat_first() -> None:
     assert ids([one for one in report.outcomes if one.heartbeat]) == {instance_id(9)}
 
 
-def ids(outcomes: list[Outcome]) -> set[str]:
+def ids(outcomes: list[HookOutcome]) -> set[str]:
     return {outcome.drain.action.ec2_instance_id for outcome in outcomes}
 
 

@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.drain.actions import Outcome
 from drainer.drain.admission import Admission, Admitted
-from drainer.drain.machine import Decision, Phase, Step
+from drainer.drain.machine import Phase
 from drainer.drain.model import (
     ContainerInstance,
     LifecycleActionResult,
-    Observation,
     Origin,
-    Registration,
-    Waiting,
 )
 from drainer.drain.record import DrainRecord, End, key_of
 from drainer.drain.record_write import Demand
-from drainer.drain.view import View
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
+from drainer.lifecycle.look import HookLook, Waiting
+from drainer.lifecycle.outcome import HookOutcome
 from drainer.lifecycle.recording import NO_TIME_TO_WRITE, Recorder
+from drainer.lifecycle.rules import HookDecision, Step
 from tests.unit.account import (
     NOW,
     OTHER_TOKEN,
@@ -63,7 +61,7 @@ def outcome(
     of: Drain | None = None,
     step: Step = Step.GO_ROUND,
     **changes: Any,
-) -> Outcome:
+) -> HookOutcome:
     """What a pass has come to before it writes; by default it has sent a heartbeat."""
     if of is None:
         of = there.drain if there and admission not in BRINGS else notification(at=START)
@@ -74,12 +72,22 @@ def outcome(
         "arn-0", instance_id(), "DRAINING", agent_connected=True, running_tasks=2, pending_tasks=1,
         cluster="payments",
     )  # fmt: skip
-    seen = Observation(
-        Waiting.YES, Registration.FOUND, instance, (instance,), tasks, described=True, settled=True
+    look = HookLook(
+        ec2_instance_id=instance_id(),
+        drain=of,
+        now=NOW,
+        waiting=Waiting.YES,
+        registrations={"arn-0": instance},
+        tasks={one.id: one for one in tasks},
+        described=True,
+        settled=True,
+        pass_interval_seconds=15,
+        deadline_result=LifecycleActionResult.CONTINUE,
     )
-    view = View(of, seen, NOW, 15, LifecycleActionResult.CONTINUE)
-    decision = Decision(Phase.DRAINING, step, republish=True, reason="2 tasks of service:web")
-    known = Outcome(of, view, decision, heartbeat=True, admitted=Admitted(admission, of, there))
+    decision = HookDecision(
+        Phase.DRAINING, reason="2 tasks of service:web", step=step, republish=True
+    )
+    known = HookOutcome(look, decision, heartbeat=True, admitted=Admitted(admission, of, there))
     for name, value in changes.items():
         setattr(known, name, value)
     return known

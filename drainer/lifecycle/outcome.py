@@ -1,0 +1,107 @@
+"""What a pass did about one drain under a lifecycle hook, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from drainer.drain.actions import Outcome
+from drainer.errors import LifecycleActionOverError, RefusedError
+from drainer.lifecycle import rules
+from drainer.lifecycle.rules import Step
+
+if TYPE_CHECKING:
+    from drainer.drain.admission import Admitted
+    from drainer.drain.model import Drain, LifecycleAction, LifecycleActionResult
+    from drainer.drain.record import DrainRecord
+    from drainer.errors import DrainerError
+    from drainer.lifecycle.look import HookLook
+    from drainer.lifecycle.rules import HookDecision
+
+
+@dataclass(slots=True)
+class HookOutcome(Outcome):
+    """
+    What a pass did about one drain.
+
+    Attributes:
+        look: What was seen, and when.
+        decision: What it led to.
+        message: The action as the message names it; None for what was found without one.
+        admitted: The drain's record as this pass has read it; None where there can be none.
+        heartbeat: Whether a heartbeat was recorded.
+        answered: The answer that Auto Scaling took.
+        over: Whether Auto Scaling said that it no longer waits.
+        generation: Of the record, as this pass has written it; None where it has not.
+        hop: Of that; None where this pass has written none.
+        recorded: Whether this pass has written the drain's record, as far as is known.
+        duplicate: Whether another pass had written this hop already.
+        published: Whether the re-invocation went out.
+        undone: Why the message must be delivered again; empty where the pass is complete.
+    """
+
+    look: HookLook
+    decision: HookDecision
+    message: LifecycleAction | None = None
+    admitted: Admitted | None = None
+    heartbeat: bool = False
+    answered: LifecycleActionResult | None = None
+    over: bool = False
+    generation: int | None = None
+    hop: int | None = None
+    recorded: bool = False
+    duplicate: bool = False
+    published: bool = False
+    undone: str = ""
+
+    @property
+    def drain(self) -> Drain:
+        """The drain as the look left it."""
+        return self.look.drain
+
+    @property
+    def record(self) -> DrainRecord | None:
+        """The drain's record as this pass has read it; None where there is none."""
+        return self.admitted.record if self.admitted else None
+
+    @property
+    def named(self) -> bool:
+        """Whether the lifecycle action's token is known."""
+        return bool(self.drain.action.lifecycle_action_token)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the drain goes round any more."""
+        stops = self.decision.step == Step.STOP and not self.decision.heartbeat
+        return self.over or self.answered is not None or stops or self.duplicate
+
+    def following(self) -> Drain:
+        """Return the drain as the next pass gets it, after what this one has done so far."""
+        following = rules.carry_on(
+            self.look,
+            drained_at=self.drained_at,
+            heartbeat=self.heartbeat,
+            stopped=self.stopped,
+        )
+        if self.generation is None or self.hop is None:
+            return following
+        return replace(following, generation=self.generation, hop=self.hop)
+
+    def put_off(self, why: str) -> None:
+        """Have the message delivered again; the first reason stays."""
+        self.undone = self.undone or why
+
+    def was_told(self, what: str, error: DrainerError) -> None:
+        """Note why Auto Scaling took no heartbeat or answer: the action may be over."""
+        if isinstance(error, LifecycleActionOverError):
+            self.over = True
+            return
+        # The group or its hook is no more, as looks and the refusal agree.
+        self.over = isinstance(error, RefusedError) and rules.waits_no_more(self.look)
+        self.trouble(what, error)
+
+    def note_heartbeat(self, error: DrainerError | None) -> None:
+        """Note what came of a heartbeat; without an error it was recorded."""
+        self.heartbeat = error is None
+        if error is not None:
+            self.was_told("recording a heartbeat", error)
