@@ -241,7 +241,7 @@ def _line(outcome: HookOutcome) -> dict[str, Any]:
         "step": _step(outcome),
         "result": outcome.answered,
         "origin": look.drain.origin,
-        "admission": outcome.admitted.admission if outcome.admitted else None,
+        "admission": outcome.admitted.admission,
         "hop": look.drain.hop,
         "started_at": look.drain.started_at.isoformat(),
         "age_minutes": _age_minutes(outcome),

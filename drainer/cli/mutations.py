@@ -14,7 +14,7 @@ from drainer.aws import auto_scaling, ecs
 from drainer.drain import finder, look, machine, model, task_look, task_set
 from drainer.drain.machine import Act, Phase
 from drainer.drain.model import LifecycleActionResult
-from drainer.lifecycle import acting, hooks, observer, rules, sweep
+from drainer.lifecycle import acting, hooks, observer, outcome, rules, sweep
 from drainer.lifecycle import reactivation as returning
 from drainer.lifecycle.look import Waiting
 from drainer.lifecycle.rules import HookPhase
@@ -79,10 +79,11 @@ def ignore_the_deadline() -> None:
 def begin_the_deadline_anew() -> None:
     """Count the deadline from each pass (defect 12)."""
 
-    def carrying(look: HookLook, **done: bool) -> Any:
-        return replace(right(look, **done), started_at=look.now, deadline_at=None, policy=None)
+    def following(self: Any) -> Any:
+        now = self.look.now
+        return replace(right(self), started_at=now, deadline_at=None, policy=None)
 
-    right = swap(rules, "carry_on", carrying)
+    right = swap(outcome.HookOutcome, "following", following)
 
 
 def forget_the_global_timeout() -> None:
@@ -148,8 +149,8 @@ def drop_the_republish_on_a_throttle() -> None:
 
     def publishing(self: Any, unit: Any, *more: Any) -> None:
         right(self, unit, *more)
-        for outcome in unit:
-            outcome.undone = ""
+        for one in unit:
+            one.undone = ""
 
     right = swap(acting.HookActions, "_publish", publishing)
 
@@ -157,9 +158,9 @@ def drop_the_republish_on_a_throttle() -> None:
 def swallow_a_failed_answer() -> None:
     """Take an answer that failed for one that was given (defect 8)."""
 
-    def completing(self: Any, outcome: Any) -> None:
-        right(self, outcome)
-        outcome.over = True
+    def completing(self: Any, one: Any) -> None:
+        right(self, one)
+        one.over = True
 
     right = swap(acting.HookActions, "_complete", completing)
 

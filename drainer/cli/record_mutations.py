@@ -44,7 +44,7 @@ def publish_before_the_hop_is_claimed() -> None:
 
 
 def _follows(outcome: Any) -> bool:
-    return outcome.admitted is not None and outcome.admitted.admission in FOLLOWING
+    return outcome.admitted.admission in FOLLOWING
 
 
 def claim_whatever_the_hop() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain import machine, task_set
@@ -16,7 +17,7 @@ from drainer.drain.machine import Act
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from drainer.drain.look import Look
@@ -102,6 +103,25 @@ class Outcome:
         self.troubles = (*self.troubles, f"{what}: {error}")
 
 
+def together(
+    arns: Sequence[str], call: Callable[[Sequence[str]], dict[str, str]]
+) -> dict[str, str]:
+    """
+    Make one call for up to TOGETHER_MAX container instances; return refusals by ARN.
+
+    Where ECS refuses the whole call, each is tried alone: one that has changed its status, or is
+    gone, must not hold up the others.
+    """
+    try:
+        return call(arns)
+    except RefusedError as error:
+        if len(arns) > 1:
+            return {arn: why for one in arns for arn, why in together([one], call).items()}
+        return dict.fromkeys(arns, str(error))
+    except DrainerError as error:
+        return dict.fromkeys(arns, str(error))
+
+
 class EcsActions:
     """
     Acts on ECS for drains that have been decided about.
@@ -129,34 +149,15 @@ class EcsActions:
                     if one.status == ACTIVE:
                         by_cluster[one.cluster][one.arn].append(outcome)
         for cluster, members in by_cluster.items():
-            arns = list(members)
-            for start in range(0, len(arns), TOGETHER_MAX):
-                together = arns[start : start + TOGETHER_MAX]
-                self._set_draining_together(cluster, {arn: members[arn] for arn in together}, clock)
-
-    def _set_draining_together(
-        self,
-        cluster: str,
-        members: Mapping[str, Sequence[Outcome]],
-        clock: Callable[[], datetime],
-    ) -> None:
-        try:
-            refusals = self._ecs.set_draining(cluster, list(members))
-        except RefusedError as error:
-            if len(members) > 1:
-                # One container instance that has changed its status must not hold up the others.
-                for arn, outcomes in members.items():
-                    self._set_draining_together(cluster, {arn: outcomes}, clock)
-                return
-            refusals = dict.fromkeys(members, str(error))
-        except DrainerError as error:
-            refusals = dict.fromkeys(members, str(error))
-        for arn, outcomes in members.items():
-            for outcome in outcomes:
-                if arn in refusals:
-                    outcome.trouble("setting DRAINING", refusals[arn])
-                else:
-                    outcome.drained_at = clock()
+            for start in range(0, len(members), TOGETHER_MAX):
+                arns = list(members)[start : start + TOGETHER_MAX]
+                refusals = together(arns, partial(self._ecs.set_draining, cluster))
+                for arn in arns:
+                    for outcome in members[arn]:
+                        if arn in refusals:
+                            outcome.trouble("setting DRAINING", refusals[arn])
+                        else:
+                            outcome.drained_at = clock()
 
     def stop_tasks(self, outcome: Outcome, seconds_left: Callable[[], float]) -> None:
         """Stop the standalone tasks that were decided to be stopped, STOPS_MAX at most."""

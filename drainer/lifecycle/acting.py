@@ -200,8 +200,7 @@ def _put_off(outcomes: Sequence[HookOutcome]) -> None:
 
 def _is_unbounded(outcome: HookOutcome) -> bool:
     """Whether nothing remembers when this drain must end: what the sweep has just found."""
-    admitted = outcome.admitted
-    return admitted is not None and admitted.admission == Admission.NEW and not outcome.named
+    return outcome.admitted.admission == Admission.NEW and not outcome.named
 
 
 def _runs_out_at(outcome: HookOutcome) -> datetime:

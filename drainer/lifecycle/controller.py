@@ -139,7 +139,9 @@ class Controller:
         outcomes = []
         for position, (one, look) in enumerate(zip(passing, looks, strict=True)):
             decision = _withheld(rules.decide(look), one, look)
-            outcome = HookOutcome(look, decision, message=messages[position], admitted=one)
+            outcome = HookOutcome(
+                look=look, decision=decision, admitted=one, message=messages[position]
+            )
             if one.error is not None:
                 outcome.trouble("reading the drain's record", one.error)
             beats.tell(position, outcome)

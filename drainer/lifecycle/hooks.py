@@ -42,11 +42,15 @@ def is_waiting(lifecycle_state: str) -> bool:
     return lifecycle_state.endswith(WAIT_STATE_SUFFIX) and lifecycle_state != LAUNCH_WAIT_STATE
 
 
-class AutoScalingReads(Protocol):
-    """What is read of Auto Scaling; every method may raise a DrainerError."""
+class LifecycleStates(Protocol):
+    """Reads lifecycle states; may raise a DrainerError."""
 
     def lifecycle_states(self, ec2_instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Return group name and lifecycle state of each instance that is in a group."""
+
+
+class AutoScalingReads(LifecycleStates, Protocol):
+    """What is read of Auto Scaling; every method may raise a DrainerError."""
 
     def group_names(self) -> list[str]:
         """Return the names of all groups."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from drainer.drain import machine
 from drainer.drain.actions import Outcome
+from drainer.drain.model import Origin
 from drainer.errors import LifecycleActionOverError, RefusedError
 from drainer.lifecycle import rules
+from drainer.lifecycle.look import Waiting
 from drainer.lifecycle.rules import Step
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from drainer.lifecycle.rules import HookDecision
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class HookOutcome(Outcome):
     """
     What a pass did about one drain.
@@ -27,8 +30,8 @@ class HookOutcome(Outcome):
     Attributes:
         look: What was seen, and when.
         decision: What it led to.
+        admitted: The drain's record as this pass has read it.
         message: The action as the message names it; None for what was found without one.
-        admitted: The drain's record as this pass has read it; None where there can be none.
         heartbeat: Whether a heartbeat was recorded.
         answered: The answer that Auto Scaling took.
         over: Whether Auto Scaling said that it no longer waits.
@@ -42,8 +45,8 @@ class HookOutcome(Outcome):
 
     look: HookLook
     decision: HookDecision
+    admitted: Admitted
     message: LifecycleAction | None = None
-    admitted: Admitted | None = None
     heartbeat: bool = False
     answered: LifecycleActionResult | None = None
     over: bool = False
@@ -62,7 +65,7 @@ class HookOutcome(Outcome):
     @property
     def record(self) -> DrainRecord | None:
         """The drain's record as this pass has read it; None where there is none."""
-        return self.admitted.record if self.admitted else None
+        return self.admitted.record
 
     @property
     def named(self) -> bool:
@@ -77,15 +80,18 @@ class HookOutcome(Outcome):
 
     def following(self) -> Drain:
         """Return the drain as the next pass gets it, after what this one has done so far."""
-        following = rules.carry_on(
-            self.look,
-            drained_at=self.drained_at,
-            heartbeat=self.heartbeat,
-            stopped=self.stopped,
+        look = self.look
+        drain = machine.carry_on(look, look.drain, drained_at=self.drained_at, stopped=self.stopped)
+        waits_not = look.waiting == Waiting.NO and not self.heartbeat
+        seen_at = look.seen_at or look.now
+        return replace(
+            drain,
+            origin=Origin.CHAIN,
+            generation=drain.generation if self.generation is None else self.generation,
+            hop=drain.hop + 1 if self.hop is None else self.hop,
+            last_heartbeat_at=look.now if self.heartbeat else drain.last_heartbeat_at,
+            not_waiting_since=(drain.not_waiting_since or seen_at) if waits_not else None,
         )
-        if self.generation is None or self.hop is None:
-            return following
-        return replace(following, generation=self.generation, hop=self.hop)
 
     def put_off(self, why: str) -> None:
         """Have the message delivered again; the first reason stays."""

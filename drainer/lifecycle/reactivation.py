@@ -14,22 +14,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS
+from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, together
 from drainer.drain.finder import ACTING_SECONDS, EcsReads
 from drainer.drain.look import turn
 from drainer.drain.record import SETTLE, DrainRecord
 from drainer.drain.record_write import Condition, Demand, Outcome, Write
-from drainer.errors import ClusterMissingError, DrainerError, MisconfiguredError
+from drainer.errors import ClusterMissingError, DrainerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from drainer.drain.model import ContainerInstance, Hint
-    from drainer.drain.record import Key
-    from drainer.drain.record_write import Written
     from drainer.invocation import InvocationClock
+    from drainer.lifecycle.hooks import LifecycleStates
+    from drainer.lifecycle.recording import FollowedRecords
 
 IN_SERVICE = "InService"
 ACTIVE = "active"
@@ -42,13 +43,6 @@ FOLLOWED_MAX = 500
 READING_SECONDS = ACTING_SECONDS + UNIT_SECONDS
 
 
-class AutoScalingStates(Protocol):
-    """What is asked of Auto Scaling; it may raise a DrainerError."""
-
-    def lifecycle_states(self, ec2_instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Return group name and lifecycle state of each instance that is in a group."""
-
-
 class Ecs(EcsReads, Protocol):
     """What is asked of ECS; every method may raise a DrainerError."""
 
@@ -57,24 +51,6 @@ class Ecs(EcsReads, Protocol):
 
     def deregister(self, cluster: str, arn: str) -> None:
         """Take a container instance without tasks out of its cluster."""
-
-
-class Records(Protocol):
-    """The store of records."""
-
-    def new_pass_id(self) -> str:
-        """Return what no other write has."""
-
-    def followed_keys(self) -> list[Key]:
-        """Return the keys of the records that are followed; may raise a DrainerError."""
-
-    def of_instance(
-        self, instances: Iterable[str]
-    ) -> Mapping[str, Sequence[DrainRecord | DrainerError | None]]:
-        """Return the records of each EC2 instance."""
-
-    def write(self, writes: Sequence[Write]) -> list[Written]:
-        """Make each write if its condition holds; return what came of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +77,9 @@ class Reactivation:
 
     def __init__(
         self,
-        auto_scaling: AutoScalingStates,
+        auto_scaling: LifecycleStates,
         ecs: Ecs,
-        records: Records,
+        records: FollowedRecords,
         clusters: Sequence[str],
     ) -> None:
         self._configured = clusters
@@ -243,7 +219,7 @@ class Reactivation:
         for start in range(0, len(connected), TOGETHER_MAX):
             if time.seconds_left() < UNIT_SECONDS:
                 return []
-            done += self._set_active(cluster, connected[start : start + TOGETHER_MAX], time)
+            done += self._set_active(cluster, connected[start : start + TOGETHER_MAX])
         alive = {one.ec2_instance_id for one in found if one.agent_connected}
         left_over = [
             one for one in draining if one.ec2_instance_id in alive and one not in connected
@@ -262,16 +238,9 @@ class Reactivation:
         }
         return [one for one in over if one in alive | served and one not in waiting]
 
-    def _set_active(
-        self, cluster: str, unit: Sequence[ContainerInstance], time: InvocationClock
-    ) -> list[Returned]:
-        try:
-            refusals = self._ecs.set_active(cluster, [one.arn for one in unit])
-        except DrainerError as error:
-            if isinstance(error, MisconfiguredError) and len(unit) > 1:
-                # One that leaves by another way, or is gone, must not hold up the others.
-                return [done for one in unit for done in self._set_active(cluster, [one], time)]
-            refusals = dict.fromkeys((one.arn for one in unit), str(error))
+    def _set_active(self, cluster: str, unit: Sequence[ContainerInstance]) -> list[Returned]:
+        set_active = partial(self._ecs.set_active, cluster)
+        refusals = together([one.arn for one in unit], set_active)
         return [
             Returned(
                 one.ec2_instance_id,

@@ -40,25 +40,36 @@ ENDS = {
 }
 
 
-class Records(Protocol):
-    """The store of records; it says for each what it could not read or write."""
+class RecordWrites(Protocol):
+    """The store of records, as far as it is written, and read by instance."""
 
     def new_pass_id(self) -> str:
         """Return what no other write has."""
 
-    def read(self, keys: Iterable[Key]) -> Read:
-        """Return for each key its record, None where there is none, or why it was not read."""
-
     def write(self, writes: Sequence[Write]) -> list[Written]:
         """Make each write if its condition holds; return what came of each."""
-
-    def open_keys(self) -> list[Key]:
-        """Return the keys of all open records; may raise a DrainerError."""
 
     def of_instance(
         self, instances: Iterable[str]
     ) -> Mapping[str, Sequence[DrainRecord | DrainerError | None]]:
-        """Return the records of each EC2 instance."""
+        """Return the records of each EC2 instance; why, in the place of one that was not read."""
+
+
+class FollowedRecords(RecordWrites, Protocol):
+    """The store of records, for what follows those of drains that have ended."""
+
+    def followed_keys(self) -> list[Key]:
+        """Return the keys of the records that are followed; may raise a DrainerError."""
+
+
+class Records(RecordWrites, Protocol):
+    """The store of records, for drains under way."""
+
+    def read(self, keys: Iterable[Key]) -> Read:
+        """Return for each key its record, None where there is none, or why it was not read."""
+
+    def open_keys(self) -> list[Key]:
+        """Return the keys of all open records; may raise a DrainerError."""
 
 
 class Recorder:
@@ -106,8 +117,7 @@ class Recorder:
         """Return the open drains of EC2 instances about which there was an event."""
         asks = ec2_instance_ids and self._down is None
         found = self._records.of_instance(ec2_instance_ids) if asks else {}
-        rows = [record for some in found.values() for record in some]
-        return self._found([one for one in rows if isinstance(one, DrainRecord)], Origin.HINT)
+        return self._found([one for some in found.values() for one in some], Origin.HINT)
 
     def silent(self) -> list[Admitted]:
         """
@@ -117,20 +127,20 @@ class Recorder:
             DrainerError: The index could not be read.
         """
         rows = self._records.read(self._records.open_keys()).values()
-        found = self._found([one for one in rows if isinstance(one, DrainRecord)], Origin.SWEEP)
-        return sorted(found, key=lambda one: one.drain.deadline_at or one.drain.started_at)
+        return sorted(
+            self._found(rows, Origin.SWEEP),
+            key=lambda one: one.drain.deadline_at or one.drain.started_at,
+        )
 
-    def _found(self, records: Iterable[DrainRecord], origin: Origin) -> list[Admitted]:
-        now = self._time.now()
+    def _found(
+        self, rows: Iterable[DrainRecord | DrainerError | None], origin: Origin
+    ) -> list[Admitted]:
+        """Admit drains by their records; what cannot be read is found again."""
+        records = [one for one in rows if isinstance(one, DrainRecord) and one.is_open]
+        now, interval = self._time.now(), self._pass_interval_seconds
         found = [
-            admit(
-                replace(one.drain, origin=origin, generation=one.generation),
-                one,
-                now,
-                self._pass_interval_seconds,
-            )
+            admit(replace(one.drain, origin=origin, generation=one.generation), one, now, interval)
             for one in records
-            if one.is_open
         ]
         return [one for one in found if one.admission.goes_on]
 
@@ -142,18 +152,18 @@ class Recorder:
         """
         if not keys or self._down is not None:
             return {}
-        read, now = self._records.read(keys), self._time.now()
+        now = self._time.now()
         found: dict[Key, datetime] = {}
-        for key, one in read.items():
+        for key, one in self._records.read(keys).items():
             if not isinstance(one, DrainRecord) or not one.is_open:
                 continue
-            if one.drain.draining_since:
-                found[key] = one.drain.draining_since
-            elif one.drain.container_instance_arn and not one.is_silent(
-                now, self._pass_interval_seconds
-            ):
-                found[key] = one.written_at
+            looks = one.drain.container_instance_arn and not self._is_silent(one, now)
+            if since := one.drain.draining_since or (one.written_at if looks else None):
+                found[key] = since
         return found
+
+    def _is_silent(self, record: DrainRecord, now: datetime) -> bool:
+        return record.is_silent(now, self._pass_interval_seconds)
 
     def create(self, outcomes: Sequence[HookOutcome]) -> None:
         """
@@ -163,10 +173,9 @@ class Recorder:
         one, each sweep would begin another drain with another deadline.
         """
         for outcome in outcomes:
-            following = replace(outcome.drain, hop=0)
-            there = outcome.record
-            demand = Demand.REPLACES if there and there.is_open else Demand.SUCCEEDS
-            write = self._first(outcome, following, demand)
+            is_open = outcome.record is not None and outcome.record.is_open
+            demand = Demand.REPLACES if is_open else Demand.SUCCEEDS
+            write = self._first(outcome, replace(outcome.drain, hop=0), demand)
             written = self._write(outcome, write)
             if written is None or written.outcome == Made.UNKNOWN:
                 outcome.put_off("its record could not be created")
@@ -223,17 +232,13 @@ class Recorder:
         return claimed
 
     def _claim(self, outcome: HookOutcome) -> bool:
-        following, admitted = outcome.following(), outcome.admitted
-        if admitted is None or admitted.admission == Admission.UNREAD:
-            return True
-        record = admitted.record
-        if admitted.admission == Admission.NEW:
-            if not outcome.heartbeat:
-                return True  # nothing shows yet that the action is a true one
+        following, record = outcome.following(), outcome.record
+        admission = outcome.admitted.admission
+        if admission == Admission.NEW and outcome.heartbeat:
             write = self._first(outcome, following, Demand.REPLACES)
-        elif record is None:
-            return True
-        elif admitted.admission == Admission.JOIN:
+        elif admission == Admission.NEW or record is None:
+            return True  # nothing shows yet that the action is a true one, or nothing can be read
+        elif admission == Admission.JOIN:
             return self._join(outcome, following, record)
         else:
             condition = Condition(Demand.FOLLOWS, record.generation, record.hop)
@@ -245,7 +250,7 @@ class Recorder:
         if not outcome.heartbeat:
             outcome.put_off("Auto Scaling has not confirmed the token yet")
             return False
-        silent = record.is_silent(self._time.now(), self._pass_interval_seconds)
+        silent = self._is_silent(record, self._time.now())
         condition = Condition(Demand.JOINS, record.generation, record.hop if silent else None)
         ends = (following.deadline_at, record.drain.deadline_at)
         following = replace(
@@ -272,12 +277,8 @@ class Recorder:
             # taken for another action's. By its token it finds the record, should there be one.
             outcome.generation = write.record.generation
             outcome.hop = write.record.hop
-        admitted = outcome.admitted
-        if (
-            written.outcome == Made.UNKNOWN
-            and admitted
-            and admitted.admission == Admission.TAKEOVER
-        ):
+        unknown = written.outcome == Made.UNKNOWN
+        if unknown and outcome.admitted.admission == Admission.TAKEOVER:
             # The record stays silent, so that each who comes would begin a chain of its own.
             outcome.put_off("the drain could not be taken over")
             return False
@@ -298,22 +299,19 @@ class Recorder:
                 outcome.trouble(WRITING, "no time was left")
 
     def _end(self, outcome: HookOutcome) -> Write | None:
-        admitted = outcome.admitted
-        if admitted is None or admitted.admission == Admission.UNREAD:
-            return None
+        admission, record = outcome.admitted.admission, outcome.record
         end = ENDS[outcome.answered] if outcome.answered else End.OVER
-        record = admitted.record
-        if admitted.admission == Admission.NEW:
-            # A token that Auto Scaling refuses says nothing about the record that is there.
-            if end == End.OVER or record is not None:
+        claims = admission in {Admission.NEW, Admission.JOIN}
+        if admission == Admission.UNREAD or (claims and end == End.OVER):
+            return None  # a token that Auto Scaling refuses says nothing about the record
+        if admission == Admission.NEW:
+            if record is not None:
                 return None
             return self._first(outcome, outcome.following(), Demand.ABSENT, end)
-        if record is None or (end == End.OVER and admitted.admission == Admission.JOIN):
-            return None
         if outcome.decision.step == Step.COMPLETE and not outcome.named:
             return None  # written before the answer was given
         looked = outcome.decision.step == Step.STOP and not outcome.over
-        if looked and admitted.admission == Admission.LOOK:
+        if record is None or (looked and admission == Admission.LOOK):
             return None
         return self._ending(outcome, record, end)
 
@@ -358,8 +356,10 @@ class Recorder:
         )
         # Whatever was set DRAINING may be in service again: after a warm pool, with a new root
         # volume, or because somebody has cancelled its termination.
-        drained = bool(outcome.answered) or record.may_have_drained or _was_followed(outcome)
-        return replace(record, followed=bool(end) and drained)
+        drained = bool(outcome.answered) or record.may_have_drained
+        before = outcome.record.previous if outcome.record else None
+        was_followed = before is not None and before.followed
+        return replace(record, followed=bool(end) and (drained or was_followed))
 
     def _write(self, outcome: HookOutcome, write: Write) -> Written | None:
         """Write one record; return None where no time is left."""
@@ -374,9 +374,3 @@ class Recorder:
             if isinstance(written.error, UnavailableError):
                 self._down = written.error
         return written
-
-
-def _was_followed(outcome: HookOutcome) -> bool:
-    """Whether the record of an earlier action is, which this drain's record has replaced."""
-    record = outcome.record
-    return record is not None and record.previous is not None and record.previous.followed

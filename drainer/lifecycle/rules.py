@@ -10,7 +10,7 @@ what to answer, whatever was or was not seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -238,27 +238,3 @@ def is_unproven(look: HookLook) -> bool:
     """
     known = look.proven and look.drain.draining_since is not None
     return look.waiting == Waiting.YES and bool(look.status) and not known
-
-
-def carry_on(
-    look: HookLook, *, drained_at: datetime | None, heartbeat: bool, stopped: bool
-) -> Drain:
-    """
-    Return the drain as the next pass needs it.
-
-    Args:
-        look: This pass's look.
-        drained_at: When this pass had set the container instance DRAINING; None if it has not.
-        heartbeat: Whether this pass has recorded a heartbeat.
-        stopped: Whether this pass has told every standalone task to stop.
-    """
-    drain = machine.carry_on(look, look.drain, drained_at=drained_at, stopped=stopped)
-    waits_not = look.waiting == Waiting.NO and not heartbeat
-    seen_at = look.seen_at or look.now
-    return replace(
-        drain,
-        origin=Origin.CHAIN,
-        hop=drain.hop + 1,
-        last_heartbeat_at=look.now if heartbeat else drain.last_heartbeat_at,
-        not_waiting_since=(drain.not_waiting_since or seen_at) if waits_not else None,
-    )

@@ -72,8 +72,8 @@ def following(made: Made) -> Drain:
         deadline_result=LifecycleActionResult.CONTINUE,
     )
     outcome = HookOutcome(
-        look,
-        HookDecision(Phase.DRAINING, republish=True),
+        look=look,
+        decision=HookDecision(Phase.DRAINING, republish=True),
         heartbeat=True,
         admitted=admitted,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.drain import machine
+from drainer.drain.admission import Admission, Admitted
 from drainer.drain.machine import Act, Phase
 from drainer.drain.model import (
     UNFINISHED_MAX,
@@ -26,11 +27,11 @@ from drainer.drain.model import (
 from drainer.drain.task_set import needs_listing, stops_standalone
 from drainer.lifecycle import rules
 from drainer.lifecycle.look import HookLook, Waiting
+from drainer.lifecycle.outcome import HookOutcome
 from drainer.lifecycle.rules import (
     HookDecision,
     HookPhase,
     Step,
-    carry_on,
     deadline,
     decide,
     heartbeat_due,
@@ -666,14 +667,10 @@ def test_a_hint_never_goes_round_and_what_the_sweep_takes_up_does(
 # -- what is carried along
 
 
-def carried(
-    a_view: HookLook,
-    *,
-    drained_at: datetime | None = None,
-    heartbeat: bool = False,
-    stopped: bool = False,
-) -> Drain:
-    return carry_on(a_view, drained_at=drained_at, heartbeat=heartbeat, stopped=stopped)
+def carried(a_view: HookLook, **done: Any) -> Drain:
+    admitted = Admitted(Admission.DUE, a_view.drain, None)
+    outcome = HookOutcome(look=a_view, decision=decide(a_view), admitted=admitted, **done)
+    return outcome.following()
 
 
 def test_defect_22_draining_since_is_forgotten_when_someone_sets_the_instance_active() -> None:

@@ -87,7 +87,12 @@ def outcome(
     decision = HookDecision(
         Phase.DRAINING, reason="2 tasks of service:web", step=step, republish=True
     )
-    known = HookOutcome(look, decision, heartbeat=True, admitted=Admitted(admission, of, there))
+    known = HookOutcome(
+        look=look,
+        decision=decision,
+        heartbeat=True,
+        admitted=Admitted(admission, of, there),
+    )
     for name, value in changes.items():
         setattr(known, name, value)
     return known
@@ -141,7 +146,6 @@ def test_each_admission_makes_its_write(
         pytest.param(Admission.UNREAD, None, {}, id="the table was not read"),
         pytest.param(Admission.NEW, None, {"heartbeat": False}, id="nothing proves its token"),
         pytest.param(Admission.NEW, OTHERS, {"heartbeat": False}, id="nor that it is another's"),
-        pytest.param(Admission.DUE, None, {"admitted": None}, id="it has no record"),
     ],
 )
 def test_what_goes_round_without_a_write(
@@ -533,14 +537,6 @@ def test_only_what_may_have_been_drained_is_followed(
     recorder(records).end([outcome(there=there, heartbeat=False, **how)])
 
     assert records.rows[KEY].followed == followed
-
-
-def test_what_can_have_no_record_has_no_end() -> None:
-    records = table(OWN)
-
-    recorder(records).end([outcome(admitted=None, **ANSWERED)])
-
-    assert records.writes == []
 
 
 def test_what_is_open_is_not_followed() -> None:
