@@ -71,12 +71,8 @@ class LifecycleAction:
     """
     One EC2 instance passing one lifecycle hook once: the unit of work.
 
-    Attributes:
-        auto_scaling_group_name: The group that the instance leaves.
-        lifecycle_hook_name: The hook that holds it.
-        ec2_instance_id: The machine, as Auto Scaling knows it.
-        lifecycle_action_token: Names this one action; sent back wherever it is known. What a hint
-            or the sweep has found has none: Auto Scaling tells it to the notice alone.
+    The token names this one action, and is sent back wherever it is known. What a hint or the sweep
+    has found has none: Auto Scaling tells it to the notice alone.
     """
 
     auto_scaling_group_name: str
@@ -111,11 +107,9 @@ class Hook:
     A lifecycle hook as Auto Scaling describes it.
 
     Attributes:
-        name: Its name within the group.
         heartbeat_timeout_seconds: What each heartbeat restarts.
         global_timeout_seconds: What no heartbeat gets past, from the notice's time.
         notification_target_arn: Where its notices go; None for EventBridge alone.
-        notification_metadata: Its owner's free text; None where there is none.
         terminating: Whether it holds instances that leave, and not those that are launched.
     """
 
@@ -188,7 +182,6 @@ class Drain(InstanceProgress):
     A lifecycle action under way, and what cannot be observed again; it travels in the envelope.
 
     Attributes:
-        action: Which lifecycle action.
         started_at: When Auto Scaling began to wait; the deadline counts from here.
         last_heartbeat_at: When the hook's timeout was last restarted.
         hop: How many re-invocations led here; 0 for a notice.
@@ -232,12 +225,10 @@ class ContainerInstance:
     A container instance as ECS describes it.
 
     Attributes:
-        arn: Its ARN.
         ec2_instance_id: The EC2 instance that it says it is.
         status: ACTIVE, DRAINING, REGISTERING, DEREGISTERING, REGISTRATION_FAILED, INACTIVE.
         agent_connected: Whether its agent can report anything at present.
         running_tasks: Tasks whose *desired* status is RUNNING; blind to tasks that are stopping.
-        pending_tasks: Tasks that are PENDING.
         cluster: Name or ARN of the cluster that was asked.
         drained_for: Checksum of the stack for which it was set DRAINING; empty for none.
         interrupted: What Spot did or recommended for which it was set DRAINING, and until when.
@@ -266,7 +257,6 @@ class Task:
 
     Attributes:
         id: The last part of its ARN.
-        owner: A service, or nobody.
         group: `service:NAME` or `family:NAME`.
         desired_status: What ECS wants of it.
         last_status: Where it is.

@@ -100,30 +100,40 @@ class TaskLook:
             early: Whether tasks are listed while ECS still counts some.
         """
         found = [look for look in looks if look.registrations]
-        self._ask_together({look: look.drain.unfinished[:SAMPLE_MAX] for look in found}, found)
-        open_ones = [s for s in found if not s.failed and _wants_rest(s)]
-        rests = {look: look.drain.unfinished[SAMPLE_MAX:] for look in open_ones}
-        few = [look for look in open_ones if 0 < len(rests[look]) <= FEW_MAX]
-        self._ask_together(rests, few)
-        for look in open_ones:
-            if len(rests[look]) > FEW_MAX:
-                self._describe(look, rests[look], until_one=True)
-        due = [s for s in found if task_set.needs_listing(s, early=early)]
+        self._ask_together({look: look.drain.unfinished[:SAMPLE_MAX] for look in found})
+        rests = {
+            look: look.drain.unfinished[SAMPLE_MAX:]
+            for look in found
+            if not look.failed and _wants_rest(look)
+        }
+        self._ask_about(rests, until_one=True)
+        due = [one for one in found if task_set.needs_listing(one, early=early)]
         # What ECS counts no task for is closest to its end, and what has been listed once closer
         # still; among those, others come first each time, as there may be time for some only.
         due.sort(
-            key=lambda s: (s.counted > 0, s.drain.listed_at is None, turn(s.ec2_instance_id, s.now))
+            key=lambda s: (s.counted > 0, not s.drain.listed_at, turn(s.ec2_instance_id, s.now))
         )
         for look in due[self._looks_max :]:
             look.deferred = True
         self._list(due[: self._looks_max])
         for look in found:
-            look.described = self._is_described(look)
+            look.described = _is_described(look)
 
-    def _ask_together(self, asked: Mapping[Look, Sequence[str]], looks: Sequence[Look]) -> None:
-        """Describe some of the unfinished tasks of each drain, a hundred of all in one call."""
+    def _ask_about(
+        self, asked: Mapping[Look, Sequence[str]], *, until_one: bool
+    ) -> dict[Look, Sequence[str]]:
+        """Describe a few tasks together with those of others; return what there is no time for."""
+        self._ask_together({look: ids for look, ids in asked.items() if 0 < len(ids) <= FEW_MAX})
+        return {
+            look: self._describe(look, ids, until_one=until_one)
+            for look, ids in asked.items()
+            if len(ids) > FEW_MAX
+        }
+
+    def _ask_together(self, asked: Mapping[Look, Sequence[str]]) -> None:
+        """Describe some of the tasks of each instance, a hundred of all in one call."""
         by_cluster: dict[str, list[Look]] = defaultdict(list)
-        for look in looks:
+        for look in asked:
             for cluster in _clusters(look):
                 by_cluster[cluster].append(look)
         answered: dict[Look, dict[str, Task]] = defaultdict(dict)
@@ -136,9 +146,9 @@ class TaskLook:
                 continue
             for look in members:
                 answered[look].update(tasks)
-        for look in looks:
+        for look, its_ids in asked.items():
             if not look.in_doubt:
-                self._take(look, asked[look], answered[look])
+                self._take(look, its_ids, answered[look])
 
     def _tasks(self, cluster: str, ids: Sequence[str]) -> dict[str, Task]:
         tasks: dict[str, Task] = {}
@@ -157,24 +167,19 @@ class TaskLook:
             middle = len(ids) // 2
             return {**self._some(cluster, ids[:middle]), **self._some(cluster, ids[middle:])}
 
-    def _describe(self, look: Look, ids: Sequence[str], *, until_one: bool) -> list[str]:
-        """Describe tasks of one drain; return those for which there was no time."""
+    def _describe(self, look: Look, ids: Sequence[str], *, until_one: bool) -> Sequence[str]:
+        """Describe many tasks of one instance; return those for which there was no time."""
         for start in range(0, len(ids), DESCRIBED_TOGETHER):
-            chunk = list(ids[start : start + DESCRIBED_TOGETHER])
             if self._time.seconds_left() < ACTING_SECONDS:
                 look.deferred = True
-                return list(ids[start:])
-            tasks: dict[str, Task] = {}
-            try:
-                for cluster in _clusters(look):
-                    tasks.update(self._some(cluster, chunk))
-            except DrainerError as error:
-                look.unseen(error)
-                return list(ids[start:])
-            self._take(look, chunk, tasks)
+                return ids[start:]
+            end = start + DESCRIBED_TOGETHER
+            self._ask_together({look: ids[start:end]})
+            if look.in_doubt:
+                return ids[start:]
             if until_one and not _wants_rest(look):
-                return list(ids[start + len(chunk) :])
-        return []
+                return ids[end:]
+        return ()
 
     def _take(self, look: Look, asked: Iterable[str], tasks: dict[str, Task]) -> None:
         own = {task_id: tasks[task_id] for task_id in asked if task_id in tasks}
@@ -195,17 +200,11 @@ class TaskLook:
                     break  # to ask on for the others would only make a throttle last
                 continue
             listed[look] = (self._time.now(), self._unknown(look, ids))
-        done = [look for look in looks if look in listed]
         for look in looks:
             look.deferred = look.deferred or look not in listed
-        rests = {look: listed[look][1] for look in done}
-        few = [look for look in done if 0 < len(rests[look]) <= FEW_MAX]
-        self._ask_together(rests, few)
-        for look in done:
-            left: Sequence[str] = ()
-            if len(rests[look]) > FEW_MAX:
-                left = self._describe(look, rests[look], until_one=False)
-            self._take_listing(look, listed[look][0], left)
+        left = self._ask_about({look: ids for look, (_, ids) in listed.items()}, until_one=False)
+        for look, (listed_at, _) in listed.items():
+            _take_listing(look, listed_at, left.get(look, ()))
 
     def _listed(self, look: Look) -> list[str]:
         listed: dict[str, None] = {}
@@ -229,23 +228,6 @@ class TaskLook:
                 look.tasks[task_id] = _stopped(task_id)
         return [one for one in listed if one not in self._stopped and one not in look.tasks]
 
-    def _take_listing(self, look: Look, listed_at: datetime, left: Sequence[str]) -> None:
-        """Take a listing; what could not be described counts as unfinished."""
-        lacking = [one for one in (*left, *look.missing) if one not in look.drain.unfinished]
-        unfinished = (*look.drain.unfinished, *dict.fromkeys(lacking))
-        if look.in_doubt or len(unfinished) > UNFINISHED_MAX:
-            look.deferred = True
-            return
-        look.drain = replace(look.drain, unfinished=unfinished)
-        look.listed_at = listed_at
-
-    def _is_described(self, look: Look) -> bool:
-        """Whether something is known of each unfinished task."""
-        if look.in_doubt or look.deferred:
-            return False
-        seen = {*look.tasks, *look.missing}
-        return all(task_id in seen for task_id in look.drain.unfinished)
-
     def _has_time_to_list(self) -> bool:
         return self._time.seconds_left() >= ACTING_SECONDS + DESCRIBING_SECONDS
 
@@ -265,3 +247,22 @@ def _stopped(task_id: str) -> Task:
 def _wants_rest(look: Look) -> bool:
     """Whether those unfinished tasks matter that are not in the sample."""
     return not look.blocking or task_set.wants_to_stop(look) or look.to_report
+
+
+def _take_listing(look: Look, listed_at: datetime, left: Sequence[str]) -> None:
+    """Take a listing; what could not be described counts as unfinished."""
+    lacking = [one for one in (*left, *look.missing) if one not in look.drain.unfinished]
+    unfinished = (*look.drain.unfinished, *dict.fromkeys(lacking))
+    if look.in_doubt or len(unfinished) > UNFINISHED_MAX:
+        look.deferred = True
+        return
+    look.drain = replace(look.drain, unfinished=unfinished)
+    look.listed_at = listed_at
+
+
+def _is_described(look: Look) -> bool:
+    """Whether something is known of each unfinished task."""
+    if look.in_doubt or look.deferred:
+        return False
+    seen = {*look.tasks, *look.missing}
+    return all(task_id in seen for task_id in look.drain.unfinished)
