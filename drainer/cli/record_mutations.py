@@ -18,9 +18,9 @@ from drainer.drain.admission import Admission, Admitted
 from drainer.drain.machine import Phase
 from drainer.drain.model import Origin
 from drainer.drain.record import DrainRecord, End
-from drainer.drain.record_write import Condition, Demand, Outcome, Write, Written
+from drainer.drain.record_write import Demand, Outcome, Write, Written
 from drainer.errors import DrainerError
-from drainer.lifecycle import acting, controller, recording
+from drainer.lifecycle import acting, controller, recording, writes
 from drainer.lifecycle import reactivation as returning
 from drainer.lifecycle.rules import Step
 
@@ -117,8 +117,9 @@ def replace_a_record_unproven() -> None:
             named = drain.action.lifecycle_action_token
             if admitted.admission == Admission.NEW and admitted.record is not None and named:
                 first = replace(drain, hop=0)
-                write = self._recorder._first(outcome, first, Demand.REPLACES)  # noqa: SLF001
-                self._recorder._write(outcome, write)  # noqa: SLF001
+                recorder = self._recorder
+                write = writes.first(outcome, first, Demand.REPLACES, recorder._stamp())  # noqa: SLF001
+                recorder._write(outcome, write)  # noqa: SLF001
         right(self, unit)
 
     right = swap(acting.HookActions, "_act_on", acting_on)
@@ -127,16 +128,15 @@ def replace_a_record_unproven() -> None:
 def end_the_record_of_another_token() -> None:
     """Take a token that Auto Scaling refuses for the end of the action that has the record."""
 
-    def ending(self: Any, outcome: Any) -> Write | None:
+    def end(outcome: Any, stamp: Any) -> Write | None:
         admitted = outcome.admitted
         if outcome.over and admitted.admission in {Admission.NEW, Admission.JOIN}:
             there: DrainRecord | None = admitted.record
             if there is not None:
-                over = self._record(outcome, outcome.following(), there.generation, End.OVER)
-                return Write(over, Condition(Demand.OVER, there.generation))
-        return right(self, outcome)  # type: ignore[no-any-return]
+                return writes.ending(outcome, there, End.OVER, stamp)
+        return right(outcome, stamp)  # type: ignore[no-any-return]
 
-    right = swap(recording.Recorder, "_end", ending)
+    right = swap(writes, "end", end)
 
 
 def join_whenever_the_action_began() -> None:
@@ -192,10 +192,10 @@ def forget_to_write_the_end() -> None:
 def follow_nothing() -> None:
     """Forget with a drain's end that its instance may come back into service."""
 
-    def recorded(self: Any, *of: Any, **more: Any) -> DrainRecord:
-        return replace(right(self, *of, **more), followed=False)
+    def recorded(*of: Any, **more: Any) -> DrainRecord:
+        return replace(right(*of, **more), followed=False)
 
-    right: Callable[..., DrainRecord] = swap(recording.Recorder, "_record", recorded)
+    right: Callable[..., DrainRecord] = swap(writes, "_record", recorded)
 
 
 def follow_what_was_never_drained() -> None:

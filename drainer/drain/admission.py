@@ -70,7 +70,7 @@ def admit(
     pass_interval_seconds: int,
 ) -> Admitted:
     """
-    Decide what becomes of a message. The first line that applies counts.
+    Decide what becomes of a message, and by which drain. The first line that applies counts.
 
     A message (Origin.CHAIN):
         | what was read                                   | admission                           |
@@ -102,9 +102,7 @@ def admit(
         | open, silent, with a token     | TAKEOVER            | LOOK                             |
         | open, not silent               | DUPLICATE           | LOOK                             |
 
-    Returns:
-        The admission; for DUE, TAKEOVER and LOOK with the drain of the record, else with that of
-        the message.
+    DUE, TAKEOVER and LOOK go by the record's drain, the others by the message's.
     """
     record = None if isinstance(read, DrainerError) else read
     unread = record is not read
@@ -130,8 +128,8 @@ def waits_for_another(record: DrainRecord, beside: Iterable[DrainRecord]) -> boo
     """
     Whether an instance whose drain has ended is only held by another hook of its group.
 
-    All hooks hold an instance at once. While an action lasts that was open when this one was
-    answered, the instance has not gone on, so that no new action of this hook has begun.
+    While an action lasts that was open when this one was answered, the instance has not gone on,
+    so that no new action of this hook has begun.
     """
     ended_at = record.ended_at
     return ended_at is not None and any(
@@ -220,7 +218,7 @@ def _recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: bo
         facts = replace(
             drain,
             started_at=facts.started_at,
-            deadline_at=_earlier(facts.deadline_at, drain.deadline_at),
+            deadline_at=earlier(facts.deadline_at, drain.deadline_at),
         )
     elif ahead and drain.draining_since != facts.draining_since:
         # A pass that could not write has seen the instance ACTIVE, or DRAINING since later. Without
@@ -250,5 +248,6 @@ def _forgetting(drain: Drain) -> Drain:
     )
 
 
-def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the earlier of two instants, as far as they are known."""
     return min((at for at in (one, other) if at is not None), default=None)

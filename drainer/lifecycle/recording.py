@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.admission import Admission, Admitted, admit, waits_for_another
-from drainer.drain.model import LifecycleActionResult, Origin
-from drainer.drain.record import DrainRecord, End, key_of
-from drainer.drain.record_codec import previous_of
-from drainer.drain.record_write import Condition, Demand, Write, Written
+from drainer.drain.model import Origin
+from drainer.drain.record import DrainRecord, key_of
+from drainer.drain.record_write import Demand, Write, Written
 from drainer.drain.record_write import Outcome as Made
 from drainer.errors import DrainerError, UnavailableError
-from drainer.lifecycle.rules import Step
+from drainer.lifecycle import writes
+from drainer.lifecycle.writes import ENDS, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from drainer.drain.model import Drain
+    from drainer.drain.model import Drain, LifecycleActionResult
     from drainer.drain.record import Key
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.outcome import HookOutcome
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 
 WRITING = "writing the drain's record"
 NO_TIME_TO_WRITE = "no time was left to write the drain's record"
-ENDS = {
-    LifecycleActionResult.CONTINUE: End.CONTINUE,
-    LifecycleActionResult.ABANDON: End.ABANDON,
-}
 
 
 class RecordWrites(Protocol):
@@ -173,17 +169,14 @@ class Recorder:
         one, each sweep would begin another drain with another deadline.
         """
         for outcome in outcomes:
-            is_open = outcome.record is not None and outcome.record.is_open
-            demand = Demand.REPLACES if is_open else Demand.SUCCEEDS
-            write = self._first(outcome, replace(outcome.drain, hop=0), demand)
+            write = writes.creation(outcome, self._stamp())
             written = self._write(outcome, write)
             if written is None or written.outcome == Made.UNKNOWN:
                 outcome.put_off("its record could not be created")
             elif written.outcome == Made.REFUSED:
                 outcome.duplicate = True
             else:
-                record = write.record
-                outcome.admitted = Admitted(Admission.DUE, record.drain, record)
+                outcome.admitted = Admitted(Admission.DUE, write.record.drain, write.record)
 
     def drop_outdated(self, outcomes: Sequence[HookOutcome]) -> None:
         """
@@ -210,7 +203,7 @@ class Recorder:
         """
         if outcome.record is None:
             return True
-        write = self._ending(outcome, outcome.record, ENDS[result])
+        write = writes.ending(outcome, outcome.record, ENDS[result], self._stamp())
         written = self._write(outcome, write)
         return written is not None and written.outcome == Made.DONE
 
@@ -232,38 +225,22 @@ class Recorder:
         return claimed
 
     def _claim(self, outcome: HookOutcome) -> bool:
-        following, record = outcome.following(), outcome.record
-        admission = outcome.admitted.admission
-        if admission == Admission.NEW and outcome.heartbeat:
-            write = self._first(outcome, following, Demand.REPLACES)
-        elif admission == Admission.NEW or record is None:
-            return True  # nothing shows yet that the action is a true one, or nothing can be read
-        elif admission == Admission.JOIN:
-            return self._join(outcome, following, record)
-        else:
-            condition = Condition(Demand.FOLLOWS, record.generation, record.hop)
-            write = Write(self._record(outcome, following, record.generation), condition)
-        return self._may_publish(outcome, write)
-
-    def _join(self, outcome: HookOutcome, following: Drain, record: DrainRecord) -> bool:
-        """Add the token to the record that the sweep created; its chain goes on if it is alive."""
-        if not outcome.heartbeat:
+        """Claim the hop of one drain; return whether what follows may be published."""
+        joins = outcome.admitted.admission == Admission.JOIN
+        if joins and not outcome.heartbeat:
             outcome.put_off("Auto Scaling has not confirmed the token yet")
             return False
-        silent = self._is_silent(record, self._time.now())
-        condition = Condition(Demand.JOINS, record.generation, record.hop if silent else None)
-        ends = (following.deadline_at, record.drain.deadline_at)
-        following = replace(
-            following,
-            hop=record.hop + 1,
-            deadline_at=min((at for at in ends if at is not None), default=None),
-        )
-        write = Write(self._record(outcome, following, record.generation), condition)
+        stamp = self._stamp()
+        silent = outcome.record is not None and self._is_silent(outcome.record, stamp.now)
+        write = writes.claim(outcome, stamp, silent=silent)
+        if write is None:
+            return True
         may_publish = self._may_publish(outcome, write)
-        # A token of which nothing is known may be nowhere but in this message, which goes on.
-        joined = outcome.recorded and not silent
-        outcome.duplicate = outcome.duplicate or joined
-        return may_publish and not joined
+        if joins and outcome.recorded and not silent:
+            # A token of which nothing is known may be nowhere but in this message, which goes on.
+            outcome.duplicate = True
+            return False
+        return may_publish
 
     def _may_publish(self, outcome: HookOutcome, write: Write) -> bool:
         written = self._write(outcome, write)
@@ -277,89 +254,28 @@ class Recorder:
             # taken for another action's. By its token it finds the record, should there be one.
             outcome.generation = write.record.generation
             outcome.hop = write.record.hop
-        unknown = written.outcome == Made.UNKNOWN
-        if unknown and outcome.admitted.admission == Admission.TAKEOVER:
+        if written.outcome == Made.UNKNOWN:
+            if outcome.admitted.admission != Admission.TAKEOVER:
+                return True
             # The record stays silent, so that each who comes would begin a chain of its own.
             outcome.put_off("the drain could not be taken over")
-            return False
-        if written.outcome != Made.REFUSED:
-            return True
-        there = written.there
-        if there is not None and (claims or there.token == write.record.token):
-            outcome.duplicate = True
-        else:
-            outcome.put_off("the drain's record has changed meanwhile")
-        return False
+        elif written.outcome == Made.REFUSED:
+            there = written.there
+            if there is not None and (claims or there.token == write.record.token):
+                outcome.duplicate = True
+            else:
+                outcome.put_off("the drain's record has changed meanwhile")
+        return outcome.recorded
 
     def end(self, outcomes: Sequence[HookOutcome]) -> None:
         """Write down how drains have ended."""
         for outcome in outcomes:
-            write = self._end(outcome)
+            write = writes.end(outcome, self._stamp())
             if write is not None and self._write(outcome, write) is None:
                 outcome.trouble(WRITING, "no time was left")
 
-    def _end(self, outcome: HookOutcome) -> Write | None:
-        admission, record = outcome.admitted.admission, outcome.record
-        end = ENDS[outcome.answered] if outcome.answered else End.OVER
-        claims = admission in {Admission.NEW, Admission.JOIN}
-        if admission == Admission.UNREAD or (claims and end == End.OVER):
-            return None  # a token that Auto Scaling refuses says nothing about the record
-        if admission == Admission.NEW:
-            if record is not None:
-                return None
-            return self._first(outcome, outcome.following(), Demand.ABSENT, end)
-        if outcome.decision.step == Step.COMPLETE and not outcome.named:
-            return None  # written before the answer was given
-        looked = outcome.decision.step == Step.STOP and not outcome.over
-        if record is None or (looked and admission == Admission.LOOK):
-            return None
-        return self._ending(outcome, record, end)
-
-    def _ending(self, outcome: HookOutcome, there: DrainRecord, end: End) -> Write:
-        """Return the write that ends the record that this pass has read."""
-        demand = Demand.OVER if end == End.OVER else Demand.ENDS
-        record = self._record(outcome, outcome.following(), there.generation, end)
-        return Write(record, Condition(demand, there.generation))
-
-    def _first(
-        self, outcome: HookOutcome, drain: Drain, demand: Demand, end: End = End.OPEN
-    ) -> Write:
-        """Return the first write of an action; it replaces what there is of another one."""
-        there = outcome.record
-        if there is None:
-            return Write(self._record(outcome, drain, 1, end), Condition(Demand.ABSENT))
-        record = replace(
-            self._record(outcome, drain, there.generation + 1, end),
-            previous=previous_of(there),
-        )
-        return Write(record, Condition(demand, there.generation))
-
-    def _record(
-        self, outcome: HookOutcome, drain: Drain, generation: int, end: End = End.OPEN
-    ) -> DrainRecord:
-        now, seen = self._time.now(), outcome.look
-        instance = seen.container_instance
-        record = DrainRecord(
-            key=key_of(drain.action),
-            generation=generation,
-            hop=drain.hop,
-            pass_id=self._records.new_pass_id(),
-            drain=replace(drain, generation=generation, sent_at=None),
-            written_at=now,
-            phase=outcome.decision.phase,
-            reason=outcome.decision.reason,
-            running=instance.running_tasks if instance else 0,
-            pending=instance.pending_tasks if instance else 0,
-            tasks=tuple(task.id for task in seen.remaining),
-            end=end,
-            ended_at=now if end else None,
-        )
-        # Whatever was set DRAINING may be in service again: after a warm pool, with a new root
-        # volume, or because somebody has cancelled its termination.
-        drained = bool(outcome.answered) or record.may_have_drained
-        before = outcome.record.previous if outcome.record else None
-        was_followed = before is not None and before.followed
-        return replace(record, followed=bool(end) and (drained or was_followed))
+    def _stamp(self) -> Stamp:
+        return Stamp(self._records.new_pass_id(), self._time.now())
 
     def _write(self, outcome: HookOutcome, write: Write) -> Written | None:
         """Write one record; return None where no time is left."""
