@@ -54,14 +54,10 @@ LONG_MODULES = {
     "custom_resource.controller": 410,  # store, look, answer and way round are one thought
     "custom_resource.progress": 335,  # what is remembered of each instance, written and read
     "custom_resource.request": 275,  # a request, an answer, and how long there is in between
-    "custom_resource.target_drain": 350,  # the ports beside their user; draining a target
-    "drain.machine": 450,  # carries the theory of operation, and is the only file with the phases
-    "drain.model": 356,  # half of it says what each value means
-    "drain.task_look": 280,  # describing, listing, and what is remembered of both
-    "lifecycle.controller": 340,  # the ports, and what a pass does with each step
-    "lifecycle.observer": 370,  # every read of Auto Scaling, a drain's and a sweep's
-    "lifecycle.reactivation": 306,  # what may be back, what is retained, and what is said of it
-    "lifecycle.recording": 366,  # one kind of write for each admission, and what came of it
+    "custom_resource.target_drain": 333,  # the ports beside their user; draining a target
+    "drain.task_look": 266,  # describing, listing, and what is remembered of both
+    "lifecycle.reactivation": 265,  # what may be back, what is retained, and what is said of it
+    "lifecycle.recording": 285,  # the store by its ports, what is read of it, and what came of writes
     "spot.interruption": 265,  # what is read of two kinds of events, and their targets
     "spot.targets": 265,  # the waves, what may leave of each, and what will be late
     "telemetry": 290,  # a method for each kind of report, with its line and its counts

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from drainer.drain import machine, task_set
 from drainer.drain.finder import EcsReads
@@ -60,21 +60,14 @@ class Ecs(EcsReads, Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """
-    What a pass did about one EC2 instance.
+    """What a pass did about one EC2 instance."""
 
-    Attributes:
-        look: What was seen, and when.
-        decision: What it led to.
-        drained_at: When the container instance had been set DRAINING; None if it was not.
-        stopped: Whether every standalone task that was to stop has been told to.
-        troubles: What failed on the way and will be done again, in words for an operator.
-    """
-
-    look: Look
-    decision: Decision
+    look: Look  # what was seen, and when
+    decision: Decision  # what it led to
+    # when the container instance had been set DRAINING; None if it was not
     drained_at: datetime | None = None
-    stopped: bool = False
+    stopped: bool = False  # whether every standalone task that was to stop has been told to
+    # what failed on the way and will be done again, in words for an operator
     troubles: tuple[str, ...] = ()
 
     @property
@@ -103,6 +96,15 @@ class Outcome:
         self.troubles = (*self.troubles, f"{what}: {error}")
 
 
+def failure_of(call: Callable[..., object], *args: Any) -> DrainerError | None:
+    """Make a call; return why it did not succeed, or None."""
+    try:
+        call(*args)
+    except DrainerError as error:
+        return error
+    return None
+
+
 def together(
     arns: Sequence[str], call: Callable[[Sequence[str]], dict[str, str]]
 ) -> dict[str, str]:
@@ -123,12 +125,7 @@ def together(
 
 
 class EcsActions:
-    """
-    Acts on ECS for drains that have been decided about.
-
-    Args:
-        ecs: ECS.
-    """
+    """Acts on ECS for drains that have been decided about."""
 
     def __init__(self, ecs: Ecs) -> None:
         self._ecs = ecs
@@ -166,14 +163,12 @@ class EcsActions:
         for task_id in outcome.decision.stop_tasks[:STOPS_MAX]:
             if seconds_left() < 2 * CALL_SECONDS:
                 break  # the next pass stops the others
-            try:
-                cluster = clusters.get(task_id) or outcome.cluster
-                self._ecs.stop_task(cluster, task_id, STOP_REASON)
-                stopped += 1
-            except UnavailableError as error:
+            cluster = clusters.get(task_id) or outcome.cluster
+            error = failure_of(self._ecs.stop_task, cluster, task_id, STOP_REASON)
+            stopped += error is None
+            if error is not None:
                 outcome.trouble(f"stopping task {task_id}", error)
+            if isinstance(error, UnavailableError):
                 break  # the next pass stops it; a throttle is not to be argued with
-            except DrainerError as error:
-                outcome.trouble(f"stopping task {task_id}", error)
         all_of_them = stopped == len(outcome.decision.stop_tasks)
         outcome.stopped = all_of_them and task_set.stops_standalone(outcome.look)

@@ -47,20 +47,13 @@ class Admission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """
-    A message with what was read for it.
+    """A message with what was read for it."""
 
-    Attributes:
-        admission: What becomes of it.
-        drain: What the pass goes by.
-        record: The record as it was read; None where there is none or it could not be read.
-        error: Why it could not be read.
-    """
-
-    admission: Admission
-    drain: Drain
+    admission: Admission  # what becomes of it
+    drain: Drain  # what the pass goes by
+    # the record as it was read; None where there is none or it could not be read
     record: DrainRecord | None
-    error: DrainerError | None = None
+    error: DrainerError | None = None  # why it could not be read
 
 
 def admit(

@@ -10,7 +10,6 @@ import json
 from dataclasses import MISSING, asdict, fields
 from datetime import datetime
 from enum import StrEnum
-from functools import cache
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from drainer.codec import KIND, KIND_KEY, count, instant
@@ -18,7 +17,9 @@ from drainer.drain.model import (
     REGISTRATIONS_MAX,
     UNFINISHED_MAX,
     Drain,
+    LifecycleAction,
     Place,
+    Policy,
 )
 from drainer.errors import MalformedEventError
 from drainer.fields import quoted
@@ -87,7 +88,7 @@ def decode(body: dict[str, Any]) -> Drain:
         for name, most in LISTS_MAX.items():
             if name in given:
                 given[name] = given[name][:most]
-        return Drain(**{name: _read(_fields(Drain)[name], one) for name, one in given.items()})
+        return Drain(**{name: _read(FIELDS[Drain][name], one) for name, one in given.items()})
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         sentence = f"envelope: {type(error).__name__}: {error}"
         raise MalformedEventError(sentence[:SENTENCE_CHARACTERS_MAX]) from error
@@ -95,7 +96,7 @@ def decode(body: dict[str, Any]) -> Drain:
 
 def _judge(given: dict[str, Any], *, older: bool) -> None:
     """Refuse what lacks a field; before version 3 every one was written, but no generation."""
-    needed = set(_fields(Drain)) - ({"generation"} if older else set(DEFAULTS))
+    needed = set(FIELDS[Drain]) - ({"generation"} if older else set(DEFAULTS))
     if missing := needed - set(given):
         raise KeyError(*sorted(missing))
     if older and "generation" in given:
@@ -132,10 +133,11 @@ def _plain(value: Any) -> Any:
 LISTS_MAX = {"unfinished": UNFINISHED_MAX, "others": REGISTRATIONS_MAX}
 
 
-@cache
-def _fields(kind: type) -> dict[str, Any]:
-    """Return the kinds of a dataclass's fields, by name."""
-    return get_type_hints(kind, localns={"datetime": datetime})
+# The kind of each field, by the dataclass and the field's name.
+FIELDS = {
+    kind: get_type_hints(kind, localns={"datetime": datetime})
+    for kind in (Drain, LifecycleAction, Policy)
+}
 
 
 def _read(kind: Any, value: Any) -> Any:
@@ -149,7 +151,7 @@ def _read(kind: Any, value: Any) -> Any:
         return READERS[kind](value)
     if issubclass(kind, StrEnum):
         return kind(value)
-    return kind(**{name: _read(_fields(kind)[name], one) for name, one in value.items()})
+    return kind(**{name: _read(FIELDS[kind][name], one) for name, one in value.items()})
 
 
 def _string(value: Any) -> str:

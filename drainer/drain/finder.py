@@ -64,9 +64,7 @@ class Finder:
     One pass's search for container instances.
 
     Args:
-        ecs: Reads of ECS.
         clusters: Where to search for what names no cluster.
-        time: The invocation's.
     """
 
     def __init__(self, ecs: EcsReads, clusters: Sequence[str], time: InvocationClock) -> None:

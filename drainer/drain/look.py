@@ -21,59 +21,37 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Look:
-    """
-    What one pass sees of one EC2 instance, beside what earlier passes have seen.
+    """What one pass sees of one EC2 instance, beside what earlier passes have seen."""
 
-    Attributes:
-        ec2_instance_id: The machine.
-        drain: What is remembered of it; the look keeps it up to date.
-        now: When the pass began.
-        elsewhere: Whether it is sought in other clusters than those that are named, too.
-        remembers: Whether `drain` says which registrations earlier passes have found.
-        in_turns: Whether a search of all clusters may be spread over several passes.
-        to_report: Whether every task that is left is to be named, as at a deadline.
-        registrations: The container instances that were described, by ARN.
-        absent: Whether a sound search of all clusters has found none.
-        settled: Whether the registrations are all known.
-        searched: Whether a search of all clusters has ended in this look.
-        seen_at: When the registrations had been described and searched for; None for `now`.
-        known: Whether an earlier pass has found the container instance.
-        sound: Whether every search for it was of the right clusters.
-        nowhere: Whether no cluster that exists has it, though one that is named does not exist.
-        tasks: The tasks that were described, by id.
-        missing: The unfinished tasks that ECS said it does not know.
-        described: Whether each unfinished task was described or is missing.
-        listed_at: When the tasks of both desired statuses had been listed; None where this look
-            has not listed them.
-        deferred: Whether a part of the look was put off to a later pass.
-        failed: Whether a call failed in a way that asking elsewhere cannot change.
-        denied: Whether a call failed for another reason than a cluster that does not exist.
-        reason: Why something was not seen, in words for an operator.
-    """
-
-    ec2_instance_id: str
-    drain: InstanceProgress
-    now: datetime
-    elsewhere: bool = True
-    remembers: bool = True
-    in_turns: bool = False
-    to_report: bool = False
+    ec2_instance_id: str  # the machine
+    drain: InstanceProgress  # what is remembered of it; the look keeps it up to date
+    now: datetime  # when the pass began
+    elsewhere: bool = True  # whether it is sought in other clusters than those that are named, too
+    remembers: bool = True  # whether `drain` says which registrations earlier passes have found
+    in_turns: bool = False  # whether a search of all clusters may be spread over several passes
+    to_report: bool = False  # whether every task that is left is to be named, as at a deadline
+    # the container instances that were described, by ARN
     registrations: dict[str, ContainerInstance] = field(default_factory=dict)
-    absent: bool = False
-    settled: bool = False
-    searched: bool = False
+    absent: bool = False  # whether a sound search of all clusters has found none
+    settled: bool = False  # whether the registrations are all known
+    searched: bool = False  # whether a search of all clusters has ended in this look
+    # when the registrations had been described and searched for; None for `now`
     seen_at: datetime | None = None
-    known: bool = False
-    sound: bool = True
+    known: bool = False  # whether an earlier pass has found the container instance
+    sound: bool = True  # whether every search for it was of the right clusters
+    # whether no cluster that exists has it, though one that is named does not exist
     nowhere: bool = False
-    tasks: dict[str, Task] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()
-    described: bool = False
+    tasks: dict[str, Task] = field(default_factory=dict)  # the tasks that were described, by id
+    missing: tuple[str, ...] = ()  # the unfinished tasks that ECS said it does not know
+    described: bool = False  # whether each unfinished task was described or is missing
+    # when the tasks of both desired statuses had been listed; None where this look has not listed
+    # them
     listed_at: datetime | None = None
-    deferred: bool = False
-    failed: bool = False
+    deferred: bool = False  # whether a part of the look was put off to a later pass
+    failed: bool = False  # whether a call failed in a way that asking elsewhere cannot change
+    # whether a call failed for another reason than a cluster that does not exist
     denied: bool = False
-    reason: str = ""
+    reason: str = ""  # why something was not seen, in words for an operator
 
     # Its registrations
 

@@ -118,20 +118,12 @@ RULES = (
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """
-    What a look at one instance leads to.
+    """What a look at one instance leads to."""
 
-    Attributes:
-        phase: What the look means.
-        act: What is to be done about the instance.
-        stop_tasks: Ids of standalone tasks to stop.
-        reason: What the drain waits for, in words for an operator.
-    """
-
-    phase: StrEnum
-    act: Act = Act.WAIT
-    stop_tasks: tuple[str, ...] = ()
-    reason: str = ""
+    phase: StrEnum  # what the look means
+    act: Act = Act.WAIT  # what is to be done about the instance
+    stop_tasks: tuple[str, ...] = ()  # ids of standalone tasks to stop
+    reason: str = ""  # what the drain waits for, in words for an operator
 
     @property
     def may_leave(self) -> bool:

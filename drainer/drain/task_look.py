@@ -73,8 +73,6 @@ class TaskLook:
     One pass's look at tasks.
 
     Args:
-        ecs: Reads of ECS.
-        time: The invocation's.
         stopped: What earlier looks have seen STOPPED.
         looks_max: For how many drains a pass may list the tasks.
     """

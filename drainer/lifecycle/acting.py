@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain import envelope
-from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsActions
+from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsActions, failure_of
 from drainer.drain.admission import Admission
 from drainer.drain.machine import Act
 from drainer.errors import DrainerError
@@ -47,16 +47,7 @@ class AutoScaling(AutoScalingReads, Protocol):
 
 
 class HookActions:
-    """
-    The acts of one pass.
-
-    Args:
-        auto_scaling: Auto Scaling.
-        ecs: ECS.
-        topic: Where re-invocations go.
-        recorder: The records of the pass.
-        time: The invocation's.
-    """
+    """The acts of one pass."""
 
     def __init__(
         self,
@@ -147,12 +138,11 @@ class HookActions:
         result = outcome.decision.result
         if result is None:
             raise AssertionError("a decision to complete names its result")
-        try:
-            self._auto_scaling.complete(outcome.drain.action, result)
-        except DrainerError as error:
-            outcome.was_told("answering", error)
-        else:
+        error = failure_of(self._auto_scaling.complete, outcome.drain.action, result)
+        if error is None:
             outcome.answered = result
+        else:
+            outcome.was_told("answering", error)
 
     def _heartbeats(self, unit: Sequence[HookOutcome]) -> None:
         """Send heartbeats while there is time to write all records too, each as slowly as these."""
@@ -160,16 +150,9 @@ class HookActions:
         for outcome in unit:
             left = self._time.seconds_left()
             if left >= 2 * CALL_SECONDS + slowest * len(unit) and outcome.decision.heartbeat:
-                self._heartbeat(outcome)
+                action = outcome.drain.action
+                outcome.note_heartbeat(failure_of(self._auto_scaling.record_heartbeat, action))
             slowest = max(slowest, left - self._time.seconds_left())
-
-    def _heartbeat(self, outcome: HookOutcome) -> None:
-        try:
-            self._auto_scaling.record_heartbeat(outcome.drain.action)
-        except DrainerError as error:
-            outcome.note_heartbeat(error)
-        else:
-            outcome.note_heartbeat(None)
 
     def _publish(self, unit: Sequence[HookOutcome], sent_at: datetime) -> None:
         encoded: list[tuple[HookOutcome, str]] = []

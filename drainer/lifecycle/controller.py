@@ -49,31 +49,16 @@ ACTING_SECONDS_EACH = 0.1
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """
-    What a pass has done.
+    """What a pass has done."""
 
-    Attributes:
-        outcomes: One for each drain that was looked at.
-        problems: What somebody has to correct, in words for an operator.
-        not_admitted: Messages of which another pass or the record's end has taken care.
-    """
-
-    outcomes: tuple[HookOutcome, ...]
-    problems: tuple[str, ...]
+    outcomes: tuple[HookOutcome, ...]  # one for each drain that was looked at
+    problems: tuple[str, ...]  # what somebody has to correct, in words for an operator
+    # messages of which another pass or the record's end has taken care
     not_admitted: tuple[Admitted, ...] = ()
 
 
 class Controller:
-    """
-    Passes over drains.
-
-    Args:
-        auto_scaling: Auto Scaling.
-        ecs: ECS.
-        topic: Where re-invocations go.
-        records: Where the drains' records are.
-        config: The function's settings.
-    """
+    """Passes over drains."""
 
     def __init__(
         self,

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.drain.actions import CALL_SECONDS
+from drainer.drain.actions import CALL_SECONDS, failure_of
 from drainer.drain.admission import Admission
-from drainer.errors import DrainerError
 from drainer.lifecycle import rules
 from drainer.lifecycle.look import Waiting
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from drainer.drain.admission import Admitted
     from drainer.drain.model import LifecycleAction
+    from drainer.errors import DrainerError
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.look import HookLook
     from drainer.lifecycle.outcome import HookOutcome
@@ -38,15 +38,7 @@ class AutoScaling(Protocol):
 
 
 class EarlyHeartbeats:
-    """
-    The heartbeats of one pass that do not wait for its look at ECS.
-
-    Args:
-        auto_scaling: Auto Scaling.
-        admitted: The pass's drains.
-        time: The invocation's.
-        pass_interval_seconds: The time between two passes.
-    """
+    """The heartbeats of one pass that do not wait for its look at ECS."""
 
     def __init__(
         self,
@@ -87,14 +79,8 @@ class EarlyHeartbeats:
 
     def _send(self, position: int, action: LifecycleAction) -> None:
         has_time = self._time.seconds_left() >= 2 * CALL_SECONDS
-        if not has_time or not action.lifecycle_action_token or position in self._sent:
-            return
-        try:
-            self._auto_scaling.record_heartbeat(action)
-        except DrainerError as error:
-            self._sent[position] = error
-        else:
-            self._sent[position] = None
+        if has_time and action.lifecycle_action_token and position not in self._sent:
+            self._sent[position] = failure_of(self._auto_scaling.record_heartbeat, action)
 
     def tell(self, position: int, outcome: HookOutcome) -> None:
         """Note at a drain what came of its heartbeat; what failed is for the next pass."""

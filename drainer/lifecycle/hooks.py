@@ -72,7 +72,6 @@ class Hooks:
     The hooks of groups, each group's read once in a pass.
 
     Args:
-        auto_scaling: Reads of Auto Scaling.
         topic_arn: Where the notifications of our hooks go.
     """
 

@@ -25,24 +25,16 @@ class Waiting(StrEnum):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class HookLook(Look):
-    """
-    A look at a drain under a lifecycle hook, and the settings to judge it by.
+    """A look at a drain under a lifecycle hook, and the settings to judge it by."""
 
-    Attributes:
-        drain: What is known of the drain; the look keeps it up to date.
-        waiting: Whether Auto Scaling still waits for an answer.
-        proven: Whether Auto Scaling has confirmed the action to an earlier pass.
-        draining_again: Since when another drain of the EC2 instance has seen it DRAINING, which had
-            seen it ACTIVE before; None where there is none.
-        pass_interval_seconds: The time between two passes.
-        deadline_result: What is answered at the deadline where the hook says nothing else.
-    """
-
-    drain: Drain
-    waiting: Waiting = Waiting.UNSEEN
-    proven: bool = True
+    drain: Drain  # what is known of the drain; the look keeps it up to date
+    waiting: Waiting = Waiting.UNSEEN  # whether Auto Scaling still waits for an answer
+    proven: bool = True  # whether Auto Scaling has confirmed the action to an earlier pass
+    # since when another drain of the EC2 instance has seen it DRAINING, which had seen it ACTIVE
+    # before; None where there is none
     draining_again: datetime | None = None
-    pass_interval_seconds: int
+    pass_interval_seconds: int  # the time between two passes
+    # what is answered at the deadline where the hook says nothing else
     deadline_result: LifecycleActionResult
 
     @property

@@ -39,11 +39,6 @@ class Observer:
     Reads what one pass needs from Auto Scaling and ECS.
 
     Args:
-        auto_scaling: Reads of Auto Scaling.
-        ecs: Reads of ECS.
-        hooks: The groups' hooks.
-        config: The function's settings.
-        time: What of the invocation's may be spent on looking.
         stopped: Which tasks earlier passes have seen STOPPED.
         draining_again: Returns since when other drains, by their keys, have seen their instances
             DRAINING.

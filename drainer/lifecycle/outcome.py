@@ -24,38 +24,23 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class HookOutcome(Outcome):
-    """
-    What a pass did about one drain.
+    """What a pass did about one drain."""
 
-    Attributes:
-        look: What was seen, and when.
-        decision: What it led to.
-        admitted: The drain's record as this pass has read it.
-        message: The action as the message names it; None for what was found without one.
-        heartbeat: Whether a heartbeat was recorded.
-        answered: The answer that Auto Scaling took.
-        over: Whether Auto Scaling said that it no longer waits.
-        generation: Of the record, as this pass has written it; None where it has not.
-        hop: Of that; None where this pass has written none.
-        recorded: Whether this pass has written the drain's record, as far as is known.
-        duplicate: Whether another pass had written this hop already.
-        published: Whether the re-invocation went out.
-        undone: Why the message must be delivered again; empty where the pass is complete.
-    """
-
-    look: HookLook
-    decision: HookDecision
-    admitted: Admitted
+    look: HookLook  # what was seen, and when
+    decision: HookDecision  # what it led to
+    admitted: Admitted  # the drain's record as this pass has read it
+    # the action as the message names it; None for what was found without one
     message: LifecycleAction | None = None
-    heartbeat: bool = False
-    answered: LifecycleActionResult | None = None
-    over: bool = False
+    heartbeat: bool = False  # whether a heartbeat was recorded
+    answered: LifecycleActionResult | None = None  # the answer that Auto Scaling took
+    over: bool = False  # whether Auto Scaling said that it no longer waits
+    # of the record, as this pass has written it; None where it has not
     generation: int | None = None
-    hop: int | None = None
-    recorded: bool = False
-    duplicate: bool = False
-    published: bool = False
-    undone: str = ""
+    hop: int | None = None  # of that; None where this pass has written none
+    recorded: bool = False  # whether this pass has written the drain's record, as far as is known
+    duplicate: bool = False  # whether another pass had written this hop already
+    published: bool = False  # whether the re-invocation went out
+    undone: str = ""  # why the message must be delivered again; empty where the pass is complete
 
     @property
     def drain(self) -> Drain:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, together
+from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, failure_of, together
 from drainer.drain.finder import ACTING_SECONDS, EcsReads
 from drainer.drain.look import turn
 from drainer.drain.record import SETTLE, DrainRecord
@@ -70,8 +70,6 @@ class Reactivation:
 
     Args:
         auto_scaling: Says what is in service.
-        ecs: ECS.
-        records: Where the drains' records are.
         clusters: Where to look for what no record says the cluster of.
     """
 
@@ -111,7 +109,7 @@ class Reactivation:
                 ids += sorted(followed, key=lambda one: turn(one, time.now()))[:FOLLOWED_MAX]
             return self._bring_back(self._over(ids, time), time)
         except DrainerError as error:
-            return [_not_seen("", error)]
+            return [Returned("", "", "", trouble=f"looking for what is back: {error}")]
 
     def _over(self, ids: Sequence[str], time: InvocationClock) -> dict[str, list[DrainRecord]]:
         """Return the followed records of instances of which no drain is under way."""
@@ -138,47 +136,30 @@ class Reactivation:
         if not over:
             return []
         states = self._auto_scaling.lifecycle_states([*over])
+        back = {one for one, (_, state) in states.items() if state == IN_SERVICE}
+        # What is in no group is forgotten, unless an agent is at work: one answer of Auto Scaling's
+        # that lacks an instance must not leave it DRAINING for good.
+        gone = {one for one in over if one not in states}
         done: list[Returned] = []
-        missing = {one: records for one, records in over.items() if one not in states}
-        self._forget([r for one in self._gone(missing, done, time) for r in over[one]], time)
-        back = {one: over[one] for one, (_, state) in states.items() if state == IN_SERVICE}
-        for cluster, ids in self._by_cluster(back).items():
+        for cluster, ids in self._by_cluster({one: over[one] for one in back | gone}).items():
             if time.seconds_left() < ACTING_SECONDS:
+                gone.clear()
                 break  # the next sweep looks at others
             try:
-                settled = self._bring_back_in(cluster, {one: over[one] for one in ids}, done, time)
+                found = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
             except DrainerError as error:
-                done.append(_not_seen(cluster, error))
-            else:
-                self._forget([record for one in settled for record in over[one]], time)
-        return done
-
-    def _gone(
-        self,
-        missing: Mapping[str, Sequence[DrainRecord]],
-        done: list[Returned],
-        time: InvocationClock,
-    ) -> list[str]:
-        """
-        Return which instances that are in no group have no agent at work either.
-
-        One answer of Auto Scaling's that lacks an instance must not leave it DRAINING for good.
-        """
-        alive: set[str] = set()
-        for cluster, ids in self._by_cluster(missing).items():
-            if time.seconds_left() < ACTING_SECONDS:
-                return []  # the next sweep looks
-            try:
-                found = self._described(cluster, ids)
-            except ClusterMissingError:
+                if not isinstance(error, ClusterMissingError):
+                    gone.difference_update(ids)
+                if not gone.issuperset(ids):
+                    trouble = f"looking for what is back: {error}"
+                    done.append(Returned("", cluster, "", trouble=trouble))
                 continue
-            except DrainerError as error:
-                # What cannot be read may be at work, and must not hold up what can be.
-                done.append(_not_seen(cluster, error))
-                alive.update(ids)
-            else:
-                alive.update(one.ec2_instance_id for one in found if one.agent_connected)
-        return [one for one in missing if one not in alive]
+            gone -= {one.ec2_instance_id for one in found if one.agent_connected}
+            here = {one: over[one] for one in ids if one in back}
+            settled = self._bring_back_in(cluster, found, here, done, time)
+            self._forget([record for one in settled for record in over[one]], time)
+        self._forget([record for one in gone for record in over[one]], time)
+        return done
 
     def _by_cluster(self, records: Mapping[str, Sequence[DrainRecord]]) -> dict[str, list[str]]:
         """Return for each cluster the instances to look for in it."""
@@ -187,9 +168,6 @@ class Reactivation:
             for cluster in dict.fromkeys(c for r in its_records for c in self._clusters(r)):
                 by_cluster[cluster].append(one)
         return by_cluster
-
-    def _described(self, cluster: str, ec2_instance_ids: Iterable[str]) -> list[ContainerInstance]:
-        return self._ecs.describe(cluster, self._ecs.find(cluster, [*ec2_instance_ids]))
 
     def _clusters(self, record: DrainRecord) -> Sequence[str]:
         """Return where its container instance may be: who drained it could perhaps not say."""
@@ -200,12 +178,13 @@ class Reactivation:
     def _bring_back_in(
         self,
         cluster: str,
+        found: Sequence[ContainerInstance],
         over: Mapping[str, Sequence[DrainRecord]],
         done: list[Returned],
         time: InvocationClock,
     ) -> list[str]:
         """Bring back what is in one cluster; return of which nothing is left to do."""
-        found = self._described(cluster, over)
+        found = [one for one in found if one.ec2_instance_id in over]
         draining = [
             one
             for one in found
@@ -213,7 +192,7 @@ class Reactivation:
             if one.status == "DRAINING"
             and not (one.drained_for or one.interrupted)
             # Its agent may have registered anew: that is not what we have set DRAINING.
-            and (not one.agent_connected or _is_known(one, over.get(one.ec2_instance_id, ())))
+            and (not one.agent_connected or _is_known(one, over[one.ec2_instance_id]))
         ]
         connected = [one for one in draining if one.agent_connected]
         for start in range(0, len(connected), TOGETHER_MAX):
@@ -234,7 +213,7 @@ class Reactivation:
         served = {
             one.ec2_instance_id
             for one in found
-            if one.status == "ACTIVE" and _is_known(one, over.get(one.ec2_instance_id, ()))
+            if one.status == "ACTIVE" and _is_known(one, over[one.ec2_instance_id])
         }
         return [one for one in over if one in alive | served and one not in waiting]
 
@@ -260,13 +239,9 @@ class Reactivation:
         for one in left_over:
             if one.running_tasks or one.pending_tasks or time.seconds_left() < UNIT_SECONDS:
                 continue
-            named = (one.ec2_instance_id, cluster, one.arn)
-            try:
-                self._ecs.deregister(cluster, one.arn)
-            except DrainerError as error:
-                done.append(Returned(*named, trouble=f"deregistering: {error}"))
-            else:
-                done.append(Returned(*named, done="deregistered"))
+            error = failure_of(self._ecs.deregister, cluster, one.arn)
+            what = {"trouble": f"deregistering: {error}"} if error else {"done": "deregistered"}
+            done.append(Returned(one.ec2_instance_id, cluster, one.arn, **what))
         return done
 
     def _forget(self, records: Iterable[DrainRecord], time: InvocationClock) -> None:
@@ -279,10 +254,6 @@ class Reactivation:
             [written] = self._records.write([Write(forgotten, condition)])
             if written.outcome == Outcome.UNKNOWN:
                 return
-
-
-def _not_seen(cluster: str, error: DrainerError) -> Returned:
-    return Returned("", cluster, "", trouble=f"looking for what is back: {error}")
 
 
 def _is_known(instance: ContainerInstance, records: Sequence[DrainRecord]) -> bool:

@@ -69,14 +69,7 @@ class Records(RecordWrites, Protocol):
 
 
 class Recorder:
-    """
-    The records of one pass.
-
-    Args:
-        records: The store.
-        time: The invocation's.
-        pass_interval_seconds: The time between two passes.
-    """
+    """The records of one pass."""
 
     def __init__(self, records: Records, time: InvocationClock, pass_interval_seconds: int) -> None:
         self._records = records

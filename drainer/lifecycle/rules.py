@@ -51,23 +51,16 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HookDecision(Decision):
-    """
-    What a look at a lifecycle action leads to, beside what is to be done about its instance.
+    """What a look at a lifecycle action leads to, beside what is to be done about its instance."""
 
-    Attributes:
-        step: What to do about the action.
-        result: The answer, where the step is to complete.
-        heartbeat: Whether the hook's timeout is to be restarted, if this pass goes round.
-        republish: Whether a re-invocation may follow: not of a wake-up, an early message, or beyond
-            the hop limit.
-        hop_limit: Whether there were more hops than can be; the sweep goes on.
-    """
-
-    step: Step = Step.GO_ROUND
-    result: LifecycleActionResult | None = None
+    step: Step = Step.GO_ROUND  # what to do about the action
+    result: LifecycleActionResult | None = None  # the answer, where the step is to complete
+    # whether the hook's timeout is to be restarted, if this pass goes round
     heartbeat: bool = False
+    # whether a re-invocation may follow: not of a wake-up, an early message, or beyond the hop
+    # limit
     republish: bool = False
-    hop_limit: bool = False
+    hop_limit: bool = False  # whether there were more hops than can be; the sweep goes on
 
 
 def is_over(look: HookLook) -> bool:

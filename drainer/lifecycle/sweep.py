@@ -35,14 +35,7 @@ LOOKING_SECONDS = 8.0
 
 
 class WaitingInstances:
-    """
-    One sweep's search of all groups.
-
-    Args:
-        auto_scaling: Reads of Auto Scaling.
-        hooks: The groups' hooks.
-        time: What of the invocation's may be spent on looking.
-    """
+    """One sweep's search of all groups."""
 
     def __init__(self, auto_scaling: AutoScalingReads, hooks: Hooks, time: InvocationClock) -> None:
         self._auto_scaling = auto_scaling
