@@ -57,7 +57,7 @@ LONG_MODULES = {
     "custom_resource.target_drain": 333,  # the ports beside their user; draining a target
     "drain.task_look": 266,  # describing, listing, and what is remembered of both
     "lifecycle.reactivation": 265,  # what may be back, what is retained, and what is said of it
-    "lifecycle.recording": 285,  # the store by its ports, what is read of it, and what came of writes
+    "lifecycle.recording": 285,  # the store, what is read of it, and what came of writes
     "spot.interruption": 265,  # what is read of two kinds of events, and their targets
     "spot.targets": 265,  # the waves, what may leave of each, and what will be late
     "telemetry": 290,  # a method for each kind of report, with its line and its counts
