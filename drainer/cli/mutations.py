@@ -50,10 +50,10 @@ def _always(*_: Any, **__: Any) -> bool:
 def count_only_desired_running() -> None:
     """List only the tasks that ECS wants running (defect 1)."""
 
-    def listing(self: Any, cluster: Any, arn: Any, *, desired_status: str) -> Any:
+    def listing(self: Any, *about: Any, desired_status: str, **more: Any) -> Any:
         if desired_status == "STOPPED":
             return []
-        return right(self, cluster, arn, desired_status=desired_status)
+        return right(self, *about, desired_status=desired_status, **more)
 
     right = swap(ecs.EcsGateway, "task_ids", listing)
 
