@@ -105,20 +105,25 @@ def serve(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
     others = [one for one in work.requests if one not in first]
     # Lifecycle actions come first, since theirs are the shorter timeouts; but not always.
     undone = serve_requests(first, by, time)
-    undone.update(serve_drains(work, by, time))
+    undelivered, open_ones = serve_drains(work, by, time)
+    undone.update(undelivered)
     undone.update(serve_requests(others, by, time))
-    if work.sweep or work.hints:
-        returned = by.reactivation.run(work.hints, sweep=work.sweep, time=time)
+    # What is being drained is not back.
+    hints = [hint for hint in work.hints if hint.ec2_instance_id not in open_ones]
+    if work.sweep or hints:
+        returned = by.reactivation.run(hints, sweep=work.sweep, time=time)
         by.telemetry.returned(returned)
     if work.sweep:
         serve_requests(_lost(by, time.now()), by, time)
     return undone
 
 
-def serve_drains(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
-    """Run a pass over lifecycle actions."""
+def serve_drains(
+    work: Work, by: Controllers, time: InvocationClock
+) -> tuple[dict[Key, str], set[str]]:
+    """Run a pass; return what must be delivered again, and the instances that have a drain."""
     if not (work.drains or work.hints or work.sweep):
-        return {}
+        return {}, set()
     try:
         report = by.controller.run_pass(
             work.drains,
@@ -129,22 +134,22 @@ def serve_drains(work: Work, by: Controllers, time: InvocationClock) -> dict[Key
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
         by.telemetry.crashed(error, [drain.action.ec2_instance_id for drain in work.drains])
         if len(work.drains) <= 1 and not (work.hints or work.sweep):
-            return {
-                events.key_of(drain.action): f"{type(error).__name__}: {error}"
-                for drain in work.drains
-            }
-        undone: dict[Key, str] = {}
-        for drain in work.drains:
-            alone = Work([drain], [], [], sweep=False)
-            undone.update(serve_drains(alone, by, time))
-        return undone
+            said = f"{type(error).__name__}: {error}"
+            return {events.key_of(drain.action): said for drain in work.drains}, set()
+        alone = [Work([drain], [], [], sweep=False) for drain in work.drains]
+        served = [serve_drains(one, by, time) for one in alone]
+        return (
+            {key: said for undone, _ in served for key, said in undone.items()},
+            {one for _, open_ones in served for one in open_ones},
+        )
     by.telemetry.passed(report)
     # Hints and sweeps are not delivered again: the chain and the next sweep come anyway.
-    return {
+    undone: dict[Key, str] = {
         events.key_of(outcome.message): outcome.undone
         for outcome in report.outcomes
         if outcome.undone and outcome.message
     }
+    return undone, {outcome.drain.action.ec2_instance_id for outcome in report.outcomes}
 
 
 def serve_requests(

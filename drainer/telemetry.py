@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aws_lambda_powertools.metrics import MetricUnit
 
 from drainer.custom_resource import report as request_report
-from drainer.drain.machine import Phase, Step
+from drainer.drain.machine import Act, Phase
 from drainer.errors import NotForUsError, QuietError
 from drainer.lifecycle.reactivation import ACTIVE
+from drainer.lifecycle.rules import HookPhase, Step
 from drainer.spot.interruption import Interruption
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
 
     from drainer.custom_resource.report import Report
-    from drainer.drain.actions import Outcome
     from drainer.drain.model import LifecycleAction
     from drainer.errors import DrainerError
     from drainer.lifecycle.controller import PassReport
+    from drainer.lifecycle.outcome import HookOutcome
     from drainer.lifecycle.reactivation import Returned
     from drainer.spot.report import Rescue
 
@@ -104,9 +105,9 @@ class Powertools:
                 self._logger.warning("call failed", extra={"reason": trouble, **names})
             if outcome.undone:
                 self._logger.error("retry", extra={"reason": outcome.undone, **names})
-            if outcome.decision.exhausted:
+            if outcome.decision.hop_limit:
                 reason = (
-                    f"Stopped after {outcome.view.drain.hop} hops, {outcome.view.hops_max} are "
+                    f"Stopped after {outcome.drain.hop} hops, {outcome.look.hops_max} are "
                     f"allowed. The wait queue does not delay its messages: check DelaySeconds. "
                     f"The sweep goes on"
                 )
@@ -196,26 +197,26 @@ class Powertools:
             extra={"ec2_instance_ids": ec2_instance_ids[:TASKS_NAMED_MAX]},
         )
 
-    def _measure(self, outcome: Outcome) -> None:
-        decision, view = outcome.decision, outcome.view
+    def _measure(self, outcome: HookOutcome) -> None:
+        decision, look = outcome.decision, outcome.look
         if outcome.answered is None and decision.step != Step.STOP:
             # CloudWatch has no unit of minutes, in which the alarm's threshold is given.
             self._metrics.add_metric("DrainAgeMinutes", MetricUnit.NoUnit, _age_minutes(outcome))
         self._count("DrainsStarted", int(outcome.drained_now))
         self._count("HeartbeatsRecorded", int(outcome.heartbeat))
-        self._count("UnseenPasses", int(decision.phase == Phase.BLIND))
-        self._count("HopLimitsReached", int(decision.exhausted))
+        self._count("UnseenPasses", int(decision.phase == Phase.UNSEEN))
+        self._count("HopLimitsReached", int(decision.hop_limit))
         if outcome.answered is None:
             return
         self._count("DrainsCompleted", 1)
         self._metrics.add_metric(
             name="DrainDurationSeconds",
             unit=MetricUnit.Seconds,
-            value=(view.now - view.drain.started_at).total_seconds(),
+            value=(look.now - look.drain.started_at).total_seconds(),
         )
-        if decision.phase == Phase.OVERDUE:
+        if decision.phase == HookPhase.OVERDUE:
             self._count("DeadlinesPassed", 1)
-            self._count("TasksLeft", len(view.seen.remaining) or view.counted)
+            self._count("TasksLeft", len(look.remaining) or look.counted)
 
     def _count(self, name: str, value: int) -> None:
         if value:
@@ -230,9 +231,9 @@ def _names(action: LifecycleAction) -> dict[str, str]:
     }
 
 
-def _line(outcome: Outcome) -> dict[str, Any]:
-    decision, view = outcome.decision, outcome.view
-    instance = view.seen.container_instance
+def _line(outcome: HookOutcome) -> dict[str, Any]:
+    decision, look = outcome.decision, outcome.look
+    instance = look.container_instance
     return {
         **_names(outcome.drain.action),
         "cluster": outcome.drain.cluster,
@@ -240,31 +241,34 @@ def _line(outcome: Outcome) -> dict[str, Any]:
         "phase": decision.phase,
         "step": _step(outcome),
         "result": outcome.answered,
-        "origin": view.drain.origin,
-        "admission": outcome.admitted.admission if outcome.admitted else None,
-        "hop": view.drain.hop,
-        "started_at": view.drain.started_at.isoformat(),
+        "origin": look.drain.origin,
+        "admission": outcome.admitted.admission,
+        "hop": look.drain.hop,
+        "started_at": look.drain.started_at.isoformat(),
         "age_minutes": _age_minutes(outcome),
-        "deadline_at": view.deadline_at.isoformat(),
+        "deadline_at": look.deadline_at.isoformat(),
         "running_tasks": instance.running_tasks if instance else None,
         "pending_tasks": instance.pending_tasks if instance else None,
         "agent_connected": instance.agent_connected if instance else None,
-        "remaining": [str(task) for task in view.seen.remaining[:TASKS_NAMED_MAX]],
+        "remaining": [str(task) for task in look.remaining[:TASKS_NAMED_MAX]],
         "heartbeat": outcome.heartbeat,
         "reason": decision.reason,
     }
 
 
-def _age_minutes(outcome: Outcome) -> float:
-    age = outcome.view.now - outcome.view.drain.started_at
+def _age_minutes(outcome: HookOutcome) -> float:
+    age = outcome.look.now - outcome.drain.started_at
     return round(age.total_seconds() / SECONDS_PER_MINUTE, 1)
 
 
-def _step(outcome: Outcome) -> str:
+def _step(outcome: HookOutcome) -> str:
     """Name what was done; a hint, or a copy of an old message, does not go round."""
-    if outcome.decision.step == Step.GO_ROUND and not outcome.decision.republish:
+    decision = outcome.decision
+    if decision.act == Act.SET_DRAINING:
+        return "drain, then re-invoke"
+    if decision.step == Step.GO_ROUND and not decision.republish:
         return "look only"
-    return outcome.decision.step
+    return decision.step
 
 
 def _request_line(report: Report) -> dict[str, Any]:

@@ -13,22 +13,27 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drainer.drain.machine import LADDER, Step
+from drainer.drain import machine
+from drainer.drain.machine import Act
+from drainer.lifecycle import rules
+from drainer.lifecycle.rules import Step
 from drainer.simulation.template import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+ACTS = {
+    Act.LEAVE: "it may leave",
+    Act.SET_DRAINING: "set `DRAINING`, wait",
+    Act.WAIT: "wait",
+}
 STEPS = {
     Step.STOP: "stop",
     Step.COMPLETE: "answer the hook",
-    Step.DRAIN_THEN_GO_ROUND: "set DRAINING, heartbeat when due, re-invoke",
     Step.GO_ROUND: "heartbeat when due, re-invoke",
 }
 # A Sid has letters only.
 APOSTROPHES = {"hooks timeouts": "hook's timeouts", "queues settings": "queues' settings"}
-
-ROUND = (Step.DRAIN_THEN_GO_ROUND, Step.GO_ROUND)
 
 # Settings that belong to a drain: the same word in the template, the environment and the metadata.
 DRAIN_SETTINGS = {
@@ -44,20 +49,36 @@ def diagram() -> str:
     """Return the state machine as a Mermaid diagram: what goes round, and what ends it."""
     lines = ["```mermaid", "stateDiagram-v2", "  direction LR", "  [*] --> looking: a notification"]
     lines.append('  state "a look every pass interval" as looking {')
-    lines += [f"    [*] --> {rung.phase}" for rung in LADDER if rung.step in ROUND]
+    stays = [rule.phase for rule in machine.RULES if rule.act != Act.LEAVE]
+    lines += [f"    [*] --> {phase}" for phase in stays]
     lines += ["    active --> draining", "    draining --> closing", "  }"]
-    for rung in LADDER:
-        if rung.step not in ROUND:
-            lines.append(f"  looking --> {rung.phase}: {rung.question.rstrip('?')}")
-            lines.append(f"  {rung.phase} --> [*]: {STEPS[rung.step]}")
+    ends = [
+        (str(rule.phase), rule.question, Step.COMPLETE)
+        for rule in machine.RULES
+        if rule.act == Act.LEAVE
+    ]
+    ends += [(str(rule.phase), rule.question, rule.step) for rule in rules.RULES if rule.phase]
+    for phase, question, step in ends:
+        lines.append(f"  looking --> {phase}: {question.rstrip('?')}")
+        lines.append(f"  {phase} --> [*]: {STEPS[step]}")
     return "\n".join([*lines, "```"])
 
 
-def ladder() -> str:
-    """Return the ladder of phases as a table; the first question answered yes decides."""
-    rows = ["| | question | phase | step |", "|---|---|---|---|"]
-    for number, rung in enumerate(LADDER, start=1):
-        rows.append(f"| {number} | {rung.question} | `{rung.phase}` | {STEPS[rung.step]} |")
+def instance_table() -> str:
+    """Return the table of phases; the first question answered yes decides."""
+    rows = ["| | question about the instance | phase | result |"]
+    rows.append("|---|---|---|---|")
+    for number, rule in enumerate(machine.RULES, start=1):
+        rows.append(f"| {number} | {rule.question} | `{rule.phase}` | {ACTS[rule.act]} |")
+    return "\n".join(rows)
+
+
+def hook_table() -> str:
+    """Return the table of what is owed to the hook; the first question answered yes decides."""
+    rows = ["| | question about the hook | phase | step |", "|---|---|---|---|"]
+    for number, rule in enumerate(rules.RULES, start=1):
+        phase = f"`{rule.phase}`" if rule.phase else "the instance's"
+        rows.append(f"| {number} | {rule.question} | {phase} | {STEPS[rule.step]} |")
     return "\n".join(rows)
 
 
@@ -125,7 +146,8 @@ def render(text: str, root: Path) -> str:
     own = {name for pair in DRAIN_SETTINGS for name in (pair, f"{pair}s")}
     parts = {
         "diagram": diagram(),
-        "decisions": ladder(),
+        "instance-table": instance_table(),
+        "hook-table": hook_table(),
         "settings": settings(infra),
         "stack-parameters": parameters(infra / "drainer.yaml", lambda name: name not in own),
         "permissions": permissions(infra),

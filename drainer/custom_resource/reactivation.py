@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from drainer.custom_resource.progress import Note
 from drainer.custom_resource.properties import TargetKind
-from drainer.custom_resource.target_drain import drain_of
 from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS
 from drainer.drain.attributes import DRAINED_FOR, checksum
 from drainer.drain.finder import Finder
-from drainer.drain.model import Waiting
-from drainer.drain.sight import Sight
+from drainer.drain.look import Look
+from drainer.drain.model import InstanceProgress
 from drainer.errors import MisconfiguredError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from drainer.custom_resource.progress import RequestProgress
     from drainer.custom_resource.properties import DrainTarget
@@ -93,39 +93,28 @@ class TargetReactivation:
         # What a drain had noted, before it was seen that the target stays, is of another search.
         notes = {} if progress.believed else progress.notes
         begun_at = max((note.searched_to for note in notes.values()), default="")
-        # In no named cluster, for that was done.
-        anywhere = replace(guard, cluster=None, configured=())
-        note, now = Note(searched_to=begun_at), time.now()
-        sights = [
-            Sight(
-                drain_of(one, note, progress, anywhere, now),
-                now,
-                waiting=Waiting.YES,
-                remembers=False,
-            )
-            for one in ids
-        ]
-        Finder(self._ecs, (), time).find(sights)
+        looks = [_look(one, guard, begun_at, time.now()) for one in ids]
+        Finder(self._ecs, (), time).find(looks)
         found: dict[str, list[ContainerInstance]] = defaultdict(list)
-        for sight in sights:
-            for one in sight.registrations.values():
+        for look in looks:
+            for one in look.registrations.values():
                 found[one.cluster].append(one)
         troubles: list[str] = []
         for cluster, described in found.items():
             troubles += self._restore(progress, cluster, described, time)
-        failed = [sight for sight in sights if sight.failed]
+        failed = [look for look in looks if look.failed]
         # One note is enough, for all are searched for together; what has failed is asked again.
-        open_ones = failed or [sight for sight in sights if sight.sought]
-        searched_to = min((sight.drain.searched_to for sight in open_ones), default="")
+        open_ones = failed or [look for look in looks if look.sought]
+        searched_to = min((look.drain.searched_to for look in open_ones), default="")
         if failed and not searched_to:
             raise UnavailableError(failed[0].reason)
         if searched_to:
             following = replace(
                 progress, believed=False, notes={ids[0]: Note(searched_to=searched_to)}
             )
-            troubles += [sight.reason for sight in open_ones[:1]]
+            troubles += [look.reason for look in open_ones[:1]]
             return Restored(following, tuple(troubles), complete=False)
-        denied = [sight.reason for sight in sights if sight.denied]
+        denied = [look.reason for look in looks if look.denied]
         return Restored(progress, (*troubles, *denied[:1]))
 
     def _restore(
@@ -180,6 +169,17 @@ class TargetReactivation:
         group = self._targets.group(guard)
         same = group and group in (request.physical_id, self._targets.group(old))
         return request.physical_id if same else settled
+
+
+def _look(
+    ec2_instance_id: str,
+    guard: DrainTarget,
+    searched_to: str,
+    now: datetime,
+) -> Look:
+    """Return an instance as it is searched for: in no named cluster, for that was done."""
+    known = InstanceProgress(policy=replace(guard.policy, cluster=None), searched_to=searched_to)
+    return Look(ec2_instance_id, known, now, remembers=False)
 
 
 def settled_id(request: Request, guard: DrainTarget, old: DrainTarget | None, *, back: bool) -> str:

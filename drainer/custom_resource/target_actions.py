@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS, EcsActions
 from drainer.drain.attributes import DRAINED_FOR, checksum
-from drainer.drain.machine import Step
+from drainer.drain.machine import Act
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class TargetActions:
         failures = 0
         by_cluster: dict[str, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
-            if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
+            if outcome.decision.act == Act.SET_DRAINING:
                 by_cluster[outcome.cluster].append(outcome)
             elif outcome.decision.stop_tasks and time.seconds_left() >= UNIT_SECONDS:
                 self._acts.stop_tasks(outcome, time.seconds_left)
@@ -71,7 +71,7 @@ class TargetActions:
         """Note on all registrations for which stack they are set DRAINING; False if throttled."""
         by_cluster: dict[str, list[tuple[Outcome, tuple[str, str, str]]]] = defaultdict(list)
         for outcome in unit:
-            for one in outcome.view.seen.registrations:
+            for one in outcome.look.candidates:
                 by_cluster[one.cluster].append((outcome, (one.arn, DRAINED_FOR, stack)))
         for cluster, rows in by_cluster.items():
             for start in range(0, len(rows), TOGETHER_MAX):

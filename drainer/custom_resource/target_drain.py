@@ -25,9 +25,8 @@ from drainer.custom_resource.target_status import TargetStatus
 from drainer.drain import machine, task_set
 from drainer.drain.actions import Outcome
 from drainer.drain.finder import Finder
-from drainer.drain.machine import Phase
-from drainer.drain.model import Drain, LifecycleAction, Registration, Waiting
-from drainer.drain.sight import Sight
+from drainer.drain.look import Look
+from drainer.drain.model import InstanceProgress
 from drainer.drain.task_look import StoppedTasks, TaskLook
 from drainer.errors import DrainerError
 
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
     from drainer.custom_resource.targets import Targets
     from drainer.drain.actions import Ecs
     from drainer.invocation import InvocationClock
-
-# No lifecycle hook can have this name, so that no drain of a hook is taken for the request's.
-NO_HOOK = "Custom::ECSDrain"
 
 # ECS grants the account a burst of a hundred reads, and 20 a second. A hundred instances take four
 # (found, described, two tasks of each), and listing the tasks of one takes two more.
@@ -87,36 +83,31 @@ class TargetDrain:
         missing = [one for one, note in notes.items() if not note.done]
         members = list(dict.fromkeys([*(current or ()), *missing]))
         chosen = _in_turn(members, notes, hop)
-        sights = [
-            _sight(drain_of(one, note, progress, guard, now), note, now)
-            for one in chosen
-            for note in [notes.get(one, Note())]
-        ]
+        looks = [_look(one, progress, guard, now) for one in chosen]
         finder = Finder(self._ecs, guard.configured, time)
-        finder.find(sights)
-        settled = {sight.id for sight in sights if _stays_done(sight, notes.get(sight.id))}
-        open_ones = [sight for sight in sights if sight.id not in settled]
-        for sight in open_ones:
+        finder.find(looks)
+        settled = {look for look in looks if _stays_done(look, notes.get(look.ec2_instance_id))}
+        open_ones = [look for look in looks if look not in settled]
+        for look in open_ones:
             # A cluster that is gone has taken its container instances along; and what was seen in
             # it has left it, wherever else nobody has looked.
-            left = not (sight.elsewhere or sight.container_instance or sight.denied or sight.failed)
-            if sight.nowhere or left:
-                sight.registration, sight.searched = Registration.ABSENT, True
+            left = not (look.elsewhere or look.registrations or look.in_doubt)
+            if look.nowhere or left:
+                look.absent, look.searched = True, True
         TaskLook(
             self._ecs,
             time,
-            lambda sight: sight.view(self._config),
             self._stopped,
             _listings_max(len(chosen)),
         ).look(open_ones, early=False)
-        views = [sight.view(self._config) for sight in open_ones]
-        outcomes = [Outcome(view.drain, view, machine.decide(view)) for view in views]
-        self._actions.act(outcomes, progress.request.stack_id, time)
+        outcomes = [Outcome(look, machine.decide(look)) for look in open_ones]
+        if now < progress.request.deadline_at(guard):
+            self._actions.act(outcomes, progress.request.stack_id, time)
         following = {
             **{one: note for one, note in notes.items() if one in set(members)},
-            **{o.drain.action.ec2_instance_id: _note(o, guard) for o in outcomes},
+            **{o.look.ec2_instance_id: _note(o, guard) for o in outcomes},
         }
-        unsure = [s.reason for s in sights if s.id in settled and (s.denied or s.failed)]
+        unsure = [look.reason for look in looks if look in settled and look.in_doubt]
         if len(chosen) < len(members) and _undone(members, notes):
             unsure.append("The other instances are read in later passes")
         news = _has_new(current or (), progress)
@@ -126,7 +117,7 @@ class TargetDrain:
             progress=replace(
                 progress, notes=_bounded(following), looks=progress.looks + 1, grown_at=grown_at
             ),
-            outcomes=tuple(o for o in outcomes if not _may_go(o)),
+            outcomes=tuple(o for o in outcomes if not o.decision.may_leave),
             total=len(members),
             done=done,
             unsure=unsure[0] if unsure else "",
@@ -136,26 +127,25 @@ class TargetDrain:
         )
 
 
-def drain_of(
-    ec2_instance_id: str, note: Note, progress: RequestProgress, guard: DrainTarget, now: datetime
-) -> Drain:
-    """Return an instance of a target as the look and the machine need it."""
-    return Drain(
-        action=LifecycleAction("", NO_HOOK, ec2_instance_id, ""),
-        started_at=progress.request.started_at,
-        last_heartbeat_at=now,
-        deadline_at=progress.request.deadline_at(guard),
+def _look(
+    ec2_instance_id: str, progress: RequestProgress, guard: DrainTarget, now: datetime
+) -> Look:
+    note = progress.notes.get(ec2_instance_id, Note())
+    known = InstanceProgress(
         policy=replace(guard.policy, cluster=note.cluster or guard.cluster),
         standalone_stopped=note.stopped,
         **{name: getattr(note, name) for name in OF_A_DRAIN},
     )
-
-
-def _sight(drain: Drain, note: Note, now: datetime) -> Sight:
-    # What is settled is looked for where it was, and nowhere else; what was in no cluster may
-    # have booted since, and be in any.
-    elsewhere = not (note.settled or _was_drained(note))
-    return Sight(drain, now, waiting=Waiting.YES, elsewhere=elsewhere, remembers=False)
+    return Look(
+        ec2_instance_id,
+        known,
+        now,
+        # What is settled is looked for where it was, and nowhere else; what was in no cluster may
+        # have booted since, and be in any.
+        elsewhere=not (note.settled or _was_drained(note)),
+        remembers=False,
+        to_report=now >= progress.request.deadline_at(guard),
+    )
 
 
 def _has_new(current: Iterable[str], progress: RequestProgress) -> bool:
@@ -194,17 +184,12 @@ def _listings_max(instances: int) -> int:
     return max(1, (READS_MAX - READS_OF_A_HUNDRED * hundreds) // READS_OF_A_LISTING)
 
 
-def _stays_done(sight: Sight, note: Note | None) -> bool:
+def _stays_done(look: Look, note: Note | None) -> bool:
     """Whether an instance that might go still may: it is gone, or still without a task."""
     if note is None or not note.done:
         return False
-    instance = sight.container_instance
     # What was in no cluster and now is in one has never been looked at.
-    return instance is None or (_was_drained(note) and task_set.stays_empty(instance))
-
-
-def _may_go(outcome: Outcome) -> bool:
-    return outcome.decision.phase in {Phase.DRAINED, Phase.UNREGISTERED}
+    return not look.registrations or (_was_drained(note) and task_set.stays_empty(look))
 
 
 def _note(outcome: Outcome, guard: DrainTarget) -> Note:
@@ -216,7 +201,7 @@ def _note(outcome: Outcome, guard: DrainTarget) -> Note:
         **known,
         cluster=(following.cluster or "") if elsewhere else "",
         stopped=following.standalone_stopped,
-        done=_may_go(outcome),
+        done=outcome.decision.may_leave,
     )
     return replace(
         note,
@@ -230,7 +215,7 @@ def _note(outcome: Outcome, guard: DrainTarget) -> Note:
 
 
 def _is_connected(outcome: Outcome) -> bool:
-    instance = outcome.view.seen.container_instance
+    instance = outcome.look.container_instance
     return instance is not None and instance.agent_connected
 
 

@@ -58,17 +58,18 @@ class TargetStatus:
         if not self.total:
             lines = [] if self.unsure else ["No instance is known yet. The next pass looks again"]
         for outcome in self.outcomes[:NAMED_MAX]:
-            name = outcome.drain.action.ec2_instance_id
-            lines.append(f"{name} is {outcome.decision.phase}: {_waits_for(outcome)}")
+            lines.append(
+                f"{outcome.look.ec2_instance_id} is {outcome.decision.phase}: {_waits_for(outcome)}"
+            )
         if self.unsure:
             lines.append(self.unsure)
         return ". ".join(lines)
 
 
 def _waits_for(outcome: Outcome) -> str:
-    seen = outcome.view.seen
-    if seen.remaining:
-        return ", ".join(str(task) for task in seen.remaining[:NAMED_MAX])
-    if seen.deferred:
+    look = outcome.look
+    if look.remaining:
+        return ", ".join(str(task) for task in look.remaining[:NAMED_MAX])
+    if look.deferred:
         return "its tasks are listed in a later pass"
-    return outcome.decision.reason or f"{outcome.view.counted} tasks"
+    return outcome.decision.reason or f"{look.counted} tasks"

@@ -7,21 +7,22 @@ Every act can be done twice; what fails is noted at its drain, and spoils no oth
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from drainer.drain import machine, task_set
 from drainer.drain.finder import EcsReads
-from drainer.drain.machine import Decision, Step
+from drainer.drain.machine import Act
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from drainer.drain.admission import Admitted
-    from drainer.drain.model import Drain, LifecycleAction, LifecycleActionResult
-    from drainer.drain.view import View
+    from drainer.drain.look import Look
+    from drainer.drain.machine import Decision
+    from drainer.drain.model import InstanceProgress
 
 # UpdateContainerInstancesState, PutAttributes and PublishBatch each take ten; so ten drains are
 # the unit that is acted upon, or goes back as a whole when time runs out.
@@ -59,58 +60,20 @@ class Ecs(EcsReads, Protocol):
 
 @dataclass(slots=True)
 class Outcome:
-    """
-    What a pass did about one drain.
+    """What a pass did about one EC2 instance."""
 
-    Attributes:
-        drain: As the look left it.
-        view: What was seen, and when.
-        decision: What it led to.
-        answered: The answer that Auto Scaling took.
-        drained_at: When the container instance had been set DRAINING; None if it was not.
-        heartbeat: Whether a heartbeat was recorded.
-        stopped: Whether every standalone task that was to stop has been told to.
-        over: Whether Auto Scaling said that it no longer waits.
-        published: Whether the re-invocation went out.
-        message: The action as the message names it; None for what was found without one.
-        admitted: The drain's record as this pass has read it; None where there can be none.
-        generation: Of the record, as this pass has written it; None where it has not.
-        hop: Of that; None where this pass has written none.
-        recorded: Whether this pass has written the drain's record, as far as is known.
-        duplicate: Whether another pass had written this hop already.
-        troubles: What failed on the way and will be done again, in words for an operator.
-        undone: Why the message must be delivered again; empty where the pass is complete.
-    """
-
-    drain: Drain
-    view: View
-    decision: Decision
-    answered: LifecycleActionResult | None = None
+    look: Look  # what was seen, and when
+    decision: Decision  # what it led to
+    # when the container instance had been set DRAINING; None if it was not
     drained_at: datetime | None = None
-    heartbeat: bool = False
-    stopped: bool = False
-    over: bool = False
-    published: bool = False
-    message: LifecycleAction | None = None
-    admitted: Admitted | None = None
-    generation: int | None = None
-    hop: int | None = None
-    recorded: bool = False
-    duplicate: bool = False
-    undone: str = ""
+    stopped: bool = False  # whether every standalone task that was to stop has been told to
+    # what failed on the way and will be done again, in words for an operator
     troubles: tuple[str, ...] = ()
 
-    def following(self) -> Drain:
-        """Return the drain as the next pass gets it, after what this one has done so far."""
-        following = machine.carry_on(
-            self.view,
-            drained_at=self.drained_at,
-            heartbeat=self.heartbeat,
-            stopped=self.stopped,
-        )
-        if self.generation is None or self.hop is None:
-            return following
-        return replace(following, generation=self.generation, hop=self.hop)
+    @property
+    def drain(self) -> InstanceProgress:
+        """What is remembered of the instance, as the look left it."""
+        return self.look.drain
 
     @property
     def drained_now(self) -> bool:
@@ -118,33 +81,51 @@ class Outcome:
         return self.drained_at is not None
 
     @property
-    def ended(self) -> bool:
-        """Whether nothing of the drain goes round any more."""
-        stops = self.decision.step == Step.STOP and not self.decision.heartbeat
-        return self.over or self.answered is not None or stops or self.duplicate
+    def cluster(self) -> str:
+        """The cluster of the container instance."""
+        return self.drain.cluster or ""
+
+    def following(self) -> InstanceProgress:
+        """Return what the next pass needs to know, after what this one has done so far."""
+        return machine.carry_on(
+            self.look, self.drain, drained_at=self.drained_at, stopped=self.stopped
+        )
 
     def trouble(self, what: str, error: object) -> None:
         """Note what failed; the next pass does it again."""
         self.troubles = (*self.troubles, f"{what}: {error}")
 
-    @property
-    def cluster(self) -> str:
-        """The cluster of the container instance."""
-        return self.drain.cluster or ""
 
-    @property
-    def container_instance_arn(self) -> str:
-        """The ARN of the container instance."""
-        return self.drain.container_instance_arn or ""
+def failure_of(call: Callable[..., object], *args: Any) -> DrainerError | None:
+    """Make a call; return why it did not succeed, or None."""
+    try:
+        call(*args)
+    except DrainerError as error:
+        return error
+    return None
+
+
+def together(
+    arns: Sequence[str], call: Callable[[Sequence[str]], dict[str, str]]
+) -> dict[str, str]:
+    """
+    Make one call for up to TOGETHER_MAX container instances; return refusals by ARN.
+
+    Where ECS refuses the whole call, each is tried alone: one that has changed its status, or is
+    gone, must not hold up the others.
+    """
+    try:
+        return call(arns)
+    except RefusedError as error:
+        if len(arns) > 1:
+            return {arn: why for one in arns for arn, why in together([one], call).items()}
+        return dict.fromkeys(arns, str(error))
+    except DrainerError as error:
+        return dict.fromkeys(arns, str(error))
 
 
 class EcsActions:
-    """
-    Acts on ECS for drains that have been decided about.
-
-    Args:
-        ecs: ECS.
-    """
+    """Acts on ECS for drains that have been decided about."""
 
     def __init__(self, ecs: Ecs) -> None:
         self._ecs = ecs
@@ -159,56 +140,35 @@ class EcsActions:
         """
         by_cluster: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
         for outcome in unit:
-            if outcome.decision.step == Step.DRAIN_THEN_GO_ROUND:
-                for one in outcome.view.seen.registrations:
+            if outcome.decision.act == Act.SET_DRAINING:
+                for one in outcome.look.candidates:
                     # Two hooks of one group have one container instance.
                     if one.status == ACTIVE:
                         by_cluster[one.cluster][one.arn].append(outcome)
         for cluster, members in by_cluster.items():
-            arns = list(members)
-            for start in range(0, len(arns), TOGETHER_MAX):
-                together = arns[start : start + TOGETHER_MAX]
-                self._set_draining_together(cluster, {arn: members[arn] for arn in together}, clock)
-
-    def _set_draining_together(
-        self,
-        cluster: str,
-        members: Mapping[str, Sequence[Outcome]],
-        clock: Callable[[], datetime],
-    ) -> None:
-        try:
-            refusals = self._ecs.set_draining(cluster, list(members))
-        except RefusedError as error:
-            if len(members) > 1:
-                # One container instance that has changed its status must not hold up the others.
-                for arn, outcomes in members.items():
-                    self._set_draining_together(cluster, {arn: outcomes}, clock)
-                return
-            refusals = dict.fromkeys(members, str(error))
-        except DrainerError as error:
-            refusals = dict.fromkeys(members, str(error))
-        for arn, outcomes in members.items():
-            for outcome in outcomes:
-                if arn in refusals:
-                    outcome.trouble("DRAINING was not set", refusals[arn])
-                else:
-                    outcome.drained_at = clock()
+            for start in range(0, len(members), TOGETHER_MAX):
+                arns = list(members)[start : start + TOGETHER_MAX]
+                refusals = together(arns, partial(self._ecs.set_draining, cluster))
+                for arn in arns:
+                    for outcome in members[arn]:
+                        if arn in refusals:
+                            outcome.trouble("DRAINING was not set", refusals[arn])
+                        else:
+                            outcome.drained_at = clock()
 
     def stop_tasks(self, outcome: Outcome, seconds_left: Callable[[], float]) -> None:
         """Stop the standalone tasks that were decided to be stopped, STOPS_MAX at most."""
         stopped = 0
-        clusters = {task.id: task.cluster for task in outcome.view.seen.tasks}
+        clusters = {task.id: task.cluster for task in outcome.look.tasks.values()}
         for task_id in outcome.decision.stop_tasks[:STOPS_MAX]:
             if seconds_left() < 2 * CALL_SECONDS:
                 break  # the next pass stops the others
-            try:
-                cluster = clusters.get(task_id) or outcome.cluster
-                self._ecs.stop_task(cluster, task_id, STOP_REASON)
-                stopped += 1
-            except UnavailableError as error:
+            cluster = clusters.get(task_id) or outcome.cluster
+            error = failure_of(self._ecs.stop_task, cluster, task_id, STOP_REASON)
+            stopped += error is None
+            if error is not None:
                 outcome.trouble(f"Task {task_id} was not stopped", error)
+            if isinstance(error, UnavailableError):
                 break  # the next pass stops it; a throttle is not to be argued with
-            except DrainerError as error:
-                outcome.trouble(f"Task {task_id} was not stopped", error)
         all_of_them = stopped == len(outcome.decision.stop_tasks)
-        outcome.stopped = all_of_them and task_set.stops_standalone(outcome.view)
+        outcome.stopped = all_of_them and task_set.stops_standalone(outcome.look)

@@ -10,16 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from drainer.drain.model import Drain, Origin
 from drainer.drain.record import SETTLE, DrainRecord
 from drainer.errors import DrainerError
 
-# Without a token, who may write to the queue may claim any hop, and one far ahead would end the
-# chain as if it had run out of hops. Passes that could not write the record are at least a second
-# apart (the least DRAINER_PASS_INTERVAL_SECONDS); ten more allow for clocks that differ.
-HOPS_A_SECOND_MAX = 1
-HOPS_AHEAD_MAX = 10
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Without a token, who may write to the queue may claim any hop, and one far ahead would end the
 # chain as if it had run out of hops. Passes that could not write the record are at least a second
@@ -49,20 +47,13 @@ class Admission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """
-    A message with what was read for it.
+    """A message with what was read for it."""
 
-    Attributes:
-        admission: What becomes of it.
-        drain: What the pass goes by.
-        record: The record as it was read; None where there is none or it could not be read.
-        error: Why it could not be read.
-    """
-
-    admission: Admission
-    drain: Drain
+    admission: Admission  # what becomes of it
+    drain: Drain  # what the pass goes by
+    # the record as it was read; None where there is none or it could not be read
     record: DrainRecord | None
-    error: DrainerError | None = None
+    error: DrainerError | None = None  # why it could not be read
 
 
 def admit(
@@ -72,7 +63,7 @@ def admit(
     pass_interval_seconds: int,
 ) -> Admitted:
     """
-    Decide what becomes of a message. The first line that applies counts.
+    Decide what becomes of a message, and by which drain. The first line that applies counts.
 
     A message (Origin.CHAIN):
         | what was read                                   | admission                           |
@@ -104,9 +95,7 @@ def admit(
         | open, silent, with a token     | TAKEOVER            | LOOK                             |
         | open, not silent               | DUPLICATE           | LOOK                             |
 
-    Returns:
-        The admission; for DUE, TAKEOVER and LOOK with the drain of the record, else with that of
-        the message.
+    DUE, TAKEOVER and LOOK go by the record's drain, the others by the message's.
     """
     record = None if isinstance(read, DrainerError) else read
     unread = record is not read
@@ -126,6 +115,19 @@ def admit(
         drain = _recorded(drain, record, at_own_hop=admission == Admission.DUE, silent=silent)
     error = read if isinstance(read, DrainerError) else None
     return Admitted(admission, drain, record, error)
+
+
+def waits_for_another(record: DrainRecord, beside: Iterable[DrainRecord]) -> bool:
+    """
+    Whether an instance whose drain has ended is only held by another hook of its group.
+
+    While an action lasts that was open when this one was answered, the instance has not gone on,
+    so that no new action of this hook has begun.
+    """
+    ended_at = record.ended_at
+    return ended_at is not None and any(
+        one.is_open and one.drain.started_at <= ended_at for one in beside
+    )
 
 
 def _of_found(
@@ -209,7 +211,7 @@ def _recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: bo
         facts = replace(
             drain,
             started_at=facts.started_at,
-            deadline_at=_earlier(facts.deadline_at, drain.deadline_at),
+            deadline_at=earlier(facts.deadline_at, drain.deadline_at),
         )
     elif ahead and drain.draining_since != facts.draining_since:
         # A pass that could not write has seen the instance ACTIVE, or DRAINING since later. Without
@@ -239,5 +241,6 @@ def _forgetting(drain: Drain) -> Drain:
     )
 
 
-def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the earlier of two instants, as far as they are known."""
     return min((at for at in (one, other) if at is not None), default=None)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from dataclasses import MISSING, asdict, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from drainer.codec import KIND, KIND_KEY, count, instant
 from drainer.drain.model import (
@@ -17,11 +18,9 @@ from drainer.drain.model import (
     UNFINISHED_MAX,
     Drain,
     LifecycleAction,
-    LifecycleActionResult,
     Origin,
     Place,
     Policy,
-    StandaloneTasks,
 )
 from drainer.errors import MalformedEventError
 from drainer.fields import quoted
@@ -42,7 +41,6 @@ ENVELOPE_BYTES_MAX = 26_000
 # and the ARN of a container instance in it.
 STRING_CHARACTERS_MAX = 700
 
-FIELDS = tuple(one.name for one in fields(Drain))
 # What version 3 leaves out where a drain has just this value.
 DEFAULTS = {one.name: one.default for one in fields(Drain) if one.default is not MISSING}
 
@@ -59,7 +57,7 @@ def encode(drain: Drain) -> str:
     """
     values = {
         name: _plain(value)
-        for name in FIELDS
+        for name in FIELDS[Drain]
         if (value := getattr(drain, name)) != DEFAULTS.get(name, MISSING)
     }
     body = {KIND_KEY: KIND, "version": VERSION, **values}
@@ -88,9 +86,12 @@ def decode(body: dict[str, Any]) -> Drain:
         if version == 1:
             given = _brought_up_to_date(given)
         _judge(given, older=version != VERSION)
+        for name, most in LISTS_MAX.items():
+            if name in given:
+                given[name] = given[name][:most]
+        drain = Drain(**{name: _read(FIELDS[Drain][name], one) for name, one in given.items()})
         # Only a message is an envelope. What the sweep finds never left this invocation, and may
         # be answered by less than a message may.
-        drain = Drain(**{name: READERS[name](value) for name, value in given.items()})
         return replace(drain, origin=Origin.CHAIN)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         sentence = f"envelope: {type(error).__name__}: {error}"
@@ -99,7 +100,7 @@ def decode(body: dict[str, Any]) -> Drain:
 
 def _judge(given: dict[str, Any], *, older: bool) -> None:
     """Refuse what lacks a field; before version 3 every one was written, but no generation."""
-    needed = set(READERS) - ({"generation"} if older else set(DEFAULTS))
+    needed = set(FIELDS[Drain]) - ({"generation"} if older else set(DEFAULTS))
     if missing := needed - set(given):
         raise KeyError(*sorted(missing))
     if older and "generation" in given:
@@ -132,28 +133,35 @@ def _plain(value: Any) -> Any:
     return value.timestamp() if isinstance(value, datetime) else value
 
 
-def _policy(body: dict[str, Any]) -> Policy:
-    return Policy(
-        cluster=_text(body["cluster"]),
-        drain_timeout_seconds=count(body["drain_timeout_seconds"]),
-        deadline_result=LifecycleActionResult(body["deadline_result"]),
-        standalone_tasks=StandaloneTasks(body["standalone_tasks"]),
-        standalone_grace_seconds=count(body["standalone_grace_seconds"]),
-    )
+# Lists that are cut: what is beyond is looked for again.
+LISTS_MAX = {"unfinished": UNFINISHED_MAX, "others": REGISTRATIONS_MAX}
 
 
-def _listed(value: Any, most: int) -> tuple[str, ...]:
-    return tuple(_string(one) for one in value[:most])
+# The kind of each field, by the dataclass and the field's name.
+FIELDS = {
+    kind: get_type_hints(kind, localns={"datetime": datetime})
+    for kind in (Drain, LifecycleAction, Policy)
+}
+
+
+def _read(kind: Any, value: Any) -> Any:
+    """Return a value of a kind from plain JSON; raises for one that is not of the kind."""
+    inner = get_args(kind)
+    if type(None) in inner:
+        return None if value is None else _read(inner[0], value)
+    if get_origin(kind) is tuple:
+        return tuple(_read(inner[0], one) for one in value)
+    if kind in READERS:
+        return READERS[kind](value)
+    if issubclass(kind, StrEnum):
+        return kind(value)
+    return kind(**{name: _read(FIELDS[kind][name], one) for name, one in value.items()})
 
 
 def _string(value: Any) -> str:
     if not isinstance(value, str) or len(value) > STRING_CHARACTERS_MAX:
         raise TypeError(f"{quoted(value)} is not a string, or too long")
     return value
-
-
-def _strings(value: dict[str, Any]) -> dict[str, str]:
-    return {key: _string(item) for key, item in value.items()}
 
 
 def _flag(value: Any) -> bool:
@@ -169,44 +177,10 @@ def _place(value: Any) -> Place:
     return Place(cluster, container_instance_arn)
 
 
-def _moment(value: Any) -> datetime | None:
-    return None if value is None else instant(value)
-
-
-def _number(value: Any) -> int | None:
-    return None if value is None else count(value)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else _string(value)
-
-
-# How each field of a drain is read; one that is not here is unknown, and refused.
-READERS: dict[str, Callable[[Any], Any]] = {
-    "action": lambda value: LifecycleAction(**_strings(value)),
-    "started_at": instant,
-    "last_heartbeat_at": instant,
-    "hop": count,
-    "origin": Origin,
-    "by_event_bridge": _flag,
-    "deadline_at": _moment,
-    "heartbeat_timeout_seconds": _number,
-    "policy": lambda value: None if value is None else _policy(value),
-    "cluster": _text,
-    "container_instance_arn": _text,
-    "draining_since": _moment,
-    "unfinished": lambda value: _listed(value, UNFINISHED_MAX),
-    "listed_at": _moment,
-    "closed": _flag,
-    "missing_since": _moment,
-    "standalone_stopped": _flag,
-    "others": lambda value: tuple(map(_place, value[:REGISTRATIONS_MAX])),
-    "settled": _flag,
-    "searched_to": _string,
-    "search_failed": _flag,
-    "searched_at": _moment,
-    "absent_since": _moment,
-    "not_waiting_since": _moment,
-    "sent_at": _moment,
-    "generation": _number,
+READERS: dict[Any, Callable[[Any], Any]] = {
+    datetime: instant,
+    int: count,
+    str: _string,
+    bool: _flag,
+    Place: _place,
 }

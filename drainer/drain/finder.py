@@ -11,14 +11,14 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.drain.model import Registration, Waiting
-from drainer.drain.sight import Sight, unseen
+from drainer.drain.look import unseen
 from drainer.drain.task_set import VIEW_LAG
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from drainer.drain.look import Look
     from drainer.drain.model import ContainerInstance, Task
     from drainer.invocation import InvocationClock
 
@@ -64,9 +64,7 @@ class Finder:
     One pass's search for container instances.
 
     Args:
-        ecs: Reads of ECS.
         clusters: Where to search for what names no cluster.
-        time: The invocation's.
     """
 
     def __init__(self, ecs: EcsReads, clusters: Sequence[str], time: InvocationClock) -> None:
@@ -75,168 +73,169 @@ class Finder:
         self._time = time
         self.problems: list[str] = []
 
-    def find(self, sights: Sequence[Sight]) -> None:
+    def find(self, looks: Sequence[Look]) -> None:
         """Describe the container instances that are known, and search for the others."""
-        self._describe_known([s for s in sights if s.waiting == Waiting.YES])
-        self._search_named([sight for sight in sights if sight.sought])
-        self._search_everywhere([s for s in sights if s.sought and s.elsewhere])
-        for sight in sights:
-            sight.seen_at = self._time.now()
-            sight.restore()
+        self._describe_known(looks)
+        self._search_named([look for look in looks if look.sought])
+        self._search_everywhere([s for s in looks if s.sought and s.elsewhere])
+        for look in looks:
+            look.seen_at = self._time.now()
 
-    def _describe_known(self, sights: Iterable[Sight]) -> None:
-        by_cluster: dict[str, list[tuple[str, Sight]]] = defaultdict(list)
-        known = [sight for sight in sights if sight.drain.container_instance_arn]
-        for sight in known:
-            sight.known = True
-            drain = sight.drain
-            by_cluster[drain.cluster or ""].append((drain.container_instance_arn or "", sight))
+    def _describe_known(self, looks: Iterable[Look]) -> None:
+        by_cluster: dict[str, list[tuple[str, Look]]] = defaultdict(list)
+        known = [look for look in looks if look.drain.container_instance_arn]
+        for look in known:
+            look.known = True
+            drain = look.drain
+            by_cluster[drain.cluster or ""].append((drain.container_instance_arn or "", look))
             for cluster, arn in drain.others:
-                by_cluster[cluster].append((arn, sight))
+                by_cluster[cluster].append((arn, look))
         for cluster, rows in by_cluster.items():
-            members = list({sight.key: sight for _, sight in rows}.values())
+            members = list(dict.fromkeys(look for _, look in rows))
             self._describe(cluster, [arn for arn, _ in rows], members)
-        for sight in known:
-            connected = any(one.agent_connected for one in sight.registrations.values())
-            if not connected and sight.known_arns() != set(sight.registrations):
+        for look in known:
+            connected = any(one.agent_connected for one in look.registrations.values())
+            if not connected and look.known_arns() != set(look.registrations):
                 # One that was known has not been described, so that it is looked for again: its
                 # agent may have registered where no earlier search has found it.
-                sight.settled = False
-                sight.drain = replace(sight.drain, settled=False, searched_at=None)
+                look.settled = False
+                look.drain = replace(look.drain, settled=False, searched_at=None)
 
-    def _search_named(self, sights: Iterable[Sight]) -> None:
-        by_cluster: dict[str, list[Sight]] = defaultdict(list)
-        for sight in sights:
-            policy = sight.drain.policy
+    def _search_named(self, looks: Iterable[Look]) -> None:
+        by_cluster: dict[str, list[Look]] = defaultdict(list)
+        for look in looks:
+            policy = look.drain.policy
             named = (policy.cluster,) if policy and policy.cluster else self._clusters
             for cluster in named:
-                by_cluster[cluster].append(sight)
+                by_cluster[cluster].append(look)
         for cluster, members in by_cluster.items():
-            self._search(cluster, [sight for sight in members if sight.sought])
+            self._search(cluster, [look for look in members if look.sought])
 
-    def _search_everywhere(self, sights: list[Sight]) -> None:
+    def _search_everywhere(self, looks: list[Look]) -> None:
         """
         Search all clusters, as many of them as a pass may, and go on there in the next pass.
 
         A typo in a cluster's name must not release an instance that serves in another cluster, nor
         must what is left of an earlier registration.
         """
-        if not sights:
+        if not looks:
             return
         try:
             self._must_have_time()
             clusters = sorted(self._ecs.clusters())
         except DrainerError as error:
-            unseen(sights, error)
+            unseen(looks, error)
             return
-        found_before = {sight.key: sight.drain.cluster for sight in sights}
-        self._search_on(clusters, sights)
+        found_before = {look: look.drain.cluster for look in looks}
+        self._search_on(clusters, looks)
         last = clusters[-1] if clusters else ""
-        for sight in sights:
-            if sight.sought and sight.drain.searched_to >= last:
-                self._end_search(sight)
-            elif sight.sought:
-                sight.reason = sight.reason or f"{len(clusters)} clusters are searched in turns"
-            if sight.settled:
+        for look in looks:
+            if look.sought and look.drain.searched_to >= last:
+                self._end_search(look)
+            elif look.sought:
+                look.reason = look.reason or f"{len(clusters)} clusters are searched in turns"
+            if look.settled:
                 # What was begun is not to be taken for a search that has come to its end.
-                sight.drain = replace(sight.drain, searched_to="", search_failed=False)
-            if sight.registrations and sight.drain.cluster != found_before[sight.key]:
-                self._report_misnamed(sight)
+                look.drain = replace(look.drain, searched_to="", search_failed=False)
+            if look.registrations and look.drain.cluster != found_before[look]:
+                self._report_misnamed(look)
 
-    def _search_on(self, clusters: Sequence[str], sights: Sequence[Sight]) -> None:
+    def _search_on(self, clusters: Sequence[str], looks: Sequence[Look]) -> None:
         """Search clusters in their order, for each drain after the one it has come to."""
         left = CLUSTERS_SEARCHED_MAX
-        if not all(sight.drain.action.lifecycle_action_token for sight in sights):
+        if not all(look.in_turns for look in looks):
             left = CLUSTERS_SEARCHED_AT_ONCE_MAX
         # What has come furthest goes first, or newcomers would hold it up.
-        for begun_at in sorted({sight.drain.searched_to for sight in sights}, reverse=True):
-            together = [sight for sight in sights if sight.drain.searched_to == begun_at]
+        for begun_at in sorted({look.drain.searched_to for look in looks}, reverse=True):
+            together = [look for look in looks if look.drain.searched_to == begun_at]
             for cluster in clusters[bisect_right(clusters, begun_at) :]:
-                members = [sight for sight in together if sight.sought]
+                members = [look for look in together if look.sought]
                 if not members or left == 0 or self._time.seconds_left() < ACTING_SECONDS:
                     break
                 left -= 1
                 self._search_one_of_all(cluster, members)
 
-    def _search_one_of_all(self, cluster: str, members: list[Sight]) -> None:
+    def _search_one_of_all(self, cluster: str, members: list[Look]) -> None:
         """Search one of all clusters; what cannot be read leaves no search sound."""
-        before = [(sight.sound, sight.denied) for sight in members]
+        before = [(look.sound, look.denied) for look in members]
         self._search(cluster, members)
-        for sight, (sound, denied) in zip(members, before, strict=True):
-            if sight.failed:
+        for look, (sound, denied) in zip(members, before, strict=True):
+            if look.failed:
                 continue  # the next pass asks this cluster again
-            failed = (sight.denied and not denied) or sight.drain.search_failed
+            failed = (look.denied and not denied) or look.drain.search_failed
             # A cluster that was deleted after it had been listed has nothing any more.
-            sight.sound = sound and not failed
-            sight.drain = replace(sight.drain, searched_to=cluster, search_failed=failed)
+            look.sound = sound and not failed
+            look.drain = replace(look.drain, searched_to=cluster, search_failed=failed)
 
-    def _end_search(self, sight: Sight) -> None:
-        sound = sight.sound and not sight.drain.search_failed
-        sight.drain = replace(sight.drain, searched_to="", search_failed=False)
+    def _end_search(self, look: Look) -> None:
+        sound = look.sound and not look.drain.search_failed
+        look.drain = replace(look.drain, searched_to="", search_failed=False)
         if not sound:
-            sight.nowhere = not (sight.denied or sight.registrations)
+            look.nowhere = not (look.denied or look.registrations)
             return
-        sight.searched = True
-        since = sight.drain.searched_at
-        if not sight.registrations:
-            sight.registration = Registration.ABSENT
-        elif since is not None and sight.now >= since + VIEW_LAG:
-            sight.settled = True
+        look.searched = True
+        since = look.drain.searched_at
+        if not look.registrations:
+            look.absent = True
+        elif since is not None and look.now >= since + VIEW_LAG:
+            look.settled = True
 
-    def _report_misnamed(self, sight: Sight) -> None:
-        policy = sight.drain.policy
+    def _report_misnamed(self, look: Look) -> None:
+        policy = look.drain.policy
         names = [policy.cluster] if policy and policy.cluster else [*self._clusters]
         # A cluster may be named by its name or its ARN.
         known = {name.rpartition("/")[2] for name in names}
         named = ", ".join(names)
-        if named and (sight.drain.cluster or "").rpartition("/")[2] not in known:
+        if named and (look.drain.cluster or "").rpartition("/")[2] not in known:
             self.problems.append(
-                f"{sight.id} is in cluster {sight.drain.cluster} and is drained there: "
+                f"{look.ec2_instance_id} is in cluster {look.drain.cluster} and is drained there: "
                 f"correct its hook or DRAINER_CLUSTERS, which name {named}"
             )
 
-    def _search(self, cluster: str, sights: list[Sight]) -> None:
-        if not sights:
+    def _search(self, cluster: str, looks: list[Look]) -> None:
+        if not looks:
             return
         try:
             self._must_have_time()
-            arns = self._ecs.find(cluster, list(dict.fromkeys(sight.id for sight in sights)))
+            arns = self._ecs.find(
+                cluster, list(dict.fromkeys(look.ec2_instance_id for look in looks))
+            )
         except DrainerError as error:
-            unseen(sights, error)
+            unseen(looks, error)
             return
-        self._describe(cluster, arns, sights)
+        self._describe(cluster, arns, looks)
 
-    def _describe(self, cluster: str, arns: Sequence[str], sights: list[Sight]) -> None:
+    def _describe(self, cluster: str, arns: Sequence[str], looks: list[Look]) -> None:
         try:
             self._must_have_time()
             described = self._ecs.describe(cluster, list(dict.fromkeys(arns)))
         except RefusedError as error:
-            self._describe_apart(cluster, list(dict.fromkeys(arns)), sights, error)
+            self._describe_apart(cluster, list(dict.fromkeys(arns)), looks, error)
             return
         except DrainerError as error:
-            unseen(sights, error)
+            unseen(looks, error)
             return
         by_id: dict[str, list[ContainerInstance]] = defaultdict(list)
         for instance in described:
             # INACTIVE ones are deregistered, and described for a while all the same.
             if instance.status != "INACTIVE":
                 by_id[instance.ec2_instance_id].append(instance)
-        for sight in sights:
-            for instance in by_id[sight.id]:
-                sight.found(cluster, instance)
+        for look in looks:
+            for instance in by_id[look.ec2_instance_id]:
+                look.found(cluster, instance)
 
     def _describe_apart(
-        self, cluster: str, arns: Sequence[str], sights: list[Sight], error: RefusedError
+        self, cluster: str, arns: Sequence[str], looks: list[Look], error: RefusedError
     ) -> None:
-        """Describe those that ECS does not refuse; the message that claims another is blind."""
+        """Describe those that ECS does not refuse; a message that claims another sees nothing."""
         if len(arns) > 1:
             middle = len(arns) // 2
-            self._describe(cluster, arns[:middle], sights)
-            self._describe(cluster, arns[middle:], sights)
+            self._describe(cluster, arns[:middle], looks)
+            self._describe(cluster, arns[middle:], looks)
             return
-        claimed = [sight for sight in sights if sight.known_arns() & set(arns)]
+        claimed = [look for look in looks if look.known_arns() & set(arns)]
         # Who has been found by another reference has only lost the one that it claimed.
-        unseen(claimed or [sight for sight in sights if not sight.registrations], error)
+        unseen(claimed or [look for look in looks if not look.registrations], error)
 
     def _must_have_time(self) -> None:
         # Answers, heartbeats and the way round must not be missed for a look that takes too long.

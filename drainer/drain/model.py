@@ -71,12 +71,8 @@ class LifecycleAction:
     """
     One EC2 instance passing one lifecycle hook once: the unit of work.
 
-    Attributes:
-        auto_scaling_group_name: The group that the instance leaves.
-        lifecycle_hook_name: The hook that holds it.
-        ec2_instance_id: The machine, as Auto Scaling knows it.
-        lifecycle_action_token: Names this one action; sent back wherever it is known. What a hint
-            or the sweep has found has none: Auto Scaling tells it to the notice alone.
+    The token names this one action, and is sent back wherever it is known. What a hint or the sweep
+    has found has none: Auto Scaling tells it to the notice alone.
     """
 
     auto_scaling_group_name: str
@@ -87,43 +83,26 @@ class LifecycleAction:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """
-    What the hook's owner wants of a drain, read from its notification metadata.
+    """What the hook's owner wants of a drain, read from its notification metadata."""
 
-    Attributes:
-        cluster: Name or ARN of the ECS cluster; None where the metadata names none.
-        drain_timeout_seconds: How long a drain may take, from the notice's time.
-        deadline_result: The answer once the deadline has passed.
-        standalone_tasks: Wait for them, stop them after the grace period, or ignore them.
-        standalone_grace_seconds: How long they may go on before they are stopped.
-    """
-
-    cluster: str | None
-    drain_timeout_seconds: int
-    deadline_result: LifecycleActionResult
+    cluster: str | None  # name or ARN of the ECS cluster; None where the metadata names none
+    drain_timeout_seconds: int  # how long a drain may take, from the notice's time
+    deadline_result: LifecycleActionResult  # the answer once the deadline has passed
+    # wait for them, stop them after the grace period, or ignore them
     standalone_tasks: StandaloneTasks
-    standalone_grace_seconds: int
+    standalone_grace_seconds: int  # how long they may go on before they are stopped
 
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """
-    A lifecycle hook as Auto Scaling describes it.
-
-    Attributes:
-        name: Its name within the group.
-        heartbeat_timeout_seconds: What each heartbeat restarts.
-        global_timeout_seconds: What no heartbeat gets past, from the notice's time.
-        notification_target_arn: Where its notices go; None for EventBridge alone.
-        notification_metadata: Its owner's free text; None where there is none.
-        terminating: Whether it holds instances that leave, and not those that are launched.
-    """
+    """A lifecycle hook as Auto Scaling describes it."""
 
     name: str
-    heartbeat_timeout_seconds: int
-    global_timeout_seconds: int
-    notification_target_arn: str | None
+    heartbeat_timeout_seconds: int  # what each heartbeat restarts
+    global_timeout_seconds: int  # what no heartbeat gets past, from the notice's time
+    notification_target_arn: str | None  # where its notices go; None for EventBridge alone
     notification_metadata: str | None
+    # whether it holds instances that leave, and not those that are launched
     terminating: bool = True
 
 
@@ -142,65 +121,52 @@ class Place(NamedTuple):
     container_instance_arn: str
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """
-    A lifecycle action under way, and what cannot be observed again; it travels in the envelope.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceProgress:
+    """What is remembered of one EC2 instance between two looks, as no look can see it again."""
 
-    Attributes:
-        action: Which lifecycle action.
-        started_at: When Auto Scaling began to wait; the deadline counts from here.
-        last_heartbeat_at: When the hook's timeout was last restarted.
-        hop: How many re-invocations led here; 0 for a notice.
-        origin: Where this drain comes from.
-        by_event_bridge: Whether the notice came by EventBridge, which carries those of all hooks.
-        deadline_at: Fixed once the hook is known, then only ever tightened.
-        heartbeat_timeout_seconds: Of the hook; None until it has been looked up.
-        policy: Of the hook; None until it has been looked up.
-        cluster: Name or ARN of the cluster in which the container instance was found.
-        container_instance_arn: The same machine, as its ECS cluster knows it.
-        draining_since: Since when the container instance has been DRAINING, as far as is known.
-        unfinished: Ids of the tasks that any look has seen and none has seen STOPPED.
-        listed_at: When the tasks were first listed long enough after draining_since.
-        closed: Whether a second listing has followed, so that `unfinished` has all tasks.
-        missing_since: Since when ECS has known none of the unfinished tasks.
-        standalone_stopped: Whether the standalone tasks have been told to stop.
-        others: Further registrations of the same EC2 instance.
-        settled: Whether its registrations are all known, so that none is searched for.
-        searched_to: The last cluster that a search under way has searched; empty for none.
-        search_failed: Whether a cluster could not be searched in the search under way.
-        searched_at: When a search of all clusters first ended without a connected registration.
-        absent_since: When a search of all clusters first ended without any registration.
-        not_waiting_since: Since when looks have found Auto Scaling not waiting.
-        sent_at: When its message was published; None for a notice.
-        generation: Of the record that the message follows; None where no record is known yet.
-    """
+    # what the hook's or the stack's owner wants; None until it has been read
+    policy: Policy | None = None
+    # name or ARN of the cluster in which the container instance was found
+    cluster: str | None = None
+    container_instance_arn: str | None = None  # the same machine, as its ECS cluster knows it
+    # since when the container instance has been DRAINING, as far as is known
+    draining_since: datetime | None = None
+    # ids of the tasks that any look has seen and none has seen STOPPED
+    unfinished: tuple[str, ...] = ()
+    # when the tasks were first listed long enough after draining_since
+    listed_at: datetime | None = None
+    # whether a second listing has followed, so that `unfinished` has all tasks
+    closed: bool = False
+    missing_since: datetime | None = None  # since when ECS has known none of the unfinished tasks
+    standalone_stopped: bool = False  # whether the standalone tasks have been told to stop
+    others: tuple[Place, ...] = ()  # further registrations of the same EC2 instance
+    settled: bool = False  # whether its registrations are all known, so that none is searched for
+    searched_to: str = ""  # the last cluster that a search under way has searched; empty for none
+    search_failed: bool = False  # whether a cluster could not be searched in the search under way
+    # when a search of all clusters first ended without a connected registration
+    searched_at: datetime | None = None
+    # when a search of all clusters first ended without any registration
+    absent_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain(InstanceProgress):
+    """A lifecycle action under way, and what no look can see again: what an envelope carries."""
 
     action: LifecycleAction
-    started_at: datetime
-    last_heartbeat_at: datetime
-    hop: int = 0
-    origin: Origin = Origin.CHAIN
+    started_at: datetime  # when Auto Scaling began to wait; the deadline counts from here
+    last_heartbeat_at: datetime  # when the hook's timeout was last restarted
+    hop: int = 0  # how many re-invocations led here; 0 for a notice
+    origin: Origin = Origin.CHAIN  # where this drain comes from
+    # whether the notice came by EventBridge, which carries those of all hooks
     by_event_bridge: bool = False
-    deadline_at: datetime | None = None
-    heartbeat_timeout_seconds: int | None = None
-    policy: Policy | None = None
-    cluster: str | None = None
-    container_instance_arn: str | None = None
-    draining_since: datetime | None = None
-    unfinished: tuple[str, ...] = ()
-    listed_at: datetime | None = None
-    closed: bool = False
-    missing_since: datetime | None = None
-    standalone_stopped: bool = False
-    others: tuple[Place, ...] = ()
-    settled: bool = False
-    searched_to: str = ""
-    search_failed: bool = False
-    searched_at: datetime | None = None
-    absent_since: datetime | None = None
+    deadline_at: datetime | None = None  # fixed once the hook is known, then only ever tightened
+    heartbeat_timeout_seconds: int | None = None  # of the hook; None until it has been looked up
+    # since when looks have found Auto Scaling not waiting
     not_waiting_since: datetime | None = None
-    sent_at: datetime | None = None
+    sent_at: datetime | None = None  # when its message was published; None for a notice
+    # of the record that the message follows; None where no record is known yet
     generation: int | None = None
 
 
@@ -218,29 +184,17 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class ContainerInstance:
-    """
-    A container instance as ECS describes it.
-
-    Attributes:
-        arn: Its ARN.
-        ec2_instance_id: The EC2 instance that it says it is.
-        status: ACTIVE, DRAINING, REGISTERING, DEREGISTERING, REGISTRATION_FAILED, INACTIVE.
-        agent_connected: Whether its agent can report anything at present.
-        running_tasks: Tasks whose *desired* status is RUNNING; blind to tasks that are stopping.
-        pending_tasks: Tasks that are PENDING.
-        cluster: Name or ARN of the cluster that was asked.
-        drained_for: Checksum of the stack for which it was set DRAINING; empty for none.
-        interrupted: What Spot did or recommended for which it was set DRAINING, and until when.
-    """
+    """A container instance as ECS describes it."""
 
     arn: str
-    ec2_instance_id: str
-    status: str
-    agent_connected: bool
-    running_tasks: int
+    ec2_instance_id: str  # the EC2 instance that it says it is
+    status: str  # ACTIVE, DRAINING, REGISTERING, DEREGISTERING, REGISTRATION_FAILED, INACTIVE
+    agent_connected: bool  # whether its agent can report anything at present
+    running_tasks: int  # tasks whose *desired* status is RUNNING; blind to tasks that are stopping
     pending_tasks: int
-    cluster: str = ""
-    drained_for: str = ""
+    cluster: str = ""  # name or ARN of the cluster that was asked
+    drained_for: str = ""  # checksum of the stack for which it was set DRAINING; empty for none
+    # what Spot did or recommended for which it was set DRAINING, and until when
     interrupted: str = ""
 
 
@@ -251,24 +205,14 @@ ENDED_STATUSES = frozenset({"STOPPED", "DELETED"})
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """
-    A task as ECS describes it.
+    """A task as ECS describes it."""
 
-    Attributes:
-        id: The last part of its ARN.
-        owner: A service, or nobody.
-        group: `service:NAME` or `family:NAME`.
-        desired_status: What ECS wants of it.
-        last_status: Where it is.
-        cluster: Name or ARN of the cluster that was asked.
-    """
-
-    id: str
+    id: str  # the last part of its ARN
     owner: Owner
-    group: str
-    desired_status: str
-    last_status: str
-    cluster: str = ""
+    group: str  # `service:NAME` or `family:NAME`
+    desired_status: str  # what ECS wants of it
+    last_status: str  # where it is
+    cluster: str = ""  # name or ARN of the cluster that was asked
 
     @property
     def remains(self) -> bool:
@@ -283,73 +227,3 @@ class Task:
     def __str__(self) -> str:
         """Say whose the task is, how far it is and which one it is."""
         return f"{self.owner} {self.last_status} {self.group} {self.id}"
-
-
-class Waiting(StrEnum):
-    """What a look at Auto Scaling says about the lifecycle action."""
-
-    YES = "yes"  # the instance is in a wait state of the group
-    NO = "no"  # it is in none; a stale answer says so too, hence the second look
-    OVER = "over"  # it has gone on, or belongs to another group: never ours to answer
-    UNSEEN = "unseen"  # the look failed
-
-
-class Registration(StrEnum):
-    """What a look at ECS says about the container instance."""
-
-    FOUND = "found"
-    ABSENT = "absent"  # a sound search of the right clusters found none
-    UNSEEN = "unseen"  # the look failed, or the clusters are not the right ones
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """
-    What one look saw of one drain.
-
-    Attributes:
-        waiting: Whether Auto Scaling still waits for an answer.
-        registration: Whether ECS has the container instance.
-        container_instance: Its description where it was found. Where several registrations may be
-            the one that runs tasks, what holds for all of them together.
-        registrations: Each of those registrations.
-        tasks: What was described of its tasks in this look.
-        missing: Those of the drain's unfinished tasks that ECS said it does not know.
-        described: Whether each unfinished task was described or is missing.
-        listed_at: When the tasks of both desired statuses had been listed and described; None
-            where this look has not listed them.
-        settled: Whether its registrations are all known.
-        searched_to: The last cluster that the search under way has searched; empty for none.
-        search_failed: Whether a cluster could not be searched in the search under way.
-        searched: Whether a search of all clusters has ended in this look.
-        seen_at: When the registrations had been described and searched for; None for the instant
-            at which the pass began.
-        nowhere: Whether no cluster that there is has the container instance, though one that is
-            named does not exist.
-        deferred: Whether a part of the look was put off to a later pass.
-        failed: Whether a part of the look has failed.
-        reason: Why something was not seen, in words for an operator.
-    """
-
-    waiting: Waiting
-    registration: Registration
-    container_instance: ContainerInstance | None = None
-    registrations: tuple[ContainerInstance, ...] = ()
-    tasks: tuple[Task, ...] = ()
-    missing: tuple[str, ...] = ()
-    described: bool = False
-    listed_at: datetime | None = None
-    settled: bool = False
-    searched_to: str = ""
-    search_failed: bool = False
-    searched: bool = False
-    seen_at: datetime | None = None
-    nowhere: bool = False
-    deferred: bool = False
-    failed: bool = False
-    reason: str = ""
-
-    @property
-    def remaining(self) -> tuple[Task, ...]:
-        """The known tasks that are not STOPPED."""
-        return tuple(task for task in self.tasks if task.remains)

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 from drainer.drain import task_set
 from drainer.drain.finder import ACTING_SECONDS
+from drainer.drain.look import turn, unseen
 from drainer.drain.model import UNFINISHED_MAX, Owner, Task
-from drainer.drain.sight import Sight, turn, unseen
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from drainer.drain.finder import EcsReads
-    from drainer.drain.view import View
+    from drainer.drain.look import Look
     from drainer.invocation import InvocationClock
 
 # Listing takes two reads or more for each container instance, of which ECS grants the account a
@@ -50,10 +50,6 @@ DESCRIBING_SECONDS = 5.0
 STOPPED_REMEMBERED_MAX = 50_000
 
 
-# Of a drain, within one pass.
-Key = tuple[str, str, str]
-
-
 class StoppedTasks:
     """The ids of tasks that were seen STOPPED, as many as are remembered; nothing else of them."""
 
@@ -77,9 +73,6 @@ class TaskLook:
     One pass's look at tasks.
 
     Args:
-        ecs: Reads of ECS.
-        time: The invocation's.
-        view: Returns a sight with all that is needed to judge it.
         stopped: What earlier looks have seen STOPPED.
         looks_max: For how many drains a pass may list the tasks.
     """
@@ -88,64 +81,72 @@ class TaskLook:
         self,
         ecs: EcsReads,
         time: InvocationClock,
-        view: Callable[[Sight], View],
         stopped: StoppedTasks,
         looks_max: int = LOOKS_MAX,
     ) -> None:
         self._ecs = ecs
         self._time = time
-        self._view = view
         self._stopped = stopped
         self._looks_max = looks_max
 
-    def look(self, sights: Iterable[Sight], *, early: bool) -> None:
+    def look(self, looks: Iterable[Look], *, early: bool) -> None:
         """
         Look at the tasks of each drain, as far as that can decide about it.
 
         Args:
-            sights: The drains, with their registrations.
+            looks: The drains, with their registrations.
             early: Whether tasks are listed while ECS still counts some.
         """
-        found = [sight for sight in sights if sight.registrations]
-        self._ask_together(
-            {sight.key: sight.drain.unfinished[:SAMPLE_MAX] for sight in found}, found
-        )
-        open_ones = [s for s in found if not s.failed and self._wants_rest(s)]
-        rests = {sight.key: sight.drain.unfinished[SAMPLE_MAX:] for sight in open_ones}
-        few = [sight for sight in open_ones if 0 < len(rests[sight.key]) <= FEW_MAX]
-        self._ask_together(rests, few)
-        for sight in open_ones:
-            if len(rests[sight.key]) > FEW_MAX:
-                self._describe(sight, rests[sight.key], until_one=True)
-        due = [s for s in found if task_set.needs_listing(self._view(s), early=early)]
+        found = [look for look in looks if look.registrations]
+        self._ask_together({look: look.drain.unfinished[:SAMPLE_MAX] for look in found})
+        rests = {
+            look: look.drain.unfinished[SAMPLE_MAX:]
+            for look in found
+            if not look.failed and _wants_rest(look)
+        }
+        self._ask_about(rests, until_one=True)
+        due = [one for one in found if task_set.needs_listing(one, early=early)]
         # What ECS counts no task for is closest to its end, and what has been listed once closer
         # still; among those, others come first each time, as there may be time for some only.
-        due.sort(key=lambda s: (s.counted > 0, s.drain.listed_at is None, turn(s.id, s.now)))
-        for sight in due[self._looks_max :]:
-            sight.deferred = True
+        due.sort(
+            key=lambda s: (s.counted > 0, not s.drain.listed_at, turn(s.ec2_instance_id, s.now))
+        )
+        for look in due[self._looks_max :]:
+            look.deferred = True
         self._list(due[: self._looks_max])
-        for sight in found:
-            sight.described = self._is_described(sight)
+        for look in found:
+            look.described = _is_described(look)
 
-    def _ask_together(self, asked: Mapping[Key, Sequence[str]], sights: Sequence[Sight]) -> None:
-        """Describe some of the unfinished tasks of each drain, a hundred of all in one call."""
-        by_cluster: dict[str, list[Sight]] = defaultdict(list)
-        for sight in sights:
-            for cluster in _clusters(sight):
-                by_cluster[cluster].append(sight)
-        answered: dict[Key, dict[str, Task]] = defaultdict(dict)
+    def _ask_about(
+        self, asked: Mapping[Look, Sequence[str]], *, until_one: bool
+    ) -> dict[Look, Sequence[str]]:
+        """Describe a few tasks together with those of others; return what there is no time for."""
+        self._ask_together({look: ids for look, ids in asked.items() if 0 < len(ids) <= FEW_MAX})
+        return {
+            look: self._describe(look, ids, until_one=until_one)
+            for look, ids in asked.items()
+            if len(ids) > FEW_MAX
+        }
+
+    def _ask_together(self, asked: Mapping[Look, Sequence[str]]) -> None:
+        """Describe some of the tasks of each instance, a hundred of all in one call."""
+        by_cluster: dict[str, list[Look]] = defaultdict(list)
+        for look in asked:
+            for cluster in _clusters(look):
+                by_cluster[cluster].append(look)
+        answered: dict[Look, dict[str, Task]] = defaultdict(dict)
         for cluster, members in by_cluster.items():
-            ids = [task_id for sight in members for task_id in asked[sight.key]]
+            ids = [task_id for look in members for task_id in asked[look]]
             try:
                 tasks = self._tasks(cluster, list(dict.fromkeys(ids)))
             except DrainerError as error:
                 unseen(members, error)
                 continue
-            for sight in members:
-                answered[sight.key].update(tasks)
-        for sight in sights:
-            if not sight.failed and not sight.denied:
-                self._take(sight, asked[sight.key], answered[sight.key])
+            for look in members:
+                answered[look].update(tasks)
+        for look, its_ids in asked.items():
+            if not look.in_doubt:
+                self._take(look, its_ids, answered[look])
 
     def _tasks(self, cluster: str, ids: Sequence[str]) -> dict[str, Task]:
         tasks: dict[str, Task] = {}
@@ -164,65 +165,48 @@ class TaskLook:
             middle = len(ids) // 2
             return {**self._some(cluster, ids[:middle]), **self._some(cluster, ids[middle:])}
 
-    def _wants_rest(self, sight: Sight) -> bool:
-        """Whether those unfinished tasks matter that are not in the sample."""
-        view = self._view(sight)
-        stops = task_set.wants_to_stop(view)
-        return not view.blocking or stops or view.now >= view.deadline_at
-
-    def _describe(self, sight: Sight, ids: Sequence[str], *, until_one: bool) -> list[str]:
-        """Describe tasks of one drain; return those for which there was no time."""
+    def _describe(self, look: Look, ids: Sequence[str], *, until_one: bool) -> Sequence[str]:
+        """Describe many tasks of one instance; return those for which there was no time."""
         for start in range(0, len(ids), DESCRIBED_TOGETHER):
-            chunk = list(ids[start : start + DESCRIBED_TOGETHER])
             if self._time.seconds_left() < ACTING_SECONDS:
-                sight.deferred = True
-                return list(ids[start:])
-            tasks: dict[str, Task] = {}
-            try:
-                for cluster in _clusters(sight):
-                    tasks.update(self._some(cluster, chunk))
-            except DrainerError as error:
-                sight.unseen(error)
-                return list(ids[start:])
-            self._take(sight, chunk, tasks)
-            if until_one and not self._wants_rest(sight):
-                return list(ids[start + len(chunk) :])
-        return []
+                look.deferred = True
+                return ids[start:]
+            end = start + DESCRIBED_TOGETHER
+            self._ask_together({look: ids[start:end]})
+            if look.in_doubt:
+                return ids[start:]
+            if until_one and not _wants_rest(look):
+                return ids[end:]
+        return ()
 
-    def _take(self, sight: Sight, asked: Iterable[str], tasks: dict[str, Task]) -> None:
+    def _take(self, look: Look, asked: Iterable[str], tasks: dict[str, Task]) -> None:
         own = {task_id: tasks[task_id] for task_id in asked if task_id in tasks}
         self._stopped.add(own.values())
-        sight.tasks.update(own)
-        missing = [one for one in asked if one not in tasks and one not in sight.missing]
-        sight.missing = (*sight.missing, *missing)
+        look.tasks.update(own)
+        missing = [one for one in asked if one not in tasks and one not in look.missing]
+        look.missing = (*look.missing, *missing)
 
-    def _list(self, sights: Sequence[Sight]) -> None:
+    def _list(self, looks: Sequence[Look]) -> None:
         """List the tasks of both desired statuses, and describe those not known to be over."""
-        listed: dict[Key, tuple[datetime, list[str]]] = {}
-        for sight in sights:
+        listed: dict[Look, tuple[datetime, list[str]]] = {}
+        for look in looks:
             try:
-                ids = self._listed(sight)
+                ids = self._listed(look)
             except DrainerError as error:
-                sight.unseen(error)
+                look.unseen(error)
                 if isinstance(error, UnavailableError):
                     break  # to ask on for the others would only make a throttle last
                 continue
-            listed[sight.key] = (self._time.now(), self._unknown(sight, ids))
-        done = [sight for sight in sights if sight.key in listed]
-        for sight in sights:
-            sight.deferred = sight.deferred or sight.key not in listed
-        rests = {sight.key: listed[sight.key][1] for sight in done}
-        few = [sight for sight in done if 0 < len(rests[sight.key]) <= FEW_MAX]
-        self._ask_together(rests, few)
-        for sight in done:
-            left: Sequence[str] = ()
-            if len(rests[sight.key]) > FEW_MAX:
-                left = self._describe(sight, rests[sight.key], until_one=False)
-            self._take_listing(sight, listed[sight.key][0], left)
+            listed[look] = (self._time.now(), self._unknown(look, ids))
+        for look in looks:
+            look.deferred = look.deferred or look not in listed
+        left = self._ask_about({look: ids for look, (_, ids) in listed.items()}, until_one=False)
+        for look, (listed_at, _) in listed.items():
+            _take_listing(look, listed_at, left.get(look, ()))
 
-    def _listed(self, sight: Sight) -> list[str]:
+    def _listed(self, look: Look) -> list[str]:
         listed: dict[str, None] = {}
-        for instance in sight.candidates:
+        for instance in look.candidates:
             for desired_status in ("RUNNING", "STOPPED"):
                 self._must_have_time(DESCRIBING_SECONDS)
                 ids = self._ecs.task_ids(
@@ -234,30 +218,13 @@ class TaskLook:
                 listed.update(dict.fromkeys(ids))
         return list(listed)
 
-    def _unknown(self, sight: Sight, listed: Sequence[str]) -> list[str]:
+    def _unknown(self, look: Look, listed: Sequence[str]) -> list[str]:
         """Return the listed tasks that must be described; take those known to be over."""
-        known = {*sight.drain.unfinished, *sight.tasks}
+        known = {*look.drain.unfinished, *look.tasks}
         for task_id in listed:
             if task_id in self._stopped and task_id in known:
-                sight.tasks[task_id] = _stopped(task_id)
-        return [one for one in listed if one not in self._stopped and one not in sight.tasks]
-
-    def _take_listing(self, sight: Sight, listed_at: datetime, left: Sequence[str]) -> None:
-        """Take a listing; what could not be described counts as unfinished."""
-        lacking = [one for one in (*left, *sight.missing) if one not in sight.drain.unfinished]
-        unfinished = (*sight.drain.unfinished, *dict.fromkeys(lacking))
-        if sight.failed or sight.denied or len(unfinished) > UNFINISHED_MAX:
-            sight.deferred = True
-            return
-        sight.drain = replace(sight.drain, unfinished=unfinished)
-        sight.listed_at = listed_at
-
-    def _is_described(self, sight: Sight) -> bool:
-        """Whether something is known of each unfinished task."""
-        if sight.failed or sight.denied or sight.deferred:
-            return False
-        seen = {*sight.tasks, *sight.missing}
-        return all(task_id in seen for task_id in sight.drain.unfinished)
+                look.tasks[task_id] = _stopped(task_id)
+        return [one for one in listed if one not in self._stopped and one not in look.tasks]
 
     def _has_time_to_list(self) -> bool:
         return self._time.seconds_left() >= ACTING_SECONDS + DESCRIBING_SECONDS
@@ -267,9 +234,33 @@ class TaskLook:
             raise UnavailableError("No time was left to read tasks: the next pass does")
 
 
-def _clusters(sight: Sight) -> list[str]:
-    return list(dict.fromkeys(instance.cluster for instance in sight.candidates))
+def _clusters(look: Look) -> list[str]:
+    return list(dict.fromkeys(instance.cluster for instance in look.candidates))
 
 
 def _stopped(task_id: str) -> Task:
     return Task(task_id, Owner.STANDALONE, "", desired_status="STOPPED", last_status="STOPPED")
+
+
+def _wants_rest(look: Look) -> bool:
+    """Whether those unfinished tasks matter that are not in the sample."""
+    return not look.blocking or task_set.wants_to_stop(look) or look.to_report
+
+
+def _take_listing(look: Look, listed_at: datetime, left: Sequence[str]) -> None:
+    """Take a listing; what could not be described counts as unfinished."""
+    lacking = [one for one in (*left, *look.missing) if one not in look.drain.unfinished]
+    unfinished = (*look.drain.unfinished, *dict.fromkeys(lacking))
+    if look.in_doubt or len(unfinished) > UNFINISHED_MAX:
+        look.deferred = True
+        return
+    look.drain = replace(look.drain, unfinished=unfinished)
+    look.listed_at = listed_at
+
+
+def _is_described(look: Look) -> bool:
+    """Whether something is known of each unfinished task."""
+    if look.in_doubt or look.deferred:
+        return False
+    seen = {*look.tasks, *look.missing}
+    return all(task_id in seen for task_id in look.drain.unfinished)

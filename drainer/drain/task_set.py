@@ -21,14 +21,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from drainer.drain.model import UNFINISHED_MAX, StandaloneTasks
-from drainer.drain.view import ignores_standalone
+from drainer.drain.model import UNFINISHED_MAX, InstanceProgress, StandaloneTasks
 
 if TYPE_CHECKING:
-    from drainer.drain.model import ContainerInstance, Drain
-    from drainer.drain.view import View
+    from drainer.drain.look import Look
+
+# Of an instance alone, or of a drain.
+Progress = TypeVar("Progress", bound=InstanceProgress)
 
 # How late an answer of ECS is assumed to be at most. "The Amazon ECS API follows an eventual
 # consistency model"; AWS publishes no figure, and reports speak of some ten seconds.
@@ -41,116 +42,116 @@ VIEW_LAG = timedelta(seconds=20)
 MISSING_FOR = timedelta(seconds=300)
 
 
-def unfinished(view: View) -> tuple[str, ...]:
+def unfinished(look: Look) -> tuple[str, ...]:
     """Return the ids of the tasks that any look has seen, and none has seen STOPPED."""
     # Tasks at the beginning of their end live longest, so they are asked about first.
-    remaining = sorted(view.seen.remaining, key=lambda task: (not task.wanted, task.id))
-    found = {task.id for task in view.seen.tasks}
+    remaining = sorted(look.remaining, key=lambda task: (not task.wanted, task.id))
+    found = look.tasks
     known = [task.id for task in remaining]
-    return (*known, *(one for one in view.drain.unfinished if one not in found))
+    return (*known, *(one for one in look.drain.unfinished if one not in found))
 
 
-def is_closed(view: View) -> bool:
+def is_closed(look: Look) -> bool:
     """Whether the set has all tasks of the container instance, this look's listing included."""
-    if view.status != "DRAINING" or not view.seen.settled:
+    if look.status != "DRAINING" or not look.settled:
         return False
-    if view.drain.closed:
+    if look.drain.closed:
         return True
-    listed_at = view.drain.listed_at
-    second = listed_at is not None and view.now >= listed_at + VIEW_LAG
-    return second and _listing_counts(view) and len(unfinished(view)) <= UNFINISHED_MAX
+    listed_at = look.drain.listed_at
+    second = listed_at is not None and look.now >= listed_at + VIEW_LAG
+    return second and _listing_counts(look) and len(unfinished(look)) <= UNFINISHED_MAX
 
 
-def all_stopped(view: View) -> bool:
+def all_stopped(look: Look) -> bool:
     """Whether each task of a closed set is STOPPED, but for those that do not keep the instance."""
-    if not (is_closed(view) and view.seen.described) or view.blocking or view.unexplained:
+    if not (is_closed(look) and look.described) or look.blocking or look.unexplained:
         return False
-    since = view.drain.missing_since
-    return not view.seen.missing or (since is not None and view.now >= since + MISSING_FOR)
+    since = look.drain.missing_since
+    return not look.missing or (since is not None and look.now >= since + MISSING_FOR)
 
 
-def stays_empty(instance: ContainerInstance) -> bool:
-    """Whether a container instance of which all tasks were seen STOPPED has got no other since."""
-    return instance.status != "ACTIVE" and not instance.running_tasks + instance.pending_tasks
-
-
-def needs_listing(view: View, *, early: bool) -> bool:
+def needs_listing(look: Look, *, early: bool) -> bool:
     """
     Whether the tasks of both desired statuses are to be listed in this look.
 
     Args:
-        view: What has been seen so far, the unfinished tasks among it.
+        look: What has been seen so far, the unfinished tasks among it.
         early: Whether to list while ECS still counts tasks. What remembers every task of a set
             does, since the set is closed then before the last task stops.
     """
-    drain = view.drain
-    if view.seen.container_instance is None or not view.waiting:
+    drain = look.drain
+    if not look.registrations:
         return False
-    if view.now >= view.deadline_at:
-        return True  # what was left belongs into the report
-    if view.status != "DRAINING" or drain.draining_since is None:
+    if look.to_report:
+        return True
+    if look.status != "DRAINING" or drain.draining_since is None:
         return False
-    if is_closed(view):
+    if is_closed(look):
         # The counts know of a task that the set lacks.
-        return view.unexplained > 0 and not any(task.wanted for task in view.blocking)
-    if not early and _is_busy(view):
+        return look.unexplained > 0 and not any(task.wanted for task in look.blocking)
+    if not early and _is_busy(look):
         return False
     due_at = (drain.listed_at or drain.draining_since) + VIEW_LAG
-    return view.now >= due_at
+    return look.now >= due_at
 
 
-def _is_busy(view: View) -> bool:
+def _is_busy(look: Look) -> bool:
     """Whether what is known of the tasks suffices to say that some keep the instance."""
-    if ignores_standalone(view.drain) or wants_to_stop(view):
-        return bool(view.blocking) and not wants_to_stop(view)
-    return view.counted > 0 or bool(view.blocking)
+    if look.ignores_standalone or wants_to_stop(look):
+        return bool(look.blocking) and not wants_to_stop(look)
+    return look.counted > 0 or bool(look.blocking)
 
 
-def wants_to_stop(view: View) -> bool:
+def wants_to_stop(look: Look) -> bool:
     """Whether standalone tasks are to be stopped that have not all been told to."""
-    return grace_is_over(view) and not view.drain.standalone_stopped
+    return grace_is_over(look) and not look.drain.standalone_stopped
 
 
-def carry_on(view: View, drain: Drain) -> Drain:
+def carry_on(look: Look, drain: Progress) -> Progress:
     """Return the drain with what the next pass needs to know of the set."""
-    left = unfinished(view)
+    left = unfinished(look)
     fits = len(left) <= UNFINISHED_MAX
-    if view.status == "ACTIVE":
+    if look.status == "ACTIVE":
         # ECS may place tasks again; what was listed before says nothing about them.
         return replace(
             drain, unfinished=left[:UNFINISHED_MAX], listed_at=None, closed=False,
             missing_since=None, standalone_stopped=False,
         )  # fmt: skip
     listed_at = drain.listed_at if fits else None
-    if fits and listed_at is None and _listing_counts(view):
-        listed_at = view.seen.listed_at
-    gone = view.seen.missing and not view.blocking
+    if fits and listed_at is None and _listing_counts(look):
+        listed_at = look.listed_at
+    gone = look.missing and not look.blocking
     return replace(
         drain,
         unfinished=left[:UNFINISHED_MAX],
         listed_at=listed_at,
-        closed=fits and (drain.closed or is_closed(view)),
-        missing_since=(drain.missing_since or view.now) if gone else None,
+        closed=fits and (drain.closed or is_closed(look)),
+        missing_since=(drain.missing_since or look.now) if gone else None,
     )
 
 
-def _listing_counts(view: View) -> bool:
+def _listing_counts(look: Look) -> bool:
     """Whether this look has listed all tasks, long enough after DRAINING was set."""
-    since = view.drain.draining_since
-    if view.seen.listed_at is None or since is None or not view.seen.settled:
+    since = look.drain.draining_since
+    if look.listed_at is None or since is None or not look.settled:
         return False
-    return view.now >= since + VIEW_LAG
+    return look.now >= since + VIEW_LAG
 
 
-def stops_standalone(view: View) -> bool:
+def stays_empty(look: Look) -> bool:
+    """Whether a container instance of which all tasks were seen STOPPED has got no other since."""
+    return look.status != "ACTIVE" and not look.counted
+
+
+def stops_standalone(look: Look) -> bool:
     """Whether this look names all standalone tasks, and their grace period is over."""
-    complete = view.seen.described and (is_closed(view) or view.seen.listed_at is not None)
-    return complete and view.status == "DRAINING" and grace_is_over(view)
+    complete = look.described and (is_closed(look) or look.listed_at is not None)
+    return complete and look.status == "DRAINING" and grace_is_over(look)
 
 
-def grace_is_over(view: View) -> bool:
+def grace_is_over(look: Look) -> bool:
     """Whether the standalone tasks are to be stopped."""
-    policy, since = view.drain.policy, view.drain.draining_since
+    policy, since = look.drain.policy, look.drain.draining_since
     if policy is None or since is None or policy.standalone_tasks != StandaloneTasks.STOP:
         return False
-    return view.now >= since + timedelta(seconds=policy.standalone_grace_seconds)
+    return look.now >= since + timedelta(seconds=policy.standalone_grace_seconds)

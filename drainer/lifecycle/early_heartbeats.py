@@ -9,20 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.drain import machine
-from drainer.drain.actions import CALL_SECONDS
+from drainer.drain.actions import CALL_SECONDS, failure_of
 from drainer.drain.admission import Admission
-from drainer.drain.model import Waiting
-from drainer.errors import DrainerError, LifecycleActionOverError
+from drainer.lifecycle import rules
+from drainer.lifecycle.look import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from drainer.drain.actions import Outcome
     from drainer.drain.admission import Admitted
     from drainer.drain.model import LifecycleAction
-    from drainer.drain.sight import Sight
+    from drainer.errors import DrainerError
     from drainer.invocation import InvocationClock
+    from drainer.lifecycle.look import HookLook
+    from drainer.lifecycle.outcome import HookOutcome
 
 # An earlier pass has shown that the action is a true one, and has written until when it may last.
 RECORDED = frozenset({Admission.DUE, Admission.TAKEOVER})
@@ -38,15 +38,7 @@ class AutoScaling(Protocol):
 
 
 class EarlyHeartbeats:
-    """
-    The heartbeats of one pass that do not wait for its look at ECS.
-
-    Args:
-        auto_scaling: Auto Scaling.
-        admitted: The pass's drains.
-        time: The invocation's.
-        pass_interval_seconds: The time between two passes.
-    """
+    """The heartbeats of one pass that do not wait for its look at ECS."""
 
     def __init__(
         self,
@@ -67,13 +59,13 @@ class EarlyHeartbeats:
             if self._is_due(one):
                 self._send(position, one.drain.action)
 
-    def send_proofs(self, sights: Sequence[Sight]) -> None:
+    def send_proofs(self, looks: Sequence[HookLook]) -> None:
         """Send those that show whether a new action is a true one; its hook is known to be ours."""
-        for position, (one, sight) in enumerate(zip(self._admitted, sights, strict=True)):
-            waits = sight.waiting == Waiting.YES and one.admission in CLAIMED
-            ends_at = sight.drain.deadline_at
+        for position, (one, look) in enumerate(zip(self._admitted, looks, strict=True)):
+            waits = look.waiting == Waiting.YES and one.admission in CLAIMED
+            ends_at = look.drain.deadline_at
             if waits and ends_at is not None and self._time.now() < ends_at:
-                self._send(position, sight.drain.action)
+                self._send(position, look.drain.action)
 
     def _is_due(self, one: Admitted) -> bool:
         drain, now = one.drain, self._time.now()
@@ -83,26 +75,16 @@ class EarlyHeartbeats:
         # What looks have found not to wait is asked about at the end, by what they agree on.
         if now >= drain.deadline_at or drain.not_waiting_since is not None:
             return False
-        return machine.half_is_over(drain, now, self._pass_interval_seconds)
+        return rules.half_is_over(drain, now, self._pass_interval_seconds)
 
     def _send(self, position: int, action: LifecycleAction) -> None:
         has_time = self._time.seconds_left() >= 2 * CALL_SECONDS
-        if not has_time or not action.lifecycle_action_token or position in self._sent:
-            return
-        try:
-            self._auto_scaling.record_heartbeat(action)
-        except DrainerError as error:
-            self._sent[position] = error
-        else:
-            self._sent[position] = None
+        if has_time and action.lifecycle_action_token and position not in self._sent:
+            self._sent[position] = failure_of(self._auto_scaling.record_heartbeat, action)
 
-    def tell(self, position: int, outcome: Outcome) -> None:
+    def tell(self, position: int, outcome: HookOutcome) -> None:
         """Note at a drain what came of its heartbeat; what failed is for the next pass."""
         if position not in self._sent:
             return
-        error = self._sent[position]
-        outcome.over = isinstance(error, LifecycleActionOverError)
-        outcome.heartbeat = error is None
         outcome.decision = replace(outcome.decision, heartbeat=False)
-        if error is not None and not outcome.over:
-            outcome.trouble("The heartbeat was not recorded", error)
+        outcome.note_heartbeat(self._sent[position])

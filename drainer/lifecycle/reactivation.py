@@ -4,7 +4,8 @@ Bring back what was drained and stays: an instance of a warm pool, or one with a
 Such an EC2 instance is drained like any other, and is in service again later; its container
 instance is DRAINING still. The record of a drain that has ended is *followed*: once Auto Scaling
 says that the instance is in service, its container instance is made ACTIVE, and what is left of an
-earlier registration is deregistered. What others have set DRAINING has no such record.
+earlier registration is deregistered. What others have set DRAINING has no such record, and neither
+has a drain that began and ended while the table did not answer: its instance stays DRAINING.
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
 """
@@ -13,22 +14,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS
+from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, failure_of, together
 from drainer.drain.finder import ACTING_SECONDS, EcsReads
+from drainer.drain.look import turn
 from drainer.drain.record import SETTLE, DrainRecord
 from drainer.drain.record_write import Condition, Demand, Outcome, Write
-from drainer.drain.sight import turn
-from drainer.errors import ClusterMissingError, DrainerError, MisconfiguredError
+from drainer.errors import ClusterMissingError, DrainerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from drainer.drain.model import ContainerInstance, Hint
-    from drainer.drain.record import Key
-    from drainer.drain.record_write import Written
     from drainer.invocation import InvocationClock
+    from drainer.lifecycle.hooks import LifecycleStates
+    from drainer.lifecycle.recording import FollowedRecords
 
 IN_SERVICE = "InService"
 ACTIVE = "active"
@@ -41,13 +43,6 @@ FOLLOWED_MAX = 500
 READING_SECONDS = ACTING_SECONDS + UNIT_SECONDS
 
 
-class AutoScalingStates(Protocol):
-    """What is asked of Auto Scaling; it may raise a DrainerError."""
-
-    def lifecycle_states(self, ec2_instance_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Return group name and lifecycle state of each instance that is in a group."""
-
-
 class Ecs(EcsReads, Protocol):
     """What is asked of ECS; every method may raise a DrainerError."""
 
@@ -56,24 +51,6 @@ class Ecs(EcsReads, Protocol):
 
     def deregister(self, cluster: str, arn: str) -> None:
         """Take a container instance without tasks out of its cluster."""
-
-
-class Records(Protocol):
-    """The store of records."""
-
-    def new_pass_id(self) -> str:
-        """Return what no other write has."""
-
-    def followed_keys(self) -> list[Key]:
-        """Return the keys of the records that are followed; may raise a DrainerError."""
-
-    def of_instance(
-        self, instances: Iterable[str]
-    ) -> Mapping[str, Sequence[DrainRecord | DrainerError | None]]:
-        """Return the records of each EC2 instance."""
-
-    def write(self, writes: Sequence[Write]) -> list[Written]:
-        """Make each write if its condition holds; return what came of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +70,14 @@ class Reactivation:
 
     Args:
         auto_scaling: Says what is in service.
-        ecs: ECS.
-        records: Where the drains' records are.
         clusters: Where to look for what no record says the cluster of.
     """
 
     def __init__(
         self,
-        auto_scaling: AutoScalingStates,
+        auto_scaling: LifecycleStates,
         ecs: Ecs,
-        records: Records,
+        records: FollowedRecords,
         clusters: Sequence[str],
     ) -> None:
         self._configured = clusters
@@ -127,7 +102,6 @@ class Reactivation:
         """
         if time.seconds_left() < READING_SECONDS:
             return []  # the next sweep looks
-        done: list[Returned] = []
         try:
             ids = [*dict.fromkeys(hint.ec2_instance_id for hint in hints)]
             if sweep:
@@ -135,8 +109,7 @@ class Reactivation:
                 ids += sorted(followed, key=lambda one: turn(one, time.now()))[:FOLLOWED_MAX]
             return self._bring_back(self._over(ids, time), time)
         except DrainerError as error:
-            done.append(Returned("", "", "", trouble=f"Reactivation failed: {error}"))
-        return done
+            return [Returned("", "", "", trouble=f"Reactivation failed: {error}")]
 
     def _over(self, ids: Sequence[str], time: InvocationClock) -> dict[str, list[DrainRecord]]:
         """Return the followed records of instances of which no drain is under way."""
@@ -163,48 +136,38 @@ class Reactivation:
         if not over:
             return []
         states = self._auto_scaling.lifecycle_states([*over])
-        missing = {one: over[one] for one in over if one not in states}
-        gone = self._gone(missing, time)
-        self._forget([record for one in gone for record in over[one]], time)
-        back = [one for one in over if states.get(one, ("", ""))[1] == IN_SERVICE]
-        by_cluster: dict[str, list[str]] = defaultdict(list)
-        for one in back:
-            for cluster in dict.fromkeys(c for r in over[one] for c in self._clusters(r)):
-                by_cluster[cluster].append(one)
+        back = {one for one, (_, state) in states.items() if state == IN_SERVICE}
+        # What is in no group is forgotten, unless an agent is at work: one answer of Auto Scaling's
+        # that lacks an instance must not leave it DRAINING for good.
+        gone = {one for one in over if one not in states}
         done: list[Returned] = []
-        for cluster, ids in by_cluster.items():
+        for cluster, ids in self._by_cluster({one: over[one] for one in back | gone}).items():
             if time.seconds_left() < ACTING_SECONDS:
+                gone.clear()
                 break  # the next sweep looks at others
             try:
-                settled = self._bring_back_in(cluster, {one: over[one] for one in ids}, done, time)
+                found = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
             except DrainerError as error:
-                done.append(Returned("", cluster, "", trouble=f"Reactivation failed: {error}"))
-            else:
-                self._forget([record for one in settled for record in over[one]], time)
+                if not isinstance(error, ClusterMissingError):
+                    gone.difference_update(ids)
+                if not gone.issuperset(ids):
+                    trouble = f"Reactivation failed: {error}"
+                    done.append(Returned("", cluster, "", trouble=trouble))
+                continue
+            gone -= {one.ec2_instance_id for one in found if one.agent_connected}
+            here = {one: over[one] for one in ids if one in back}
+            settled = self._bring_back_in(cluster, found, here, done, time)
+            self._forget([record for one in settled for record in over[one]], time)
+        self._forget([record for one in gone for record in over[one]], time)
         return done
 
-    def _gone(
-        self, missing: Mapping[str, Sequence[DrainRecord]], time: InvocationClock
-    ) -> list[str]:
-        """
-        Return which instances that are in no group have no agent at work either.
-
-        One answer of Auto Scaling's that lacks an instance must not leave it DRAINING for good.
-        """
+    def _by_cluster(self, records: Mapping[str, Sequence[DrainRecord]]) -> dict[str, list[str]]:
+        """Return for each cluster the instances to look for in it."""
         by_cluster: dict[str, list[str]] = defaultdict(list)
-        for one, records in missing.items():
-            for cluster in dict.fromkeys(c for r in records for c in self._clusters(r)):
+        for one, its_records in records.items():
+            for cluster in dict.fromkeys(c for r in its_records for c in self._clusters(r)):
                 by_cluster[cluster].append(one)
-        alive: set[str] = set()
-        for cluster, ids in by_cluster.items():
-            if time.seconds_left() < ACTING_SECONDS:
-                return []  # the next sweep looks
-            try:
-                found = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
-            except ClusterMissingError:
-                continue
-            alive.update(one.ec2_instance_id for one in found if one.agent_connected)
-        return [one for one in missing if one not in alive]
+        return by_cluster
 
     def _clusters(self, record: DrainRecord) -> Sequence[str]:
         """Return where its container instance may be: who drained it could perhaps not say."""
@@ -215,12 +178,13 @@ class Reactivation:
     def _bring_back_in(
         self,
         cluster: str,
+        found: Sequence[ContainerInstance],
         over: Mapping[str, Sequence[DrainRecord]],
         done: list[Returned],
         time: InvocationClock,
     ) -> list[str]:
         """Bring back what is in one cluster; return of which nothing is left to do."""
-        found = self._ecs.describe(cluster, self._ecs.find(cluster, [*over]))
+        found = [one for one in found if one.ec2_instance_id in over]
         draining = [
             one
             for one in found
@@ -228,13 +192,13 @@ class Reactivation:
             if one.status == "DRAINING"
             and not (one.drained_for or one.interrupted)
             # Its agent may have registered anew: that is not what we have set DRAINING.
-            and (not one.agent_connected or _is_known(one, over.get(one.ec2_instance_id, ())))
+            and (not one.agent_connected or _is_known(one, over[one.ec2_instance_id]))
         ]
         connected = [one for one in draining if one.agent_connected]
         for start in range(0, len(connected), TOGETHER_MAX):
             if time.seconds_left() < UNIT_SECONDS:
                 return []
-            done += self._set_active(cluster, connected[start : start + TOGETHER_MAX], time)
+            done += self._set_active(cluster, connected[start : start + TOGETHER_MAX])
         alive = {one.ec2_instance_id for one in found if one.agent_connected}
         left_over = [
             one for one in draining if one.ec2_instance_id in alive and one not in connected
@@ -244,18 +208,18 @@ class Reactivation:
         # An agent that is not connected yet will be. And where one left-over was found, an answer
         # of ECS's that is out of date may lack another: the next sweep looks once more.
         waiting = {one.ec2_instance_id for one in draining if one.arn not in active}
-        return [one for one in over if one in alive and one not in waiting]
+        # What was drained and is ACTIVE again needs no agent: who sets it DRAINING from now on is
+        # somebody else.
+        served = {
+            one.ec2_instance_id
+            for one in found
+            if one.status == "ACTIVE" and _is_known(one, over[one.ec2_instance_id])
+        }
+        return [one for one in over if one in alive | served and one not in waiting]
 
-    def _set_active(
-        self, cluster: str, unit: Sequence[ContainerInstance], time: InvocationClock
-    ) -> list[Returned]:
-        try:
-            refusals = self._ecs.set_active(cluster, [one.arn for one in unit])
-        except DrainerError as error:
-            if isinstance(error, MisconfiguredError) and len(unit) > 1:
-                # One that leaves by another way, or is gone, must not hold up the others.
-                return [done for one in unit for done in self._set_active(cluster, [one], time)]
-            refusals = dict.fromkeys((one.arn for one in unit), str(error))
+    def _set_active(self, cluster: str, unit: Sequence[ContainerInstance]) -> list[Returned]:
+        set_active = partial(self._ecs.set_active, cluster)
+        refusals = together([one.arn for one in unit], set_active)
         return [
             Returned(
                 one.ec2_instance_id,
@@ -275,13 +239,13 @@ class Reactivation:
         for one in left_over:
             if one.running_tasks or one.pending_tasks or time.seconds_left() < UNIT_SECONDS:
                 continue
-            named = (one.ec2_instance_id, cluster, one.arn)
-            try:
-                self._ecs.deregister(cluster, one.arn)
-            except DrainerError as error:
-                done.append(Returned(*named, trouble=f"The registration was not removed: {error}"))
-            else:
-                done.append(Returned(*named, done="deregistered"))
+            error = failure_of(self._ecs.deregister, cluster, one.arn)
+            what = (
+                {"trouble": f"The registration was not removed: {error}"}
+                if error
+                else {"done": "deregistered"}
+            )
+            done.append(Returned(one.ec2_instance_id, cluster, one.arn, **what))
         return done
 
     def _forget(self, records: Iterable[DrainRecord], time: InvocationClock) -> None:

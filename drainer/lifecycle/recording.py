@@ -7,55 +7,69 @@ carries what the record would, and the pass goes by that.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain.actions import CALL_SECONDS
-from drainer.drain.admission import Admission, Admitted, admit
-from drainer.drain.machine import Step
-from drainer.drain.model import LifecycleActionResult, Origin
-from drainer.drain.record import DrainRecord, End, key_of
-from drainer.drain.record_codec import previous_of
-from drainer.drain.record_store import RecordStore
-from drainer.drain.record_write import Condition, Demand, Write, Written
+from drainer.drain.admission import Admission, Admitted, admit, waits_for_another
+from drainer.drain.model import Origin
+from drainer.drain.record import DrainRecord, key_of
+from drainer.drain.record_write import Demand, Write, Written
 from drainer.drain.record_write import Outcome as Made
 from drainer.errors import DrainerError, UnavailableError
+from drainer.lifecycle import writes
+from drainer.lifecycle.writes import ENDS, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from drainer.drain.actions import Outcome
-    from drainer.drain.model import Drain
+    from drainer.drain.model import Drain, LifecycleActionResult
     from drainer.drain.record import Key
     from drainer.invocation import InvocationClock
+    from drainer.lifecycle.outcome import HookOutcome
+
+    Read = Mapping[Key, DrainRecord | DrainerError | None]
 
 WRITING = "The drain's record was not written"
 NO_TIME_TO_WRITE = "No time was left to write the drain's record"
-ENDS = {
-    LifecycleActionResult.CONTINUE: End.CONTINUE,
-    LifecycleActionResult.ABANDON: End.ABANDON,
-}
 
 
-class Records(RecordStore[DrainRecord], Protocol):
-    """The store of the records of lifecycle actions."""
+class RecordWrites(Protocol):
+    """The store of records, as far as it is written, and read by instance."""
+
+    def new_pass_id(self) -> str:
+        """Return what no other write has."""
+
+    def write(self, writes: Sequence[Write]) -> list[Written]:
+        """Make each write if its condition holds; return what came of each."""
 
     def of_instance(
         self, instances: Iterable[str]
     ) -> Mapping[str, Sequence[DrainRecord | DrainerError | None]]:
-        """Return the records of each EC2 instance."""
+        """Return the records of each EC2 instance; why, in the place of one that was not read."""
+
+
+class FollowedRecords(RecordWrites, Protocol):
+    """The store of records, for what follows those of drains that have ended."""
+
+    def followed_keys(self) -> list[Key]:
+        """Return the keys of the records that are followed; may raise a DrainerError."""
+
+
+class Records(RecordWrites, Protocol):
+    """The store of records, for drains under way."""
+
+    def read(self, keys: Iterable[Key]) -> Read:
+        """Return for each key its record, None where there is none, or why it was not read."""
+
+    def open_keys(self) -> list[Key]:
+        """Return the keys of all open records; may raise a DrainerError."""
 
 
 class Recorder:
-    """
-    The records of one pass.
-
-    Args:
-        records: The store.
-        time: The invocation's.
-        pass_interval_seconds: The time between two passes.
-    """
+    """The records of one pass."""
 
     def __init__(self, records: Records, time: InvocationClock, pass_interval_seconds: int) -> None:
         self._records = records
@@ -75,12 +89,24 @@ class Recorder:
             for drain in drains
         ]
 
+    def waiting(self, found: Sequence[Drain]) -> list[Admitted]:
+        """Admit what Auto Scaling lists as waiting, for each hook of ours in its group."""
+        admitted = self.admit(found)
+        beside: dict[str, list[DrainRecord]] = defaultdict(list)
+        for one in admitted:
+            if one.record:
+                beside[one.record.key.instance].append(one.record)
+        return [
+            one
+            for one in admitted
+            if not (one.record and waits_for_another(one.record, beside[one.record.key.instance]))
+        ]
+
     def woken(self, ec2_instance_ids: Sequence[str]) -> list[Admitted]:
         """Return the open drains of EC2 instances about which there was an event."""
         asks = ec2_instance_ids and self._down is None
         found = self._records.of_instance(ec2_instance_ids) if asks else {}
-        rows = [record for some in found.values() for record in some]
-        return self._found([one for one in rows if isinstance(one, DrainRecord)], Origin.HINT)
+        return self._found([one for some in found.values() for one in some], Origin.HINT)
 
     def silent(self) -> list[Admitted]:
         """
@@ -90,20 +116,20 @@ class Recorder:
             DrainerError: The index could not be read.
         """
         rows = self._records.read(self._records.open_keys()).values()
-        found = self._found([one for one in rows if isinstance(one, DrainRecord)], Origin.SWEEP)
-        return sorted(found, key=lambda one: one.drain.deadline_at or one.drain.started_at)
+        return sorted(
+            self._found(rows, Origin.SWEEP),
+            key=lambda one: one.drain.deadline_at or one.drain.started_at,
+        )
 
-    def _found(self, records: Iterable[DrainRecord], origin: Origin) -> list[Admitted]:
-        now = self._time.now()
+    def _found(
+        self, rows: Iterable[DrainRecord | DrainerError | None], origin: Origin
+    ) -> list[Admitted]:
+        """Admit drains by their records; what cannot be read is found again."""
+        records = [one for one in rows if isinstance(one, DrainRecord) and one.is_open]
+        now, interval = self._time.now(), self._pass_interval_seconds
         found = [
-            admit(
-                replace(one.drain, origin=origin, generation=one.generation),
-                one,
-                now,
-                self._pass_interval_seconds,
-            )
+            admit(replace(one.drain, origin=origin, generation=one.generation), one, now, interval)
             for one in records
-            if one.is_open
         ]
         return [one for one in found if one.admission.goes_on]
 
@@ -115,20 +141,20 @@ class Recorder:
         """
         if not keys or self._down is not None:
             return {}
-        read, now = self._records.read(keys), self._time.now()
+        now = self._time.now()
         found: dict[Key, datetime] = {}
-        for key, one in read.items():
+        for key, one in self._records.read(keys).items():
             if not isinstance(one, DrainRecord) or not one.is_open:
                 continue
-            if one.drain.draining_since:
-                found[key] = one.drain.draining_since
-            elif one.drain.container_instance_arn and not one.is_silent(
-                now, self._pass_interval_seconds
-            ):
-                found[key] = one.written_at
+            looks = one.drain.container_instance_arn and not self._is_silent(one, now)
+            if since := one.drain.draining_since or (one.written_at if looks else None):
+                found[key] = since
         return found
 
-    def create(self, outcomes: Sequence[Outcome]) -> None:
+    def _is_silent(self, record: DrainRecord, now: datetime) -> bool:
+        return record.is_silent(now, self._pass_interval_seconds)
+
+    def create(self, outcomes: Sequence[HookOutcome]) -> None:
         """
         Create the records of what the sweep has found, before its first heartbeat.
 
@@ -136,54 +162,45 @@ class Recorder:
         one, each sweep would begin another drain with another deadline.
         """
         for outcome in outcomes:
-            following = replace(outcome.drain, hop=0)
-            there = outcome.admitted.record if outcome.admitted else None
-            demand = Demand.REPLACES if there and there.is_open else Demand.SUCCEEDS
-            write = self._first(outcome, following, demand)
+            write = writes.creation(outcome, self._stamp())
             written = self._write(outcome, write)
             if written is None or written.outcome == Made.UNKNOWN:
-                outcome.undone = outcome.undone or "The drain's record was not created"
+                outcome.put_off("The drain's record was not created")
             elif written.outcome == Made.REFUSED:
                 outcome.duplicate = True
             elif isinstance(record := write.record, DrainRecord):
                 outcome.admitted = Admitted(Admission.DUE, record.drain, record)
 
-    def drop_outdated(self, outcomes: Sequence[Outcome]) -> None:
+    def drop_outdated(self, outcomes: Sequence[HookOutcome]) -> None:
         """
         Take for duplicates what is about to be answered by a record that others have written since.
 
         Another pass may have seen the instance ACTIVE meanwhile, when tasks may have been placed:
         it writes that before it sets it DRAINING again.
         """
-        based = {
-            key_of(outcome.drain.action): outcome
-            for outcome in outcomes
-            if outcome.admitted and outcome.admitted.record
-        }
+        based = [o for o in outcomes if o.record]
         if not based or self._down is not None or self._time.seconds_left() < 2 * CALL_SECONDS:
             return
-        for key, now in self._records.read([*based]).items():
-            outcome = based[key]
-            before = outcome.admitted.record if outcome.admitted else None
+        read = self._records.read([key_of(o.drain.action) for o in based])
+        for outcome in based:
+            now, before = read[key_of(outcome.drain.action)], outcome.record
             if before is not None and isinstance(now, DrainRecord):
                 same = (now.generation, now.hop) == (before.generation, before.hop)
                 outcome.duplicate = not same
 
-    def end_first(self, outcome: Outcome, result: LifecycleActionResult) -> bool:
+    def end_first(self, outcome: HookOutcome, result: LifecycleActionResult) -> bool:
         """
         Write the end of what has no token before it is answered; return whether that was done.
 
         Left open, the record would be taken for that of the next action, whose deadline it is not.
         """
-        admitted = outcome.admitted
-        if admitted is None or admitted.record is None:
+        if outcome.record is None:
             return True
-        generation = admitted.record.generation
-        record = self._record(outcome, outcome.following(), generation, ENDS[result])
-        written = self._write(outcome, Write(record, Condition(Demand.ENDS, generation)))
+        write = writes.ending(outcome, outcome.record, ENDS[result], self._stamp())
+        written = self._write(outcome, write)
         return written is not None and written.outcome == Made.DONE
 
-    def claim(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    def claim(self, outcomes: Sequence[HookOutcome]) -> list[HookOutcome]:
         """
         Write the records of drains that go round; return those that may be published.
 
@@ -194,54 +211,34 @@ class Recorder:
         for outcome in outcomes:
             left = self._time.seconds_left()
             if left < CALL_SECONDS + slowest:
-                outcome.undone = outcome.undone or NO_TIME_TO_WRITE
+                outcome.put_off(NO_TIME_TO_WRITE)
             elif self._claim(outcome):
                 claimed.append(outcome)
             slowest = max(slowest, left - self._time.seconds_left())
         return claimed
 
-    def _claim(self, outcome: Outcome) -> bool:
-        following, admitted = outcome.following(), outcome.admitted
-        if admitted is None or admitted.admission == Admission.UNREAD:
-            return True
-        record = admitted.record
-        if admitted.admission == Admission.NEW:
-            if not outcome.heartbeat:
-                return True  # nothing shows yet that the action is a true one
-            write = self._first(outcome, following, Demand.REPLACES)
-        elif record is None:
-            return True
-        elif admitted.admission == Admission.JOIN:
-            return self._join(outcome, following, record)
-        else:
-            condition = Condition(Demand.FOLLOWS, record.generation, record.hop)
-            write = Write(self._record(outcome, following, record.generation), condition)
-        return self._may_publish(outcome, write)
-
-    def _join(self, outcome: Outcome, following: Drain, record: DrainRecord) -> bool:
-        """Add the token to the record that the sweep created; its chain goes on if it is alive."""
-        if not outcome.heartbeat:
-            outcome.undone = outcome.undone or "Auto Scaling has not confirmed the token yet"
+    def _claim(self, outcome: HookOutcome) -> bool:
+        """Claim the hop of one drain; return whether what follows may be published."""
+        joins = outcome.admitted.admission == Admission.JOIN
+        if joins and not outcome.heartbeat:
+            outcome.put_off("Auto Scaling has not confirmed the token yet")
             return False
-        silent = record.is_silent(self._time.now(), self._pass_interval_seconds)
-        condition = Condition(Demand.JOINS, record.generation, record.hop if silent else None)
-        ends = (following.deadline_at, record.drain.deadline_at)
-        following = replace(
-            following,
-            hop=record.hop + 1,
-            deadline_at=min((at for at in ends if at is not None), default=None),
-        )
-        write = Write(self._record(outcome, following, record.generation), condition)
+        stamp = self._stamp()
+        silent = outcome.record is not None and self._is_silent(outcome.record, stamp.now)
+        write = writes.claim(outcome, stamp, silent=silent)
+        if write is None:
+            return True
         may_publish = self._may_publish(outcome, write)
-        # A token of which nothing is known may be nowhere but in this message, which goes on.
-        joined = outcome.recorded and not silent
-        outcome.duplicate = outcome.duplicate or joined
-        return may_publish and not joined
+        if joins and outcome.recorded and not silent:
+            # A token of which nothing is known may be nowhere but in this message, which goes on.
+            outcome.duplicate = True
+            return False
+        return may_publish
 
-    def _may_publish(self, outcome: Outcome, write: Write) -> bool:
+    def _may_publish(self, outcome: HookOutcome, write: Write) -> bool:
         written = self._write(outcome, write)
         if written is None:
-            outcome.undone = outcome.undone or NO_TIME_TO_WRITE
+            outcome.put_off(NO_TIME_TO_WRITE)
             return False
         claims = write.condition.demand == Demand.FOLLOWS
         outcome.recorded = written.outcome == Made.DONE
@@ -250,88 +247,30 @@ class Recorder:
             # taken for another action's. By its token it finds the record, should there be one.
             outcome.generation = write.record.generation
             outcome.hop = write.record.hop
-        admitted = outcome.admitted
-        if (
-            written.outcome == Made.UNKNOWN
-            and admitted
-            and admitted.admission == Admission.TAKEOVER
-        ):
+        if written.outcome == Made.UNKNOWN:
+            if outcome.admitted.admission != Admission.TAKEOVER:
+                return True
             # The record stays silent, so that each who comes would begin a chain of its own.
-            outcome.undone = outcome.undone or "The drain was not taken over"
-            return False
-        if written.outcome != Made.REFUSED:
-            return True
-        there = written.there
-        if there is not None and (claims or there.token == write.record.token):
-            outcome.duplicate = True
-        else:
-            outcome.undone = outcome.undone or "Another pass has changed the drain's record"
-        return False
+            outcome.put_off("The drain was not taken over")
+        elif written.outcome == Made.REFUSED:
+            there = written.there
+            if there is not None and (claims or there.token == write.record.token):
+                outcome.duplicate = True
+            else:
+                outcome.put_off("Another pass has changed the drain's record")
+        return outcome.recorded
 
-    def end(self, outcomes: Sequence[Outcome]) -> None:
+    def end(self, outcomes: Sequence[HookOutcome]) -> None:
         """Write down how drains have ended."""
         for outcome in outcomes:
-            write = self._end(outcome)
+            write = writes.end(outcome, self._stamp())
             if write is not None and self._write(outcome, write) is None:
                 outcome.trouble(WRITING, "no time was left")
 
-    def _end(self, outcome: Outcome) -> Write | None:
-        admitted = outcome.admitted
-        if admitted is None or admitted.admission == Admission.UNREAD:
-            return None
-        end = ENDS[outcome.answered] if outcome.answered else End.OVER
-        record, following = admitted.record, outcome.following()
-        if admitted.admission == Admission.NEW:
-            # A token that Auto Scaling refuses says nothing about the record that is there.
-            if end == End.OVER or record is not None:
-                return None
-            return self._first(outcome, following, Demand.ABSENT, end)
-        if record is None or (end == End.OVER and admitted.admission == Admission.JOIN):
-            return None
-        looked = outcome.decision.step == Step.STOP and not outcome.over
-        if looked and admitted.admission == Admission.LOOK:
-            return None
-        demand = Demand.OVER if end == End.OVER else Demand.ENDS
-        written = self._record(outcome, following, record.generation, end)
-        return Write(written, Condition(demand, record.generation))
+    def _stamp(self) -> Stamp:
+        return Stamp(self._records.new_pass_id(), self._time.now())
 
-    def _first(self, outcome: Outcome, drain: Drain, demand: Demand, end: End = End.OPEN) -> Write:
-        """Return the first write of an action; it replaces what there is of another one."""
-        there = outcome.admitted.record if outcome.admitted else None
-        if there is None:
-            return Write(self._record(outcome, drain, 1, end), Condition(Demand.ABSENT))
-        record = replace(
-            self._record(outcome, drain, there.generation + 1, end),
-            previous=previous_of(there),
-        )
-        return Write(record, Condition(demand, there.generation))
-
-    def _record(
-        self, outcome: Outcome, drain: Drain, generation: int, end: End = End.OPEN
-    ) -> DrainRecord:
-        now, seen = self._time.now(), outcome.view.seen
-        instance = seen.container_instance
-        record = DrainRecord(
-            key=key_of(drain.action),
-            generation=generation,
-            hop=drain.hop,
-            pass_id=self._records.new_pass_id(),
-            drain=replace(drain, generation=generation, sent_at=None),
-            written_at=now,
-            phase=outcome.decision.phase,
-            reason=outcome.decision.reason,
-            running=instance.running_tasks if instance else 0,
-            pending=instance.pending_tasks if instance else 0,
-            tasks=tuple(task.id for task in seen.remaining),
-            end=end,
-            ended_at=now if end else None,
-        )
-        # Whatever was set DRAINING may be in service again: after a warm pool, with a new root
-        # volume, or because somebody has cancelled its termination.
-        drained = bool(outcome.answered) or record.may_have_drained or _was_followed(outcome)
-        return replace(record, followed=bool(end) and drained)
-
-    def _write(self, outcome: Outcome, write: Write) -> Written | None:
+    def _write(self, outcome: HookOutcome, write: Write) -> Written | None:
         """Write one record; return None where no time is left."""
         if self._time.seconds_left() < CALL_SECONDS:
             return None
@@ -344,9 +283,3 @@ class Recorder:
             if isinstance(written.error, UnavailableError):
                 self._down = written.error
         return written
-
-
-def _was_followed(outcome: Outcome) -> bool:
-    """Whether the record of an earlier action is, which this drain's record has replaced."""
-    record = outcome.admitted.record if outcome.admitted else None
-    return record is not None and record.previous is not None and record.previous.followed

@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from drainer.drain.actions import CALL_SECONDS, STOP_REASON, EcsActions, Outcome
-from drainer.drain.machine import Decision, Phase, Step
+from drainer.drain.look import Look
+from drainer.drain.machine import Act, Decision, Phase
 from drainer.drain.model import (
     ContainerInstance,
-    Drain,
-    LifecycleAction,
+    InstanceProgress,
     LifecycleActionResult,
-    Observation,
     Owner,
     Policy,
-    Registration,
     StandaloneTasks,
     Task,
-    Waiting,
 )
-from drainer.drain.view import View
 from drainer.errors import DrainerError, MisconfiguredError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -92,33 +88,29 @@ def registration(arn: str, status: str = "ACTIVE", cluster: str = "payments") ->
 
 def outcome(
     *registrations: ContainerInstance,
-    step: Step = Step.DRAIN_THEN_GO_ROUND,
+    act: Act = Act.SET_DRAINING,
     tasks: Sequence[Task] = (),
     stop: Sequence[str] = (),
 ) -> Outcome:
     """A drain of which every standalone task is known, and whose grace period is over."""
-    drain = Drain(
-        LifecycleAction("payments-asg", "drainer", "i-0", "t" * 36),
-        START,
-        START,
-        deadline_at=START + timedelta(hours=1),
+    drain = InstanceProgress(
         cluster="payments",
         container_instance_arn="arn",
         draining_since=START,
         policy=Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.STOP, 0),
     )
-    seen = Observation(
-        Waiting.YES,
-        Registration.FOUND,
-        registrations[0] if registrations else registration("arn", "DRAINING"),
-        registrations,
-        tuple(tasks),
+    found = registrations or (registration("arn", "DRAINING"),)
+    look = Look(
+        "i-0",
+        drain,
+        NOW,
+        registrations={one.arn: one for one in found},
+        tasks={one.id: one for one in tasks},
         described=True,
         listed_at=NOW,
         settled=True,
     )
-    view = View(drain, seen, NOW, 15, LifecycleActionResult.CONTINUE)
-    return Outcome(drain, view, Decision(Phase.ACTIVE, step, stop_tasks=tuple(stop)))
+    return Outcome(look, Decision(Phase.ACTIVE, act, stop_tasks=tuple(stop)))
 
 
 def set_draining(ecs: Ecs, *unit: Outcome) -> None:
@@ -148,10 +140,10 @@ def test_what_is_not_active_is_not_set_draining_again() -> None:
     assert ecs.set == [("payments", ["a"])]
 
 
-@pytest.mark.parametrize("step", [Step.GO_ROUND, Step.COMPLETE, Step.STOP])
-def test_nothing_is_set_draining_that_was_not_decided_to_be(step: Step) -> None:
+@pytest.mark.parametrize("act", [Act.WAIT, Act.LEAVE])
+def test_nothing_is_set_draining_that_was_not_decided_to_be(act: Act) -> None:
     # Set DRAINING after its answer, an instance that goes back to its warm pool serves nothing.
-    ecs, one = Ecs(), outcome(registration("a"), step=step)
+    ecs, one = Ecs(), outcome(registration("a"), act=act)
 
     set_draining(ecs, one)
 
@@ -236,7 +228,7 @@ def task(number: int, cluster: str = "") -> Task:
 
 def stopping(count: int, cluster: str = "") -> Outcome:
     tasks = [task(number, cluster) for number in range(count)]
-    return outcome(step=Step.GO_ROUND, tasks=tasks, stop=[one.id for one in tasks])
+    return outcome(act=Act.WAIT, tasks=tasks, stop=[one.id for one in tasks])
 
 
 def stop(ecs: Ecs, one: Outcome, seconds_left: float = 100.0) -> None:
@@ -307,7 +299,7 @@ def test_a_stop_that_is_denied_is_told_and_costs_no_other_task_its_stop() -> Non
 def test_all_are_only_stopped_where_the_look_has_named_all() -> None:
     # What was not listed would never be told to stop: the drain waits for it until its deadline.
     one = stopping(1)
-    one.view = replace(one.view, seen=replace(one.view.seen, listed_at=None))
+    one.look.listed_at = None
 
     stop(Ecs(), one)
 
@@ -326,16 +318,6 @@ def test_where_no_task_is_to_be_stopped_all_are() -> None:
 # -- what comes of a drain
 
 
-def test_a_drain_is_over_once_it_was_answered_is_not_waited_for_or_was_stopped() -> None:
-    # What is not over goes round: told wrongly, two chains run or none does.
-    plain = outcome(step=Step.GO_ROUND)
-
-    assert not plain.ended
-    assert replace(plain, over=True).ended
-    assert replace(plain, answered=LifecycleActionResult.CONTINUE).ended
-    assert outcome(step=Step.STOP).ended
-
-
 def test_each_trouble_is_kept() -> None:
     one = outcome()
 
@@ -345,9 +327,8 @@ def test_each_trouble_is_kept() -> None:
     assert one.troubles == ("first: a", "second: b")
 
 
-def test_what_was_never_found_has_no_cluster_and_no_arn() -> None:
-    found = outcome()
-    unfound = replace(found, drain=replace(found.drain, cluster=None, container_instance_arn=None))
+def test_what_was_never_found_has_no_cluster() -> None:
+    found, unfound = outcome(), outcome()
+    unfound.look.drain = replace(unfound.drain, cluster=None)
 
-    assert (found.cluster, found.container_instance_arn) == ("payments", "arn")
-    assert (unfound.cluster, unfound.container_instance_arn) == ("", "")
+    assert (found.cluster, unfound.cluster) == ("payments", "")

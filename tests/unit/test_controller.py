@@ -18,7 +18,8 @@ from drainer.errors import (
     RefusedError,
     UnavailableError,
 )
-from drainer.lifecycle.controller import NO_TIME, SWEPT_MAX, PassReport
+from drainer.lifecycle.acting import NO_TIME
+from drainer.lifecycle.controller import SWEPT_MAX, PassReport
 from tests.unit.account import (
     HOOK,
     LOOKS,
@@ -39,10 +40,10 @@ from tests.unit.account import (
 from tests.unit.records import Records
 
 if TYPE_CHECKING:
-    from drainer.drain.actions import Outcome
     from drainer.drain.model import Drain
     from drainer.drain.record import DrainRecord
     from drainer.errors import DrainerError
+    from drainer.lifecycle.outcome import HookOutcome
 
 NOT_ACTIVE = LifecycleActionOverError("No active Lifecycle Action found")
 THROTTLED = UnavailableError("Rate exceeded")
@@ -56,7 +57,7 @@ STOPPING = replace(
 )
 
 
-def only(report: PassReport) -> Outcome:
+def only(report: PassReport) -> HookOutcome:
     [outcome] = report.outcomes
     return outcome
 
@@ -392,7 +393,7 @@ def test_a_chain_of_more_hops_than_can_be_ends_and_leaves_its_drain_to_the_sweep
 
     outcome = only(account.run(due))
 
-    assert outcome.decision.exhausted
+    assert outcome.decision.hop_limit
     assert (account.published, account.record().is_open) == ([], True)
 
 
@@ -952,6 +953,38 @@ def test_a_hook_learns_from_the_other_that_the_instance_was_active_again() -> No
     assert (outcome.drain.draining_since, outcome.drain.closed) == (NOW, False)
 
 
+# All hooks hold an instance at once: it is in its wait state until the last is answered.
+@pytest.mark.parametrize(
+    ("began", "found"),
+    [
+        pytest.param(timedelta(0), False, id="the other's action lasts since before the end"),
+        pytest.param(timedelta(minutes=50), True, id="it began after the end, as this one has"),
+    ],
+)
+def test_an_answered_hooks_record_is_kept_while_another_hook_holds_the_instance(
+    began: timedelta, *, found: bool
+) -> None:
+    # Each sweep took the wait for a new action: a heartbeat for nothing, and a record that says
+    # "over" in the place of "answered CONTINUE".
+    account = Account(hooks=(HOOK, Hook("backup", 1800, 172_800, TOPIC_ARN, None)))
+    later = START + timedelta(hours=1)
+    account.has(0, "DRAINING", task())
+    account.records.put(
+        record(drain(), end=End.CONTINUE, ended_at=START + timedelta(minutes=40)),
+        record(
+            drain(action=action(0, OTHER_TOKEN, "backup"), started_at=START + began),
+            written_at=later,
+        ),
+    )
+
+    account.run(sweep=True, now=later)
+
+    assert (account.record().generation, account.record().end) == (
+        (2, End.OPEN) if found else (1, End.CONTINUE)
+    )
+    assert ("heartbeat" in account.log) == found
+
+
 # -- time
 
 
@@ -998,7 +1031,7 @@ def test_whose_hook_runs_out_first_gets_its_heartbeat_first() -> None:
     assert ids([one for one in report.outcomes if one.heartbeat]) == {instance_id(9)}
 
 
-def ids(outcomes: list[Outcome]) -> set[str]:
+def ids(outcomes: list[HookOutcome]) -> set[str]:
     return {outcome.drain.action.ec2_instance_id for outcome in outcomes}
 
 

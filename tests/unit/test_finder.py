@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.config import Config
 from drainer.drain import machine
 from drainer.drain.finder import ACTING_SECONDS, CLUSTERS_SEARCHED_MAX, Finder
+from drainer.drain.look import Look
 from drainer.drain.model import (
     REGISTRATIONS_MAX,
     ContainerInstance,
     Drain,
+    InstanceProgress,
     LifecycleAction,
     LifecycleActionResult,
     Place,
     Policy,
-    Registration,
     StandaloneTasks,
     Task,
-    Waiting,
 )
-from drainer.drain.sight import Sight
 from drainer.errors import ClusterMissingError, MisconfiguredError, RefusedError, UnavailableError
 from drainer.invocation import InvocationClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from enum import StrEnum
 
     from drainer.errors import DrainerError
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ID = "i-0123456789abcdef0"
 ACTION = LifecycleAction("payments-asg", "drainer", ID, "t" * 36)
-CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer")
+FOUND, ABSENT, UNSEEN = "found", "absent", "unseen"
 THROTTLED, DENIED = UnavailableError("Rate exceeded"), MisconfiguredError("AccessDenied")
 PASS_SECONDS = 15
 
@@ -119,6 +118,21 @@ def drain(cluster: str | None = "payments", **changes: Any) -> Drain:
     return replace(new, **changes)
 
 
+def look_at(drain: Drain, now: datetime) -> Look:
+    named = bool(drain.action.lifecycle_action_token)
+    return Look(drain.action.ec2_instance_id, drain, now, in_turns=named)
+
+
+def carried_on(look: Look, drain: Drain) -> Drain:
+    known = machine.carry_on(look, look.drain, drained_at=None, stopped=False)
+    names = [one.name for one in fields(InstanceProgress)]
+    return replace(drain, **{name: getattr(known, name) for name in names})
+
+
+def seen(look: Look) -> str:
+    return FOUND if look.registrations else ABSENT if look.absent else UNSEEN
+
+
 @dataclass
 class Search:
     """Passes over one drain, each of which begins with what the one before has carried on."""
@@ -129,14 +143,12 @@ class Search:
     seconds: float = 0
     problems: list[str] = field(default_factory=list)
 
-    def pass_over(self, seconds: float = PASS_SECONDS) -> Sight:
-        sight = Sight(self.drain, at(self.seconds), Waiting.YES)
+    def pass_over(self, seconds: float = PASS_SECONDS) -> Look:
+        sight = look_at(self.drain, at(self.seconds))
         finder = Finder(self.ecs, self.clusters, InvocationClock(at(self.seconds), self.ecs.left))
         finder.find([sight])
         self.problems += finder.problems
-        self.drain = machine.carry_on(
-            sight.view(CONFIG), drained_at=None, heartbeat=False, stopped=False
-        )
+        self.drain = carried_on(sight, self.drain)
         self.seconds += seconds
         return sight
 
@@ -148,8 +160,8 @@ def many(count: int) -> dict[str, list[ContainerInstance]]:
     return {f"cluster-{number:04}": [] for number in range(count)}
 
 
-def phase(sight: Sight) -> machine.Phase:
-    return machine.decide(sight.view(CONFIG)).phase
+def phase(look: Look) -> StrEnum:
+    return machine.decide(look).phase
 
 
 # -- more clusters than a pass may search
@@ -161,9 +173,9 @@ def test_an_instance_in_the_last_of_many_clusters_is_found_in_a_later_pass() -> 
     ecs.where["cluster-0249"] = [registration()]
     search = Search(ecs, drain(None))
 
-    found = [search.pass_over().registration for _ in range(3)]
+    found = [seen(search.pass_over()) for _ in range(3)]
 
-    assert found == [Registration.UNSEEN, Registration.UNSEEN, Registration.FOUND]
+    assert found == [UNSEEN, UNSEEN, FOUND]
     assert search.drain.cluster == "cluster-0249"
 
 
@@ -186,9 +198,9 @@ def test_absence_is_only_said_at_the_end_of_a_search_over_all_clusters() -> None
 
     first, last = search.pass_over(), search.pass_over()
 
-    assert (first.registration, first.searched) == (Registration.UNSEEN, False)
-    assert (last.registration, last.searched) == (Registration.ABSENT, True)
-    assert phase(last) == machine.Phase.BLIND
+    assert (seen(first), first.searched) == (UNSEEN, False)
+    assert (seen(last), last.searched) == (ABSENT, True)
+    assert phase(last) == machine.Phase.UNSEEN
     assert "searched in turns" in first.reason
 
 
@@ -197,7 +209,7 @@ def test_absence_is_believed_after_two_searches_that_are_far_enough_apart() -> N
 
     phases = [phase(search.pass_over()) for _ in range(3)]
 
-    assert phases == [machine.Phase.BLIND, machine.Phase.BLIND, machine.Phase.UNREGISTERED]
+    assert phases == [machine.Phase.UNSEEN, machine.Phase.UNSEEN, machine.Phase.UNREGISTERED]
 
 
 def test_a_throttle_in_the_middle_keeps_what_was_searched_and_misses_no_cluster() -> None:
@@ -209,11 +221,11 @@ def test_a_throttle_in_the_middle_keeps_what_was_searched_and_misses_no_cluster(
 
     first = search.pass_over()
     assert search.drain.searched_to == "cluster-0003"
-    assert first.registration == Registration.UNSEEN
+    assert seen(first) == UNSEEN
     ecs.fails.clear()
     ecs.searched.clear()
 
-    assert search.pass_over().registration == Registration.FOUND
+    assert seen(search.pass_over()) == FOUND
     assert ecs.searched[0] == "cluster-0004"
 
 
@@ -224,9 +236,9 @@ def test_a_denied_cluster_makes_no_search_sound_over_however_many_passes() -> No
 
     sights = [search.pass_over() for _ in range(12)]
 
-    assert {one.registration for one in sights} == {Registration.UNSEEN}
+    assert {seen(one) for one in sights} == {UNSEEN}
     assert not any(one.searched or one.settled for one in sights)
-    assert {phase(one) for one in sights} == {machine.Phase.BLIND}
+    assert {phase(one) for one in sights} == {machine.Phase.UNSEEN}
 
 
 def test_a_denied_cluster_that_may_be_read_again_ends_the_doubt() -> None:
@@ -235,14 +247,14 @@ def test_a_denied_cluster_that_may_be_read_again_ends_the_doubt() -> None:
     search.pass_over()
     ecs.fails.clear()
 
-    assert search.pass_over().registration == Registration.ABSENT
+    assert seen(search.pass_over()) == ABSENT
 
 
 def test_a_list_of_clusters_that_cannot_be_read_finds_nothing_absent() -> None:
     for error in (THROTTLED, DENIED):
         sight = Search(Ecs({"payments": []}, listing_fails=error), drain()).pass_over()
 
-        assert sight.registration == Registration.UNSEEN
+        assert seen(sight) == UNSEEN
         assert not sight.searched
 
 
@@ -254,14 +266,14 @@ def test_a_search_leaves_the_time_that_acting_needs() -> None:
     sight = search.pass_over()
 
     assert ecs.seconds_left >= ACTING_SECONDS - 0.3
-    assert sight.registration == Registration.UNSEEN
+    assert seen(sight) == UNSEEN
     assert search.drain.searched_to > ""
 
 
 def test_a_cluster_that_was_deleted_while_it_was_searched_has_nothing_any_more() -> None:
     ecs = Ecs({"a": [], "b": []}, {"a": ClusterMissingError("Cluster not found.")})
 
-    assert Search(ecs, drain(None)).pass_over().registration == Registration.ABSENT
+    assert seen(Search(ecs, drain(None)).pass_over()) == ABSENT
 
 
 # -- left-over registrations
@@ -363,16 +375,16 @@ def test_a_known_one_that_cannot_be_described_is_neither_absent_nor_settled() ->
     for error in (THROTTLED, DENIED):
         sight = Search(Ecs({"payments": [LIVE]}, {"payments": error}), known).pass_over()
 
-        assert sight.registration == Registration.UNSEEN
+        assert seen(sight) == UNSEEN
         assert not sight.settled
-        assert phase(sight) == machine.Phase.BLIND
+        assert phase(sight) == machine.Phase.UNSEEN
 
 
 def test_a_deregistered_registration_is_none() -> None:
     # "INACTIVE" ones are described for a while, without tasks: they are clear at once.
     ecs = Ecs({"payments": [registration(status="INACTIVE")]})
 
-    assert Search(ecs, drain()).pass_over().registration == Registration.ABSENT
+    assert seen(Search(ecs, drain()).pass_over()) == ABSENT
 
 
 def test_an_instance_with_more_registrations_than_are_looked_at_is_not_released() -> None:
@@ -414,23 +426,23 @@ def test_a_typo_in_a_clusters_name_never_releases() -> None:
 # -- one look at several drains
 
 
-def sight(number: int, now: datetime = START, **changes: Any) -> Sight:
+def sight(number: int, now: datetime = START, **changes: Any) -> Look:
     action = replace(ACTION, ec2_instance_id=f"i-{number}", lifecycle_action_token=f"{number}" * 36)
-    return Sight(drain(**{"action": action, **changes}), now, Waiting.YES)
+    return look_at(drain(**{"action": action, **changes}), now)
 
 
 def of(number: int, **changes: Any) -> ContainerInstance:
     return replace(registration(f"arn-{number}"), ec2_instance_id=f"i-{number}", **changes)
 
 
-def found(ecs: Ecs, *sights: Sight, clusters: Sequence[str] = ()) -> list[str]:
+def found(ecs: Ecs, *sights: Look, clusters: Sequence[str] = ()) -> list[str]:
     """Search for them; what somebody is told."""
     finder = Finder(ecs, clusters, InvocationClock(START, ecs.left))
     finder.find(sights)
     return finder.problems
 
 
-def known(number: int, **changes: Any) -> Sight:
+def known(number: int, **changes: Any) -> Look:
     one = sight(number, container_instance_arn=f"arn-{number}", **changes)
     one.drain = replace(one.drain, cluster="payments")
     return one
@@ -443,8 +455,8 @@ def test_a_claimed_arn_that_ecs_refuses_does_not_blind_the_drains_beside_it() ->
 
     found(ecs, *sights)
 
-    states = [one.registration for one in sights]
-    assert states == [*[Registration.FOUND] * 2, Registration.UNSEEN, *[Registration.FOUND] * 2]
+    states = [seen(one) for one in sights]
+    assert states == [*[FOUND] * 2, UNSEEN, *[FOUND] * 2]
     assert [one.denied for one in sights] == [False, False, True, False, False]
     assert "not a container instance" in sights[2].reason
     # Halved each time: one by one, the hundred would take a hundred reads.
@@ -458,8 +470,8 @@ def test_a_refusal_of_what_nobody_claims_is_told_to_those_that_are_not_found() -
 
     found(ecs, first, second)
 
-    assert (first.registration, first.denied) == (Registration.FOUND, False)
-    assert (second.registration, second.denied) == (Registration.UNSEEN, True)
+    assert (seen(first), first.denied) == (FOUND, False)
+    assert (seen(second), second.denied) == (UNSEEN, True)
 
 
 def test_a_refused_description_that_nobody_claims_spoils_nothing_that_was_found() -> None:
@@ -469,7 +481,7 @@ def test_a_refused_description_that_nobody_claims_spoils_nothing_that_was_found(
     found(ecs, mine, stranger)
 
     # It claimed the one that ECS refuses, so that it is told.
-    assert (mine.registration, mine.denied) == (Registration.FOUND, True)
+    assert (seen(mine), mine.denied) == (FOUND, True)
     assert not stranger.denied
 
 
@@ -482,16 +494,6 @@ def test_a_throttled_description_is_not_followed_by_a_search() -> None:
 
     assert (one.failed, one.reason) == (True, "Rate exceeded")
     assert (ecs.searched, ecs.listings) == ([], 0)
-
-
-def test_what_nobody_waits_for_is_neither_described_nor_searched_for() -> None:
-    # Each read is one of twenty a second of the account.
-    ecs, over, gone = Ecs({"payments": [of(1)]}), known(1), sight(2)
-    over.waiting = gone.waiting = Waiting.OVER
-
-    found(ecs, over, gone)
-
-    assert (ecs.described, ecs.searched, ecs.listings) == ([], [], 0)
 
 
 def test_what_is_found_in_one_named_cluster_is_not_searched_for_in_the_next() -> None:
@@ -524,9 +526,9 @@ def test_what_has_come_furthest_is_searched_for_first_and_newcomers_miss_no_clus
     found(ecs, newcomer, ahead)
 
     assert ecs.searched == [f"cluster-{number:04}" for number in range(150, 250)]
-    assert (ahead.registration, newcomer.registration) == (
-        Registration.ABSENT,
-        Registration.UNSEEN,
+    assert (seen(ahead), seen(newcomer)) == (
+        ABSENT,
+        UNSEEN,
     )
     assert newcomer.drain.searched_to == ""
 
@@ -536,7 +538,7 @@ def test_what_has_no_token_is_searched_for_in_four_hundred_clusters_at_once() ->
     action = replace(ACTION, lifecycle_action_token="")
     ecs = Ecs(many(450))
 
-    found(ecs, Sight(drain(None, action=action), START, Waiting.YES))
+    found(ecs, look_at(drain(None, action=action), START))
 
     assert len(ecs.searched) == 400
 
@@ -546,7 +548,7 @@ def test_with_exactly_the_time_that_acting_needs_a_look_is_begun() -> None:
 
     found(Ecs({"payments": [of(1)], "search": [of(2)]}, seconds_left=12.0), one, other)
 
-    assert one.registration == other.registration == Registration.FOUND
+    assert seen(one) == seen(other) == FOUND
 
 
 def test_with_less_time_than_acting_needs_no_read_is_begun() -> None:
@@ -567,7 +569,7 @@ def test_a_known_registration_whose_cluster_was_deleted_does_not_make_a_search_u
 
     found(Ecs({"payments": []}), one)
 
-    assert one.registration == Registration.ABSENT
+    assert seen(one) == ABSENT
 
 
 SETTLED: dict[str, Any] = {"settled": True, "searched_at": START}
@@ -624,7 +626,7 @@ def test_a_cluster_that_does_not_exist_and_no_other_that_has_it_is_nowhere() -> 
     assert typo.nowhere is True
     assert denied.nowhere is False
     assert left_over.nowhere is False
-    assert {one.registration for one in (typo, denied)} == {Registration.UNSEEN}
+    assert {seen(one) for one in (typo, denied)} == {UNSEEN}
 
 
 def test_a_second_search_just_far_enough_from_the_first_settles_what_is_not_connected() -> None:

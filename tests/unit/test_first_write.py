@@ -5,24 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer.drain.actions import Outcome
 from drainer.drain.admission import Admission, admit
-from drainer.drain.machine import Decision, Phase, Step
+from drainer.drain.machine import Phase
 from drainer.drain.model import (
     Drain,
     LifecycleAction,
     LifecycleActionResult,
-    Observation,
-    Registration,
-    Waiting,
 )
 from drainer.drain.record import DrainRecord, End, key_of
 from drainer.drain.record_write import Outcome as Made
 from drainer.drain.record_write import Write, Written
-from drainer.drain.view import View
 from drainer.errors import UnavailableError
 from drainer.invocation import InvocationClock
+from drainer.lifecycle.look import HookLook, Waiting
+from drainer.lifecycle.outcome import HookOutcome
 from drainer.lifecycle.recording import Recorder
+from drainer.lifecycle.rules import HookDecision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,12 +63,17 @@ def following(made: Made) -> Drain:
     """Return what a pass publishes that replaces the earlier record, by what came of its write."""
     admitted = admit(drain("new", NOW), earlier(), NOW, INTERVAL_SECONDS)
     assert admitted.admission == Admission.NEW
-    seen = Observation(Waiting.YES, Registration.UNSEEN)
-    view = View(admitted.drain, seen, NOW, INTERVAL_SECONDS, LifecycleActionResult.CONTINUE)
-    outcome = Outcome(
-        admitted.drain,
-        view,
-        Decision(Phase.DRAINING, Step.GO_ROUND, republish=True),
+    look = HookLook(
+        ec2_instance_id="i-0",
+        drain=admitted.drain,
+        now=NOW,
+        waiting=Waiting.YES,
+        pass_interval_seconds=INTERVAL_SECONDS,
+        deadline_result=LifecycleActionResult.CONTINUE,
+    )
+    outcome = HookOutcome(
+        look=look,
+        decision=HookDecision(Phase.DRAINING, republish=True),
         heartbeat=True,
         admitted=admitted,
     )

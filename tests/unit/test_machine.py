@@ -8,20 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.drain.machine import (
-    LADDER,
-    Decision,
-    Phase,
-    Step,
-    carry_on,
-    deadline,
-    decide,
-    heartbeat_due,
-    is_early,
-    is_exhausted,
-    unproven,
-    waits_no_more,
-)
+from drainer.drain import machine
+from drainer.drain.admission import Admission, Admitted
+from drainer.drain.machine import Act, Phase
 from drainer.drain.model import (
     UNFINISHED_MAX,
     ContainerInstance,
@@ -29,21 +18,33 @@ from drainer.drain.model import (
     Hook,
     LifecycleAction,
     LifecycleActionResult,
-    Observation,
     Origin,
     Owner,
     Place,
     Policy,
-    Registration,
     StandaloneTasks,
     Task,
-    Waiting,
 )
 from drainer.drain.task_set import needs_listing, stops_standalone
-from drainer.drain.view import View
+from drainer.lifecycle import rules
+from drainer.lifecycle.look import HookLook, Waiting
+from drainer.lifecycle.outcome import HookOutcome
+from drainer.lifecycle.rules import (
+    HookDecision,
+    HookPhase,
+    Step,
+    deadline,
+    decide,
+    heartbeat_due,
+    is_beyond_hop_limit,
+    is_early,
+    is_unproven,
+    waits_no_more,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from enum import StrEnum
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ARN = "arn:aws:ecs:us-east-1:123456789012:container-instance/payments/0123456789abcdef"
@@ -96,25 +97,28 @@ def view(
     of: Drain | None = None,
     seconds: float = 60,
     waiting: Waiting = Waiting.YES,
-    registration: Registration | None = None,
     proven: bool = True,
     **seen: Any,
-) -> View:
+) -> HookLook:
     """A look that lacks nothing, at a drain whose set of tasks is closed, unless it is said."""
-    found = Registration.FOUND if seen_instance else Registration.UNSEEN
     default: dict[str, Any] = {"described": True, "settled": True}
-    observation = Observation(
-        waiting,
-        registration or found,
-        seen_instance,
-        (seen_instance,) if seen_instance else (),
-        tasks,
+    look = HookLook(
+        ec2_instance_id=ACTION.ec2_instance_id,
+        drain=of or drain(),
+        now=at(seconds),
+        waiting=waiting,
+        proven=proven,
+        pass_interval_seconds=15,
+        deadline_result=ABANDON,
+        registrations={ARN: seen_instance} if seen_instance else {},
+        tasks={one.id: one for one in tasks},
         **{**default, **seen},
     )
-    return View(of or drain(), observation, at(seconds), 15, ABANDON, proven=proven)
+    look.to_report = look.is_late
+    return look
 
 
-def phase_of(a_view: View) -> Phase:
+def phase_of(a_view: HookLook) -> StrEnum:
     return decide(a_view).phase
 
 
@@ -135,10 +139,10 @@ FEW_TASKS: list[tuple[Task, ...]] = [
 INSTANTS = (None, at(NOW_SECONDS - 19), at(NOW_SECONDS - 20))
 
 
-def what_the_world_can_look_like() -> Iterator[View]:
+def what_the_world_can_look_like() -> Iterator[HookLook]:
     """Every look by what is seen, with a past that says least and one that says most."""
-    for waiting, registration, status in product(Waiting, Registration, STATUSES):
-        if (registration == Registration.FOUND) != (status is not None):
+    for waiting, absent, status in product(Waiting, (False, True), STATUSES):
+        if absent and status is not None:
             continue
         for some, counted, late, since, known, standalone, instant in product(
             TASKS if status else [()], (0, 1) if status else (0,), (False, True), (None, START),
@@ -155,12 +159,12 @@ def what_the_world_can_look_like() -> Iterator[View]:
             yield view(
                 instance(status, counted) if status else None, *some, of=a_drain,
                 seconds=3600 if late else NOW_SECONDS, waiting=waiting,
-                registration=registration, settled=known, described=known,
+                absent=absent, settled=known, described=known,
                 listed_at=at(NOW_SECONDS) if known else None,
             )  # fmt: skip
 
 
-def what_can_be_known_of_the_tasks() -> Iterator[View]:
+def what_can_be_known_of_the_tasks() -> Iterator[HookLook]:
     """Every state of a set of tasks, of a container instance that is DRAINING."""
     every: Iterator[tuple[Any, ...]] = product(
         FEW_TASKS, ("described", "not described", "failed"), (0, 1), (False, True), INSTANTS,
@@ -194,21 +198,21 @@ def what_can_be_known_of_the_tasks() -> Iterator[View]:
 
 
 @cache
-def space() -> list[tuple[View, Decision]]:
+def space() -> list[tuple[HookLook, HookDecision]]:
     """The whole small space, decided once; not at import, for each worker imports every file."""
     views = [*what_the_world_can_look_like(), *what_can_be_known_of_the_tasks()]
     return [(a_view, decide(a_view)) for a_view in views]
 
 
-def released_early(a_view: View, decision: Decision) -> bool:
+def released_early(a_view: HookLook, decision: HookDecision) -> bool:
     return decision.step == Step.COMPLETE and a_view.now < a_view.deadline_at
 
 
-def early_over_a_container_instance() -> list[View]:
+def early_over_a_container_instance() -> list[HookLook]:
     found = [
         a_view
         for a_view, decision in space()
-        if released_early(a_view, decision) and a_view.seen.registration == Registration.FOUND
+        if released_early(a_view, decision) and a_view.registrations
     ]
     assert found, "a space without a release would prove nothing"
     return found
@@ -216,13 +220,13 @@ def early_over_a_container_instance() -> list[View]:
 
 def test_the_whole_small_space_is_answered() -> None:
     assert len(space()) > 50_000
-    assert {decision.phase for _, decision in space()} == set(Phase)
+    assert {decision.phase for _, decision in space()} == {*Phase, *HookPhase}
 
 
 def test_never_released_before_the_deadline_without_a_set_that_two_listings_have_closed() -> None:
     # What no listing has seen may run: one stale answer beside idle counts cut a serving task.
     for a_view in early_over_a_container_instance():
-        of, seen = a_view.drain, a_view.seen
+        of, seen = a_view.drain, a_view
         by_this_look = (
             seen.listed_at is not None
             and of.listed_at is not None
@@ -237,21 +241,21 @@ def test_never_released_before_the_deadline_without_a_set_that_two_listings_have
 def test_never_released_before_the_deadline_while_registrations_are_searched_for() -> None:
     # A left-over registration is clear at once, while the one that serves is in another cluster.
     for a_view in early_over_a_container_instance():
-        assert a_view.seen.settled, a_view
+        assert a_view.settled, a_view
 
 
 def test_never_released_before_the_deadline_by_a_look_that_lacks_a_task() -> None:
     # What could not be read may run; and a set that is closed is no reason to look no more.
     for a_view in early_over_a_container_instance():
-        assert a_view.seen.described, a_view
-        assert not a_view.seen.failed, a_view
+        assert a_view.described, a_view
+        assert not a_view.failed, a_view
 
 
 def test_tasks_that_ecs_does_not_know_keep_the_instance_for_five_minutes() -> None:
     # A stale answer of DescribeTasks is MISSING, for a task that serves.
     for a_view in early_over_a_container_instance():
         since = a_view.drain.missing_since
-        if a_view.seen.missing:
+        if a_view.missing:
             assert since is not None
             assert a_view.now - since >= timedelta(seconds=300), a_view
 
@@ -270,11 +274,11 @@ def test_defect_01_never_released_before_the_deadline_over_a_task_that_is_not_st
         ignored = a_view.drain.policy and a_view.drain.policy.standalone_tasks == "ignore"
         alive = [
             t
-            for t in a_view.seen.tasks
+            for t in a_view.tasks.values()
             if t.last_status not in ("STOPPED", "DELETED")
             and not (ignored and t.owner == Owner.STANDALONE)
         ]
-        if alive and a_view.seen.registration == Registration.FOUND:
+        if alive and a_view.registrations:
             assert not released_early(a_view, decision), a_view
 
 
@@ -295,22 +299,20 @@ def test_defect_05_never_released_by_a_look_that_did_not_begin_draining() -> Non
 def test_defect_05_an_idle_active_instance_is_drained_first() -> None:
     decision = decide(view(instance("ACTIVE")))
 
-    assert decision.step == Step.DRAIN_THEN_GO_ROUND
+    assert (decision.act, decision.step) == (Act.SET_DRAINING, Step.GO_ROUND)
 
 
 def test_defect_07_a_failed_look_never_answers_before_the_deadline() -> None:
     # One throttle must not kill tasks.
     for a_view, decision in space():
-        unseen = a_view.seen.waiting == Waiting.UNSEEN
-        unseen = unseen or a_view.seen.registration == Registration.UNSEEN
-        if unseen:
+        if a_view.waiting == Waiting.UNSEEN or not (a_view.registrations or a_view.absent):
             assert not released_early(a_view, decision)
 
 
 def test_defect_07_a_failed_look_goes_round_so_that_the_chain_does_not_die() -> None:
     decision = decide(view(None, waiting=Waiting.UNSEEN))
 
-    assert (decision.phase, decision.republish) == (Phase.BLIND, True)
+    assert (decision.phase, decision.republish) == (Phase.UNSEEN, True)
 
 
 def test_counts_alone_never_mean_drained() -> None:
@@ -329,7 +331,7 @@ def test_a_count_that_no_known_task_explains_keeps_the_instance() -> None:
 def test_only_the_deadline_answers_with_the_declared_policy() -> None:
     for _, decision in space():
         if decision.step == Step.COMPLETE:
-            overdue = decision.phase == Phase.OVERDUE
+            overdue = decision.phase == HookPhase.OVERDUE
             assert decision.result == ("ABANDON" if overdue else "CONTINUE")
 
 
@@ -337,10 +339,10 @@ def test_no_heartbeat_once_the_drain_is_overdue_or_has_visibly_gone_on() -> None
     # An endless heartbeat holds an instance that nobody waits for.
     asked = 0
     for a_view, decision in space():
-        if decision.phase == Phase.OVERDUE or a_view.now >= a_view.deadline_at:
+        if decision.phase == HookPhase.OVERDUE or a_view.now >= a_view.deadline_at:
             assert not decision.heartbeat, a_view
-        if decision.phase == Phase.OVER and decision.heartbeat:
-            assert a_view.seen.waiting == Waiting.NO, a_view
+        if decision.phase == HookPhase.OVER and decision.heartbeat:
+            assert a_view.waiting == Waiting.NO, a_view
             asked += 1
 
     assert asked
@@ -348,19 +350,19 @@ def test_no_heartbeat_once_the_drain_is_overdue_or_has_visibly_gone_on() -> None
 
 def test_defect_10_gone_container_instance_needs_two_looks_that_agree() -> None:
     # One stale answer must not release an instance whose tasks serve.
-    absent = view(None, registration=Registration.ABSENT)
+    absent = view(None, absent=True)
     soon = replace(absent, drain=drain(absent_since=at(41)))
     again = replace(absent, drain=drain(absent_since=at(40)))
 
-    assert phase_of(absent) == Phase.BLIND
-    assert phase_of(soon) == Phase.BLIND  # one stale answer is given twice within its lag
+    assert phase_of(absent) == Phase.UNSEEN
+    assert phase_of(soon) == Phase.UNSEEN  # one stale answer is given twice within its lag
     assert phase_of(again) == Phase.UNREGISTERED
 
 
 def test_an_instance_that_no_cluster_ever_had_is_released_on_the_second_look() -> None:
     # Returning without an answer would hang it until the hook's timeout.
     never = replace(drain(), container_instance_arn=None, absent_since=START)
-    decision = decide(view(None, registration=Registration.ABSENT, of=never))
+    decision = decide(view(None, absent=True, of=never))
 
     assert (decision.phase, decision.result) == (Phase.UNREGISTERED, "CONTINUE")
 
@@ -376,8 +378,8 @@ def test_nothing_is_over_by_one_look_or_by_two_within_the_lag() -> None:
     # A drain that stops quietly leaves its hook without heartbeats, with tasks that serve.
     for a_view, decision in space():
         since = a_view.drain.not_waiting_since
-        if decision.phase == Phase.OVER and a_view.seen.waiting != Waiting.OVER:
-            assert a_view.seen.waiting == Waiting.NO
+        if decision.phase == HookPhase.OVER and a_view.waiting != Waiting.OVER:
+            assert a_view.waiting == Waiting.NO
             assert since is not None
             assert a_view.now - since >= timedelta(seconds=20)
 
@@ -404,7 +406,7 @@ def test_what_is_drained_at_the_deadline_is_continued_and_not_abandoned() -> Non
         ),
         pytest.param(view(instance(), described=False), Phase.CLOSING, id="put off"),
         pytest.param(
-            view(instance(), described=False, failed=True), Phase.BLIND, id="tasks not seen"
+            view(instance(), described=False, failed=True), Phase.UNSEEN, id="tasks not seen"
         ),
         pytest.param(view(instance(), STOPPED), Phase.DRAINED, id="all ended"),
         pytest.param(view(instance()), Phase.DRAINED, id="no task at all"),
@@ -416,31 +418,33 @@ def test_what_is_drained_at_the_deadline_is_continued_and_not_abandoned() -> Non
         ),
         pytest.param(view(instance(running=1)), Phase.DRAINING, id="a count that no list explains"),
         pytest.param(view(instance("REGISTERING")), Phase.UNREADY, id="registering"),
-        pytest.param(view(None, waiting=Waiting.OVER), Phase.OVER, id="answered by another"),
-        pytest.param(view(None, waiting=Waiting.NO), Phase.BLIND, id="not waiting, seen once"),
+        pytest.param(view(None, waiting=Waiting.OVER), HookPhase.OVER, id="answered by another"),
+        pytest.param(view(None, waiting=Waiting.NO), Phase.UNSEEN, id="not waiting, seen once"),
         pytest.param(
             view(None, waiting=Waiting.NO, of=drain(not_waiting_since=at(40))),
-            Phase.OVER,
+            HookPhase.OVER,
             id="not waiting, seen twice",
         ),
         pytest.param(
             view(None, waiting=Waiting.NO, of=drain(not_waiting_since=at(41))),
-            Phase.BLIND,
+            Phase.UNSEEN,
             id="not waiting, seen twice in a moment",
         ),
-        pytest.param(view(instance(running=9), seconds=3600), Phase.OVERDUE, id="deadline"),
+        pytest.param(view(instance(running=9), seconds=3600), HookPhase.OVERDUE, id="deadline"),
         pytest.param(
-            view(None, waiting=Waiting.UNSEEN, seconds=3600), Phase.OVERDUE, id="blind deadline"
+            view(None, waiting=Waiting.UNSEEN, seconds=3600), HookPhase.OVERDUE, id="blind deadline"
         ),
     ],
 )
-def test_phase(a_view: View, phase: Phase) -> None:
+def test_phase(a_view: HookLook, phase: Phase) -> None:
     assert phase_of(a_view) == phase
 
 
-def test_every_phase_stands_on_one_rung_and_the_last_rung_waits() -> None:
-    assert sorted(rung.phase for rung in LADDER) == sorted(Phase)
-    assert LADDER[-1].step == Step.GO_ROUND
+def test_every_phase_is_in_one_row_and_the_last_row_waits() -> None:
+    assert sorted(rule.phase for rule in machine.RULES) == sorted(Phase)
+    assert sorted(rule.phase for rule in rules.RULES if rule.phase) == sorted(HookPhase)
+    assert machine.RULES[-1].act == Act.WAIT
+    assert rules.RULES[-1].step == Step.GO_ROUND
 
 
 # -- time
@@ -472,8 +476,8 @@ def test_a_hook_that_was_never_read_ends_no_drain() -> None:
     # It may grant two days: one failed read of it must not answer at the default timeout.
     unread = replace(drain(hop=0), deadline_at=None, policy=None)
 
-    assert phase_of(view(None, of=unread, seconds=100_000)) == Phase.BLIND
-    assert phase_of(view(None, of=unread, seconds=172_800)) == Phase.OVERDUE
+    assert phase_of(view(None, of=unread, seconds=100_000)) == Phase.UNSEEN
+    assert phase_of(view(None, of=unread, seconds=172_800)) == HookPhase.OVERDUE
 
 
 def test_defect_12_deadline_is_only_ever_tightened() -> None:
@@ -521,7 +525,7 @@ def test_a_heartbeat_proves_the_action_before_anything_is_changed(action: Lifecy
     back = view(instance("ACTIVE"), of=replace(new, action=action))
 
     assert [heartbeat_due(one) for one in (first, again, known, back)] == [True, True, False, True]
-    assert [unproven(one) for one in (first, again, known, back)] == [True, True, False, True]
+    assert [is_unproven(one) for one in (first, again, known, back)] == [True, True, False, True]
 
 
 def test_an_action_that_is_not_proven_is_asked_about_whatever_was_seen() -> None:
@@ -554,7 +558,7 @@ def test_no_heartbeat_for_what_is_not_waiting() -> None:
 # -- what only Auto Scaling's word ends
 
 
-def gone(**changes: Any) -> View:
+def gone(**changes: Any) -> HookLook:
     """Two looks agree that Auto Scaling does not wait."""
     of = replace(drain(not_waiting_since=at(40)), **changes)
     return view(None, waiting=Waiting.NO, of=of)
@@ -565,7 +569,7 @@ def test_no_look_alone_ends_a_drain_of_which_there_is_a_record() -> None:
     decision = decide(gone())
 
     assert waits_no_more(gone())
-    assert (decision.phase, decision.step) == (Phase.OVER, Step.STOP)
+    assert (decision.phase, decision.step) == (HookPhase.OVER, Step.STOP)
     assert (decision.heartbeat, decision.republish) == (True, True)
 
 
@@ -578,11 +582,11 @@ def test_no_look_alone_ends_a_drain_of_which_there_is_a_record() -> None:
         pytest.param(view(None, waiting=Waiting.OVER), id="it has visibly gone on"),
     ],
 )
-def test_what_is_over_and_not_to_be_asked_about_stops(ended: View) -> None:
+def test_what_is_over_and_not_to_be_asked_about_stops(ended: HookLook) -> None:
     # An endless heartbeat holds an instance that nobody waits for.
     decision = decide(ended)
 
-    assert (decision.phase, decision.step) == (Phase.OVER, Step.STOP)
+    assert (decision.phase, decision.step) == (HookPhase.OVER, Step.STOP)
     assert (decision.heartbeat, decision.republish) == (False, False)
 
 
@@ -594,7 +598,7 @@ def test_the_deadline_of_an_action_that_is_known_by_its_token_is_answered_unseen
     nameless = replace(late, drain=replace(late.drain, action=NAMELESS))
 
     assert [phase_of(one) for one in (late, unproven_one, nameless)] == [
-        Phase.OVERDUE, Phase.OVER, Phase.OVER,
+        HookPhase.OVERDUE, HookPhase.OVER, HookPhase.OVER,
     ]  # fmt: skip
 
 
@@ -608,12 +612,12 @@ def test_a_chain_with_more_hops_than_can_be_ends_and_the_sweep_goes_on() -> None
     spinning = view(instance(running=1), of=drain(hop=hops_max))
     swept = replace(spinning, drain=replace(spinning.drain, origin=Origin.SWEEP))
 
-    assert (is_exhausted(spinning), decide(spinning).republish) == (True, False)
-    assert decide(spinning).exhausted
+    assert (is_beyond_hop_limit(spinning), decide(spinning).republish) == (True, False)
+    assert decide(spinning).hop_limit
     assert decide(spinning).phase == Phase.DRAINING
-    assert not is_exhausted(view(instance(running=1), of=drain(hop=hops_max - 1)))
+    assert not is_beyond_hop_limit(view(instance(running=1), of=drain(hop=hops_max - 1)))
     assert decide(view(instance(running=1), of=drain(hop=hops_max - 1))).republish
-    assert not is_exhausted(swept)
+    assert not is_beyond_hop_limit(swept)
 
 
 def test_hops_without_end_still_get_heartbeats_and_the_answer() -> None:
@@ -639,7 +643,7 @@ def test_what_comes_before_its_delay_acts_but_does_not_go_round(
 
     assert is_early(a_view) is early
     assert decide(a_view).republish is not early
-    assert decide(a_view).step == Step.DRAIN_THEN_GO_ROUND
+    assert decide(a_view).act == Act.SET_DRAINING
 
 
 @pytest.mark.parametrize(
@@ -663,14 +667,10 @@ def test_a_hint_never_goes_round_and_what_the_sweep_takes_up_does(
 # -- what is carried along
 
 
-def carried(
-    a_view: View,
-    *,
-    drained_at: datetime | None = None,
-    heartbeat: bool = False,
-    stopped: bool = False,
-) -> Drain:
-    return carry_on(a_view, drained_at=drained_at, heartbeat=heartbeat, stopped=stopped)
+def carried(a_view: HookLook, **done: Any) -> Drain:
+    admitted = Admitted(Admission.DUE, a_view.drain, None)
+    outcome = HookOutcome(look=a_view, decision=decide(a_view), admitted=admitted, **done)
+    return outcome.following()
 
 
 def test_defect_22_draining_since_is_forgotten_when_someone_sets_the_instance_active() -> None:
@@ -758,7 +758,7 @@ def test_heartbeat_instant_moves_only_with_a_recorded_heartbeat() -> None:
 # -- standalone tasks
 
 
-def alone(policy: StandaloneTasks, seconds: float, *tasks: Task, counted: int = 1) -> View:
+def alone(policy: StandaloneTasks, seconds: float, *tasks: Task, counted: int = 1) -> HookLook:
     a_drain = replace(drain(), policy=replace(POLICY, standalone_tasks=policy))
     return view(instance(running=counted), *tasks, of=a_drain, seconds=seconds)
 
@@ -782,8 +782,8 @@ def test_standalone_tasks_are_not_called_stopped_while_some_may_be_unknown() -> 
     # Told once that all are stopped, no later pass would stop the others.
     some = alone(StandaloneTasks.STOP, 300, JOB)
     partial = replace(some, drain=replace(some.drain, closed=False))
-    listed = replace(partial, seen=replace(partial.seen, listed_at=at(300)))
-    unread = replace(some, seen=replace(some.seen, described=False))
+    listed = replace(partial, listed_at=at(300))
+    unread = replace(some, described=False)
 
     assert [stops_standalone(one) for one in (some, partial, listed, unread)] == [
         True, False, True, False,
@@ -844,7 +844,7 @@ def unlisted(policy: StandaloneTasks = StandaloneTasks.WAIT, **changes: Any) -> 
         ),
     ],
 )
-def test_tasks_are_listed_only_where_it_decides(a_view: View, needed: bool) -> None:
+def test_tasks_are_listed_only_where_it_decides(a_view: HookLook, needed: bool) -> None:
     assert needs_listing(a_view, early=False) is needed
 
 
@@ -856,7 +856,9 @@ def test_tasks_are_listed_only_where_it_decides(a_view: View, needed: bool) -> N
         pytest.param(view(instance(running=1), task()), False, id="all are known"),
     ],
 )
-def test_what_remembers_every_task_lists_them_while_they_run(a_view: View, needed: bool) -> None:
+def test_what_remembers_every_task_lists_them_while_they_run(
+    a_view: HookLook, needed: bool
+) -> None:
     # Listed only after the last has stopped, each release would come 40 seconds late.
     assert needs_listing(a_view, early=True) is needed
 
@@ -874,7 +876,7 @@ def test_ignored_tasks_do_not_keep_a_lost_chains_set_from_being_completed() -> N
 
 def test_defect_21_every_pass_says_what_it_waits_for() -> None:
     # Nobody should have to guess what an instance waits for, in its first minutes neither.
-    waiting = (Phase.DRAINING, Phase.CLOSING, Phase.UNREADY, Phase.ACTIVE, Phase.BLIND)
+    waiting = (Phase.DRAINING, Phase.CLOSING, Phase.UNREADY, Phase.ACTIVE, Phase.UNSEEN)
     for a_view, decision in space():
         if decision.phase in waiting:
             assert decision.reason, a_view

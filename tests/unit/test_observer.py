@@ -17,26 +17,23 @@ from drainer.drain.model import (
     LifecycleAction,
     Origin,
     Task,
-    Waiting,
 )
 from drainer.drain.record import key_of
 from drainer.drain.task_look import StoppedTasks
 from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
 from drainer.invocation import InvocationClock
-from drainer.lifecycle.observer import (
-    GROUPS_TOGETHER,
-    LATER_STATES,
-    Observer,
-    is_waiting,
-)
+from drainer.lifecycle.hooks import LATER_STATES, Hooks, is_waiting
+from drainer.lifecycle.look import Waiting
+from drainer.lifecycle.observer import Observer
+from drainer.lifecycle.sweep import GROUPS_TOGETHER, WaitingInstances
 from drainer.simulation.protocol.client import service_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from drainer.drain.record import Key
-    from drainer.drain.sight import Sight
     from drainer.errors import DrainerError
+    from drainer.lifecycle.look import HookLook
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TOPIC_ARN = "arn:aws:sns:us-east-1:123456789012:drainer"
@@ -127,7 +124,12 @@ class Ecs:
         return {}
 
 
-def observer(scaling: AutoScaling, now: datetime = NOW, ecs: Ecs | None = None) -> Observer:
+def observer(
+    scaling: AutoScaling,
+    now: datetime = NOW,
+    ecs: Ecs | None = None,
+    hooks: Hooks | None = None,
+) -> Observer:
     def draining_again(keys: Sequence[Key]) -> dict[Key, datetime]:
         scaling.beside += keys
         return {key: scaling.again[key] for key in keys if key in scaling.again}
@@ -135,6 +137,7 @@ def observer(scaling: AutoScaling, now: datetime = NOW, ecs: Ecs | None = None) 
     return Observer(
         scaling,
         ecs or Ecs(),
+        hooks or Hooks(scaling, TOPIC_ARN),
         CONFIG,
         InvocationClock(now, scaling.left),
         stopped=StoppedTasks(),
@@ -151,12 +154,19 @@ def due(drain: Drain, admission: Admission = Admission.DUE) -> Admitted:
     return Admitted(admission, drain, None)
 
 
-def looked(scaling: AutoScaling, *drains: Drain) -> list[Sight]:
+def looked(scaling: AutoScaling, *drains: Drain) -> list[HookLook]:
     return observer(scaling).look([due(one) for one in drains])
 
 
 def swept(scaling: AutoScaling, now: datetime = NOW) -> list[Drain]:
-    return observer(scaling, now).discover()
+    return sweep(scaling, now).find()
+
+
+def sweep(
+    scaling: AutoScaling, now: datetime = NOW, hooks: Hooks | None = None
+) -> WaitingInstances:
+    own = hooks or Hooks(scaling, TOPIC_ARN)
+    return WaitingInstances(scaling, own, InvocationClock(now, scaling.left))
 
 
 # -- lifecycle states
@@ -234,7 +244,7 @@ def test_states_that_cannot_be_read_are_unseen(error: DrainerError) -> None:
     [sight] = looked(scaling, drain())
 
     assert (sight.waiting, sight.reason) == (Waiting.UNSEEN, "x")
-    assert sight.observation().failed
+    assert sight.in_doubt
 
 
 def test_an_id_that_auto_scaling_refuses_does_not_blind_the_others() -> None:
@@ -322,9 +332,10 @@ def test_with_exactly_the_time_that_acting_needs_a_hook_is_read() -> None:
 def test_a_groups_hooks_are_read_once_in_a_pass() -> None:
     # The sweep has read them, and looks at what it has found.
     scaling = AutoScaling({"i-0": ("g", WAIT), "i-1": ("g", WAIT)}, hooks={"g": [HOOK]})
-    one = observer(scaling)
+    hooks = Hooks(scaling, TOPIC_ARN)
 
-    one.look([due(found) for found in one.discover()])
+    found = sweep(scaling, hooks=hooks).find()
+    observer(scaling, hooks=hooks).look([due(one) for one in found])
 
     assert [what for what, _ in scaling.asked].count("hooks") == 1
 
@@ -346,6 +357,24 @@ def test_tasks_are_listed_while_ecs_still_counts_some() -> None:
     observer(scaling, ecs=ecs).look([due(known)])
 
     assert ecs.listed == ["RUNNING", "STOPPED"]
+
+
+@pytest.mark.parametrize("state", ["InService", "Terminating:Proceed"])
+def test_what_nobody_waits_for_is_neither_searched_for_nor_listed(state: str) -> None:
+    # Each read is one of twenty a second of the account.
+    class Unread(Ecs):
+        def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
+            raise AssertionError("it is searched for")
+
+        def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
+            raise AssertionError("it is described")
+
+    scaling = AutoScaling({"i-0": ("g", state)}, hooks={"g": [HOOK]})
+    late = drain(deadline_at=NOW, cluster="payments", container_instance_arn="arn")
+
+    [look] = observer(scaling, ecs=Unread()).look([due(late)])
+
+    assert look.waiting != Waiting.YES
 
 
 UNREADABLE, WRONG = '{"cluster": ["payments"]}', '{"cluster": "payments", "deadline_result": "x"}'
@@ -433,7 +462,7 @@ def test_no_group_is_always_the_one_for_which_there_is_no_time() -> None:
         )
         one = observer(scaling, NOW + timedelta(minutes=minute))
         sights = one.look([due(drain(n, name)) for n, name in enumerate(names)])
-        read |= {sight.id for sight in sights if sight.waiting == Waiting.YES}
+        read |= {sight.ec2_instance_id for sight in sights if sight.waiting == Waiting.YES}
 
     assert len(read) == 100
 
@@ -573,9 +602,9 @@ def test_a_call_that_fails_in_the_sweep_costs_what_it_would_have_found_and_no_mo
         pools={"h": {}},
         fails={"pool": UnavailableError("Rate exceeded")},
     )
-    one = observer(scaling)
+    one = sweep(scaling)
 
-    found = one.discover()
+    found = one.find()
 
     assert {drain.action.ec2_instance_id for drain in found} == {"i-0", "i-1"}
     assert any("Rate exceeded" in problem for problem in one.problems)
@@ -589,9 +618,9 @@ def test_a_group_whose_hooks_cannot_be_read_costs_the_sweep_no_other() -> None:
             return super().lifecycle_hooks(auto_scaling_group_name)
 
     scaling = Unreadable({"i-0": ("g", WAIT), "i-1": ("h", WAIT)}, hooks={"g": [HOOK], "h": [HOOK]})
-    one = observer(scaling)
+    one = sweep(scaling)
 
-    assert [drain.action.ec2_instance_id for drain in one.discover()] == ["i-1"]
+    assert [drain.action.ec2_instance_id for drain in one.find()] == ["i-1"]
     assert any("'g'" in problem for problem in one.problems)
 
 
@@ -625,9 +654,9 @@ def test_warm_pools_are_read_only_while_there_is_time() -> None:
 
 def test_a_list_of_groups_that_cannot_be_read_is_told() -> None:
     # A sweep that finds nothing without a word looks like one with nothing to find.
-    one = observer(AutoScaling(fails={"names": UnavailableError("Rate exceeded")}))
+    one = sweep(AutoScaling(fails={"names": UnavailableError("Rate exceeded")}))
 
-    assert one.discover() == []
+    assert one.find() == []
     assert one.problems == ["Waiting instances were not listed: Rate exceeded"]
 
 

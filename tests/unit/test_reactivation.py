@@ -399,6 +399,43 @@ def test_one_cluster_that_cannot_be_read_spoils_no_other() -> None:
     assert world.followed == [ID]
 
 
+def test_a_denied_cluster_of_a_missing_instance_is_said_and_spoils_no_other() -> None:
+    # One terminated instance whose cluster the function may not read kept all others DRAINING.
+    world = World(
+        {"payments": [instance()]},
+        records=followed(record(), record("i-2", cluster="denied")),
+        fails={"find denied": MisconfiguredError("AccessDenied")},
+    )
+
+    said = world.run()
+
+    assert world.active == ["arn-1"]
+    assert [one.cluster for one in said if "AccessDenied" in one.trouble] == ["denied"]
+    assert world.followed == ["i-2"]
+
+
+def test_what_was_seen_active_is_followed_no_more_though_its_agent_is_off() -> None:
+    # An operator sets it ACTIVE by hand, and drains it again a week later: their DRAINING stays.
+    world = World({"payments": [instance(status="ACTIVE", agent_connected=False)]})
+    world.run()
+    world.where["payments"] = [instance()]
+
+    assert world.followed == []
+    assert world.run() == []
+    assert world.active == []
+
+
+def test_another_registration_that_is_active_does_not_end_the_following() -> None:
+    # An answer that lacks the drained registration would leave it in the cluster for good.
+    world = World({"payments": [replace(NEW, agent_connected=False)]})
+    drained = replace(record().drain, container_instance_arn="arn-old")
+    world.records.put(replace(record(), drain=drained))
+
+    world.run()
+
+    assert world.followed == [ID]
+
+
 def test_a_refused_one_is_said_spoils_no_other_and_is_tried_again_by_the_next_sweep() -> None:
     world = World(
         {"payments": [instance(), instance("arn-2", "i-2")]},

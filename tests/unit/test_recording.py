@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.drain.actions import Outcome
 from drainer.drain.admission import Admission, Admitted
-from drainer.drain.machine import Decision, Phase, Step
+from drainer.drain.machine import Phase
 from drainer.drain.model import (
     ContainerInstance,
     LifecycleActionResult,
-    Observation,
     Origin,
-    Registration,
-    Waiting,
 )
 from drainer.drain.record import DrainRecord, End, key_of
 from drainer.drain.record_write import Demand
-from drainer.drain.view import View
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
+from drainer.lifecycle.look import HookLook, Waiting
+from drainer.lifecycle.outcome import HookOutcome
 from drainer.lifecycle.recording import NO_TIME_TO_WRITE, Recorder
+from drainer.lifecycle.rules import HookDecision, Step
 from tests.unit.account import (
     NOW,
     OTHER_TOKEN,
@@ -63,7 +61,7 @@ def outcome(
     of: Drain | None = None,
     step: Step = Step.GO_ROUND,
     **changes: Any,
-) -> Outcome:
+) -> HookOutcome:
     """What a pass has come to before it writes; by default it has sent a heartbeat."""
     if of is None:
         of = there.drain if there and admission not in BRINGS else notification(at=START)
@@ -74,12 +72,27 @@ def outcome(
         "arn-0", instance_id(), "DRAINING", agent_connected=True, running_tasks=2, pending_tasks=1,
         cluster="payments",
     )  # fmt: skip
-    seen = Observation(
-        Waiting.YES, Registration.FOUND, instance, (instance,), tasks, described=True, settled=True
+    look = HookLook(
+        ec2_instance_id=instance_id(),
+        drain=of,
+        now=NOW,
+        waiting=Waiting.YES,
+        registrations={"arn-0": instance},
+        tasks={one.id: one for one in tasks},
+        described=True,
+        settled=True,
+        pass_interval_seconds=15,
+        deadline_result=LifecycleActionResult.CONTINUE,
     )
-    view = View(of, seen, NOW, 15, LifecycleActionResult.CONTINUE)
-    decision = Decision(Phase.DRAINING, step, republish=True, reason="2 tasks of service:web")
-    known = Outcome(of, view, decision, heartbeat=True, admitted=Admitted(admission, of, there))
+    decision = HookDecision(
+        Phase.DRAINING, reason="2 tasks of service:web", step=step, republish=True
+    )
+    known = HookOutcome(
+        look=look,
+        decision=decision,
+        heartbeat=True,
+        admitted=Admitted(admission, of, there),
+    )
     for name, value in changes.items():
         setattr(known, name, value)
     return known
@@ -133,7 +146,6 @@ def test_each_admission_makes_its_write(
         pytest.param(Admission.UNREAD, None, {}, id="the table was not read"),
         pytest.param(Admission.NEW, None, {"heartbeat": False}, id="nothing proves its token"),
         pytest.param(Admission.NEW, OTHERS, {"heartbeat": False}, id="nor that it is another's"),
-        pytest.param(Admission.DUE, None, {"admitted": None}, id="it has no record"),
     ],
 )
 def test_what_goes_round_without_a_write(
@@ -527,14 +539,6 @@ def test_only_what_may_have_been_drained_is_followed(
     assert records.rows[KEY].followed == followed
 
 
-def test_what_can_have_no_record_has_no_end() -> None:
-    records = table(OWN)
-
-    recorder(records).end([outcome(admitted=None, **ANSWERED)])
-
-    assert records.writes == []
-
-
 def test_what_is_open_is_not_followed() -> None:
     records = table(OWN)
 
@@ -695,3 +699,33 @@ def test_a_second_hook_whose_drain_has_ended_or_is_not_read_says_nothing(what: s
         records.unread[of.key] = DENIED
 
     assert recorder(records).draining_again([of.key]) == {}
+
+
+# -- before an answer
+
+
+def test_of_two_answers_for_one_key_each_is_compared_with_the_record() -> None:
+    # The first would be given by what was seen before somebody set the instance ACTIVE.
+    records = table(replace(OWN, hop=OWN.hop + 1))
+    two = [outcome(there=OWN), outcome(there=replace(OWN, hop=OWN.hop + 1))]
+
+    recorder(records).drop_outdated(two)
+
+    assert [one.duplicate for one in two] == [True, False]
+
+
+@pytest.mark.parametrize("how", [ANSWERED, NOT_ACTIVE])
+def test_an_end_that_was_written_before_the_answer_is_not_written_again(
+    how: dict[str, Any],
+) -> None:
+    # Each answer without a token would cost a write more, which is refused.
+    records = table(SWEPT)
+    one_pass, one = recorder(records), outcome(there=SWEPT, step=Step.COMPLETE)
+    assert one_pass.end_first(one, LifecycleActionResult.CONTINUE)
+    for name, value in how.items():
+        setattr(one, name, value)
+
+    one_pass.end([one])
+
+    assert len(records.writes) == 1
+    assert records.rows[KEY].end == End.CONTINUE

@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.config import Config
+from drainer.drain.look import Look
 from drainer.drain.model import (
     UNFINISHED_MAX,
     ContainerInstance,
-    Drain,
-    LifecycleAction,
+    InstanceProgress,
+    LifecycleActionResult,
     Owner,
     Policy,
-    Registration,
     StandaloneTasks,
     Task,
-    Waiting,
 )
-from drainer.drain.sight import Sight
 from drainer.drain.task_look import (
     LOOKS_MAX,
     StoppedTasks,
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 NOW = START + timedelta(seconds=60)
-CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer")
 THROTTLED, DENIED = UnavailableError("Rate exceeded"), MisconfiguredError("AccessDenied")
 
 
@@ -113,36 +109,30 @@ class Ecs:
         return self.seconds_left
 
 
-def sight(number: int = 0, unfinished: Sequence[str] = (), counted: int = 0, **of: Any) -> Sight:
+def sight(number: int = 0, unfinished: Sequence[str] = (), counted: int = 0, **of: Any) -> Look:
     """A drain whose container instance, DRAINING since a minute, was found in this pass."""
     arn, cluster = f"arn-{number}", of.pop("cluster", "payments")
     instance = ContainerInstance(
         arn, f"i-{number}", "DRAINING", agent_connected=True, running_tasks=counted,
         pending_tasks=0, cluster=cluster,
     )  # fmt: skip
-    drain = Drain(
-        LifecycleAction("payments-asg", "drainer", f"i-{number}", "t" * 36),
-        START,
-        START,
-        deadline_at=START + timedelta(hours=1),
+    drain = InstanceProgress(
         cluster=cluster,
         container_instance_arn=arn,
         draining_since=START,
         unfinished=tuple(unfinished),
         settled=True,
     )
-    seen = Sight(replace(drain, **of), NOW, Waiting.YES, Registration.FOUND, settled=True)
-    seen.registrations[arn] = instance
-    return seen
+    return Look(
+        f"i-{number}", replace(drain, **of), NOW, registrations={arn: instance}, settled=True
+    )
 
 
 def look(
-    ecs: Ecs, *sights: Sight, early: bool = True, stopped: StoppedTasks | None = None
+    ecs: Ecs, *sights: Look, early: bool = True, stopped: StoppedTasks | None = None
 ) -> TaskLook:
     remembered = stopped if stopped is not None else StoppedTasks()
-    one = TaskLook(
-        ecs, InvocationClock(NOW, ecs.left), lambda sight: sight.view(CONFIG), remembered
-    )
+    one = TaskLook(ecs, InvocationClock(NOW, ecs.left), remembered)
     one.look(sights, early=early)
     return one
 
@@ -212,7 +202,7 @@ def test_a_description_that_fails_leaves_its_tasks_unseen(error: DrainerError) -
     look(ecs, one)
 
     assert not one.described
-    assert one.observation().failed
+    assert one.in_doubt
     # Nor is it said of them that ECS does not know them.
     assert (one.tasks, one.missing) == ({}, ())
 
@@ -230,7 +220,7 @@ def test_what_fails_in_one_cluster_spoils_no_drain_of_another() -> None:
 
     assert not bad.described
     assert good.described
-    assert not good.observation().failed
+    assert not good.in_doubt
 
 
 def test_a_claimed_id_that_ecs_refuses_does_not_blind_the_drains_beside_it() -> None:
@@ -279,7 +269,7 @@ def test_a_listing_asks_for_both_desired_statuses() -> None:
 
     look(ecs, one)
 
-    assert {one.id for one in one.observation().remaining} == {task_id(1), task_id(2)}
+    assert {one.id for one in one.remaining} == {task_id(1), task_id(2)}
     assert one.listed_at == NOW
     assert one.described
 
@@ -319,7 +309,7 @@ def test_a_listing_that_fails_is_none_and_spoils_no_other() -> None:
     look(ecs, bad, good)
 
     assert (bad.listed_at, bad.described) == (None, False)
-    assert (bad.observation().failed, bad.reason) == (True, "AccessDenied")
+    assert (bad.in_doubt, bad.reason) == (True, "AccessDenied")
     assert (good.listed_at, good.described) == (NOW, True)
 
 
@@ -332,14 +322,7 @@ def test_a_throttle_is_not_argued_with_and_those_it_puts_off_are_not_taken_for_s
 
     assert len(ecs.asked) == 1
     assert (other.listed_at, other.described) == (None, False)
-    assert not other.observation().failed
-
-
-def hook(one: Sight, name: str, token: str) -> Sight:
-    """The same instance under another hook of its group, which is a drain of its own."""
-    action = replace(one.drain.action, lifecycle_hook_name=name, lifecycle_action_token=token)
-    one.drain = replace(one.drain, action=action)
-    return one
+    assert not other.in_doubt
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -347,7 +330,7 @@ def test_two_hooks_of_one_instance_each_see_all_of_its_tasks(order: tuple[int, i
     # One hook's drain knows the task already and the other's does not: a set that is closed without
     # the task answers its hook while the task serves.
     known = sight(0, [task_id(1)], listed_at=START + timedelta(seconds=25))
-    new = hook(sight(0, listed_at=START + timedelta(seconds=25)), "other", "u" * 36)
+    new = sight(0, listed_at=START + timedelta(seconds=25))
     ecs, both = Ecs(), (known, new)
     ecs.lists("arn-0", task(1, "DEACTIVATING"), task(2, "STOPPED"))
 
@@ -391,7 +374,7 @@ def test_the_listings_of_a_later_pass_begin_with_others() -> None:
         for one in idle:
             one.now = NOW + timedelta(seconds=15 * number)
         look(ecs, *idle)
-        listed |= {one.id for one in idle if one.listed_at is not None}
+        listed |= {one.ec2_instance_id for one in idle if one.listed_at is not None}
 
     assert len(listed) == LOOKS_MAX
 
@@ -437,7 +420,7 @@ def test_what_one_hook_has_seen_stopped_is_still_looked_at_for_the_other(
 ) -> None:
     # The drain that has not seen it yet would be held for as long as both share their passes.
     behind = sight(0, [task_id(1)], closed=True)
-    ahead = hook(sight(0, closed=True), "other", "u" * 36)
+    ahead = sight(0, closed=True)
     ecs, both = Ecs(), (behind, ahead)
     ecs.has(task(1, "STOPPED"))
 
@@ -507,7 +490,7 @@ def test_the_memory_of_stopped_tasks_has_an_end() -> None:
 
 def test_all_standalone_tasks_are_described_once_they_are_to_be_stopped() -> None:
     # Stopping at the first that lives, the others would never be told to stop.
-    policy = Policy(None, 3600, CONFIG.deadline_result, StandaloneTasks.STOP, 0)
+    policy = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.STOP, 0)
     ids = [task_id(n) for n in range(150)]
     ecs, one = Ecs(), sight(0, ids, closed=True, policy=policy)
     ecs.has(*(task(n, owner=Owner.STANDALONE) for n in range(150)))
@@ -589,12 +572,12 @@ def test_a_drain_without_a_registration_has_no_tasks_that_were_described() -> No
     assert not one.described
 
 
-@pytest.mark.parametrize(("seconds", "described"), [(0, 10), (1, 5)])
+@pytest.mark.parametrize(("to_report", "described"), [(True, 10), (False, 5)])
 def test_from_the_deadline_on_all_tasks_are_described_for_the_report(
-    seconds: int, described: int
+    to_report: bool, described: int
 ) -> None:
     ids = [task_id(n) for n in range(10)]
-    ecs, one = Ecs(), sight(0, ids, closed=True, deadline_at=NOW + timedelta(seconds=seconds))
+    ecs, one = Ecs(), replace(sight(0, ids, closed=True), to_report=to_report)
     ecs.has(*(task(n) for n in range(10)))
 
     look(ecs, one)

@@ -10,30 +10,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.drain import task_set
+from drainer.drain.look import Look
 from drainer.drain.model import (
     UNFINISHED_MAX,
     ContainerInstance,
-    Drain,
-    LifecycleAction,
+    InstanceProgress,
     LifecycleActionResult,
-    Observation,
     Owner,
     Policy,
-    Registration,
     StandaloneTasks,
     Task,
-    Waiting,
 )
-from drainer.drain.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-ACTION = LifecycleAction("payments-asg", "drainer", "i-0123456789abcdef0", "t" * 36)
 INSTANCE = ContainerInstance(
     "arn",
-    ACTION.ec2_instance_id,
+    "i-0123456789abcdef0",
     "DRAINING",
     agent_connected=True,
     running_tasks=0,
@@ -49,27 +44,20 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def drain(**changes: Any) -> Drain:
-    known = Drain(
-        ACTION,
-        START,
-        START,
-        deadline_at=at(3600),
-        cluster="payments",
-        container_instance_arn="arn",
-        draining_since=START,
-        settled=True,
+def drain(**changes: Any) -> InstanceProgress:
+    known = InstanceProgress(
+        cluster="payments", container_instance_arn="arn", draining_since=START, settled=True
     )
     return replace(known, **changes)
 
 
-def view(of: Drain, seconds: float, *tasks: Task, **seen: Any) -> View:
+def view(of: InstanceProgress, seconds: float, *tasks: Task, **seen: Any) -> Look:
     instance = seen.pop("instance", INSTANCE)
     default: dict[str, Any] = {"described": True, "settled": True, **seen}
-    observation = Observation(
-        Waiting.YES, Registration.FOUND, instance, (instance,), tasks, **default
+    default.setdefault("registrations", {instance.arn: instance})
+    return Look(
+        "i-0123456789abcdef0", of, at(seconds), tasks={one.id: one for one in tasks}, **default
     )
-    return View(of, observation, at(seconds), 15, LifecycleActionResult.CONTINUE)
 
 
 def task(last: str = "RUNNING", id: str = TASK_ID) -> Task:
@@ -300,7 +288,9 @@ def policy(standalone: StandaloneTasks, grace_seconds: int = 300) -> Policy:
     return Policy(None, 3600, LifecycleActionResult.CONTINUE, standalone, grace_seconds)
 
 
-def lists(of: Drain, seconds: float, *tasks: Task, early: bool = True, **seen: Any) -> bool:
+def lists(
+    of: InstanceProgress, seconds: float, *tasks: Task, early: bool = True, **seen: Any
+) -> bool:
     return task_set.needs_listing(view(of, seconds, *tasks, **seen), early=early)
 
 
@@ -310,22 +300,18 @@ def test_a_listing_is_due_when_the_lag_is_over() -> None:
     assert not lists(drain(draining_since=None), 60)
 
 
-@pytest.mark.parametrize("waiting", [Waiting.NO, Waiting.OVER, Waiting.UNSEEN])
-def test_what_nobody_waits_for_and_what_was_not_found_is_never_listed(waiting: Waiting) -> None:
+def test_what_was_not_found_is_never_listed() -> None:
     # Not even for the report at the deadline: each listing is two reads and more.
-    seen = view(drain(), 3600)
-    unfound = replace(seen, seen=replace(seen.seen, container_instance=None))
-    over = replace(seen, seen=replace(seen.seen, waiting=waiting))
+    seen = view(drain(), 3600, to_report=True)
 
     assert task_set.needs_listing(seen, early=True)
-    assert not task_set.needs_listing(unfound, early=True)
-    assert not task_set.needs_listing(over, early=True)
+    assert not task_set.needs_listing(replace(seen, registrations={}), early=True)
 
 
 def test_at_the_deadline_whatever_is_left_is_listed_for_the_report() -> None:
     busy: dict[str, Any] = {"instance": replace(counting(3), status="ACTIVE"), "early": False}
 
-    assert [lists(drain(), seconds, **busy) for seconds in (3599, 3600)] == [False, True]
+    assert [lists(drain(), 60, to_report=late, **busy) for late in (False, True)] == [False, True]
 
 
 def test_a_closed_set_is_listed_again_only_where_ecs_counts_a_task_that_it_lacks() -> None:

@@ -12,19 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.aws import auto_scaling, ecs
 from drainer.cli.simulate.swap import swap
-from drainer.drain import finder, machine, model, sight, task_look, task_set
-from drainer.drain.machine import Phase, Step
-from drainer.drain.model import LifecycleActionResult, Registration, Waiting
-from drainer.lifecycle import controller, observer
+from drainer.drain import finder, look, machine, model, task_look, task_set
+from drainer.drain.machine import Act, Phase
+from drainer.drain.model import LifecycleActionResult
+from drainer.lifecycle import acting, hooks, observer, outcome, rules, sweep
 from drainer.lifecycle import reactivation as returning
+from drainer.lifecycle.look import Waiting
+from drainer.lifecycle.rules import HookPhase
 
 if TYPE_CHECKING:
-    from drainer.drain.view import View
+    from collections.abc import Callable
+
+    from drainer.drain.look import Look
+    from drainer.lifecycle.look import HookLook
 
 
-def _rung(phase: Phase, **changes: Any) -> None:
-    ladder = (replace(rung, **changes) if rung.phase == phase else rung for rung in machine.LADDER)
-    swap(machine, "LADDER", tuple(ladder))
+def _rule(phase: Phase | HookPhase, **changes: Any) -> None:
+    module: Any = machine if isinstance(phase, Phase) else rules
+    changed = (replace(one, **changes) if one.phase == phase else one for one in module.RULES)
+    swap(module, "RULES", tuple(changed))
 
 
 def _never(*_: Any, **__: Any) -> bool:
@@ -38,10 +44,10 @@ def _always(*_: Any, **__: Any) -> bool:
 def count_only_desired_running() -> None:
     """List only the tasks that ECS wants running (defect 1)."""
 
-    def listing(self: Any, *of: Any, desired_status: str, **more: Any) -> Any:
+    def listing(self: Any, *about: Any, desired_status: str, **more: Any) -> Any:
         if desired_status == "STOPPED":
             return []
-        return right(self, *of, desired_status=desired_status, **more)
+        return right(self, *about, desired_status=desired_status, **more)
 
     right = swap(ecs.EcsGateway, "task_ids", listing)
 
@@ -49,9 +55,9 @@ def count_only_desired_running() -> None:
 def let_the_counts_decide() -> None:
     """Take counts of zero for drained, without a look at the tasks."""
     swap(task_set, "needs_listing", _never)
-    _rung(Phase.DRAINING, holds=lambda view: view.waiting and view.counted > 0)
-    _rung(Phase.DRAINED, holds=lambda view: view.status == "DRAINING" and view.counted == 0)
-    _rung(Phase.CLOSING, holds=_never)
+    _rule(Phase.DRAINING, holds=lambda look: look.counted > 0)
+    _rule(Phase.DRAINED, holds=lambda look: look.status == "DRAINING" and look.counted == 0)
+    _rule(Phase.CLOSING, holds=_never)
 
 
 def forget_deprovisioning() -> None:
@@ -61,16 +67,17 @@ def forget_deprovisioning() -> None:
 
 def ignore_the_deadline() -> None:
     """Wait for ever for a task that never stops."""
-    _rung(Phase.OVERDUE, holds=_never)
+    _rule(HookPhase.OVERDUE, holds=_never)
 
 
 def begin_the_deadline_anew() -> None:
     """Count the deadline from each pass (defect 12)."""
 
-    def carrying(view: View, **done: bool) -> Any:
-        return replace(right(view, **done), started_at=view.now, deadline_at=None, policy=None)
+    def following(self: Any) -> Any:
+        now = self.look.now
+        return replace(right(self), started_at=now, deadline_at=None, policy=None)
 
-    right = swap(machine, "carry_on", carrying)
+    right = swap(outcome.HookOutcome, "following", following)
 
 
 def forget_the_global_timeout() -> None:
@@ -79,33 +86,29 @@ def forget_the_global_timeout() -> None:
     def deadline(drain: Any, _hook: Any, policy: Any, *_: Any) -> Any:
         return drain.started_at + timedelta(seconds=policy.drain_timeout_seconds)
 
-    swap(machine, "deadline", deadline)
+    swap(rules, "deadline", deadline)
 
 
 def always_continue_at_the_deadline() -> None:
     """Answer CONTINUE at the deadline, whatever the hook's owner wants."""
 
-    def deciding(view: View) -> Any:
-        decision = right(view)
+    def deciding(look: HookLook) -> Any:
+        decision = right(look)
         if decision.result is None:
             return decision
         return replace(decision, result=LifecycleActionResult.CONTINUE)
 
-    right = swap(machine, "decide", deciding)
+    right = swap(rules, "decide", deciding)
 
 
 def complete_on_a_failed_look() -> None:
     """Answer when a read has failed (defect 7)."""
-    _rung(Phase.BLIND, step=Step.COMPLETE)
+    _rule(Phase.UNSEEN, act=Act.LEAVE)
 
 
 def take_a_missing_cluster_for_unregistered() -> None:
     """Take a cluster that is not there for an instance that is not (defect 10)."""
-
-    def unregistered(view: View) -> bool:
-        return view.waiting and view.seen.registration != Registration.FOUND
-
-    _rung(Phase.UNREGISTERED, holds=unregistered)
+    _rule(Phase.UNREGISTERED, holds=lambda look: not look.registrations)
 
 
 def search_only_the_named_cluster() -> None:
@@ -115,32 +118,24 @@ def search_only_the_named_cluster() -> None:
         for one in sights:
             one.searched = True
             if not one.registrations:
-                one.registration = Registration.ABSENT
+                one.absent = True
 
     swap(finder.Finder, "_search_everywhere", nowhere)
 
 
 def believe_one_absence() -> None:
     """Release on one look that does not find the container instance again."""
-
-    def absent(view: View) -> bool:
-        return view.waiting and view.seen.registration == Registration.ABSENT
-
-    _rung(Phase.UNREGISTERED, holds=absent)
+    _rule(Phase.UNREGISTERED, holds=lambda look: look.absent)
 
 
 def complete_in_the_pass_that_drains() -> None:
     """Release an instance that is ACTIVE and seems idle (defect 5)."""
-
-    def idle(view: View) -> bool:
-        return view.waiting and view.status == "ACTIVE" and view.counted == 0
-
-    _rung(Phase.DRAINED, holds=idle)
+    _rule(Phase.DRAINED, holds=lambda look: look.status == "ACTIVE" and look.counted == 0)
 
 
 def forget_the_heartbeat() -> None:
     """Never restart the hook's timeout (defect 11)."""
-    swap(machine, "heartbeat_due", _never)
+    swap(rules, "heartbeat_due", _never)
 
 
 def drop_the_republish_on_a_throttle() -> None:
@@ -148,25 +143,25 @@ def drop_the_republish_on_a_throttle() -> None:
 
     def publishing(self: Any, unit: Any, *more: Any) -> None:
         right(self, unit, *more)
-        for outcome in unit:
-            outcome.undone = ""
+        for one in unit:
+            one.undone = ""
 
-    right = swap(controller.Controller, "_publish", publishing)
+    right = swap(acting.HookActions, "_publish", publishing)
 
 
 def swallow_a_failed_answer() -> None:
     """Take an answer that failed for one that was given (defect 8)."""
 
-    def completing(self: Any, outcome: Any) -> None:
-        right(self, outcome)
-        outcome.over = True
+    def completing(self: Any, one: Any) -> None:
+        right(self, one)
+        one.over = True
 
-    right = swap(controller.Controller, "_complete", completing)
+    right = swap(acting.HookActions, "_complete", completing)
 
 
 def answer_every_hook() -> None:
     """Answer hooks that are not ours (defect 16)."""
-    swap(observer.Observer, "_refusal", lambda *_, **__: "")
+    swap(hooks.Hooks, "refusal", lambda *_, **__: "")
 
 
 def send_a_wrong_token() -> None:
@@ -186,25 +181,25 @@ def stop_service_tasks_too() -> None:
 def stop_without_grace() -> None:
     """Stop standalone tasks at once."""
 
-    def over(view: View) -> bool:
-        return view.drain.policy is not None and view.drain.policy.standalone_tasks == "stop"
+    def over(look: Look) -> bool:
+        return look.drain.policy is not None and look.drain.policy.standalone_tasks == "stop"
 
     swap(task_set, "grace_is_over", over)
 
 
 def end_on_a_failed_look() -> None:
     """Take a look that failed for the end of the lifecycle action."""
-    _rung(Phase.OVER, holds=lambda view: view.seen.waiting != Waiting.YES)
+    _rule(HookPhase.OVER, holds=lambda look, _: look.waiting != Waiting.YES)
 
 
 def leave_out_the_sweep() -> None:
     """Find nothing in the sweep."""
-    swap(observer.Observer, "discover", lambda *_, **__: [])
+    swap(sweep.WaitingInstances, "find", lambda *_, **__: [])
 
 
 def let_a_hint_go_round() -> None:
     """Let each hint begin a chain (defect 15)."""
-    swap(machine, "may_go_round", _always)
+    swap(rules, "may_go_round", _always)
 
 
 def drain_what_does_not_wait() -> None:
@@ -214,11 +209,12 @@ def drain_what_does_not_wait() -> None:
         return state == "InService" or bool(right(state))
 
     right = swap(observer, "is_waiting", waiting)
+    swap(sweep, "is_waiting", waiting)
 
 
 def believe_free_memory() -> None:
     """Release on one listing, where the counts agree (issue 9, B1)."""
-    swap(task_set, "is_closed", lambda view: view.status == "DRAINING" and view.counted == 0)
+    swap(task_set, "is_closed", lambda look: look.status == "DRAINING" and look.counted == 0)
 
 
 def close_the_set_too_soon() -> None:
@@ -229,8 +225,8 @@ def close_the_set_too_soon() -> None:
 def forget_what_earlier_looks_have_seen() -> None:
     """Keep no task in the set that this look has not seen (B1)."""
 
-    def found(view: View) -> tuple[str, ...]:
-        return tuple(task.id for task in view.seen.remaining)
+    def found(look: Look) -> tuple[str, ...]:
+        return tuple(task.id for task in look.remaining)
 
     swap(task_set, "unfinished", found)
 
@@ -242,7 +238,7 @@ def settle_on_what_is_found_first() -> None:
         right(self, cluster, instance)
         self.settled = bool(self.registrations)
 
-    right = swap(sight.Sight, "found", finding)
+    right = swap(look.Look, "found", finding)
 
 
 def search_a_hundred_clusters_and_no_more() -> None:
@@ -259,8 +255,8 @@ def search_a_hundred_clusters_and_no_more() -> None:
 def keep_what_a_reactivation_makes_untrue() -> None:
     """Believe listings from before the container instance was ACTIVE again (B5)."""
 
-    def carrying(view: View, drain: Any) -> Any:
-        carried = right(view, drain)
+    def carrying(look: Look, drain: Any) -> Any:
+        carried = right(look, drain)
         return replace(carried, listed_at=drain.listed_at, closed=drain.closed)
 
     right = swap(task_set, "carry_on", carrying)
@@ -275,14 +271,15 @@ def look_on_when_time_is_over() -> None:
 def read_every_hook_whatever_the_time() -> None:
     """Read the hooks of all groups, and send all heartbeats, without asking the clock (B7)."""
     swap(observer, "ACTING_SECONDS", float("-inf"))
-    swap(controller, "CALL_SECONDS", float("-inf"))
-    swap(controller, "UNIT_SECONDS", float("-inf"))
+    swap(acting, "CALL_SECONDS", float("-inf"))
+    swap(acting, "UNIT_SECONDS", float("-inf"))
 
 
 def know_only_terminating_wait() -> None:
     """Know no other wait state than that of a terminating instance (C1)."""
     known = {"Terminating:Wait", "Warmed:Terminating:Wait"}
-    swap(observer, "is_waiting", lambda state: state in known)
+    for module in (observer, sweep):
+        swap(module, "is_waiting", lambda state: state in known)
 
 
 def leave_what_comes_back_draining() -> None:
@@ -292,9 +289,48 @@ def leave_what_comes_back_draining() -> None:
 
 def sweep_without_a_clock() -> None:
     """Let the sweep read all groups and their hooks, however long that takes (C3)."""
-    swap(observer.Observer, "_no_time_for_more", _never)
+    swap(sweep.WaitingInstances, "_no_time_for_more", _never)
 
 
 def publish_again_what_came_too_early() -> None:
     """Let a message go round that has not been delayed (A9)."""
-    swap(machine, "is_early", _never)
+    swap(rules, "is_early", _never)
+
+
+MUTATIONS: tuple[Callable[[], None], ...] = (
+    count_only_desired_running,
+    let_the_counts_decide,
+    forget_deprovisioning,
+    ignore_the_deadline,
+    begin_the_deadline_anew,
+    forget_the_global_timeout,
+    always_continue_at_the_deadline,
+    complete_on_a_failed_look,
+    take_a_missing_cluster_for_unregistered,
+    search_only_the_named_cluster,
+    believe_one_absence,
+    complete_in_the_pass_that_drains,
+    forget_the_heartbeat,
+    drop_the_republish_on_a_throttle,
+    swallow_a_failed_answer,
+    answer_every_hook,
+    send_a_wrong_token,
+    stop_service_tasks_too,
+    stop_without_grace,
+    end_on_a_failed_look,
+    leave_out_the_sweep,
+    let_a_hint_go_round,
+    drain_what_does_not_wait,
+    believe_free_memory,
+    close_the_set_too_soon,
+    forget_what_earlier_looks_have_seen,
+    settle_on_what_is_found_first,
+    search_a_hundred_clusters_and_no_more,
+    keep_what_a_reactivation_makes_untrue,
+    look_on_when_time_is_over,
+    read_every_hook_whatever_the_time,
+    know_only_terminating_wait,
+    leave_what_comes_back_draining,
+    sweep_without_a_clock,
+    publish_again_what_came_too_early,
+)

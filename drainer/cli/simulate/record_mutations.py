@@ -15,13 +15,14 @@ from drainer.aws import records
 from drainer.cli.simulate.swap import swap
 from drainer.drain import admission, envelope
 from drainer.drain.admission import Admission, Admitted
-from drainer.drain.machine import Phase, Step
+from drainer.drain.machine import Phase
 from drainer.drain.model import Origin
 from drainer.drain.record import DrainRecord, End
-from drainer.drain.record_write import Condition, Demand, Outcome, Write, Written
+from drainer.drain.record_write import Demand, Outcome, Write, Written
 from drainer.errors import DrainerError
-from drainer.lifecycle import controller, recording
+from drainer.lifecycle import acting, controller, recording, writes
 from drainer.lifecycle import reactivation as returning
+from drainer.lifecycle.rules import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,17 +34,17 @@ FREE = frozenset({Phase.DRAINED, Phase.UNREGISTERED})
 def publish_before_the_hop_is_claimed() -> None:
     """Publish what is next, and write the record then, so that two passes of a hop both do."""
 
-    def going_round(self: Any, unit: Sequence[Any], recorder: Any, time: Any) -> None:
+    def going_round(self: Any, unit: Sequence[Any]) -> None:
         first = [one for one in unit if one.decision.republish and _follows(one)]
-        self._publish(first, time.now())
-        recorder.claim(first)
-        right(self, [one for one in unit if one not in first], recorder, time)
+        self._publish(first, self._time.now())
+        self._recorder.claim(first)
+        right(self, [one for one in unit if one not in first])
 
-    right = swap(controller.Controller, "_go_round", going_round)
+    right = swap(acting.HookActions, "_go_round", going_round)
 
 
 def _follows(outcome: Any) -> bool:
-    return outcome.admitted is not None and outcome.admitted.admission in FOLLOWING
+    return outcome.admitted.admission in FOLLOWING
 
 
 def claim_whatever_the_hop() -> None:
@@ -110,32 +111,32 @@ def create_after_the_heartbeat() -> None:
 def replace_a_record_unproven() -> None:
     """Believe a token that is not the record's before Auto Scaling has confirmed it."""
 
-    def acting(self: Any, unit: Sequence[Any], recorder: Any, time: Any) -> None:
+    def acting_on(self: Any, unit: Sequence[Any]) -> None:
         for outcome in unit:
             admitted, drain = outcome.admitted, outcome.drain
             named = drain.action.lifecycle_action_token
             if admitted.admission == Admission.NEW and admitted.record is not None and named:
                 first = replace(drain, hop=0)
-                write = recorder._first(outcome, first, Demand.REPLACES)  # noqa: SLF001
+                recorder = self._recorder
+                write = writes.first(outcome, first, Demand.REPLACES, recorder._stamp())  # noqa: SLF001
                 recorder._write(outcome, write)  # noqa: SLF001
-        right(self, unit, recorder, time)
+        right(self, unit)
 
-    right = swap(controller.Controller, "_act_on", acting)
+    right = swap(acting.HookActions, "_act_on", acting_on)
 
 
 def end_the_record_of_another_token() -> None:
     """Take a token that Auto Scaling refuses for the end of the action that has the record."""
 
-    def ending(self: Any, outcome: Any) -> Write | None:
+    def end(outcome: Any, stamp: Any) -> Write | None:
         admitted = outcome.admitted
         if outcome.over and admitted.admission in {Admission.NEW, Admission.JOIN}:
             there: DrainRecord | None = admitted.record
             if there is not None:
-                over = self._record(outcome, outcome.following(), there.generation, End.OVER)
-                return Write(over, Condition(Demand.OVER, there.generation))
-        return right(self, outcome)  # type: ignore[no-any-return]
+                return writes.ending(outcome, there, End.OVER, stamp)
+        return right(outcome, stamp)  # type: ignore[no-any-return]
 
-    right = swap(recording.Recorder, "_end", ending)
+    right = swap(writes, "end", end)
 
 
 def join_whenever_the_action_began() -> None:
@@ -162,13 +163,13 @@ def trust_a_record_over_a_silence() -> None:
 def fail_while_the_table_is_down() -> None:
     """Have a message delivered again whose record cannot be read, and do nothing for it."""
 
-    def acting(self: Any, outcomes: Sequence[Any], *more: Any) -> None:
+    def act(self: Any, outcomes: Sequence[Any]) -> None:
         for one in outcomes:
             if one.admitted.admission == Admission.UNREAD:
                 one.undone = "the drain's record cannot be read"
-        right(self, [one for one in outcomes if not one.undone], *more)
+        right(self, [one for one in outcomes if not one.undone])
 
-    right = swap(controller.Controller, "_act", acting)
+    right = swap(acting.HookActions, "act", act)
 
 
 def answer_nothing_while_the_table_is_down() -> None:
@@ -191,10 +192,10 @@ def forget_to_write_the_end() -> None:
 def follow_nothing() -> None:
     """Forget with a drain's end that its instance may come back into service."""
 
-    def recorded(self: Any, *of: Any, **more: Any) -> DrainRecord:
-        return replace(right(self, *of, **more), followed=False)
+    def recorded(*of: Any, **more: Any) -> DrainRecord:
+        return replace(right(*of, **more), followed=False)
 
-    right: Callable[..., DrainRecord] = swap(recording.Recorder, "_record", recorded)
+    right: Callable[..., DrainRecord] = swap(writes, "_record", recorded)
 
 
 def follow_what_was_never_drained() -> None:

@@ -23,8 +23,9 @@ from drainer.custom_resource import target_status as muster
 from drainer.custom_resource.progress import Note, RequestProgress
 from drainer.custom_resource.properties import Status
 from drainer.custom_resource.request import RequestType
+from drainer.drain import machine
 from drainer.drain.admission import Admission
-from drainer.drain.machine import Phase
+from drainer.drain.machine import RULES, Act, Phase
 from drainer.drain.record_write import Condition, Demand, Outcome, Written
 from drainer.errors import DrainerError, UnavailableError
 
@@ -63,8 +64,8 @@ def forget_what_a_listing_lacks() -> None:
 
 def take_draining_for_drained() -> None:
     """Let an instance go as soon as ECS wants nothing on it to run (defect 1)."""
-    done = {Phase.DRAINED, Phase.UNREGISTERED, Phase.CLOSING}
-    swap(fleet, "_may_go", lambda outcome: outcome.decision.phase in done)
+    rules = (replace(one, act=Act.LEAVE) if one.phase == Phase.CLOSING else one for one in RULES)
+    swap(machine, "RULES", tuple(rules))
 
 
 def never_look_again_at_what_may_go() -> None:

@@ -73,19 +73,9 @@ class Chains:
         self._doubtful = False
         self._claimed, self._passed_on = set(), set()
 
-    def killed(self) -> None:
-        """Note what the function had claimed, and not published, when it died."""
+    def claims_are_left(self) -> None:
+        """Note what the function has claimed and not published: it waits until it is silent."""
         self.astray |= self._claimed - self._passed_on
-
-    def invocation_ends(self, records: int) -> None:
-        """
-        Note what a sweep has begun and not passed on: it has no message that comes again.
-
-        A notification that finds the record may take the sweep's chain for alive, until the record
-        is silent.
-        """
-        if not records:
-            self.astray |= self._claimed - self._passed_on
 
     @contextmanager
     def another_invocation(self) -> Iterator[None]:

@@ -194,7 +194,7 @@ class World:
                 self.trace.say(
                     "pass",
                     f"{action.ec2_instance_id} {action.lifecycle_hook_name} "
-                    f"hop {outcome.view.drain.hop}: {outcome.decision.phase} -> "
+                    f"hop {outcome.drain.hop}: {outcome.decision.phase} -> "
                     f"{outcome.decision.step} {outcome.decision.reason} {outcome.undone}"
                     f"{'; '.join(outcome.troubles)}",
                 )
@@ -234,7 +234,7 @@ class World:
             try:
                 return self._watched(function, event, context)
             except KilledError:
-                self.chains.killed()
+                self.chains.claims_are_left()
                 # Lambda resets the execution environment then: what it remembered is lost.
                 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
                 function = build()
@@ -256,7 +256,9 @@ class World:
                 self.safety.violated("bounds", "the function timed out, and no call was slow")
             raise
         finally:
-            self.chains.invocation_ends(records)
+            # What a sweep has begun has no message that comes again.
+            if not records:
+                self.chains.claims_are_left()
         self.safety.invocation_ends(records)
         if self.faults.result_is_lost():
             raise FailedInvocationError

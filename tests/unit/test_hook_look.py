@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from drainer.drain.model import Drain, LifecycleAction
-from drainer.drain.sight import Sight
+from drainer.drain.model import Drain, LifecycleAction, LifecycleActionResult
+from drainer.lifecycle.look import HookLook
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ACTION = LifecycleAction("payments-asg", "drainer", "i-0123456789abcdef0", "t" * 36)
@@ -28,9 +28,16 @@ def restored(since: float | None, again: float | None) -> Drain:
         closed=True,
         standalone_stopped=True,
     )
-    sight = Sight(drain, START, draining_again=at(again))
-    sight.restore()
-    return sight.drain
+    look = HookLook(
+        ec2_instance_id=ACTION.ec2_instance_id,
+        drain=drain,
+        now=START,
+        draining_again=at(again),
+        pass_interval_seconds=15,
+        deadline_result=LifecycleActionResult.CONTINUE,
+    )
+    look.take_from_other_hook()
+    return look.drain
 
 
 @pytest.mark.parametrize(

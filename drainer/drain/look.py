@@ -1,0 +1,192 @@
+"""
+One look at one EC2 instance: the finder and the task look fill it in, the machine judges it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from drainer.drain.model import REGISTRATIONS_MAX, Owner, StandaloneTasks
+from drainer.errors import ClusterMissingError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from drainer.drain.model import ContainerInstance, InstanceProgress, Task
+    from drainer.errors import DrainerError
+
+
+@dataclass(slots=True, eq=False)
+class Look:
+    """What one pass sees of one EC2 instance, beside what earlier passes have seen."""
+
+    ec2_instance_id: str  # the machine
+    drain: InstanceProgress  # what is remembered of it; the look keeps it up to date
+    now: datetime  # when the pass began
+    elsewhere: bool = True  # whether it is sought in other clusters than those that are named, too
+    remembers: bool = True  # whether `drain` says which registrations earlier passes have found
+    in_turns: bool = False  # whether a search of all clusters may be spread over several passes
+    to_report: bool = False  # whether every task that is left is to be named, as at a deadline
+    # the container instances that were described, by ARN
+    registrations: dict[str, ContainerInstance] = field(default_factory=dict)
+    absent: bool = False  # whether a sound search of all clusters has found none
+    settled: bool = False  # whether the registrations are all known
+    searched: bool = False  # whether a search of all clusters has ended in this look
+    # when the registrations had been described and searched for; None for `now`
+    seen_at: datetime | None = None
+    known: bool = False  # whether an earlier pass has found the container instance
+    sound: bool = True  # whether every search for it was of the right clusters
+    # whether no cluster that exists has it, though one that is named does not exist
+    nowhere: bool = False
+    tasks: dict[str, Task] = field(default_factory=dict)  # the tasks that were described, by id
+    missing: tuple[str, ...] = ()  # the unfinished tasks that ECS said it does not know
+    described: bool = False  # whether each unfinished task was described or is missing
+    # when the tasks of both desired statuses had been listed; None where this look has not listed
+    # them
+    listed_at: datetime | None = None
+    deferred: bool = False  # whether a part of the look was put off to a later pass
+    failed: bool = False  # whether a call failed in a way that asking elsewhere cannot change
+    # whether a call failed for another reason than a cluster that does not exist
+    denied: bool = False
+    reason: str = ""  # why something was not seen, in words for an operator
+
+    # Its registrations
+
+    @property
+    def candidates(self) -> tuple[ContainerInstance, ...]:
+        """
+        The registrations of which one runs the tasks, the one that the drain is about first.
+
+        An EC2 instance has one agent. Where it is connected to one registration, the others are
+        what is left of earlier ones; where it is connected to none, any may be the one.
+        """
+        found = self.registrations.values()
+        connected = [one for one in found if one.agent_connected]
+        own = self.drain.container_instance_arn
+        return tuple(sorted(connected or found, key=lambda one: (one.arn != own, one.arn)))
+
+    @property
+    def container_instance(self) -> ContainerInstance | None:
+        """
+        What holds for all candidates together; None where there is none.
+
+        It is ACTIVE while any of them is, and DRAINING once all are; its tasks are those of all.
+        """
+        candidates = self.candidates
+        if not candidates:
+            return None
+        first, *others = candidates
+        if not others:
+            return first
+        statuses = [one.status for one in candidates]
+        return replace(
+            first,
+            # Whatever is neither ACTIVE nor DRAINING is waited for.
+            status=max(statuses, key=lambda status: (status == "ACTIVE", status != "DRAINING")),
+            agent_connected=any(one.agent_connected for one in candidates),
+            running_tasks=sum(one.running_tasks for one in candidates),
+            pending_tasks=sum(one.pending_tasks for one in candidates),
+        )
+
+    @property
+    def status(self) -> str:
+        """The container instance's status; empty where it was not seen."""
+        instance = self.container_instance
+        return instance.status if instance else ""
+
+    @property
+    def sought(self) -> bool:
+        """Whether further registrations of it are still to be found."""
+        return not (self.settled or self.failed)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a part of the look has failed."""
+        return self.failed or self.denied
+
+    def found(self, cluster: str, instance: ContainerInstance) -> None:
+        """Take a description that belongs to the EC2 instance."""
+        drain, is_new = self.drain, instance.arn not in self.known_arns()
+        if is_new and len(self.registrations) >= REGISTRATIONS_MAX:
+            self.denied, self.sound = True, False
+            self.reason = f"The EC2 instance has more than {REGISTRATIONS_MAX} registrations"
+            return
+        if is_new and self.remembers:
+            # What was established before did not know of this one.
+            drain = replace(
+                drain, searched_at=None, draining_since=None, listed_at=None, closed=False,
+                settled=False,
+            )  # fmt: skip
+        self.registrations[instance.arn] = replace(instance, cluster=cluster)
+        first = self.candidates[0]
+        self.drain = replace(drain, cluster=first.cluster, container_instance_arn=first.arn)
+        # What remembers no registration cannot tell that this one is what it had settled on; and an
+        # agent that was connected may have registered anew, once it no longer is.
+        searched = drain.settled and drain.searched_at is not None and self.remembers
+        self.settled = first.agent_connected or searched
+
+    def known_arns(self) -> set[str]:
+        """Return the ARNs of the registrations that this look or an earlier one has found."""
+        others = (one.container_instance_arn for one in self.drain.others)
+        own = self.drain.container_instance_arn
+        return {*self.registrations, *others, *([own] if own else [])}
+
+    def unseen(self, error: DrainerError) -> None:
+        """Note that a part of the look has failed."""
+        # A cluster in which it was found before, and which is no more, is no typo in a name.
+        gone = self.known and isinstance(error, ClusterMissingError)
+        self.sound = self.sound and gone
+        self.failed = self.failed or isinstance(error, UnavailableError)
+        self.denied = self.denied or not isinstance(error, ClusterMissingError)
+        self.reason = self.reason or str(error)
+
+    # Its tasks
+
+    @property
+    def counted(self) -> int:
+        """The tasks that ECS's two counters know of."""
+        return sum(one.running_tasks + one.pending_tasks for one in self.candidates)
+
+    @property
+    def remaining(self) -> tuple[Task, ...]:
+        """The known tasks that are not STOPPED."""
+        return tuple(task for task in self.tasks.values() if task.remains)
+
+    @property
+    def blocking(self) -> tuple[Task, ...]:
+        """The known tasks that keep the instance, by the drain's policy."""
+        return tuple(task for task in self.remaining if not self._ignores(task))
+
+    @property
+    def unexplained(self) -> int:
+        """How many counted tasks are not among the ignored ones: they keep the instance too."""
+        ignored = sum(task.wanted and self._ignores(task) for task in self.remaining)
+        return max(0, self.counted - ignored)
+
+    @property
+    def ignores_standalone(self) -> bool:
+        """Whether standalone tasks do not keep the instance, by the drain's policy."""
+        policy = self.drain.policy
+        return policy is not None and policy.standalone_tasks == StandaloneTasks.IGNORE
+
+    def _ignores(self, task: Task) -> bool:
+        return self.ignores_standalone and is_standalone(task)
+
+
+def is_standalone(task: Task) -> bool:
+    """Whether no service owns the task."""
+    return task.owner == Owner.STANDALONE
+
+
+def turn(name: str, now: datetime) -> int:
+    """Return the place of a name in an order that differs at each instant."""
+    return crc32(f"{now.timestamp()} {name}".encode())
+
+
+def unseen(looks: Iterable[Look], error: DrainerError) -> None:
+    """Note for several looks that a part of them has failed."""
+    for look in looks:
+        look.unseen(error)

@@ -1,0 +1,192 @@
+"""
+Act on what was decided about a pass's drains: answers first, and publications last.
+
+Every act can be done twice. What there is no time for is delivered again, and spoils no other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from drainer.drain import envelope
+from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsActions, failure_of
+from drainer.drain.admission import Admission
+from drainer.drain.machine import Act
+from drainer.errors import DrainerError
+from drainer.lifecycle import rules
+from drainer.lifecycle.hooks import AutoScalingReads
+from drainer.lifecycle.rules import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from drainer.codec import Topic
+    from drainer.drain.actions import Ecs
+    from drainer.drain.model import LifecycleAction, LifecycleActionResult
+    from drainer.invocation import InvocationClock
+    from drainer.lifecycle.outcome import HookOutcome
+    from drainer.lifecycle.recording import Recorder
+
+NO_TIME = "No time was left in the invocation"
+
+# Publishing ten and writing their records.
+PASSING_ON_SECONDS = 1.0
+
+
+class AutoScaling(AutoScalingReads, Protocol):
+    """What a pass asks of Auto Scaling; every method may raise a DrainerError."""
+
+    def record_heartbeat(self, action: LifecycleAction) -> None:
+        """Restart the hook's heartbeat timeout."""
+
+    def complete(self, action: LifecycleAction, result: LifecycleActionResult) -> None:
+        """Answer the lifecycle action."""
+
+
+class HookActions:
+    """The acts of one pass."""
+
+    def __init__(
+        self,
+        auto_scaling: AutoScaling,
+        ecs: Ecs,
+        topic: Topic,
+        recorder: Recorder,
+        time: InvocationClock,
+    ) -> None:
+        self._auto_scaling = auto_scaling
+        self._on_ecs = EcsActions(ecs)
+        self._topic = topic
+        self._recorder = recorder
+        self._time = time
+
+    def act(self, outcomes: Sequence[HookOutcome]) -> None:
+        """Do what was decided, and note at each drain what came of it."""
+        # The answers come first: an instance that may go costs money and holds up its group.
+        answers = [o for o in outcomes if o.decision.step == Step.COMPLETE and not o.over]
+        self._recorder.drop_outdated(answers)
+        for outcome in answers:
+            if self._time.seconds_left() < UNIT_SECONDS:
+                outcome.put_off(NO_TIME)
+            elif not outcome.duplicate:
+                self._answer(outcome)
+        rest = [o for o in outcomes if not (o.ended or o.undone)]
+        rest.sort(key=lambda o: (_runs_out_at(o), o.cluster))
+        units = [rest[start : start + TOGETHER_MAX] for start in range(0, len(rest), TOGETHER_MAX)]
+        for number, unit in enumerate(units):
+            # Who gets no time to be acted upon goes round all the same, which takes two calls for
+            # ten: given back to SQS, they would come again three minutes later, at the same place.
+            for_others = PASSING_ON_SECONDS * (len(units) - number - 1)
+            if self._time.seconds_left() >= UNIT_SECONDS + for_others:
+                self._act_on(unit)
+            elif self._has_time():
+                self._go_round([o for o in unit if not _is_unbounded(o)])
+                _put_off([o for o in unit if not (o.published or o.duplicate)])
+            else:
+                _put_off(unit)
+        # What others wait for comes before what only people and the next action need.
+        self._recorder.end([o for o in outcomes if o.ended and not o.duplicate])
+
+    def _act_on(self, unit: Sequence[HookOutcome]) -> None:
+        # What has no token has its deadline from the record, so that there must be one before a
+        # heartbeat keeps the hook waiting.
+        self._recorder.create([o for o in unit if _is_unbounded(o)])
+        unit = [o for o in unit if not (o.undone or o.duplicate)]
+        # The heartbeat comes before every change: it proves that the action is a true one.
+        self._heartbeats(unit)
+        unit = [outcome for outcome in unit if not outcome.over]
+        proven = [o for o in unit if o.heartbeat or not rules.is_unproven(o.look)]
+        # What somebody has set ACTIVE may have got tasks that no listing has: its record has to
+        # know that before it is seen DRAINING again.
+        again = [o for o in proven if o.decision.act == Act.SET_DRAINING and o.drain.draining_since]
+        if not self._has_time():
+            _put_off([o for o in unit if o.decision.republish])
+            return
+        self._go_round(again)
+        if self._has_time():
+            drained = [o for o in proven if o not in again or o.published]
+            self._on_ecs.set_draining(drained, self._time.now)
+        for outcome in proven:
+            self._on_ecs.stop_tasks(outcome, self._time.seconds_left)
+        if self._has_time():
+            self._go_round([o for o in unit if o not in again])
+        else:
+            _put_off([o for o in unit if o.decision.republish and not o.published])
+
+    def _go_round(self, unit: Sequence[HookOutcome]) -> None:
+        """Claim the hop of what goes round, and publish what follows."""
+        claimed = self._recorder.claim([outcome for outcome in unit if outcome.decision.republish])
+        if self._has_time():
+            self._publish(claimed, self._time.now())
+        else:
+            _put_off(claimed)
+
+    def _has_time(self) -> bool:
+        return self._time.seconds_left() >= CALL_SECONDS
+
+    def _answer(self, outcome: HookOutcome) -> None:
+        result = outcome.decision.result
+        if result is None or outcome.named or self._recorder.end_first(outcome, result):
+            self._complete(outcome)
+        else:
+            outcome.put_off("The drain's end was not written, so the hook was not answered")
+
+    def _complete(self, outcome: HookOutcome) -> None:
+        result = outcome.decision.result
+        if result is None:
+            raise AssertionError("a decision to complete names its result")
+        error = failure_of(self._auto_scaling.complete, outcome.drain.action, result)
+        if error is None:
+            outcome.answered = result
+        else:
+            outcome.was_told("The hook was not answered", error)
+
+    def _heartbeats(self, unit: Sequence[HookOutcome]) -> None:
+        """Send heartbeats while there is time to write all records too, each as slowly as these."""
+        slowest = 0.0
+        for outcome in unit:
+            left = self._time.seconds_left()
+            if left >= 2 * CALL_SECONDS + slowest * len(unit) and outcome.decision.heartbeat:
+                action = outcome.drain.action
+                outcome.note_heartbeat(failure_of(self._auto_scaling.record_heartbeat, action))
+            slowest = max(slowest, left - self._time.seconds_left())
+
+    def _publish(self, unit: Sequence[HookOutcome], sent_at: datetime) -> None:
+        encoded: list[tuple[HookOutcome, str]] = []
+        for outcome in unit:
+            try:
+                following = replace(outcome.following(), sent_at=sent_at)
+                encoded.append((outcome, envelope.encode(following)))
+            except DrainerError as error:
+                outcome.put_off(f"The re-invocation was not encoded: {error}")
+        if not encoded:
+            return
+        try:
+            refusals = self._topic.publish([text for _, text in encoded])
+        except DrainerError as error:
+            refusals = dict.fromkeys(range(len(encoded)), str(error))
+        for position, (outcome, _) in enumerate(encoded):
+            if position in refusals:
+                outcome.put_off(f"The re-invocation was not published: {refusals[position]}")
+            else:
+                outcome.published = True
+
+
+def _put_off(outcomes: Sequence[HookOutcome]) -> None:
+    """Have messages delivered again: a call that could outlast the invocation is not begun."""
+    for outcome in outcomes:
+        outcome.put_off(NO_TIME)
+
+
+def _is_unbounded(outcome: HookOutcome) -> bool:
+    """Whether nothing remembers when this drain must end: what the sweep has just found."""
+    return outcome.admitted.admission == Admission.NEW and not outcome.named
+
+
+def _runs_out_at(outcome: HookOutcome) -> datetime:
+    """Return when the hook's timeout ends the action, as far as is known."""
+    drain = outcome.drain
+    return drain.last_heartbeat_at + timedelta(seconds=drain.heartbeat_timeout_seconds or 0)

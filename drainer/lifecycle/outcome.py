@@ -1,0 +1,98 @@
+"""What a pass did about one drain under a lifecycle hook, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from drainer.drain import machine
+from drainer.drain.actions import Outcome
+from drainer.drain.model import Origin
+from drainer.errors import LifecycleActionOverError, RefusedError
+from drainer.lifecycle import rules
+from drainer.lifecycle.look import Waiting
+from drainer.lifecycle.rules import Step
+
+if TYPE_CHECKING:
+    from drainer.drain.admission import Admitted
+    from drainer.drain.model import Drain, LifecycleAction, LifecycleActionResult
+    from drainer.drain.record import DrainRecord
+    from drainer.errors import DrainerError
+    from drainer.lifecycle.look import HookLook
+    from drainer.lifecycle.rules import HookDecision
+
+
+@dataclass(slots=True, kw_only=True)
+class HookOutcome(Outcome):
+    """What a pass did about one drain."""
+
+    look: HookLook  # what was seen, and when
+    decision: HookDecision  # what it led to
+    admitted: Admitted  # the drain's record as this pass has read it
+    # the action as the message names it; None for what was found without one
+    message: LifecycleAction | None = None
+    heartbeat: bool = False  # whether a heartbeat was recorded
+    answered: LifecycleActionResult | None = None  # the answer that Auto Scaling took
+    over: bool = False  # whether Auto Scaling said that it no longer waits
+    # of the record, as this pass has written it; None where it has not
+    generation: int | None = None
+    hop: int | None = None  # of that; None where this pass has written none
+    recorded: bool = False  # whether this pass has written the drain's record, as far as is known
+    duplicate: bool = False  # whether another pass had written this hop already
+    published: bool = False  # whether the re-invocation went out
+    undone: str = ""  # why the message must be delivered again; empty where the pass is complete
+
+    @property
+    def drain(self) -> Drain:
+        """The drain as the look left it."""
+        return self.look.drain
+
+    @property
+    def record(self) -> DrainRecord | None:
+        """The drain's record as this pass has read it; None where there is none."""
+        return self.admitted.record
+
+    @property
+    def named(self) -> bool:
+        """Whether the lifecycle action's token is known."""
+        return bool(self.drain.action.lifecycle_action_token)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the drain goes round any more."""
+        stops = self.decision.step == Step.STOP and not self.decision.heartbeat
+        return self.over or self.answered is not None or stops or self.duplicate
+
+    def following(self) -> Drain:
+        """Return the drain as the next pass gets it, after what this one has done so far."""
+        look = self.look
+        drain = machine.carry_on(look, look.drain, drained_at=self.drained_at, stopped=self.stopped)
+        waits_not = look.waiting == Waiting.NO and not self.heartbeat
+        seen_at = look.seen_at or look.now
+        return replace(
+            drain,
+            origin=Origin.CHAIN,
+            generation=drain.generation if self.generation is None else self.generation,
+            hop=drain.hop + 1 if self.hop is None else self.hop,
+            last_heartbeat_at=look.now if self.heartbeat else drain.last_heartbeat_at,
+            not_waiting_since=(drain.not_waiting_since or seen_at) if waits_not else None,
+        )
+
+    def put_off(self, why: str) -> None:
+        """Have the message delivered again; the first reason stays."""
+        self.undone = self.undone or why
+
+    def was_told(self, what: str, error: DrainerError) -> None:
+        """Note why Auto Scaling took no heartbeat or answer: the action may be over."""
+        if isinstance(error, LifecycleActionOverError):
+            self.over = True
+            return
+        # The group or its hook is no more, as looks and the refusal agree.
+        self.over = isinstance(error, RefusedError) and rules.waits_no_more(self.look)
+        self.trouble(what, error)
+
+    def note_heartbeat(self, error: DrainerError | None) -> None:
+        """Note what came of a heartbeat; without an error it was recorded."""
+        self.heartbeat = error is None
+        if error is not None:
+            self.was_told("The heartbeat was not recorded", error)

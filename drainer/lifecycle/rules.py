@@ -1,0 +1,233 @@
+"""
+What a terminating hook is owed: when its action is over, when it is answered and with what, when a
+heartbeat is due, and when a re-invocation follows. Pure. Whether the instance may leave its cluster
+is decided in `drainer/drain/machine.py`.
+
+The deadline is the notification's time plus the drain timeout, bounded by the hook's global timeout
+less a margin; fixed once, then only ever tightened. Past it the hook's owner has decided beforehand
+what to answer, whatever was or was not seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from drainer.drain import machine
+from drainer.drain.machine import Act, Decision
+from drainer.drain.model import LifecycleActionResult, Origin
+from drainer.drain.task_set import VIEW_LAG
+from drainer.lifecycle.look import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from drainer.drain.model import Drain, Hook, Policy
+    from drainer.lifecycle.look import HookLook
+
+# "HeartbeatTimeout ... The range is from 30 to 7200 seconds": until the hook has been looked up,
+# assume the shortest, so that no heartbeat can come too late.
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
+HEARTBEAT_TIMEOUT_SECONDS_MIN = 30
+
+
+class HookPhase(StrEnum):
+    """What a look means where the instance's own phase does not matter."""
+
+    OVER = "over"
+    OVERDUE = "overdue"
+
+
+class Step(StrEnum):
+    """What to do about the lifecycle action."""
+
+    STOP = "stop"
+    COMPLETE = "complete"
+    GO_ROUND = "re-invoke"
+
+
+@dataclass(frozen=True, slots=True)
+class HookDecision(Decision):
+    """What a look at a lifecycle action leads to, beside what is to be done about its instance."""
+
+    step: Step = Step.GO_ROUND  # what to do about the action
+    result: LifecycleActionResult | None = None  # the answer, where the step is to complete
+    # whether the hook's timeout is to be restarted, if this pass goes round
+    heartbeat: bool = False
+    # whether a re-invocation may follow: not of a wake-up, an early message, or beyond the hop
+    # limit
+    republish: bool = False
+    hop_limit: bool = False  # whether there were more hops than can be; the sweep goes on
+
+
+def is_over(look: HookLook) -> bool:
+    """Whether Auto Scaling no longer waits: it has visibly gone on, or two looks agree."""
+    if look.waiting != Waiting.NO:
+        return look.waiting == Waiting.OVER
+    return waits_no_more(look) and not _is_named_and_late(look)
+
+
+def waits_no_more(look: HookLook) -> bool:
+    """Whether two looks agree that Auto Scaling does not wait for the instance."""
+    since = look.drain.not_waiting_since
+    agreed = since is not None and look.now >= since + VIEW_LAG
+    return agreed and look.waiting == Waiting.NO
+
+
+def is_overdue(look: HookLook) -> bool:
+    """Whether the deadline has passed of an action that may still wait."""
+    # Not waiting is not believed at once. It is no reason to answer either what has no token: the
+    # answer would be for whatever action waits by now.
+    late = look.is_late and look.waiting in {Waiting.YES, Waiting.UNSEEN}
+    return late or _is_named_and_late(look)
+
+
+def _is_named_and_late(look: HookLook) -> bool:
+    """Whether the deadline has passed of an action that Auto Scaling knows by our token."""
+    named = look.proven and bool(look.drain.action.lifecycle_action_token)
+    return named and look.is_late and look.waiting != Waiting.OVER
+
+
+@dataclass(frozen=True, slots=True)
+class HookRule:
+    """One row of the hook's table: a question, the step, and the phase where it is the hook's."""
+
+    question: str
+    holds: Callable[[HookLook, Decision], bool]
+    step: Step
+    phase: HookPhase | None = None
+
+
+RULES = (
+    HookRule(
+        "Auto Scaling no longer waits?", lambda look, _: is_over(look), Step.STOP, HookPhase.OVER
+    ),
+    HookRule("may the instance leave?", lambda _, instance: instance.may_leave, Step.COMPLETE),
+    HookRule(
+        "deadline passed?", lambda look, _: is_overdue(look), Step.COMPLETE, HookPhase.OVERDUE
+    ),
+    HookRule("anything else", lambda *_: True, Step.GO_ROUND),
+)
+
+
+def decide(look: HookLook) -> HookDecision:
+    """Say what is owed to the hook; total over every possible look."""
+    waits = look.waiting == Waiting.YES
+    instance = machine.decide(look) if waits else machine.unseen(look)
+    rule = next(rule for rule in RULES if rule.holds(look, instance))
+    republish = may_go_round(look)
+    if rule.step == Step.STOP:
+        # A look alone ends no drain of which there is a record: Auto Scaling is asked once more.
+        asked = look.waiting == Waiting.NO and look.proven and not look.is_late
+        asked = asked and look.drain.origin != Origin.HINT
+        return HookDecision(
+            HookPhase.OVER, reason=machine.unseen(look).reason, step=rule.step, heartbeat=asked,
+            republish=asked and republish,
+        )  # fmt: skip
+    goes_round = rule.step == Step.GO_ROUND
+    return HookDecision(
+        phase=rule.phase or instance.phase,
+        act=instance.act if goes_round else Act.WAIT,
+        stop_tasks=instance.stop_tasks if goes_round else (),
+        reason=machine.what_is_left(look) if rule.phase else instance.reason,
+        step=rule.step,
+        result=None if goes_round else _result(look, rule),
+        # With an answer too, for the case that it is not taken now.
+        heartbeat=heartbeat_due(look),
+        republish=republish,
+        hop_limit=is_beyond_hop_limit(look),
+    )
+
+
+def _result(look: HookLook, rule: HookRule) -> LifecycleActionResult:
+    if rule.phase != HookPhase.OVERDUE:
+        return LifecycleActionResult.CONTINUE
+    policy = look.drain.policy
+    return policy.deadline_result if policy else look.deadline_result
+
+
+def deadline(drain: Drain, hook: Hook, policy: Policy, margin_seconds: int) -> datetime:
+    """
+    Fix the deadline, or tighten the one there is.
+
+    "You can extend ... up to the global timeout, which is 48 hours or 100 times the heartbeat
+    timeout, whichever is smaller."
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html
+    """
+    seconds = min(policy.drain_timeout_seconds, hook.global_timeout_seconds - margin_seconds)
+    fixed = drain.started_at + timedelta(seconds=seconds)
+    return min(fixed, drain.deadline_at) if drain.deadline_at else fixed
+
+
+def may_go_round(look: HookLook) -> bool:
+    """
+    Whether a re-invocation may follow.
+
+    A wake-up never goes round: it would fork the chain whose event it is.
+    """
+    if look.drain.origin == Origin.HINT or is_early(look):
+        return False
+    return look.drain.hop < look.hops_max
+
+
+def is_early(look: HookLook) -> bool:
+    """
+    Whether the message has not been delayed: the queue that does has yet to deliver its twin.
+
+    "Additions or changes to a subscription filter policy require up to 15 minutes to fully take
+    effect", so that both subscriptions of the topic may get what only the delayed one should.
+    https://docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html
+    """
+    half = timedelta(seconds=look.pass_interval_seconds / 2)
+    return look.drain.sent_at is not None and look.now < look.drain.sent_at + half
+
+
+def is_beyond_hop_limit(look: HookLook) -> bool:
+    """
+    Whether a chain has had more hops than can be, so that something publishes without delay.
+
+    The chain ends then; the sweep sends heartbeats and answers at the deadline.
+    """
+    return look.drain.origin == Origin.CHAIN and look.drain.hop >= look.hops_max
+
+
+def heartbeat_due(look: HookLook) -> bool:
+    """
+    Whether waiting for the next pass would leave less than half of the heartbeat timeout.
+
+    A heartbeat restarts the whole timeout ("if the timeout is 1 h and you call after 30 min, the
+    instance remains for an additional hour"), so half leaves room for a pass that is lost.
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/completing-lifecycle-hooks.html
+    """
+    drain = look.drain
+    if look.waiting not in {Waiting.YES, Waiting.UNSEEN} or look.is_late:
+        return False
+    if look.waiting == Waiting.UNSEEN and drain.by_event_bridge and not drain.policy:
+        return False  # whose hook it is has never been seen, and EventBridge tells of all
+    if not look.proven or is_unproven(look):
+        return True
+    if drain.origin == Origin.SWEEP:
+        return True  # no message comes again if it cannot be published: the next look may be far
+    return half_is_over(drain, look.now, look.pass_interval_seconds)
+
+
+def half_is_over(drain: Drain, now: datetime, pass_interval_seconds: int) -> bool:
+    """Whether the next pass would find less than half of the heartbeat timeout left."""
+    timeout_seconds = drain.heartbeat_timeout_seconds or HEARTBEAT_TIMEOUT_SECONDS_MIN
+    next_pass_at = now + timedelta(seconds=pass_interval_seconds)
+    return next_pass_at >= drain.last_heartbeat_at + timedelta(seconds=timeout_seconds / 2)
+
+
+def is_unproven(look: HookLook) -> bool:
+    """
+    Whether Auto Scaling has yet to confirm the action, which it does by taking a heartbeat.
+
+    Until then nothing is changed, so that a notification that Auto Scaling never sent changes
+    nothing. What was found without a token was seen to wait, but perhaps at another hook, as an
+    instance does that is launched into a warm pool.
+    """
+    known = look.proven and look.drain.draining_since is not None
+    return look.waiting == Waiting.YES and bool(look.status) and not known
