@@ -46,7 +46,7 @@ def pytest_collection_finish() -> None:
     """
     Keep Python's garbage collector from walking through all modules and tests again and again.
 
-    They stay until the end, and what a simulated account leaves behind is small: a quarter of all
+    They stay until the end, and what a simulated account leaves behind is small: a fifth of all
     computing was this search for cycles.
     """
     gc.freeze()

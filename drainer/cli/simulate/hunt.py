@@ -79,7 +79,7 @@ def keep_what_is_loaded() -> None:
     """
     Keep Python's garbage collector from walking through all modules again and again.
 
-    They stay until the end, and a seed leaves little behind: a quarter of all computing was this
+    They stay until the end, and a seed leaves little behind: a fifth of all computing was this
     search for cycles.
     """
     gc.freeze()
