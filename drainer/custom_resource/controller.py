@@ -55,13 +55,7 @@ class Respond(Protocol):
     """Puts an answer where CloudFormation waits for it."""
 
     def __call__(self, url: str, body: bytes, /) -> None:
-        """
-        Put it.
-
-        Raises:
-            UnavailableError: It may be taken later.
-            MisconfiguredError: It will never be.
-        """
+        """Put it; raise UnavailableError if it may be taken later, else MisconfiguredError."""
 
 
 class RequestController:

@@ -35,9 +35,7 @@ class Report:
 
     Attributes:
         key: Stack and request id.
-        hop: How many re-invocations led here.
         request: The request; None where it is not known.
-        step: What was done.
         answer: What was answered, or should have been.
         muster: What was seen of the target.
         reason: Why, in words for an operator.

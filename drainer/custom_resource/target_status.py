@@ -18,17 +18,13 @@ NAMED_MAX = 10
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
     """
-    What one pass has seen of the target, and done.
+    What one pass has seen of the target, and done: of so many instances in total, how many may go.
 
     Attributes:
-        progress: With the notes for the next pass.
         outcomes: Of the instances that were looked at and are not done.
-        total: How many instances there are.
-        done: How many of them may go.
         unsure: Why the look does not suffice to say that all may go; empty where it does.
         settled: Whether what is known of the target's instances is no news.
         gone: Whether there is no such target.
-        troubles: What failed on the way, in words for an operator.
     """
 
     progress: RequestProgress

@@ -401,3 +401,24 @@ def test_what_is_active_again_forgets_all_but_its_tasks() -> None:
     after = task_set.carry_on(seen, before)
 
     assert after == replace(drain(), unfinished=(TASK_ID,))
+
+
+@pytest.mark.parametrize(
+    ("status", "running", "pending", "empty"),
+    [
+        pytest.param("DRAINING", 0, 0, True, id="as it was found"),
+        pytest.param("ACTIVE", 0, 0, False, id="tasks may be placed again"),
+        pytest.param("DRAINING", 1, 0, False, id="a task runs"),
+        pytest.param("DRAINING", 0, 1, False, id="a task is about to"),
+    ],
+)
+def test_what_was_found_empty_stays_so_while_nothing_can_be_placed(
+    status: str, running: int, pending: int, *, empty: bool
+) -> None:
+    # Of a thousand instances that may go, each would else be listed twice more at the end; and one
+    # that serves again would be taken down with its tasks.
+    instance = ContainerInstance(
+        "arn", "i-1", status, agent_connected=False, running_tasks=running, pending_tasks=pending
+    )
+
+    assert task_set.stays_empty(instance) is empty
