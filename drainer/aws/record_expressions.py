@@ -38,6 +38,7 @@ DEMANDS = {
     Demand.SUCCEEDS: (HAS_ENDED,),
     Demand.FOLLOWS: (IS_OPEN,),
     Demand.JOINS: (IS_OPEN, "attribute_not_exists(#token)"),
+    Demand.ENDS_FIRST: (IS_OPEN, "attribute_not_exists(#token)"),
     Demand.ENDS: (f"({IS_OPEN} OR #end = :over)",),
     Demand.OVER: (IS_OPEN,),
     Demand.FORGETS: (HAS_ENDED,),
@@ -48,10 +49,13 @@ SETS = {
     Demand.SUCCEEDS: OF_A_CREATION,
     Demand.FOLLOWS: OF_A_PASS,
     Demand.JOINS: OF_A_JOIN,
+    Demand.ENDS_FIRST: OF_AN_END,
     Demand.ENDS: OF_AN_END,
     Demand.OVER: OF_AN_END,
     Demand.FORGETS: ("open", "pass_id"),
 }
+# What sets the deadline only where there is none: a join may have lowered it since it was read.
+PASSES = (Demand.FOLLOWS, Demand.ENDS_FIRST, Demand.ENDS, Demand.OVER)
 
 
 def update(write: Write, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,8 +76,7 @@ def update(write: Write, item: Mapping[str, Any]) -> dict[str, Any]:
     gone = [one for one in names if one not in item or (demand, one) == (Demand.FORGETS, "open")]
     kept = [one for one in names if one not in gone]
     clauses = [f"#{one} = :{one}" for one in kept]
-    if demand in (Demand.FOLLOWS, Demand.ENDS, Demand.OVER) and "deadline_at" in item:
-        # A join may have lowered it since it was read.
+    if demand in PASSES and "deadline_at" in item:
         clauses.append("#deadline_at = if_not_exists(#deadline_at, :deadline_at)")
         kept.append("deadline_at")
     expression = "SET " + ", ".join(clauses)

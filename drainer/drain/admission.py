@@ -73,6 +73,8 @@ def admit(
         | another generation, and not the record's token  | OTHER                               |
         | the record's token, or none and its generation: |                                     |
         |   the record has ended                          | ENDED                               |
+        |   no token, and not written for longer than its | DUPLICATE: the sweep begins another |
+        |   hook waits for a heartbeat, nor gone ahead    |                                     |
         |   its hop is the record's or ahead; without a   | DUE, at its own hop                 |
         |   token by no more than passes can have made    |                                     |
         |   the record is silent                          | TAKEOVER, at the record's hop       |
@@ -106,8 +108,13 @@ def admit(
         admission = Admission.UNREAD
     else:
         admission = _of_message(drain, record, now, silent=silent)
-    if admission == Admission.TAKEOVER and record and _is_outlived(drain, record, now):
-        admission, drain = Admission.NEW, _begun_at(now, drain)
+    if admission in (Admission.DUE, Admission.TAKEOVER) and record:
+        # Not so what has gone ahead of the record: passes that could not write have kept it alive.
+        behind = drain.origin == Origin.SWEEP or drain.hop <= record.hop
+        if behind and _is_outlived(record, now):
+            sweeps = drain.origin == Origin.SWEEP
+            admission = Admission.NEW if sweeps else Admission.DUPLICATE
+            drain = _begun_at(now, drain) if sweeps else drain
     if admission in (Admission.NEW, Admission.JOIN):
         # It follows no record that is there.
         drain = replace(drain, generation=None)
@@ -168,14 +175,14 @@ def _of_message(
     return Admission.JOIN if joins else Admission.NEW
 
 
-def _is_outlived(drain: Drain, record: DrainRecord, now: datetime) -> bool:
+def _is_outlived(record: DrainRecord, now: datetime) -> bool:
     """
     Whether the action of a record without a token has ended for want of a heartbeat.
 
     What waits now is another one then, and must not be answered at the deadline of the first.
     """
     seconds = record.drain.heartbeat_timeout_seconds
-    if drain.origin != Origin.SWEEP or record.token or seconds is None:
+    if record.token or seconds is None:
         return False
     return now >= record.written_at + timedelta(seconds=seconds)
 

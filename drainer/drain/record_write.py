@@ -26,6 +26,7 @@ class Demand(StrEnum):
     SUCCEEDS = "succeeds"  # it has ended: the sweep creates the next one without a token
     FOLLOWS = "follows"  # open, the hop as read: due and takeover
     JOINS = "joins"  # open, no token; the hop as read where the join is also a takeover
+    ENDS_FIRST = "ends first"  # open, no token: it is about to be answered
     ENDS = "ends"  # open or over: the answer was accepted
     OVER = "over"  # open: the action was not active any more
     FORGETS = "forgets"  # it has ended: its instance is followed no longer
@@ -61,6 +62,7 @@ def holds(condition: Condition, there: Record | None) -> bool:
         Demand.SUCCEEDS: not there.is_open,
         Demand.FOLLOWS: there.is_open,
         Demand.JOINS: there.is_open and not there.token,
+        Demand.ENDS_FIRST: there.is_open and not there.token,
         Demand.ENDS: there.is_open or there.end == End.OVER,
         Demand.OVER: there.is_open,
         Demand.FORGETS: not there.is_open,
@@ -98,7 +100,7 @@ def stored(write: Write, there: Any) -> Any:
         return replace(there, followed=False, pass_id=new.pass_id)
     joins = demand == Demand.JOINS
     base = there if joins and write.condition.hop is None else new
-    hop = there.hop if demand in (Demand.ENDS, Demand.OVER) else base.hop
+    hop = base.hop if demand in (Demand.FOLLOWS, Demand.JOINS) else there.hop
     following = replace(base, generation=there.generation, hop=hop)
     if not isinstance(base, DrainRecord):
         return following  # a request's has neither token nor predecessor, and one deadline

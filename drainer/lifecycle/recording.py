@@ -176,9 +176,9 @@ class Recorder:
         Take for duplicates what is about to be answered by a record that others have written since.
 
         Another pass may have seen the instance ACTIVE meanwhile, when tasks may have been placed:
-        it writes that before it sets it DRAINING again.
+        it writes that before it sets it DRAINING again. NEW and JOIN do not go by the record.
         """
-        based = [o for o in outcomes if o.record]
+        based = [o for o in outcomes if o.record and o.admitted.drain.generation]
         if not based or self._down is not None or self._time.seconds_left() < 2 * CALL_SECONDS:
             return
         read = self._records.read([key_of(o.drain.action) for o in based])
@@ -193,10 +193,11 @@ class Recorder:
         Write the end of what has no token before it is answered; return whether that was done.
 
         Left open, the record would be taken for that of the next action, whose deadline it is not.
+        If it has a token by now it stays open: a pass that dies here would lose the token.
         """
         if outcome.record is None:
             return True
-        write = writes.ending(outcome, outcome.record, ENDS[result], self._stamp())
+        write = writes.ending(outcome, outcome.record, ENDS[result], self._stamp(), first=True)
         written = self._write(outcome, write)
         return written is not None and written.outcome == Made.DONE
 

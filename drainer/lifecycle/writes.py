@@ -77,9 +77,12 @@ def end(outcome: HookOutcome, stamp: Stamp) -> Write | None:
     return ending(outcome, record, how, stamp)
 
 
-def ending(outcome: HookOutcome, there: DrainRecord, how: End, stamp: Stamp) -> Write:
-    """Return the write that ends the record that this pass has read."""
+def ending(
+    outcome: HookOutcome, there: DrainRecord, how: End, stamp: Stamp, *, first: bool = False
+) -> Write:
+    """Return the write that ends the record that this pass has read, be it before its answer."""
     demand = Demand.OVER if how == End.OVER else Demand.ENDS
+    demand = Demand.ENDS_FIRST if first else demand
     record = _record(outcome, outcome.following(), there.generation, stamp, how)
     return Write(record, Condition(demand, there.generation))
 

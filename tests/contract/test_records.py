@@ -128,6 +128,7 @@ def writes() -> list[Write]:
         Write(new, Condition(Demand.FOLLOWS, 1, 4)),
         Write(new, Condition(Demand.JOINS, 1)),
         Write(new, Condition(Demand.JOINS, 1, 4)),
+        Write(ended(new), Condition(Demand.ENDS_FIRST, 1)),
         Write(ended(new, followed=True), Condition(Demand.ENDS, 1)),
         Write(ended(new), Condition(Demand.ENDS, 1)),
         Write(over, Condition(Demand.OVER, 1)),

@@ -363,3 +363,22 @@ def test_a_record_outlives_its_action_by_the_retention() -> None:
     assert ended(record(), SECOND).expires_at(retention) == NOW - SECOND + retention
     bare = replace(record(), drain=drain())
     assert bare.expires_at(retention) == NOW - SECOND + retention
+
+
+# The hook has timed out without a heartbeat: what waits by now is another action, which would be
+# answered at the deadline of the first.
+@pytest.mark.parametrize("hop", [HOP - 1, HOP])
+def test_a_message_that_is_later_than_its_hook_waits_is_left_to_the_sweep(hop: int) -> None:
+    message = drain("", generation=GENERATION, hop=hop)
+    late = record("", age=timedelta(seconds=300), heartbeat_timeout_seconds=300)
+
+    assert asked(message, late).admission == Admission.DUPLICATE
+    # One second sooner nothing tells the two apart but the silence.
+    before = record("", age=timedelta(seconds=299), heartbeat_timeout_seconds=300)
+    assert asked(message, before).admission.goes_on
+    # Passes that could not write have kept the hook waiting meanwhile.
+    ahead = replace(message, hop=HOP + 1)
+    assert asked(ahead, late).admission == Admission.DUE
+    # A token says which action is meant.
+    named = replace(late, drain=replace(late.drain, action=drain(TOKEN).action))
+    assert asked(drain(TOKEN, generation=GENERATION, hop=HOP), named).admission == Admission.DUE

@@ -263,6 +263,7 @@ THERE: dict[str, DrainRecord | None] = {
         (Condition(Demand.JOINS, 2), {"no token"}),
         (Condition(Demand.JOINS, 2, 7), {"no token"}),
         (Condition(Demand.JOINS, 2, 6), set()),
+        (Condition(Demand.ENDS_FIRST, 2), {"no token"}),
         (Condition(Demand.ENDS, 2), {"open", "no token", "behind", "over"}),
         (Condition(Demand.OVER, 2), {"open", "no token", "behind"}),
         (Condition(Demand.FORGETS, 2), {"answered", "over"}),

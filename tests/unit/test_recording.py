@@ -441,6 +441,47 @@ def test_what_cannot_be_created_is_not_begun(records: Records, seconds_left: flo
     assert one.admitted.admission == Admission.NEW
 
 
+# -- what is about to be answered
+
+
+def meanwhile(there: DrainRecord) -> Records:
+    """A table in which another pass has written the record since it was read."""
+    return table(replace(there, hop=there.hop + 1, pass_id="another"))
+
+
+# What others have seen since may be an instance that was ACTIVE, with tasks that no look knows.
+@pytest.mark.parametrize("admission", [Admission.DUE, Admission.TAKEOVER, Admission.LOOK])
+def test_what_others_have_written_since_is_not_answered(admission: Admission) -> None:
+    unchanged, changed = outcome(admission), outcome(admission)
+
+    recorder(table(OWN)).drop_outdated([unchanged])
+    recorder(meanwhile(OWN)).drop_outdated([changed])
+
+    assert (unchanged.duplicate, changed.duplicate) == (False, True)
+
+
+# A notification that is late for its deadline would be acknowledged, and its token lost, because
+# the chain of another action, or of the sweep, has made a pass.
+@pytest.mark.parametrize(("admission", "there"), [(Admission.NEW, OTHERS), (Admission.JOIN, SWEPT)])
+def test_what_does_not_go_by_the_record_is_answered_whoever_writes_it(
+    admission: Admission, there: DrainRecord
+) -> None:
+    one = outcome(admission, there)
+
+    recorder(meanwhile(there)).drop_outdated([one])
+
+    assert not one.duplicate
+
+
+# Should the pass die between the end and the answer, what has a token would find its drain ended.
+def test_what_has_got_its_token_meanwhile_is_not_ended_before_its_answer() -> None:
+    nameless, joined = table(SWEPT), table(replace(SWEPT, drain=drain(generation=2)))
+
+    assert recorder(nameless).end_first(outcome(there=SWEPT), LifecycleActionResult.CONTINUE)
+    assert not recorder(joined).end_first(outcome(there=SWEPT), LifecycleActionResult.CONTINUE)
+    assert (nameless.rows[KEY].end, joined.rows[KEY].end) == (End.CONTINUE, End.OPEN)
+
+
 # -- ends
 
 ANSWERED: dict[str, Any] = {"answered": LifecycleActionResult.CONTINUE}

@@ -420,5 +420,6 @@ def test_what_was_found_empty_stays_so_while_nothing_can_be_placed(
     instance = ContainerInstance(
         "arn", "i-1", status, agent_connected=False, running_tasks=running, pending_tasks=pending
     )
+    found = Look("i-1", InstanceProgress(), START, registrations={"arn": instance})
 
-    assert task_set.stays_empty(instance) is empty
+    assert task_set.stays_empty(found) is empty
