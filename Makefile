@@ -68,6 +68,11 @@ simulate-mutations: $(VENV)/.demo ## Show that the checkers catch each deliberat
 simulate-lag: $(VENV)/.demo ## Show the seconds from the last task to the answer, with and without the fast path
 	@$(BIN)/python -m drainer.cli.simulate --lag
 
+.PHONY: model
+model: $(VENV)/.development ## Try the protocol of the drain's record in every order of steps and faults (DEEP=1, ONLY=two, WITHOUT=no-takeover, RULES=1)
+	@$(BIN)/python -m tests.model $(if $(DEEP),--deep) $(if $(RULES),--rules) $(if $(ONLY),--only $(ONLY)) \
+	  $(if $(WITHOUT),--without $(WITHOUT))
+
 .PHONY: fuzz
 fuzz: $(VENV)/.development ## Fuzz the reading of events, guided by coverage (SECONDS=60)
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet atheris==3.0.0

@@ -101,13 +101,14 @@ class HookActions:
         proven = [o for o in unit if o.heartbeat or not rules.is_unproven(o.look)]
         # What somebody has set ACTIVE may have got tasks that no listing has: its record has to
         # know that before it is seen DRAINING again.
-        again = [o for o in proven if o.decision.act == Act.SET_DRAINING and o.drain.draining_since]
+        again = [o for o in proven if o.decision.act == Act.SET_DRAINING and _was_draining(o)]
         if not self._has_time():
             _put_off([o for o in unit if o.decision.republish])
             return
         self._go_round(again)
         if self._has_time():
-            drained = [o for o in proven if o not in again or o.published]
+            known = [o for o in again if o.published and o.recorded]
+            drained = [o for o in proven if o not in again or o in known]
             self._on_ecs.set_draining(drained, self._time.now)
         for outcome in proven:
             self._on_ecs.stop_tasks(outcome, self._time.seconds_left)
@@ -184,6 +185,12 @@ def _put_off(outcomes: Sequence[HookOutcome]) -> None:
 def _is_unbounded(outcome: HookOutcome) -> bool:
     """Whether nothing remembers when this drain must end: what the sweep has just found."""
     return outcome.admitted.admission == Admission.NEW and not outcome.named
+
+
+def _was_draining(outcome: HookOutcome) -> bool:
+    """Whether the instance has been DRAINING for its action, by the message or by the record."""
+    record = outcome.record
+    return bool(outcome.drain.draining_since or (record and record.drain.draining_since))
 
 
 def _runs_out_at(outcome: HookOutcome) -> datetime:

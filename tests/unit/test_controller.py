@@ -223,6 +223,33 @@ def test_what_cannot_say_that_it_was_active_is_not_set_draining_again(what: str)
     assert "set DRAINING" not in account.log
 
 
+# Of a write without an answer nothing is known: the sweep may go on from the record of before,
+# which believes in its listings.
+def test_what_may_not_have_recorded_that_it_was_active_is_not_set_draining_again() -> None:
+    account = Account()
+    due = account.follows(0, "ACTIVE", task())
+    account.records.unmade = THROTTLED
+
+    account.run(due)
+
+    assert len(account.published) == 1
+    assert "set DRAINING" not in account.log
+
+
+# The chain that has no token believes in its listings, and may be about to answer by them.
+def test_a_join_does_not_set_draining_what_the_record_has_seen_draining() -> None:
+    account = Account()
+    account.has(0, "ACTIVE", task())
+    of_sweep = record(drain(action=action(0, "")))
+    assert of_sweep.drain.draining_since is not None
+    account.records.put(of_sweep)
+
+    account.run(notification(at=of_sweep.drain.started_at))
+
+    assert "set DRAINING" not in account.log
+    assert account.record().token == TOKEN
+
+
 # -- the write is the claim of the hop
 
 
