@@ -268,7 +268,7 @@ def test_the_deadline_is_answered_by_the_declared_policy_and_says_what_was_left(
     assert 600 <= world.seconds(action.ended_at) <= 600 + PASS_SECONDS
     assert last.decision.phase == "overdue"
     assert [task.owner for task in last.look.remaining] == ["standalone"]
-    assert last.decision.reason == "1 standalone (wait)"
+    assert last.decision.reason == "Standalone tasks are left (wait): 1"
 
 
 def test_defect_26_abandon_retains_the_instance_where_the_group_says_so(world: World) -> None:

@@ -230,10 +230,11 @@ def test_the_command_replays_a_seed_with_a_trace() -> None:
 
 REQUEST_SEEDS = (
     *range(40),
-    54,  # call denied
-    60,  # function timed out
-    61,  # call answered with failures
-    99,  # task protected from scale-in
+    44,  # task protected from scale-in
+    54,  # registration left over
+    63,  # table deleted
+    116,  # call answered with failures
+    233,  # function timed out
 )
 REQUEST_KINDS = {
     *KINDS_OF_ECS,
@@ -249,6 +250,7 @@ REQUEST_KINDS = {
     "function killed between two calls",
     "function timed out",
     "invocation's result lost",
+    "key left unprocessed",
     "message doubled",
     "message doubled late",
     "message late",
@@ -258,6 +260,9 @@ REQUEST_KINDS = {
     "operation slow",
     "permission not spread yet",
     "request late or doubled",
+    "table deleted",
+    "table read-only",
+    "write repeated by the SDK",
 }
 
 
