@@ -69,6 +69,7 @@ class Safety:
     _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
     _seen_free: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     _calls_of_invocation: int = 0
+    _open_at_first: int = 0
     _evidence: Evidence = field(init=False)
     _changes: EcsChanges = field(init=False)
     _judges: dict[str, Callable[[Mapping[str, Any]], None]] = field(init=False)
@@ -96,20 +97,22 @@ class Safety:
     def invocation_begins(self) -> None:
         """Begin to count the calls of an invocation."""
         self._calls_of_invocation = 0
+        self._open_at_first = len(self.account.auto_scaling.lifecycle.open)
         self.hook_unread = False
 
     @contextmanager
     def another_invocation(self) -> Iterator[None]:
         """Judge an invocation that runs while another one is under way, for itself."""
-        calls, hook_unread = self._calls_of_invocation, self.hook_unread
+        before = self._calls_of_invocation, self._open_at_first, self.hook_unread
         try:
             yield
         finally:
-            self._calls_of_invocation, self.hook_unread = calls, hook_unread
+            self._calls_of_invocation, self._open_at_first, self.hook_unread = before
 
     def invocation_ends(self, records: int) -> None:
         """Judge how many calls an invocation made."""
-        drains = max(records, len(self.account.auto_scaling.lifecycle.open))
+        # What it has answered is no longer open, and has cost calls all the same.
+        drains = max(records, self._open_at_first, len(self.account.auto_scaling.lifecycle.open))
         most = CALLS_IN_COMMON + CALLS_PER_DRAIN * drains
         if self._calls_of_invocation > most:
             # A sweep looks at what it finds, without a record.
