@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from drainer.drain.look import unseen
+from drainer.drain.look import cluster_name, unseen
 from drainer.drain.task_set import VIEW_LAG
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
@@ -28,6 +28,9 @@ CLUSTERS_SEARCHED_MAX = 100
 # What has no token is not believed to say how far a search has come, so that one pass searches all
 # of these, as long as there is time: a burst of 100 reads, and 20 a second.
 CLUSTERS_SEARCHED_AT_ONCE_MAX = 400
+# An agent that has lost its state registers anew where it was, or where it is configured to: so
+# many clusters are searched again in each pass while it is not connected, at one read each.
+CLUSTERS_SEARCHED_AGAIN_MAX = 5
 
 # What must be left of an invocation for acting: answers, heartbeats, and the way round for all.
 ACTING_SECONDS = 12.0
@@ -76,7 +79,7 @@ class Finder:
     def find(self, looks: Sequence[Look]) -> None:
         """Describe the container instances that are known, and search for the others."""
         self._describe_known(looks)
-        self._search_named([look for look in looks if look.sought])
+        self._search_named([look for look in looks if look.sought or look.sought_again])
         self._search_everywhere([s for s in looks if s.sought and s.elsewhere])
         for look in looks:
             look.seen_at = self._time.now()
@@ -94,8 +97,7 @@ class Finder:
             members = list(dict.fromkeys(look for _, look in rows))
             self._describe(cluster, [arn for arn, _ in rows], members)
         for look in known:
-            connected = any(one.agent_connected for one in look.registrations.values())
-            if not connected and look.known_arns() != set(look.registrations):
+            if not look.connected and look.known_arns() != set(look.registrations):
                 # One that was known has not been described, so that it is looked for again: its
                 # agent may have registered where no earlier search has found it.
                 look.settled = False
@@ -104,12 +106,15 @@ class Finder:
     def _search_named(self, looks: Iterable[Look]) -> None:
         by_cluster: dict[str, list[Look]] = defaultdict(list)
         for look in looks:
-            policy = look.drain.policy
-            named = (policy.cluster,) if policy and policy.cluster else self._clusters
+            named = look.named(self._clusters)
+            if look.sought_again:
+                clusters = (*(one.cluster for one in look.candidates), *named)
+                by_name = {cluster_name(cluster): cluster for cluster in clusters}
+                named = [*by_name.values()][:CLUSTERS_SEARCHED_AGAIN_MAX]
             for cluster in named:
                 by_cluster[cluster].append(look)
         for cluster, members in by_cluster.items():
-            self._search(cluster, [look for look in members if look.sought])
+            self._search(cluster, [look for look in members if look.sought or look.sought_again])
 
     def _search_everywhere(self, looks: list[Look]) -> None:
         """
@@ -181,15 +186,11 @@ class Finder:
             look.settled = True
 
     def _report_misnamed(self, look: Look) -> None:
-        policy = look.drain.policy
-        names = [policy.cluster] if policy and policy.cluster else [*self._clusters]
-        # A cluster may be named by its name or its ARN.
-        known = {name.rpartition("/")[2] for name in names}
-        named = ", ".join(names)
-        if named and (look.drain.cluster or "").rpartition("/")[2] not in known:
+        named, cluster = look.named(self._clusters), look.drain.cluster or ""
+        if named and cluster_name(cluster) not in map(cluster_name, named):
             self.problems.append(
-                f"{look.ec2_instance_id} is in cluster {look.drain.cluster} and is drained there: "
-                f"correct its hook or DRAINER_CLUSTERS, which name {named}"
+                f"{look.ec2_instance_id} is in cluster {cluster} and is drained there: "
+                f"correct its hook or DRAINER_CLUSTERS, which name {', '.join(named)}"
             )
 
     def _search(self, cluster: str, looks: list[Look]) -> None:
@@ -203,7 +204,8 @@ class Finder:
         except DrainerError as error:
             unseen(looks, error)
             return
-        self._describe(cluster, arns, looks)
+        known = {arn for look in looks for arn in look.registrations}
+        self._describe(cluster, [arn for arn in arns if arn not in known], looks)
 
     def _describe(self, cluster: str, arns: Sequence[str], looks: list[Look]) -> None:
         try:
@@ -221,7 +223,9 @@ class Finder:
             if instance.status != "INACTIVE":
                 by_id[instance.ec2_instance_id].append(instance)
         for look in looks:
-            for instance in by_id[look.ec2_instance_id]:
+            # Of more than are looked at, one that is connected makes the others left-overs.
+            found = by_id[look.ec2_instance_id]
+            for instance in sorted(found, key=lambda one: not one.agent_connected):
                 look.found(cluster, instance)
 
     def _describe_apart(

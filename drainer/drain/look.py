@@ -12,7 +12,7 @@ from drainer.drain.model import REGISTRATIONS_MAX, Owner, StandaloneTasks
 from drainer.errors import ClusterMissingError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from drainer.drain.model import ContainerInstance, InstanceProgress, Task
@@ -54,6 +54,11 @@ class Look:
     reason: str = ""  # why something was not seen, in words for an operator
 
     # Its registrations
+
+    @property
+    def connected(self) -> bool:
+        """Whether any of them has a connected agent."""
+        return any(one.agent_connected for one in self.registrations.values())
 
     @property
     def candidates(self) -> tuple[ContainerInstance, ...]:
@@ -103,6 +108,17 @@ class Look:
         return not (self.settled or self.failed)
 
     @property
+    def sought_again(self) -> bool:
+        """Whether its agent may have registered anew, though its registrations were all known."""
+        lone = bool(self.registrations) and not self.connected
+        return lone and self.settled and not self.failed
+
+    def named(self, configured: Sequence[str]) -> Sequence[str]:
+        """Return the clusters that its policy names, or else those that are configured."""
+        policy = self.drain.policy
+        return (policy.cluster,) if policy and policy.cluster else configured
+
+    @property
     def in_doubt(self) -> bool:
         """Whether a part of the look has failed."""
         return self.failed or self.denied
@@ -110,9 +126,7 @@ class Look:
     def found(self, cluster: str, instance: ContainerInstance) -> None:
         """Take a description that belongs to the EC2 instance."""
         drain, is_new = self.drain, instance.arn not in self.known_arns()
-        if is_new and len(self.registrations) >= REGISTRATIONS_MAX:
-            self.denied, self.sound = True, False
-            self.reason = f"The EC2 instance has more than {REGISTRATIONS_MAX} registrations"
+        if is_new and not self._has_room(instance):
             return
         if is_new and self.remembers:
             # What was established before did not know of this one.
@@ -127,6 +141,20 @@ class Look:
         # agent that was connected may have registered anew, once it no longer is.
         searched = drain.settled and drain.searched_at is not None and self.remembers
         self.settled = first.agent_connected or searched
+
+    def _has_room(self, new: ContainerInstance) -> bool:
+        """Return whether one more may be taken; where one is connected, a left-over is dropped."""
+        if len(self.registrations) < REGISTRATIONS_MAX:
+            return True
+        crowd = [*self.registrations.values(), new]
+        least = min(crowd, key=lambda one: (one.agent_connected, one.counted_tasks))
+        if least.agent_connected or not (self.connected or new.agent_connected):
+            # Any of them may run the tasks.
+            self.denied, self.sound = True, False
+            self.reason = f"The EC2 instance has more than {REGISTRATIONS_MAX} registrations"
+            return False
+        self.registrations.pop(least.arn, None)
+        return least is not new
 
     def known_arns(self) -> set[str]:
         """Return the ARNs of the registrations that this look or an earlier one has found."""
@@ -148,7 +176,7 @@ class Look:
     @property
     def counted(self) -> int:
         """The tasks that ECS's two counters know of."""
-        return sum(one.running_tasks + one.pending_tasks for one in self.candidates)
+        return sum(one.counted_tasks for one in self.candidates)
 
     @property
     def remaining(self) -> tuple[Task, ...]:
@@ -179,6 +207,11 @@ class Look:
 def is_standalone(task: Task) -> bool:
     """Whether no service owns the task."""
     return task.owner == Owner.STANDALONE
+
+
+def cluster_name(cluster: str) -> str:
+    """Return the name of a cluster, which may be named by its name or its ARN."""
+    return cluster.rpartition("/")[2]
 
 
 def turn(name: str, now: datetime) -> int:

@@ -170,7 +170,7 @@ def carry_on(
         since, absent_since = drained_at or still, None
     elif look.absent:
         absent_since = absent_since or seen_at
-    if any(one.agent_connected for one in look.candidates):
+    if look.connected:
         searched_at = None
     elif found and look.searched:
         searched_at = searched_at or seen_at

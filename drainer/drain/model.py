@@ -197,6 +197,11 @@ class ContainerInstance:
     # what Spot did or recommended for which it was set DRAINING, and until when
     interrupted: str = ""
 
+    @property
+    def counted_tasks(self) -> int:
+        """The tasks that ECS's two counters know of."""
+        return self.running_tasks + self.pending_tasks
+
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
 # names the last statuses; every other one means that a container or its network may be alive.

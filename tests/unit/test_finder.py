@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.drain import machine
-from drainer.drain.finder import ACTING_SECONDS, CLUSTERS_SEARCHED_MAX, Finder
+from drainer.drain.finder import (
+    ACTING_SECONDS,
+    CLUSTERS_SEARCHED_AGAIN_MAX,
+    CLUSTERS_SEARCHED_MAX,
+    Finder,
+)
 from drainer.drain.look import Look
 from drainer.drain.model import (
     REGISTRATIONS_MAX,
@@ -432,7 +437,8 @@ def sight(number: int, now: datetime = START, **changes: Any) -> Look:
 
 
 def of(number: int, **changes: Any) -> ContainerInstance:
-    return replace(registration(f"arn-{number}"), ec2_instance_id=f"i-{number}", **changes)
+    known = replace(registration(f"arn-{number}"), ec2_instance_id=f"i-{number}")
+    return replace(known, **changes)
 
 
 def found(ecs: Ecs, *sights: Look, clusters: Sequence[str] = ()) -> list[str]:
@@ -595,24 +601,114 @@ def test_where_one_of_two_known_ones_is_gone_clusters_that_nobody_names_are_sear
     assert (one.drain.container_instance_arn, one.drain.closed) == ("arn-new", False)
 
 
-@pytest.mark.parametrize(
-    ("others", "connected"),
-    [
-        pytest.param((), False, id="all known ones described, none connected"),
-        pytest.param((Place("payments", "arn-gone"),), True, id="one connected, another gone"),
-    ],
-)
-def test_what_is_settled_is_not_searched_for_again(
-    others: tuple[Place, ...], *, connected: bool
-) -> None:
-    # A hundred reads in each pass, for as long as an agent is broken.
-    ecs = Ecs({"payments": [of(1, agent_connected=connected)]})
-    one = known(1, others=others, **SETTLED)
+def test_what_is_settled_and_connected_is_not_searched_for_again() -> None:
+    # A hundred reads in each pass, for as long as the drain lasts.
+    ecs = Ecs({"payments": [of(1)]})
+    one = known(1, others=(Place("payments", "arn-gone"),), **SETTLED)
 
     found(ecs, one)
 
     assert one.settled
     assert (ecs.searched, ecs.listings) == ([], 0)
+
+
+def test_an_agent_that_registers_anew_after_all_were_known_is_found() -> None:
+    # Tasks were placed on the new registration for the rest of the drain, and killed at its end.
+    new = replace(of(1), arn="arn-new", running_tasks=3)
+    one = known(1, closed=True, listed_at=START, draining_since=START, **SETTLED)
+
+    found(Ecs({"payments": [of(1, agent_connected=False), new]}), one)
+
+    drain = one.drain
+    assert (drain.container_instance_arn, one.status, one.counted) == ("arn-new", "ACTIVE", 3)
+    assert (drain.closed, drain.listed_at, drain.draining_since) == (False, None, None)
+
+
+def test_a_further_registration_that_is_not_connected_yet_begins_the_search_anew() -> None:
+    # Which one runs the tasks cannot be told, and there may be more of them.
+    new = replace(of(1), arn="arn-new", agent_connected=False)
+    one = known(1, **SETTLED)
+
+    found(Ecs({"payments": [of(1, agent_connected=False), new]}), one)
+
+    assert (one.settled, one.drain.settled, len(one.candidates)) == (False, False, 2)
+
+
+def test_while_no_agent_is_connected_few_clusters_are_searched_again() -> None:
+    # A hundred reads in each pass, for as long as an agent is broken.
+    ecs = Ecs({**many(150), "payments": [of(1, agent_connected=False)]})
+    one, named = known(1, policy=None, **SETTLED), known(1, **SETTLED)
+    arn = "arn:aws:ecs:us-east-1:123456789012:cluster/payments"
+    named.drain = replace(named.drain, cluster=arn)
+    ecs.where[arn] = ecs.where["payments"]
+
+    found(ecs, one, clusters=[*many(100)])
+    first, ecs.searched = ecs.searched, []
+    found(ecs, named)
+
+    assert first == ["payments", *[*many(100)][: CLUSTERS_SEARCHED_AGAIN_MAX - 1]]
+    assert ecs.searched == ["payments"]
+    assert (ecs.listings, one.settled, named.settled) == (0, True, True)
+    # What is known is not described twice.
+    assert [arns for arns in ecs.described if arns] == [["arn-1"], ["arn-1"]]
+
+
+def test_a_search_that_fails_while_no_agent_is_connected_leaves_the_look_in_doubt() -> None:
+    # Released although it may have registered anew, with tasks.
+    one = known(1, **SETTLED)
+    one.drain = replace(one.drain, cluster="search")
+
+    where = {"search": [of(1, agent_connected=False)], "payments": []}
+    found(Ecs(where, {"payments": DENIED}), one)
+
+    assert one.in_doubt
+
+
+def crowd(tasks: int = 0) -> list[ContainerInstance]:
+    return [
+        of(1, arn=f"arn-{number}", agent_connected=False, running_tasks=tasks)
+        for number in range(REGISTRATIONS_MAX)
+    ]
+
+
+@pytest.mark.parametrize("place", [0, 3, REGISTRATIONS_MAX + 1])
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_connected_registration_beside_many_left_overs_is_the_one(
+    place: int, *, apart: bool
+) -> None:
+    # Refused as the sixth, it stayed ACTIVE, and its tasks were killed at the deadline.
+    live = of(1, arn="arn-live", running_tasks=3)
+    left_over = [*crowd(), of(1, arn="arn-5", agent_connected=False)]
+    rows = [*left_over[:place], live, *left_over[place:]]
+    where = {"payments": left_over[:REGISTRATIONS_MAX], "search": [live]} if apart else None
+    one = sight(1)
+
+    found(Ecs(where or {"payments": rows}), one)
+
+    assert (one.drain.container_instance_arn, one.counted) == ("arn-live", 3)
+    assert (one.settled, one.in_doubt) == (True, False)
+    assert len(one.registrations) <= REGISTRATIONS_MAX
+
+
+def test_of_many_left_overs_one_without_tasks_is_dropped_first() -> None:
+    # Those on which ECS counts tasks are the ones to say something about.
+    live, busy = of(1, arn="arn-live"), of(1, arn="arn-0", agent_connected=False, running_tasks=2)
+    one = sight(1)
+
+    found(Ecs({"payments": [busy, *crowd()[1:], live]}), one)
+
+    assert {"arn-live", "arn-0"} < set(one.registrations)
+
+
+def test_of_more_connected_ones_than_are_looked_at_none_is_dropped() -> None:
+    # Each may run tasks; what is dropped is never drained.
+    many_live = [of(1, arn=f"arn-{number}") for number in range(REGISTRATIONS_MAX + 1)]
+    one = sight(1)
+
+    found(Ecs({"payments": many_live}), one)
+
+    assert one.in_doubt
+    assert "more than 5 registrations" in one.reason
 
 
 def test_a_cluster_that_does_not_exist_and_no_other_that_has_it_is_nowhere() -> None:
