@@ -71,7 +71,7 @@ class TargetActions:
         """Note on all registrations for which stack they are set DRAINING; False if throttled."""
         by_cluster: dict[str, list[tuple[Outcome, tuple[str, str, str]]]] = defaultdict(list)
         for outcome in unit:
-            for one in outcome.look.candidates:
+            for one in outcome.look.to_drain:
                 by_cluster[one.cluster].append((outcome, (one.arn, DRAINED_FOR, stack)))
         for cluster, rows in by_cluster.items():
             for start in range(0, len(rows), TOGETHER_MAX):

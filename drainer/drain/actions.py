@@ -91,6 +91,11 @@ class Outcome:
             self.look, self.drain, drained_at=self.drained_at, stopped=self.stopped
         )
 
+    def drained(self, arn: str, at: datetime) -> None:
+        """Note when a registration was set DRAINING; one that was left behind dates nothing."""
+        if arn not in {one.arn for one in self.look.left_behind}:
+            self.drained_at = at
+
     def trouble(self, what: str, error: object) -> None:
         """Note what failed; the next pass does it again."""
         self.troubles = (*self.troubles, f"{what}: {error}")
@@ -141,7 +146,7 @@ class EcsActions:
         by_cluster: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
         for outcome in unit:
             if outcome.decision.act == Act.SET_DRAINING:
-                for one in outcome.look.candidates:
+                for one in outcome.look.to_drain:
                     # Two hooks of one group have one container instance.
                     if one.status == ACTIVE:
                         by_cluster[one.cluster][one.arn].append(outcome)
@@ -154,7 +159,7 @@ class EcsActions:
                         if arn in refusals:
                             outcome.trouble("DRAINING was not set", refusals[arn])
                         else:
-                            outcome.drained_at = clock()
+                            outcome.drained(arn, clock())
 
     def stop_tasks(self, outcome: Outcome, seconds_left: Callable[[], float]) -> None:
         """Stop the standalone tasks that were decided to be stopped, STOPS_MAX at most."""

@@ -97,6 +97,9 @@ class Finder:
             members = list(dict.fromkeys(look for _, look in rows))
             self._describe(cluster, [arn for arn, _ in rows], members)
         for look in known:
+            if look.is_lone and look.drain.others and look.drain.searched_at is None:
+                # What was listed while one of them was connected was listed of that one alone.
+                look.drain = replace(look.drain, listed_at=None, closed=False)
             if not look.connected and look.known_arns() != set(look.registrations):
                 # One that was known has not been described, so that it is looked for again: its
                 # agent may have registered where no earlier search has found it.

@@ -61,6 +61,11 @@ class Look:
         return any(one.agent_connected for one in self.registrations.values())
 
     @property
+    def is_lone(self) -> bool:
+        """Whether it is registered, and no agent of it is connected."""
+        return bool(self.registrations) and not self.connected
+
+    @property
     def candidates(self) -> tuple[ContainerInstance, ...]:
         """
         The registrations of which one runs the tasks, the one that the drain is about first.
@@ -72,6 +77,17 @@ class Look:
         connected = [one for one in found if one.agent_connected]
         own = self.drain.container_instance_arn
         return tuple(sorted(connected or found, key=lambda one: (one.arn != own, one.arn)))
+
+    @property
+    def left_behind(self) -> tuple[ContainerInstance, ...]:
+        """What is left of earlier registrations, as far as ECS still counts tasks there."""
+        found = self.registrations.values() if self.connected else ()
+        return tuple(one for one in found if one.counted_tasks and not one.agent_connected)
+
+    @property
+    def to_drain(self) -> tuple[ContainerInstance, ...]:
+        """The registrations to set DRAINING, so that ECS replaces their services' tasks."""
+        return (*self.candidates, *self.left_behind)
 
     @property
     def container_instance(self) -> ContainerInstance | None:
@@ -110,8 +126,7 @@ class Look:
     @property
     def sought_again(self) -> bool:
         """Whether its agent may have registered anew, though its registrations were all known."""
-        lone = bool(self.registrations) and not self.connected
-        return lone and self.settled and not self.failed
+        return self.is_lone and self.settled and not self.failed
 
     def named(self, configured: Sequence[str]) -> Sequence[str]:
         """Return the clusters that its policy names, or else those that are configured."""

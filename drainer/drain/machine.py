@@ -25,6 +25,7 @@ again. What a drain owes to a lifecycle hook meanwhile is said in `drainer/lifec
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
 
     from drainer.drain.look import Look
     from drainer.drain.task_set import Progress
+
+# How long what is left of an earlier registration is waited for. ECS replaces its services' tasks
+# once it is DRAINING; what ECS still counts after that is a standalone task, or has no room
+# elsewhere, and no agent is there to report its end.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
+LEFT_BEHIND_FOR = timedelta(seconds=300)
 
 # How many groups of tasks a reason names.
 NAMED_MAX = 10
@@ -71,11 +78,15 @@ def _is_unregistered(look: Look) -> bool:
 
 
 def _is_drained(look: Look) -> bool:
-    return look.drain.draining_since is not None and task_set.all_stopped(look)
+    since = look.drain.draining_since
+    if since is None or (look.left_behind and look.now < since + LEFT_BEHIND_FOR):
+        return False
+    return task_set.all_stopped(look)
 
 
 def _is_active(look: Look) -> bool:
-    return look.status == "ACTIVE"
+    left_over = any(one.status == "ACTIVE" for one in look.left_behind)
+    return look.status == "ACTIVE" or (look.status == "DRAINING" and left_over)
 
 
 def _is_draining(look: Look) -> bool:
@@ -174,7 +185,7 @@ def carry_on(
         searched_at = None
     elif found and look.searched:
         searched_at = searched_at or seen_at
-    places = tuple(Place(one.cluster, one.arn) for one in look.candidates[1:])
+    places = tuple(Place(one.cluster, one.arn) for one in look.to_drain[1:])
     return replace(
         drain,
         draining_since=since,
@@ -214,6 +225,8 @@ def what_is_left(look: Look) -> str:
         parts.append("Tasks are left of " + ", ".join(services[:NAMED_MAX]))
     if not (standalone or services):
         parts.append(_unlisted(look))
+    if behind := sum(one.counted_tasks for one in look.left_behind):
+        parts.append(f"ECS counts {behind} tasks of earlier registrations of the EC2 instance")
     return ". ".join(parts)
 
 

@@ -80,6 +80,12 @@ class Ecs:
         raise AssertionError("acting reads nothing")
 
 
+LEFT_BEHIND = ContainerInstance(
+    "arn-old", "i-0", "ACTIVE", agent_connected=False,
+    running_tasks=2, pending_tasks=0, cluster="payments",
+)  # fmt: skip
+
+
 def registration(arn: str, status: str = "ACTIVE", cluster: str = "payments") -> ContainerInstance:
     return ContainerInstance(
         arn, "i-0", status, agent_connected=True, running_tasks=0, pending_tasks=0, cluster=cluster
@@ -136,6 +142,27 @@ def test_what_is_not_active_is_not_set_draining_again() -> None:
     ecs, one = Ecs(), outcome(registration("a"), registration("b", "DRAINING"))
 
     set_draining(ecs, one)
+
+    assert ecs.set == [("payments", ["a"])]
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "DRAINING"])
+def test_where_tasks_were_left_behind_is_set_draining_beside_the_live_one(status: str) -> None:
+    # ECS did not replace its services' tasks, whose containers ended with the instance.
+    ecs, one = Ecs(), outcome(registration("a", status), LEFT_BEHIND)
+
+    set_draining(ecs, one)
+
+    assert [arn for _, arns in ecs.set for arn in arns][-1] == "arn-old"
+    # It says nothing about when the live one was.
+    assert one.drained_now is (status == "ACTIVE")
+
+
+def test_an_earlier_registration_without_tasks_is_left_alone() -> None:
+    # Nothing is to be replaced there; a call for each is a write that crowds wait for.
+    ecs = Ecs()
+
+    set_draining(ecs, outcome(registration("a"), replace(LEFT_BEHIND, running_tasks=0)))
 
     assert ecs.set == [("payments", ["a"])]
 

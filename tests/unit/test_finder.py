@@ -711,6 +711,23 @@ def test_of_more_connected_ones_than_are_looked_at_none_is_dropped() -> None:
     assert "more than 5 registrations" in one.reason
 
 
+def test_what_was_listed_of_the_connected_one_alone_is_void_once_all_count() -> None:
+    # The earlier registration was known and its tasks were in no listing: they were cut.
+    old = of(1, arn="arn-old", agent_connected=False)
+    where = {"payments": [of(1, agent_connected=False), old]}
+    changes: dict[str, Any] = {"others": (Place("payments", "arn-old"),), "settled": True}
+    changes |= {"closed": True, "listed_at": START}
+    lost, searched = known(1, **changes), known(1, **changes, searched_at=START)
+    throttled = known(1, **changes)
+
+    found(Ecs(where), lost, searched)
+    found(Ecs(where, describing_fails=THROTTLED), throttled)
+
+    assert (lost.settled, lost.drain.closed, lost.drain.listed_at) == (False, False, None)
+    # That was established of all of them; and a read that failed says nothing.
+    assert (searched.settled, searched.drain.closed, throttled.drain.closed) == (True, True, True)
+
+
 def test_a_cluster_that_does_not_exist_and_no_other_that_has_it_is_nowhere() -> None:
     # An operator reads that a name is wrong, and not that a read failed.
     typo, denied, left_over = (sight(number, policy=drain("typo").policy) for number in (1, 2, 3))

@@ -715,6 +715,39 @@ def test_a_search_is_forgotten_once_an_agent_is_connected() -> None:
     assert carried(view(apart, searched=True)).searched_at == at(60)
 
 
+def left_behind(status: str, *, tasks: int = 2, seconds: float = 60) -> HookLook:
+    look = view(instance(), seconds=seconds)
+    old = replace(instance(status, running=tasks), arn="arn-old", agent_connected=False)
+    look.registrations["arn-old"] = replace(old, cluster="search")
+    return look
+
+
+def test_where_an_earlier_registration_has_tasks_it_is_drained_beside_the_live_one() -> None:
+    # ECS did not replace them, and their containers ended with the instance 66 s later.
+    look = left_behind("ACTIVE")
+
+    assert decide(look).act == Act.SET_DRAINING
+    assert [one.arn for one in look.to_drain] == [ARN, "arn-old"]
+    # A pass that could not set it DRAINING is not the last one that looks at it.
+    assert carried(look).others == (Place("search", "arn-old"),)
+
+
+def test_what_ecs_still_counts_on_an_earlier_registration_is_waited_for_some_minutes() -> None:
+    # Without a wait replacements do not start in time; without an end, a task that ECS does not
+    # replace holds the instance to its deadline, since no agent is there to report its end.
+    soon, late = (left_behind("DRAINING", seconds=seconds) for seconds in (299, 300))
+
+    assert (decide(soon).phase, decide(late).phase) == (Phase.CLOSING, Phase.DRAINED)
+    assert "ECS counts 2 tasks of earlier registrations" in decide(soon).reason
+    assert decide(left_behind("ACTIVE", seconds=300)).phase == Phase.DRAINED
+
+
+def test_an_earlier_registration_without_tasks_is_not_waited_for() -> None:
+    # Left over by every agent that lost its state: each drain after that took minutes longer.
+    for status in ("ACTIVE", "DRAINING"):
+        assert decide(left_behind(status, tasks=0)).phase == Phase.DRAINED
+
+
 def test_not_waiting_is_forgotten_by_the_first_look_that_sees_it_wait() -> None:
     # Two stale answers an hour apart would end a drain quietly.
     before = drain(not_waiting_since=at(5))

@@ -269,6 +269,17 @@ def test_every_registration_that_is_set_draining_is_noted_for_its_stack(elsewher
     assert draining <= world.noted
 
 
+def test_an_earlier_registration_with_tasks_is_set_draining_and_noted_for_its_stack() -> None:
+    # Without the note it stays DRAINING after a rollback.
+    old = registration("arn-old", agent_connected=False, running_tasks=2)
+    world = World({"payments": [old, registration("arn-1")]})
+
+    world.passes(3)
+
+    assert {world.status("arn-old"), world.status("arn-1")} == {"DRAINING"}
+    assert world.noted >= {"arn-old", "arn-1"}
+
+
 def test_standalone_tasks_that_ecs_counts_are_stopped_once_their_grace_is_over() -> None:
     # A fleet lists no tasks while ECS counts some: it would wait for them until its deadline.
     job = task(1, "RUNNING", Owner.STANDALONE)
