@@ -172,6 +172,53 @@ def test_what_an_agent_registers_anew_while_it_drains_is_drained_as_well(
     assert job.stopped_at
 
 
+def test_what_an_agent_registers_anew_after_it_was_gone_for_minutes_is_drained_as_well(
+    world: World,
+) -> None:
+    # Two searches had settled that one registration is all there is, and it was never searched for
+    # again: the new one stayed ACTIVE, and the instance left with the task that was placed there.
+    world.group()
+    ecs = world.account.ecs
+    [leaving] = [world.oldest]
+    [first] = ecs.registrations(leaving)
+    old = ecs.run_standalone(CLUSTER, leaving, seconds=3600)
+    world.scale_in()
+    world.run(40)
+    ecs.connect_agent(leaving, connected=False)
+    world.run(90)
+    first.agent_gone = True
+    new = ecs.register(CLUSTER, leaving)
+    job = ecs.run_standalone(CLUSTER, leaving, seconds=300)
+    world.run(60)
+    status = new.status
+    # ECS no longer knows of anything where the agent was registered before.
+    ecs.life.kill(old, "The agent lost its state")
+
+    action = world.until_answered()
+
+    assert status == "DRAINING"
+    assert action.ended_by == "completed"
+    assert world.left_behind == []
+    assert job.stopped_at
+
+
+def test_an_earlier_registration_with_tasks_is_drained_beside_the_live_one(world: World) -> None:
+    # ECS replaced none of its tasks: they were cut 66 s after the notice, by an orderly scale-in.
+    world.group()
+    world.service(desired=1)
+    ecs = world.account.ecs
+    [leaving] = [world.oldest]
+    [first] = ecs.registrations(leaving)
+    ecs.connect_agent(leaving, connected=False)
+    first.agent_gone = True
+    live = ecs.register(CLUSTER, leaving)
+    world.scale_in()
+
+    world.run(60)
+
+    assert [first.status, live.status] == ["DRAINING", "DRAINING"]
+
+
 def test_f4_what_a_failed_pass_saw_active_is_not_released_by_the_old_message(world: World) -> None:
     # It was set DRAINING again, the re-invocation that knew of that was lost, and the message from
     # before, whose set of tasks was closed, came again: it released the new task, which closed.

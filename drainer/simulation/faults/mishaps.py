@@ -36,6 +36,10 @@ JOB_SECONDS = 5_400.0
 NEW_TASK_SECONDS = (60.0, 900.0)
 # Later than its registration is visible: nobody could know of it before.
 PLACED_AFTER_SECONDS = (21.0, 60.0)
+# How long an agent is gone that loses its state while tasks run: longer than a search for other
+# registrations takes. And when ECS takes what ran for stopped, once tasks may have been placed.
+GONE_SECONDS = (60.0, 300.0)
+TAKEN_FOR_STOPPED_SECONDS = (60.0, 180.0)
 # How often no notice comes through for a while after an operator has answered a hook by hand.
 UNHEARD_PROBABILITY = 0.8
 UNHEARD_SECONDS = 600.0
@@ -56,23 +60,45 @@ def agent_vanishes(faults: Faults, workload: Workload, installed: Installation) 
 
 def agent_registers_anew(faults: Faults, workload: Workload, installed: Installation) -> None:
     """
-    Let the agent of a leaving instance, whose tasks are over, lose its state: it registers anew.
+    Let the agent of a leaving instance lose its state: it registers anew.
 
-    Tasks are placed on the new registration a little later. Inferred from
+    At once where its tasks are over, and else after it has been gone for a while. Tasks are placed
+    on the new registration a little later. Inferred from
     https://github.com/aws/amazon-ecs-agent/issues; AWS's pages do not say it.
     """
     del workload, installed
     ecs = faults.account.ecs
     for instance in _one_waiting(faults):
         known = ecs.container_instance(instance.ec2_instance_id)
-        if known is None or instance.group.cluster is None or known.remaining_tasks():
+        if known is None or instance.group.cluster is None:
             continue
-        faults.strike("agent registered anew", instance.ec2_instance_id)
-        ecs.connect_agent(instance.ec2_instance_id, connected=False)
-        instance.forgets_agent = True
-        agents.boot(faults.account.ecs, instance)
-        after = faults.random.uniform(*PLACED_AFTER_SECONDS)
-        faults.account.after(after, partial(_place, faults, instance))
+        if known.remaining_tasks():
+            ecs.connect_agent(instance.ec2_instance_id, connected=False)
+            seconds = faults.random.uniform(*GONE_SECONDS)
+            faults.account.after(seconds, partial(_come_back_anew, faults, instance))
+        else:
+            _register_anew(faults, instance)
+
+
+def _come_back_anew(faults: Faults, instance: Instance) -> None:
+    ecs = faults.account.ecs
+    known = ecs.container_instance(instance.ec2_instance_id)
+    if known is None or not (faults.going_on and instance.waits_to_leave):
+        ecs.connect_agent(instance.ec2_instance_id, connected=True)
+        return
+    _register_anew(faults, instance)
+    seconds = faults.random.uniform(*TAKEN_FOR_STOPPED_SECONDS)
+    for task in known.remaining_tasks():
+        faults.account.after(seconds, partial(ecs.life.kill, task, "The agent lost its state"))
+
+
+def _register_anew(faults: Faults, instance: Instance) -> None:
+    faults.strike("agent registered anew", instance.ec2_instance_id)
+    faults.account.ecs.connect_agent(instance.ec2_instance_id, connected=False)
+    instance.forgets_agent = True
+    agents.boot(faults.account.ecs, instance)
+    after = faults.random.uniform(*PLACED_AFTER_SECONDS)
+    faults.account.after(after, partial(_place, faults, instance))
 
 
 def _place(faults: Faults, instance: Instance) -> None:
