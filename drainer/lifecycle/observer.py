@@ -98,6 +98,8 @@ class Observer:
 
     def _begun(self, admitted: Admitted) -> HookLook:
         drain = admitted.drain
+        if admitted.admission == Admission.JOIN and admitted.record and not drain.policy:
+            drain = replace(drain, policy=admitted.record.drain.policy)
         return HookLook(
             ec2_instance_id=drain.action.ec2_instance_id,
             drain=drain,
@@ -181,8 +183,12 @@ class Observer:
             look.reason = refusal
             return
         policy, problems = self._config.policy(hook.notification_metadata)
-        if drain.policy is None:  # said once for each drain, not at every pass
+        if policy != drain.policy:  # said once for each drain, not at every pass
             self._problems += [f"Notification metadata of hook {name!r}: {p}" for p in problems]
+        if problems and drain.policy:
+            # What is left out or not understood would have its default, and a deadline is never
+            # put off again: a typo that is corrected a minute later would end drains under way.
+            policy = drain.policy
         unreadable = [problem for problem in problems if problem.hides_cluster]
         if unreadable:
             look.sound = False

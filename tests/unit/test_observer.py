@@ -18,7 +18,7 @@ from drainer.drain.model import (
     Origin,
     Task,
 )
-from drainer.drain.record import key_of
+from drainer.drain.record import DrainRecord, key_of
 from drainer.drain.task_look import StoppedTasks
 from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
 from drainer.invocation import InvocationClock
@@ -129,6 +129,7 @@ def observer(
     now: datetime = NOW,
     ecs: Ecs | None = None,
     hooks: Hooks | None = None,
+    config: Config = CONFIG,
 ) -> Observer:
     def draining_again(keys: Sequence[Key]) -> dict[Key, datetime]:
         scaling.beside += keys
@@ -138,7 +139,7 @@ def observer(
         scaling,
         ecs or Ecs(),
         hooks or Hooks(scaling, TOPIC_ARN),
-        CONFIG,
+        config,
         InvocationClock(now, scaling.left),
         stopped=StoppedTasks(),
         draining_again=draining_again,
@@ -417,6 +418,33 @@ def test_wrong_metadata_is_said_once_for_each_drain() -> None:
     [problem] = first.problems
     assert problem.startswith("Notification metadata of hook 'drainer': deadline_result is 'x'")
     assert later.problems == []
+
+
+@pytest.mark.parametrize(
+    "typo",
+    ['{"drain_timeout_seconds": 7200,}', WRONG, '{"drain_timeout": 7200}', '{"cluster": 1}'],
+)
+@pytest.mark.parametrize("admission", [Admission.DUE, Admission.JOIN])
+def test_metadata_that_turns_wrong_changes_no_drain_under_way(
+    typo: str, admission: Admission
+) -> None:
+    # The default timeout of 600 s was taken for the hook's 7200 s: a deadline is never put off
+    # again, so that the instance was released over its running tasks.
+    scaling = AutoScaling(
+        {"i-0": ("g", WAIT)}, hooks={"g": [replace(HOOK, notification_metadata=typo)]}
+    )
+    policy, _ = CONFIG.policy('{"drain_timeout_seconds": 7200, "standalone_tasks": "stop"}')
+    known = drain(policy=policy, generation=1)
+    record = DrainRecord(key_of(known.action), 1, 3, "an-earlier-pass", known, written_at=NOW)
+    told = drain() if admission == Admission.JOIN else known
+    one = observer(scaling, config=replace(CONFIG, drain_timeout_seconds=600))
+
+    [look] = one.look([Admitted(admission, told, record)])
+
+    assert look.drain.policy == policy
+    assert look.drain.deadline_at == look.drain.started_at + timedelta(seconds=7200)
+    [problem, *_] = one.problems
+    assert problem.startswith("Notification metadata of hook 'drainer': ")
 
 
 def test_hooks_that_cannot_be_read_leave_their_drains_unseen_and_no_others() -> None:
