@@ -116,8 +116,9 @@ def admit(
             admission = Admission.NEW if sweeps else Admission.DUPLICATE
             drain = _begun_at(now, drain) if sweeps else drain
     if admission in (Admission.NEW, Admission.JOIN):
-        # It follows no record that is there.
-        drain = replace(drain, generation=None)
+        # It follows no record that is there, but what was set DRAINING before is found by this one.
+        before = record.drain.cluster if record else None
+        drain = replace(drain, generation=None, cluster=drain.cluster or before)
     elif record and admission in (Admission.DUE, Admission.TAKEOVER, Admission.LOOK):
         drain = _recorded(drain, record, at_own_hop=admission == Admission.DUE, silent=silent)
     error = read if isinstance(read, DrainerError) else None

@@ -382,3 +382,39 @@ def test_a_message_that_is_later_than_its_hook_waits_is_left_to_the_sweep(hop: i
     # A token says which action is meant.
     named = replace(late, drain=replace(late.drain, action=drain(TOKEN).action))
     assert asked(drain(TOKEN, generation=GENERATION, hop=HOP), named).admission == Admission.DUE
+
+
+@pytest.mark.parametrize(
+    ("message", "there", "admission"),
+    [
+        pytest.param(
+            drain("", origin=Origin.SWEEP),
+            record("", age=timedelta(seconds=300), heartbeat_timeout_seconds=300, cluster="a"),
+            Admission.NEW,
+            id="its hook has timed out",
+        ),
+        pytest.param(
+            drain("", origin=Origin.SWEEP),
+            ended(record(cluster="a"), SETTLE),
+            Admission.NEW,
+            id="it has ended",
+        ),
+        pytest.param(drain(OTHER_TOKEN), record(cluster="a"), Admission.NEW, id="another action"),
+        pytest.param(drain(), record("", cluster="a"), Admission.JOIN, id="its token"),
+    ],
+)
+def test_the_cluster_in_which_the_instance_was_found_outlives_the_record(
+    message: Drain, there: DrainRecord, admission: Admission
+) -> None:
+    # A drain that ends before it finds the instance is followed all the same. Without the cluster
+    # nobody would look for what was set DRAINING before: it would stay so, in service, for good.
+    admitted = asked(message, there)
+
+    assert (admitted.admission, admitted.drain.cluster) == (admission, "a")
+
+
+def test_a_cluster_that_the_message_names_is_the_newer_one() -> None:
+    # The instance may have registered elsewhere since the record was written.
+    message = drain(OTHER_TOKEN, cluster="b")
+
+    assert asked(message, record(cluster="a")).drain.cluster == "b"
