@@ -7,7 +7,6 @@ Every act can be done twice. What there is no time for is delivered again, and s
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain import envelope
@@ -74,7 +73,7 @@ class HookActions:
             elif not outcome.duplicate:
                 self._answer(outcome)
         rest = [o for o in outcomes if not (o.ended or o.undone)]
-        rest.sort(key=lambda o: (_runs_out_at(o), o.cluster))
+        rest.sort(key=lambda o: (rules.runs_out_at(o.drain), o.cluster))
         units = [rest[start : start + TOGETHER_MAX] for start in range(0, len(rest), TOGETHER_MAX)]
         for number, unit in enumerate(units):
             # Who gets no time to be acted upon goes round all the same, which takes two calls for
@@ -191,9 +190,3 @@ def _was_draining(outcome: HookOutcome) -> bool:
     """Whether the instance has been DRAINING for its action, by the message or by the record."""
     record = outcome.record
     return bool(outcome.drain.draining_since or (record and record.drain.draining_since))
-
-
-def _runs_out_at(outcome: HookOutcome) -> datetime:
-    """Return when the hook's timeout ends the action, as far as is known."""
-    drain = outcome.drain
-    return drain.last_heartbeat_at + timedelta(seconds=drain.heartbeat_timeout_seconds or 0)

@@ -116,7 +116,7 @@ class Controller:
         passing = [one for one, _ in admitted if one.admission.goes_on]
         messages = [message for one, message in admitted if one.admission.goes_on]
         beats = EarlyHeartbeats(
-            self._auto_scaling, passing, time, self._config.pass_interval_seconds
+            self._auto_scaling, passing, time_to_look, self._config.pass_interval_seconds
         )
         beats.send_due()
         looks = observer.look(passing, before_ecs=beats.send_proofs)

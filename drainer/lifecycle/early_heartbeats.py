@@ -1,7 +1,10 @@
 """
 Heartbeats that are sent before ECS is looked at: a look that hangs must cost no drain its hook.
 
-A token says which action is meant: the heartbeat changes nothing where that is over.
+A token says which action is meant: the heartbeat changes nothing where that is over. Without one
+Auto Scaling is asked first whether the instance waits, as any action of the hook would be kept.
+Those that need it most come first, as long as time for the look is left: what is kept waiting and
+never looked at would wait until its deadline.
 """
 
 from __future__ import annotations
@@ -11,14 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain.actions import CALL_SECONDS, failure_of
 from drainer.drain.admission import Admission
+from drainer.drain.finder import ACTING_SECONDS
 from drainer.lifecycle import rules
-from drainer.lifecycle.look import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from drainer.drain.admission import Admitted
-    from drainer.drain.model import LifecycleAction
+    from drainer.drain.model import Drain, LifecycleAction
     from drainer.errors import DrainerError
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.look import HookLook
@@ -29,6 +32,10 @@ RECORDED = frozenset({Admission.DUE, Admission.TAKEOVER})
 # This pass has to, by a heartbeat.
 CLAIMED = frozenset({Admission.NEW, Admission.JOIN})
 
+# The share of the time for looking that they may take together: the rest is sent after the look. Of
+# a hundred drains in 30 s that is 4 s, in which 30 heartbeats of 0.13 s are sent.
+SHARE_MAX = 0.5
+
 
 class AutoScaling(Protocol):
     """What is asked of Auto Scaling; it may raise a DrainerError."""
@@ -38,49 +45,64 @@ class AutoScaling(Protocol):
 
 
 class EarlyHeartbeats:
-    """The heartbeats of one pass that do not wait for its look at ECS."""
+    """
+    The heartbeats of one pass that do not wait for its look at ECS.
+
+    Args:
+        time_to_look: The time that the look shares with them.
+    """
 
     def __init__(
         self,
         auto_scaling: AutoScaling,
         admitted: Sequence[Admitted],
-        time: InvocationClock,
+        time_to_look: InvocationClock,
         pass_interval_seconds: int,
     ) -> None:
         self._auto_scaling = auto_scaling
         self._admitted = admitted
-        self._time = time
+        self._time = time_to_look
         self._pass_interval_seconds = pass_interval_seconds
+        self._seconds = SHARE_MAX * (time_to_look.seconds_left() - ACTING_SECONDS)
         self._sent: dict[int, DrainerError | None] = {}
 
     def send_due(self) -> None:
         """Send those of drains that have a record or a copy of it, before anything is looked at."""
-        for position, one in enumerate(self._admitted):
-            if self._is_due(one):
-                self._send(position, one.drain.action)
+        self._send({n: one.drain for n, one in enumerate(self._admitted) if self._is_due(one)})
 
     def send_proofs(self, looks: Sequence[HookLook]) -> None:
-        """Send those that show whether a new action is a true one; its hook is known to be ours."""
-        for position, (one, look) in enumerate(zip(self._admitted, looks, strict=True)):
-            waits = look.waiting == Waiting.YES and one.admission in CLAIMED
-            ends_at = look.drain.deadline_at
-            if waits and ends_at is not None and self._time.now() < ends_at:
-                self._send(position, look.drain.action)
+        """
+        Send those that need to know what waits and whose hook holds it, which is known by now.
+
+        A new action is shown to be a true one; what has no token is kept waiting.
+        """
+        self._send(
+            {
+                position: look.drain
+                for position, (one, look) in enumerate(zip(self._admitted, looks, strict=True))
+                if _is_sent_once_seen(one) and rules.heartbeat_due(look)
+            }
+        )
 
     def _is_due(self, one: Admitted) -> bool:
         drain, now = one.drain, self._time.now()
         copied = one.admission == Admission.UNREAD and drain.generation is not None
-        if not (one.admission in RECORDED or copied) or drain.deadline_at is None:
+        named = bool(drain.action.lifecycle_action_token)
+        if not (named and (one.admission in RECORDED or copied)) or drain.deadline_at is None:
             return False
         # What looks have found not to wait is asked about at the end, by what they agree on.
         if now >= drain.deadline_at or drain.not_waiting_since is not None:
             return False
         return rules.half_is_over(drain, now, self._pass_interval_seconds)
 
-    def _send(self, position: int, action: LifecycleAction) -> None:
-        has_time = self._time.seconds_left() >= 2 * CALL_SECONDS
-        if has_time and action.lifecycle_action_token and position not in self._sent:
-            self._sent[position] = failure_of(self._auto_scaling.record_heartbeat, action)
+    def _send(self, drains: Mapping[int, Drain]) -> None:
+        for position, drain in sorted(drains.items(), key=lambda one: rules.runs_out_at(one[1])):
+            left = self._time.seconds_left()
+            if self._seconds <= 0 or left < 2 * CALL_SECONDS:
+                return  # those that are left are sent after the look
+            error = failure_of(self._auto_scaling.record_heartbeat, drain.action)
+            self._sent[position] = error
+            self._seconds -= left - self._time.seconds_left()
 
     def tell(self, position: int, outcome: HookOutcome) -> None:
         """Note at a drain what came of its heartbeat; what failed is for the next pass."""
@@ -88,3 +110,9 @@ class EarlyHeartbeats:
             return
         outcome.decision = replace(outcome.decision, heartbeat=False)
         outcome.note_heartbeat(self._sent[position])
+
+
+def _is_sent_once_seen(one: Admitted) -> bool:
+    """Whether a heartbeat is in order: by the drain's record, or by a token that is to be shown."""
+    named = bool(one.drain.action.lifecycle_action_token)
+    return one.admission in (CLAIMED if named else RECORDED)

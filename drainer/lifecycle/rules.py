@@ -214,6 +214,11 @@ def heartbeat_due(look: HookLook) -> bool:
     return half_is_over(drain, look.now, look.pass_interval_seconds)
 
 
+def runs_out_at(drain: Drain) -> datetime:
+    """Return when the hook's timeout ends the action, as far as is known."""
+    return drain.last_heartbeat_at + timedelta(seconds=drain.heartbeat_timeout_seconds or 0)
+
+
 def half_is_over(drain: Drain, now: datetime, pass_interval_seconds: int) -> bool:
     """Whether the next pass would find less than half of the heartbeat timeout left."""
     timeout_seconds = drain.heartbeat_timeout_seconds or HEARTBEAT_TIMEOUT_SECONDS_MIN

@@ -14,6 +14,7 @@ from drainer.errors import LifecycleActionOverError, UnavailableError
 from tests.unit.account import (
     NOW,
     START,
+    WAIT,
     Account,
     action,
     instance_id,
@@ -91,6 +92,89 @@ def test_what_is_over_by_its_early_heartbeat_is_ended_and_not_answered() -> None
     account.run(due)
 
     assert (account.answered, account.record().end) == ([], End.OVER)
+
+
+WITHOUT_TOKEN: dict[str, Any] = {**STALE, "action": action(0, "")}
+
+
+@pytest.mark.parametrize("failing", ["describe", "tasks"])
+@pytest.mark.parametrize("silent", [False, True])
+def test_what_has_no_token_is_kept_waiting_before_ecs_is_looked_at(
+    failing: str, *, silent: bool
+) -> None:
+    # Reads that hang for ten seconds each used up every pass: all such hooks timed out.
+    account = Account(fails={failing: HANGS})
+    due = account.follows(0, "DRAINING", task(), **WITHOUT_TOKEN)
+    if silent:
+        account.records.put(replace(account.record(), written_at=NOW - timedelta(minutes=3)))
+
+    [outcome] = account.run(due).outcomes
+
+    at = account.log.index
+    assert at("states") < at("heartbeat") < at("describe")
+    assert (outcome.heartbeat, account.log.count("heartbeat")) == (True, 1)
+    assert account.record().drain.last_heartbeat_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("state", "changes"),
+    [
+        pytest.param("InService", {}, id="it does not wait"),
+        pytest.param(WAIT, {"last_heartbeat_at": NOW}, id="it is not due"),
+        pytest.param(WAIT, {"deadline_at": NOW}, id="its deadline is over"),
+    ],
+)
+def test_what_has_no_token_is_not_kept_waiting_where_that_is_not_due(
+    state: str, changes: dict[str, Any]
+) -> None:
+    # The heartbeat would be for whatever action waits by now.
+    account = Account({instance_id(0): state})
+
+    account.run(account.follows(0, "DRAINING", task(), **{**WITHOUT_TOKEN, **changes}))
+
+    assert "heartbeat" not in account.log
+
+
+def test_what_the_sweep_has_found_has_a_record_before_its_first_heartbeat() -> None:
+    # Nothing else remembers when it must end: each sweep would begin another deadline.
+    account = Account()
+    account.has(0, "ACTIVE", task())
+
+    account.run(sweep=True)
+
+    assert account.log.index("create hop=0") < account.log.index("heartbeat")
+
+
+def test_heartbeats_leave_time_for_the_look_and_the_rest_follows_it() -> None:
+    # With a timeout of a minute a hundred were due in each pass and took all the time to look:
+    # nothing was ever listed, and every drain waited for its deadline.
+    account = Account(seconds_left=30.0, call_seconds=0.125)
+    due = [account.follows(one, "DRAINING", closed=False, **of(one)) for one in range(60)]
+
+    account.run(*due)
+
+    early = account.log[: account.log.index("describe")].count("heartbeat")
+    assert 0 < early < 60
+    assert "list RUNNING" in account.log
+    assert account.log.count("heartbeat") > early
+    assert account.late == []
+
+
+def test_those_whose_hooks_end_first_get_the_first_heartbeats() -> None:
+    # Should the look hang after all, those that are left out can best wait for the next pass.
+    account = Account(seconds_left=30.0, call_seconds=0.125)
+    due = [account.follows(one, "DRAINING", task(), **of(one)) for one in range(60)]
+
+    account.run(*due)
+
+    early = account.log[: account.log.index("describe")].count("heartbeat")
+    assert account.tokens[:early] == [f"{one:036}" for one in reversed(range(60 - early, 60))]
+
+
+def of(number: int) -> dict[str, Any]:
+    """Return a drain of a crowd, of which the last one has had no heartbeat for longest."""
+    since = LONG_AGO - timedelta(seconds=number)
+    return {**STALE, "last_heartbeat_at": since, "action": action(number, f"{number:036}")}
 
 
 # -- answers
