@@ -23,13 +23,14 @@ from drainer.drain.look import turn
 from drainer.drain.record import SETTLE, DrainRecord
 from drainer.drain.record_write import Condition, Demand, Outcome, Write
 from drainer.errors import ClusterMissingError, DrainerError
+from drainer.lifecycle.departed import departed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from drainer.drain.model import ContainerInstance, Hint
     from drainer.invocation import InvocationClock
-    from drainer.lifecycle.hooks import LifecycleStates
+    from drainer.lifecycle.hooks import AutoScalingReads
     from drainer.lifecycle.recording import FollowedRecords
 
 IN_SERVICE = "InService"
@@ -75,7 +76,7 @@ class Reactivation:
 
     def __init__(
         self,
-        auto_scaling: LifecycleStates,
+        auto_scaling: AutoScalingReads,
         ecs: Ecs,
         records: FollowedRecords,
         clusters: Sequence[str],
@@ -85,13 +86,7 @@ class Reactivation:
         self._ecs = ecs
         self._records = records
 
-    def run(
-        self,
-        hints: Iterable[Hint],
-        *,
-        sweep: bool,
-        time: InvocationClock,
-    ) -> list[Returned]:
+    def run(self, hints: Iterable[Hint], *, sweep: bool, time: InvocationClock) -> list[Returned]:
         """
         Look at instances that may be back, and bring back those that are.
 
@@ -100,16 +95,18 @@ class Reactivation:
             sweep: Whether to look at whatever is followed, too.
             time: The invocation's.
         """
+        done: list[Returned] = []
         if time.seconds_left() < READING_SECONDS:
-            return []  # the next sweep looks
+            return done  # the next sweep looks
         try:
             ids = [*dict.fromkeys(hint.ec2_instance_id for hint in hints)]
             if sweep:
                 followed = {key.instance for key in self._records.followed_keys()}
                 ids += sorted(followed, key=lambda one: turn(one, time.now()))[:FOLLOWED_MAX]
-            return self._bring_back(self._over(ids, time), time)
+            self._bring_back(self._over(ids, time), done, time)
         except DrainerError as error:
-            return [Returned("", "", "", trouble=f"Reactivation failed: {error}")]
+            done.append(Returned("", "", "", trouble=f"Reactivation failed: {error}"))
+        return done
 
     def _over(self, ids: Sequence[str], time: InvocationClock) -> dict[str, list[DrainRecord]]:
         """Return the followed records of instances of which no drain is under way."""
@@ -131,16 +128,18 @@ class Reactivation:
         return found
 
     def _bring_back(
-        self, over: Mapping[str, Sequence[DrainRecord]], time: InvocationClock
-    ) -> list[Returned]:
+        self,
+        over: Mapping[str, Sequence[DrainRecord]],
+        done: list[Returned],
+        time: InvocationClock,
+    ) -> None:
         if not over:
-            return []
+            return
         states = self._auto_scaling.lifecycle_states([*over])
         back = {one for one, (_, state) in states.items() if state == IN_SERVICE}
-        # What is in no group is forgotten, unless an agent is at work: one answer of Auto Scaling's
-        # that lacks an instance must not leave it DRAINING for good.
+        # What is in no group is forgotten, unless an agent is at work or its group lists it: one
+        # answer of Auto Scaling's that lacks an instance must not leave it DRAINING for good.
         gone = {one for one in over if one not in states}
-        done: list[Returned] = []
         for cluster, ids in self._by_cluster({one: over[one] for one in back | gone}).items():
             if time.seconds_left() < ACTING_SECONDS:
                 gone.clear()
@@ -158,8 +157,8 @@ class Reactivation:
             here = {one: over[one] for one in ids if one in back}
             settled = self._bring_back_in(cluster, found, here, done, time)
             self._forget([record for one in settled for record in over[one]], time)
+        gone = departed(self._auto_scaling, {one: over[one] for one in gone}, time)
         self._forget([record for one in gone for record in over[one]], time)
-        return done
 
     def _by_cluster(self, records: Mapping[str, Sequence[DrainRecord]]) -> dict[str, list[str]]:
         """Return for each cluster the instances to look for in it."""
@@ -240,12 +239,9 @@ class Reactivation:
             if one.running_tasks or one.pending_tasks or time.seconds_left() < UNIT_SECONDS:
                 continue
             error = failure_of(self._ecs.deregister, cluster, one.arn)
-            what = (
-                {"trouble": f"The registration was not removed: {error}"}
-                if error
-                else {"done": "deregistered"}
-            )
-            done.append(Returned(one.ec2_instance_id, cluster, one.arn, **what))
+            said = f"The registration was not removed: {error}" if error else ""
+            what = "" if error else "deregistered"
+            done.append(Returned(one.ec2_instance_id, cluster, one.arn, what, said))
         return done
 
     def _forget(self, records: Iterable[DrainRecord], time: InvocationClock) -> None:

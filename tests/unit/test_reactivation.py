@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.config import Config
-from drainer.drain.model import ContainerInstance, Drain, Hint, LifecycleAction, Place, Policy, Task
+from drainer.drain.model import (
+    ContainerInstance,
+    Drain,
+    Hint,
+    Hook,
+    LifecycleAction,
+    Place,
+    Policy,
+    Task,
+)
 from drainer.drain.record import SETTLE, DrainRecord, End, key_of
 from drainer.errors import (
     ClusterMissingError,
@@ -20,6 +29,7 @@ from drainer.errors import (
 )
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.reactivation import FOLLOWED_MAX, Reactivation, Returned
+from drainer.lifecycle.sweep import GROUPS_TOGETHER
 from tests.unit.records import Records
 
 if TYPE_CHECKING:
@@ -74,6 +84,10 @@ class World:
     active: list[str] = field(default_factory=list)
     deregistered: list[str] = field(default_factory=list)
     asked_about: list[str] = field(default_factory=list)
+    # What the groups list that the answer about single instances lacks, and their warm pools.
+    listed: list[str] = field(default_factory=list)
+    pools: dict[str, list[str]] = field(default_factory=dict)
+    groups_read: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.records.call = self._call
@@ -90,6 +104,25 @@ class World:
         self._call("states")
         self.asked_about += ec2_instance_ids
         return {one: ("g", self.states[one]) for one in ec2_instance_ids if one in self.states}
+
+    def group_names(self) -> list[str]:
+        raise AssertionError("only the groups of what is followed are read")
+
+    def lifecycle_hooks(self, auto_scaling_group_name: str) -> dict[str, Hook]:
+        raise AssertionError("hooks are not read")
+
+    def states_in_groups(
+        self, auto_scaling_group_names: Sequence[str]
+    ) -> tuple[dict[str, tuple[str, str]], list[str]]:
+        self._call("groups")
+        self.groups_read += auto_scaling_group_names
+        pools = [one for one in auto_scaling_group_names if one in self.pools]
+        return dict.fromkeys(self.listed, ("g", "InService")), pools
+
+    def states_in_warm_pool(self, auto_scaling_group_name: str) -> dict[str, tuple[str, str]]:
+        self._call("pool")
+        pool = self.pools[auto_scaling_group_name]
+        return dict.fromkeys(pool, (auto_scaling_group_name, "Warmed:Stopped"))
 
     def clusters(self) -> list[str]:
         raise AssertionError("clusters are not listed")
@@ -293,6 +326,101 @@ def test_one_answer_that_lacks_an_instance_forgets_nothing_while_its_agent_is_at
 
     assert world.run() == []
     assert (world.active, world.followed) == ([], [ID])
+
+
+def stopped(**there: Any) -> World:
+    """Return a world whose instance is off, and in no group by the answer about it alone."""
+    return World({"payments": [instance(agent_connected=False)]}, {}, **there)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param({"listed": [ID]}, id="in its group"),
+        pytest.param({"pools": {"g": [ID]}}, id="in the warm pool"),
+    ],
+)
+def test_one_answer_that_lacks_a_stopped_instance_of_a_warm_pool_forgets_nothing(
+    there: dict[str, Any],
+) -> None:
+    # No agent is at work on it that would tell: it would come back DRAINING, and stay so for good.
+    world = stopped(**there)
+
+    assert world.run() == []
+    assert world.followed == [ID]
+    # It is back.
+    world.states[ID] = "InService"
+    world.where["payments"] = [instance()]
+    assert [one.done for one in world.run()] == ["active"]
+
+
+@pytest.mark.parametrize("failing", ["groups", "pool"])
+def test_groups_that_cannot_be_read_forget_nothing_and_spoil_nothing(failing: str) -> None:
+    back = "i-1"
+    world = World(
+        {"payments": [instance("arn-2", back)]}, {back: "InService"},
+        followed(record(), record(back)), {failing: UnavailableError("Rate exceeded")},
+        pools={"g": []},
+    )  # fmt: skip
+
+    said = [one.done or one.trouble for one in world.run()]
+
+    assert said == ["active", "Reactivation failed: Rate exceeded"]
+    assert world.followed == [ID]
+
+
+def test_no_group_is_read_where_auto_scaling_names_every_instance() -> None:
+    # Each sweep would describe groups of thousands for a warm pool that only waits.
+    world = World({"payments": [instance()]}, {ID: "Warmed:Stopped"})
+
+    world.run()
+
+    assert "groups" not in world.log
+
+
+def test_an_instance_that_two_groups_have_had_is_sought_in_both() -> None:
+    elsewhere = replace(
+        record(hook="other").drain,
+        action=LifecycleAction("h", "other", ID, "t" * 36),
+    )
+    beside = replace(record(), key=key_of(elsewhere.action), drain=elsewhere)
+    world = stopped(records=followed(record(), beside))
+
+    world.run()
+
+    assert (world.groups_read, world.followed) == (["g", "h"], [])
+
+
+def test_of_more_groups_than_one_call_takes_each_has_its_turn() -> None:
+    # What was never asked about would be followed for 90 days.
+    there = Records()
+    names = [f"i-{number:02}" for number in range(GROUPS_TOGETHER + 10)]
+    for name in names:
+        gone = replace(record(name).drain, action=LifecycleAction(f"g-{name}", "drainer", name, ""))
+        there.put(replace(record(name), key=key_of(gone.action), drain=gone))
+    world = World({}, {}, there, listed=names[:GROUPS_TOGETHER])
+    asked: set[str] = set()
+
+    for number in range(8):
+        world.groups_read.clear()
+        world.run(now=NOW + timedelta(minutes=5 * number))
+        assert len(world.groups_read) <= GROUPS_TOGETHER
+        asked |= set(world.groups_read)
+
+    assert asked == {f"g-{name}" for name in names}
+    assert world.followed == names[:GROUPS_TOGETHER]
+
+
+@pytest.mark.parametrize(("call_seconds", "read"), [(2.5, True), (3.0, False), (4.0, False)])
+def test_a_warm_pool_for_which_no_time_is_left_forgets_nothing_of_its_group(
+    call_seconds: float, *, read: bool
+) -> None:
+    # The instance may be in it.
+    world = stopped(pools={"g": []}, seconds_left=28, call_seconds=call_seconds)
+
+    assert world.run() == []
+    assert ("groups" in world.log, "pool" in world.log) == (call_seconds < 4, read)
+    assert world.followed == ([] if read else [ID])
 
 
 @pytest.mark.parametrize(("seconds", "brought_back"), [(0, False), (119, False), (120, True)])
