@@ -371,6 +371,61 @@ def test_f2_a_crowd_of_many_groups_and_slow_calls_gets_its_heartbeats(
     assert world.killed == []
 
 
+def test_a_typo_in_the_metadata_ends_no_drain_under_way(make_world: Callable[..., World]) -> None:
+    # The function's default deadline was taken for the hook's, and nothing puts a deadline off
+    # again: the instance was released over its task, though the typo was corrected a minute later.
+    world = make_world({"DRAINER_DRAIN_TIMEOUT_SECONDS": "600"})
+    world.group(desired=1, metadata={"drain_timeout_seconds": 7200})
+    world.account.ecs.run_standalone(CLUSTER, world.oldest, seconds=3000)
+    world.scale_in()
+    world.run(1000)
+
+    world.hook(metadata='{"drain_timeout_seconds": 7200,}')
+    world.run(60)
+    world.hook(metadata={"drain_timeout_seconds": 7200})
+    answered = world.until_answered()
+
+    assert world.killed == []
+    assert (answered.ended_by, world.reports.phases[-1]) == ("completed", "drained")
+    said = [one for report in world.reports.passes for one in report.problems]
+    assert all("neither a JSON object" in one for one in said)
+    assert said, "not the metadata of this test"
+
+
+def test_drains_without_a_token_outlast_reads_of_ecs_that_hang(
+    make_world: Callable[..., World],
+) -> None:
+    # Reads of three clusters used up each pass before its first heartbeat.
+    slow: dict[str, float] = {}
+    world = make_world(
+        {"DRAINER_CLUSTERS": ""}, sweep_interval_seconds=SWEEP_SECONDS, call_seconds=slow
+    )
+    scaling, ecs = world.account.auto_scaling, world.account.ecs
+    lose_notices(world)
+    for name in ("a", "b", "c"):
+        scaling.create_group(name, cluster=name, desired=1)
+        scaling.put_hook(
+            LifecycleHook(
+                "drainer", name, heartbeat_timeout_seconds=900,
+                notification_target_arn=world.installed.topic.arn,
+            )
+        )  # fmt: skip
+        ecs.run_standalone(name, next(iter(scaling.groups[name].instances)), seconds=4500)
+        scaling.scale_in(name, 1)
+    world.run(SWEEP_SECONDS + 60)
+
+    slow["DescribeContainerInstances"] = 11.5
+    allow = refuse(world, "DescribeContainerInstances", "RequestTimeout")
+    world.run(1800)
+    allow()
+    slow.clear()
+    world.until_answered()
+
+    assert world.calls("DescribeContainerInstances", error="RequestTimeout") > 0
+    assert {action.ended_by for action in scaling.actions} == {"completed"}
+    assert world.killed == []
+
+
 def test_f10_a_foreign_hook_that_cannot_be_read_gets_no_heartbeat(world: World) -> None:
     # EventBridge tells of everybody's hooks: each notice of one kept its instance waiting.
     world.account.auto_scaling.create_group(GROUP, cluster=CLUSTER, desired=3)
@@ -450,6 +505,37 @@ def test_f3_an_instance_back_from_its_pool_is_not_deregistered_for_a_stale_answe
 
     assert stale, "not the answer of this test"
     assert world.calls("DeregisterContainerInstance") == 0
+    assert [one.status for one in ecs.registrations(leaving)] == ["ACTIVE"]
+
+
+def test_one_answer_that_lacks_an_instance_of_a_warm_pool_leaves_it_followed(
+    make_world: Callable[..., World],
+) -> None:
+    # Stopped it has no agent at work that would tell: it came back DRAINING, and stayed so.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(desired=2)
+    scaling, ecs = world.account.auto_scaling, world.account.ecs
+    group = scaling.groups[GROUP]
+    scaling.warm_pools.create(group, minimum=0, reuse=True)
+    [leaving] = world.scale_in()
+    world.until_answered()
+    api: Any = world.account.apis["autoscaling"]
+    right, empty = api.describe_auto_scaling_instances, []
+
+    def describing(parameters: dict[str, Any]) -> dict[str, Any]:
+        if leaving in parameters["InstanceIds"]:
+            empty.append(leaving)
+            return {"AutoScalingInstances": []}
+        answer: dict[str, Any] = right(parameters)
+        return answer
+
+    api.describe_auto_scaling_instances = describing
+    world.run(2 * SWEEP_SECONDS)
+    api.describe_auto_scaling_instances = right
+    scaling.set_desired(group, 2)
+    world.run(3 * SWEEP_SECONDS)
+
+    assert empty, "no answer of this test"
     assert [one.status for one in ecs.registrations(leaving)] == ["ACTIVE"]
 
 
