@@ -68,9 +68,11 @@ class HookActions:
         answers = [o for o in outcomes if o.decision.step == Step.COMPLETE and not o.over]
         self._recorder.drop_outdated(answers)
         for outcome in answers:
+            if outcome.duplicate or outcome.decision.step != Step.COMPLETE:
+                continue
             if self._time.seconds_left() < UNIT_SECONDS:
                 outcome.put_off(NO_TIME)
-            elif not outcome.duplicate:
+            else:
                 self._answer(outcome)
         rest = [o for o in outcomes if not (o.ended or o.undone)]
         rest.sort(key=lambda o: (rules.runs_out_at(o.drain), o.cluster))

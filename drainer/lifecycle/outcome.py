@@ -82,6 +82,10 @@ class HookOutcome(Outcome):
         """Have the message delivered again; the first reason stays."""
         self.undone = self.undone or why
 
+    def answer_later(self, why: str) -> None:
+        """Go round in the place of an answer."""
+        self.decision = replace(self.decision, step=Step.GO_ROUND, result=None, reason=why)
+
     def was_told(self, what: str, error: DrainerError) -> None:
         """Note why Auto Scaling took no heartbeat or answer: the action may be over."""
         if isinstance(error, LifecycleActionOverError):

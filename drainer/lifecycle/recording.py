@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Read = Mapping[Key, DrainRecord | DrainerError | None]
 
 WRITING = "The drain's record was not written"
+NOT_READ_AGAIN = "The drain's record could not be read again. The next pass answers"
 NO_TIME_TO_WRITE = "No time was left to write the drain's record"
 
 
@@ -176,17 +177,23 @@ class Recorder:
         Take for duplicates what is about to be answered by a record that others have written since.
 
         Another pass may have seen the instance ACTIVE meanwhile, when tasks may have been placed:
-        it writes that before it sets it DRAINING again. NEW and JOIN do not go by the record.
+        it writes that before it sets it DRAINING again. NEW and JOIN do not go by the record. What
+        cannot be read again is answered by the next pass, which goes by its message alone while
+        the table does not answer; past its deadline it is answered now, whatever is known.
         """
         based = [o for o in outcomes if o.record and o.admitted.drain.generation]
-        if not based or self._down is not None or self._time.seconds_left() < 2 * CALL_SECONDS:
+        if not based:
             return
-        read = self._records.read([key_of(o.drain.action) for o in based])
+        has_time = self._time.seconds_left() >= 2 * CALL_SECONDS
+        asks = has_time and self._down is None
+        read = self._records.read([key_of(o.drain.action) for o in based]) if asks else {}
         for outcome in based:
-            now, before = read[key_of(outcome.drain.action)], outcome.record
+            now, before = read.get(key_of(outcome.drain.action)), outcome.record
             if before is not None and isinstance(now, DrainRecord):
                 same = (now.generation, now.hop) == (before.generation, before.hop)
                 outcome.duplicate = not same
+            elif not outcome.look.is_late:
+                outcome.answer_later(NOT_READ_AGAIN)
 
     def end_first(self, outcome: HookOutcome, result: LifecycleActionResult) -> bool:
         """

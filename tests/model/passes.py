@@ -346,8 +346,15 @@ class Turn:
         p = self.p
         follows = p.admission not in (NEW, JOIN)  # which go by what they know themselves
         changed = follows and not (p.same_generation and p.same_hop)
+        assert p.plan
         if changed and self.s.down != 1:
             yield self.leaves("reads again: others have written since; acknowledges")
+        elif follows and p.admission != UNREAD and self.s.down == 1 and not p.plan.late:
+            label = "cannot read the record again and does not answer"
+            if p.admission == Admission.LOOK:
+                yield self.leaves(f"{label}; acknowledges")
+            else:
+                yield self.to(label, p._replace(step=ACT))
         else:
             first = END_FIRST if not self.facts().token else ANSWER
             yield self.to("reads again", p._replace(step=first))

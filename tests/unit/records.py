@@ -57,6 +57,7 @@ class Records:
         call: Is told the name of each call before it is served; it may let time pass.
         down: Why the table answers nothing at all; None where it does.
         unread: Why the record of a key cannot be read.
+        unread_again: Why no record can be read that was read before.
         unindexed: Why the index cannot be read.
         unmade: Why writes are not made, though the caller cannot know that they are not.
         unmade_of: The same for writes to one key.
@@ -72,6 +73,7 @@ class Records:
     call: Callable[[str], None] = untold
     down: DrainerError | None = None
     unread: dict[Key, DrainerError] = field(default_factory=dict)
+    unread_again: DrainerError | None = None
     unindexed: DrainerError | None = None
     unmade: DrainerError | None = None
     unmade_of: dict[Key, DrainerError] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class Records:
     meanwhile: dict[Key, Any] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     made: list[Write] = field(default_factory=list)
+    _known: set[Key] = field(default_factory=set)
     _ids: Iterator[int] = field(default_factory=count)
 
     def put(self, *records: Any) -> None:
@@ -111,6 +114,9 @@ class Records:
         return found
 
     def _row(self, key: Key) -> Any:
+        if self.unread_again and key in self._known:
+            return self.unread_again
+        self._known.add(key)
         return self.down or self.unread.get(key) or self.rows.get(key)
 
     def _indexed(self, is_in: Callable[[Any], bool]) -> list[Key]:

@@ -196,6 +196,22 @@ def test_an_answer_that_fails_goes_round_so_that_it_is_given_again(error: Draine
     assert account.record().is_open
 
 
+# By then another pass may have seen it ACTIVE, and tasks may have been placed.
+@pytest.mark.parametrize("wakes", [False, True])
+def test_an_empty_instance_whose_record_cannot_be_read_again_is_not_answered_yet(
+    *, wakes: bool
+) -> None:
+    account = Account()
+    due = account.follows()
+    account.records.unread_again = THROTTLED
+
+    outcome = only(account.run(hints=[instance_id(0)]) if wakes else account.run(due))
+
+    assert (account.answered, outcome.answered, outcome.undone) == ([], None, "")
+    assert outcome.published is not wakes
+    assert account.record().is_open
+
+
 def test_what_somebody_set_active_is_recorded_and_published_before_it_is_draining_again() -> None:
     # Tasks may have been placed meanwhile, which no listing has. Does the function die in between,
     # the next pass sees DRAINING, and would believe in the listings from before.

@@ -460,6 +460,30 @@ def test_what_others_have_written_since_is_not_answered(admission: Admission) ->
     assert (unchanged.duplicate, changed.duplicate) == (False, True)
 
 
+# A slow wake-up whose second reading is throttled would answer by what it had read before the
+# instance was ACTIVE again. A table that is down from the beginning holds nothing up: it was not
+# read at all then. At its deadline a drain is answered, whatever is known.
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("what", ["throttled", "gone", "time", "down"])
+def test_what_cannot_be_read_again_is_answered_by_the_next_pass(what: str, *, late: bool) -> None:
+    records, one = table(None if what == "gone" else OWN), outcome(step=Step.COMPLETE)
+    one_pass = recorder(records, 7.9 if what == "time" else 100.0)
+    if what == "throttled":
+        records.unread[KEY] = THROTTLED
+    if what == "down":
+        records.unmade = THROTTLED
+        one_pass.end([outcome(answered=LifecycleActionResult.CONTINUE)])
+    if late:
+        of = replace(one.drain, deadline_at=NOW)
+        one.look = replace(one.look, drain=of)
+
+    one_pass.drop_outdated([one])
+
+    assert one.decision.step == (Step.COMPLETE if late else Step.GO_ROUND)
+    assert one.decision.republish
+    assert not one.duplicate
+
+
 # A notification that is late for its deadline would be acknowledged, and its token lost, because
 # the chain of another action, or of the sweep, has made a pass.
 @pytest.mark.parametrize(("admission", "there"), [(Admission.NEW, OTHERS), (Admission.JOIN, SWEPT)])
