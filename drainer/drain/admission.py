@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from drainer.drain.model import Drain, Origin
-from drainer.drain.record import SETTLE, DrainRecord
+from drainer.drain.record import SETTLE, DrainRecord, silent_after
 from drainer.errors import DrainerError
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def admit(
         | open, silent, with a token     | TAKEOVER            | LOOK                             |
         | open, not silent               | DUPLICATE           | LOOK                             |
 
-    DUE, TAKEOVER and LOOK go by the record's drain, the others by the message's.
+    DUE, TAKEOVER and LOOK go by the record's drain, the others by the message's: an UNREAD one
+    that is older than a silent record begins its listings again.
     """
     record = None if isinstance(read, DrainerError) else read
     unread = record is not read
@@ -121,6 +122,8 @@ def admit(
         drain = replace(drain, generation=None, cluster=drain.cluster or before)
     elif record and admission in (Admission.DUE, Admission.TAKEOVER, Admission.LOOK):
         drain = _recorded(drain, record, at_own_hop=admission == Admission.DUE, silent=silent)
+    elif admission == Admission.UNREAD:
+        drain = _as_if_new(drain, now, pass_interval_seconds)
     error = read if isinstance(read, DrainerError) else None
     return Admitted(admission, drain, record, error)
 
@@ -233,6 +236,20 @@ def _recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: bo
         sent_at=drain.sent_at,
         generation=record.generation,
     )
+
+
+def _as_if_new(drain: Drain, now: datetime, pass_interval_seconds: int) -> Drain:
+    """
+    Return the drain of a message that counts for the record, as far as it can be believed.
+
+    What comes late may be a duplicate from before the instance was ACTIVE again, when tasks may
+    have been placed that its listings lack. Only the record could tell.
+    """
+    if drain.sent_at is not None and now - drain.sent_at < silent_after(pass_interval_seconds):
+        return drain
+    # It stays one that was DRAINING before: what is found ACTIVE then is published before it is set
+    # DRAINING again, so that no other message's pass takes it for DRAINING all the time.
+    return replace(_forgetting(drain), draining_since=drain.draining_since and now)
 
 
 def _forgetting(drain: Drain) -> Drain:

@@ -82,6 +82,8 @@ def _drain(facts: Facts, hop: int, generation: int | None, hook: int, *, found: 
         listed_at=DRAINING + timedelta(seconds=facts.listed) if facts.listed else None,
         closed=bool(facts.listed),
         not_waiting_since=absent,
+        # Neither early nor late: what is late only begins its listings again, without the table.
+        sent_at=NOW - TICK / 2,
         generation=generation,
     )
 

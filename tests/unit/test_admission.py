@@ -326,9 +326,28 @@ def test_a_token_that_is_not_the_records_has_to_be_proven_whatever_generation_it
 
 def test_without_a_table_the_message_is_the_record() -> None:
     # An outage must delay no drain that knows its token.
-    message = drain(generation=GENERATION, hop=3, **EVIDENCE)
+    message = drain(generation=GENERATION, hop=3, sent_at=NOW - SILENT + SECOND, **EVIDENCE)
 
     assert asked(message, DOWN) == Admitted(Admission.UNREAD, message, None, DOWN)
+
+
+@pytest.mark.parametrize("sent_at", [None, NOW - SILENT])
+def test_without_a_table_a_late_message_begins_its_listings_again(
+    sent_at: datetime | None,
+) -> None:
+    # A duplicate from before somebody set the instance ACTIVE would answer by its old listings.
+    message = drain(
+        generation=GENERATION, hop=3, sent_at=sent_at, unfinished=("a" * 32,), **EVIDENCE
+    )
+
+    admitted = asked(message, DOWN)
+
+    assert admitted.admission == Admission.UNREAD
+    # Still as DRAINING before: else it would be set so again before any message says that it was
+    # ACTIVE, which the pass of another message would not see then.
+    assert evidence(admitted.drain) == {**FORGOTTEN, "draining_since": NOW}
+    assert admitted.drain.unfinished == ("a" * 32,)
+    assert asked(replace(message, draining_since=None), DOWN).drain.draining_since is None
 
 
 @pytest.mark.parametrize(("interval", "seconds"), [(1, 76), (15, 90), (75, 150), (300, 375)])

@@ -661,7 +661,9 @@ def test_a_group_or_hook_that_is_no_more_ends_the_drain_once_two_looks_agree(
 def test_without_the_table_a_token_goes_on_and_answers_and_nothing_is_written() -> None:
     # An outage of the table, or a stack that lost it, must delay no drain.
     account = Account()
-    drained, busy = account.follows(0), account.follows(1, "DRAINING", task())
+    sent_at = NOW - timedelta(seconds=15)
+    drained = account.follows(0, sent_at=sent_at)
+    busy = account.follows(1, "DRAINING", task(), sent_at=sent_at)
     account.records.down = THROTTLED
 
     report = account.run(drained, busy)
