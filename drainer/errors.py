@@ -31,6 +31,10 @@ class UnavailableError(DrainerError):
     """A throttle, a fault of the service or of the network: the next pass asks again."""
 
 
+class ThrottledError(UnavailableError):
+    """A throttle, so that what was asked for was not done."""
+
+
 class MisconfiguredError(DrainerError):
     """A denied call, a missing cluster, a refused parameter: somebody has to mend it."""
 

@@ -20,6 +20,7 @@ from drainer.errors import (
     OvertakenError,
     RefusedError,
     TableMissingError,
+    ThrottledError,
     UnavailableError,
 )
 
@@ -147,8 +148,10 @@ def translated(error: ClientError) -> DrainerError:
         return LifecycleActionOverError(sentence)
     # ResourceContention comes with HTTP status 500.
     # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CompleteLifecycleAction.html
-    if code in THROTTLES or status >= 500:  # noqa: PLR2004 (HTTP's own border)
+    if status >= 500:  # noqa: PLR2004 (HTTP's own border)
         return UnavailableError(sentence)
+    if code in THROTTLES:
+        return ThrottledError(sentence)
     otherwise = RefusedError if code in REFUSALS else MisconfiguredError
     return NAMED.get(code, otherwise)(sentence)
 

@@ -39,6 +39,7 @@ DEMANDS = {
     Demand.FOLLOWS: (IS_OPEN,),
     Demand.JOINS: (IS_OPEN, "attribute_not_exists(#token)"),
     Demand.ENDS_FIRST: (IS_OPEN, "attribute_not_exists(#token)"),
+    Demand.REOPENS: (HAS_ENDED, "attribute_not_exists(#token)"),
     Demand.ENDS: (f"({IS_OPEN} OR #end = :over)",),
     Demand.OVER: (IS_OPEN,),
     Demand.FORGETS: (HAS_ENDED,),
@@ -50,12 +51,13 @@ SETS = {
     Demand.FOLLOWS: OF_A_PASS,
     Demand.JOINS: OF_A_JOIN,
     Demand.ENDS_FIRST: OF_AN_END,
+    Demand.REOPENS: OF_AN_END,
     Demand.ENDS: OF_AN_END,
     Demand.OVER: OF_AN_END,
     Demand.FORGETS: ("open", "pass_id"),
 }
 # What sets the deadline only where there is none: a join may have lowered it since it was read.
-PASSES = (Demand.FOLLOWS, Demand.ENDS_FIRST, Demand.ENDS, Demand.OVER)
+PASSES = (Demand.FOLLOWS, Demand.ENDS_FIRST, Demand.REOPENS, Demand.ENDS, Demand.OVER)
 
 
 def update(write: Write, item: Mapping[str, Any]) -> dict[str, Any]:

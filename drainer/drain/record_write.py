@@ -27,6 +27,7 @@ class Demand(StrEnum):
     FOLLOWS = "follows"  # open, the hop as read: due and takeover
     JOINS = "joins"  # open, no token; the hop as read where the join is also a takeover
     ENDS_FIRST = "ends first"  # open, no token: it is about to be answered
+    REOPENS = "reopens"  # ended, no token, the hop as read: the answer was refused
     ENDS = "ends"  # open or over: the answer was accepted
     OVER = "over"  # open: the action was not active any more
     FORGETS = "forgets"  # it has ended: its instance is followed no longer
@@ -63,6 +64,7 @@ def holds(condition: Condition, there: Record | None) -> bool:
         Demand.FOLLOWS: there.is_open,
         Demand.JOINS: there.is_open and not there.token,
         Demand.ENDS_FIRST: there.is_open and not there.token,
+        Demand.REOPENS: not there.is_open and not there.token,
         Demand.ENDS: there.is_open or there.end == End.OVER,
         Demand.OVER: there.is_open,
         Demand.FORGETS: not there.is_open,

@@ -13,7 +13,7 @@ from drainer.drain import envelope
 from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsActions, failure_of
 from drainer.drain.admission import Admission
 from drainer.drain.machine import Act
-from drainer.errors import DrainerError
+from drainer.errors import DrainerError, MisconfiguredError, ThrottledError
 from drainer.lifecycle import rules
 from drainer.lifecycle.hooks import AutoScalingReads
 from drainer.lifecycle.rules import Step
@@ -145,6 +145,10 @@ class HookActions:
             outcome.answered = result
         else:
             outcome.was_told("The hook was not answered", error)
+            # An answer of which nothing is known may have been taken: the next action could begin.
+            refused = isinstance(error, MisconfiguredError | ThrottledError)
+            if refused and not outcome.over:
+                self._recorder.reopen(outcome)
 
     def _heartbeats(self, unit: Sequence[HookOutcome]) -> None:
         """Send heartbeats while there is time to write all records too, each as slowly as these."""

@@ -208,6 +208,15 @@ class Recorder:
         written = self._write(outcome, write)
         return written is not None and written.outcome == Made.DONE
 
+    def reopen(self, outcome: HookOutcome) -> None:
+        """
+        Take back the end that was written before an answer which Auto Scaling has refused.
+
+        The action waits as before: ended, it would be found minutes later, with a deadline anew.
+        """
+        if outcome.record is not None and not outcome.named:
+            self._write(outcome, writes.reopening(outcome.record, self._stamp()))
+
     def claim(self, outcomes: Sequence[HookOutcome]) -> list[HookOutcome]:
         """
         Write the records of drains that go round; return those that may be published.

@@ -87,6 +87,12 @@ def ending(
     return Write(record, Condition(demand, there.generation))
 
 
+def reopening(there: DrainRecord, stamp: Stamp) -> Write:
+    """Return the write that takes back the end which was written before a refused answer."""
+    again = replace(there, pass_id=stamp.pass_id)
+    return Write(again, Condition(Demand.REOPENS, there.generation, there.hop))
+
+
 def first(
     outcome: HookOutcome, drain: Drain, demand: Demand, stamp: Stamp, how: End = End.OPEN
 ) -> Write:

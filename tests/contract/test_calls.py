@@ -18,6 +18,7 @@ from drainer.errors import (
     LifecycleActionOverError,
     MisconfiguredError,
     RefusedError,
+    ThrottledError,
     UnavailableError,
 )
 from drainer.simulation.protocol.client import service_model
@@ -153,7 +154,7 @@ def test_defect_07_a_throttle_is_unavailable(simulation: SimulationFace, method:
 
     error = refusal(simulation, method)
 
-    assert type(error) is UnavailableError
+    assert type(error) is ThrottledError
     assert operation in str(error)
     assert "Rate exceeded" in str(error)
 
@@ -204,8 +205,8 @@ def test_contention_is_unavailable(simulation: SimulationFace, method: str) -> N
         ("ClientException", "", 400, "refused"),
         ("ClusterNotFoundException", "Cluster not found.", 400, "cluster missing"),
         ("ServiceUnavailable", "", 503, "unavailable"),
-        ("RequestLimitExceeded", "", 400, "unavailable"),
-        ("TooManyRequestsException", "", 429, "unavailable"),
+        ("RequestLimitExceeded", "", 400, "throttled"),
+        ("TooManyRequestsException", "", 429, "throttled"),
         ("UnrecognizedClientException", "", 400, "misconfigured"),
         ("ExpiredTokenException", "", 400, "misconfigured"),
         ("", "", 0, "misconfigured"),
@@ -217,6 +218,7 @@ def test_defect_09_each_error_is_told_by_code_and_status(
     kinds: dict[str, type[DrainerError]] = {
         "over": LifecycleActionOverError,
         "refused": RefusedError,
+        "throttled": ThrottledError,
         "unavailable": UnavailableError,
         "cluster missing": ClusterMissingError,
         "misconfigured": MisconfiguredError,

@@ -108,6 +108,7 @@ def situations() -> dict[str, DrainRecord | None]:
         "another generation": replace(there, generation=2),
         "answered": ended(there),
         "answered, followed": ended(there, followed=True),
+        "answered, no token": ended(record(hop=4, pass_id="there", token="")),
         "over": ended(there, End.OVER),
     }
 
@@ -129,6 +130,7 @@ def writes() -> list[Write]:
         Write(new, Condition(Demand.JOINS, 1)),
         Write(new, Condition(Demand.JOINS, 1, 4)),
         Write(ended(new), Condition(Demand.ENDS_FIRST, 1)),
+        Write(new, Condition(Demand.REOPENS, 1, 4)),
         Write(ended(new, followed=True), Condition(Demand.ENDS, 1)),
         Write(ended(new), Condition(Demand.ENDS, 1)),
         Write(over, Condition(Demand.OVER, 1)),

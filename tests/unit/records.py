@@ -28,6 +28,7 @@ VERBS = {
     Demand.SUCCEEDS: "create",
     Demand.FOLLOWS: "write",
     Demand.JOINS: "join",
+    Demand.REOPENS: "reopen",
     Demand.FORGETS: "forget",
 }
 

@@ -16,6 +16,7 @@ from drainer.errors import (
     LifecycleActionOverError,
     MisconfiguredError,
     RefusedError,
+    ThrottledError,
     UnavailableError,
 )
 from drainer.lifecycle.acting import NO_TIME
@@ -194,6 +195,43 @@ def test_an_answer_that_fails_goes_round_so_that_it_is_given_again(error: Draine
 
     assert (outcome.answered, outcome.published) == (None, True)
     assert account.record().is_open
+
+
+# The end is written before an answer without a token. Where it stays, the empty instance waits for
+# a sweep, and at its deadline a whole drain timeout begins again.
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("error", [ThrottledError("Rate exceeded"), DENIED])
+def test_a_refused_answer_without_a_token_goes_round_within_its_deadline(
+    error: DrainerError, *, late: bool
+) -> None:
+    account = Account(fails={"complete": error})
+    tasks = [task()] if late else []
+    deadline_at = NOW if late else NOW + timedelta(hours=1)
+    due = account.follows(
+        0, "DRAINING", *tasks, action=action(0, ""), generation=1, deadline_at=deadline_at
+    )
+
+    account.run(due)
+
+    [sent] = account.published
+    assert account.record().is_open
+    account.fails.clear()
+    account.run(sent, now=NOW + timedelta(seconds=15))
+    assert len(account.answered) == 1
+
+
+# The action may have ended, and another one begin: its record would be the ended one's.
+@pytest.mark.parametrize("error", [THROTTLED, NOT_ACTIVE])
+def test_an_answer_of_which_nothing_is_known_leaves_the_end_that_was_written(
+    error: DrainerError,
+) -> None:
+    account = Account(fails={"complete": error})
+    due = account.follows(action=action(0, ""), generation=1)
+
+    account.run(due)
+
+    assert account.record().end == End.CONTINUE
+    assert account.published == []
 
 
 # By then another pass may have seen it ACTIVE, and tasks may have been placed.

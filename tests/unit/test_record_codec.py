@@ -250,6 +250,7 @@ THERE: dict[str, DrainRecord | None] = {
     "older": replace(OPEN, generation=1),
     "answered": ENDED,
     "over": replace(ENDED, end=End.OVER),
+    "answered, no token": replace(TOKENLESS, end=End.CONTINUE, ended_at=NOON),
 }
 
 
@@ -257,16 +258,21 @@ THERE: dict[str, DrainRecord | None] = {
     ("condition", "those"),
     [
         (Condition(Demand.ABSENT), {"none"}),
-        (Condition(Demand.REPLACES, 2), {"open", "no token", "behind", "answered", "over"}),
-        (Condition(Demand.SUCCEEDS, 2), {"answered", "over"}),
+        (
+            Condition(Demand.REPLACES, 2),
+            {"open", "no token", "behind", "answered", "answered, no token", "over"},
+        ),
+        (Condition(Demand.SUCCEEDS, 2), {"answered", "answered, no token", "over"}),
         (Condition(Demand.FOLLOWS, 2, 7), {"open", "no token"}),
         (Condition(Demand.JOINS, 2), {"no token"}),
         (Condition(Demand.JOINS, 2, 7), {"no token"}),
         (Condition(Demand.JOINS, 2, 6), set()),
         (Condition(Demand.ENDS_FIRST, 2), {"no token"}),
+        (Condition(Demand.REOPENS, 2, 7), {"answered, no token"}),
+        (Condition(Demand.REOPENS, 2, 6), set()),
         (Condition(Demand.ENDS, 2), {"open", "no token", "behind", "over"}),
         (Condition(Demand.OVER, 2), {"open", "no token", "behind"}),
-        (Condition(Demand.FORGETS, 2), {"answered", "over"}),
+        (Condition(Demand.FORGETS, 2), {"answered", "answered, no token", "over"}),
     ],
     ids=lambda value: ",".join(sorted(value)) if isinstance(value, set) else str(value),
 )

@@ -484,6 +484,35 @@ def test_what_cannot_be_read_again_is_answered_by_the_next_pass(what: str, *, la
     assert not one.duplicate
 
 
+# Ended, it would be found by a sweep minutes later, and wait for another drain timeout. What others
+# have written since stays theirs.
+@pytest.mark.parametrize(
+    ("meanwhile", "reopened"),
+    [({}, True), ({"hop": OWN.hop + 1}, False), ({"generation": 3}, False)],
+)
+def test_an_end_is_taken_back_whose_answer_was_refused(
+    meanwhile: dict[str, Any], *, reopened: bool
+) -> None:
+    records, one = table(SWEPT), outcome(there=SWEPT)
+    one_pass = recorder(records)
+    one_pass.end_first(one, LifecycleActionResult.CONTINUE)
+    ended = replace(records.rows[KEY], **meanwhile)
+    records.put(ended)
+
+    one_pass.reopen(one)
+
+    after = records.rows[KEY]
+    assert after == (replace(SWEPT, pass_id=after.pass_id) if reopened else ended)
+
+
+def test_what_has_a_token_was_not_ended_before_its_answer_and_is_not_reopened() -> None:
+    records = table(OWN)
+
+    recorder(records).reopen(outcome())
+
+    assert records.writes == []
+
+
 # A notification that is late for its deadline would be acknowledged, and its token lost, because
 # the chain of another action, or of the sweep, has made a pass.
 @pytest.mark.parametrize(("admission", "there"), [(Admission.NEW, OTHERS), (Admission.JOIN, SWEPT)])
