@@ -39,6 +39,7 @@ from tests.model.values import (
     PRESENT,
     PUBLISH,
     REDELIVERY_TICKS,
+    REOPEN,
     RETRY,
     ROUND,
     SET_DRAINING,
@@ -105,6 +106,7 @@ class Turn:
         yield from (
             self.read, self.look, self.read_again, self.end_first, self.answer, self.create,
             self.act, self.write, self.repeat, self.publish, self.set_draining, self.end,
+            self.reopen,
         )[self.p.step]()  # fmt: skip
 
     # -- how a step ends
@@ -169,7 +171,7 @@ class Turn:
             same_generation=int(rec != ()),
             same_hop=int(rec != ()),
             found=rec.end if rec else -1,
-            age=rec.age if rec and admission == JOIN else 0,
+            age=rec.age if rec and (admission == JOIN or not facts.token) else 0,
         )
         if self.variant == "unproven" and admission == NEW and rec and facts.token:
             yield self.to("believes its token", read._replace(step=WRITE, heartbeat=ACCEPTED))
@@ -386,7 +388,11 @@ class Turn:
         what = "by the deadline" if p.plan.late else "as drained"
         if self.has("aws"):
             label, refused = "is not answered for now", self.spend("aws")
-            if written or p.admission == Admission.LOOK:
+            if written:
+                unknown = f"{label}, for all it knows; acknowledges"
+                yield self.leaves(unknown, refused, FAULT)
+                yield self.to(label, p._replace(step=REOPEN), refused, FAULT)
+            elif p.admission == Admission.LOOK:
                 yield self.leaves(f"{label}; acknowledges", refused, FAULT)
             else:
                 yield self.to(label, p._replace(step=ACT), refused, FAULT)
@@ -396,6 +402,17 @@ class Turn:
         bad = self.judged(p, s)
         after = s._replace(action=a._replace(alive=0, hook=self.model.gap))
         yield from self.closes(f"answers {what}", p, after, ANSWERED, bad)
+
+    def reopen(self) -> Iterator[Edge]:
+        """Take back the end that was written before an answer which was refused."""
+        p, facts = self.p._replace(ended=OPEN), self.facts()
+        after = self.table(Demand.REOPENS, p, Rec(OPEN, p.age, facts, 0), p.same_hop, 0)
+        if self.s.down or not after.made:
+            yield self.leaves("cannot take its end back; acknowledges")
+        elif p.admission == Admission.LOOK:
+            yield self.leaves("takes its end back; acknowledges", after.state)
+        else:
+            yield self.to("takes its end back", after.one._replace(step=ACT), after.state)
 
     def judged(self, p: Pass, s: State) -> str:
         """Return what is wrong with an answer that Auto Scaling takes."""

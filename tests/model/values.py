@@ -12,13 +12,14 @@ from typing import NamedTuple, TypeVar
 OLDER, PRESENT, UNNAMED = range(3)  # which generation a message names
 OPEN, ANSWERED, OVER = range(3)  # how a record has ended
 MESSAGE, SWEEP, WAKE_UP = range(3)  # what an invocation serves
-READ, LOOK, AGAIN, END_FIRST, ANSWER, CREATE, ACT, WRITE, RETRY, PUBLISH, SET_DRAINING, END = range(
-    12
-)
+(
+    READ, LOOK, AGAIN, END_FIRST, ANSWER, CREATE, ACT, WRITE, RETRY, PUBLISH, SET_DRAINING, END,
+    REOPEN,
+) = range(13)  # fmt: skip
 STEPS = (
     "it reads", "it looks", "it reads again", "it writes the end", "it answers",
     "it creates the record", "it acts", "it writes", "its write is repeated", "it publishes",
-    "it sets DRAINING", "it writes the end",
+    "it sets DRAINING", "it writes the end", "it takes its end back",
 )  # fmt: skip
 NOT_SENT, ACCEPTED, NOT_ACTIVE, FAILED = range(4)  # a heartbeat
 STOP, COMPLETE, DRAIN, ROUND = range(4)  # what a look leads to
@@ -95,7 +96,7 @@ class Pass(NamedTuple):
     hop: int = 0
     facts: Facts | tuple[()] = ()
     found: int = -1  # the record as it was read: -1 none, else its end
-    age: int = 0  # of the record as it was read, for a join
+    age: int = 0  # of the record as it was read, for a join and for an end that is taken back
     sight: Sight | tuple[()] = ()
     plan: Plan | tuple[()] = ()
     heartbeat: int = NOT_SENT
