@@ -49,10 +49,9 @@ COLUMNS_MAX = 100
 MODULE_LINES_MAX = 250
 # Each has its cap, so that growing further is a decision.
 LONG_MODULES = {
-    "drain.admission": 255,  # one branch for each way in which a message and a record can meet
     "drain.task_look": 266,  # describing, listing, and what is remembered of both
-    "lifecycle.reactivation": 265,  # what may be back, what is retained, and what is said of it
-    "lifecycle.recording": 288,  # the store, what is read of it, and what came of writes
+    "lifecycle.reactivation": 270,  # what may be back, what is retained, and what is said of it
+    "lifecycle.recording": 270,  # the store, what is read of it, and what came of writes
     "spot.interruption": 265,  # what is read of two kinds of events, and their targets
     "spot.targets": 265,  # the waves, what may leave of each, and what will be late
     "telemetry": 292,  # a method for each kind of report, with its line and its counts

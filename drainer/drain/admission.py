@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from drainer.drain import evidence
 from drainer.drain.model import Drain, Origin
-from drainer.drain.record import SETTLE, DrainRecord, silent_after
+from drainer.drain.record import SETTLE, DrainRecord
 from drainer.errors import DrainerError
 
 if TYPE_CHECKING:
@@ -97,8 +98,7 @@ def admit(
         | open, silent, with a token     | TAKEOVER            | LOOK                             |
         | open, not silent               | DUPLICATE           | LOOK                             |
 
-    DUE, TAKEOVER and LOOK go by the record's drain, the others by the message's: an UNREAD one
-    that is older than a silent record begins its listings again.
+    DUE, TAKEOVER and LOOK go by the record's drain, the others by the message's (evidence.py).
     """
     record = None if isinstance(read, DrainerError) else read
     unread = record is not read
@@ -115,15 +115,17 @@ def admit(
         if behind and _is_outlived(record, now):
             sweeps = drain.origin == Origin.SWEEP
             admission = Admission.NEW if sweeps else Admission.DUPLICATE
-            drain = _begun_at(now, drain) if sweeps else drain
+            drain = evidence.begun_at(now, drain) if sweeps else drain
     if admission in (Admission.NEW, Admission.JOIN):
         # It follows no record that is there, but what was set DRAINING before is found by this one.
         before = record.drain.cluster if record else None
         drain = replace(drain, generation=None, cluster=drain.cluster or before)
     elif record and admission in (Admission.DUE, Admission.TAKEOVER, Admission.LOOK):
-        drain = _recorded(drain, record, at_own_hop=admission == Admission.DUE, silent=silent)
+        drain = evidence.recorded(
+            drain, record, at_own_hop=admission == Admission.DUE, silent=silent
+        )
     elif admission == Admission.UNREAD:
-        drain = _as_if_new(drain, now, pass_interval_seconds)
+        drain = evidence.as_if_new(drain, now, pass_interval_seconds)
     error = read if isinstance(read, DrainerError) else None
     return Admitted(admission, drain, record, error)
 
@@ -191,81 +193,7 @@ def _is_outlived(record: DrainRecord, now: datetime) -> bool:
     return now >= record.written_at + timedelta(seconds=seconds)
 
 
-def _begun_at(now: datetime, drain: Drain) -> Drain:
-    """Return the drain of an action of which nothing is known but that it may wait."""
-    timeout = timedelta(seconds=drain.heartbeat_timeout_seconds or 0)
-    return Drain(
-        action=drain.action,
-        started_at=now,
-        last_heartbeat_at=now - timeout,
-        origin=drain.origin,
-        by_event_bridge=True,
-        unfinished=drain.unfinished,
-    )
-
-
 def _hop_max(record: DrainRecord, now: datetime) -> int:
     """Return the furthest hop that passes which could not write can have led to."""
     seconds = max(0, int((now - record.written_at).total_seconds()))
     return record.hop + HOPS_AHEAD_MAX + seconds * HOPS_A_SECOND_MAX
-
-
-def _recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: bool) -> Drain:
-    """Return the record's drain, with what the message alone knows of itself."""
-    facts, token = record.drain, drain.action.lifecycle_action_token
-    ahead = at_own_hop and drain.hop > record.hop
-    if silent and not record.token:
-        # The action may have ended and another begun meanwhile: nothing but a token would tell.
-        facts = _forgetting(facts)
-    elif ahead and token and token == record.token:
-        # The message follows passes of this action that could not write: it has the newer copy.
-        facts = replace(
-            drain,
-            started_at=facts.started_at,
-            deadline_at=earlier(facts.deadline_at, drain.deadline_at),
-        )
-    elif ahead and drain.draining_since != facts.draining_since:
-        # A pass that could not write has seen the instance ACTIVE, or DRAINING since later. Without
-        # a token that is believed only as far as it delays.
-        facts = _forgetting(facts)
-    return replace(
-        facts,
-        action=replace(facts.action, lifecycle_action_token=record.token or token),
-        origin=drain.origin,
-        hop=drain.hop if at_own_hop else record.hop,
-        sent_at=drain.sent_at,
-        generation=record.generation,
-    )
-
-
-def _as_if_new(drain: Drain, now: datetime, pass_interval_seconds: int) -> Drain:
-    """
-    Return the drain of a message that counts for the record, as far as it can be believed.
-
-    What comes late may be a duplicate from before the instance was ACTIVE again, when tasks may
-    have been placed that its listings lack. Only the record could tell.
-    """
-    if drain.sent_at is not None and now - drain.sent_at < silent_after(pass_interval_seconds):
-        return drain
-    # It stays one that was DRAINING before: what is found ACTIVE then is published before it is set
-    # DRAINING again, so that no other message's pass takes it for DRAINING all the time.
-    return replace(_forgetting(drain), draining_since=drain.draining_since and now)
-
-
-def _forgetting(drain: Drain) -> Drain:
-    """Return the drain without what earlier looks have established; what they saw stays."""
-    return replace(
-        drain,
-        draining_since=None,
-        listed_at=None,
-        closed=False,
-        missing_since=None,
-        standalone_stopped=False,
-        absent_since=None,
-        not_waiting_since=None,
-    )
-
-
-def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
-    """Return the earlier of two instants, as far as they are known."""
-    return min((at for at in (one, other) if at is not None), default=None)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.acting import AutoScaling
     from drainer.lifecycle.look import HookLook
-    from drainer.lifecycle.recording import Records
+    from drainer.lifecycle.records import Records
     from drainer.lifecycle.rules import HookDecision
 
 # What one sweep sees through: ten times a pass of a hundred, in turns of the next sweeps.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from drainer.drain.model import ContainerInstance, Hint
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.hooks import AutoScalingReads
-    from drainer.lifecycle.recording import FollowedRecords
+    from drainer.lifecycle.records import FollowedRecords
 
 IN_SERVICE = "InService"
 ACTIVE = "active"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.admission import Admission, Admitted, admit, waits_for_another
@@ -22,51 +22,18 @@ from drainer.lifecycle import writes
 from drainer.lifecycle.writes import ENDS, Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from drainer.drain.model import Drain, LifecycleActionResult
     from drainer.drain.record import Key
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.outcome import HookOutcome
-
-    Read = Mapping[Key, DrainRecord | DrainerError | None]
+    from drainer.lifecycle.records import Records
 
 WRITING = "The drain's record was not written"
 NOT_READ_AGAIN = "The drain's record could not be read again. The next pass answers"
 NO_TIME_TO_WRITE = "No time was left to write the drain's record"
-
-
-class RecordWrites(Protocol):
-    """The store of records, as far as it is written, and read by instance."""
-
-    def new_pass_id(self) -> str:
-        """Return what no other write has."""
-
-    def write(self, writes: Sequence[Write]) -> list[Written]:
-        """Make each write if its condition holds; return what came of each."""
-
-    def of_instance(
-        self, instances: Iterable[str]
-    ) -> Mapping[str, Sequence[DrainRecord | DrainerError | None]]:
-        """Return the records of each EC2 instance; why, in the place of one that was not read."""
-
-
-class FollowedRecords(RecordWrites, Protocol):
-    """The store of records, for what follows those of drains that have ended."""
-
-    def followed_keys(self) -> list[Key]:
-        """Return the keys of the records that are followed; may raise a DrainerError."""
-
-
-class Records(RecordWrites, Protocol):
-    """The store of records, for drains under way."""
-
-    def read(self, keys: Iterable[Key]) -> Read:
-        """Return for each key its record, None where there is none, or why it was not read."""
-
-    def open_keys(self) -> list[Key]:
-        """Return the keys of all open records; may raise a DrainerError."""
 
 
 class Recorder:

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from drainer.drain.admission import Admission, earlier
+from drainer.drain.admission import Admission
+from drainer.drain.evidence import earlier
 from drainer.drain.model import LifecycleActionResult
 from drainer.drain.record import DrainRecord, End, key_of
 from drainer.drain.record_codec import previous_of

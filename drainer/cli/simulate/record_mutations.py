@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.aws import records
 from drainer.cli.simulate.swap import swap
-from drainer.drain import admission, envelope
+from drainer.drain import admission, envelope, evidence
 from drainer.drain.admission import Admission, Admitted
 from drainer.drain.machine import Phase
 from drainer.drain.model import Origin
@@ -157,7 +157,7 @@ def trust_a_record_over_a_silence() -> None:
         del silent
         return right(drain, record, silent=False, **more)
 
-    right = swap(admission, "_recorded", recorded)
+    right = swap(evidence, "recorded", recorded)
 
 
 def fail_while_the_table_is_down() -> None:

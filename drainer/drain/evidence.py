@@ -1,0 +1,93 @@
+"""
+What of a drain is still believed: by its record, by its message, or by neither; pure.
+
+Who is admitted is decided in admission.py. Here is which earlier looks count for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from drainer.drain.model import Drain
+from drainer.drain.record import silent_after
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from drainer.drain.record import DrainRecord
+
+
+def begun_at(now: datetime, drain: Drain) -> Drain:
+    """Return the drain of an action of which nothing is known but that it may wait."""
+    timeout = timedelta(seconds=drain.heartbeat_timeout_seconds or 0)
+    return Drain(
+        action=drain.action,
+        started_at=now,
+        last_heartbeat_at=now - timeout,
+        origin=drain.origin,
+        by_event_bridge=True,
+        unfinished=drain.unfinished,
+    )
+
+
+def recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: bool) -> Drain:
+    """Return the record's drain, with what the message alone knows of itself."""
+    facts, token = record.drain, drain.action.lifecycle_action_token
+    ahead = at_own_hop and drain.hop > record.hop
+    if silent and not record.token:
+        # The action may have ended and another begun meanwhile: nothing but a token would tell.
+        facts = forgetting(facts)
+    elif ahead and token and token == record.token:
+        # The message follows passes of this action that could not write: it has the newer copy.
+        facts = replace(
+            drain,
+            started_at=facts.started_at,
+            deadline_at=earlier(facts.deadline_at, drain.deadline_at),
+        )
+    elif ahead and drain.draining_since != facts.draining_since:
+        # A pass that could not write has seen the instance ACTIVE, or DRAINING since later. Without
+        # a token that is believed only as far as it delays.
+        facts = forgetting(facts)
+    return replace(
+        facts,
+        action=replace(facts.action, lifecycle_action_token=record.token or token),
+        origin=drain.origin,
+        hop=drain.hop if at_own_hop else record.hop,
+        sent_at=drain.sent_at,
+        generation=record.generation,
+    )
+
+
+def as_if_new(drain: Drain, now: datetime, pass_interval_seconds: int) -> Drain:
+    """
+    Return the drain of a message that counts for the record, as far as it can be believed.
+
+    What comes late may be a duplicate from before the instance was ACTIVE again, when tasks may
+    have been placed that its listings lack. Only the record could tell.
+    """
+    if drain.sent_at is not None and now - drain.sent_at < silent_after(pass_interval_seconds):
+        return drain
+    # It stays one that was DRAINING before: what is found ACTIVE then is published before it is set
+    # DRAINING again, so that no other message's pass takes it for DRAINING all the time.
+    return replace(forgetting(drain), draining_since=drain.draining_since and now)
+
+
+def forgetting(drain: Drain) -> Drain:
+    """Return the drain without what earlier looks have established; what they saw stays."""
+    return replace(
+        drain,
+        draining_since=None,
+        listed_at=None,
+        closed=False,
+        missing_since=None,
+        standalone_stopped=False,
+        absent_since=None,
+        not_waiting_since=None,
+    )
+
+
+def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the earlier of two instants, as far as they are known."""
+    return min((at for at in (one, other) if at is not None), default=None)
