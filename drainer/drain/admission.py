@@ -121,9 +121,8 @@ def admit(
         before = record.drain.cluster if record else None
         drain = replace(drain, generation=None, cluster=drain.cluster or before)
     elif record and admission in (Admission.DUE, Admission.TAKEOVER, Admission.LOOK):
-        drain = evidence.recorded(
-            drain, record, at_own_hop=admission == Admission.DUE, silent=silent
-        )
+        due = admission == Admission.DUE
+        drain = evidence.recorded(drain, record, at_own_hop=due, silent=silent)
     elif admission == Admission.UNREAD:
         drain = evidence.as_if_new(drain, now, pass_interval_seconds)
     error = read if isinstance(read, DrainerError) else None
