@@ -14,7 +14,7 @@ from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsA
 from drainer.drain.admission import Admission
 from drainer.drain.machine import Act
 from drainer.errors import DrainerError, MisconfiguredError, ThrottledError
-from drainer.lifecycle import rules
+from drainer.lifecycle import heartbeats
 from drainer.lifecycle.hooks import AutoScalingReads
 from drainer.lifecycle.rules import Step
 
@@ -75,7 +75,7 @@ class HookActions:
             else:
                 self._answer(outcome)
         rest = [o for o in outcomes if not (o.ended or o.undone)]
-        rest.sort(key=lambda o: (rules.runs_out_at(o.drain), o.cluster))
+        rest.sort(key=lambda o: (heartbeats.runs_out_at(o.drain), o.cluster))
         units = [rest[start : start + TOGETHER_MAX] for start in range(0, len(rest), TOGETHER_MAX)]
         for number, unit in enumerate(units):
             # Who gets no time to be acted upon goes round all the same, which takes two calls for
@@ -99,7 +99,7 @@ class HookActions:
         # The heartbeat comes before every change: it proves that the action is a true one.
         self._heartbeats(unit)
         unit = [outcome for outcome in unit if not outcome.over]
-        proven = [o for o in unit if o.heartbeat or not rules.is_unproven(o.look)]
+        proven = [o for o in unit if o.heartbeat or not heartbeats.is_unproven(o.look)]
         # What somebody has set ACTIVE may have got tasks that no listing has: its record has to
         # know that before it is seen DRAINING again.
         again = [o for o in proven if o.decision.act == Act.SET_DRAINING and _was_draining(o)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from drainer.drain.actions import CALL_SECONDS, failure_of
 from drainer.drain.admission import Admission
 from drainer.drain.finder import ACTING_SECONDS
-from drainer.lifecycle import rules
+from drainer.lifecycle import heartbeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,7 +80,7 @@ class EarlyHeartbeats:
             {
                 position: look.drain
                 for position, (one, look) in enumerate(zip(self._admitted, looks, strict=True))
-                if _is_sent_once_seen(one) and rules.heartbeat_due(look)
+                if _is_sent_once_seen(one) and heartbeats.is_due(look)
             }
         )
 
@@ -93,10 +93,12 @@ class EarlyHeartbeats:
         # What looks have found not to wait is asked about at the end, by what they agree on.
         if now >= drain.deadline_at or drain.not_waiting_since is not None:
             return False
-        return rules.half_is_over(drain, now, self._pass_interval_seconds)
+        return heartbeats.half_is_over(drain, now, self._pass_interval_seconds)
 
     def _send(self, drains: Mapping[int, Drain]) -> None:
-        for position, drain in sorted(drains.items(), key=lambda one: rules.runs_out_at(one[1])):
+        for position, drain in sorted(
+            drains.items(), key=lambda one: heartbeats.runs_out_at(one[1])
+        ):
             left = self._time.seconds_left()
             if self._seconds <= 0 or left < 2 * CALL_SECONDS:
                 return  # those that are left are sent after the look

@@ -1,7 +1,7 @@
 """
-What a terminating hook is owed: when its action is over, when it is answered and with what, when a
-heartbeat is due, and when a re-invocation follows. Pure. Whether the instance may leave its cluster
-is decided in `drainer/drain/machine.py`.
+What a terminating hook is owed: when its action is over, when it is answered and with what, and
+when a re-invocation follows. Pure. When a heartbeat is due is in `heartbeats.py`; whether the
+instance may leave its cluster is decided in `drainer/drain/machine.py`.
 
 The deadline is the notification's time plus the drain timeout, bounded by the hook's global timeout
 less a margin; fixed once, then only ever tightened. Past it the hook's owner has decided beforehand
@@ -19,6 +19,7 @@ from drainer.drain import machine
 from drainer.drain.machine import Act, Decision
 from drainer.drain.model import LifecycleActionResult, Origin
 from drainer.drain.task_set import VIEW_LAG
+from drainer.lifecycle import heartbeats
 from drainer.lifecycle.look import Waiting
 
 if TYPE_CHECKING:
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
 
     from drainer.drain.model import Drain, Hook, Policy
     from drainer.lifecycle.look import HookLook
-
-# "HeartbeatTimeout ... The range is from 30 to 7200 seconds": until the hook has been looked up,
-# assume the shortest, so that no heartbeat can come too late.
-# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
-HEARTBEAT_TIMEOUT_SECONDS_MIN = 30
 
 
 class HookPhase(StrEnum):
@@ -136,7 +132,7 @@ def decide(look: HookLook) -> HookDecision:
         step=rule.step,
         result=None if goes_round else _result(look, rule),
         # With an answer too, for the case that it is not taken now.
-        heartbeat=heartbeat_due(look),
+        heartbeat=heartbeats.is_due(look),
         republish=republish,
         hop_limit=is_beyond_hop_limit(look),
     )
@@ -192,47 +188,3 @@ def is_beyond_hop_limit(look: HookLook) -> bool:
     The chain ends then; the sweep sends heartbeats and answers at the deadline.
     """
     return look.drain.origin == Origin.CHAIN and look.drain.hop >= look.hops_max
-
-
-def heartbeat_due(look: HookLook) -> bool:
-    """
-    Whether waiting for the next pass would leave less than half of the heartbeat timeout.
-
-    A heartbeat restarts the whole timeout ("if the timeout is 1 h and you call after 30 min, the
-    instance remains for an additional hour"), so half leaves room for a pass that is lost.
-    https://docs.aws.amazon.com/autoscaling/ec2/userguide/completing-lifecycle-hooks.html
-    """
-    drain = look.drain
-    if look.waiting not in {Waiting.YES, Waiting.UNSEEN} or look.is_late:
-        return False
-    if look.waiting == Waiting.UNSEEN and drain.by_event_bridge and not drain.policy:
-        return False  # whose hook it is has never been seen, and EventBridge tells of all
-    if not look.proven or is_unproven(look):
-        return True
-    if drain.origin == Origin.SWEEP:
-        return True  # no message comes again if it cannot be published: the next look may be far
-    return half_is_over(drain, look.now, look.pass_interval_seconds)
-
-
-def runs_out_at(drain: Drain) -> datetime:
-    """Return when the hook's timeout ends the action, as far as is known."""
-    return drain.last_heartbeat_at + timedelta(seconds=drain.heartbeat_timeout_seconds or 0)
-
-
-def half_is_over(drain: Drain, now: datetime, pass_interval_seconds: int) -> bool:
-    """Whether the next pass would find less than half of the heartbeat timeout left."""
-    timeout_seconds = drain.heartbeat_timeout_seconds or HEARTBEAT_TIMEOUT_SECONDS_MIN
-    next_pass_at = now + timedelta(seconds=pass_interval_seconds)
-    return next_pass_at >= drain.last_heartbeat_at + timedelta(seconds=timeout_seconds / 2)
-
-
-def is_unproven(look: HookLook) -> bool:
-    """
-    Whether Auto Scaling has yet to confirm the action, which it does by taking a heartbeat.
-
-    Until then nothing is changed, so that a notification that Auto Scaling never sent changes
-    nothing. What was found without a token was seen to wait, but perhaps at another hook, as an
-    instance does that is launched into a warm pool.
-    """
-    known = look.proven and look.drain.draining_since is not None
-    return look.waiting == Waiting.YES and bool(look.status) and not known

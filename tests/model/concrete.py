@@ -28,7 +28,7 @@ from drainer.drain.model import (
 from drainer.drain.record import DrainRecord, End, key_of
 from drainer.drain.record_write import Condition, Demand, Outcome, Write, holds, refused, stored
 from drainer.errors import UnavailableError
-from drainer.lifecycle import rules
+from drainer.lifecycle import heartbeats, rules
 from drainer.lifecycle.look import HookLook, Waiting
 from drainer.lifecycle.outcome import HookOutcome
 from drainer.lifecycle.rules import Step
@@ -184,7 +184,7 @@ def planned(facts: Facts, sight: Sight, serves: int, proven: int) -> Plan:
         DRAIN if drains else STEPS[decision.step],
         int(decision.result == LifecycleActionResult.ABANDON),
         int(decision.heartbeat),
-        int(rules.is_unproven(look)),
+        int(heartbeats.is_unproven(look)),
     )
 
 

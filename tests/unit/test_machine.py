@@ -26,7 +26,7 @@ from drainer.drain.model import (
     Task,
 )
 from drainer.drain.task_set import needs_listing, stops_standalone
-from drainer.lifecycle import rules
+from drainer.lifecycle import heartbeats, rules
 from drainer.lifecycle.look import HookLook, Waiting
 from drainer.lifecycle.outcome import HookOutcome
 from drainer.lifecycle.rules import (
@@ -35,10 +35,8 @@ from drainer.lifecycle.rules import (
     Step,
     deadline,
     decide,
-    heartbeat_due,
     is_beyond_hop_limit,
     is_early,
-    is_unproven,
     waits_no_more,
 )
 
@@ -502,7 +500,7 @@ def test_defect_11_heartbeats_come_at_about_half_the_timeout_and_never_too_late(
             heartbeat_timeout_seconds=timeout,
             deadline_at=START + timedelta(seconds=20_000),
         )
-        if heartbeat_due(view(instance(running=1), of=a_drain, seconds=second)):
+        if heartbeats.is_due(view(instance(running=1), of=a_drain, seconds=second)):
             beats.append(second - last)
             last = second
 
@@ -524,17 +522,27 @@ def test_a_heartbeat_proves_the_action_before_anything_is_changed(action: Lifecy
     known = view(instance(), of=replace(later, action=action))
     back = view(instance("ACTIVE"), of=replace(new, action=action))
 
-    assert [heartbeat_due(one) for one in (first, again, known, back)] == [True, True, False, True]
-    assert [is_unproven(one) for one in (first, again, known, back)] == [True, True, False, True]
+    assert [heartbeats.is_due(one) for one in (first, again, known, back)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert [heartbeats.is_unproven(one) for one in (first, again, known, back)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_an_action_that_is_not_proven_is_asked_about_whatever_was_seen() -> None:
     # With the container instance unseen, nothing would show that the notice is a true one.
     unseen = view(None, waiting=Waiting.UNSEEN, proven=False)
 
-    assert heartbeat_due(unseen)
-    assert not heartbeat_due(replace(unseen, proven=True))
-    assert not heartbeat_due(replace(unseen, now=at(3600)))
+    assert heartbeats.is_due(unseen)
+    assert not heartbeats.is_due(replace(unseen, proven=True))
+    assert not heartbeats.is_due(replace(unseen, now=at(3600)))
 
 
 def test_a_hook_that_was_never_read_gets_no_heartbeat_by_what_event_bridge_says() -> None:
@@ -543,16 +551,16 @@ def test_a_hook_that_was_never_read_gets_no_heartbeat_by_what_event_bridge_says(
     told = replace(drain(), by_event_bridge=True, policy=None)
     unread = view(None, waiting=Waiting.UNSEEN, of=told, proven=False)
 
-    assert not heartbeat_due(unread)
-    assert heartbeat_due(replace(unread, drain=replace(told, policy=POLICY)))
-    assert heartbeat_due(replace(unread, drain=replace(told, by_event_bridge=False)))
+    assert not heartbeats.is_due(unread)
+    assert heartbeats.is_due(replace(unread, drain=replace(told, policy=POLICY)))
+    assert heartbeats.is_due(replace(unread, drain=replace(told, by_event_bridge=False)))
 
 
 def test_no_heartbeat_for_what_is_not_waiting() -> None:
     old = replace(drain(), last_heartbeat_at=START - timedelta(hours=1))
 
-    assert not heartbeat_due(view(None, waiting=Waiting.NO, of=old))
-    assert heartbeat_due(view(None, waiting=Waiting.UNSEEN, of=old))
+    assert not heartbeats.is_due(view(None, waiting=Waiting.NO, of=old))
+    assert heartbeats.is_due(view(None, waiting=Waiting.UNSEEN, of=old))
 
 
 # -- what only Auto Scaling's word ends

@@ -15,7 +15,7 @@ from drainer.cli.simulate.swap import swap
 from drainer.drain import finder, look, machine, model, task_look, task_set
 from drainer.drain.machine import Act, Phase
 from drainer.drain.model import LifecycleActionResult
-from drainer.lifecycle import acting, hooks, observer, outcome, rules, sweep
+from drainer.lifecycle import acting, heartbeats, hooks, observer, outcome, rules, sweep
 from drainer.lifecycle import reactivation as returning
 from drainer.lifecycle.look import Waiting
 from drainer.lifecycle.rules import HookPhase
@@ -135,7 +135,7 @@ def complete_in_the_pass_that_drains() -> None:
 
 def forget_the_heartbeat() -> None:
     """Never restart the hook's timeout (defect 11)."""
-    swap(rules, "heartbeat_due", _never)
+    swap(heartbeats, "is_due", _never)
 
 
 def drop_the_republish_on_a_throttle() -> None:
