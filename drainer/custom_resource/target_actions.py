@@ -45,7 +45,7 @@ class TargetActions:
         for outcome in outcomes:
             if outcome.decision.act == Act.SET_DRAINING:
                 by_cluster[outcome.cluster].append(outcome)
-            elif outcome.decision.stop_tasks and time.seconds_left() >= UNIT_SECONDS:
+            elif outcome.decision.stop_tasks:
                 self._acts.stop_tasks(outcome, time.seconds_left)
         units = [
             members[start : start + TOGETHER_MAX]
