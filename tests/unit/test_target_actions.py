@@ -164,7 +164,9 @@ def test_a_pass_acts_on_so_many_as_the_account_is_granted() -> None:
 def test_what_fails_again_and_again_is_left_to_the_next_pass(*, refuses: bool) -> None:
     # A throttle is not to be argued with: forty more calls would keep the account throttled.
     drains = several(100)
-    fails = {} if refuses else {one.look.candidates[0].arn: THROTTLED for one in drains}
+    fails: dict[str, DrainerError] = {}
+    if not refuses:
+        fails = {one.look.candidates[0].arn: THROTTLED for one in drains}
     ecs = Ecs(fails, refuses=refuses)
 
     ecs.act(*drains)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.config import Config
-from drainer.custom_resource.progress import RequestProgress
+from drainer.custom_resource.progress import NOTES_MAX, Note, RequestProgress
 from drainer.custom_resource.properties import DrainTarget, Status, TargetKind
 from drainer.custom_resource.request import Request, RequestType
-from drainer.custom_resource.target_drain import TargetDrain
+from drainer.custom_resource.target_drain import SETTLED, TargetDrain
 from drainer.drain.attributes import DRAINED_FOR, checksum
 from drainer.drain.model import (
     ContainerInstance,
@@ -22,10 +22,11 @@ from drainer.drain.model import (
     StandaloneTasks,
     Task,
 )
+from drainer.errors import ClusterMissingError, DrainerError, UnavailableError
 from drainer.invocation import InvocationClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from drainer.custom_resource.stack import Stack
     from drainer.custom_resource.target_status import TargetStatus
@@ -57,9 +58,12 @@ class World:
     running: dict[str, list[Task]] = field(default_factory=dict)
     noted: set[str] = field(default_factory=set)
     stopped: list[str] = field(default_factory=list)
-    members: list[str] = field(default_factory=lambda: [ID])
+    members: list[str] | None = field(default_factory=lambda: [ID])
     seconds_left: float = 100.0
     seconds_to_see: float = 0.0
+    fails: dict[str, DrainerError] = field(default_factory=dict)
+    searches: list[tuple[str, int]] = field(default_factory=list)  # where, and for how many
+    listed: list[str] = field(default_factory=list)
 
     def left(self) -> float:
         return self.seconds_left
@@ -83,6 +87,8 @@ class World:
 
     def instances(self, guard: DrainTarget) -> list[str] | None:
         self.seconds_left -= self.seconds_to_see
+        if "instances" in self.fails:
+            raise self.fails["instances"]
         return self.members
 
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
@@ -97,6 +103,11 @@ class World:
         return list(self.where)
 
     def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
+        self.searches.append((cluster, len(ec2_instance_ids)))
+        if cluster not in self.where:
+            raise ClusterMissingError(cluster)
+        if cluster in self.fails:
+            raise self.fails[cluster]
         return [one.arn for one in self.where[cluster] if one.ec2_instance_id in ec2_instance_ids]
 
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
@@ -111,6 +122,7 @@ class World:
         desired_status: str,
         go_on: Callable[[], bool] | None = None,
     ) -> list[str]:
+        self.listed.append(container_instance_arn)
         there = self.running.get(container_instance_arn, ())
         return [one.id for one in there if one.desired_status == desired_status]
 
@@ -139,6 +151,19 @@ class World:
     def status(self, arn: str) -> str:
         [found] = [one for there in self.where.values() for one in there if one.arn == arn]
         return found.status
+
+    def once(
+        self,
+        notes: Mapping[str, Note],
+        seconds: float = 30,
+        guard: DrainTarget = GUARD,
+        hop: int = 2,
+    ) -> TargetStatus:
+        """Make one pass, after others that have left these notes."""
+        before = RequestProgress(REQUEST, notes=notes, looks=2, grown_at=START)
+        one = TargetDrain(self, self, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+        now = START + timedelta(seconds=seconds)
+        return one.drain(before, guard, hop, InvocationClock(now, self.left))
 
     def passes(self, count: int, guard: DrainTarget = GUARD) -> list[TargetStatus]:
         fleet = TargetDrain(self, self, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
@@ -364,3 +389,273 @@ def test_an_instance_in_another_cluster_is_drained_there_and_remembered() -> Non
     assert musters[-1].progress.notes[ID].cluster == "search"
     assert done(musters)[-1]
     assert world.status("arn-1") == "DRAINING"
+
+
+# -- what a pass makes of notes
+
+FLEET = replace(GUARD, kind=TargetKind.SPOT_FLEET, name="sfr-1")
+DRAINED = Note(draining_since=START, listed_at=START, closed=True, settled=True, done=True)
+ABSENT = Note(absent_since=START, done=True)
+DRAINING = Note(draining_since=START, settled=True)
+DEADLINE = POLICY.drain_timeout_seconds
+
+
+def ids(count: int) -> list[str]:
+    return [f"i-{number:017x}" for number in range(count)]
+
+
+def test_a_target_that_could_not_be_read_leaves_everything_known_as_it_was() -> None:
+    # Nothing is no list: all instances would be drained as soon as one answer fails.
+    world = World({"payments": []}, fails={"instances": UnavailableError("Rate exceeded")})
+
+    seen = world.once({ID: DRAINED})
+
+    assert seen.progress.notes == {ID: DRAINED}
+    assert seen.progress.looks == 2
+    assert (seen.complete, seen.as_far_as_known) == (False, False)
+    assert "Rate exceeded" in seen.unsure
+
+
+@pytest.mark.parametrize(("members", "gone"), [(None, True), ([], False)])
+def test_what_is_missing_from_one_answer_is_drained_all_the_same(
+    members: list[str] | None, *, gone: bool
+) -> None:
+    # What AWS says of a fleet may be out of date: the instance that it forgot serves.
+    world = World({"payments": [registration("arn-1")]}, members=members)
+
+    seen = world.once({ID: Note()})
+
+    assert (seen.gone, seen.total, seen.done) == (gone, 1, 0)
+    assert world.status("arn-1") == "DRAINING"
+    assert seen.progress.notes[ID].draining_since == START + timedelta(seconds=30)
+
+
+def test_what_may_go_and_is_gone_is_neither_counted_nor_remembered() -> None:
+    # A fleet whose instances come and go would fill its notes in days.
+    seen = World({"payments": []}, members=None).once({ID: DRAINED}, SETTLED.total_seconds())
+
+    assert (seen.total, seen.progress.notes, seen.complete) == (0, {}, True)
+
+
+@pytest.mark.parametrize(
+    ("guard", "members", "known", "seconds", "settled"),
+    [
+        pytest.param(FLEET, [ID], True, 119, False, id="a fleet"),
+        pytest.param(FLEET, [ID], True, 120, True, id="a fleet, long after"),
+        pytest.param(FLEET, [ID], False, 120, False, id="a fleet, an instance more"),
+        pytest.param(GUARD, [ID], True, 0, True, id="a group"),
+        pytest.param(GUARD, [ID], False, 120, True, id="a group, an instance more"),
+        pytest.param(GUARD, None, True, 119, False, id="a group that is gone"),
+        pytest.param(GUARD, None, True, 120, True, id="a group that is gone, long after"),
+    ],
+)
+def test_a_listing_that_may_be_late_is_believed_two_minutes_after_its_last_news(
+    guard: DrainTarget, members: list[str] | None, seconds: float, *, known: bool, settled: bool
+) -> None:
+    # An instance that the listing does not show yet would be taken down with its tasks.
+    world = World({"payments": []}, members=members)
+
+    seen = world.once({ID: Note()} if known else {}, seconds, guard)
+
+    assert seen.settled is settled
+    assert seen.progress.grown_at == START + timedelta(seconds=0 if known else seconds)
+    assert seen.progress.looks == 3
+
+
+def test_the_first_listing_is_news_though_it_be_empty() -> None:
+    one = TargetDrain(
+        World(), World(members=[]), Config("arn:aws:sns:us-east-1:123456789012:drainer")
+    )
+
+    seen = one.drain(RequestProgress(REQUEST), FLEET, 0, InvocationClock(START, lambda: 100.0))
+
+    assert (seen.progress.grown_at, seen.settled) == (START, False)
+
+
+@pytest.mark.parametrize(("seconds", "acts"), [(DEADLINE - 1, True), (DEADLINE, False)])
+def test_from_the_deadline_on_nothing_is_done_and_everything_is_named(
+    seconds: float, *, acts: bool
+) -> None:
+    # Answered FAILED, the stack goes back: what is set DRAINING after that stays so.
+    world = World({"payments": [registration("arn-1", running_tasks=1)]})
+    world.running["arn-1"] = [task(1, "RUNNING")]
+
+    seen = world.once({ID: Note()}, seconds)
+
+    assert world.status("arn-1") == ("DRAINING" if acts else "ACTIVE")
+    assert ("service RUNNING service:web" in seen.remaining()) is not acts
+    assert ("service RUNNING service:web" in seen.remaining()) is bool(world.listed)
+
+
+@pytest.mark.parametrize(
+    ("count", "listings"), [(1, 1), (46, 45), (100, 45), (101, 43), (1_000, 27)]
+)
+def test_a_pass_lists_for_as_many_as_the_account_is_granted(count: int, listings: int) -> None:
+    # Whoever else asks ECS in the account would be throttled by a large fleet.
+    there = [
+        registration(f"arn-{n}", ec2_instance_id=one, status="DRAINING")
+        for n, one in enumerate(ids(count))
+    ]
+    world = World({"payments": there}, members=ids(count))
+
+    seen = world.once(dict.fromkeys(ids(count), DRAINING))
+
+    assert len(set(world.listed)) == listings
+    assert sum(one.look.deferred for one in seen.outcomes) == count - listings
+
+
+@pytest.mark.parametrize(
+    ("known", "undone", "looked_at"),
+    [
+        pytest.param([DRAINED] * 99, 1, 100, id="as many as one call describes"),
+        pytest.param([DRAINED] * 100, 1, 1, id="more"),
+        pytest.param([ABSENT] * 100, 1, 101, id="what may be booting"),
+        pytest.param([DRAINED] * 101, 0, 101, id="once more at the end"),
+        pytest.param([DRAINED] * 1_500, 0, 1_500, id="all of it in one pass"),
+        pytest.param([], 1_001, 1_000, id="no more than a pass sees"),
+    ],
+)
+def test_what_may_go_is_looked_at_where_that_costs_little_and_at_the_end(
+    known: list[Note], undone: int, looked_at: int
+) -> None:
+    # Each pass over a fleet of a thousand would else ask for a thousand for the one that is left.
+    members = ids(len(known) + undone)
+    world = World({"payments": []}, members=members)
+
+    seen = world.once(dict(zip(members, known, strict=False)), hop=0)
+
+    assert world.searches[0] == ("payments", looked_at)
+    assert bool(seen.unsure) is (looked_at < len(members))
+    assert (seen.total, seen.done) == (len(members), len(known))
+
+
+@pytest.mark.parametrize(("hop", "first"), [(0, 0), (1, 1_000), (2, 500), (3, 0)])
+def test_a_target_of_more_than_a_pass_sees_is_looked_at_in_turns(hop: int, first: int) -> None:
+    # The last five hundred would never be set DRAINING, and taken down with their tasks.
+    members = ids(1_500)
+
+    seen = World({"payments": []}, members=members).once({}, hop=hop)
+
+    expected = [members[(first + number) % 1_500] for number in range(1_000)]
+    assert sorted(seen.progress.notes) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("note", "changes", "done"),
+    [
+        pytest.param(DRAINED, {"status": "DRAINING"}, True, id="as it was"),
+        pytest.param(DRAINED, {"status": "ACTIVE"}, False, id="ACTIVE again"),
+        pytest.param(DRAINED, {"status": "DRAINING", "running_tasks": 1}, False, id="a task"),
+        pytest.param(ABSENT, {"status": "DRAINING"}, False, id="it has registered"),
+        pytest.param(Note(), {"status": "DRAINING"}, False, id="never done"),
+    ],
+)
+def test_what_might_go_may_go_while_nothing_has_come_to_it(
+    note: Note, changes: dict[str, Any], *, done: bool
+) -> None:
+    # Somebody sets it ACTIVE by hand, and ECS places tasks: they would be cut.
+    seen = World({"payments": [registration("arn-1", **changes)]}).once({ID: note})
+
+    assert seen.done == done
+    assert len(seen.outcomes) == (not done)
+
+
+def test_what_might_go_and_was_not_seen_is_no_evidence() -> None:
+    # SUCCESS after a throttle would be said of what nobody has looked at.
+    world = World({"payments": []}, fails={"payments": UnavailableError("Rate exceeded")})
+
+    seen = world.once({ID: DRAINED}, SETTLED.total_seconds())
+
+    assert (seen.done, seen.unsure, seen.complete) == (1, "Rate exceeded", False)
+
+
+@pytest.mark.parametrize(
+    ("note", "clusters"),
+    [
+        pytest.param(Note(), ["payments", "payments", "search"], id="never seen"),
+        pytest.param(Note(settled=True), ["payments"], id="settled"),
+        pytest.param(Note(settled=True, cluster="search"), ["search"], id="settled elsewhere"),
+        pytest.param(DRAINED, ["payments"], id="drained"),
+        pytest.param(ABSENT, ["payments", "payments", "search"], id="in no cluster before"),
+    ],
+)
+def test_an_instance_is_sought_where_it_was(note: Note, clusters: list[str]) -> None:
+    # An account of hundreds of clusters would be searched for each instance in each pass.
+    world = World({"payments": [], "search": []})
+
+    world.once({ID: note})
+
+    assert [cluster for cluster, _ in world.searches] == clusters
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "note", "absent"),
+    [
+        pytest.param("payments", None, DRAINING, True, id="it has left its cluster"),
+        pytest.param("search", None, Note(), True, id="its cluster is gone"),
+        pytest.param("payments", UnavailableError("x"), DRAINING, False, id="a throttle"),
+        pytest.param("payments", UnavailableError("x"), Note(), False, id="a throttle at first"),
+    ],
+)
+def test_what_has_left_may_go_and_what_was_not_seen_may_not(
+    where: str, error: DrainerError | None, note: Note, *, absent: bool
+) -> None:
+    # What has left would be waited for until the deadline; what was throttled serves.
+    world = World({where: []}, fails={where: error} if error else {})
+
+    seen = world.once({ID: note})
+
+    assert (seen.progress.notes[ID].absent_since is not None) is absent
+    assert not seen.progress.notes[ID].done
+
+
+@pytest.mark.parametrize(("count", "whole"), [(1, True), (2, True), (3, False)])
+def test_a_set_of_more_tasks_than_a_note_holds_is_not_closed(count: int, *, whole: bool) -> None:
+    # Those that were cut off would be forgotten, and their instance let go while they run.
+    world = World({"payments": [registration("arn-1", status="DRAINING", running_tasks=count)]})
+    world.running["arn-1"] = [task(n, "RUNNING", Owner.STANDALONE) for n in range(count)]
+    guard = replace(GUARD, policy=replace(POLICY, standalone_tasks=StandaloneTasks.IGNORE))
+    known = tuple(one.id for one in world.running["arn-1"])[:2]
+
+    listed = replace(DRAINING, listed_at=START, unfinished=known)
+    for before in (DRAINING, listed, replace(listed, closed=True)):
+        note = world.once({ID: before}, guard=guard).progress.notes[ID]
+
+        assert note.unfinished == known
+        assert (note.listed_at is not None) is whole
+        assert note.closed is (whole and before != DRAINING)
+        assert (note.cluster, note.settled) == ("", True)
+
+
+def test_with_no_agent_connected_nothing_is_settled_for_the_next_pass() -> None:
+    # Its agent may connect to a registration in any cluster by then.
+    world = World({"payments": [registration("arn-1", agent_connected=False)]})
+
+    assert not any(seen.progress.notes[ID].settled for seen in world.passes(6))
+
+
+def test_that_standalone_tasks_were_told_to_stop_is_remembered() -> None:
+    world = World({"payments": [registration("arn-1", running_tasks=1)]})
+    world.running["arn-1"] = [task(1, "RUNNING", Owner.STANDALONE)]
+    guard = replace(GUARD, policy=replace(POLICY, standalone_tasks=StandaloneTasks.STOP))
+
+    assert [seen.progress.notes[ID].stopped for seen in world.passes(5, guard)][-1]
+
+
+def test_notes_that_do_not_fit_are_those_of_what_is_looked_at_again_anyway() -> None:
+    # What may go would be drained from the beginning, and the deadline be missed.
+    members = ids(NOTES_MAX + 100)
+    notes = {**dict.fromkeys(members, Note()), **dict.fromkeys(members[-100:], DRAINED)}
+
+    seen = World({"payments": []}, members=members).once(notes)
+
+    assert len(seen.progress.notes) == NOTES_MAX
+    assert sum(note.done for note in seen.progress.notes.values()) == 100
+
+
+def test_what_went_wrong_and_what_is_misnamed_is_said() -> None:
+    world = World({"payments": [], "search": [registration("arn-1")]})
+
+    [said] = world.once({}).troubles
+
+    assert "is in cluster search and is drained there" in said
