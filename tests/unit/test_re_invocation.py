@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,3 +74,19 @@ def test_a_re_invocation_that_nobody_has_published_is_refused(
 
     assert sentence in str(refusal.value)
     assert len(str(refusal.value)) < 200
+
+
+def test_what_names_the_longest_stack_and_request_is_read_and_nothing_longer() -> None:
+    # A name of 512 characters each, which request.py reads, must go round too.
+    longest = {**json.loads(encode(ONE)), "request": "x" * 1_098 + "|y", "hop": 1_000_000_000}
+
+    assert read(longest) == Continuation("x" * 1_098 + "|y", 1_000_000_000)
+    for more in ({"request": "x" * 1_099 + "|y"}, {"hop": 1_000_000_001}):
+        with pytest.raises(MalformedEventError):
+            read({**longest, **more})
+
+
+def test_a_re_invocation_is_not_postponed_unless_it_says_so() -> None:
+    # What has waited for its turn goes before the others.
+    assert Continuation(KEY, 1).postponed is False
+    assert json.loads(encode(replace(ONE, postponed=True)))["postponed"] is True

@@ -15,15 +15,22 @@ from drainer.config import Config
 from drainer.custom_resource import record as request_codec
 from drainer.custom_resource.answers import Answers
 from drainer.custom_resource.belief import Belief
-from drainer.custom_resource.controller import RequestController
+from drainer.custom_resource.controller import (
+    ANSWERING_SECONDS,
+    GIVEN_UP,
+    RequestController,
+    furthest,
+)
 from drainer.custom_resource.progress import RequestProgress
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.reactivation import Restored
 from drainer.custom_resource.record import PASS_SECONDS_MAX, RequestRecord, key_of
 from drainer.custom_resource.recording import SWEPT_MAX, RequestRecorder
-from drainer.custom_resource.report import Report, Step
+from drainer.custom_resource.report import Pass, Report, Step
 from drainer.custom_resource.request import RESOURCE_TYPE, Request, RequestType
 from drainer.custom_resource.stack import Row, Stack
+from drainer.custom_resource.target_status import TargetStatus
+from drainer.drain.actions import UNIT_SECONDS
 from drainer.drain.record import End, Key
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
@@ -74,6 +81,7 @@ class Others:
 
     Attributes:
         deaf: Why the next answers are not taken.
+        unpublished: Why the topic does not take a message, by its place.
     """
 
     looks: list[Stack | Exception] = field(default_factory=list)
@@ -81,6 +89,7 @@ class Others:
     published: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     deaf: list[Exception] = field(default_factory=list)
+    unpublished: dict[int, str] = field(default_factory=dict)
     records: RequestsInMemory = field(default_factory=lambda: RequestsInMemory(codec=request_codec))
 
     def stack(self, _: str) -> Stack:
@@ -99,8 +108,11 @@ class Others:
         return Restored(progress, said)
 
     def publish(self, messages: list[str]) -> dict[int, str]:
-        self.published += messages
-        return {}
+        self.published += [] if self.unpublished else messages
+        return self.unpublished
+
+    def drain(self, progress: RequestProgress, *_: Any) -> TargetStatus:
+        return TargetStatus(progress, total=2, done=1)
 
     def respond(self, _: str, body: bytes) -> None:
         if self.deaf:
@@ -437,3 +449,179 @@ def test_the_sweep_finds_the_lost_ones_of_the_release_before_until_they_have_a_r
     assert (recorder.lost(at), recorder.lost(at, former=True)) == ([], [Continuation(KEY, 4)])
     served(others, Continuation(KEY, 4), 300)
     assert recorder.lost(NOW + timedelta(seconds=900), former=True) == []
+
+
+# -- a pass and its time
+
+
+@pytest.mark.parametrize(("seconds", "begun"), [(16.0, True), (15.9, False)])
+def test_a_pass_is_begun_that_has_time_to_act_and_to_answer(seconds: float, *, begun: bool) -> None:
+    # Cut while it answers, its record says that it was answered, and CloudFormation waits.
+    assert ANSWERING_SECONDS + UNIT_SECONDS == 16.0
+    others = Others()
+
+    report = requests(others).run_pass(REQUEST, clock(NOW, seconds))
+
+    assert report.step == (Step.ANSWERED if begun else Step.GOES_ROUND)
+    assert bool(others.answers) is begun
+    assert bool(others.published) is not begun
+    assert ("No time was left" in report.reason) is not begun
+    assert (report.request, report.hop) == (REQUEST, 0)
+
+
+SLOW, DENIED = UnavailableError("throttled"), MisconfiguredError("denied")
+
+
+@pytest.mark.parametrize(
+    ("error", "service_timeout", "seconds", "step"),
+    [
+        pytest.param(SLOW, "3600", 3_179, Step.GOES_ROUND, id="before its deadline"),
+        pytest.param(SLOW, "3600", 3_180, Step.ANSWERED, id="at its deadline"),
+        pytest.param(SLOW, "60", 33, Step.GOES_ROUND, id="the next pass can answer"),
+        pytest.param(SLOW, "60", 34, Step.ANSWERED, id="the next pass would be too late"),
+        pytest.param(SLOW, "3600", 300, Step.GOES_ROUND, id="a throttle is not missing"),
+        pytest.param(DENIED, "3600", 299, Step.GOES_ROUND, id="missing for minutes"),
+        pytest.param(DENIED, "3600", 300, Step.ANSWERED, id="missing for long"),
+        pytest.param(SLOW, "3600", 3_599, Step.ANSWERED, id="CloudFormation still waits"),
+        pytest.param(SLOW, "3600", 3_600, Step.OVER, id="it no longer waits"),
+    ],
+)
+def test_a_request_is_answered_before_cloudformation_gives_up_and_not_long_before(
+    error: Exception, service_timeout: str, seconds: float, step: Step
+) -> None:
+    # Too late, the stack fails by itself after an hour; too early, it fails over a slow start.
+    others = Others(restored=[SLOW, error])
+    runner = requests(others)
+    asked = replace(REQUEST, properties={**REQUEST.properties, "ServiceTimeout": service_timeout})
+    runner.run_pass(asked, clock(NOW))
+
+    report = runner.run_pass(Continuation(KEY, 1), clock(NOW + timedelta(seconds=seconds)))
+
+    assert report.step == step
+    assert report.overdue is (step == Step.ANSWERED)
+    assert [one["Status"] for one in others.answers] == ["FAILED"] * (step == Step.ANSWERED)
+    assert report.unanswered is (step == Step.OVER)
+    assert (report.reason == GIVEN_UP) is (step == Step.OVER)
+    if step == Step.ANSWERED:
+        assert others.record.end == End.FAILED
+
+
+def test_what_is_doubted_is_not_answered_at_its_deadline_either() -> None:
+    # Whoever may publish could else have a request of another stack FAILED.
+    others = Others([CREATING, AT_REST], restored=[SLOW])
+
+    assert passes(others, 0, 3_180) == [Step.GOES_ROUND] * 2
+    assert others.answers == []
+    assert "no operation in progress" in others.record.reason
+
+
+def test_what_is_dropped_unanswered_says_why_in_its_record() -> None:
+    # Whoever looks why a stack waits finds nothing else.
+    others = Others([AT_REST] * 2)
+    passes(others, 0, 120)
+
+    assert (others.record.end, others.record.progress) == (End.OVER, None)
+    assert "no operation in progress" in others.record.reason
+
+
+def test_what_a_pass_waits_for_is_in_its_record() -> None:
+    row = replace(CREATING.rows[0], physical_id="sfr-1", status="DELETE_IN_PROGRESS")
+    others = Others([Stack("DELETE_IN_PROGRESS", NOW, (row,))])
+    asked = replace(REQUEST, request_type=RequestType.DELETE, physical_id="sfr-1")
+
+    report = requests(others).run_pass(asked, clock(NOW))
+
+    assert report.step == Step.GOES_ROUND
+    assert report.reason == others.record.reason == "1 of 2 instances are not drained"
+    assert report.overdue is False
+    assert json.loads(others.published[0]).get("postponed") is None
+
+
+def test_a_re_invocation_that_was_not_published_is_delivered_again() -> None:
+    # The chain would be lost, and the sweep takes minutes to find it.
+    others = Others(restored=[SLOW], unpublished={0: "throttled"})
+
+    report = requests(others).run_pass(REQUEST, clock(NOW))
+
+    assert report.step == Step.UNDONE
+    assert report.reason == "The re-invocation was not published: throttled"
+
+
+@pytest.mark.parametrize(
+    ("error", "step", "said", "trouble"),
+    [
+        (SLOW, Step.GOES_ROUND, "", "The response was not accepted: throttled"),
+        (DENIED, Step.REFUSED, "The response was refused: denied", ""),
+    ],
+)
+def test_an_answer_that_was_not_taken_is_said(
+    error: Exception, step: Step, said: str, trouble: str
+) -> None:
+    # CloudFormation waits an hour, and only the log can say for what.
+    others = Others(deaf=[error])
+
+    report = requests(others).run_pass(REQUEST, clock(NOW))
+
+    assert (report.step, report.reason, "".join(report.troubles)) == (step, said, trouble)
+    assert report.unanswered is (step == Step.REFUSED)
+    assert report.overdue is False
+
+
+def test_a_pass_that_came_second_has_answered_nothing() -> None:
+    # Counted as answered, two answers would be told of one request.
+    others = Others(restored=[SLOW])
+    passes(others, 0)
+    others.records.meanwhile[key_of(KEY)] = replace(others.record, hop=2, pass_id="theirs")
+
+    report = requests(others).run_pass(Continuation(KEY, 1), clock(NOW + timedelta(seconds=15)))
+
+    assert (report.step, report.answer, others.answers) == (Step.COPY, None, [])
+
+
+def test_what_has_ended_says_how() -> None:
+    others = Others()
+    passes(others, 0)
+
+    report = requests(others).run_pass(REQUEST, clock(NOW + timedelta(seconds=180)))
+
+    assert (report.step, report.reason) == (Step.OVER, "answered SUCCESS")
+    assert len(others.records.writes) == 2
+
+
+@pytest.mark.parametrize("hops", [(0, 1), (1, 0), (1, 2), (2, 1), (2, 2)])
+def test_of_several_messages_the_one_that_has_come_furthest_is_served(
+    hops: tuple[int, ...],
+) -> None:
+    # The others would be duplicates, each with a read of its own.
+    asked = [Continuation(KEY, hop) if hop else REQUEST for hop in hops]
+    other = Continuation("stack|other", 1)
+
+    assert furthest([asked[0], other, asked[1]]) == [max(asked, key=furthest_hop), other]
+
+
+def furthest_hop(one: Request | Continuation) -> int:
+    return one.hop if isinstance(one, Continuation) else 0
+
+
+# -- what is written
+
+
+@pytest.mark.parametrize("error", [SLOW, None])
+def test_an_end_that_was_not_written_is_said(error: Exception | None) -> None:
+    # The response URL would stay in the table, and the sweep put it again.
+    others = Others(restored=[SLOW])
+    passes(others, 0)
+    runner, record = requests(others), others.record
+    others.records.unmade = error  # type: ignore[assignment]
+    report = Report(KEY, 1, step=Step.OVER, reason="why")
+    this = Pass(record, report, NOW, clock(NOW + timedelta(seconds=9)))
+
+    assert runner.recorder.end(record, End.OVER, this) is (error is None)
+
+    wrong = ("The end of the request was not written: throttled",)
+    assert report.troubles == (wrong if error else ())
+    if error is None:
+        written = others.record
+        assert (written.phase, written.reason, written.end) == ("over", "why", End.OVER)
+        assert written.ended_at == written.written_at == NOW + timedelta(seconds=9)
+        assert written.pass_id != record.pass_id
