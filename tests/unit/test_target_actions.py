@@ -13,7 +13,13 @@ from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS, Outcome
 from drainer.drain.attributes import DRAINED_FOR, checksum
 from drainer.drain.look import Look
 from drainer.drain.machine import Act, Decision, Phase
-from drainer.drain.model import ContainerInstance, InstanceProgress
+from drainer.drain.model import (
+    ContainerInstance,
+    InstanceProgress,
+    LifecycleActionResult,
+    Policy,
+    StandaloneTasks,
+)
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
 
@@ -232,3 +238,19 @@ def test_standalone_tasks_are_stopped_where_that_was_decided(seconds: float) -> 
     ecs.act(outcome(1, act=Act.WAIT), one)
 
     assert len(ecs.said("stop")) == (2 if seconds >= UNIT_SECONDS else 0)
+
+
+def test_where_no_task_was_to_stop_none_is_noted_as_told() -> None:
+    # A job that ECS shows later would not be told to stop, and be waited for until the deadline.
+    policy = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.STOP, 0)
+    one = outcome(act=Act.WAIT)
+    look = one.look
+    look.registrations = {
+        arn: replace(there, status="DRAINING") for arn, there in look.registrations.items()
+    }
+    look.drain = replace(look.drain, policy=policy, draining_since=NOW)
+    look.described, look.listed_at = True, NOW
+
+    Ecs().act(one)
+
+    assert one.stopped is False

@@ -606,7 +606,66 @@ def test_what_has_left_may_go_and_what_was_not_seen_may_not(
     seen = world.once({ID: note})
 
     assert (seen.progress.notes[ID].absent_since is not None) is absent
-    assert not seen.progress.notes[ID].done
+    assert (seen.progress.notes[ID].done, seen.unsure) == (False, "")
+
+
+def test_a_search_without_time_for_all_clusters_finds_nothing_absent() -> None:
+    # It serves in one of the clusters that are left.
+    world = World({"payments": [], "search": [], "web": [registration("arn-1")]})
+    world.seconds_left, world.seconds_to_see = 14.0, 1.0
+
+    assert world.once({ID: Note()}).progress.notes[ID].absent_since is None
+
+
+def test_what_may_go_is_not_named_as_waited_for() -> None:
+    seen = World({"payments": []}).once({ID: Note(absent_since=START)})
+
+    assert (seen.done, seen.total, seen.outcomes) == (1, 1, ())
+
+
+def test_tasks_are_not_listed_while_ecs_counts_some() -> None:
+    # Two reads for each instance in each pass, which say no more than the count does.
+    there = registration("arn-1", status="DRAINING", running_tasks=1)
+    world = World({"payments": [there]}, {"arn-1": [task(1, "RUNNING")]})
+
+    world.once({ID: DRAINING})
+
+    assert world.listed == []
+
+
+def test_what_is_waited_for_is_said_in_the_same_order_by_each_pass() -> None:
+    # A reason that changes with each pass looks like progress.
+    world = World({"payments": []}, members=ids(3))
+
+    orders = [
+        [one.look.ec2_instance_id for one in world.once({}, hop=hop).outcomes] for hop in (0, 1, 2)
+    ]
+
+    assert orders == [ids(3)] * 3
+
+
+def test_the_first_of_several_doubts_is_said() -> None:
+    first, second = ids(2)
+    throttled = {name: UnavailableError(name) for name in ("payments", "search")}
+    world = World({"payments": [], "search": []}, members=[first, second], fails={**throttled})
+
+    seen = world.once({first: DRAINED, second: replace(DRAINED, cluster="search")})
+
+    assert seen.unsure == "payments"
+
+
+def test_however_large_a_target_is_one_instance_is_listed() -> None:
+    # None would ever be, and its tasks not be named at the deadline.
+    members = ids(2_400)
+    there = [
+        registration(f"arn-{n}", ec2_instance_id=members[n], status="DRAINING", running_tasks=1)
+        for n in range(3)
+    ]
+    world = World({"payments": there}, members=members)
+
+    world.once(dict.fromkeys(members, DRAINED), DEADLINE)
+
+    assert len(set(world.listed)) == 1
 
 
 @pytest.mark.parametrize(("count", "whole"), [(1, True), (2, True), (3, False)])

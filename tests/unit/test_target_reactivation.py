@@ -240,6 +240,15 @@ def test_one_that_spoils_the_call_holds_up_no_other() -> None:
     assert restored.troubles == ("i-2 was not set ACTIVE: AccessDenied",)
 
 
+def test_of_two_one_that_spoils_the_call_holds_up_the_other_no_more_than_of_ten() -> None:
+    world = World(
+        {"payments": [drained(1), drained(2)]}, ["i-1", "i-2"], fails={"set arn-1": DENIED}
+    )
+
+    assert world.restore().troubles == ("i-1 was not set ACTIVE: AccessDenied",)
+    assert world.forgotten == [["payments arn-2"]]
+
+
 def test_a_throttle_ends_the_pass_and_is_not_taken_for_an_answer() -> None:
     # Answered SUCCESS over it, the stack would be back with its instances DRAINING.
     with pytest.raises(UnavailableError):
@@ -313,6 +322,17 @@ def test_a_search_without_time_for_all_clusters_is_not_complete() -> None:
 
     assert (cut.complete, cut.troubles) == (False, ("4 clusters are searched in turns",))
     assert cut.progress.notes == {"i-1": Note(searched_to="b")}
+
+
+def test_one_that_was_found_does_not_end_the_search_for_the_others() -> None:
+    # What is in the clusters that are left would stay DRAINING for good.
+    world = World({**MANY, "a": [drained(2)]}, ["i-2", "i-1", "i-3"])
+    world.seconds_left, world.search_seconds = ACTING_SECONDS + 2.5, 1.0
+
+    cut = world.restore()
+
+    assert (cut.complete, cut.troubles) == (False, ("4 clusters are searched in turns",))
+    assert cut.progress.notes == {"i-2": Note(searched_to="b")}
 
 
 def test_a_throttle_before_the_first_cluster_is_told_as_what_it_is() -> None:
