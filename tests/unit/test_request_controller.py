@@ -85,7 +85,7 @@ class Others:
     """
 
     looks: list[Stack | Exception] = field(default_factory=list)
-    restored: list[tuple[str, ...] | Exception] = field(default_factory=list)
+    restored: list[tuple[str, ...] | Restored | Exception] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
     deaf: list[Exception] = field(default_factory=list)
@@ -105,7 +105,7 @@ class Others:
         said = self.restored.pop(0) if self.restored else ()
         if isinstance(said, Exception):
             raise said
-        return Restored(progress, said)
+        return said if isinstance(said, Restored) else Restored(progress, said)
 
     def publish(self, messages: list[str]) -> dict[int, str]:
         self.published += [] if self.unpublished else messages
@@ -372,6 +372,7 @@ def test_a_sweep_takes_the_most_urgent_and_no_more_than_it_can_serve() -> None:
 
     found = swept(others, 600)
 
+    assert SWEPT_MAX == 20
     first = [f"stack|{number}" for number in range(SWEPT_MAX + 2, 2, -1)]
     assert [one.key for one in found] == first
 
@@ -565,6 +566,41 @@ def test_an_answer_that_was_not_taken_is_said(
     assert (report.step, report.reason, "".join(report.troubles)) == (step, said, trouble)
     assert report.unanswered is (step == Step.REFUSED)
     assert report.overdue is False
+    # It had time: what had none goes first.
+    assert not any("postponed" in text for text in others.published)
+
+
+def test_a_look_that_failed_is_said() -> None:
+    # A denied read is the operator's to mend, and told nowhere else before the deadline.
+    report = requests(Others(restored=[DENIED])).run_pass(REQUEST, clock(NOW))
+
+    assert report.troubles == ("The stack or the target was not read: denied",)
+
+
+def test_what_is_looked_at_for_long_is_not_missing() -> None:
+    # A search of hundreds of clusters takes several passes: the Create would fail over it.
+    going_on = Restored(RequestProgress(REQUEST), complete=False)
+
+    assert passes(Others(restored=[SLOW, going_on]), 0, 300) == [Step.GOES_ROUND] * 2
+
+
+def test_a_re_invocation_of_what_nobody_has_asked_begins_nothing() -> None:
+    # Whoever may publish could else have the function look for what is not there.
+    report = requests(others := Others()).run_pass(Continuation(KEY, 1), clock(NOW))
+
+    assert (report.step, others.records.writes) == (Step.REFUSED, [])
+    assert report.reason == "a re-invocation for a request of which there is no record"
+
+
+def test_of_two_passes_of_one_hop_one_goes_round() -> None:
+    # Two chains of one request would ask the account twice as much for an hour.
+    others = Others(restored=[SLOW, SLOW])
+    passes(others, 0)
+    others.records.meanwhile[key_of(KEY)] = replace(others.record, hop=2, pass_id="theirs")
+
+    report = requests(others).run_pass(Continuation(KEY, 1), clock(NOW + timedelta(seconds=15)))
+
+    assert (report.step, len(others.published)) == (Step.COPY, 1)
 
 
 def test_a_pass_that_came_second_has_answered_nothing() -> None:
@@ -597,6 +633,11 @@ def test_of_several_messages_the_one_that_has_come_furthest_is_served(
     other = Continuation("stack|other", 1)
 
     assert furthest([asked[0], other, asked[1]]) == [max(asked, key=furthest_hop), other]
+
+
+def test_the_request_itself_goes_before_a_re_invocation_without_a_hop() -> None:
+    # Without a record the re-invocation is refused, and the request would never begin.
+    assert furthest([REQUEST, Continuation(KEY, 0)]) == [REQUEST]
 
 
 def furthest_hop(one: Request | Continuation) -> int:
