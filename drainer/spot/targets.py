@@ -177,8 +177,10 @@ class SpotTargets:
             rescue = owners[task.task_id]
             service = self._services[cluster].get(task.service)
             self._used[rescue.key].add(task.service)
-            for balancer in service.load_balancers if service else ():
-                self._running[balancer.target_group_arn] = service.running if service else 0
+            if service is None:
+                continue
+            for balancer in service.load_balancers:
+                self._running[balancer.target_group_arn] = service.running
                 leaving[balancer.target_group_arn] += [
                     (rescue, target) for target in targets_of(task, balancer, rescue.key)
                 ]
