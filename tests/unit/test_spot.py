@@ -181,6 +181,47 @@ def test_both_families_of_addresses_count() -> None:
     assert addresses_of(task) == ["10.0.1.37", "2001:db8::7"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "age", "over"),
+    [
+        ("EC2 Spot Instance Interruption Warning", 119.5, False),
+        ("EC2 Spot Instance Interruption Warning", 120, True),
+        # A quarter of an hour: the instance is there, and may be for hours.
+        ("EC2 Instance Rebalance Recommendation", 899.5, False),
+        ("EC2 Instance Rebalance Recommendation", 900, True),
+    ],
+)
+def test_each_kind_of_event_is_over_to_the_second(kind: str, age: float, over: bool) -> None:
+    now = datetime(2026, 11, 20, 12, 0, tzinfo=UTC) + timedelta(seconds=age)
+    try:
+        read(ec2(kind), now)
+    except NotForUsError:
+        assert over
+    else:
+        assert not over
+
+
+def test_an_event_without_its_time_counts_from_now() -> None:
+    event = ec2()
+    del event["time"]
+
+    assert read(event, NOW) == Interruption(
+        "i-1234567890abcdef0", "terminate", NOW + timedelta(seconds=120)
+    )
+
+
+def test_what_a_task_says_is_taken_up_to_a_bound_and_what_is_strange_in_it_left_out() -> None:
+    # An event's sender has no say in how many calls it costs, or how long a log line becomes.
+    details = [None, *({"name": "privateIPv4Address", "value": f"10.0.1.{n}"} for n in range(11))]
+    found = read(
+        fargate(taskArn="task/" + "a" * 65, containers=[], attachments=[{"details": details}]), NOW
+    )
+
+    assert isinstance(found, TaskInterruption)
+    assert found.addresses == tuple(f"10.0.1.{number}" for number in range(10))
+    assert found.task_id == "a" * 64
+
+
 BALANCER = LoadBalancer("arn:group", "web", 80)
 
 

@@ -240,8 +240,8 @@ def test_a_rescue_says_nothing_before_something_was_done() -> None:
     rescue = Rescue(Interruption("i-1", "stop", NOW))
 
     assert rescue.first
-    assert not (rescue.drained or rescue.active or rescue.undone or rescue.denied)
-    assert rescue.deregistered == (0, 0)
+    done = (rescue.drained, rescue.active, rescue.undone, rescue.denied, rescue.deregistered)
+    assert done == (False, False, "", 0, (0, 0))
     assert Service("web", "web:1", ()).running == 0
 
 

@@ -150,7 +150,7 @@ def test_a_wave_ends_after_five_seconds_where_listings_are_slow() -> None:
 
 def test_a_slow_wave_that_has_found_nothing_goes_on() -> None:
     # Instances without tasks would else use up one look each.
-    world = World(listing=3.0, tasks=dict.fromkeys((f"i-{n}" for n in range(5)), []))
+    world = World(listing=3.0, tasks={f"i-{n}": [] for n in range(5)})
     world.take_out(*hopeless(5))
 
     assert world.waves() == [5, 0]
@@ -268,6 +268,15 @@ def test_one_look_at_the_health_serves_all_waves_and_one_target_stays(well: str)
     assert world.asked.count("healthy") == 1
     assert len(out) == 2
     assert sum(bool(one.kept) for one in rescues) == 1
+
+
+def test_the_last_target_stays_though_a_later_wave_meets_it_again() -> None:
+    # An instance that is registered twice has the same target by both registrations.
+    world, rescue = World(listing=5.0, tasks={"i-1": ["t"], "old": ["t"]}, well={"t"}), gone("i-1")
+    rescue.places.append(("shop", "old", 1))
+
+    assert world.take_out(rescue) == []
+    assert world.waves() == [1, 1, 0]
 
 
 def test_where_the_health_is_not_read_all_leave_and_the_event_comes_again() -> None:
