@@ -248,11 +248,12 @@ def test_a_rescue_says_nothing_before_something_was_done() -> None:
 def test_the_first_reason_to_come_again_is_the_one_that_is_told() -> None:
     rescue = Rescue(Interruption("i-1", "stop", NOW))
     rescue.trouble("Denied", MisconfiguredError("no"))
-    assert not rescue.undone
+    denied = rescue.undone
     rescue.keeps("arn:a")
     rescue.comes_again("another reason")
     rescue.trouble("Throttled", UnavailableError("Rate exceeded"))
 
     # Without it the last healthy target was never taken out: the event did not come again.
-    assert rescue.undone == "The last healthy target of arn:a stays registered"
+    told = "The last healthy target of arn:a stays registered"
+    assert (denied, rescue.undone) == ("", told)
     assert (rescue.kept, rescue.denied) == (("arn:a",), 1)
