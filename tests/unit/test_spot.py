@@ -534,6 +534,59 @@ def test_what_spot_gives_back_is_set_active(records: Sequence[DrainRecord]) -> N
     assert asked == ["describe", "of_instance", "set_active", "delete_attribute"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"agent_connected": False},
+        {"interrupted": ""},
+        {"interrupted": f"stop/{int(NOW.timestamp()) + 1}"},
+    ],
+)
+def test_what_ecs_does_not_say_is_back_is_left_alone(changes: dict[str, Any]) -> None:
+    # An event tells of what was; set ACTIVE, tasks were placed on what is about to go.
+    class Other(Fake):
+        def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
+            return [replace(one, **changes) for one in super().describe(cluster, arns)]
+
+    aws: Any = Other(status="DRAINING", interrupted=f"stop/{int(NOW.timestamp())}")
+    controller = InterruptionController(aws, aws, aws, aws, Config(TOPIC), drains=aws)
+    [done] = controller.rescue([BACK], InvocationClock(NOW, lambda: 30.0))
+
+    assert (done.active, aws.asked) == (False, ["describe"])
+
+
+def test_what_refuses_to_be_active_is_told_and_a_comeback_does_not_count_as_an_interruption() -> (
+    None
+):
+    class Refuses(Fake):
+        def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
+            return dict.fromkeys(arns, "MISSING")
+
+    aws: Any = Refuses(status="DRAINING", interrupted=f"stop/{int(NOW.timestamp())}")
+    controller = InterruptionController(aws, aws, aws, aws, Config(TOPIC), drains=aws)
+    [done] = controller.rescue([BACK], InvocationClock(NOW, lambda: 30.0))
+
+    assert (done.active, done.first) == (False, False)
+    assert done.troubles == ("ACTIVE was not set: MISSING",)
+
+
+def test_a_recommendation_and_the_interruption_after_it_count_once_each() -> None:
+    # Counted as one, an interruption that was foreseen would be in no metric.
+    aws: Any = Fake()
+    controller = InterruptionController(
+        aws, aws, aws, aws, Config(TOPIC, clusters=("shop",)), drains=aws
+    )
+    events = [replace(GONE, action="recommend"), GONE, GONE]
+    counted = [
+        one.first
+        for event in events
+        for one in controller.rescue([event], InvocationClock(NOW, lambda: 30.0))
+    ]
+
+    assert counted == [True, True, False]
+    assert controller.rescue([], InvocationClock(NOW, lambda: 30.0)) == []
+
+
 @pytest.mark.parametrize("other", [ENDED, UnavailableError("Rate exceeded")])
 def test_what_spot_gives_back_while_it_leaves_stays_draining(
     other: DrainRecord | DrainerError,

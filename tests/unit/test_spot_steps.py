@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,15 @@ def test_the_events_of_one_batch_are_one_for_each_instance_and_task() -> None:
     warning = TaskInterruption("shop", "web", "t", ("10.0.0.1",), NOW)
 
     assert collapse([advice, gone, advice, late, warning]) == [gone, warning]
+
+
+def test_of_two_events_of_one_kind_the_first_counts() -> None:
+    # A duplicate that is dated later would promise time that there is not.
+    first = Interruption("i-1", "terminate", NOW)
+    back_again = Comeback("shop", "arn:instance", "i-1", NOW)
+    again = [replace(one, ends_at=NOW + timedelta(seconds=9)) for one in (first, back_again)]
+
+    assert collapse([first, back_again, *again]) == [first, back_again]
 
 
 def back(**changes: Any) -> dict[str, Any]:
