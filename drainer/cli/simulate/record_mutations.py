@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.aws import records
 from drainer.cli.simulate.swap import swap
-from drainer.drain import admission, envelope, evidence
+from drainer.drain import admission, envelope
 from drainer.drain.admission import Admission, Admitted
 from drainer.drain.machine import Phase
 from drainer.drain.model import Origin
@@ -148,16 +148,6 @@ def join_whenever_the_action_began() -> None:
         return right(drain, record, *more, **silent)  # type: ignore[no-any-return]
 
     right = swap(admission, "_of_message", of_message)
-
-
-def trust_a_record_over_a_silence() -> None:
-    """Believe, without a token, what was established before a silence of any length."""
-
-    def recorded(drain: Any, record: Any, *, silent: bool, **more: Any) -> Any:
-        del silent
-        return right(drain, record, silent=False, **more)
-
-    right = swap(evidence, "recorded", recorded)
 
 
 def fail_while_the_table_is_down() -> None:
