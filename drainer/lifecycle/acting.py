@@ -102,7 +102,7 @@ class HookActions:
         proven = [o for o in unit if o.heartbeat or not heartbeats.is_unproven(o.look)]
         # What somebody has set ACTIVE may have got tasks that no listing has: its record has to
         # know that before it is seen DRAINING again.
-        again = [o for o in proven if o.decision.act == Act.SET_DRAINING and _was_draining(o)]
+        again = [o for o in proven if o.decision.act == Act.SET_DRAINING and _is_written_first(o)]
         if not self._has_time():
             _put_off([o for o in unit if o.decision.republish])
             return
@@ -192,7 +192,12 @@ def _is_unbounded(outcome: HookOutcome) -> bool:
     return outcome.admitted.admission == Admission.NEW and not outcome.named
 
 
-def _was_draining(outcome: HookOutcome) -> bool:
-    """Whether the instance has been DRAINING for its action, by the message or by the record."""
-    record = outcome.record
-    return bool(outcome.drain.draining_since or (record and record.drain.draining_since))
+def _is_written_first(outcome: HookOutcome) -> bool:
+    """
+    Whether the record has to know of it before the instance is set DRAINING.
+
+    So for what has been DRAINING before, and for a token that joins a record: were its write lost,
+    an instance that comes back would not be known for one that was drained.
+    """
+    record, joins = outcome.record, outcome.admitted.admission == Admission.JOIN
+    return joins or bool(outcome.drain.draining_since or (record and record.drain.draining_since))

@@ -29,6 +29,7 @@ SEEDS = (
     *range(60),
     66,  # account of many groups, agent registered anew
     125,  # account of many tasks
+    2076,  # a join whose write is lost, and an action that an operator ends unheard
 )
 KINDS_OF_ECS = {
     "ECS view behind",

@@ -53,7 +53,7 @@ CATCHING_SEEDS = {
     "replace_a_record_unproven": 52,
     "end_the_record_of_another_token": 53,
     "join_whenever_the_action_began": 63,
-    "fail_while_the_table_is_down": 210,
+    "fail_while_the_table_is_down": 231,
     "answer_nothing_while_the_table_is_down": 170,
     "forget_to_write_the_end": 9,
     "follow_nothing": 6,
