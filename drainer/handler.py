@@ -137,7 +137,7 @@ def _compose(
         belief = Belief(targets, config)
         back = TargetReactivation(ecs, targets)
         return RequestController(
-            answers=Answers(TargetDrain(ecs, targets, config), back, belief, config),
+            answers=Answers(TargetDrain(ecs, targets), back, belief, config),
             belief=belief,
             recorder=RequestRecorder(
                 RequestTable(lambda _: dynamodb, table, days, config.requests_table), config

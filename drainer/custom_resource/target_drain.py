@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from drainer.config import Config
     from drainer.custom_resource.properties import DrainTarget
     from drainer.custom_resource.targets import Targets
     from drainer.drain.actions import Ecs
@@ -59,12 +58,11 @@ DESCRIBED_TOGETHER = 100
 class TargetDrain:
     """Drains what a custom resource guards, and undoes that."""
 
-    def __init__(self, ecs: Ecs, targets: Targets, config: Config) -> None:
+    def __init__(self, ecs: Ecs, targets: Targets) -> None:
         self._ecs = ecs
         self._actions = TargetActions(ecs)
         self._stopped = StoppedTasks()
         self._targets = targets
-        self._config = config
 
     def drain(
         self,
@@ -210,13 +208,8 @@ def _note(outcome: Outcome, guard: DrainTarget) -> Note:
         listed_at=note.listed_at if complete else None,
         closed=note.closed and complete,
         # With no agent connected, its registrations are searched for in each pass.
-        settled=note.settled and _is_connected(outcome),
+        settled=note.settled and outcome.look.connected,
     )
-
-
-def _is_connected(outcome: Outcome) -> bool:
-    instance = outcome.look.container_instance
-    return instance is not None and instance.agent_connected
 
 
 def _bounded(notes: Mapping[str, Note]) -> dict[str, Note]:

@@ -107,7 +107,7 @@ class Look:
             first,
             # Whatever is neither ACTIVE nor DRAINING is waited for.
             status=max(statuses, key=lambda status: (status == "ACTIVE", status != "DRAINING")),
-            agent_connected=any(one.agent_connected for one in candidates),
+            agent_connected=self.connected,
             running_tasks=sum(one.running_tasks for one in candidates),
             pending_tasks=sum(one.pending_tasks for one in candidates),
         )

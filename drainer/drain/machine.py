@@ -213,8 +213,7 @@ def _reason(look: Look, phase: Phase) -> str:
 def what_is_left(look: Look) -> str:
     """Say in words for an operator what keeps the instance."""
     parts = [look.reason] if look.reason else []
-    instance = look.container_instance
-    if instance and not instance.agent_connected:
+    if look.is_lone:
         parts.append("The agent is disconnected, so ECS cannot report a task STOPPED")
     standalone = sum(is_standalone(task) for task in look.remaining)
     if standalone:

@@ -131,24 +131,19 @@ class HookActions:
 
     def _answer(self, outcome: HookOutcome) -> None:
         result = outcome.decision.result
-        if result is None or outcome.named or self._recorder.end_first(outcome, result):
-            self._complete(outcome)
-        else:
-            outcome.put_off("The drain's end was not written, so the hook was not answered")
-
-    def _complete(self, outcome: HookOutcome) -> None:
-        result = outcome.decision.result
         if result is None:
             raise AssertionError("a decision to complete names its result")
+        if not (outcome.named or self._recorder.end_first(outcome, result)):
+            outcome.put_off("The drain's end was not written, so the hook was not answered")
+            return
         error = failure_of(self._auto_scaling.complete, outcome.drain.action, result)
         if error is None:
             outcome.answered = result
-        else:
-            outcome.was_told("The hook was not answered", error)
-            # An answer of which nothing is known may have been taken: the next action could begin.
-            refused = isinstance(error, MisconfiguredError | ThrottledError)
-            if refused and not outcome.over:
-                self._recorder.reopen(outcome)
+            return
+        outcome.was_told("The hook was not answered", error)
+        # An answer of which nothing is known may have been taken: the next action could begin.
+        if isinstance(error, MisconfiguredError | ThrottledError) and not outcome.over:
+            self._recorder.reopen(outcome)
 
     def _heartbeats(self, unit: Sequence[HookOutcome]) -> None:
         """Send heartbeats while there is time to write all records too, each as slowly as these."""

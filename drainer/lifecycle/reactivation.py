@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from drainer.drain.model import ContainerInstance, Hint
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.hooks import AutoScalingReads
-    from drainer.lifecycle.records import FollowedRecords
+    from drainer.lifecycle.records import Records
 
 IN_SERVICE = "InService"
 ACTIVE = "active"
@@ -78,7 +78,7 @@ class Reactivation:
         self,
         auto_scaling: AutoScalingReads,
         ecs: Ecs,
-        records: FollowedRecords,
+        records: Records,
         clusters: Sequence[str],
     ) -> None:
         self._configured = clusters

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.config import Config
 from drainer.custom_resource.progress import NOTES_MAX, Note, RequestProgress
 from drainer.custom_resource.properties import DrainTarget, Status, TargetKind
 from drainer.custom_resource.request import Request, RequestType
@@ -161,12 +160,12 @@ class World:
     ) -> TargetStatus:
         """Make one pass, after others that have left these notes."""
         before = RequestProgress(REQUEST, notes=notes, looks=2, grown_at=START)
-        one = TargetDrain(self, self, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+        one = TargetDrain(self, self)
         now = START + timedelta(seconds=seconds)
         return one.drain(before, guard, hop, InvocationClock(now, self.left))
 
     def passes(self, count: int, guard: DrainTarget = GUARD) -> list[TargetStatus]:
-        fleet = TargetDrain(self, self, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+        fleet = TargetDrain(self, self)
         progress, musters = RequestProgress(REQUEST), []
         for hop in range(count):
             now = START + timedelta(seconds=PASS_SECONDS * hop)
@@ -206,7 +205,7 @@ def test_an_idle_instance_may_go_after_two_listings_that_are_far_enough_apart() 
 def test_looking_that_takes_long_does_not_date_draining_back() -> None:
     world = World({"payments": [registration("arn-1")]})
     world.seconds_to_see = 9.0
-    fleet = TargetDrain(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    fleet = TargetDrain(world, world)
 
     muster = fleet.drain(RequestProgress(REQUEST), GUARD, 0, InvocationClock(START, world.left))
 
@@ -219,7 +218,7 @@ def test_a_listing_is_dated_by_when_it_was_made() -> None:
     world = World({"payments": [registration("arn-1")]})
     [*_, before] = world.passes(2)
     world.seconds_left, world.seconds_to_see = 100.0, 9.0
-    fleet = TargetDrain(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    fleet = TargetDrain(world, world)
 
     now = START + timedelta(seconds=30)
     muster = fleet.drain(before.progress, GUARD, 2, InvocationClock(now, world.left))
@@ -239,7 +238,7 @@ def test_tasks_beyond_those_that_a_note_holds_keep_their_instance(count: int) ->
     # A note has two of them: with those STOPPED, the others must not be forgotten.
     there = [task(number) for number in range(count)]
     world = World({"payments": [registration("arn-1")]}, {"arn-1": there})
-    guarded = TargetDrain(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    guarded = TargetDrain(world, world)
     progress = RequestProgress(REQUEST)
     for hop in range(40):
         now = START + timedelta(seconds=PASS_SECONDS * hop)
@@ -338,7 +337,7 @@ def test_what_is_left_in_a_cluster_searched_first_is_not_taken_for_the_instance(
 def test_what_boots_after_it_was_in_no_cluster_is_drained_where_it_registers() -> None:
     # A minute after two searches had found nothing it served in another cluster than the named one.
     world = World({"payments": [], "search": []})
-    fleet = TargetDrain(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    fleet = TargetDrain(world, world)
     progress = RequestProgress(REQUEST)
     for hop in range(12):
         if hop == 5:
@@ -358,7 +357,7 @@ def test_more_than_a_pass_sees_are_all_looked_at_before_they_are_let_go(position
     # were looked at again, and CloudFormation was told SUCCESS while it served.
     ids = [f"i-{number:017x}" for number in range(1_500)]
     world = World({"payments": []}, members=ids)
-    fleet = TargetDrain(world, world, Config("arn:aws:sns:us-east-1:123456789012:drainer"))
+    fleet = TargetDrain(world, world)
     progress, hop, muster = RequestProgress(REQUEST), 0, None
     while muster is None or muster.done < 1_500:
         now = START + timedelta(seconds=PASS_SECONDS * hop)
@@ -463,9 +462,7 @@ def test_a_listing_that_may_be_late_is_believed_two_minutes_after_its_last_news(
 
 
 def test_the_first_listing_is_news_though_it_be_empty() -> None:
-    one = TargetDrain(
-        World(), World(members=[]), Config("arn:aws:sns:us-east-1:123456789012:drainer")
-    )
+    one = TargetDrain(World(), World(members=[]))
 
     seen = one.drain(RequestProgress(REQUEST), FLEET, 0, InvocationClock(START, lambda: 100.0))
 
