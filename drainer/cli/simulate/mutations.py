@@ -156,7 +156,7 @@ def swallow_a_failed_answer() -> None:
         right(self, one)
         one.over = True
 
-    right = swap(acting.HookActions, "_complete", completing)
+    right = swap(acting.HookActions, "_answer", completing)
 
 
 def answer_every_hook() -> None:
