@@ -75,7 +75,8 @@ def admit(
         | the record's token, or none and its generation: |                                     |
         |   the record has ended                          | ENDED                               |
         |   no token, and not written for longer than its | DUPLICATE: the sweep begins another |
-        |   hook waits for a heartbeat, nor gone ahead    |                                     |
+        |   hook waits for a heartbeat, or silent since   |                                     |
+        |   it was seen not to wait; nor gone ahead       |                                     |
         |   its hop is the record's or ahead; without a   | DUE, at its own hop                 |
         |   token by no more than passes can have made    |                                     |
         |   the record is silent                          | TAKEOVER, at the record's hop       |
@@ -93,7 +94,7 @@ def admit(
         | ended less than that ago       | ENDED               | ENDED                            |
         | open, without a token, silent  | NEW                 | DUPLICATE                        |
         |   for longer than its hook     |                     |                                  |
-        |   waits for a heartbeat        |                     |                                  |
+        |   waits, or since it did not   |                     |                                  |
         | open, silent, without a token  | TAKEOVER            | DUPLICATE                        |
         | open, silent, with a token     | TAKEOVER            | LOOK                             |
         | open, not silent               | DUPLICATE           | LOOK                             |
@@ -111,9 +112,8 @@ def admit(
         admission = _of_message(drain, record, now, silent=silent)
     if admission in (Admission.DUE, Admission.TAKEOVER) and record:
         # Not so what has gone ahead of the record: passes that could not write have kept it alive.
-        behind = drain.origin == Origin.SWEEP or drain.hop <= record.hop
-        if behind and _is_outlived(record, now):
-            sweeps = drain.origin == Origin.SWEEP
+        sweeps = drain.origin == Origin.SWEEP
+        if (sweeps or drain.hop <= record.hop) and _is_of_another(record, now, silent=silent):
             admission = Admission.NEW if sweeps else Admission.DUPLICATE
             drain = evidence.begun_at(now, drain) if sweeps else drain
     if admission in (Admission.NEW, Admission.JOIN):
@@ -180,16 +180,19 @@ def _of_message(
     return Admission.JOIN if joins else Admission.NEW
 
 
-def _is_outlived(record: DrainRecord, now: datetime) -> bool:
+def _is_of_another(record: DrainRecord, now: datetime, *, silent: bool) -> bool:
     """
-    Whether the action of a record without a token has ended for want of a heartbeat.
+    Whether what waits now is likely another action than that of a record without a token.
 
-    What waits now is another one then, and must not be answered at the deadline of the first.
+    Its own has ended for want of a heartbeat, or was last seen not to wait, and nothing is known
+    since: what waits now must not be answered at the deadline of the first.
     """
-    seconds = record.drain.heartbeat_timeout_seconds
-    if record.token or seconds is None:
+    if record.token:
         return False
-    return now >= record.written_at + timedelta(seconds=seconds)
+    if silent and record.drain.not_waiting_since is not None:
+        return True
+    seconds = record.drain.heartbeat_timeout_seconds
+    return seconds is not None and now >= record.written_at + timedelta(seconds=seconds)
 
 
 def _hop_max(record: DrainRecord, now: datetime) -> int:

@@ -44,6 +44,8 @@ STRING_CHARACTERS_MAX = 700
 # What version 3 leaves out where a drain has just this value.
 DEFAULTS = {one.name: one.default for one in fields(Drain) if one.default is not MISSING}
 
+NEW_IN_3 = frozenset({"generation", "waits_in"})
+
 # What Python says of a wrong field may quote all of it.
 SENTENCE_CHARACTERS_MAX = 300
 
@@ -99,12 +101,12 @@ def decode(body: dict[str, Any]) -> Drain:
 
 
 def _judge(given: dict[str, Any], *, older: bool) -> None:
-    """Refuse what lacks a field; before version 3 every one was written, but no generation."""
-    needed = set(FIELDS[Drain]) - ({"generation"} if older else set(DEFAULTS))
+    """Refuse what lacks a field; before version 3 every one that there was was written."""
+    needed = set(FIELDS[Drain]) - (NEW_IN_3 if older else set(DEFAULTS))
     if missing := needed - set(given):
         raise KeyError(*sorted(missing))
-    if older and "generation" in given:
-        raise ValueError("only version 3 has a generation")
+    if older and (newer := NEW_IN_3 & set(given)):
+        raise ValueError(f"only version 3 has {', '.join(sorted(newer))}")
 
 
 def _brought_up_to_date(fields: dict[str, Any]) -> dict[str, Any]:

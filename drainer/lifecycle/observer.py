@@ -134,7 +134,7 @@ class Observer:
                 look.waiting = Waiting.OVER
                 look.reason = f"The instance is in group {group!r}, not in {claimed!r}"
             elif is_waiting(state):
-                look.waiting = Waiting.YES
+                _take_wait_state(look, state)
             else:
                 look.waiting = Waiting.OVER if state in LATER_STATES else Waiting.NO
                 look.reason = f"The instance is {state or 'in no group'}, not waiting"
@@ -199,6 +199,22 @@ class Observer:
             deadline_at=rules.deadline(drain, hook, policy, look.margin_seconds),
             heartbeat_timeout_seconds=hook.heartbeat_timeout_seconds,
         )
+
+
+def _take_wait_state(look: HookLook, state: str) -> None:
+    """
+    Note that the instance waits, and in which lifecycle state.
+
+    One action waits in one state, so that what waits in another state is a later action. Without a
+    token nothing else tells them apart, and the deadline of the first is not that of the second.
+    """
+    drain = look.drain
+    look.waiting = Waiting.YES
+    if drain.waits_in is None:
+        look.drain = replace(drain, waits_in=state)
+    elif drain.waits_in != state and not drain.action.lifecycle_action_token:
+        look.waiting = Waiting.OVER
+        look.reason = f"The instance was {drain.waits_in} and is {state}: that is another action"
 
 
 def _is_proven(admitted: Admitted) -> bool:

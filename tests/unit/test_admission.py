@@ -250,7 +250,8 @@ def test_a_silent_record_without_a_token_forgets_what_was_established(
     origin: Origin, hop: int
 ) -> None:
     # The instance may have been released and leave by another action, with new tasks on it.
-    silent = record("", age=SILENT, unfinished=("a" * 32,), **EVIDENCE)
+    seen = EVIDENCE | {"not_waiting_since": None}
+    silent = record("", age=SILENT, unfinished=("a" * 32,), **seen)
     message = drain("", origin=origin, generation=GENERATION, hop=hop, **EVIDENCE)
 
     admitted = asked(message, silent)
@@ -259,6 +260,29 @@ def test_a_silent_record_without_a_token_forgets_what_was_established(
     assert evidence(admitted.drain) == FORGOTTEN
     # A task that was seen and not seen STOPPED still counts.
     assert admitted.drain.unfinished == ("a" * 32,)
+
+
+def test_what_was_seen_not_to_wait_and_is_silent_since_lends_no_deadline() -> None:
+    # What waits by now is the next action: answered at the first one's deadline, it is cut short.
+    silent = record("", age=SILENT, not_waiting_since=NOW - SILENT)
+    message = drain("", generation=GENERATION, hop=HOP)
+
+    assert asked(message, silent).admission == Admission.DUPLICATE
+    found = asked(drain("", origin=Origin.SWEEP, generation=GENERATION), silent)
+    assert (found.admission, found.drain.deadline_at) == (Admission.NEW, None)
+
+
+@pytest.mark.parametrize(
+    ("token", "age", "ahead"), [("", SECOND, 0), (TOKEN, SILENT, 0), ("", SILENT, 1)]
+)
+def test_a_look_that_did_not_see_it_wait_ends_no_chain_that_is_alive(
+    token: str, age: timedelta, ahead: int
+) -> None:
+    # One stale answer of Auto Scaling is enough for such a look.
+    seen = record(token, age=age, not_waiting_since=NOW - age)
+    message = drain(token, generation=GENERATION, hop=HOP + ahead)
+
+    assert asked(message, seen).admission == Admission.DUE
 
 
 @pytest.mark.parametrize("age", [SECOND, SILENT])

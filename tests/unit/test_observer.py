@@ -217,6 +217,31 @@ def test_only_what_has_gone_on_is_over_at_the_first_look(state: str) -> None:
     assert sight.waiting == (Waiting.YES if state in WAITS else later)
 
 
+def test_what_waits_in_another_state_is_another_action_unless_a_token_tells() -> None:
+    # A drain without a token would answer the next action at the deadline of the one before.
+    before = drain(waits_in="ReplacingRootVolume:Wait")
+    unnamed = replace(before, action=replace(before.action, lifecycle_action_token=""))
+    scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [HOOK]})
+
+    [named] = looked(scaling, before)
+    [another] = looked(scaling, unnamed)
+    [same] = looked(scaling, replace(unnamed, waits_in=WAIT))
+
+    assert named.waiting == same.waiting == Waiting.YES
+    assert another.waiting == Waiting.OVER
+    assert another.reason == (
+        "The instance was ReplacingRootVolume:Wait and is Terminating:Wait: that is another action"
+    )
+
+
+def test_the_state_in_which_it_was_first_seen_to_wait_is_remembered() -> None:
+    scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [HOOK]})
+
+    [first] = looked(scaling, drain())
+
+    assert first.drain.waits_in == WAIT
+
+
 def test_an_instance_of_another_group_is_never_ours_to_answer() -> None:
     [sight] = looked(AutoScaling({"i-0": ("other", WAIT)}, hooks={"g": [HOOK]}), drain())
 
