@@ -207,7 +207,7 @@ class Finder:
         except DrainerError as error:
             unseen(looks, error)
             return
-        known = {arn for look in looks for arn in look.registrations}
+        known = _known_to_all(looks)
         self._describe(cluster, [arn for arn in arns if arn not in known], looks)
 
     def _describe(self, cluster: str, arns: Sequence[str], looks: list[Look]) -> None:
@@ -248,3 +248,17 @@ class Finder:
         # Answers, heartbeats and the way round must not be missed for a look that takes too long.
         if self._time.seconds_left() < ACTING_SECONDS:
             raise UnavailableError("No time was left to search: the next pass does")
+
+
+def _known_to_all(looks: Iterable[Look]) -> set[str]:
+    """
+    Return the registrations that need not be described again.
+
+    Two drains may be about one EC2 instance, as under two hooks of its group. What one of them has
+    found must not be hidden from the other, which would take the instance for registered nowhere.
+    """
+    by_instance: dict[str, set[str]] = {}
+    for look in looks:
+        found = set(look.registrations)
+        by_instance[look.ec2_instance_id] = by_instance.get(look.ec2_instance_id, found) & found
+    return set[str]().union(*by_instance.values())

@@ -469,6 +469,21 @@ def test_a_claimed_arn_that_ecs_refuses_does_not_blind_the_drains_beside_it() ->
     assert [len(arns) for arns in ecs.described[:5]] == [5, 2, 3, 1, 2]
 
 
+# Two hooks of a group, or a notification beside a re-invocation: the drain that does not know the
+# registration yet was released as registered nowhere, with every task still running.
+@pytest.mark.parametrize("agent_connected", [True, False])
+def test_what_one_drain_of_an_instance_knows_is_not_hidden_from_another(
+    agent_connected: bool,
+) -> None:
+    ecs = Ecs({"payments": [of(0, agent_connected=agent_connected)]})
+    knows, other = known(0), sight(0)
+
+    found(ecs, knows, other, sight(1), clusters=["payments"])
+
+    assert knows.registrations == other.registrations != {}
+    assert not other.absent
+
+
 def test_a_refusal_of_what_nobody_claims_is_told_to_those_that_are_not_found() -> None:
     # Taken for absent, an instance whose registration ECS does not describe is released.
     ecs = Ecs({"payments": [of(1), of(2)]}, refuses=frozenset({"arn-2"}))
