@@ -8,7 +8,6 @@ chains stay alive, a drain is lost, or one action is answered by what was seen o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from drainer.errors import DrainerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
 # Without a token, who may write to the queue may claim any hop, and one far ahead would end the
 # chain as if it had run out of hops. Passes that could not write the record are at least a second
@@ -74,9 +74,8 @@ def admit(
         | another generation, and not the record's token  | OTHER                               |
         | the record's token, or none and its generation: |                                     |
         |   the record has ended                          | ENDED                               |
-        |   no token, and not written for longer than its | DUPLICATE: the sweep begins another |
-        |   hook waits for a heartbeat, or silent since   |                                     |
-        |   it was seen not to wait; nor gone ahead       |                                     |
+        |   perhaps of another action (is_of_another),    | DUPLICATE: the sweep begins another |
+        |   and not ahead of the record                   |                                     |
         |   its hop is the record's or ahead; without a   | DUE, at its own hop                 |
         |   token by no more than passes can have made    |                                     |
         |   the record is silent                          | TAKEOVER, at the record's hop       |
@@ -92,9 +91,8 @@ def admit(
         | no record                      | NEW                 | DUPLICATE                        |
         | ended SETTLE ago or longer     | NEW                 | ENDED                            |
         | ended less than that ago       | ENDED               | ENDED                            |
-        | open, without a token, silent  | NEW                 | DUPLICATE                        |
-        |   for longer than its hook     |                     |                                  |
-        |   waits, or since it did not   |                     |                                  |
+        | open, silent, perhaps another  | NEW                 | DUPLICATE                        |
+        |   action's (is_of_another)     |                     |                                  |
         | open, silent, without a token  | TAKEOVER            | DUPLICATE                        |
         | open, silent, with a token     | TAKEOVER            | LOOK                             |
         | open, not silent               | DUPLICATE           | LOOK                             |
@@ -113,7 +111,8 @@ def admit(
     if admission in (Admission.DUE, Admission.TAKEOVER) and record:
         # Not so what has gone ahead of the record: passes that could not write have kept it alive.
         sweeps = drain.origin == Origin.SWEEP
-        if (sweeps or drain.hop <= record.hop) and _is_of_another(record, now, silent=silent):
+        behind = sweeps or drain.hop <= record.hop
+        if behind and evidence.is_of_another(record, now, silent=silent):
             admission = Admission.NEW if sweeps else Admission.DUPLICATE
             drain = evidence.begun_at(now, drain) if sweeps else drain
     if admission in (Admission.NEW, Admission.JOIN):
@@ -178,21 +177,6 @@ def _of_message(
     # An action that began later than the record is another one: it replaces the record.
     joins = record.is_open and not record.token and drain.started_at <= record.drain.started_at
     return Admission.JOIN if joins else Admission.NEW
-
-
-def _is_of_another(record: DrainRecord, now: datetime, *, silent: bool) -> bool:
-    """
-    Whether what waits now is likely another action than that of a record without a token.
-
-    Its own has ended for want of a heartbeat, or was last seen not to wait, and nothing is known
-    since: what waits now must not be answered at the deadline of the first.
-    """
-    if record.token:
-        return False
-    if silent and record.drain.not_waiting_since is not None:
-        return True
-    seconds = record.drain.heartbeat_timeout_seconds
-    return seconds is not None and now >= record.written_at + timedelta(seconds=seconds)
 
 
 def _hop_max(record: DrainRecord, now: datetime) -> int:

@@ -19,6 +19,28 @@ if TYPE_CHECKING:
     from drainer.drain.record import DrainRecord
 
 
+# How long nobody may have written a record without a token for it to be believed: three sweeps of
+# the default interval, of which each writes what it finds silent. The table was out of reach then,
+# and another action may have begun that no pass could tell from the first.
+UNWATCHED_MAX = timedelta(seconds=900)
+
+
+def is_of_another(record: DrainRecord, now: datetime, *, silent: bool) -> bool:
+    """
+    Whether what waits now is likely another action than that of a record without a token.
+
+    Its own has ended for want of a heartbeat, or was last seen not to wait, or nobody has written
+    it for long: what waits now must not be answered at the deadline of the first.
+    """
+    if record.token:
+        return False
+    if silent and record.drain.not_waiting_since is not None:
+        return True
+    seconds = record.drain.heartbeat_timeout_seconds
+    longest = UNWATCHED_MAX if seconds is None else min(timedelta(seconds=seconds), UNWATCHED_MAX)
+    return now >= record.written_at + longest
+
+
 def begun_at(now: datetime, drain: Drain) -> Drain:
     """Return the drain of an action of which nothing is known but that it may wait."""
     timeout = timedelta(seconds=drain.heartbeat_timeout_seconds or 0)

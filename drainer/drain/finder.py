@@ -251,12 +251,7 @@ class Finder:
 
 
 def _known_to_all(looks: Iterable[Look]) -> set[str]:
-    """
-    Return the registrations that need not be described again.
-
-    Two drains may be about one EC2 instance, as under two hooks of its group. What one of them has
-    found must not be hidden from the other, which would take the instance for registered nowhere.
-    """
+    """Return what needs no description: of two drains of an EC2 instance, each must be told."""
     by_instance: dict[str, set[str]] = {}
     for look in looks:
         found = set(look.registrations)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from drainer.drain.admission import Admission, Admitted, admit
+from drainer.drain.evidence import UNWATCHED_MAX
 from drainer.drain.model import Drain, LifecycleAction, Origin
 from drainer.drain.record import SETTLE, DrainRecord, End, Key, key_of, silent_after
 from drainer.errors import DrainerError, UnavailableError
@@ -270,6 +271,23 @@ def test_what_was_seen_not_to_wait_and_is_silent_since_lends_no_deadline() -> No
     assert asked(message, silent).admission == Admission.DUPLICATE
     found = asked(drain("", origin=Origin.SWEEP, generation=GENERATION), silent)
     assert (found.admission, found.drain.deadline_at) == (Admission.NEW, None)
+
+
+def test_what_nobody_has_written_for_three_sweeps_lends_no_deadline() -> None:
+    # The table was down for an hour: an action that began meanwhile was answered by the deadline of
+    # the one before, with its tasks running.
+    known = {"heartbeat_timeout_seconds": 7200}
+    longer, shorter = (
+        record("", age=UNWATCHED_MAX - less, **known) for less in (0 * SECOND, SECOND)
+    )
+    message = drain("", generation=GENERATION, hop=HOP)
+    sweeps = drain("", origin=Origin.SWEEP, generation=GENERATION)
+
+    admissions = [
+        asked(one, read).admission for read in (longer, shorter) for one in (message, sweeps)
+    ]
+
+    assert admissions == [Admission.DUPLICATE, Admission.NEW, Admission.DUE, Admission.TAKEOVER]
 
 
 @pytest.mark.parametrize(

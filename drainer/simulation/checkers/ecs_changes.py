@@ -140,7 +140,13 @@ class EcsChanges:
                 self._taken_over.add(one.arn)
 
     def _is_leaving(self, instance: Instance) -> bool:
-        return any(one.ended_at is None for one in instance.past)
+        # A drain that is answered in its first written pass is recorded right after its answer.
+        tail = timedelta(seconds=TAIL_SECONDS)
+        return any(
+            one.ended_at is None
+            or (one.ended_by == "completed" and self._account.now <= one.ended_at + tail)
+            for one in instance.past
+        )
 
     def _must_leave(self, reference: str, what: str) -> None:
         """Demand that a container instance waits at a hook of ours, or did a moment ago."""
