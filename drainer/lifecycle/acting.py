@@ -34,6 +34,10 @@ NO_TIME = "No time was left in the invocation"
 # Publishing ten and writing their records.
 PASSING_ON_SECONDS = 1.0
 
+# How many passes wait to write a token that joins: a minute at the default interval of 15 s.
+# Throttles of DynamoDB last for seconds. A denied write may last for ever, and so would the wait.
+JOINING_PASSES_MAX = 4
+
 
 class AutoScaling(AutoScalingReads, Protocol):
     """What a pass asks of Auto Scaling; every method may raise a DrainerError."""
@@ -108,7 +112,7 @@ class HookActions:
             return
         self._go_round(again)
         if self._has_time():
-            known = [o for o in again if o.published and o.recorded]
+            known = [o for o in again if o.published and (o.recorded or _waits_no_longer(o))]
             drained = [o for o in proven if o not in again or o in known]
             self._on_ecs.set_draining(drained, self._time.now)
         for outcome in proven:
@@ -194,5 +198,22 @@ def _is_written_first(outcome: HookOutcome) -> bool:
     So for what has been DRAINING before, and for a token that joins a record: were its write lost,
     an instance that comes back would not be known for one that was drained.
     """
-    record, joins = outcome.record, outcome.admitted.admission == Admission.JOIN
-    return joins or bool(outcome.drain.draining_since or (record and record.drain.draining_since))
+    return outcome.admitted.admission == Admission.JOIN or _was_draining(outcome)
+
+
+def _waits_no_longer(outcome: HookOutcome) -> bool:
+    """
+    Whether a token that joins waits for its write no longer.
+
+    An instance that comes back may stay DRAINING then, which is better than never to be drained.
+    What has been DRAINING waits on: who goes by a record that does not know of tasks placed since
+    would answer too early.
+    """
+    tries = outcome.drain.hop + 1
+    return tries >= JOINING_PASSES_MAX and not _was_draining(outcome)
+
+
+def _was_draining(outcome: HookOutcome) -> bool:
+    """Whether the instance has been DRAINING for its action, by the message or by the record."""
+    record = outcome.record
+    return bool(outcome.drain.draining_since or (record and record.drain.draining_since))

@@ -203,16 +203,13 @@ class Recorder:
 
     def _claim(self, outcome: HookOutcome) -> bool:
         """Claim the hop of one drain; return whether what follows may be published."""
-        joins = outcome.admitted.admission == Admission.JOIN
-        if joins and not outcome.heartbeat:
-            outcome.put_off("Auto Scaling has not confirmed the token yet")
-            return False
         stamp = self._stamp()
         silent = outcome.record is not None and self._is_silent(outcome.record, stamp.now)
         write = writes.claim(outcome, stamp, silent=silent)
         if write is None:
             return True
         may_publish = self._may_publish(outcome, write)
+        joins = outcome.admitted.admission == Admission.JOIN
         if joins and outcome.recorded and not silent:
             # A token of which nothing is known may be nowhere but in this message, which goes on.
             outcome.duplicate = True

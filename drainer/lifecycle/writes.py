@@ -46,10 +46,12 @@ def claim(outcome: HookOutcome, stamp: Stamp, *, silent: bool) -> Write | None:
     """Return the write that takes the hop of what goes round; None where none is to be made."""
     following, record = outcome.following(), outcome.record
     admission = outcome.admitted.admission
-    if admission == Admission.NEW and outcome.heartbeat:
+    if admission in {Admission.NEW, Admission.JOIN} and not outcome.heartbeat:
+        return None  # nothing shows yet that the action is a true one
+    if admission == Admission.NEW:
         return first(outcome, following, Demand.REPLACES, stamp)
-    if admission == Admission.NEW or record is None:
-        return None  # nothing shows yet that the action is a true one, or nothing can be read
+    if record is None:
+        return None  # nothing can be read
     condition = Condition(Demand.FOLLOWS, record.generation, record.hop)
     if admission == Admission.JOIN:
         # The token is added to the sweep's record; its chain goes on if it is alive.

@@ -521,6 +521,8 @@ class Turn:
             since = self.facts().since or (rec and rec.facts.since)
             if since and self.variant != "drains-first":
                 p = p._replace(again=1)
+            elif p.admission == JOIN and self.variant != "drains-first":
+                p = p._replace(again=3)
             else:
                 told += ", sets DRAINING"
                 s = s._replace(action=s.action._replace(draining=1))
@@ -594,10 +596,8 @@ class Turn:
             yield self.leaves("has run out of hops; acknowledges")
         elif p.admission == UNREAD:
             yield from self.goes_on("writes nothing", p, s)
-        elif p.admission == NEW and p.heartbeat != ACCEPTED:
+        elif p.admission in (NEW, JOIN) and p.heartbeat != ACCEPTED:
             yield from self.goes_on("has proven nothing", p, s)
-        elif p.admission == JOIN and p.heartbeat != ACCEPTED:
-            yield self.fails("has not proven its token; comes again")
         else:
             yield from self.written(*self.demanded(p))
 
@@ -723,8 +723,11 @@ class Turn:
         label = f"publishes {show(following)}"
         if self.variant == "publishes-first" and p.admission in (DUE, TAKEOVER):
             yield self.to(label, p._replace(step=WRITE, published=1), sent)
-        elif p.again == 1 and p.recorded:
+        elif p.again in (1, 3) and p.recorded:
             yield self.to(label, p._replace(step=SET_DRAINING, published=1), sent)
+        elif p.again == 3:  # sooner or later it is set DRAINING all the same
+            yield self.to(label, p._replace(step=SET_DRAINING, published=1), sent)
+            yield Edge(f"{self.who} {label}; acknowledges", STEP, sent)
         else:
             yield Edge(f"{self.who} {label}; acknowledges", STEP, sent)
 

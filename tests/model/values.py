@@ -100,7 +100,7 @@ class Pass(NamedTuple):
     sight: Sight | tuple[()] = ()
     plan: Plan | tuple[()] = ()
     heartbeat: int = NOT_SENT
-    again: int = 0  # sets DRAINING after it has written
+    again: int = 0  # sets DRAINING once it has written; 2: has set it; 3: may set it unwritten
     ended: int = OPEN  # what the end is to say
     names: int = UNNAMED  # the generation that its message will name
     recorded: int = 0  # it has written the record, as far as it knows

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 300
 PASS_SECONDS = 15 + 1
 HOUR = 3_600
-OF_THE_TABLE = {"BatchGetItem", "Query", "UpdateItem"}
+OF_THE_TABLE = frozenset({"BatchGetItem", "Query", "UpdateItem"})
 # What deregistering a target takes before its task is STOPPED; see World.service.
 DEREGISTRATION_SECONDS = 2_000.0
 
@@ -37,13 +37,18 @@ def lose_notices(world: World) -> None:
 
 
 def refuse_the_table(
-    world: World, code: str, *, from_seconds: float = 0, to_seconds: float = 1e9
+    world: World,
+    code: str,
+    *,
+    from_seconds: float = 0,
+    to_seconds: float = 1e9,
+    operations: frozenset[str] = OF_THE_TABLE,
 ) -> None:
-    """Let every call of the table fail for a while, in seconds since the start."""
+    """Let every call of the table, or others, fail for a while, in seconds since the start."""
 
     def intercept(call: Call) -> None:
         struck = from_seconds <= world.seconds(call.at) < to_seconds
-        if struck and call.operation in OF_THE_TABLE:
+        if struck and call.operation in operations:
             raise ApiError(code, "refused by the story", 500)
 
     world.account.interceptors.append(intercept)
@@ -201,6 +206,64 @@ def test_a_drain_whose_table_is_denied_from_the_beginning_ends_by_its_messages(
     # One chain, whatever the sweeps in between have found.
     passes = world.seconds(action.ended_at) / PASS_SECONDS
     assert len(world.reports.passes) <= passes + DEREGISTRATION_SECONDS / SWEEP_SECONDS + 10
+
+
+# -- the sweep is first, and the notification's token joins its record
+
+
+def let_the_sweep_be_first(world: World) -> None:
+    """Hold notifications up until right after the first sweep, which changes nothing in ECS."""
+    heartbeats = frozenset({"RecordLifecycleActionHeartbeat"})
+    refuse_the_table(world, "Throttling", to_seconds=SWEEP_SECONDS + 5, operations=heartbeats)
+    delay = SWEEP_SECONDS + 10.0
+    world.installed.topic.subscriptions[0].channel.faults.append(
+        lambda _: (max(0.0, delay - world.seconds(world.account.now)),)
+    )
+
+
+def test_a_token_that_cannot_be_written_for_an_hour_delays_its_drain_by_a_minute(
+    world: World,
+) -> None:
+    # No other message set it DRAINING: it served for an hour, with its deadline coming nearer.
+    let_the_sweep_be_first(world)
+    window = {"from_seconds": float(SWEEP_SECONDS), "to_seconds": SWEEP_SECONDS + float(HOUR)}
+    publishes, sweeps = (
+        frozenset({"PublishBatch"}),
+        frozenset({"Query", "DescribeAutoScalingGroups"}),
+    )
+    refuse_the_table(world, "InternalError", to_seconds=SWEEP_SECONDS + 5, operations=publishes)
+    world.group()
+    world.service()
+    world.scale_in()
+    world.run(SWEEP_SECONDS + 5)
+    assert len(open_records(world)) == 1
+    refuse_the_table(world, "AccessDenied", **window, operations=sweeps | {"UpdateItem"})
+
+    action = world.until_answered()
+
+    assert (action.result, action.ended_by, world.left_behind) == ("CONTINUE", "completed", [])
+    notified_at = SWEEP_SECONDS + 10
+    [draining_at] = [
+        world.seconds(fact.at)
+        for fact in world.account.facts("container_instance", status="DRAINING")
+    ]
+    assert notified_at + 2 * PASS_SECONDS < draining_at <= notified_at + 4 * PASS_SECONDS
+
+
+def test_a_token_that_auto_scaling_does_not_confirm_for_long_is_no_dead_letter(
+    world: World,
+) -> None:
+    # After five deliveries, three minutes apart, its message was given up.
+    let_the_sweep_be_first(world)
+    heartbeats = frozenset({"RecordLifecycleActionHeartbeat"})
+    refuse_the_table(world, "Throttling", to_seconds=1_500, operations=heartbeats)
+    world.group()
+    world.service()
+    world.scale_in()
+
+    action = world.until_answered()
+
+    assert_ended_right(world, action)
 
 
 # -- an installation of the version before is updated while drains are under way

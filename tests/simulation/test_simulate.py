@@ -29,7 +29,10 @@ SEEDS = (
     *range(60),
     66,  # account of many groups, agent registered anew
     125,  # account of many tasks
+    628,  # a sweep that forgets forty records
+    1600,  # chains without a table, of a group that is gone
     2076,  # a join whose write is lost, and an action that an operator ends unheard
+    2789,  # an action that ended unheard, right before the next one
 )
 KINDS_OF_ECS = {
     "ECS view behind",

@@ -351,8 +351,9 @@ def test_a_token_that_auto_scaling_has_not_confirmed_joins_nothing(there: DrainR
     records = table(there)
     one = outcome(Admission.JOIN, there, heartbeat=False)
 
-    assert recorder(records).claim([one]) == []
-    assert (bool(one.undone), one.duplicate, records.writes) == (True, False, [])
+    assert recorder(records).claim([one]) == [one]
+    assert (one.undone, one.duplicate, records.writes) == ("", False, [])
+    assert one.following().generation is None
 
 
 @pytest.mark.parametrize("there", [SWEPT, LOST])

@@ -199,16 +199,16 @@ class Chains:
         """Yield a sentence for each open action that has more chains than may be."""
         if not self.account.record_tables.is_writable:
             return  # without a table nothing tells a copy from the original
-        actions = [
-            json.loads(json.loads(message.body)["Message"])["action"]
-            for message in installed.wait_queue.messages
-        ]
-        # A forged notice has a token of its own; its chain ends at the first answer.
-        names = ("ec2_instance_id", "lifecycle_hook_name", "lifecycle_action_token")
-        about = (tuple(action[name] for name in names) for action in actions)
-        for (ec2_instance_id, hook, _), number in Counter(about).items():
+        for (ec2_instance_id, hook, _), number in _chains(installed).items():
             if number > CHAINS_MAX:
                 yield f"{number} chains of {ec2_instance_id} at {hook}"
+
+    def without_record(self, installed: Installation, ec2_instance_id: str, hook: str) -> int:
+        """Count the chains of which each has to hear itself that its action is over."""
+        if self.account.record_tables.is_writable:
+            return 0  # the first one that hears it ends the record
+        about = ec2_instance_id, hook
+        return sum(number for key, number in _chains(installed).items() if key[:2] == about)
 
     def _about(self, bodies: Iterable[str]) -> Iterator[Subject]:
         messages = (json.loads(body).get("Message", "") for body in bodies)
@@ -225,6 +225,19 @@ class Chains:
             and self.workload.promise(action).ours
             for action in instance.actions
         )
+
+
+def _chains(installed: Installation) -> Counter[tuple[str, str, str]]:
+    """Count the messages that go round, by instance, hook and token."""
+    actions = [
+        json.loads(json.loads(message.body)["Message"])["action"]
+        for message in installed.wait_queue.messages
+    ]
+    # A forged notice has a token of its own; its chain ends at the first answer.
+    return Counter(
+        (one["ec2_instance_id"], one["lifecycle_hook_name"], one["lifecycle_action_token"])
+        for one in actions
+    )
 
 
 def subjects(messages: Iterable[str]) -> Iterator[Subject]:

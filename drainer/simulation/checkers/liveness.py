@@ -9,7 +9,9 @@ whichever is later, and R more; and, if nothing kept it any more at an earlier i
 that instant or of C. The exceptions:
 
 * Its deadline counts from where the drainer first sees the instance (C and R at the latest) where
-  its notice was lost, late or wrongly stamped, or its messages before any record.
+  its notice was lost, late or wrongly stamped, or its messages before any record. Where it began
+  right after another one of its instance and hook, which somebody else had ended, it is taken for
+  that one until that one's token is refused: at its next heartbeat or at its deadline.
 * Its hook's timeout may answer it until C and R; and where that timeout is no longer than S, until
   a chain that was lost is begun again: C and R and the time until its record is silent.
 * The global timeout, which no heartbeat gets past, may answer it where a message about it was lost
@@ -93,11 +95,32 @@ class Liveness:
         deadline_at = deadline(action, self.workload)
         unknown = (action.ec2_instance_id, action.hook.name) in self.chains.unknown
         if unknown or action.ec2_instance_id in self.displaced:
-            span = deadline_at - action.started_at
-            seen_at = max(action.started_at, self.within(self.ceased_at))
-            deadline_at = seen_at + span
+            deadline_at = self._seen_at(action) + (deadline_at - action.started_at)
         latest = self.within(max(deadline_at, self.ceased_at)) + self._begun_again(action)
         return max(latest, self.within(action.timeout_at)) if self._is_left(action) else latest
+
+    def _seen_at(self, action: LifecycleAction) -> datetime:
+        """Return when a sweep sees at the latest an action of which no message tells."""
+        taken_until = (self._told_apart_at(one) for one in self._taken_for(action))
+        return max(action.started_at, *map(self.within, (self.ceased_at, *taken_until)))
+
+    def _taken_for(self, action: LifecycleAction) -> list[LifecycleAction]:
+        """Return the actions for one of which another one is taken: no look came in between."""
+        gap = timedelta(seconds=self.workload.pass_interval_seconds + INVOCATION_SECONDS)
+        return [
+            one
+            for one in self.account.auto_scaling.actions
+            if (one.ec2_instance_id, one.hook.name) == (action.ec2_instance_id, action.hook.name)
+            and one.ended_at is not None
+            and one.ended_by != "completed"
+            and one.ended_at <= action.started_at <= one.ended_at + gap
+        ]
+
+    def _told_apart_at(self, ended: LifecycleAction) -> datetime:
+        """Return when the token of an action that has ended is sent again at the latest."""
+        heard_at = max(ended.heartbeats, default=ended.started_at)
+        half = timedelta(seconds=ended.hook.heartbeat_timeout_seconds / 2)
+        return min(deadline(ended, self.workload), heard_at + half)
 
     def _begun_again(self, action: LifecycleAction) -> timedelta:
         """Return how much longer a lost chain takes: until its record is silent for a sweep."""
@@ -159,8 +182,7 @@ class Liveness:
         deadline_at = deadline(action, self.workload)
         if subject in self.chains.unknown | self.chains.astray or subject[0] in self.displaced:
             # The deadline counts from when a sweep has found it.
-            begun_at = max(action.started_at, self.within(self.ceased_at))
-            deadline_at = begun_at + (deadline_at - action.started_at)
+            deadline_at = self._seen_at(action) + (deadline_at - action.started_at)
         return any(at > self.within(deadline_at) for at in action.heartbeats)
 
     def _was_never_drained(self, action: LifecycleAction) -> bool:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # the instance waits for another hook there is no other way to know.
 ASKED_AFTER_THE_END_MAX = 12
 ASKED_EVERY_SECONDS = 150.0
+# Without a table each chain hears it for itself: where its group is gone, by two looks that agree.
+ASKED_BY_A_CHAIN = 2
 # Ten of them fit into one PublishBatch.
 MESSAGE_BYTES_MAX = 26_000
 # Looks at what a batch has in common, and looks and acts for each drain in it.
@@ -39,6 +41,8 @@ CALLS_PER_DRAIN = 12
 CALLS_PER_PAGE = 2
 # A registration that is left over is set DRAINING, listed twice and described.
 CALLS_PER_REGISTRATION = 5
+# A record that an index lists is read with its instance's others, and written if it is over.
+CALLS_PER_LISTED = 2
 # What a pass may take beside the interval: see `_deadline`.
 GAP_SECONDS = 60.0
 
@@ -50,6 +54,7 @@ class Safety:
 
     Attributes:
         ceased_at: when faults cease; until then nobody can be asked to know that it is over.
+        chains: how many messages of an instance at a hook go round of which no record knows.
         hook_unread: whether a look at a group's hooks has failed in this invocation.
         violations: what was found.
         answered: how many lifecycle actions the function answered.
@@ -61,15 +66,18 @@ class Safety:
     topic_arn: str
     started_at: datetime
     ceased_at: datetime | None = None
+    chains: Callable[[str, str], int] = lambda *_: 0
     hook_unread: bool = False
     violations: list[Violation] = field(default_factory=list)
     answered: int = 0
     drained: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
     _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
+    _chains_left: dict[str, int] = field(default_factory=dict)
     _seen_free: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     _calls_of_invocation: int = 0
     _open_at_first: int = 0
+    _listed: set[str] = field(default_factory=set)
     _evidence: Evidence = field(init=False)
     _changes: EcsChanges = field(init=False)
     _judges: dict[str, Callable[[Mapping[str, Any]], None]] = field(init=False)
@@ -96,18 +104,20 @@ class Safety:
 
     def invocation_begins(self) -> None:
         """Begin to count the calls of an invocation."""
-        self._calls_of_invocation = 0
+        self._calls_of_invocation, self._listed = 0, set()
         self._open_at_first = len(self.account.auto_scaling.lifecycle.open)
         self.hook_unread = False
 
     @contextmanager
     def another_invocation(self) -> Iterator[None]:
         """Judge an invocation that runs while another one is under way, for itself."""
-        before = self._calls_of_invocation, self._open_at_first, self.hook_unread
+        calls = self._calls_of_invocation, self._open_at_first, self._listed
+        unread = self.hook_unread
         try:
             yield
         finally:
-            self._calls_of_invocation, self._open_at_first, self.hook_unread = before
+            self._calls_of_invocation, self._open_at_first, self._listed = calls
+            self.hook_unread = unread
 
     def invocation_ends(self, records: int) -> None:
         """Judge how many calls an invocation made."""
@@ -117,6 +127,7 @@ class Safety:
         if self._calls_of_invocation > most:
             # A sweep looks at what it finds, without a record.
             most += self._calls_for_crowds() * max(1, drains)
+            most += CALLS_PER_LISTED * len(self._listed)
         if self._calls_of_invocation > most:
             self.violated(
                 "bounds", f"{self._calls_of_invocation} calls for {records} records, most: {most}"
@@ -182,16 +193,20 @@ class Safety:
             names = action.hook.auto_scaling_group_name, action.hook.name, action.ec2_instance_id
             if names == (group, hook, instance_id) and token in (None, action.token):
                 return action
-        self._ask_after_the_end(f"{instance_id} at {hook}")
+        self._ask_after_the_end(str(instance_id), hook)
         return None
 
-    def _ask_after_the_end(self, what: str) -> None:
+    def _ask_after_the_end(self, ec2_instance_id: str, hook: str) -> None:
         if self.ceased_at is not None and self.account.now < self.ceased_at:
             return
+        what = f"{ec2_instance_id} at {hook}"
+        if what not in self._chains_left:
+            self._chains_left[what] = self.chains(ec2_instance_id, hook)
         asked = self._asked_after_the_end.setdefault(what, [])
         asked.append(self.account.now)
         seconds = (self.account.now - asked[0]).total_seconds()
         most = ASKED_AFTER_THE_END_MAX + seconds / ASKED_EVERY_SECONDS
+        most += ASKED_BY_A_CHAIN * self._chains_left[what]
         if len(asked) > most:
             self.violated("bounds", f"{what} is asked about again and again after its end")
 
@@ -225,7 +240,9 @@ class Safety:
     def told(
         self, operation: str, parameters: Mapping[str, Any], answer: Mapping[str, Any]
     ) -> None:
-        """Note which instances an answer shows not to wait, and whose tasks one lists."""
+        """Note which instances an answer shows not to wait, whose tasks it lists, and records."""
+        if operation == "Query" and "IndexName" in parameters:
+            self._listed |= {row["instance"]["S"] for row in answer["Items"]}
         if operation == "ListTasks":
             self._evidence.listed(parameters["containerInstance"])
         if operation == "DescribeAutoScalingInstances":

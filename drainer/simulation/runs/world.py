@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,7 @@ class World:
         record_faults.install(self.faults, self.installed.records)
         self.rivals.install(self.installed)
         self.safety.ceased_at = self.faults.ceased_at
+        self.safety.chains = partial(self.chains.without_record, self.installed)
         self.returns = Returns(
             account,
             self.workload,

@@ -1,0 +1,170 @@
+"""What the checkers allow of calls and of time: as much as an account's own doings ask for."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from random import Random
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drainer.simulation.aws import Aws
+from drainer.simulation.checkers.chains import Chains
+from drainer.simulation.checkers.liveness import Liveness
+from drainer.simulation.checkers.safety import (
+    ASKED_AFTER_THE_END_MAX,
+    CALLS_IN_COMMON,
+    CALLS_PER_DRAIN,
+    Safety,
+)
+from drainer.simulation.scenario.promises import Promise, Workload
+from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction, LifecycleHook
+
+if TYPE_CHECKING:
+    from drainer.simulation.scenario.installation import Installation
+
+START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+GROUP, HOOK, INSTANCE = "group-0", "drainer", "i-0"
+TIMEOUT_SECONDS = 3_600
+INTERVAL_SECONDS = 15
+
+
+@pytest.fixture
+def account() -> Aws:
+    return Aws(now=START)
+
+
+@pytest.fixture
+def workload(account: Aws) -> Workload:
+    promise = Promise(ours=True, drain_timeout_seconds=TIMEOUT_SECONDS)
+    random = Random(1)  # noqa: S311
+    return Workload(account, random, INTERVAL_SECONDS, {}, promise, {(GROUP, HOOK): promise})
+
+
+@pytest.fixture
+def chains(account: Aws, workload: Workload) -> Chains:
+    return Chains(account, workload)
+
+
+@pytest.fixture
+def safety(account: Aws, workload: Workload) -> Safety:
+    return Safety(account, workload, "arn", START)
+
+
+def spends(safety: Safety, calls: int, *, listed: int) -> list[str]:
+    """Let an invocation without records make calls, after an index has listed some records."""
+    safety.invocation_begins()
+    items = [{"instance": {"S": f"i-{number}"}} for number in range(listed)]
+    for _ in range(2):  # a page that is listed again lists nothing more
+        safety.told("Query", {"IndexName": "open"}, {"Items": items})
+    for _ in range(calls):
+        safety.before("Query", {})
+    safety.invocation_ends(0)
+    return [one.rule for one in safety.violations]
+
+
+# A sweep that forgets forty drained instances reads and writes each: it is no endless loop.
+def test_a_sweep_may_read_and_write_each_record_that_an_index_lists(safety: Safety) -> None:
+    assert spends(safety, CALLS_IN_COMMON + 2 * 40, listed=40) == []
+
+
+# A loop that never ends would cost an invocation, and the quotas of the whole account.
+def test_a_sweep_makes_no_more_calls_than_its_records_need(safety: Safety) -> None:
+    assert spends(safety, CALLS_IN_COMMON + 2 * 40 + 1, listed=40) == ["bounds"]
+
+
+def test_what_no_index_has_listed_costs_no_calls(safety: Safety) -> None:
+    assert spends(safety, CALLS_IN_COMMON + CALLS_PER_DRAIN, listed=0) == ["bounds"]
+
+
+def message(instance: str = INSTANCE, proof: str = "of its own") -> str:
+    action = {
+        "ec2_instance_id": instance,
+        "lifecycle_hook_name": HOOK,
+        "lifecycle_action_token": proof,
+    }
+    return json.dumps({"Message": json.dumps({"action": action})})
+
+
+def waiting(*bodies: str) -> Installation:
+    messages = [SimpleNamespace(body=body) for body in bodies]
+    return SimpleNamespace(wait_queue=SimpleNamespace(messages=messages))  # type: ignore[return-value]
+
+
+def test_chains_are_counted_where_no_record_ends_them(account: Aws, chains: Chains) -> None:
+    # The first pass that hears of the end ends the record, and so every other message.
+    installed = waiting(message(), message(), message("i-1"), message(proof="of a forger"))
+
+    assert chains.without_record(installed, INSTANCE, HOOK) == 3
+    account.record_tables.create("drainer-Records")
+    assert chains.without_record(installed, INSTANCE, HOOK) == 0
+
+
+def asks(safety: Safety, times: int) -> list[str]:
+    """Let the function ask about an action that is over, again and again."""
+    named = {"AutoScalingGroupName": GROUP, "LifecycleHookName": HOOK, "InstanceId": INSTANCE}
+    for _ in range(times):
+        safety.before("RecordLifecycleActionHeartbeat", named)
+    return [one.rule for one in safety.violations]
+
+
+# Twenty chains that a deleted table has left each hear by themselves that their action is over.
+def test_each_chain_without_a_record_may_ask_about_the_end(safety: Safety) -> None:
+    safety.chains = lambda *about: 20 * (about == (INSTANCE, HOOK))
+
+    assert asks(safety, ASKED_AFTER_THE_END_MAX + 2 * 20) == []
+
+
+@pytest.mark.parametrize("chains", [0, 20])
+def test_a_chain_that_does_not_end_is_seen_by_what_it_asks(safety: Safety, chains: int) -> None:
+    # It would go round, and ask, for as long as its queue keeps messages.
+    safety.chains = lambda *_: chains
+
+    assert asks(safety, ASKED_AFTER_THE_END_MAX + 2 * chains + 1) == ["bounds"]
+
+
+def action(began_seconds: float, ended_seconds: float | None, ended_by: str) -> LifecycleAction:
+    began_at = START + timedelta(seconds=began_seconds)
+    hook = LifecycleHook(HOOK, GROUP, heartbeat_timeout_seconds=7_200)
+    return LifecycleAction(
+        token=str(began_seconds),
+        hook=hook,
+        ec2_instance_id=INSTANCE,
+        started_at=began_at,
+        timeout_at=began_at + timedelta(seconds=7_200),
+        global_timeout_at=began_at + timedelta(hours=48),
+        ended_at=None if ended_seconds is None else START + timedelta(seconds=ended_seconds),
+        ended_by=ended_by if ended_seconds is not None else None,
+    )
+
+
+def liveness(workload: Workload, chains: Chains, *actions: LifecycleAction) -> Liveness:
+    account: Any = SimpleNamespace(
+        auto_scaling=SimpleNamespace(actions=actions),
+        record_tables=SimpleNamespace(is_writable=True),
+        ecs=SimpleNamespace(clusters={}),
+    )
+    ceased_at = START + timedelta(seconds=900)
+    return Liveness(account, workload, ceased_at, {INSTANCE}, chains, 300.0, START, 0.0)
+
+
+# The drainer goes on with the token that it knows, until a heartbeat or an answer is refused.
+@pytest.mark.parametrize(
+    ("ended_by", "gap_seconds", "later"),
+    [("operator", 10, True), ("completed", 10, False), ("operator", 120, False)],
+)
+def test_an_action_that_begins_unheard_after_another_is_seen_by_the_refused_token(
+    workload: Workload, chains: Chains, ended_by: str, gap_seconds: float, later: bool
+) -> None:
+    first = action(0, 600, ended_by)
+    second = action(600 + gap_seconds, None, "")
+    judge = liveness(workload, chains, first, second)
+    alone = liveness(workload, chains, second)
+
+    # Half of the hook's timeout after the first began is its deadline, too.
+    seen_at = START + timedelta(seconds=TIMEOUT_SECONDS if later else 900)
+    span = timedelta(seconds=TIMEOUT_SECONDS)
+    assert judge.latest(second) == judge.within(judge.within(seen_at) + span)
+    assert (judge.latest(second) > alone.latest(second)) is later
