@@ -29,7 +29,10 @@ SEEDS = (
     *range(60),
     66,  # account of many groups, agent registered anew
     125,  # account of many tasks
+    1013,  # an hour without the table, and then nobody may write it
     2076,  # a join whose write is lost, and an action that an operator ends unheard
+    2385,  # a drain that lies inside an outage, after others that have a record
+    3764,  # nobody may write the table from a drain on
 )
 KINDS_OF_ECS = {
     "ECS view behind",
