@@ -5,7 +5,8 @@ Such an EC2 instance is drained like any other, and is in service again later; i
 instance is DRAINING still. The record of a drain that has ended is *followed*: once Auto Scaling
 says that the instance is in service, its container instance is made ACTIVE, and what is left of an
 earlier registration is deregistered. What others have set DRAINING has no such record, and neither
-has a drain that began and ended while the table did not answer: its instance stays DRAINING.
+has a drain that began and ended while the table did not answer: its instance stays DRAINING. While
+nobody may write the table no end is recorded: what has a record is brought back once somebody may.
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
 """

@@ -17,6 +17,8 @@ from drainer.simulation.services.auto_scaling import agents, standby
 from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING, TERMINATING, LifecycleHook
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drainer.simulation.records import Notification
     from drainer.simulation.services.auto_scaling.model import Group, Instance
 
@@ -415,9 +417,30 @@ def test_standby_meets_no_hook_on_either_way(account: Aws, group: Group) -> None
     assert (len(group.instances), group.desired) == (2, 2)
 
 
+def watched(
+    account: Aws,
+    drained: set[str],
+    *,
+    told: bool = True,
+    ceased_at: Callable[[], datetime] = lambda: START,
+) -> tuple[Returns, list[str]]:
+    """Watch what comes back; return what it has to say, too."""
+    violated: list[str] = []
+    returns = Returns(
+        account,
+        SimpleNamespace(promise=lambda _: Promise(ours=True), pass_interval_seconds=0),  # type: ignore[arg-type]
+        ceased_at,
+        lambda at: at + timedelta(seconds=400),
+        drained,
+        lambda *_: told,
+        lambda _, sentence: violated.append(sentence.partition(", and ")[2]),
+    )
+    return returns, violated
+
+
 # A drainer that sets DRAINING, and nobody ACTIVE, leaves a group that takes no tasks.
 @pytest.mark.parametrize(
-    ("forgets_agent", "does", "has_record", "sentences"),
+    ("forgets_agent", "does", "told", "sentences"),
     [
         (False, "nothing", True, ["its container instance is still DRAINING"]),
         (False, "activates", True, []),
@@ -433,22 +456,13 @@ def test_what_comes_back_must_serve_again_within_a_sweep(
     *,
     forgets_agent: bool,
     does: str,
-    has_record: bool,
+    told: bool,
     sentences: list[str],
 ) -> None:
     hook(account)
     instance = first(group)
     drained = drain(account, instance)
-    violated: list[str] = []
-    returns = Returns(
-        account,
-        SimpleNamespace(promise=lambda _: Promise(ours=True), pass_interval_seconds=0),  # type: ignore[arg-type]
-        START,
-        lambda at: at + timedelta(seconds=400),
-        {drained},
-        lambda _: has_record,
-        lambda _, sentence: violated.append(sentence.partition(", and ")[2]),
-    )
+    returns, violated = watched(account, {drained}, told=told)
     account.auto_scaling.root_volumes.replace(instance, forgets_agent=forgets_agent)
     answer(account, instance)
     account.run_for(91)
@@ -466,6 +480,29 @@ def test_what_comes_back_must_serve_again_within_a_sweep(
 
     assert violated == sentences
     assert returns.returned == 1
+
+
+# Seed 1013: nobody could write the table for an hour that began after the watch.
+def test_a_fault_that_begins_later_puts_off_what_must_serve_again_until_it_has_ceased(
+    account: Aws, group: Group
+) -> None:
+    hook(account)
+    ceased_at = [START]
+    instance = first(group)
+    returns, violated = watched(account, {drain(account, instance)}, ceased_at=lambda: ceased_at[0])
+    account.auto_scaling.root_volumes.replace(instance, forgets_agent=False)
+    answer(account, instance)
+    account.run_for(91)
+    assert instance.lifecycle_state == "InService"
+    due_at = returns.until
+
+    ceased_at[0] = due_at - timedelta(seconds=1)
+    account.advance_to(due_at)
+    assert violated == []
+    assert returns.until == due_at + timedelta(seconds=799)
+
+    account.advance_to(returns.until)
+    assert violated == ["its container instance is still DRAINING"]
 
 
 @pytest.fixture

@@ -266,6 +266,40 @@ def test_a_token_that_auto_scaling_does_not_confirm_for_long_is_no_dead_letter(
     assert_ended_right(world, action)
 
 
+# -- nobody may write the table for a while
+
+
+@pytest.mark.parametrize("forgets_agent", [True, False])
+def test_what_comes_back_while_nobody_may_write_serves_again_once_somebody_may(
+    world: World, *, forgets_agent: bool
+) -> None:
+    # Forgotten with its open record, it would take no task for good, and nothing would say so.
+    world.group(desired=1)
+    [instance] = world.account.auto_scaling.instances.values()
+    world.account.auto_scaling.root_volumes.replace(instance, forgets_agent=forgets_agent)
+    world.run(PASS_SECONDS)
+    [drained] = world.account.ecs.registrations(instance.ec2_instance_id)
+    assert drained.status == "DRAINING"
+    table = world.account.record_tables.tables[world.installed.records]
+    table.read_only = True
+    world.until_answered()
+
+    def status() -> list[tuple[str, bool]]:
+        known = world.account.ecs.registrations(instance.ec2_instance_id)
+        return [(one.status, one.agent_connected) for one in known]
+
+    world.run(HOUR)
+    assert instance.lifecycle_state == "InService"
+    assert ("DRAINING", not forgets_agent) in status()  # the limit that the README names
+    assert len(open_records(world)) == 1
+
+    table.read_only = False
+    # A sweep hears that the action is over; another one comes after Auto Scaling has settled.
+    world.run(2 * SWEEP_SECONDS + PASS_SECONDS)
+
+    assert status() == [("ACTIVE", True)]
+
+
 # -- an installation of the version before is updated while drains are under way
 
 

@@ -30,9 +30,12 @@ SEEDS = (
     66,  # account of many groups, agent registered anew
     125,  # account of many tasks
     628,  # a sweep that forgets forty records
+    1013,  # an hour without the table, and then nobody may write it
     1600,  # chains without a table, of a group that is gone
     2076,  # a join whose write is lost, and an action that an operator ends unheard
+    2385,  # a drain that lies inside an outage, after others that have a record
     2789,  # an action that ended unheard, right before the next one
+    3764,  # nobody may write the table from a drain on
 )
 KINDS_OF_ECS = {
     "ECS view behind",

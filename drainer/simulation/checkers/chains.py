@@ -49,6 +49,7 @@ class Chains:
         astray: what a fault has lost or holds up; a copy may rightly wait for that.
         unknown: what of it had no record, so that nobody can know when it began.
         lost: what no message of need come again, without the function's doing.
+        table_failed_at: when a call of the table of records last failed.
     """
 
     account: Aws
@@ -56,6 +57,7 @@ class Chains:
     astray: set[Subject] = field(default_factory=set)
     unknown: set[Subject] = field(default_factory=set)
     lost: set[Subject] = field(default_factory=set)
+    table_failed_at: datetime | None = None
     _recorded: set[Subject] = field(default_factory=set)
     _lately: dict[Subject, deque[datetime]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=RACE))
@@ -88,7 +90,8 @@ class Chains:
 
     def table_failed(self, service: str, code: str) -> None:
         """Note that the invocation cannot know what the table of records holds."""
-        self._doubtful |= service == "dynamodb" and code != "ConditionalCheckFailedException"
+        if service == "dynamodb" and code != "ConditionalCheckFailedException":
+            self._doubtful, self.table_failed_at = True, self.account.now
         if service == "dynamodb" and code == "ResourceNotFoundException":
             # The records are gone with it, and what they knew.
             self._recorded.clear()
@@ -144,11 +147,6 @@ class Chains:
         subject = key["instance"]["S"], key["subject"]["S"].rpartition(":")[2]
         self._recorded.add(subject)
         self._claimed.add(subject)
-
-    def has_record(self, ec2_instance_id: str) -> bool:
-        """Whether there is a record of a drain of this instance; a table may have been deleted."""
-        tables = self.account.record_tables.tables.values()
-        return any(key[0] == ec2_instance_id for table in tables for key in table.rows)
 
     def went_astray(self, message: str) -> None:
         """Note what a channel has lost or holds up."""

@@ -5,7 +5,7 @@ An instance that returns from a warm pool, or from a new root volume, was draine
 (as in `liveness`) and OVER_SECONDS of the instant at which its group says InService, or of C, it
 must serve: its connected container instance is ACTIVE if it was the drainer that set it DRAINING,
 and a registration that the drainer set DRAINING, and whose agent does not come back, is
-deregistered.
+deregistered. What the table of records cannot tell of is left out (`memory`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from drainer.simulation.aws import Aws
     from drainer.simulation.scenario.promises import Workload
+    from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
     from drainer.simulation.services.auto_scaling.model import Instance
     from drainer.simulation.services.ecs.model import ContainerInstance
 
@@ -37,10 +38,11 @@ class Returns:
     Watches instances that have met a hook of ours and are in service again.
 
     Attributes:
-        ceased_at: when faults cease.
+        ceased_at: says when faults cease, which a mishap that begins later may put off.
         within: says until when what is possible from an instant on must have been done.
         drained: the container instances that the drainer has set DRAINING.
-        has_record: says whether an EC2 instance has a record.
+        tells: says of a container instance whether a record can tell that the drainer has set it
+            DRAINING, for one of these actions.
         violated: is told of a broken promise.
         until: when the last of the judgements is due.
         returned: how many instances have come back.
@@ -48,10 +50,10 @@ class Returns:
 
     account: Aws
     workload: Workload
-    ceased_at: datetime
+    ceased_at: Callable[[], datetime]
     within: Callable[[datetime], datetime]
     drained: set[str]
-    has_record: Callable[[str], bool]
+    tells: Callable[[str, Sequence[LifecycleAction]], bool]
     violated: Callable[[str, str], None]
     until: datetime = field(init=False)
     returned: int = 0
@@ -63,12 +65,18 @@ class Returns:
         self.account.auto_scaling.on_state.append(self._moved)
 
     def _moved(self, instance: Instance) -> None:
-        ours = any(self.workload.promise(action).ours for action in instance.past)
-        if instance.lifecycle_state == "InService" and ours:
+        if instance.lifecycle_state == "InService" and self._ours(instance):
             self.returned += 1
             self._since[instance.ec2_instance_id] = self.account.now
-            at = self.within(max(self.account.now, self.ceased_at))
-            self._look_at(instance, at + timedelta(seconds=OVER_SECONDS), LOOKS_MAX)
+            self._look_at(instance, self._due_at(instance), LOOKS_MAX)
+
+    def _ours(self, instance: Instance) -> list[LifecycleAction]:
+        return [action for action in instance.past if self.workload.promise(action).ours]
+
+    def _due_at(self, instance: Instance) -> datetime:
+        """Return when an instance must serve again, as far as is known by now."""
+        since = max(self._since[instance.ec2_instance_id], self.ceased_at())
+        return self.within(since) + timedelta(seconds=OVER_SECONDS)
 
     def _look_at(self, instance: Instance, at: datetime, looks_left: int) -> None:
         actions, since = len(instance.past), self._since[instance.ec2_instance_id]
@@ -79,7 +87,13 @@ class Returns:
             deleted = instance.group.name not in self.account.auto_scaling.groups
             # What has been in Standby meanwhile is looked at later.
             again = self._since[instance.ec2_instance_id] != since
-            if not (gone or deleted or again):
+            if gone or deleted or again:
+                return
+            due_at = self._due_at(instance)
+            if self.account.now < due_at:
+                # The table, say, has been read-only since: nothing could be written meanwhile.
+                self._look_at(instance, due_at, looks_left)
+            else:
                 self._judge(instance, looks_left)
 
         self.until = max(self.until, at)
@@ -88,12 +102,12 @@ class Returns:
     def _judge(self, instance: Instance, looks_left: int) -> None:
         if self.account.facts("drained_by_hand", ec2_instance_id=instance.ec2_instance_id):
             return  # what somebody has set DRAINING may stay so
-        if not self.has_record(instance.ec2_instance_id):
-            return  # the table was out of reach: nothing says that it was the drainer
         ours = [
             one
             for one in self._registrations(instance)
-            if one.arn in self.drained and one.status == "DRAINING"
+            if one.arn in self.drained
+            and one.status == "DRAINING"
+            and self.tells(one.arn, self._ours(instance))
         ]
         connected = [one for one in self._registrations(instance) if one.agent_connected]
         if not connected:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from drainer.simulation.aws import Aws
 from drainer.simulation.checkers.chains import Chains
 from drainer.simulation.checkers.liveness import Liveness
+from drainer.simulation.checkers.memory import Memory
 from drainer.simulation.checkers.returns import Returns
 from drainer.simulation.checkers.safety import Safety
 from drainer.simulation.faults import fault_plan, large, limits, record_faults
@@ -139,10 +140,10 @@ class World:
         self.returns = Returns(
             account,
             self.workload,
-            self.faults.ceased_at,
+            lambda: self.faults.ceased_at,
             self.liveness().within,
             self.safety.drained,
-            self.chains.has_record,
+            Memory(account, lambda: self.chains.table_failed_at).tells,
             self.safety.violated,
         )
         account.at(self.faults.ceased_at + timedelta(seconds=SETTLED_SECONDS), self._count_chains)
@@ -156,7 +157,8 @@ class World:
         for _ in range(ROUNDS_MAX):
             self._until_answered(liveness)
             account.run_for(AFTERMATH_SECONDS)
-            account.advance_to(self.returns.until)
+            while account.now < self.returns.until:
+                account.advance_to(self.returns.until)
             # What comes back, fails to or is freed may have met its hooks again meanwhile.
             if not self._open():
                 break

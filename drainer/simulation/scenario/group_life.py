@@ -6,6 +6,7 @@ None of it is a fault; it is what owners of groups do with instances that come b
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 from drainer.simulation.scenario.promises import FOREIGN_TARGET, Promise
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from drainer.simulation.services.auto_scaling.model import Group, Instance
 
 LAUNCH_HOOK = "warm-up"
+# How much of what comes out of a pool its owner keeps from tasks for a while.
+DRAINED_SHARE = 0.75
 # Things begin within this time, and an instance that has gone back to its pool is wanted again.
 BEGIN_SECONDS = 900.0
 AGAIN_SECONDS_MAX = 1_500.0
@@ -68,6 +71,8 @@ def attend(workload: Workload) -> None:
             )
 
     def moved(instance: Instance) -> None:
+        if instance.lifecycle_state == "InService":
+            _keep_from_tasks(workload, instance)
         retained = instance.lifecycle_state.endswith(":Retained")
         if retained and instance.ec2_instance_id not in freed and random.random() < 0.7:
             freed.add(instance.ec2_instance_id)
@@ -84,6 +89,27 @@ def attend(workload: Workload) -> None:
 
     scaling.on_action.append(begun)
     scaling.on_state.append(moved)
+
+
+def _keep_from_tasks(workload: Workload, instance: Instance) -> None:
+    """
+    Let an owner set DRAINING at once what comes out of a warm pool, where no hook of ours was met.
+
+    A sweep may have taken the launching hook before the pool for one of ours, and made a record.
+    """
+    met = [workload.promise(action).ours for action in instance.past]
+    # Drawn apart, so that everything else of a seed stays as it is.
+    drains = Random(instance.ec2_instance_id).random() < DRAINED_SHARE
+    if len(met) > 1 and not any(met) and drains:
+        workload.account.after(1, lambda: _drain(workload, instance))
+
+
+def _drain(workload: Workload, instance: Instance) -> None:
+    ecs, ec2_instance_id = workload.account.ecs, instance.ec2_instance_id
+    found = ecs.container_instance(ec2_instance_id)
+    if found is not None and found.status == "ACTIVE":
+        ecs.set_status(found, "DRAINING")
+        workload.account.record("drained_by_hand", ec2_instance_id=ec2_instance_id)
 
 
 def _some_time(workload: Workload, within_seconds: float, do: Callable[[], None]) -> None:

@@ -1,0 +1,79 @@
+"""
+Judge what the table of records can tell of a drain that has left a container instance DRAINING.
+
+What no record tells of may have been set DRAINING by anybody, and whose record is open may still be
+drained: neither is brought back. Both excuse the drainer only where the table is to blame, by what
+has become of it in this account:
+
+* It failed since the drain began, or was deleted, and has no record of that drain or a later one.
+* Nobody may write it now, and a record of the instance is open: its end cannot be written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from drainer.simulation.aws import Aws
+    from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+    from drainer.simulation.services.dynamodb.item_expressions import Item
+
+
+@dataclass(frozen=True)
+class Memory:
+    """
+    Knows what the table of records holds about drains.
+
+    Attributes:
+        table_failed_at: says when a call of the table last failed; None for never.
+    """
+
+    account: Aws
+    table_failed_at: Callable[[], datetime | None]
+
+    def tells(self, arn: str, actions: Sequence[LifecycleAction]) -> bool:
+        """
+        Whether the drainer can know that it has set a container instance DRAINING, and is done.
+
+        Args:
+            arn: the container instance.
+            actions: those of our hooks that its EC2 instance has met, the first one first.
+        """
+        records = [
+            item
+            for table in self.account.record_tables.tables.values()
+            for (instance, _), row in table.rows.items()
+            if instance == actions[0].ec2_instance_id and (item := row.item)
+        ]
+        if any("end" not in one for one in records) and not self.account.record_tables.is_writable:
+            return False
+        drained_at = self._drained_at(arn)
+        # Which action it was set DRAINING for: the last one that had begun by then.
+        begun = [one.started_at for one in actions if one.started_at <= drained_at]
+        since = max(begun, default=actions[0].started_at)
+        tokens = {one.token for one in actions if one.started_at >= since}
+        return any(_is_about(one, tokens, since) for one in records) or not self._failed(since)
+
+    def _drained_at(self, arn: str) -> datetime:
+        """Return when a container instance that is DRAINING was last set so."""
+        drained_at, before = self.account.now, ""
+        for fact in self.account.facts("container_instance", container_instance_arn=arn):
+            if before != (before := fact.about["status"]) == "DRAINING":
+                drained_at = fact.at
+        return drained_at
+
+    def _failed(self, since: datetime) -> bool:
+        """Whether the table may have missed, or lost, what was to be written since an instant."""
+        instants = (self.table_failed_at(), self.account.record_tables.deleted_at)
+        return any(at is not None and at >= since for at in instants)
+
+
+def _is_about(record: Item, tokens: set[str], since: datetime) -> bool:
+    """Whether a record is of one of these actions; without a token, by when a sweep began it."""
+    if "token" in record:
+        return record["token"]["S"] in tokens
+    return float(record["began_at"]["N"]) >= since.timestamp()
