@@ -101,8 +101,9 @@ class TargetDrain:
         outcomes = [Outcome(look, machine.decide(look)) for look in open_ones]
         if now < progress.request.deadline_at(guard):
             self._actions.act(outcomes, progress.request.stack_id, time)
+        kept = {*members}
         following = {
-            **{one: note for one, note in notes.items() if one in set(members)},
+            **{one: note for one, note in notes.items() if one in kept},
             **{o.look.ec2_instance_id: _note(o, guard) for o in outcomes},
         }
         unsure = [look.reason for look in looks if look in settled and look.in_doubt]

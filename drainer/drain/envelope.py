@@ -7,7 +7,7 @@ It refuses what it did not write; it acts on nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, asdict, fields, replace
+from dataclasses import MISSING, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
@@ -41,8 +41,9 @@ ENVELOPE_BYTES_MAX = 26_000
 # and the ARN of a container instance in it.
 STRING_CHARACTERS_MAX = 700
 
-# What version 3 leaves out where a drain has just this value.
-DEFAULTS = {one.name: one.default for one in fields(Drain) if one.default is not MISSING}
+# What version 3 leaves out where a drain has just this value; MISSING where it is always there.
+DEFAULTS = {one.name: one.default for one in fields(Drain)}
+OPTIONAL = {name for name, default in DEFAULTS.items() if default is not MISSING}
 
 NEW_IN_3 = frozenset({"generation", "waits_in"})
 
@@ -57,10 +58,17 @@ def encode(drain: Drain) -> str:
     Raises:
         MalformedEventError: The envelope would be longer than ENVELOPE_BYTES_MAX.
     """
+    return text_of(drain)
+
+
+def text_of(drain: Drain, left_out: tuple[str, ...] = ()) -> str:
+    """
+    Return the drain as an envelope, without the fields named; raises as `encode` does.
+    """
     values = {
         name: _plain(value)
-        for name in FIELDS[Drain]
-        if (value := getattr(drain, name)) != DEFAULTS.get(name, MISSING)
+        for name, default in DEFAULTS.items()
+        if (value := getattr(drain, name)) != default and name not in left_out
     }
     body = {KIND_KEY: KIND, "version": VERSION, **values}
     text = json.dumps(body, separators=(",", ":"))
@@ -91,10 +99,10 @@ def decode(body: dict[str, Any]) -> Drain:
         for name, most in LISTS_MAX.items():
             if name in given:
                 given[name] = given[name][:most]
-        drain = Drain(**{name: _read(FIELDS[Drain][name], one) for name, one in given.items()})
+        read = {name: READERS[name](one) for name, one in given.items()}
         # Only a message is an envelope. What the sweep finds never left this invocation, and may
         # be answered by less than a message may.
-        return replace(drain, origin=Origin.CHAIN)
+        return Drain(**{**read, "origin": Origin.CHAIN})
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         sentence = f"envelope: {type(error).__name__}: {error}"
         raise MalformedEventError(sentence[:SENTENCE_CHARACTERS_MAX]) from error
@@ -102,7 +110,7 @@ def decode(body: dict[str, Any]) -> Drain:
 
 def _judge(given: dict[str, Any], *, older: bool) -> None:
     """Refuse what lacks a field; before version 3 every one that there was was written."""
-    needed = set(FIELDS[Drain]) - (NEW_IN_3 if older else set(DEFAULTS))
+    needed = set(DEFAULTS) - (NEW_IN_3 if older else OPTIONAL)
     if missing := needed - set(given):
         raise KeyError(*sorted(missing))
     if older and (newer := NEW_IN_3 & set(given)):
@@ -130,34 +138,39 @@ def _brought_up_to_date(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, LifecycleAction | Policy):
-        return asdict(value)
-    return value.timestamp() if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return value.timestamp()
+    names = PARTS.get(type(value))
+    return value if names is None else {name: getattr(value, name) for name in names}
 
 
 # Lists that are cut: what is beyond is looked for again.
 LISTS_MAX = {"unfinished": UNFINISHED_MAX, "others": REGISTRATIONS_MAX}
 
 
-# The kind of each field, by the dataclass and the field's name.
-FIELDS = {
-    kind: get_type_hints(kind, localns={"datetime": datetime})
-    for kind in (Drain, LifecycleAction, Policy)
-}
+# What a drain's fields have in them that has fields of its own, all of them plain.
+PARTS = {kind: [one.name for one in fields(kind)] for kind in (LifecycleAction, Policy)}
 
 
-def _read(kind: Any, value: Any) -> Any:
-    """Return a value of a kind from plain JSON; raises for one that is not of the kind."""
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """Return what makes a value of a kind of plain JSON; it raises for what is not of the kind."""
     inner = get_args(kind)
     if type(None) in inner:
-        return None if value is None else _read(inner[0], value)
+        read = _reader(inner[0])
+        return lambda value: None if value is None else read(value)
     if get_origin(kind) is tuple:
-        return tuple(_read(inner[0], one) for one in value)
-    if kind in READERS:
-        return READERS[kind](value)
-    if issubclass(kind, StrEnum):
-        return kind(value)
-    return kind(**{name: _read(FIELDS[kind][name], one) for name, one in value.items()})
+        read = _reader(inner[0])
+        return lambda value: tuple(map(read, value))
+    if kind in PARTS:
+        readers = _readers(kind)
+        return lambda value: kind(**{name: readers[name](one) for name, one in value.items()})
+    return kind if issubclass(kind, StrEnum) else PLAIN[kind]
+
+
+def _readers(kind: Any) -> dict[str, Callable[[Any], Any]]:
+    """Return the reader of each field of a dataclass."""
+    kinds = get_type_hints(kind, localns={"datetime": datetime})
+    return {name: _reader(of) for name, of in kinds.items()}
 
 
 def _string(value: Any) -> str:
@@ -179,10 +192,11 @@ def _place(value: Any) -> Place:
     return Place(cluster, container_instance_arn)
 
 
-READERS: dict[Any, Callable[[Any], Any]] = {
+PLAIN: dict[Any, Callable[[Any], Any]] = {
     datetime: instant,
     int: count,
     str: _string,
     bool: _flag,
     Place: _place,
 }
+READERS = _readers(Drain)

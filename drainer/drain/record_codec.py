@@ -6,7 +6,6 @@ record that cannot be read must be told from one that is not there.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from drainer.codec import count, instant
@@ -98,11 +97,14 @@ def _decoded(item: Mapping[str, Any]) -> DrainRecord:
     if {*APART} & {*body}:
         raise ValueError("drain: it repeats a field of the record")
     action = _action(fields["key"], text(item, "token", WORD_CHARACTERS_MAX))
-    drain = envelope.decode({**body, "action": action, "started_at": item["began_at"]})
+    apart = {"action": action, "started_at": item["began_at"]}
+    if "deadline_at" in item:
+        apart["deadline_at"] = item["deadline_at"]
+    drain = envelope.decode({**body, **apart})
     counts = item.get("counts", {"running": 0, "pending": 0})
     return DrainRecord(
         **fields,
-        drain=replace(drain, deadline_at=instant_in(item, "deadline_at")),
+        drain=drain,
         running=count(counts["running"]),
         pending=count(counts["pending"]),
         tasks=_tasks(item.get("tasks", [])),
@@ -128,9 +130,7 @@ def _drain_text(record: DrainRecord) -> str:
     """Return the envelope without what has a field of its own."""
     if record.key != key_of(record.drain.action):
         raise MisconfiguredError(f"the drain of {record.key.instance} has another key")
-    body = json.loads(envelope.encode(record.drain))
-    kept = {name: value for name, value in body.items() if name not in APART}
-    return json.dumps(kept, separators=(",", ":"))
+    return envelope.text_of(record.drain, APART)
 
 
 def _action(key: Key, token: str) -> dict[str, str]:

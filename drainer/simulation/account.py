@@ -11,7 +11,6 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import UUID
 
 from botocore import xform_name
 
@@ -206,7 +205,10 @@ class Account:
 
     def uuid(self) -> str:
         """Make a new UUID, the same for the same seed."""
-        return str(UUID(int=self.random.getrandbits(128), version=4))
+        text = f"{self.random.getrandbits(128):032x}"
+        # "4" is the version, and one of 8, 9, a and b the variant.
+        variant = "89ab"[int(text[16], 16) & 3]
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
     def arn(self, service: str, resource: str) -> str:
         """Make the ARN of a resource of this account and Region."""

@@ -77,4 +77,4 @@ class Notification:
 
 def stamp(instant: datetime) -> str:
     """Write an instant as AWS writes it in its messages and events."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond // 1000:03d}Z"
+    return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

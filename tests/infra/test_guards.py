@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from drainer.config import Config
 from drainer.custom_resource.properties import (
@@ -118,6 +117,8 @@ def test_a_new_image_makes_a_new_fleet_whatever_can_be_changed_in_place(render: 
     # A fleet that is modified keeps its old instances, and the update would have done nothing.
     template = dict(render(FLEET).template)
     fleet = template["Resources"]["Fleet"]["Properties"]["SpotFleetRequestConfigData"]
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # takes most of a second
+
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", "AWS::EC2::SpotFleet").schema
     replacing = {one.rpartition("/")[2] for one in schema["createOnlyProperties"]}
 

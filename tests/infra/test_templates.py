@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cfnlint.api import lint_file
 
 from drainer.simulation.template import TemplateError, read_template
 from tests.loops import some
@@ -35,6 +34,8 @@ REQUIRED_PARAMETERS = {
 
 def test_cfn_lint_finds_nothing(template_name: str) -> None:
     # A typo in a property is otherwise seen by CloudFormation only, half-way into a deployment.
+    from cfnlint.api import lint_file  # takes most of a second
+
     matches = [str(match) for match in lint_file(INFRA / template_name)]
 
     assert matches == []

@@ -79,7 +79,7 @@ def until(stage: FleetStage, status: str, *, answers: int) -> FleetView:
     while view.stack_status != status or len(view.answered) < answers:
         assert "FAILED" not in view.stack_status, view.events
         assert time.monotonic() < deadline, (view, stage.embedded.log_tail())
-        time.sleep(0.1)
+        time.sleep(0.25)
         view = watch.look()
     assert stage.embedded.failures == []
     return view
@@ -99,7 +99,7 @@ def run_job(stage: FleetStage, fleet_id: str, seconds: float | None) -> None:
                     stage.cluster, instance, seconds=seconds, profile=profile
                 )
                 return
-        time.sleep(0.1)
+        time.sleep(0.25)
     raise AssertionError("no instance came up")
 
 
@@ -113,7 +113,7 @@ def records_of(stage: FleetStage) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def story(drainer_zip: Path) -> Iterator[Story]:
+def story(drainer_zip: Path) -> Story:
     with EmbeddedAccount(factor=FACTOR) as embedded:
         stage = deploy(embedded, drainer_zip)
         created = until(stage, "CREATE_COMPLETE", answers=1)
@@ -125,7 +125,8 @@ def story(drainer_zip: Path) -> Iterator[Story]:
         run_job(stage, updated.fleets[1].fleet_id, 150.0)
         stage.delete()
         deleted = until(stage, "DELETE_COMPLETE", answers=4)
-        yield Story(physical_ids, created, updated, deleted, records_of(stage))
+        records = records_of(stage)
+    return Story(physical_ids, created, updated, deleted, records)
 
 
 def test_a_stack_that_is_created_guards_its_fleet(story: Story) -> None:
@@ -369,7 +370,7 @@ class Direct:
         deadline = time.monotonic() + REAL_SECONDS_MAX
         while not done():
             assert time.monotonic() < deadline, self.embedded.log_tail()
-            time.sleep(0.05)
+            time.sleep(0.25)
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,7 @@ class Deployed:
         deadline = time.monotonic() + REAL_SECONDS_MAX
         while not done():
             assert time.monotonic() < deadline, self.account.log_tail()
-            time.sleep(0.1)
+            time.sleep(0.25)
 
 
 @pytest.fixture(scope="module")

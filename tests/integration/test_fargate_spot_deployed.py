@@ -135,7 +135,7 @@ class Deployed:
         deadline = time.monotonic() + REAL_SECONDS_MAX
         while not done():
             assert time.monotonic() < deadline, self.log_tail()
-            time.sleep(0.05)
+            time.sleep(0.25)
 
     def register(self) -> None:
         """

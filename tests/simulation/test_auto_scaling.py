@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -487,6 +488,34 @@ def test_the_desired_capacity_stays_within_the_group_s_bounds(scaling: InProcess
 def test_a_parameter_that_the_api_does_not_know_is_refused(scaling: InProcessClient) -> None:
     with pytest.raises(ParamValidationError):
         scaling.describe_lifecycle_hooks(GroupName="payments-asg")
+
+
+# What one call was judged to be says nothing about another of another form.
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"AutoScalingGroupName": "payments-asg", "Name": "one"},
+        {"AutoScalingGroupName": ["payments-asg"]},
+        {"AutoScalingGroupName": ""},
+        {"AutoScalingGroupName": 12},
+        {"AutoScalingGroupName": None},
+        {"AutoScalingGroupName": "payments-asg", "LifecycleHookNames": [12]},
+        {"AutoScalingGroupName": "payments-asg", "LifecycleHookNames": {"drainer": 1}},
+        {"LifecycleHookNames": ["drainer"]},
+        {},
+    ],
+    ids=str,
+)
+def test_what_was_right_once_does_not_let_through_what_is_wrong(
+    scaling: InProcessClient, wrong: dict[str, Any]
+) -> None:
+    right = {"AutoScalingGroupName": "payments-asg", "LifecycleHookNames": ["drainer"]}
+    for parameters in ({"AutoScalingGroupName": "payments-asg"}, right):
+        with suppress(ClientError):
+            scaling.describe_lifecycle_hooks(**parameters)
+
+    with pytest.raises(ParamValidationError):
+        scaling.describe_lifecycle_hooks(**wrong)
 
 
 def test_what_never_happens_is_told_and_not_waited_for(account: Aws) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.records import ApiError
@@ -25,6 +26,8 @@ CLAUSES = re.compile(r", (?=#)")
 # "Up to 4 KB" is the longest expression.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 EXPRESSION_BYTES_MAX = 4 * 1_024
+# Which names are set and removed are a few hundred combinations.
+EXPRESSIONS_KEPT_MAX = 10_000
 
 
 class Expressions:
@@ -59,25 +62,15 @@ class Expressions:
 
     def updated(self, update: str, item: Item, *, fixed: Collection[str]) -> Item:
         """Return an item with the changes of an update that sets and removes."""
-        _bounded(update)
-        found = UPDATE.fullmatch(update)
-        if not found:
-            raise invalid("Invalid UpdateExpression: it sets nothing")
+        sets, removes = _parsed(update)
         # Values are replaced and never changed, so that versions of an item may share them.
         changed, touched = dict(item), list[str]()
-        for clause in CLAUSES.split(found[1]):
-            plainly, unless = EQUALS.fullmatch(clause), UNLESS_THERE.fullmatch(clause)
-            if unless:
-                touched.append(self._name(unless[1]))
-                value = item.get(self._name(unless[2]), self._value(unless[3]))
-            elif plainly:
-                touched.append(self._name(plainly[1]))
-                value = self._value(plainly[2])
-            else:
-                raise invalid(f"Invalid UpdateExpression: {clause}")
-            changed[touched[-1]] = value
-        for clause in CLAUSES.split(found[2]) if found[2] else ():
-            touched.append(self._name(clause))
+        for to, there, value_key in sets:
+            touched.append(self._name(to))
+            value = self._value(value_key)
+            changed[touched[-1]] = item.get(self._name(there), value) if there else value
+        for key in removes:
+            touched.append(self._name(key))
             changed.pop(touched[-1], None)
         if len(set(touched)) < len(touched):
             raise invalid("Invalid UpdateExpression: Two document paths overlap with each other")
@@ -108,6 +101,29 @@ class Expressions:
         if key not in self._values:
             raise invalid(f"An expression attribute value used is not defined: {key}")
         return self._values[key]
+
+
+@lru_cache(EXPRESSIONS_KEPT_MAX)
+def _parsed(update: str) -> tuple[tuple[tuple[str, str, str], ...], tuple[str, ...]]:
+    """
+    Return what an update sets, and what it removes.
+
+    What it sets is a name, the name whose value goes before if it is there or nothing, and a value.
+    """
+    _bounded(update)
+    found = UPDATE.fullmatch(update)
+    if not found:
+        raise invalid("Invalid UpdateExpression: it sets nothing")
+    sets = []
+    for clause in CLAUSES.split(found[1]):
+        plainly, unless = EQUALS.fullmatch(clause), UNLESS_THERE.fullmatch(clause)
+        if unless:
+            sets.append((unless[1], unless[2], unless[3]))
+        elif plainly:
+            sets.append((plainly[1], "", plainly[2]))
+        else:
+            raise invalid(f"Invalid UpdateExpression: {clause}")
+    return tuple(sets), tuple(CLAUSES.split(found[2])) if found[2] else ()
 
 
 def copied(item: Mapping[str, Any]) -> Item:

@@ -65,15 +65,15 @@ class Scheduler:
                 self._stop(task, reason, wanted, leaving)
 
         healthy_min = math.ceil(service.desired * service.minimum_healthy_percent / 100)
-        now = self._account.now
+        now, healthy = self._account.now, sum(task.healthy for task in wanted)
         for task in [*leaving]:
             # Whether protection from scale-in holds against DRAINING is documented nowhere. It does
             # here, which is the harsh case: such a task leaves when its protection expires.
             # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-scale-in-protection.html
             if task.is_protected(now):
                 continue
-            healthy = sum(other.healthy for other in wanted)
             if not task.healthy or healthy > healthy_min:
+                healthy -= task.healthy
                 self._stop(task, reason, wanted, leaving)
 
         staying = len(wanted) - len(leaving)
