@@ -93,13 +93,12 @@ def waiting(*bodies: str) -> Installation:
     return SimpleNamespace(wait_queue=SimpleNamespace(messages=messages))  # type: ignore[return-value]
 
 
-def test_chains_are_counted_where_no_record_ends_them(account: Aws, chains: Chains) -> None:
-    # The first pass that hears of the end ends the record, and so every other message.
-    installed = waiting(message(), message(), message("i-1"), message(proof="of a forger"))
+def test_the_chains_of_an_instance_at_a_hook_are_counted(chains: Chains) -> None:
+    # Those of an earlier action, too: the record names another token, and they hear it themselves.
+    installed = waiting(message(), message(), message("i-1"), message(proof="of before"))
 
-    assert chains.without_record(installed, INSTANCE, HOOK) == 3
-    account.record_tables.create("drainer-Records")
-    assert chains.without_record(installed, INSTANCE, HOOK) == 0
+    assert chains.alive(installed, INSTANCE, HOOK) == 3
+    assert chains.alive(installed, INSTANCE, "another") == 0
 
 
 def asks(safety: Safety, times: int) -> list[str]:
@@ -110,8 +109,8 @@ def asks(safety: Safety, times: int) -> list[str]:
     return [one.rule for one in safety.violations]
 
 
-# Twenty chains that a deleted table has left each hear by themselves that their action is over.
-def test_each_chain_without_a_record_may_ask_about_the_end(safety: Safety) -> None:
+# Twenty chains that an outage has left each hear by themselves that their action is over.
+def test_each_chain_may_ask_about_the_end(safety: Safety) -> None:
     safety.chains = lambda *about: 20 * (about == (INSTANCE, HOOK))
 
     assert asks(safety, ASKED_AFTER_THE_END_MAX + 2 * 20) == []

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 # the instance waits for another hook there is no other way to know.
 ASKED_AFTER_THE_END_MAX = 12
 ASKED_EVERY_SECONDS = 150.0
-# Without a table each chain hears it for itself: where its group is gone, by two looks that agree.
+# An outage of the table leaves many chains, and each that its record does not name hears it for
+# itself: where its group is gone, by two looks that agree.
 ASKED_BY_A_CHAIN = 2
 # Ten of them fit into one PublishBatch.
 MESSAGE_BYTES_MAX = 26_000
@@ -54,7 +55,7 @@ class Safety:
 
     Attributes:
         ceased_at: when faults cease; until then nobody can be asked to know that it is over.
-        chains: how many messages of an instance at a hook go round of which no record knows.
+        chains: how many messages about an instance at a hook go round.
         hook_unread: whether a look at a group's hooks has failed in this invocation.
         violations: what was found.
         answered: how many lifecycle actions the function answered.
