@@ -139,14 +139,22 @@ def action(began_seconds: float, ended_seconds: float | None, ended_by: str) -> 
     )
 
 
-def liveness(workload: Workload, chains: Chains, *actions: LifecycleAction) -> Liveness:
+def liveness(
+    workload: Workload,
+    chains: Chains,
+    *actions: LifecycleAction,
+    displaced: frozenset[str] = frozenset({INSTANCE}),
+    writable: bool = True,
+) -> Liveness:
     account: Any = SimpleNamespace(
         auto_scaling=SimpleNamespace(actions=actions),
-        record_tables=SimpleNamespace(is_writable=True),
+        record_tables=SimpleNamespace(is_writable=writable),
         ecs=SimpleNamespace(clusters={}),
+        history=[],
     )
     ceased_at = START + timedelta(seconds=900)
-    return Liveness(account, workload, ceased_at, {INSTANCE}, chains, 300.0, START, 0.0)
+    read = {GROUP: [START + timedelta(seconds=3 * TIMEOUT_SECONDS)]}
+    return Liveness(account, workload, ceased_at, displaced, chains, 300.0, START, 0.0, read)
 
 
 # The drainer goes on with the token that it knows, until a heartbeat or an answer is refused.
@@ -167,3 +175,32 @@ def test_an_action_that_begins_unheard_after_another_is_seen_by_the_refused_toke
     span = timedelta(seconds=TIMEOUT_SECONDS)
     assert judge.latest(second) == judge.within(judge.within(seen_at) + span)
     assert (judge.latest(second) > alone.latest(second)) is later
+
+
+# Metadata of the hook says the deadline: until it can be read, only heartbeats keep the instance.
+@pytest.mark.parametrize(("seconds", "sentence"), [(1, ""), (1_000, "was kept waiting past its")])
+def test_heartbeats_may_come_until_the_hook_that_says_the_deadline_is_read(
+    workload: Workload, chains: Chains, seconds: float, sentence: str
+) -> None:
+    kept = action(0, 4 * TIMEOUT_SECONDS, "skipped")
+    kept.heartbeats.append(START + timedelta(seconds=3 * TIMEOUT_SECONDS + seconds))
+    judge = liveness(workload, chains, kept, displaced=frozenset())
+
+    told = [one.sentence for one in judge.violations()]
+
+    assert len(told) == bool(sentence)
+    assert all(sentence in one for one in told)
+
+
+# A message that slow calls have made a dead letter is as good as lost, and no sweep can create a
+# record: nothing may keep the instance waiting without a deadline.
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_dead_letter_leaves_a_drain_without_a_table_to_its_hooks_timeout(
+    workload: Workload, chains: Chains, *, writable: bool
+) -> None:
+    dead: Any = SimpleNamespace(dead_letters=[message()])
+    chains.buried(dead)
+    timed_out = action(0, 7_200, "timeout")
+    judge = liveness(workload, chains, timed_out, displaced=frozenset(), writable=writable)
+
+    assert len(list(judge.violations())) == writable

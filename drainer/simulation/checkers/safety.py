@@ -60,6 +60,7 @@ class Safety:
         violations: what was found.
         answered: how many lifecycle actions the function answered.
         drained: the container instances that the function set DRAINING.
+        hooks_read: when the hooks of each group were read.
     """
 
     account: Aws
@@ -73,6 +74,7 @@ class Safety:
     answered: int = 0
     drained: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
+    hooks_read: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
     _chains_left: dict[str, int] = field(default_factory=dict)
     _seen_free: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
@@ -244,6 +246,8 @@ class Safety:
         """Note which instances an answer shows not to wait, whose tasks it lists, and records."""
         if operation == "Query" and "IndexName" in parameters:
             self._listed |= {row["instance"]["S"] for row in answer["Items"]}
+        if operation == "DescribeLifecycleHooks":
+            self.hooks_read[parameters["AutoScalingGroupName"]].append(self.account.now)
         if operation == "ListTasks":
             self._evidence.listed(parameters["containerInstance"])
         if operation == "DescribeAutoScalingInstances":

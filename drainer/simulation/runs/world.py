@@ -184,6 +184,7 @@ class World:
             SWEEP_INTERVAL_SECONDS,
             STARTED_AT,
             large.TURNS_SECONDS[self.large],
+            self.safety.hooks_read,
         )
 
     # What the function reports to
