@@ -154,7 +154,7 @@ def liveness(
     )
     ceased_at = START + timedelta(seconds=900)
     read = {GROUP: [START + timedelta(seconds=3 * TIMEOUT_SECONDS)]}
-    return Liveness(account, workload, ceased_at, displaced, chains, 300.0, START, 0.0, read)
+    return Liveness(account, workload, ceased_at, {*displaced}, chains, 300.0, START, 0.0, read)
 
 
 # The drainer goes on with the token that it knows, until a heartbeat or an answer is refused.
