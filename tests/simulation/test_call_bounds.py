@@ -144,11 +144,10 @@ def liveness(
     chains: Chains,
     *actions: LifecycleAction,
     displaced: frozenset[str] = frozenset({INSTANCE}),
-    writable: bool = True,
 ) -> Liveness:
     account: Any = SimpleNamespace(
         auto_scaling=SimpleNamespace(actions=actions),
-        record_tables=SimpleNamespace(is_writable=writable),
+        record_tables=SimpleNamespace(is_writable=True),
         ecs=SimpleNamespace(clusters={}),
         history=[],
     )
@@ -190,17 +189,3 @@ def test_heartbeats_may_come_until_the_hook_that_says_the_deadline_is_read(
 
     assert len(told) == bool(sentence)
     assert all(sentence in one for one in told)
-
-
-# A message that slow calls have made a dead letter is as good as lost, and no sweep can create a
-# record: nothing may keep the instance waiting without a deadline.
-@pytest.mark.parametrize("writable", [True, False])
-def test_a_dead_letter_leaves_a_drain_without_a_table_to_its_hooks_timeout(
-    workload: Workload, chains: Chains, *, writable: bool
-) -> None:
-    dead: Any = SimpleNamespace(dead_letters=[message()])
-    chains.buried(dead)
-    timed_out = action(0, 7_200, "timeout")
-    judge = liveness(workload, chains, timed_out, displaced=frozenset(), writable=writable)
-
-    assert len(list(judge.violations())) == writable

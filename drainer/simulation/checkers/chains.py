@@ -163,10 +163,9 @@ class Chains:
         self.lost |= set(subjects(entry["Message"] for entry in entries))
 
     def buried(self, installed: Installation) -> None:
-        """Note what lies in the dead-letter queues as astray, and as lost."""
+        """Note what lies in the dead-letter queues as astray."""
         found = set(self._about(installed.dead_letters))
         self.astray |= found
-        self.lost |= found
         self.unknown |= found
 
     def forgotten(
