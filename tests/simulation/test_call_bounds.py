@@ -93,13 +93,12 @@ def waiting(*bodies: str) -> Installation:
     return SimpleNamespace(wait_queue=SimpleNamespace(messages=messages))  # type: ignore[return-value]
 
 
-def test_chains_are_counted_where_no_record_ends_them(account: Aws, chains: Chains) -> None:
-    # The first pass that hears of the end ends the record, and so every other message.
-    installed = waiting(message(), message(), message("i-1"), message(proof="of a forger"))
+def test_the_chains_of_an_instance_at_a_hook_are_counted(chains: Chains) -> None:
+    # Those of an earlier action, too: the record names another token, and they hear it themselves.
+    installed = waiting(message(), message(), message("i-1"), message(proof="of before"))
 
-    assert chains.without_record(installed, INSTANCE, HOOK) == 3
-    account.record_tables.create("drainer-Records")
-    assert chains.without_record(installed, INSTANCE, HOOK) == 0
+    assert chains.alive(installed, INSTANCE, HOOK) == 3
+    assert chains.alive(installed, INSTANCE, "another") == 0
 
 
 def asks(safety: Safety, times: int) -> list[str]:
@@ -110,8 +109,8 @@ def asks(safety: Safety, times: int) -> list[str]:
     return [one.rule for one in safety.violations]
 
 
-# Twenty chains that a deleted table has left each hear by themselves that their action is over.
-def test_each_chain_without_a_record_may_ask_about_the_end(safety: Safety) -> None:
+# Twenty chains that an outage has left each hear by themselves that their action is over.
+def test_each_chain_may_ask_about_the_end(safety: Safety) -> None:
     safety.chains = lambda *about: 20 * (about == (INSTANCE, HOOK))
 
     assert asks(safety, ASKED_AFTER_THE_END_MAX + 2 * 20) == []
@@ -140,14 +139,21 @@ def action(began_seconds: float, ended_seconds: float | None, ended_by: str) -> 
     )
 
 
-def liveness(workload: Workload, chains: Chains, *actions: LifecycleAction) -> Liveness:
+def liveness(
+    workload: Workload,
+    chains: Chains,
+    *actions: LifecycleAction,
+    displaced: frozenset[str] = frozenset({INSTANCE}),
+) -> Liveness:
     account: Any = SimpleNamespace(
         auto_scaling=SimpleNamespace(actions=actions),
         record_tables=SimpleNamespace(is_writable=True),
         ecs=SimpleNamespace(clusters={}),
+        history=[],
     )
     ceased_at = START + timedelta(seconds=900)
-    return Liveness(account, workload, ceased_at, {INSTANCE}, chains, 300.0, START, 0.0)
+    read = {GROUP: [START + timedelta(seconds=3 * TIMEOUT_SECONDS)]}
+    return Liveness(account, workload, ceased_at, {*displaced}, chains, 300.0, START, 0.0, read)
 
 
 # The drainer goes on with the token that it knows, until a heartbeat or an answer is refused.
@@ -168,3 +174,18 @@ def test_an_action_that_begins_unheard_after_another_is_seen_by_the_refused_toke
     span = timedelta(seconds=TIMEOUT_SECONDS)
     assert judge.latest(second) == judge.within(judge.within(seen_at) + span)
     assert (judge.latest(second) > alone.latest(second)) is later
+
+
+# Metadata of the hook says the deadline: until it can be read, only heartbeats keep the instance.
+@pytest.mark.parametrize(("seconds", "sentence"), [(1, ""), (1_000, "was kept waiting past its")])
+def test_heartbeats_may_come_until_the_hook_that_says_the_deadline_is_read(
+    workload: Workload, chains: Chains, seconds: float, sentence: str
+) -> None:
+    kept = action(0, 4 * TIMEOUT_SECONDS, "skipped")
+    kept.heartbeats.append(START + timedelta(seconds=3 * TIMEOUT_SECONDS + seconds))
+    judge = liveness(workload, chains, kept, displaced=frozenset())
+
+    told = [one.sentence for one in judge.violations()]
+
+    assert len(told) == bool(sentence)
+    assert all(sentence in one for one in told)

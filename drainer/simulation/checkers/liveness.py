@@ -24,6 +24,7 @@ that instant or of C. The exceptions:
   left to its hook's timeout where a message about it was lost.
 * Where the table of records is gone for good, or nobody may write it, a drain whose message was
   lost has no deadline that could be kept: it is left to its hook's timeout.
+* Where its group's hooks cannot be read, its deadline is not known: heartbeats keep it until then.
 * An instance that is in no cluster: where besides a cluster is named that does not
   exist, and a message about it was lost, it is left to its hook's timeout, which nobody restarts.
 """
@@ -40,7 +41,7 @@ from drainer.simulation.checkers.violation import Violation, deadline
 from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from drainer.simulation.aws import Aws
     from drainer.simulation.checkers.chains import Chains
@@ -75,6 +76,7 @@ class Liveness:
     sweep_interval_seconds: float
     started_at: datetime
     turns_seconds: float
+    hooks_read: Mapping[str, Sequence[datetime]]
 
     def violations(self) -> Iterator[Violation]:
         """Yield what was not answered, or not in time."""
@@ -183,7 +185,15 @@ class Liveness:
         if subject in self.chains.unknown | self.chains.astray or subject[0] in self.displaced:
             # The deadline counts from when a sweep has found it.
             deadline_at = self._seen_at(action) + (deadline_at - action.started_at)
-        return any(at > self.within(deadline_at) for at in action.heartbeats)
+        known_at = self._deadline_known_at(action)
+        if known_at is None:
+            return False
+        return any(at > self.within(max(deadline_at, known_at)) for at in action.heartbeats)
+
+    def _deadline_known_at(self, action: LifecycleAction) -> datetime | None:
+        """Return when the hooks that say it were read first since; None for never."""
+        read_at = self.hooks_read.get(action.hook.auto_scaling_group_name, ())
+        return next((at for at in read_at if at >= action.started_at), None)
 
     def _was_never_drained(self, action: LifecycleAction) -> bool:
         """Whether its container instance was never set DRAINING, though there was all the time."""

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 # the instance waits for another hook there is no other way to know.
 ASKED_AFTER_THE_END_MAX = 12
 ASKED_EVERY_SECONDS = 150.0
-# Without a table each chain hears it for itself: where its group is gone, by two looks that agree.
+# An outage of the table leaves many chains, and each that its record does not name hears it for
+# itself: where its group is gone, by two looks that agree.
 ASKED_BY_A_CHAIN = 2
 # Ten of them fit into one PublishBatch.
 MESSAGE_BYTES_MAX = 26_000
@@ -54,11 +55,12 @@ class Safety:
 
     Attributes:
         ceased_at: when faults cease; until then nobody can be asked to know that it is over.
-        chains: how many messages of an instance at a hook go round of which no record knows.
+        chains: how many messages about an instance at a hook go round.
         hook_unread: whether a look at a group's hooks has failed in this invocation.
         violations: what was found.
         answered: how many lifecycle actions the function answered.
         drained: the container instances that the function set DRAINING.
+        hooks_read: when the hooks of each group were read.
     """
 
     account: Aws
@@ -72,6 +74,7 @@ class Safety:
     answered: int = 0
     drained: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
+    hooks_read: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
     _chains_left: dict[str, int] = field(default_factory=dict)
     _seen_free: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
@@ -243,6 +246,8 @@ class Safety:
         """Note which instances an answer shows not to wait, whose tasks it lists, and records."""
         if operation == "Query" and "IndexName" in parameters:
             self._listed |= {row["instance"]["S"] for row in answer["Items"]}
+        if operation == "DescribeLifecycleHooks":
+            self.hooks_read[parameters["AutoScalingGroupName"]].append(self.account.now)
         if operation == "ListTasks":
             self._evidence.listed(parameters["containerInstance"])
         if operation == "DescribeAutoScalingInstances":

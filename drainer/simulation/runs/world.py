@@ -136,7 +136,7 @@ class World:
         record_faults.install(self.faults, self.installed.records)
         self.rivals.install(self.installed)
         self.safety.ceased_at = self.faults.ceased_at
-        self.safety.chains = partial(self.chains.without_record, self.installed)
+        self.safety.chains = partial(self.chains.alive, self.installed)
         self.returns = Returns(
             account,
             self.workload,
@@ -186,6 +186,7 @@ class World:
             SWEEP_INTERVAL_SECONDS,
             STARTED_AT,
             large.TURNS_SECONDS[self.large],
+            self.safety.hooks_read,
         )
 
     # What the function reports to
