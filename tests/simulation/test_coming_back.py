@@ -544,6 +544,29 @@ def test_what_somebody_else_set_draining_is_not_ours_to_set_active(
     assert update(safety, arn, "ACTIVE") == ["set ACTIVE, and was not drained by us"]
 
 
+# Seed 7685: the one write of a drain came after its answer, and what it had found DRAINING was left
+# behind. What is set DRAINING after the end is somebody else's, whatever is written then.
+@pytest.mark.parametrize("before", [True, False])
+def test_what_a_drain_has_found_draining_is_ours_though_its_record_is_written_at_its_end(
+    account: Aws, group: Group, safety: Safety, *, before: bool
+) -> None:
+    hook(account)
+    instance = first(group)
+    key = {"instance": {"S": instance.ec2_instance_id}}
+    arn = drain(account, instance) if before else ""
+    account.auto_scaling.root_volumes.replace(instance, forgets_agent=False)
+    account.run_for(60)
+    answer(account, instance)
+    account.run_for(91)
+    arn = arn or drain(account, instance)
+
+    safety.recorded(key)
+
+    assert update(safety, arn, "ACTIVE") == (
+        [] if before else ["set ACTIVE, and was not drained by us"]
+    )
+
+
 # A stopped host whose agent counted as connected would look like the live one beside its successor.
 def test_no_agent_of_a_stopped_host_connects(account: Aws, group: Group) -> None:
     instance = first(group)

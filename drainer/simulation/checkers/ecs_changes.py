@@ -7,6 +7,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.checkers.memory import drained_at
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
@@ -131,20 +133,24 @@ class EcsChanges:
         return self._account.now - drained[0] if drained else timedelta(0)
 
     def recorded(self, ec2_instance_id: str) -> None:
-        """Take what is DRAINING while a drain of ours has a record for drained by us."""
+        """
+        Take what has been DRAINING in a drain of ours that gets a record for drained by us.
+
+        The record may be no earlier than the drain's end: a write before it may have failed.
+        """
         instance = self._account.auto_scaling.instances.get(ec2_instance_id)
         if instance is None or not self._ours(instance):
             return  # it is gone, or has waited at somebody else's hook: that changes nothing
         for one in self._account.ecs.registrations(instance.ec2_instance_id):
-            if one.status == "DRAINING" and self._is_leaving(instance):
+            if one.status == "DRAINING" and self._was_leaving(
+                instance, drained_at(self._account, one.arn)
+            ):
                 self._taken_over.add(one.arn)
 
-    def _is_leaving(self, instance: Instance) -> bool:
-        # A drain that is answered in its first written pass is recorded right after its answer.
-        tail = timedelta(seconds=TAIL_SECONDS)
+    def _was_leaving(self, instance: Instance, at: datetime) -> bool:
+        """Whether an instance waits to leave, or has waited for us since an instant."""
         return any(
-            one.ended_at is None
-            or (one.ended_by == "completed" and self._account.now <= one.ended_at + tail)
+            one.ended_at is None or (one.ended_at >= at and self._workload.promise(one).ours)
             for one in instance.past
         )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from drainer.simulation.account import Account
     from drainer.simulation.aws import Aws
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
     from drainer.simulation.services.dynamodb.item_expressions import Item
@@ -51,25 +52,26 @@ class Memory:
         ]
         if any("end" not in one for one in records) and not self.account.record_tables.is_writable:
             return False
-        drained_at = self._drained_at(arn)
         # Which action it was set DRAINING for: the last one that had begun by then.
-        begun = [one.started_at for one in actions if one.started_at <= drained_at]
+        drained = drained_at(self.account, arn)
+        begun = [one.started_at for one in actions if one.started_at <= drained]
         since = max(begun, default=actions[0].started_at)
         tokens = {one.token for one in actions if one.started_at >= since}
         return any(_is_about(one, tokens, since) for one in records) or not self._failed(since)
-
-    def _drained_at(self, arn: str) -> datetime:
-        """Return when a container instance that is DRAINING was last set so."""
-        drained_at, before = self.account.now, ""
-        for fact in self.account.facts("container_instance", container_instance_arn=arn):
-            if before != (before := fact.about["status"]) == "DRAINING":
-                drained_at = fact.at
-        return drained_at
 
     def _failed(self, since: datetime) -> bool:
         """Whether the table may have missed, or lost, what was to be written since an instant."""
         instants = (self.table_failed_at(), self.account.record_tables.deleted_at)
         return any(at is not None and at >= since for at in instants)
+
+
+def drained_at(account: Account, arn: str) -> datetime:
+    """Return when a container instance that is DRAINING was last set so."""
+    at, before = account.now, ""
+    for fact in account.facts("container_instance", container_instance_arn=arn):
+        if before != (before := fact.about["status"]) == "DRAINING":
+            at = fact.at
+    return at
 
 
 def _is_about(record: Item, tokens: set[str], since: datetime) -> bool:
