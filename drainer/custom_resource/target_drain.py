@@ -91,7 +91,7 @@ class TargetDrain:
             # it has left it, wherever else nobody has looked.
             left = not (look.elsewhere or look.registrations or look.in_doubt)
             if look.nowhere or left:
-                look.absent, look.searched = True, True
+                look.absent = True
         TaskLook(
             self._ecs,
             time,

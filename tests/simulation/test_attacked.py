@@ -472,18 +472,27 @@ def test_f11_standalone_tasks_of_two_clusters_are_both_stopped(world: World) -> 
 # -- what comes back, and what stays
 
 
+def returned_to_its_pool(make_world: Callable[..., World]) -> tuple[World, str]:
+    """
+    A group with a warm pool, and its instance that has been drained and goes back to the pool.
+    """
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(desired=2)
+    scaling = world.account.auto_scaling
+    scaling.warm_pools.create(scaling.groups[GROUP], minimum=0, reuse=True)
+    [leaving] = world.scale_in()
+    world.until_answered()
+    return world, leaving
+
+
 def test_f3_an_instance_back_from_its_pool_is_not_deregistered_for_a_stale_answer(
     make_world: Callable[..., World],
 ) -> None:
     # The first look saw its agent away, the second one connected: it was taken for the one that is
     # beside it, and deregistered, so that a running instance was in no cluster any more.
-    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
-    world.group(desired=2)
+    world, leaving = returned_to_its_pool(make_world)
     scaling, ecs = world.account.auto_scaling, world.account.ecs
     group = scaling.groups[GROUP]
-    scaling.warm_pools.create(group, minimum=0, reuse=True)
-    [leaving] = world.scale_in()
-    world.until_answered()
     world.run(SWEEP_SECONDS)
     [known] = ecs.registrations(leaving)
     assert (known.status, known.agent_connected) == ("DRAINING", False)
@@ -512,13 +521,9 @@ def test_one_answer_that_lacks_an_instance_of_a_warm_pool_leaves_it_followed(
     make_world: Callable[..., World],
 ) -> None:
     # Stopped it has no agent at work that would tell: it came back DRAINING, and stayed so.
-    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
-    world.group(desired=2)
+    world, leaving = returned_to_its_pool(make_world)
     scaling, ecs = world.account.auto_scaling, world.account.ecs
     group = scaling.groups[GROUP]
-    scaling.warm_pools.create(group, minimum=0, reuse=True)
-    [leaving] = world.scale_in()
-    world.until_answered()
     api: Any = world.account.apis["autoscaling"]
     right, empty = api.describe_auto_scaling_instances, []
 

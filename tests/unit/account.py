@@ -25,6 +25,7 @@ from drainer.drain.model import (
 from drainer.drain.record import DrainRecord, key_of
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.controller import Controller, PassReport
+from tests.unit.ecs import container_instance
 from tests.unit.records import Records
 
 if TYPE_CHECKING:
@@ -128,10 +129,10 @@ class Account:
         arn = f"arn-{number}"
         self.states.setdefault(instance_id(number), WAIT)
         self.running[arn] = list(tasks)
-        self.instances[arn] = ContainerInstance(
-            arn, instance_id(number), status, agent_connected=True,
-            running_tasks=sum(one.wanted for one in tasks), pending_tasks=0, cluster=cluster,
-        )  # fmt: skip
+        wanted = sum(one.wanted for one in tasks)
+        self.instances[arn] = container_instance(
+            arn, instance_id(number), status, running_tasks=wanted, cluster=cluster
+        )
 
     def follows(
         self,

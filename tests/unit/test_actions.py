@@ -21,9 +21,10 @@ from drainer.drain.model import (
     Task,
 )
 from drainer.errors import DrainerError, MisconfiguredError, RefusedError, UnavailableError
+from tests.unit.ecs import UnaskedEcs, container_instance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 NOW, LATER = START + timedelta(seconds=60), START + timedelta(seconds=61)
@@ -32,7 +33,7 @@ DENIED = MisconfiguredError("AccessDenied")
 
 
 @dataclass
-class Ecs:
+class Ecs(UnaskedEcs):
     """ECS as far as it is written to; it refuses whole calls over what it does not take."""
 
     refuses: frozenset[str] = frozenset()  # in the answer
@@ -57,39 +58,14 @@ class Ecs:
             raise self.fails[task_id]
         self.stopped.append((cluster, task_id, reason))
 
-    def clusters(self) -> list[str]:
-        raise AssertionError("acting reads nothing")
 
-    def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
-        raise AssertionError("acting reads nothing")
-
-    def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
-        raise AssertionError("acting reads nothing")
-
-    def task_ids(
-        self,
-        cluster: str,
-        container_instance_arn: str,
-        *,
-        desired_status: str,
-        go_on: Callable[[], bool] | None = None,
-    ) -> list[str]:
-        raise AssertionError("acting reads nothing")
-
-    def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
-        raise AssertionError("acting reads nothing")
-
-
-LEFT_BEHIND = ContainerInstance(
-    "arn-old", "i-0", "ACTIVE", agent_connected=False,
-    running_tasks=2, pending_tasks=0, cluster="payments",
-)  # fmt: skip
+LEFT_BEHIND = container_instance(
+    "arn-old", status="ACTIVE", agent_connected=False, running_tasks=2, cluster="payments"
+)
 
 
 def registration(arn: str, status: str = "ACTIVE", cluster: str = "payments") -> ContainerInstance:
-    return ContainerInstance(
-        arn, "i-0", status, agent_connected=True, running_tasks=0, pending_tasks=0, cluster=cluster
-    )
+    return container_instance(arn, status=status, cluster=cluster)
 
 
 def outcome(

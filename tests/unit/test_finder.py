@@ -26,13 +26,13 @@ from drainer.drain.model import (
     Place,
     Policy,
     StandaloneTasks,
-    Task,
 )
 from drainer.errors import ClusterMissingError, MisconfiguredError, RefusedError, UnavailableError
 from drainer.invocation import InvocationClock
+from tests.unit.ecs import UnaskedEcs, container_instance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from enum import StrEnum
 
     from drainer.errors import DrainerError
@@ -52,13 +52,11 @@ def at(seconds: float) -> datetime:
 def registration(
     arn: str = "arn-1", status: str = "ACTIVE", *, connected: bool = True, tasks: int = 0
 ) -> ContainerInstance:
-    return ContainerInstance(
-        arn, ID, status, agent_connected=connected, running_tasks=tasks, pending_tasks=0
-    )
+    return container_instance(arn, ID, status, agent_connected=connected, running_tasks=tasks)
 
 
 @dataclass
-class Ecs:
+class Ecs(UnaskedEcs):
     """Clusters with container instances; a cluster fails as it is told to."""
 
     where: dict[str, list[ContainerInstance]] = field(default_factory=dict)
@@ -99,19 +97,6 @@ class Ecs:
         if self.refuses & set(arns):
             raise RefusedError("InvalidParameterException: not a container instance")
         return [one for one in self.where.get(cluster, ()) if one.arn in arns]
-
-    def task_ids(
-        self,
-        cluster: str,
-        container_instance_arn: str,
-        *,
-        desired_status: str,
-        go_on: Callable[[], bool] | None = None,
-    ) -> list[str]:
-        raise AssertionError("tasks are not the finder's business")
-
-    def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
-        raise AssertionError("tasks are not the finder's business")
 
     def left(self) -> float:
         return self.seconds_left

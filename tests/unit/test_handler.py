@@ -18,13 +18,15 @@ from aws_lambda_powertools import Logger, Metrics
 from drainer import handler
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from drainer.simulation.aws import Aws
-from drainer.simulation.records import ApiError, Call
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.messaging.delivery import SnsApi
 from drainer.telemetry import Powertools
+from tests.unit.served import ServedAccount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from drainer.simulation.records import Call
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PROJECT = Path(__file__).resolve().parents[2]
@@ -45,7 +47,7 @@ class Context:
 
 
 @dataclass
-class Setting:
+class Setting(ServedAccount):
     """An account with a group that leaves, and the function on it; messages are kept, not sent."""
 
     account: Aws
@@ -71,27 +73,6 @@ class Setting:
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
-
-    def calls(self, operation: str) -> int:
-        return sum(call.operation == operation for call in self.account.calls)
-
-    def published(self) -> list[dict[str, Any]]:
-        return [
-            json.loads(entry["Message"])
-            for call in self.account.calls
-            if call.operation == "PublishBatch" and call.error is None
-            for entry in call.parameters["PublishBatchRequestEntries"]
-        ]
-
-    def refuse(self, operation: str, code: str, times: int = 10**9) -> None:
-        left = [times]
-
-        def intercept(call: Call) -> None:
-            if call.operation == operation and left[0] > 0:
-                left[0] -= 1
-                raise ApiError(code, "refused by the test")
-
-        self.account.interceptors.append(intercept)
 
 
 @pytest.fixture

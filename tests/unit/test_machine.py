@@ -39,6 +39,7 @@ from drainer.lifecycle.rules import (
     is_early,
     waits_no_more,
 )
+from tests.unit.ecs import container_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,10 +67,9 @@ STOPPED = task("STOPPED", "STOPPED")
 
 
 def instance(status: str = "DRAINING", running: int = 0, pending: int = 0) -> ContainerInstance:
-    return ContainerInstance(
-        ARN, ACTION.ec2_instance_id, status, agent_connected=True,
-        running_tasks=running, pending_tasks=pending,
-    )  # fmt: skip
+    return container_instance(
+        ARN, ACTION.ec2_instance_id, status, running_tasks=running, pending_tasks=pending
+    )
 
 
 def drain(hop: int = 5, since: datetime | None = START, **changes: Any) -> Drain:

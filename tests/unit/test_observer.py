@@ -27,6 +27,7 @@ from drainer.lifecycle.look import Waiting
 from drainer.lifecycle.observer import Observer
 from drainer.lifecycle.sweep import GROUPS_TOGETHER, WaitingInstances
 from drainer.simulation.protocol.client import service_model
+from tests.unit.ecs import container_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -368,9 +369,7 @@ def test_a_groups_hooks_are_read_once_in_a_pass() -> None:
 
 def test_tasks_are_listed_while_ecs_still_counts_some() -> None:
     # Listed only once none is counted, a set is closed forty seconds after the last task's end.
-    instance = ContainerInstance(
-        "arn", "i-0", "DRAINING", agent_connected=True, running_tasks=1, pending_tasks=0
-    )
+    instance = container_instance(running_tasks=1)
     ecs, scaling = Ecs(instance), AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [HOOK]})
     known = drain(
         started_at=NOW - timedelta(seconds=60),

@@ -17,7 +17,6 @@ from drainer.drain.model import (
     LifecycleAction,
     Place,
     Policy,
-    Task,
 )
 from drainer.drain.record import SETTLE, DrainRecord, End, key_of
 from drainer.errors import (
@@ -30,10 +29,11 @@ from drainer.errors import (
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.reactivation import FOLLOWED_MAX, Reactivation, Returned
 from drainer.lifecycle.sweep import GROUPS_TOGETHER
+from tests.unit.ecs import UnaskedEcs, container_instance
 from tests.unit.records import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ENDED_AT = NOW - SETTLE
@@ -42,10 +42,7 @@ ID = "i-0123456789abcdef0"
 
 def instance(arn: str = "arn-1", ec2_instance_id: str = ID, **changes: Any) -> ContainerInstance:
     """A container instance that a drain of ours has left DRAINING."""
-    drained = ContainerInstance(
-        arn, ec2_instance_id, "DRAINING", agent_connected=True, running_tasks=0, pending_tasks=0
-    )
-    return replace(drained, **changes)
+    return container_instance(arn, ec2_instance_id, **changes)
 
 
 def record(
@@ -70,7 +67,7 @@ OPEN: dict[str, Any] = {"end": End.OPEN, "ended_at": None, "followed": False}
 
 
 @dataclass
-class World:
+class World(UnaskedEcs):
     """Auto Scaling, ECS and the records in one; each call is noted, and fails as it is told to."""
 
     where: dict[str, list[ContainerInstance]] = field(default_factory=dict)
@@ -135,19 +132,6 @@ class World:
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
         self._call("describe")
         return [one for one in self.where.get(cluster, ()) if one.arn in arns]
-
-    def task_ids(
-        self,
-        cluster: str,
-        container_instance_arn: str,
-        *,
-        desired_status: str,
-        go_on: Callable[[], bool] | None = None,
-    ) -> list[str]:
-        raise AssertionError("tasks are not looked at")
-
-    def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
-        raise AssertionError("tasks are not looked at")
 
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
         self._call("set ACTIVE")

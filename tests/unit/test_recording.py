@@ -11,7 +11,6 @@ import pytest
 from drainer.drain.admission import Admission, Admitted
 from drainer.drain.machine import Phase
 from drainer.drain.model import (
-    ContainerInstance,
     LifecycleActionResult,
     Origin,
 )
@@ -35,6 +34,7 @@ from tests.unit.account import (
     record,
     task,
 )
+from tests.unit.ecs import container_instance
 from tests.unit.records import Records
 
 if TYPE_CHECKING:
@@ -68,10 +68,9 @@ def outcome(
     if there and admission not in BRINGS:
         of = replace(of, generation=there.generation)
     tasks = (task(1), task(2))
-    instance = ContainerInstance(
-        "arn-0", instance_id(), "DRAINING", agent_connected=True, running_tasks=2, pending_tasks=1,
-        cluster="payments",
-    )  # fmt: skip
+    instance = container_instance(
+        "arn-0", instance_id(), running_tasks=2, pending_tasks=1, cluster="payments"
+    )
     look = HookLook(
         ec2_instance_id=instance_id(),
         drain=of,

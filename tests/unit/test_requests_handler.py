@@ -17,15 +17,16 @@ from drainer.custom_resource.properties import Status
 from drainer.custom_resource.request import Answer, Request, RequestType
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.aws import Aws
-from drainer.simulation.records import ApiError, Call
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.messaging.delivery import SnsApi
 from drainer.simulation.services.messaging.functions import Context
 from drainer.telemetry import Powertools
+from tests.unit.served import ServedAccount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from drainer.simulation.records import Call
     from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -121,7 +122,7 @@ class Sns:
 
 
 @dataclass
-class Setting:
+class Setting(ServedAccount):
     """
     An account with a group and a fleet, and the function on it; messages are kept, not sent.
 
@@ -150,27 +151,6 @@ class Setting:
         return self.account.stacks.request(
             kind, properties, physical_id=physical_id, logical_id=logical_id
         )
-
-    def refuse(self, operation: str, code: str, times: int = 10**9) -> None:
-        left = [times]
-
-        def intercept(call: Call) -> None:
-            if call.operation == operation and left[0] > 0:
-                left[0] -= 1
-                raise ApiError(code, "refused by the test")
-
-        self.account.interceptors.append(intercept)
-
-    def calls(self, operation: str) -> int:
-        return sum(call.operation == operation for call in self.account.calls)
-
-    def published(self) -> list[dict[str, Any]]:
-        return [
-            json.loads(entry["Message"])
-            for call in self.account.calls
-            if call.operation == "PublishBatch" and call.error is None
-            for entry in call.parameters["PublishBatchRequestEntries"]
-        ]
 
     def lines(self, message: str) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.log.getvalue().splitlines()]

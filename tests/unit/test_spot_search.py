@@ -24,6 +24,7 @@ from drainer.spot.memory import Recollection
 from drainer.spot.patience import Patience
 from drainer.spot.report import Rescue
 from drainer.spot.search import SpotSearch
+from tests.unit.ecs import container_instance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,16 +37,8 @@ MISSING = ClusterMissingError("no such cluster")
 
 
 def at(cluster: str, name: str = "i-1", **changes: Any) -> ContainerInstance:
-    live = ContainerInstance(
-        f"arn:{cluster}/{name}",
-        name,
-        "ACTIVE",
-        agent_connected=True,
-        running_tasks=1,
-        pending_tasks=0,
-        cluster=cluster,
-    )
-    return replace(live, **changes)
+    values = {"running_tasks": 1, "cluster": cluster, "status": "ACTIVE", **changes}
+    return container_instance(f"arn:{cluster}/{name}", name, **values)
 
 
 def lost(cluster: str, **changes: Any) -> ContainerInstance:

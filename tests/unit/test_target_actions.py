@@ -14,7 +14,6 @@ from drainer.drain.attributes import DRAINED_FOR, checksum
 from drainer.drain.look import Look
 from drainer.drain.machine import Act, Decision, Phase
 from drainer.drain.model import (
-    ContainerInstance,
     InstanceProgress,
     LifecycleActionResult,
     Policy,
@@ -22,6 +21,7 @@ from drainer.drain.model import (
 )
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
+from tests.unit.ecs import container_instance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,9 +85,9 @@ def outcome(
     cluster: str = "payments",
     registrations: int = 1,
 ) -> Outcome:
-    one = ContainerInstance(
+    one = container_instance(
         f"arn-{number}", f"i-{number}", "ACTIVE", agent_connected=registrations == 1,
-        running_tasks=0, pending_tasks=0, cluster=cluster,
+        cluster=cluster,
     )  # fmt: skip
     found = [one, *(replace(one, arn=f"arn-{number}-{n}") for n in range(1, registrations))]
     drain = InstanceProgress(cluster=cluster, container_instance_arn=one.arn)

@@ -23,6 +23,7 @@ from drainer.drain.model import (
 )
 from drainer.errors import ClusterMissingError, DrainerError, UnavailableError
 from drainer.invocation import InvocationClock
+from tests.unit.ecs import container_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -176,10 +177,7 @@ class World:
 
 
 def registration(arn: str, **changes: Any) -> ContainerInstance:
-    there = ContainerInstance(
-        arn, ID, "ACTIVE", agent_connected=True, running_tasks=0, pending_tasks=0
-    )
-    return replace(there, **changes)
+    return container_instance(arn, ID, **{"status": "ACTIVE", **changes})
 
 
 def task(number: int = 1, last: str = "DEACTIVATING", owner: Owner = Owner.SERVICE) -> Task:

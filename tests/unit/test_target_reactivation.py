@@ -18,6 +18,7 @@ from drainer.drain.finder import ACTING_SECONDS
 from drainer.drain.model import ContainerInstance, LifecycleActionResult, Policy, StandaloneTasks
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
+from tests.unit.ecs import container_instance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,10 +46,7 @@ COMPLETE = Restored(PROGRESS)
 
 def drained(number: int = 1, **changes: Any) -> ContainerInstance:
     """A container instance that the stack has set DRAINING."""
-    one = ContainerInstance(
-        f"arn-{number}", f"i-{number}", "DRAINING", agent_connected=True, running_tasks=0,
-        pending_tasks=0, drained_for=OURS,
-    )  # fmt: skip
+    one = container_instance(f"arn-{number}", f"i-{number}", drained_for=OURS)
     return replace(one, **changes)
 
 

@@ -13,7 +13,8 @@ from drainer.custom_resource.target_status import TargetStatus
 from drainer.drain.actions import Outcome
 from drainer.drain.look import Look
 from drainer.drain.machine import Act, Decision, Phase
-from drainer.drain.model import ContainerInstance, InstanceProgress, Owner, Task
+from drainer.drain.model import InstanceProgress, Owner, Task
+from tests.unit.ecs import container_instance
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 REQUEST = Request(RequestType.DELETE, "stack", "request", "Drain", "g", "", {}, NOW)
@@ -25,9 +26,7 @@ def status(looks: int = 2, **changes: Any) -> TargetStatus:
 
 def outcome(number: int = 0, tasks: int = 0, reason: str = "", **changes: Any) -> Outcome:
     """An instance of which ECS counts three tasks."""
-    there = ContainerInstance(
-        "arn", "i", "DRAINING", agent_connected=True, running_tasks=2, pending_tasks=1
-    )
+    there = container_instance(running_tasks=2, pending_tasks=1)
     found = [
         Task(f"t{n}", Owner.SERVICE, "service:web", "RUNNING", "RUNNING") for n in range(tasks)
     ]

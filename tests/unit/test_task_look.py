@@ -11,7 +11,6 @@ import pytest
 from drainer.drain.look import Look
 from drainer.drain.model import (
     UNFINISHED_MAX,
-    ContainerInstance,
     InstanceProgress,
     LifecycleActionResult,
     Owner,
@@ -26,6 +25,7 @@ from drainer.drain.task_look import (
 )
 from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
 from drainer.invocation import InvocationClock
+from tests.unit.ecs import UnaskedEcs, container_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ def task(number: int, last: str = "RUNNING", owner: Owner = Owner.SERVICE) -> Ta
 
 
 @dataclass
-class Ecs:
+class Ecs(UnaskedEcs):
     """ECS as far as tasks are concerned; every call takes its time."""
 
     tasks_by_id: dict[str, Task] = field(default_factory=dict)
@@ -64,15 +64,6 @@ class Ecs:
         for name in (what, *names):
             if name in self.fails:
                 raise self.fails[name]
-
-    def clusters(self) -> list[str]:
-        raise AssertionError("a look at tasks searches for nothing")
-
-    def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
-        raise AssertionError("a look at tasks searches for nothing")
-
-    def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
-        raise AssertionError("a look at tasks searches for nothing")
 
     def task_ids(
         self,
@@ -112,10 +103,7 @@ class Ecs:
 def sight(number: int = 0, unfinished: Sequence[str] = (), counted: int = 0, **of: Any) -> Look:
     """A drain whose container instance, DRAINING since a minute, was found in this pass."""
     arn, cluster = f"arn-{number}", of.pop("cluster", "payments")
-    instance = ContainerInstance(
-        arn, f"i-{number}", "DRAINING", agent_connected=True, running_tasks=counted,
-        pending_tasks=0, cluster=cluster,
-    )  # fmt: skip
+    instance = container_instance(arn, f"i-{number}", running_tasks=counted, cluster=cluster)
     drain = InstanceProgress(
         cluster=cluster,
         container_instance_arn=arn,

@@ -21,19 +21,13 @@ from drainer.drain.model import (
     StandaloneTasks,
     Task,
 )
+from tests.unit.ecs import container_instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-INSTANCE = ContainerInstance(
-    "arn",
-    "i-0123456789abcdef0",
-    "DRAINING",
-    agent_connected=True,
-    running_tasks=0,
-    pending_tasks=0,
-)
+INSTANCE = container_instance(of="i-0123456789abcdef0")
 TASK_ID = "0123456789abcdef" * 2
 NEVER = 10_000
 LAG_SECONDS = (0, 10, 20)
@@ -417,8 +411,8 @@ def test_what_was_found_empty_stays_so_while_nothing_can_be_placed(
 ) -> None:
     # Of a thousand instances that may go, each would else be listed twice more at the end; and one
     # that serves again would be taken down with its tasks.
-    instance = ContainerInstance(
-        "arn", "i-1", status, agent_connected=False, running_tasks=running, pending_tasks=pending
+    instance = container_instance(
+        status=status, agent_connected=False, running_tasks=running, pending_tasks=pending
     )
     found = Look("i-1", InstanceProgress(), START, registrations={"arn": instance})
 
