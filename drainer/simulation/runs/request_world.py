@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, cast
 from drainer.simulation.aws import Aws
 from drainer.simulation.checkers.request_judge import Outcome, judge
 from drainer.simulation.faults import fault_plan, limits
-from drainer.simulation.faults.faults import READS
 from drainer.simulation.faults.request_faults import RequestFaults
 from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.protocol.quick_client import QuickClient
 from drainer.simulation.records import ApiError
 from drainer.simulation.runs.run import Result
+from drainer.simulation.runs.seed_world import SeedWorld
 from drainer.simulation.scenario.installation import Settings, install
 from drainer.simulation.scenario.request_stories import CEASED_SECONDS, RequestStories
 from drainer.simulation.scenario.trace import Trace, told
@@ -42,7 +42,7 @@ ENDED_SECONDS = 4 * 3_600.0
 
 
 @dataclass(eq=False)
-class RequestWorld:
+class RequestWorld(SeedWorld):
     """A seed's account, its stacks, and what they ask."""
 
     seed: int
@@ -143,16 +143,6 @@ class RequestWorld:
 
     # What the function reports to
 
-    def passed(self, report: Any) -> None:
-        """Tell of nothing: no group is here."""
-
-    def refused(self, record_id: str, refusal: Any) -> None:
-        """Tell of a refusal."""
-        self.trace.say("refused", f"{record_id}: {refusal}")
-
-    def rescued(self, rescues: Any) -> None:
-        """Tell of nothing: no instance is interrupted here."""
-
     def requested(self, report: Any) -> None:
         """Tell of a pass."""
         if self.trace.on:
@@ -161,11 +151,6 @@ class RequestWorld:
                 f"{report.key[-8:]} hop {report.hop}: {report.step} {report.answer or ''} "
                 f"{report.reason} {'; '.join(report.troubles)}",
             )
-
-    def returned(self, returned: Any) -> None:
-        """Tell of instances that are in service again."""
-        for one in returned:
-            self.trace.say("returned", f"{one.ec2_instance_id} {one.done} {one.trouble}")
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Take a crash for what it is."""
@@ -193,7 +178,7 @@ class RequestWorld:
 
     def _told(self, service: str, operation: str, parameters: dict[str, Any], /) -> dict[str, Any]:
         try:
-            answer = self._ask_account(service, operation, parameters)
+            answer = self.ask(service, operation, parameters)
         except ApiError as error:
             self.trace.call(operation, parameters, str(error))
             raise
@@ -201,29 +186,19 @@ class RequestWorld:
             self.trace.call(operation, parameters, told(answer))
         return answer
 
-    def _ask_account(
-        self, service: str, operation: str, parameters: dict[str, Any]
-    ) -> dict[str, Any]:
-        kind = self.faults.before_call(service, operation)
-        self._is_known(operation, parameters)
-        if kind == "stale" and operation in READS:
-            past = self.faults.stale(operation, parameters)
-            if past is not None:
-                return past
-        answer = self.account.call(service, operation, parameters)
+    def answer(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Let the account answer, and remember what was published."""
+        answer = super().answer(service, operation, parameters)
         if operation == "PublishBatch":
             self._note(parameters)
-        if kind == "performed, answer lost":
-            self.faults.strike("call performed, answer lost", operation)
-            raise ApiError("InternalFailure", "injected: the answer is lost", 500)
-        return self.faults.with_failures(operation, answer, kind)
+        return answer
 
     def _note(self, parameters: dict[str, Any]) -> None:
         """Note when a re-invocation was published, by its request."""
         for one in parameters["PublishBatchRequestEntries"]:
             self.published[json.loads(one["Message"])["request"]].append(self.account.now)
 
-    def _is_known(self, operation: str, parameters: dict[str, Any]) -> None:
+    def admit(self, operation: str, parameters: dict[str, Any]) -> None:
         """Refuse what is denied still, and what is not found yet."""
         now = self.account.now
         if now < self.stories.denied_until.get(operation, now):

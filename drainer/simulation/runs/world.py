@@ -19,12 +19,12 @@ from drainer.simulation.checkers.memory import Memory
 from drainer.simulation.checkers.returns import Returns
 from drainer.simulation.checkers.safety import Safety
 from drainer.simulation.faults import fault_plan, large, limits, record_faults
-from drainer.simulation.faults.faults import READS, Faults
 from drainer.simulation.faults.rivals import Rivals
 from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.protocol.client import InProcessClient
 from drainer.simulation.protocol.quick_client import QuickClient
 from drainer.simulation.records import ApiError
+from drainer.simulation.runs.seed_world import SeedWorld
 from drainer.simulation.scenario import workload
 from drainer.simulation.scenario.installation import Settings, install
 from drainer.simulation.scenario.trace import Trace, told
@@ -33,6 +33,7 @@ from drainer.simulation.services.messaging.call_time import KilledError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from drainer.simulation.faults.faults import Faults
     from drainer.simulation.production import Build, Function
     from drainer.simulation.scenario.installation import Installation
     from drainer.simulation.scenario.promises import Workload
@@ -75,7 +76,7 @@ class Options:
 
 
 @dataclass(eq=False)
-class World:
+class World(SeedWorld):
     """A seed's account with all that stands around it."""
 
     seed: int
@@ -204,21 +205,6 @@ class World:
                     f"{'; '.join(outcome.troubles)}",
                 )
 
-    def refused(self, record_id: str, refusal: Any) -> None:
-        """Tell of a refusal."""
-        self.trace.say("refused", f"{record_id}: {refusal}")
-
-    def rescued(self, rescues: Any) -> None:
-        """Tell of nothing: no instance is interrupted here."""
-
-    def requested(self, report: Any) -> None:
-        """Tell of nothing: no stack asks here."""
-
-    def returned(self, returned: Any) -> None:
-        """Tell of instances that are in service again."""
-        for one in returned:
-            self.trace.say("returned", f"{one.ec2_instance_id} {one.done} {one.trouble}")
-
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Take a crash for what it is."""
         self.safety.violated("crash", f"{type(error).__name__}: {error} ({ec2_instance_ids})")
@@ -284,7 +270,7 @@ class World:
 
     def _told(self, service: str, operation: str, parameters: dict[str, Any], /) -> dict[str, Any]:
         try:
-            answer = self._ask(service, operation, parameters)
+            answer = self.ask(service, operation, parameters)
         except ApiError as error:
             self.safety.hook_unread |= operation == "DescribeLifecycleHooks"
             if operation in ("DescribeLifecycleHooks", "DescribeAutoScalingInstances"):
@@ -301,14 +287,10 @@ class World:
             self.trace.call(operation, parameters, told(answer))
         return answer
 
-    def _ask(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        kind = self.faults.before_call(service, operation)
-        if kind == "stale" and operation in READS:
-            past = self.faults.stale(operation, parameters)
-            if past is not None:
-                return past
+    def answer(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Let the account answer, under the checkers' eyes."""
         self.safety.before(operation, parameters)
-        answer = self.account.call(service, operation, parameters)
+        answer = super().answer(service, operation, parameters)
         if operation == "PublishBatch":
             entries, blind = parameters["PublishBatchRequestEntries"], self.faults.goes_wrong()
             blind |= not self.account.record_tables.is_writable
@@ -317,10 +299,7 @@ class World:
         if operation == "UpdateItem":
             self.chains.recorded(parameters["Key"])
             self.safety.recorded(parameters["Key"])
-        if kind == "performed, answer lost":
-            self.faults.strike("call performed, answer lost", operation)
-            raise ApiError("InternalFailure", "injected: the answer is lost", 500)
-        return self.faults.with_failures(operation, answer, kind)
+        return answer
 
     def _open(self) -> list[LifecycleAction]:
         return [
