@@ -141,7 +141,9 @@ class Reactivation:
         # What is in no group is forgotten, unless an agent is at work or its group lists it: one
         # answer of Auto Scaling's that lacks an instance must not leave it DRAINING for good.
         gone = {one for one in over if one not in states}
-        for cluster, ids in self._by_cluster({one: over[one] for one in back | gone}).items():
+        # In the order of all: that of a set is another one in each process, and cannot be replayed.
+        sought = {one: rows for one, rows in over.items() if one in back | gone}
+        for cluster, ids in self._by_cluster(sought).items():
             if time.seconds_left() < ACTING_SECONDS:
                 gone.clear()
                 break  # the next sweep looks at others
@@ -158,8 +160,8 @@ class Reactivation:
             here = {one: over[one] for one in ids if one in back}
             settled = self._bring_back_in(cluster, found, here, done, time)
             self._forget([record for one in settled for record in over[one]], time)
-        gone = departed(self._auto_scaling, {one: over[one] for one in gone}, time)
-        self._forget([record for one in gone for record in over[one]], time)
+        gone = departed(self._auto_scaling, {one: over[one] for one in over if one in gone}, time)
+        self._forget([record for one in over if one in gone for record in over[one]], time)
 
     def _by_cluster(self, records: Mapping[str, Sequence[DrainRecord]]) -> dict[str, list[str]]:
         """Return for each cluster the instances to look for in it."""
