@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 KIND_KEY = "drainer"
 KIND = "re-invocation"
 
-# The end of the year 2199 and thirty years of seconds: what lies beyond is nobody's instant or
+# The end of the year 2199 and thirty years of seconds: what lies beyond is not a real instant or
 # duration, and would overflow the arithmetic of dates.
 INSTANT_MAX = 7_258_118_400
 COUNT_MAX = 1_000_000_000

@@ -1,7 +1,8 @@
 """
 The settings: the function's from its environment, a drain's from its hook's metadata.
 
-Environment and metadata come in as values; this file reads neither. What is wrong is named.
+Environment and metadata come in as values; this file reads neither. An error names the wrong
+setting.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
-Serve what the records of one invocation come to; one that fails, or crashes, spoils no other.
+Dispatch the records of one invocation to the controllers. A record that fails is retried alone.
 
-What must be delivered again is returned by what it is about.
+Messages that must be delivered again are returned by key, with the reason.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from drainer.custom_resource import controller as requests
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.report import Report, Step
 from drainer.custom_resource.request import Request
-from drainer.drain.model import Drain, Hint, Sweep
+from drainer.drain.model import Drain, Sweep, WakeUp
 from drainer.errors import DrainerError
 from drainer.spot.comeback import Comeback
-from drainer.spot.interruption import Interruption, TaskInterruption
+from drainer.spot.events import Interruption, TaskInterruption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the records of one invocation come to, interruptions aside."""
+    """The work in the records of one invocation, without interruptions."""
 
     drains: list[Drain]
-    hints: list[Hint]
+    wake_ups: list[WakeUp]
     requests: list[Asked]
     sweep: bool
 
     @classmethod
     def of(cls, contents: Iterable[events.Content]) -> Work:
-        """Sort what the records ask for; copies become one."""
+        """Sort what the records ask for. Duplicates become one."""
         known = list(contents)
         return cls(
             drains=events.collapse([one for one in known if isinstance(one, Drain)]),
-            hints=list(dict.fromkeys(one for one in known if isinstance(one, Hint))),
+            wake_ups=list(dict.fromkeys(one for one in known if isinstance(one, WakeUp))),
             requests=requests.furthest(
                 one for one in known if isinstance(one, Request | Continuation)
             ),
@@ -60,7 +60,7 @@ class Work:
 @dataclass(frozen=True, slots=True)
 class Controllers:
     """
-    Who does the work.
+    The controllers that a batch is dispatched to.
 
     Attributes:
         controller: Passes over drains.
@@ -75,9 +75,9 @@ class Controllers:
     telemetry: Telemetry
 
 
-def rescue(
+def serve_interruptions(
     contents: Iterable[events.Content],
-    rescuer: Callable[[], InterruptionController],
+    controller: Callable[[], InterruptionController],
     telemetry: Telemetry,
     time: InvocationClock,
 ) -> dict[Key, str]:
@@ -86,17 +86,17 @@ def rescue(
     if not told:
         return {}
     try:
-        rescues = rescuer().rescue(told, time)
+        reports = controller().act(told, time)
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
         telemetry.crashed(error, [one.key for one in told])
         if len(told) == 1:
             return {told[0].key: f"{type(error).__name__}: {error}"}
-        undone: dict[Key, str] = {}
+        retries: dict[Key, str] = {}
         for one in told:
-            undone.update(rescue([one], rescuer, telemetry, time))
-        return undone
-    telemetry.rescued(rescues)
-    return {one.key: one.undone for one in rescues if one.undone}
+            retries.update(serve_interruptions([one], controller, telemetry, time))
+        return retries
+    telemetry.interrupted(reports)
+    return {one.key: one.retry_reason for one in reports if one.retry_reason}
 
 
 def serve(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
@@ -104,70 +104,70 @@ def serve(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
     first = [one for one in work.requests if isinstance(one, Continuation) and one.postponed]
     others = [one for one in work.requests if one not in first]
     # Lifecycle actions come first, since theirs are the shorter timeouts; but not always.
-    undone = serve_requests(first, by, time)
+    retries = serve_requests(first, by, time)
     undelivered, open_ones = serve_drains(work, by, time)
-    undone.update(undelivered)
-    undone.update(serve_requests(others, by, time))
-    # What is being drained is not back.
-    hints = [hint for hint in work.hints if hint.ec2_instance_id not in open_ones]
-    if work.sweep or hints:
-        returned = by.reactivation.run(hints, sweep=work.sweep, time=time)
+    retries.update(undelivered)
+    retries.update(serve_requests(others, by, time))
+    # An instance that is being drained has not come back.
+    wake_ups = [wake_up for wake_up in work.wake_ups if wake_up.ec2_instance_id not in open_ones]
+    if work.sweep or wake_ups:
+        returned = by.reactivation.run(wake_ups, sweep=work.sweep, time=time)
         by.telemetry.returned(returned)
     if work.sweep:
         serve_requests(_lost(by, time.now()), by, time)
-    return undone
+    return retries
 
 
 def serve_drains(
     work: Work, by: Controllers, time: InvocationClock
 ) -> tuple[dict[Key, str], set[str]]:
     """Run a pass; return what must be delivered again, and the instances that have a drain."""
-    if not (work.drains or work.hints or work.sweep):
+    if not (work.drains or work.wake_ups or work.sweep):
         return {}, set()
     try:
         report = by.controller.run_pass(
             work.drains,
             time=time,
-            hints=sorted({hint.ec2_instance_id for hint in work.hints}),
+            wake_ups=sorted({wake_up.ec2_instance_id for wake_up in work.wake_ups}),
             sweep=work.sweep,
         )
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
         by.telemetry.crashed(error, [drain.action.ec2_instance_id for drain in work.drains])
-        if len(work.drains) <= 1 and not (work.hints or work.sweep):
+        if len(work.drains) <= 1 and not (work.wake_ups or work.sweep):
             said = f"{type(error).__name__}: {error}"
             return {events.key_of(drain.action): said for drain in work.drains}, set()
         alone = [Work([drain], [], [], sweep=False) for drain in work.drains]
         served = [serve_drains(one, by, time) for one in alone]
         return (
-            {key: said for undone, _ in served for key, said in undone.items()},
+            {key: said for retries, _ in served for key, said in retries.items()},
             {one for _, open_ones in served for one in open_ones},
         )
     by.telemetry.passed(report)
-    # Hints and sweeps are not delivered again: the chain and the next sweep come anyway.
-    undone: dict[Key, str] = {
-        events.key_of(outcome.message): outcome.undone
+    # Wake-ups and sweeps are not delivered again: the chain and the next sweep come anyway.
+    retries: dict[Key, str] = {
+        events.key_of(outcome.message): outcome.retry_reason
         for outcome in report.outcomes
-        if outcome.undone and outcome.message
+        if outcome.retry_reason and outcome.message
     }
-    return undone, {outcome.drain.action.ec2_instance_id for outcome in report.outcomes}
+    return retries, {outcome.drain.action.ec2_instance_id for outcome in report.outcomes}
 
 
 def serve_requests(
     asked: Iterable[Asked], by: Controllers, time: InvocationClock
 ) -> dict[Key, str]:
     """Serve requests of CloudFormation one by one."""
-    undone: dict[Key, str] = {}
+    retries: dict[Key, str] = {}
     for one in asked:
         try:
             report = by.requests().run_pass(one, time)
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
             by.telemetry.crashed(error, [])
-            undone[one.key] = type(error).__name__
+            retries[one.key] = type(error).__name__
             continue
         by.telemetry.requested(report)
-        if report.step == Step.UNDONE:
-            undone[one.key] = report.reason
-    return undone
+        if report.step == Step.RETRY:
+            retries[one.key] = report.reason
+    return retries
 
 
 def _lost(by: Controllers, now: datetime) -> list[Continuation]:

@@ -36,7 +36,7 @@ class ThrottledError(UnavailableError):
 
 
 class MisconfiguredError(DrainerError):
-    """A denied call, a missing cluster, a refused parameter: somebody has to mend it."""
+    """A denied call, a missing cluster, a refused parameter: it needs a correction by hand."""
 
 
 class RefusedError(MisconfiguredError):
@@ -44,7 +44,7 @@ class RefusedError(MisconfiguredError):
 
 
 class ClusterMissingError(MisconfiguredError):
-    """There is no such cluster: its name may have a slip in it."""
+    """There is no such cluster: its name may be misspelled."""
 
 
 class FleetMissingError(MisconfiguredError):
@@ -56,4 +56,4 @@ class TableMissingError(MisconfiguredError):
 
 
 class OvertakenError(DrainerError):
-    """Somebody else has written what was to be written: what was read is no longer true."""
+    """Another pass has written what was to be written: what was read is no longer true."""

@@ -1,7 +1,7 @@
 """
-Turn what Lambda hands over into drains, one record at a time; a bad record spoils no other.
+Turn what Lambda hands over into drains, one record at a time. A bad one is refused alone.
 
-A message is a hint to look, never the truth: what is taken from it are identifiers and a time.
+A message is a reason to look. Only identifiers and a time are taken from it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from drainer import codec
 from drainer.custom_resource import re_invocation, request
 from drainer.drain import envelope
-from drainer.drain.model import Drain, Hint, LifecycleAction, Sweep
+from drainer.drain.model import Drain, LifecycleAction, Sweep, WakeUp
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
 from drainer.fields import ECS_OWN_HOOK, PATTERNS, identifiers, instant, quoted
-from drainer.lifecycle import wake_ups
-from drainer.spot import comeback, interruption
+from drainer.lifecycle import container_instance_events
+from drainer.spot import comeback, events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,9 +33,9 @@ EVENT_BRIDGE_DETAIL_TYPE = "EC2 Instance-terminate Lifecycle Action"
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_PutLifecycleHook.html
 HEARTBEAT_TIMEOUT_SECONDS_MAX = 7_200
 
-# What a record can ask for; and what a record comes to, since not every one asks for something.
-Spotted = interruption.Interruption | interruption.TaskInterruption | comeback.Comeback
-Asked = Drain | Hint | Sweep | Spotted | request.Request | re_invocation.Continuation
+# The messages that a record can carry, and the results of reading one: a message or an error.
+Spotted = events.Interruption | events.TaskInterruption | comeback.Comeback
+Asked = Drain | WakeUp | Sweep | Spotted | request.Request | re_invocation.Continuation
 Content = Asked | DrainerError
 
 # Group, hook, EC2 instance and token: two hooks of a group have an action each.
@@ -113,17 +113,17 @@ def _event(record: dict[str, Any], now: datetime) -> Asked:
     """Read what comes from EventBridge, with or without a queue in between."""
     if record == SWEEP:
         return Sweep()
-    if record.get("detail-type") in interruption.DETAIL_TYPES:
-        return interruption.read(record, now)
-    if record.get("detail-type") == wake_ups.DETAIL_TYPE:
+    if record.get("detail-type") in events.DETAIL_TYPES:
+        return events.read(record, now)
+    if record.get("detail-type") == container_instance_events.DETAIL_TYPE:
         source, detail = record.get("source"), record.get("detail")
         back = comeback.read(detail, now) if source == "aws.ecs" else None
-        return back or wake_ups.read(source, detail)
+        return back or container_instance_events.read(source, detail)
     if record.get("detail-type") == EVENT_BRIDGE_DETAIL_TYPE:
         detail = record.get("detail")
         if record.get("source") != "aws.autoscaling" or not isinstance(detail, dict):
             raise MalformedEventError(f"The event's source is {quoted(record.get('source'))}")
-        return _notice(detail, (record.get("time"),), now, by_event_bridge=True)
+        return _notification(detail, (record.get("time"),), now, by_event_bridge=True)
     if "detail-type" in record:
         raise NotForUsError(f"The event's type is {quoted(record['detail-type'])}")
     return _message(record, (), now)
@@ -143,8 +143,8 @@ def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Ask
             return re_invocation.read(body)
         drain = envelope.decode(body)
         if not drain.action.lifecycle_action_token:
-            # Who has a token has seen the notification. What has none (the sweep began it) is
-            # believed to say when it ends, which is all it may while its record cannot be read.
+            # A message with a token follows from the notification. One without (the sweep began it)
+            # counts only for its deadline, while its record cannot be read.
             drain = replace(
                 drain,
                 draining_since=None,
@@ -162,7 +162,7 @@ def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Ask
         identifiers(
             {
                 "EC2InstanceId": action.ec2_instance_id,
-                # What the sweep has begun may know no token.
+                # A drain that the sweep has begun may have no token.
                 "LifecycleActionToken": action.lifecycle_action_token or "-",
                 "LifecycleHookName": action.lifecycle_hook_name,
                 "AutoScalingGroupName": action.auto_scaling_group_name,
@@ -172,10 +172,10 @@ def _message(body: dict[str, Any], times: tuple[Any, ...], now: datetime) -> Ask
     if body.get("Event") == TEST_NOTIFICATION:
         group = quoted(body.get("AutoScalingGroupName"))
         raise NotForUsError(f"Test notification of group {group}")
-    return _notice(body, (body.get("Time"), *times), now, by_event_bridge=False)
+    return _notification(body, (body.get("Time"), *times), now, by_event_bridge=False)
 
 
-def _notice(
+def _notification(
     body: Mapping[str, Any], times: tuple[Any, ...], now: datetime, *, by_event_bridge: bool
 ) -> Drain:
     transition = body.get("LifecycleTransition")
@@ -206,7 +206,7 @@ def _notice(
 
 def _started_at(times: tuple[Any, ...], now: datetime) -> datetime:
     """
-    Return when Auto Scaling began to wait, by the clocks that stamped the notice.
+    Return when Auto Scaling began to wait, by the clocks that stamped the notification.
 
     Two clocks stamp it, Auto Scaling's and SNS's. The later one counts, since a clock that is
     behind would end the drain early; but none counts that is ahead of ours.
@@ -219,7 +219,7 @@ def _json(text: Any) -> dict[str, Any]:
     try:
         body = json.loads(text)
     except (TypeError, ValueError) as error:
-        # What is no JSON may be a message that was cut off, with a token or a signature in it.
+        # A text that is no JSON may be cut off, with a token or a signature in it.
         size = len(text) if isinstance(text, str) else type(text).__name__
         raise MalformedEventError(f"Not JSON ({error}), of {size} characters") from error
     if not isinstance(body, dict):
@@ -231,9 +231,9 @@ def collapse(drains: list[Drain]) -> list[Drain]:
     """
     Return one drain for each lifecycle action, the one that has come furthest.
 
-    Copies of a message, and the same notice by two channels, are one drain. Without a token nothing
-    tells actions apart, and who may write to the queue can claim any hop: only equal hops of one
-    generation are copies then, and the record says which message is next.
+    Duplicates of a message, and the same notification by two channels, are one drain. Without a
+    token actions cannot be told apart, and a message can name any hop: only equal hops of one
+    generation are duplicates then, and the record says which message is next.
     """
     furthest: dict[object, Drain] = {}
     for drain in drains:

@@ -25,7 +25,8 @@ PATTERNS = {
 
 YEAR_MIN, YEAR_MAX = 2000, 2200
 
-# ECS's own hook for managed instance draining; its notices come by EventBridge, and are ECS's.
+# ECS's own hook for managed instance draining; its notifications come by EventBridge, and are
+# ECS's.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html
 ECS_OWN_HOOK = "ecs-managed-draining-termination-hook"
 
@@ -43,7 +44,7 @@ def identifiers(claimed: Mapping[str, Any]) -> dict[str, str]:
     for name, pattern in PATTERNS.items():
         value = claimed[name]
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            # A token, be it too long, is told to nobody who reads the log.
+            # Never log a token, not even a malformed one.
             secret = name == "LifecycleActionToken" and isinstance(value, str)
             claim = f"{len(value)} characters" if secret else quoted(value)
             raise MalformedEventError(f"{name} is {claim}, which is not valid")

@@ -28,9 +28,9 @@ from drainer.custom_resource.answers import Answers
 from drainer.custom_resource.belief import Belief
 from drainer.custom_resource.controller import RequestController
 from drainer.custom_resource.reactivation import TargetReactivation
-from drainer.custom_resource.recording import RequestRecorder
+from drainer.custom_resource.recorder import RequestRecorder
 from drainer.custom_resource.target_drain import TargetDrain
-from drainer.dispatch import Controllers, Work, key_of, rescue, serve
+from drainer.dispatch import Controllers, Work, key_of, serve, serve_interruptions
 from drainer.drain import record_codec
 from drainer.errors import DrainerError, UnavailableError
 from drainer.invocation import InvocationClock
@@ -89,12 +89,12 @@ def build(
             if isinstance(record.content, DrainerError):
                 report_to.refused(record.record_id, record.content)
         # An interruption has two minutes, and everything else has longer.
-        undone = rescue(contents, interruptions, report_to, time)
-        undone.update(serve(Work.of(contents), controllers, time))
+        retries = serve_interruptions(contents, interruptions, report_to, time)
+        retries.update(serve(Work.of(contents), controllers, time))
         failed = {
-            record.record_id: undone[key]
+            record.record_id: retries[key]
             for record in received
-            if (key := key_of(record.content)) in undone
+            if (key := key_of(record.content)) in retries
         }
         if events.is_sqs(event):
             return _partial_response(event, failed)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aws_lambda_powertools.metrics import MetricUnit
 
 from drainer.custom_resource import report as request_report
-from drainer.drain.machine import Act, Phase
+from drainer.drain.may_leave import Act, Phase
 from drainer.errors import NotForUsError, QuietError
 from drainer.lifecycle.reactivation import ACTIVE
 from drainer.lifecycle.rules import HookPhase, Step
-from drainer.spot.interruption import Interruption
+from drainer.spot.events import Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from drainer.lifecycle.controller import PassReport
     from drainer.lifecycle.outcome import HookOutcome
     from drainer.lifecycle.reactivation import Returned
-    from drainer.spot.report import Rescue
+    from drainer.spot.report import InterruptionReport
 
 # A drain with hundreds of tasks must not make a log line of hundreds of kilobytes.
 TASKS_NAMED_MAX = 20
@@ -45,7 +45,7 @@ class Telemetry(Protocol):
     def refused(self, record_id: str, refusal: DrainerError) -> None:
         """Report a record that asks for nothing we do."""
 
-    def rescued(self, rescues: Sequence[Rescue]) -> None:
+    def interrupted(self, reports: Sequence[InterruptionReport]) -> None:
         """Report what was done about interruptions."""
 
     def requested(self, report: Report) -> None:
@@ -67,7 +67,7 @@ class Silent:
     def refused(self, record_id: str, refusal: DrainerError) -> None:
         """Report nothing."""
 
-    def rescued(self, rescues: Sequence[Rescue]) -> None:
+    def interrupted(self, reports: Sequence[InterruptionReport]) -> None:
         """Report nothing."""
 
     def requested(self, report: Report) -> None:
@@ -92,8 +92,8 @@ class Powertools:
         for problem in report.problems:
             self._logger.error("misconfigured", reason=problem)
         self._count("Passes", len(report.outcomes))
-        self._count("CallsFailed", sum(len(outcome.troubles) for outcome in report.outcomes))
-        self._count("PassesRetried", sum(bool(outcome.undone) for outcome in report.outcomes))
+        self._count("CallsFailed", sum(len(outcome.errors) for outcome in report.outcomes))
+        self._count("PassesRetried", sum(bool(outcome.retry_reason) for outcome in report.outcomes))
         self._count("Duplicates", len(report.not_admitted))
         for one in report.not_admitted:
             line = {"admission": one.admission, **_names(one.drain.action)}
@@ -101,10 +101,10 @@ class Powertools:
         for outcome in report.outcomes:
             self._logger.info("pass", extra=_line(outcome))
             names = _names(outcome.drain.action)
-            for trouble in outcome.troubles:
-                self._logger.warning("call failed", extra={"reason": trouble, **names})
-            if outcome.undone:
-                self._logger.error("retry", extra={"reason": outcome.undone, **names})
+            for error in outcome.errors:
+                self._logger.warning("call failed", extra={"reason": error, **names})
+            if outcome.retry_reason:
+                self._logger.error("retry", extra={"reason": outcome.retry_reason, **names})
             if outcome.decision.hop_limit:
                 reason = (
                     f"Stopped after {outcome.drain.hop} hops, {outcome.look.hops_max} are "
@@ -124,49 +124,49 @@ class Powertools:
         if not ignored:
             self._count("MessagesRefused", 1)
 
-    def rescued(self, rescues: Sequence[Rescue]) -> None:
+    def interrupted(self, reports: Sequence[InterruptionReport]) -> None:
         """Report what was done about interruptions: one line for each, and counts."""
-        for rescue in rescues:
-            gone, (targets, groups) = rescue.interruption, rescue.deregistered
+        for report in reports:
+            gone, (targets, groups) = report.interruption, report.deregistered
             line = {
                 **gone.names(),
                 "ends_at": gone.ends_at.isoformat(),
-                "cluster": rescue.cluster or None,
-                "drained": rescue.drained,
-                "active": rescue.active,
+                "cluster": report.cluster or None,
+                "drained": report.drained,
+                "active": report.active,
                 "targets_deregistered": targets,
                 "target_groups": groups,
-                "target_groups_kept": list(rescue.kept),
-                "late": list(rescue.late),
+                "target_groups_kept": list(report.kept),
+                "late": list(report.late),
             }
             self._logger.info("interruption", extra=line)
-            for trouble in rescue.troubles:
-                self._logger.warning("call failed", extra={"reason": trouble, **line})
-            self._count("CallsFailed", len(rescue.troubles))
-            self._count("InterruptionsDenied", int(rescue.denied > 0))
-            if rescue.first:
+            for error in report.errors:
+                self._logger.warning("call failed", extra={"reason": error, **line})
+            self._count("CallsFailed", len(report.errors))
+            self._count("InterruptionsDenied", int(report.denied > 0))
+            if report.first:
                 recommended = isinstance(gone, Interruption) and not gone.hasty
                 self._count("Recommendations" if recommended else "Interruptions", 1)
                 self._count("TargetsDeregistered", targets)
-                self._count("InterruptionsLate", len(rescue.late))
+                self._count("InterruptionsLate", len(report.late))
 
     def requested(self, report: Report) -> None:
         """Report a pass over a request of CloudFormation: a line, and counts; never its URL."""
         line = _request_line(report)
         failed = (
-            report.step in {request_report.Step.REFUSED, request_report.Step.UNDONE}
+            report.step in {request_report.Step.REFUSED, request_report.Step.RETRY}
             or report.unanswered
         )
         log = self._logger.error if failed else self._logger.info
         log("custom resource", extra=line)
-        for trouble in report.troubles:
-            self._logger.warning("call failed", extra={**line, "reason": trouble})
-        muster = report.muster
-        drained = sum(one.drained_now for one in muster.outcomes) if muster else 0
+        for error in report.errors:
+            self._logger.warning("call failed", extra={**line, "reason": error})
+        status = report.target_status
+        drained = sum(one.drained_now for one in status.outcomes) if status else 0
         self._count("DrainsStarted", drained)
-        self._count("CallsFailed", len(report.troubles))
-        self._count("RequestPassesRetried", int(report.step == request_report.Step.UNDONE))
-        left = muster is not None and muster.done < muster.total
+        self._count("CallsFailed", len(report.errors))
+        self._count("RequestPassesRetried", int(report.step == request_report.Step.RETRY))
+        left = status is not None and status.done < status.total
         self._count("RequestTimeouts", int(report.overdue and left))
         self._count("RequestsUnanswered", int(report.unanswered))
         self._count("RequestsAnswered", int(report.step == request_report.Step.ANSWERED))
@@ -181,11 +181,11 @@ class Powertools:
                 "cluster": one.cluster or None,
                 "container_instance_arn": one.container_instance_arn or None,
                 "done": one.done or None,
-                "reason": one.trouble or None,
+                "reason": one.error or None,
             }
-            log = self._logger.warning if one.trouble else self._logger.info
+            log = self._logger.warning if one.error else self._logger.info
             log("returned", extra=line)
-            self._count("CallsFailed", int(bool(one.trouble)))
+            self._count("CallsFailed", int(bool(one.error)))
             self._count("InstancesReturned", int(one.done == ACTIVE))
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
@@ -262,17 +262,17 @@ def _age_minutes(outcome: HookOutcome) -> float:
 
 
 def _step(outcome: HookOutcome) -> str:
-    """Name what was done; a hint, or a copy of an old message, does not go round."""
+    """Name what was done; a wake-up, or a duplicate of an old message, is not re-invoked."""
     decision = outcome.decision
     if decision.act == Act.SET_DRAINING:
         return "drain, then re-invoke"
-    if decision.step == Step.GO_ROUND and not decision.republish:
+    if decision.step == Step.RE_INVOKE and not decision.republish:
         return "look only"
     return decision.step
 
 
 def _request_line(report: Report) -> dict[str, Any]:
-    request, muster, answer = report.request, report.muster, report.answer
+    request, status, answer = report.request, report.target_status, report.answer
     stack_id, _, request_id = report.key.partition("|")
     return {
         "stack_id": stack_id,
@@ -284,8 +284,8 @@ def _request_line(report: Report) -> dict[str, Any]:
         "step": report.step,
         "result": answer.status if answer else None,
         "hop": report.hop,
-        "instances": muster.total if muster else None,
-        "instances_drained": muster.done if muster else None,
-        "phases": dict(Counter(one.decision.phase for one in muster.outcomes)) if muster else {},
+        "instances": status.total if status else None,
+        "instances_drained": status.done if status else None,
+        "phases": dict(Counter(one.decision.phase for one in status.outcomes)) if status else {},
         "reason": report.reason,
     }

@@ -2,13 +2,15 @@
 Plain English in what a person reads: words that are not used, and the shapes of texts.
 
 A reader knows ECS and Auto Scaling, not this project, and may not be a native speaker. To have
-another kind of text judged, such as docstrings or comments, add a function to `SOURCES`.
+another kind of text judged, add a function to `SOURCES`.
 """
 
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,6 +72,14 @@ INSTEAD = {
     r"\brungs?\b|\bladders?\b": "rule, decision table",
     r"\bblind(?:ed|ly)?\b": "unseen",
     r"\bexhausted\b": "hop limit",
+}
+# What makes a sentence a riddle: a person for a program, or a clause where a noun would do.
+RIDDLES = {
+    r"\bnobody\b": "which call, pass or person does not",
+    r"\bwhoever\b": "the caller, the reader, each principal",
+    r"(?:^|[.:;] )(?:Who|Whom|Whose)\b(?![^.]*\?)": "the noun: the pass, the instance, the owner",
+    r"\bargued with\b": "a throttled API needs a pause",
+    r"\bnever a reason\b": "what happens, and what does not",
 }
 # The drainer is a program, and its reader was not there when it was written.
 PERSONS = r"\b(?:we|us|our|ours)\b"
@@ -227,16 +237,51 @@ def decorators(node: ast.FunctionDef) -> list[str]:
     return [one.attr for one in calls if isinstance(one, ast.Attribute)]
 
 
-SOURCES = (readme, templates, messages, command_line)
+def code() -> Iterator[Text]:
+    """
+    Yield the docstrings and comments of the program, what they quote left out.
+    """
+    for path in sorted(PACKAGE.rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        for line, text in (*docstrings(source), *comments(source)):
+            yield Text(f"{path.relative_to(PROJECT)}:{line}", re.sub(r'"[^"]*"', " ", plain(text)))
 
 
-def unwanted(text: str) -> list[str]:
+def docstrings(source: str) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            text = ast.get_docstring(node)
+            if text:
+                yield node.body[0].lineno, text
+
+
+def comments(source: str) -> Iterator[tuple[int, str]]:
+    """
+    Yield each comment with the line that it begins in; one of several lines is one text.
+    """
+    begun, end, words = 0, 0, list[str]()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            if token.start[0] != end + 1:
+                if words:
+                    yield begun, " ".join(words)
+                begun, words = token.start[0], []
+            end = token.start[0]
+            words.append(token.string.lstrip("#: "))
+    if words:
+        yield begun, " ".join(words)
+
+
+SOURCES = (readme, templates, messages, command_line, code)
+
+
+def unwanted(text: str, words: dict[str, str] = INSTEAD) -> list[str]:
     """
     Return each word of a text that another is said for, with that.
     """
     return [
         f"{match[0]!r}: say {instead}"
-        for pattern, instead in INSTEAD.items()
+        for pattern, instead in words.items()
         if (match := re.search(pattern, text, re.IGNORECASE))
     ]
 
@@ -284,6 +329,34 @@ def test_a_word_that_is_not_used_is_found(text: str) -> None:
 def test_a_word_in_its_usual_meaning_may_be_used(text: str) -> None:
     # A rule that forbids good English is switched off by the first who meets it.
     assert unwanted(plain(text)) == []
+
+
+def test_no_docstring_or_comment_is_a_riddle() -> None:
+    # "A throttle is not to be argued with" tells nobody what the next line does.
+    texts = some(code())
+
+    assert [f"{one.where}: {word}" for one in texts for word in unwanted(one.text, RIDDLES)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Who does the work.",
+        "The call fails. Whose hook it is cannot be told.",
+        "The answer, which nobody reads.",
+        "Doubt is never a reason to release.",
+    ],
+)
+def test_a_riddle_is_found(text: str) -> None:
+    assert unwanted(text, RIDDLES) != []
+
+
+def test_docstrings_and_comments_are_read_whole() -> None:
+    # A comment that is read line by line hides what begins in one and ends in the next.
+    source = '"""\nOne.\n"""\n# Two\n# three.\nfour = 4  # five\n\n\ndef six():\n    "Seven."\n'
+
+    assert [text for _, text in docstrings(source)] == ["One.", "Seven."]
+    assert [*comments(source)] == [(4, "Two three. five")]
 
 
 @pytest.mark.parametrize("source", [alarms, parameters, messages])

@@ -49,11 +49,11 @@ COLUMNS_MAX = 100
 MODULE_LINES_MAX = 250
 # Each has its cap, so that growing further is a decision.
 LONG_MODULES = {
-    "drain.finder": 259,  # what is known, named, in any cluster, and registered anew
+    "drain.finder": 259,  # what is known, named, in any cluster, and registered again
     "drain.task_look": 266,  # describing, listing, and what is remembered of both
-    "lifecycle.reactivation": 270,  # what may be back, what is retained, and what is said of it
-    "lifecycle.recording": 270,  # the store, what is read of it, and what came of writes
-    "spot.interruption": 265,  # what is read of two kinds of events, and their targets
+    "lifecycle.reactivation": 271,  # what may be back, what is retained, and what is said of it
+    "lifecycle.recorder": 270,  # the store, what is read of it, and what came of writes
+    "spot.events": 265,  # what is read of two kinds of events, and their targets
     "spot.targets": 265,  # the waves, what may leave of each, and what will be late
     "telemetry": 292,  # a method for each kind of report, with its line and its counts
 }
@@ -186,7 +186,7 @@ MUTATES = {"add", "append", "clear", "extend", "insert", "pop", "popitem", "setd
 ASSERTING = {"raises", "assert_none", "assert_well_drained", "judge"}
 # Whose loops are counted by another test of the same file.
 LOOPS_COUNTED = {
-    "tests/unit/test_machine.py": "walks one space of looks, whose size and phases are asserted",
+    "tests/unit/test_may_leave.py": "walks one space of looks, whose size and phases are asserted",
 }
 
 # The lines of the list of other drainers' defects, each in a few words. Each has a test whose name
@@ -207,7 +207,7 @@ DEFECTS = {
     13: "recursive-loop detection ends the chain",
     14: "no delay between passes",
     15: "forked chains; late copies",
-    16: "messages that are not notices of ours",
+    16: "messages that are not notifications of ours",
     17: "publishing to a topic from a message; losing what was known",
     18: "cluster hard-coded, guessed, or default",
     19: "no dead-letter queue, alarm or metric",

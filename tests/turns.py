@@ -1,7 +1,7 @@
 """
 Which tests run in one worker, one after the other, and which begin first.
 
-What tests share (an embedded account, a seed that has run) is made anew in each worker that needs
+What tests share (an embedded account, a seed that has run) is made again in each worker that needs
 it. So the tests of a file stay together; and the long files begin first, so that no worker is left
 alone with one at the end. xdist's own mark for this, `xdist_group`, has no effect here: xdist 3.8
 writes the group into an attribute of the test that pytest 9.2 does not read.
@@ -36,7 +36,7 @@ LONG = (
     "tests/simulation/test_spot_seeds.py",
     "tests/infra/test_spot.py",
     "tests/infra/test_templates.py",
-    "tests/unit/test_machine.py",
+    "tests/unit/test_may_leave.py",
     "tests/unit/test_redrive.py",
     "tests/unit/test_responder.py",
 )

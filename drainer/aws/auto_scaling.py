@@ -141,7 +141,7 @@ class AutoScalingGateway:
 
 def _named(action: LifecycleAction) -> dict[str, str]:
     # Token and instance are optional to the API, which then takes another action's word for ours;
-    # so all that is known is always sent. Only what a hint or the sweep has found has no token.
+    # so all that is known is always sent. Only what a wake-up or the sweep has found has no token.
     named = {
         "AutoScalingGroupName": action.auto_scaling_group_name,
         "LifecycleHookName": action.lifecycle_hook_name,

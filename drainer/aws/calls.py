@@ -63,8 +63,8 @@ CALLS = {
 PAGES_MAX = 200
 
 # One call must not use up the invocation (30 s in infra/drainer.yaml): two attempts of at most 5 s,
-# and up to 1 s of back-off between them. Two calls in a row that hang leave time to publish. What
-# fails is done again by the next pass.
+# and up to 1 s of back-off between them. Two calls in a row that hang leave time to publish. The
+# next pass repeats a call that failed.
 # https://docs.aws.amazon.com/boto3/latest/guide/retries.html
 CLIENT_CONFIG = BotoConfig(
     connect_timeout=1,
@@ -93,7 +93,7 @@ REFUSALS = frozenset(
     {"ClientException", "InvalidParameterException", "InvalidTarget", "ValidationError"}
 )
 
-# What each of these means is decided by what was asked, so that each is an error of its own.
+# The meaning of each code depends on the call, so that each is an error of its own.
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 NAMED = {

@@ -41,7 +41,7 @@ PROVIDERS_MAX = 10
 
 class TargetGateway:
     """
-    Whose instances a custom resource guards, and what its stack is at.
+    The instances of a custom resource's target, and the state of its stack.
 
     Every method raises UnavailableError or MisconfiguredError for a call that did not succeed.
 
@@ -89,18 +89,18 @@ class TargetGateway:
         only_missing(answer)
         return any(row["status"] != GONE_STATUS for row in answer["clusters"])
 
-    def instances(self, guard: DrainTarget) -> list[str] | None:
+    def instances(self, target: DrainTarget) -> list[str] | None:
         """Return the ids of the target's EC2 instances; None where there is no such target."""
-        if guard.kind == TargetKind.SPOT_FLEET:
-            return self._of_fleet(guard.name)
-        group = self.group(guard)
+        if target.kind == TargetKind.SPOT_FLEET:
+            return self._of_fleet(target.name)
+        group = self.group(target)
         return self._of_group(group) if group else None
 
-    def group(self, guard: DrainTarget) -> str:
+    def group(self, target: DrainTarget) -> str:
         """Return the name of the group that has the instances; empty for a fleet, and for none."""
-        if guard.kind == TargetKind.CAPACITY_PROVIDER:
-            return self.groups([guard.name]).get(guard.name, "")
-        return guard.name if guard.kind == TargetKind.AUTO_SCALING_GROUP else ""
+        if target.kind == TargetKind.CAPACITY_PROVIDER:
+            return self.groups([target.name]).get(target.name, "")
+        return target.name if target.kind == TargetKind.AUTO_SCALING_GROUP else ""
 
     @understood
     def groups(self, capacity_providers: Sequence[str]) -> dict[str, str]:

@@ -76,7 +76,7 @@ class RequestTable(RecordTable[RequestRecord]):
                 ConsistentRead=True,
             )
         except TableMissingError:
-            return None  # somebody has deleted it, as the next release does
+            return None  # it was deleted, as the next release does
         return _record(answer["Item"]) if "Item" in answer else None
 
     @understood

@@ -1,7 +1,7 @@
 """
 A conditional write in DynamoDB's words: its condition, what it sets, and the values of both.
 
-What a condition and a write mean is said in drainer/drain/record_write.py.
+The meaning of a condition and of a write is defined in drainer/drain/conditional_write.py.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from drainer.drain.conditional_write import Demand
 from drainer.drain.record import End
-from drainer.drain.record_outline import KEY_NAMES, NAMES
-from drainer.drain.record_write import Demand
+from drainer.drain.record_fields import KEY_NAMES, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drainer.drain.record_write import Write
+    from drainer.drain.conditional_write import Write
 
 # What a pass sets beside what is its own: the token is the join's to set, and what names the
 # generation is its creator's.
@@ -56,12 +56,12 @@ SETS = {
     Demand.OVER: OF_AN_END,
     Demand.FORGETS: ("open", "pass_id"),
 }
-# What sets the deadline only where there is none: a join may have lowered it since it was read.
+# Set the deadline only where there is none: a join may have lowered it since it was read.
 PASSES = (Demand.FOLLOWS, Demand.ENDS_FIRST, Demand.REOPENS, Demand.ENDS, Demand.OVER)
 
 
 def update(write: Write, item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of the update, as `record_write.stored` says."""
+    """Return the parameters of the update, as `conditional_write.stored` says."""
     demand, condition = write.condition.demand, write.condition
     terms, values = list(DEMANDS[demand]), dict[str, Any]()
     if demand != Demand.ABSENT:

@@ -1,8 +1,8 @@
 """
 The gateway to the table of records: reads, conditional writes and the sweeps' queries.
 
-It decides nothing; what a condition and a write mean is said in drainer/drain/record_write.py. One
-table holds the records of lifecycle actions and of requests: each kind has a codec.
+It decides nothing; what a condition and a write mean is said in drainer/drain/conditional_write.py.
+One table holds the records of lifecycle actions and of requests: each kind has a codec.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from drainer.aws.calls import ask, chunks, pages
 from drainer.aws.record_expressions import attributes, plain, update
+from drainer.drain.conditional_write import Outcome, Write, Written, refused
 from drainer.drain.record import Key, Record
 from drainer.drain.record_codec import FOLLOWED
-from drainer.drain.record_write import Outcome, Write, Written, refused
 from drainer.errors import DrainerError, MisconfiguredError, OvertakenError, UnavailableError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class RecordTable(Generic[Kind]):
                 self._client("dynamodb").update_item,
                 TableName=self._table,
                 Key=attributes(_names(write.record.key)),
-                # Without it every refusal would need a read to be understood.
+                # Without it each refused write would need a read.
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **parameters,
             )

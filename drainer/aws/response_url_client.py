@@ -1,5 +1,5 @@
 """
-Put answers where CloudFormation waits for them: one HTTP PUT to a signed URL, which nobody is told.
+Put answers where CloudFormation waits for them: one HTTP PUT to a signed URL, which is not logged.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.aws.calls import ask, chunks, understood
 from drainer.aws.ecs import DESCRIBE_MAX, only_missing
-from drainer.spot.interruption import LoadBalancer, Placed, Target, addresses_of
+from drainer.spot.events import LoadBalancer, Placed, Target, addresses_of
 from drainer.spot.report import Service
 
 if TYPE_CHECKING:

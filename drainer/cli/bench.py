@@ -18,7 +18,7 @@ from rich.table import Table
 from drainer import handler
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.simulation.aws import Aws
-from drainer.simulation.scenario.installation import NOTICES, Settings, install
+from drainer.simulation.scenario.installation import NOTIFICATIONS, Settings, install
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.quotas import Quotas
 
@@ -52,8 +52,8 @@ def drain(instances: int, *, queued: bool) -> Cost:
 
     Args:
         instances: How many leave at once.
-        queued: Whether first notices take the queue, as infra/drainer.yaml has it, or go straight
-            to the function.
+        queued: Whether first notifications take the queue, as infra/drainer.yaml has it, or go
+            straight to the function.
     """
     account = Aws(now=START)
     # An invocation takes a second, so that the quotas meet the calls as they would come.
@@ -63,7 +63,7 @@ def drain(instances: int, *, queued: bool) -> Cost:
     )
     if not queued:
         installed.topic.subscriptions.pop(0)
-        installed.topic.subscribe(installed.function, NOTICES)
+        installed.topic.subscribe(installed.function, NOTIFICATIONS)
     account.auto_scaling.create_group("g", cluster="c", desired=2 * instances)
     account.auto_scaling.put_hook(
         LifecycleHook(
@@ -143,11 +143,11 @@ def main() -> None:
     Console().print(table)
 
 
-def _add(table: Table, notices: str, cost: Cost) -> None:
+def _add(table: Table, notifications: str, cost: Cost) -> None:
     each = (cost.reads, cost.modifies, cost.others, cost.invocations)
     ratios = (f"{number / cost.instances:.1f}" for number in each)
     lag = f"{cost.lag_seconds:.0f} s"
-    table.add_row(str(cost.instances), notices, *ratios, str(cost.throttles), lag)
+    table.add_row(str(cost.instances), notifications, *ratios, str(cost.throttles), lag)
 
 
 if __name__ == "__main__":

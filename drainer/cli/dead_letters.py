@@ -1,5 +1,5 @@
 """
-What a dead letter is, where it belongs, and what has become of it; it calls nobody.
+What a dead letter is, where it belongs, and what has become of it; it makes no call.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from drainer import events
 from drainer.codec import KIND, KIND_KEY
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.request import Request
-from drainer.drain.model import Drain, Hint
+from drainer.drain.model import Drain, WakeUp
 from drainer.errors import MalformedEventError
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ DEAD_LETTERS = (
     "FunctionDeadLetterQueueUrl",
 )
 ASYNCHRONOUS = DEAD_LETTERS[-1]
-NOTICE_QUEUE, WAIT_QUEUE, FUNCTION = "NoticeQueueUrl", "WaitQueueUrl", "FunctionArn"
-OUTPUTS = (*DEAD_LETTERS, NOTICE_QUEUE, WAIT_QUEUE, FUNCTION)
+NOTIFICATION_QUEUE, WAIT_QUEUE, FUNCTION = "NoticeQueueUrl", "WaitQueueUrl", "FunctionArn"
+OUTPUTS = (*DEAD_LETTERS, NOTIFICATION_QUEUE, WAIT_QUEUE, FUNCTION)
 
 
 class Fate(StrEnum):
@@ -95,7 +95,7 @@ def route(queue: str, body: str, now: datetime) -> Route:
             return Route(Fate.DROPPED, "", event, "a sweep")
         return _judged(event, FUNCTION, event, now)
     event = {"Records": [{"eventSource": "aws:sqs", "messageId": "-", "body": body}]}
-    to = WAIT_QUEUE if _is_envelope(parsed) else NOTICE_QUEUE
+    to = WAIT_QUEUE if _is_envelope(parsed) else NOTIFICATION_QUEUE
     return _judged(event, to, body, now)
 
 
@@ -117,7 +117,7 @@ def _about(content: Any) -> str:
         return f"{content.request_type} of {content.logical_id}"
     if isinstance(content, Continuation):
         return f"envelope of {content.key}"
-    return f"event of {content.ec2_instance_id}" if isinstance(content, Hint) else "an event"
+    return f"event of {content.ec2_instance_id}" if isinstance(content, WakeUp) else "an event"
 
 
 def _is_envelope(body: Any) -> bool:

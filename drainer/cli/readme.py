@@ -2,7 +2,7 @@
 Write the generated parts of the README: the state machine, the settings, the permissions.
 
 Each part comes from the code or the templates themselves, so that it cannot say something else;
-a test fails where the README is stale, and `make docs` writes it anew.
+a test fails where the README is stale, and `make docs` writes it again.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drainer.drain import machine
-from drainer.drain.machine import Act
+from drainer.drain import may_leave
+from drainer.drain.may_leave import Act
 from drainer.lifecycle import rules
 from drainer.lifecycle.rules import Step
 from drainer.simulation.template import read_template
@@ -30,7 +30,7 @@ ACTS = {
 STEPS = {
     Step.STOP: "stop",
     Step.COMPLETE: "answer the hook",
-    Step.GO_ROUND: "heartbeat when due, re-invoke",
+    Step.RE_INVOKE: "heartbeat when due, re-invoke",
 }
 # A Sid has letters only.
 APOSTROPHES = {"hooks timeouts": "hook's timeouts", "queues settings": "queues' settings"}
@@ -46,15 +46,18 @@ DRAIN_SETTINGS = {
 
 
 def diagram() -> str:
-    """Return the state machine as a Mermaid diagram: what goes round, and what ends it."""
+    """
+    Return the state machine as a Mermaid diagram: what leads to a re-invocation, and what ends the
+    drain.
+    """
     lines = ["```mermaid", "stateDiagram-v2", "  direction LR", "  [*] --> looking: a notification"]
     lines.append('  state "a look every pass interval" as looking {')
-    stays = [rule.phase for rule in machine.RULES if rule.act != Act.LEAVE]
+    stays = [rule.phase for rule in may_leave.RULES if rule.act != Act.LEAVE]
     lines += [f"    [*] --> {phase}" for phase in stays]
     lines += ["    active --> draining", "    draining --> closing", "  }"]
     ends = [
         (str(rule.phase), rule.question, Step.COMPLETE)
-        for rule in machine.RULES
+        for rule in may_leave.RULES
         if rule.act == Act.LEAVE
     ]
     ends += [(str(rule.phase), rule.question, rule.step) for rule in rules.RULES if rule.phase]
@@ -68,7 +71,7 @@ def instance_table() -> str:
     """Return the table of phases; the first question answered yes decides."""
     rows = ["| | question about the instance | phase | result |"]
     rows.append("|---|---|---|---|")
-    for number, rule in enumerate(machine.RULES, start=1):
+    for number, rule in enumerate(may_leave.RULES, start=1):
         rows.append(f"| {number} | {rule.question} | `{rule.phase}` | {ACTS[rule.act]} |")
     return "\n".join(rows)
 
@@ -141,7 +144,7 @@ def _sentence(parameter: dict[str, Any]) -> str:
 
 
 def render(text: str, root: Path) -> str:
-    """Return the README's text with its generated parts made anew."""
+    """Return the README's text with its generated parts written again."""
     infra = root / "infra"
     own = {name for pair in DRAIN_SETTINGS for name in (pair, f"{pair}s")}
     parts = {
@@ -163,7 +166,7 @@ def render(text: str, root: Path) -> str:
 
 
 def main(arguments: Iterable[str]) -> None:
-    """Write the README that is named anew."""
+    """Write the generated parts of the named README again."""
     for name in arguments:
         path = Path(name).resolve()
         path.write_text(render(path.read_text(), path.parent))

@@ -1,7 +1,8 @@
 """
 Ask CloudFormation whether a request is its own, until answers minutes apart have denied it.
 
-Whoever may publish to the topic can write a request; only the stack's own rows make one true.
+Every principal that may publish to the topic can write a request. A request counts once the stack's
+own rows confirm it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from drainer.custom_resource.stack import (
     fate_of,
     goes_along,
     made_up,
-    other_guards,
+    other_resources,
 )
 from drainer.errors import NotForUsError, UnavailableError
 
@@ -80,50 +81,50 @@ class Belief:
             raise NotForUsError(why)
         return Seen(replace(progress, doubted_at=since), stack, why)
 
-    def foreign(self, seen: Seen, guard: DrainTarget, now: datetime) -> str:
+    def foreign(self, seen: Seen, target: DrainTarget, now: datetime) -> str:
         """
         Return why a Delete's properties name another target than its physical id; empty if not.
 
-        A row of the stack confirms the physical id alone: who may publish could else write the name
-        of any group beside an id that is true.
+        A row of the stack confirms the physical id alone: otherwise a publisher could write the
+        name of any group beside a true id.
 
         Raises:
             UnavailableError: It cannot be told yet.
             MisconfiguredError: It may not be read.
         """
         request, stack = seen.progress.request, seen.stack
-        if stack is None or self._is_called(request.physical_id, guard) or made_up(request):
+        if stack is None or self._is_called(request.physical_id, target) or made_up(request):
             return ""
         # An update may have kept the name of a provider that is no more.
-        if goes_along(stack, self._targets.group(guard) or guard.name):
+        if goes_along(stack, self._targets.group(target) or target.name):
             return ""
-        why = f"{guard} is not the target that the physical resource id names"
+        why = f"{target} is not the target that the physical resource id names"
         if now < request.started_at + DOUBTED:
             raise UnavailableError(why)
         return why
 
-    def _is_called(self, physical_id: str, guard: DrainTarget) -> bool:
+    def _is_called(self, physical_id: str, target: DrainTarget) -> bool:
         """Whether a physical id is the target's name, its group's, or a provider's of the group."""
-        if physical_id == guard.name or guard.kind == TargetKind.SPOT_FLEET:
-            return physical_id == guard.name
-        group = self._targets.group(guard)
+        if physical_id == target.name or target.kind == TargetKind.SPOT_FLEET:
+            return physical_id == target.name
+        group = self._targets.group(target)
         return bool(group) and group in (physical_id, *self._groups([physical_id]).values())
 
     def _groups(self, physical_ids: Iterable[str]) -> dict[str, str]:
         pattern = TARGET_PATTERNS[TargetKind.CAPACITY_PROVIDER]
         return self._targets.groups([one for one in physical_ids if pattern.fullmatch(one)])
 
-    def _also_guarded_by(self, request: Request, guard: DrainTarget, stack: Stack) -> str:
+    def _other_resource_of(self, request: Request, target: DrainTarget, stack: Stack) -> str:
         """Return another resource of the stack for the same, by whatever name of it."""
-        others, mine = other_guards(request, stack), {request.physical_id}
+        others, mine = other_resources(request, stack), {request.physical_id}
         groups: dict[str, str] = {}
-        if others and guard.kind != TargetKind.SPOT_FLEET:
-            mine |= {guard.name, self._targets.group(guard) or guard.name}
+        if others and target.kind != TargetKind.SPOT_FLEET:
+            mine |= {target.name, self._targets.group(target) or target.name}
             groups = self._groups(others)
         same = (name for name in others if mine & {name, groups.get(name, name)})
         return next((others[name] for name in same), "")
 
-    def stays(self, seen: Seen, guard: DrainTarget) -> str:
+    def stays(self, seen: Seen, target: DrainTarget) -> str:
         """
         Return why a Delete must drain nothing; empty where its target goes.
 
@@ -133,22 +134,22 @@ class Belief:
         """
         request, stack = seen.progress.request, seen.stack
         if stack is None:
-            # Without the stack a made-up id is all that can be told of a Create that was cancelled.
-            alone = made_up(request, guard.name) and not seen.progress.believed
-            if alone and made_up(request, self._targets.group(guard)):
+            # Without the stack, only a made-up id shows that a Create was cancelled.
+            alone = made_up(request, target.name) and not seen.progress.believed
+            if alone and made_up(request, self._targets.group(target)):
                 return "the creation of the resource was not answered"
             return ""
-        if other := self._also_guarded_by(request, guard, stack):
-            return f"{other} of this stack guards {guard} too"
-        target = guard.name
+        if other := self._other_resource_of(request, target, stack):
+            return f"{other} of this stack guards {target} too"
+        target_id = target.name
         if stack.rolls_back or made_up(request):
-            target = self._targets.group(guard) or target
-        fate = fate_of(request, guard, target, stack)
+            target_id = self._targets.group(target) or target_id
+        fate = fate_of(request, target, target_id, stack)
         if fate == Fate.BY_TAG:
-            made_here = self._targets.made_by(target) == request.stack_id
+            made_here = self._targets.made_by(target_id) == request.stack_id
             fate = Fate.GOES if made_here else Fate.STAYS
         if fate == Fate.OPEN:
             raise UnavailableError(f"Not known yet whether it stays: the stack is {stack.status}")
         if fate == Fate.STAYS:
-            return f"{guard} stays: the stack is {stack.status} and deletes only its guard"
+            return f"{target} stays: the stack is {stack.status} and deletes only its guard"
         return ""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from drainer.custom_resource.belief import Belief
     from drainer.custom_resource.progress import RequestProgress
     from drainer.custom_resource.record import RequestRecord
-    from drainer.custom_resource.recording import RequestRecorder
+    from drainer.custom_resource.recorder import RequestRecorder
     from drainer.invocation import InvocationClock
 
 Asked = Request | Continuation
@@ -89,13 +89,13 @@ class RequestController:
             report.request = progress.request
             if time.seconds_left() < ANSWERING_SECONDS + UNIT_SECONDS:
                 report.reason = "No time was left in the invocation"
-                self._go_round(progress, this, postponed=True)
+                self._re_invoke(progress, this, postponed=True)
             else:
                 self._pass(progress, this)
         except (MalformedEventError, NotForUsError) as refusal:
             report.step, report.reason = Step.REFUSED, str(refusal)
         except DrainerError as error:
-            report.step, report.reason = Step.UNDONE, str(error)
+            report.step, report.reason = Step.RETRY, str(error)
         return report
 
     def _admitted(self, this: Pass) -> RequestProgress | None:
@@ -111,7 +111,7 @@ class RequestController:
             report.unanswered = self.recorder.end(record, End.OVER, this)
             return None
         if admission not in (Admission.DUE, Admission.TAKEOVER):
-            report.step = Step.COPY
+            report.step = Step.DUPLICATE
             return None
         return progress
 
@@ -131,14 +131,14 @@ class RequestController:
                 self.recorder.end(this.record, End.OVER, this)
                 raise
             except (MisconfiguredError, UnavailableError) as error:
-                report.trouble("The stack or the target was not read", error)
+                report.add_error("The stack or the target was not read", error)
                 missing = isinstance(error, MisconfiguredError)
         late = self._is_late(request, this) or (missing and this.now >= request.looked_for_until)
         if report.answer is None and not seen.doubt and late:
             report.overdue = True
             report.answer = self._answers.overdue(request, seen, report)
         if report.answer is None:
-            self._go_round(progress, this)
+            self._re_invoke(progress, this)
         else:
             self._answer(replace(progress, answer=report.answer), report.answer, this)
 
@@ -158,22 +158,22 @@ class RequestController:
         try:
             self._respond(request.response_url, response(request, answer))
         except UnavailableError as error:
-            report.trouble("The response was not accepted", error)
+            report.add_error("The response was not accepted", error)
             self._publish(claimed, report)
             return
         except MisconfiguredError as error:
-            # Nobody will ever take it; CloudFormation waits for its timeout.
+            # CloudFormation will not accept it later either, and waits for its timeout.
             report.step, report.reason = Step.REFUSED, f"The response was refused: {error}"
             report.unanswered = True
         else:
             report.step, report.reason = Step.ANSWERED, answer.reason
         self.recorder.end(claimed, End.OVER if report.unanswered else ENDS[answer.status], this)
 
-    def _go_round(self, progress: RequestProgress, this: Pass, *, postponed: bool = False) -> None:
+    def _re_invoke(self, progress: RequestProgress, this: Pass, *, postponed: bool = False) -> None:
         report = this.report
-        if report.muster is not None:
-            report.reason = report.muster.remaining()
-        claimed = self.recorder.claim(progress, Step.GOES_ROUND, report.reason, this)
+        if report.target_status is not None:
+            report.reason = report.target_status.remaining()
+        claimed = self.recorder.claim(progress, Step.RE_INVOKE, report.reason, this)
         if claimed is not None:
             self._publish(claimed, report, postponed=postponed)
 
@@ -187,7 +187,7 @@ class RequestController:
         text = encode(Continuation(report.key, claimed.hop, postponed))
         if refusals := self._topic.publish([text]):
             raise UnavailableError(f"The re-invocation was not published: {refusals[0]}")
-        report.step = Step.GOES_ROUND
+        report.step = Step.RE_INVOKE
 
 
 def hop_of(one: Asked) -> int:

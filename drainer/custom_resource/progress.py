@@ -1,7 +1,7 @@
 """
 A request of CloudFormation under way, with what has been seen of each instance, as JSON and back.
 
-What this file did not write it refuses; it acts on nothing.
+A text that this file did not write is refused. It makes no call.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 # "The maximum item size in DynamoDB is 400 KB": a fleet of a thousand takes about a third of it,
-# NOTES_MAX notes about two thirds, and the request's own properties the rest.
+# MEMBERS_MAX instances about two thirds, and the request's own properties the rest.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 STATE_BYTES_MAX = 380_000
 
 # More than are looked at: a fleet whose instances come and go is remembered for a while.
-NOTES_MAX = 2 * INSTANCES_MAX
+MEMBERS_MAX = 2 * INSTANCES_MAX
 ID_CHARACTERS_MAX = 64
 
-# As many unfinished tasks of an instance as a note remembers: a fleet has a thousand of them. With
+# As many unfinished tasks of an instance as are remembered: a fleet has a thousand of them. With
 # more, its set of tasks is not closed yet (drainer/drain/task_set.py).
 UNFINISHED_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class Member:
     """
     What earlier passes have seen of one EC2 instance.
 
@@ -55,7 +55,7 @@ class Note:
         searched_to: The last cluster that a search under way has searched; empty for none.
         search_failed: Whether a cluster could not be searched in the search under way.
         stopped: Whether its standalone tasks have been told to stop.
-        done: Whether the machine has said that it may go.
+        done: Whether the rules have said that it may go.
     """
 
     draining_since: datetime | None = None
@@ -72,7 +72,7 @@ class Note:
     done: bool = False
 
 
-# What the look and the machine call the same.
+# What the look and `may_leave.py` call the same.
 OF_A_DRAIN = (
     "draining_since",
     "unfinished",
@@ -95,7 +95,7 @@ class RequestProgress:
 
     Attributes:
         request: What CloudFormation asks.
-        notes: By EC2 instance id.
+        history: What was seen of each instance, by EC2 instance id.
         looks: How many passes have seen which instances the target has.
         grown_at: When one of them saw an instance for the first time; None before.
         believed: Whether a row of the stack has confirmed it, and a target is to be drained.
@@ -104,7 +104,7 @@ class RequestProgress:
     """
 
     request: Request
-    notes: Mapping[str, Note] = field(default_factory=dict)
+    history: Mapping[str, Member] = field(default_factory=dict)
     looks: int = 0
     grown_at: datetime | None = None
     believed: bool = False
@@ -116,13 +116,13 @@ def encode(progress: RequestProgress) -> str:
     """
     Return the progress of a request as JSON.
 
-    Where there is no room for its notes it is without them: the instances are looked at again from
-    the beginning.
+    Where there is no room for what was seen of its instances it is without that: the instances are
+    looked at again from the beginning.
 
     Raises:
         MalformedEventError: The request alone is longer than STATE_BYTES_MAX.
     """
-    for one in (progress, replace(progress, notes={})):
+    for one in (progress, replace(progress, history={})):
         text = json.dumps(_plain(one), separators=(",", ":"))
         if len(text) <= STATE_BYTES_MAX:
             return text
@@ -130,9 +130,11 @@ def encode(progress: RequestProgress) -> str:
 
 
 def _plain(progress: RequestProgress) -> dict[str, Any]:
-    request, notes = progress.request, progress.notes
-    # Each once: the ARN of a cluster is ten times as long as all else that is noted.
-    named = {name: None for note in notes.values() for name in (note.cluster, note.searched_to)}
+    request, history = progress.request, progress.history
+    # Each once: the ARN of a cluster is ten times as long as all else that is stored.
+    named = {
+        name: None for member in history.values() for name in (member.cluster, member.searched_to)
+    }
     clusters = {name: number for number, name in enumerate(named)}
     return {
         "request": {**asdict(request), "started_at": request.started_at.timestamp()},
@@ -142,19 +144,21 @@ def _plain(progress: RequestProgress) -> dict[str, Any]:
         "doubted_at": progress.doubted_at.timestamp() if progress.doubted_at else None,
         "answer": asdict(progress.answer) if progress.answer else None,
         "clusters": [*clusters],
-        "notes": {one: _row(note, request.started_at, clusters) for one, note in notes.items()},
+        "notes": {
+            one: _row(member, request.started_at, clusters) for one, member in history.items()
+        },
     }
 
 
-def _row(note: Note, started_at: datetime, clusters: Mapping[str, int]) -> list[Any]:
+def _row(member: Member, started_at: datetime, clusters: Mapping[str, int]) -> list[Any]:
     # Whole seconds after the beginning; later rather than earlier.
-    instants = [getattr(note, name) for name in INSTANTS]
+    instants = [getattr(member, name) for name in INSTANTS]
     return [
-        sum(getattr(note, flag) << bit for bit, flag in enumerate(FLAGS)),
+        sum(getattr(member, flag) << bit for bit, flag in enumerate(FLAGS)),
         *[ceil((one - started_at).total_seconds()) if one else None for one in instants],
-        ",".join(note.unfinished),
-        clusters[note.cluster],
-        clusters[note.searched_to],
+        ",".join(member.unfinished),
+        clusters[member.cluster],
+        clusters[member.searched_to],
     ]
 
 
@@ -169,12 +173,12 @@ def decode(text: str) -> RequestProgress:
         body = json.loads(text)
         request = _request(body)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        # What Python says of a wrong field may quote it, and one of them is a secret.
+        # Python's error may quote the wrong field, and one of the fields is a secret.
         raise MalformedEventError(f"progress: {type(error).__name__}") from error
     try:
         return _progress(request, body)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError):
-        # Notes of another version of the program: to look again costs time, and loses nothing.
+        # Written by another version of the program: the instances are looked at again.
         return RequestProgress(request)
 
 
@@ -197,7 +201,7 @@ def _progress(request: Request, body: dict[str, Any]) -> RequestProgress:
     grown_at, believed, doubted_at = body["grown_at"], body["believed"], body.get("doubted_at")
     if not isinstance(believed, bool):
         raise TypeError("not a flag")
-    if len(body["notes"]) > NOTES_MAX:
+    if len(body["notes"]) > MEMBERS_MAX:
         raise ValueError("too many instances")
     clusters = body["clusters"]
     if not all(name == "" or CLUSTER.fullmatch(name) for name in clusters):
@@ -209,8 +213,8 @@ def _progress(request: Request, body: dict[str, Any]) -> RequestProgress:
         believed=believed,
         doubted_at=None if doubted_at is None else instant(doubted_at),
         answer=_answer(body["answer"]) if body["answer"] is not None else None,
-        notes={
-            ec2_instance_id: _note(ec2_instance_id, row, request.started_at, clusters)
+        history={
+            ec2_instance_id: _member(ec2_instance_id, row, request.started_at, clusters)
             for ec2_instance_id, row in body["notes"].items()
         },
     )
@@ -223,7 +227,9 @@ def _answer(row: dict[str, Any]) -> Answer:
     return Answer(Status(row["status"]), physical_id, reason)
 
 
-def _note(ec2_instance_id: str, row: list[Any], started_at: datetime, clusters: list[str]) -> Note:
+def _member(
+    ec2_instance_id: str, row: list[Any], started_at: datetime, clusters: list[str]
+) -> Member:
     flags, *instants, unfinished, in_cluster, to_cluster = row
     # No number of ours is negative, which Python would count from the end.
     cluster, searched_to = clusters[count(in_cluster)], clusters[count(to_cluster)]
@@ -241,4 +247,4 @@ def _note(ec2_instance_id: str, row: list[Any], started_at: datetime, clusters: 
         name: None if seconds is None else started_at + timedelta(seconds=count(seconds))
         for name, seconds in zip(INSTANTS, instants, strict=True)
     }
-    return Note(unfinished=ids, cluster=cluster, searched_to=searched_to, **known, **set_flags)
+    return Member(unfinished=ids, cluster=cluster, searched_to=searched_to, **known, **set_flags)

@@ -118,7 +118,7 @@ class DrainTarget:
         return f"{self.kind} {self.name[:QUOTED_CHARACTERS_MAX]}"
 
 
-def guard_of(
+def target_of(
     properties: Mapping[str, Any], config: Config
 ) -> tuple[DrainTarget | None, tuple[str, ...]]:
     """
@@ -129,7 +129,7 @@ def guard_of(
         config: Where defaults come from.
 
     Returns:
-        What is guarded, None where that cannot be told; and a sentence for each wrong property.
+        The target, None where none can be read; and a sentence for each wrong property.
     """
     problems = [
         f"{quoted(key)} is no property of Custom::ECSDrain: known are {', '.join(KNOWN_PROPERTIES)}"
@@ -142,13 +142,13 @@ def guard_of(
         problems.append(f"Cluster is {quoted(cluster)}: it must be a cluster's name or ARN")
     elif not named and not config.clusters:
         problems.append("Cluster is not given: give it, or set Clusters in the drainer's stack")
-    target = _target(properties, problems)
+    kind_and_name = _target(properties, problems)
     policy, on_timeout = _settings(properties, config, problems)
-    if target is None or ("Cluster" in properties and not named):
+    if kind_and_name is None or ("Cluster" in properties and not named):
         return None, tuple(problems)
     configured = () if named else config.clusters
-    guard = DrainTarget(cluster if named else None, *target, policy, on_timeout, configured)
-    return guard, tuple(problems)
+    target = DrainTarget(cluster if named else None, *kind_and_name, policy, on_timeout, configured)
+    return target, tuple(problems)
 
 
 def _settings(

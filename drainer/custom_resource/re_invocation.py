@@ -1,5 +1,5 @@
 """
-The re-invocation for a request: which one, and its hop. What is known of it is in its record.
+The re-invocation for a request: which one, and its hop. Everything else is in its record.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from drainer.custom_resource.progress import Note
+from drainer.custom_resource.progress import Member
 from drainer.custom_resource.properties import TargetKind
 from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS
 from drainer.drain.attributes import DRAINED_FOR, checksum
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Restored:
     """
-    What came of setting ACTIVE what stays.
+    The result of setting the instances of a target ACTIVE.
 
     Attributes:
         progress: With how far a search of all clusters has come.
-        troubles: A sentence for each that could not be set ACTIVE, or looked at.
+        errors: A sentence for each that could not be set ACTIVE, or looked at.
         complete: Whether all clusters have been searched.
     """
 
     progress: RequestProgress
-    troubles: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     complete: bool = True
 
 
@@ -54,7 +54,7 @@ class TargetReactivation:
         self._targets = targets
 
     def restore(
-        self, progress: RequestProgress, guard: DrainTarget, time: InvocationClock
+        self, progress: RequestProgress, target: DrainTarget, time: InvocationClock
     ) -> Restored:
         """
         Set ACTIVE again what this stack has set DRAINING, for the target is to stay.
@@ -63,59 +63,59 @@ class TargetReactivation:
             MisconfiguredError: There is no such cluster or target, or it may not be read.
             UnavailableError: A call did not succeed.
         """
-        ids = self._targets.instances(guard)
+        ids = self._targets.instances(target)
         if ids is None:
-            raise MisconfiguredError(f"{guard.kind} {guard.name!r} was not found")
-        there = [one for one in guard.clusters if self._targets.cluster_exists(one)]
+            raise MisconfiguredError(f"{target.kind} {target.name!r} was not found")
+        there = [one for one in target.clusters if self._targets.cluster_exists(one)]
         if not there:
-            named = ", ".join(guard.clusters)
+            named = ", ".join(target.clusters)
             raise MisconfiguredError(f"Cluster {named!r} was not found")
-        troubles: list[str] = []
+        errors: list[str] = []
         alive: set[str] = set()
         for cluster in there if ids else ():
             described = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
             alive.update(one.ec2_instance_id for one in described if one.agent_connected)
-            troubles += self._restore(progress, cluster, described, time)
+            errors += self._restore(progress, cluster, described, time)
         others = [one for one in ids if one not in alive]
         if not others:
-            return Restored(progress, tuple(troubles))
-        restored = self._restore_elsewhere(progress, guard, others, time)
-        return replace(restored, troubles=(*troubles, *restored.troubles))
+            return Restored(progress, tuple(errors))
+        restored = self._restore_elsewhere(progress, target, others, time)
+        return replace(restored, errors=(*errors, *restored.errors))
 
     def _restore_elsewhere(
         self,
         progress: RequestProgress,
-        guard: DrainTarget,
+        target: DrainTarget,
         ids: Sequence[str],
         time: InvocationClock,
     ) -> Restored:
         """Search all clusters, as a drain has done: whatever it found there is to be ACTIVE."""
         # What a drain had noted, before it was seen that the target stays, is of another search.
-        notes = {} if progress.believed else progress.notes
-        begun_at = max((note.searched_to for note in notes.values()), default="")
-        looks = [_look(one, guard, begun_at, time.now()) for one in ids]
+        history = {} if progress.believed else progress.history
+        begun_at = max((member.searched_to for member in history.values()), default="")
+        looks = [_look(one, target, begun_at, time.now()) for one in ids]
         Finder(self._ecs, (), time).find(looks)
         found: dict[str, list[ContainerInstance]] = defaultdict(list)
         for look in looks:
             for one in look.registrations.values():
                 found[one.cluster].append(one)
-        troubles: list[str] = []
+        errors: list[str] = []
         for cluster, described in found.items():
-            troubles += self._restore(progress, cluster, described, time)
+            errors += self._restore(progress, cluster, described, time)
         failed = [look for look in looks if look.failed]
-        # One note is enough, for all are searched for together; what has failed is asked again.
+        # One row is enough, for all are searched for together; what has failed is asked again.
         open_ones = failed or [look for look in looks if look.sought]
         searched_to = min((look.drain.searched_to for look in open_ones), default="")
         if failed and not searched_to:
             raise UnavailableError(failed[0].reason)
         if searched_to:
             following = replace(
-                progress, believed=False, notes={ids[0]: Note(searched_to=searched_to)}
+                progress, believed=False, history={ids[0]: Member(searched_to=searched_to)}
             )
-            troubles += [look.reason for look in open_ones[:1]]
-            return Restored(following, tuple(troubles), complete=False)
+            errors += [look.reason for look in open_ones[:1]]
+            return Restored(following, tuple(errors), complete=False)
         denied = [look.reason for look in looks if look.denied]
-        return Restored(progress, (*troubles, *denied[:1]))
+        return Restored(progress, (*errors, *denied[:1]))
 
     def _restore(
         self,
@@ -126,16 +126,18 @@ class TargetReactivation:
     ) -> list[str]:
         stack = checksum(progress.request.stack_id)
         ours = [instance for instance in described if instance.drained_for == stack]
-        troubles: list[str] = []
+        errors: list[str] = []
         for start in range(0, len(ours), TOGETHER_MAX):
             if time.seconds_left() < UNIT_SECONDS:
                 raise UnavailableError("No time was left to set all ACTIVE: the next pass does")
             unit = ours[start : start + TOGETHER_MAX]
-            troubles += self._set_active(cluster, unit)
-        return troubles
+            errors += self._set_active(cluster, unit)
+        return errors
 
     def _set_active(self, cluster: str, unit: Sequence[ContainerInstance]) -> list[str]:
-        """Set up to ten ACTIVE that are DRAINING for a stack; what is refused keeps its note."""
+        """
+        Set up to ten ACTIVE that are DRAINING for a stack; what is refused keeps its attribute.
+        """
         draining = [instance.arn for instance in unit if instance.status == "DRAINING"]
         try:
             refusals = self._targets.set_active(cluster, draining) if draining else {}
@@ -143,14 +145,14 @@ class TargetReactivation:
             if noted:
                 self._targets.delete_attribute(cluster, noted, DRAINED_FOR)
         except MisconfiguredError as error:
-            # One that leaves by another way, or is gone, must not hold up the others.
+            # An instance that is leaving or gone must not stop the others from being set ACTIVE.
             if len(unit) > 1:
                 return [text for one in unit for text in self._set_active(cluster, [one])]
             return [f"{unit[0].ec2_instance_id} was not set ACTIVE: {error}"]
         return [f"{arn} was not set ACTIVE: {reason}" for arn, reason in refusals.items()]
 
     def physical_id(
-        self, request: Request, guard: DrainTarget, old: DrainTarget | None, *, back: bool
+        self, request: Request, target: DrainTarget, old: DrainTarget | None, *, back: bool
     ) -> str:
         """
         Return what the resource is called from now on; another name makes CloudFormation drain.
@@ -161,34 +163,37 @@ class TargetReactivation:
             MisconfiguredError: It may not be read.
             UnavailableError: A call did not succeed.
         """
-        settled = settled_id(request, guard, old, back=back)
+        settled = settled_id(request, target, old, back=back)
         if old is None or settled == request.physical_id:
             return settled
-        if TargetKind.SPOT_FLEET in (guard.kind, old.kind):
+        if TargetKind.SPOT_FLEET in (target.kind, old.kind):
             return settled
-        group = self._targets.group(guard)
+        group = self._targets.group(target)
         same = group and group in (request.physical_id, self._targets.group(old))
         return request.physical_id if same else settled
 
 
 def _look(
     ec2_instance_id: str,
-    guard: DrainTarget,
+    target: DrainTarget,
     searched_to: str,
     now: datetime,
 ) -> Look:
     """Return an instance as it is searched for: in no named cluster, for that was done."""
-    known = InstanceProgress(policy=replace(guard.policy, cluster=None), searched_to=searched_to)
+    known = InstanceProgress(policy=replace(target.policy, cluster=None), searched_to=searched_to)
     return Look(ec2_instance_id, known, now, remembers=False)
 
 
-def settled_id(request: Request, guard: DrainTarget, old: DrainTarget | None, *, back: bool) -> str:
+def settled_id(
+    request: Request, target: DrainTarget, old: DrainTarget | None, *, back: bool
+) -> str:
     """Return what the resource is called, as far as its properties tell."""
     if request.stays_refused or not request.physical_id:
-        return guard.physical_id
+        return target.physical_id
     if old is None:
-        # What an update that failed had is of no use; CloudFormation goes back to what it knows.
-        return request.physical_id if back else guard.physical_id
+        # The id of an update that failed is not used: CloudFormation rolls back to the id that it
+        # has.
+        return request.physical_id if back else target.physical_id
     # Which an earlier update may have kept.
-    same = (old.kind, old.name) == (guard.kind, guard.name)
-    return request.physical_id if same else guard.physical_id
+    same = (old.kind, old.name) == (target.kind, target.name)
+    return request.physical_id if same else target.physical_id

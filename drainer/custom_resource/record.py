@@ -1,8 +1,8 @@
 """
 The record of a request of CloudFormation, as plain values and back, and which message goes on.
 
-It holds the response URL and what is known of each instance, which travel nowhere else. What claims
-a hop is the same as for every record (drainer/drain/record_write.py).
+It holds the response URL and what is known of each instance, which travel nowhere else. The claim
+of a hop is the same as for every record (drainer/drain/conditional_write.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from drainer.codec import instant
 from drainer.custom_resource import progress as plain
 from drainer.drain.admission import Admission
 from drainer.drain.record import REASON_CHARACTERS_MAX, End, Key, Record
-from drainer.drain.record_outline import outline, outlined, text
+from drainer.drain.record_fields import outline, outlined, text
 from drainer.errors import MalformedEventError, MisconfiguredError
 
 if TYPE_CHECKING:

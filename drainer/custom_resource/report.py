@@ -21,11 +21,11 @@ class Step(StrEnum):
     """What was done about a request."""
 
     ANSWERED = "answered"
-    GOES_ROUND = "re-invoke"
-    COPY = "duplicate"  # another pass serves it, or has
+    RE_INVOKE = "re-invoke"
+    DUPLICATE = "duplicate"  # another pass serves it, or has
     OVER = "over"  # answered, or given up by CloudFormation
-    REFUSED = "refused"  # not believed, or its answer was refused for good
-    UNDONE = "retry"  # the message must be delivered again
+    REFUSED = "refused"  # not believed, or its answer was refused permanently
+    RETRY = "retry"  # the message must be delivered again
 
 
 @dataclass(slots=True)
@@ -37,27 +37,27 @@ class Report:
         key: Stack and request id.
         request: The request; None where it is not known.
         answer: What was answered, or should have been.
-        muster: What was seen of the target.
+        target_status: What was seen of the target.
         reason: Why, in words for an operator.
-        troubles: What failed on the way, and is done again.
+        errors: What failed on the way, and is done again.
         overdue: Whether it was answered because its deadline had passed.
-        unanswered: Whether CloudFormation no longer waits, or refuses the answer for good.
+        unanswered: Whether CloudFormation no longer waits, or refuses the answer permanently.
     """
 
     key: str
     hop: int
     request: Request | None = None
-    step: Step = Step.UNDONE
+    step: Step = Step.RETRY
     answer: Answer | None = None
-    muster: TargetStatus | None = None
+    target_status: TargetStatus | None = None
     reason: str = ""
-    troubles: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     overdue: bool = False
     unanswered: bool = False
 
-    def trouble(self, what: str, error: object) -> None:
+    def add_error(self, what: str, error: object) -> None:
         """Note what failed; the next pass does it again."""
-        self.troubles = (*self.troubles, f"{what}: {error}")
+        self.errors = (*self.errors, f"{what}: {error}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ LOOKED_FOR = timedelta(seconds=300)
 # "The total size of the response body can't exceed 4096 bytes."
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-responses.html
 RESPONSE_BYTES_MAX = 4_096
-# What comes from the request is bounded too, so that it always leaves room for the reason.
-# None has a bar, which separates the names in a re-invocation.
+# Texts from the request are bounded too, to leave room for the reason. None has a bar, which
+# separates the names in a re-invocation.
 NAME = re.compile(r"[\x20-\x7b\x7d\x7e]{1,512}")
 PHYSICAL_ID_BYTES_MAX = 1_024
 
@@ -50,7 +50,7 @@ RESOURCE_TYPE = "Custom::ECSDrain"
 # What is answered as physical id by a Create that was refused: its Delete drains nothing.
 # "You can't use a colon" in the name of a group, nor in any other target's.
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_CreateAutoScalingGroup.html
-NOTHING_GUARDED = "nothing-guarded:"
+NO_TARGET = "nothing-guarded:"
 
 
 class RequestType(StrEnum):
@@ -105,12 +105,12 @@ class Request:
         share = self._service_timeout() / RESPONSE_MARGIN_SHARE
         return timedelta(seconds=min(RESPONSE_MARGIN_SECONDS, share))
 
-    def deadline_at(self, guard: DrainTarget | None) -> datetime:
+    def deadline_at(self, target: DrainTarget | None) -> datetime:
         """Return when the request must be answered, whatever is left then."""
         latest = self.timeout_at - self.margin
-        if guard is None or self.request_type != RequestType.DELETE:
+        if target is None or self.request_type != RequestType.DELETE:
             return latest
-        wanted = self.started_at + timedelta(seconds=guard.policy.drain_timeout_seconds)
+        wanted = self.started_at + timedelta(seconds=target.policy.drain_timeout_seconds)
         return min(latest, wanted)
 
     @property
@@ -123,14 +123,14 @@ class Request:
     @property
     def stays_refused(self) -> bool:
         """Whether this is the Delete of what was never guarded."""
-        return self.physical_id.startswith(NOTHING_GUARDED)
+        return self.physical_id.startswith(NO_TARGET)
 
     @property
     def refused_id(self) -> str:
         """The physical id to answer a refusal with: the old one, or one that guards nothing."""
         if self.physical_id:
             return self.physical_id
-        return NOTHING_GUARDED + sha256(self.key.encode()).hexdigest()[:16]
+        return NO_TARGET + sha256(self.key.encode()).hexdigest()[:16]
 
     def _service_timeout(self) -> int:
         # Create and Update say what is wrong about it; a Delete has the longest.
@@ -191,8 +191,8 @@ def _physical_id(body: Mapping[str, Any]) -> str:
     if body.get("PhysicalResourceId") is None:
         return ""
     value = body["PhysicalResourceId"]
-    # "... up to 1 KB": ours are shorter, and one that CloudFormation made up is too.
-    # What is not printable may be half a character, which nobody can send back.
+    # "... up to 1 KB": ours are shorter, and one that CloudFormation made up is too. A character
+    # that is not printable may be half of one, which cannot be sent back.
     readable = isinstance(value, str) and value.isprintable()
     if not readable or len(str(value).encode()) > PHYSICAL_ID_BYTES_MAX:
         raise MalformedEventError(f"PhysicalResourceId is {quoted(value)}")
@@ -214,7 +214,7 @@ def _signed_at(url: str) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What CloudFormation is told; the reason is for whoever reads the stack's events."""
+    """The response to CloudFormation. Its reason is shown in the stack's events."""
 
     status: Status
     physical_id: str

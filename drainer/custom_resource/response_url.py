@@ -34,7 +34,7 @@ def response_url(value: Any) -> str:
     Return the URL to answer to.
 
     Raises:
-        MalformedEventError: It leads elsewhere than to AWS: nobody else is told anything.
+        MalformedEventError: It does not lead to AWS: responses are sent to AWS only.
     """
     if not isinstance(value, str) or len(value) > URL_CHARACTERS_MAX:
         raise MalformedEventError(f"ResponseURL is not a usable URL ({type(value).__name__})")

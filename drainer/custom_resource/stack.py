@@ -1,5 +1,5 @@
 """
-What CloudFormation says of a stack: whose request is believed, and whether a target goes: pure.
+What CloudFormation says of a stack: whether a request counts, and whether its target goes. Pure.
 
 Theory. CloudFormation sends a Delete when the guarded target is about to go, but also when only the
 guard goes. The stack's status tells the two apart, tried from the top:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 OUR_TYPES = (RESOURCE_TYPE, "AWS::CloudFormation::CustomResource")
 
 IN_PROGRESS, ROLLBACK = "IN_PROGRESS", "ROLLBACK"
-# Somebody reviews a change set that would create the stack.
+# The stack waits for the review of a change set that would create it.
 AT_REST = "REVIEW_IN_PROGRESS"
 DELETING, CREATION_FAILED = "DELETE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS"
 UPDATED, UPDATING = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_IN_PROGRESS"
@@ -145,7 +145,7 @@ def _confirms(row: Row, request: Request, stack: Stack) -> bool:
     return stack.status in CLEANING and not same and changed and row.status != ROW_CREATING
 
 
-def other_guards(request: Request, stack: Stack) -> dict[str, str]:
+def other_resources(request: Request, stack: Stack) -> dict[str, str]:
     """Return the other custom resources of the stack that stay: logical by physical id."""
     return {
         row.physical_id: row.logical_id
@@ -157,34 +157,34 @@ def other_guards(request: Request, stack: Stack) -> dict[str, str]:
     }
 
 
-def goes_along(stack: Stack, target: str) -> bool:
+def goes_along(stack: Stack, target_id: str) -> bool:
     """Whether a target is the stack's own and is about to go, whatever a request says of it."""
     ends = stack.status in (DELETING, CREATION_FAILED)
-    return any(ends or row.status.startswith(LEAVING) for row in _listed(stack, target))
+    return any(ends or row.status.startswith(LEAVING) for row in _listed(stack, target_id))
 
 
-def _listed(stack: Stack, target: str) -> list[Row]:
+def _listed(stack: Stack, target_id: str) -> list[Row]:
     # Its guards are called like it.
     return [
         row
         for row in stack.rows
-        if row.physical_id == target
+        if row.physical_id == target_id
         and row.status != SKIPPED
         and row.resource_type not in OUR_TYPES
     ]
 
 
-def fate_of(request: Request, guard: DrainTarget, target: str, stack: Stack) -> Fate:
+def fate_of(request: Request, target: DrainTarget, target_id: str, stack: Stack) -> Fate:
     """
     Return what becomes of a target after a Delete; the table is in the module's docstring.
 
     Args:
         request: The Delete.
-        guard: What its properties name.
-        target: The physical id of the fleet or group that has the instances.
+        target: What its properties name.
+        target_id: The physical id of the fleet or group that has the instances.
         stack: The stack, as it was when the request was believed.
     """
-    listed, invented = _listed(stack, target), made_up(request, guard.name, target)
+    listed, invented = _listed(stack, target_id), made_up(request, target.name, target_id)
     if invented and stack.status in (DELETING, UPDATED, UPDATING):
         return Fate.GOES if listed and stack.status == DELETING else Fate.STAYS
     if stack.status in (DELETING, UPDATED):
@@ -202,10 +202,10 @@ def fate_of(request: Request, guard: DrainTarget, target: str, stack: Stack) -> 
         and row.physical_id != request.physical_id
         and not row.status.startswith(LEAVING)
     }
-    # What was never created has not taken the place of anything.
+    # A target that was never created has not replaced another one.
     if not now or invented:
         return Fate.STAYS
-    if guard.kind != TargetKind.SPOT_FLEET:
+    if target.kind != TargetKind.SPOT_FLEET:
         return Fate.BY_TAG
     # No tag tells whose a fleet is. Where the guard goes back to one that is no resource of this
     # stack, the other was named by a parameter, too; else it is taken for the stack's own, as a

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS, EcsActions
 from drainer.drain.attributes import DRAINED_FOR, checksum
-from drainer.drain.machine import Act
+from drainer.drain.may_leave import Act
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class TargetActions:
 
     def __init__(self, ecs: Ecs) -> None:
         self._ecs = ecs
-        self._acts = EcsActions(ecs)
+        self._ecs_actions = EcsActions(ecs)
 
     def act(self, outcomes: Iterable[Outcome], stack_id: str, time: InvocationClock) -> None:
         """Set DRAINING, and stop standalone tasks, where that was decided."""
@@ -46,7 +46,7 @@ class TargetActions:
             if outcome.decision.act == Act.SET_DRAINING:
                 by_cluster[outcome.cluster].append(outcome)
             elif outcome.decision.stop_tasks:
-                self._acts.stop_tasks(outcome, time.seconds_left)
+                self._ecs_actions.stop_tasks(outcome, time.seconds_left)
         units = [
             members[start : start + TOGETHER_MAX]
             for members in by_cluster.values()
@@ -54,7 +54,7 @@ class TargetActions:
         ]
         for unit in units[:UNITS_MAX]:
             if time.seconds_left() < UNIT_SECONDS or failures > FAILURES_MAX:
-                return  # the next pass goes on; a throttle is not to be argued with
+                return  # the next pass goes on: a throttled API needs a pause
             failures += not self._drain_together(unit, stack, time.now)
 
     def _drain_together(
@@ -62,12 +62,12 @@ class TargetActions:
     ) -> bool:
         """Set up to ten DRAINING; return whether that has succeeded with any."""
         # First, for what is DRAINING without it would stay so after a rollback.
-        if not self._note(unit, stack):
+        if not self._name_stack(unit, stack):
             return False
-        self._acts.set_draining(unit, clock)
+        self._ecs_actions.set_draining(unit, clock)
         return any(outcome.drained_now for outcome in unit)
 
-    def _note(self, unit: Sequence[Outcome], stack: str) -> bool:
+    def _name_stack(self, unit: Sequence[Outcome], stack: str) -> bool:
         """Note on all registrations for which stack they are set DRAINING; False if throttled."""
         by_cluster: dict[str, list[tuple[Outcome, tuple[str, str, str]]]] = defaultdict(list)
         for outcome in unit:
@@ -79,12 +79,12 @@ class TargetActions:
                 try:
                     self._ecs.put_attributes(cluster, [value for _, value in together])
                 except UnavailableError as error:
-                    unit[0].trouble(NOTING, error)
+                    unit[0].add_error(NOTING, error)
                     return False
                 except MisconfiguredError:
                     for outcome, value in together:
                         try:
                             self._ecs.put_attributes(cluster, [value])
                         except DrainerError as error:
-                            outcome.trouble(NOTING, error)
+                            outcome.add_error(NOTING, error)
         return True

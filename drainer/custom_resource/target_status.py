@@ -1,5 +1,5 @@
 """
-What one pass has seen of a target's instances, as a value, and in words.
+The status of a target's instances in one pass, as a value and in words.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TargetStatus:
     unsure: str = ""
     settled: bool = True
     gone: bool = False
-    troubles: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -49,7 +49,7 @@ class TargetStatus:
         return seen and not self.unsure and self.done == self.total
 
     def remaining(self) -> str:
-        """Say what is waited for, in words for whoever reads the stack's events."""
+        """Say what is waited for, in words for the stack's events."""
         lines = [f"{self.total - self.done} of {self.total} instances are not drained"]
         if not self.total:
             lines = [] if self.unsure else ["No instance is known yet. The next pass looks again"]

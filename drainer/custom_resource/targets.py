@@ -19,7 +19,7 @@ class Targets(Protocol):
     def stack(self, stack_id: str) -> Stack:
         """Return a stack and its resources; one without a status where there is none."""
 
-    def group(self, guard: DrainTarget) -> str:
+    def group(self, target: DrainTarget) -> str:
         """Return the name of the group that has the instances; empty for a fleet, and for none."""
 
     def groups(self, capacity_providers: Sequence[str]) -> dict[str, str]:
@@ -31,7 +31,7 @@ class Targets(Protocol):
     def cluster_exists(self, cluster: str) -> bool:
         """Whether there is such a cluster."""
 
-    def instances(self, guard: DrainTarget) -> list[str] | None:
+    def instances(self, target: DrainTarget) -> list[str] | None:
         """Return the ids of the target's EC2 instances; None where there is no such target."""
 
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:

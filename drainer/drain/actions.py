@@ -1,7 +1,8 @@
 """
-What a pass does to ECS, and what comes of each drain: shared by all who call upon the machine.
+The calls of a pass that change ECS, and the outcome of each drain. Lifecycle actions and custom
+resources share them.
 
-Every act can be done twice; what fails is noted at its drain, and spoils no other.
+Every action can be repeated. A failure is stored at its drain and does not stop the others.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from drainer.drain import machine, task_set
+from drainer.drain import may_leave, task_set
 from drainer.drain.finder import EcsReads
-from drainer.drain.machine import Act
+from drainer.drain.may_leave import Act
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from drainer.drain.look import Look
-    from drainer.drain.machine import Decision
+    from drainer.drain.may_leave import Decision
     from drainer.drain.model import InstanceProgress
 
 # UpdateContainerInstancesState, PutAttributes and PublishBatch each take ten; so ten drains are
@@ -32,8 +33,8 @@ TOGETHER_MAX = 10
 # What a unit may need, should its calls be slow: a unit that could be cut in half is not begun.
 UNIT_SECONDS = 5.0
 
-# What one call may take where the API is slow, and what is kept for the way round: writes of the
-# record and a publication. A pass that cannot make the next call in time does not begin it.
+# The time of one call of a slow API, and the time kept for the record's write and the publication.
+# A pass that cannot make the next call in time does not begin it.
 CALL_SECONDS = 4.0
 
 # A container instance with hundreds of standalone tasks must not use up an invocation.
@@ -41,7 +42,7 @@ STOPS_MAX = 20
 
 ACTIVE = "ACTIVE"
 
-# Who stops a task says why: the task's owner reads this in its description.
+# The reason for stopping a task, which its owner reads in the task's description.
 STOP_REASON = "drainer: the EC2 instance leaves and the standalone grace period is over"
 
 
@@ -68,7 +69,7 @@ class Outcome:
     drained_at: datetime | None = None
     stopped: bool = False  # whether every standalone task that was to stop has been told to
     # what failed on the way and will be done again, in words for an operator
-    troubles: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
 
     @property
     def drain(self) -> InstanceProgress:
@@ -87,7 +88,7 @@ class Outcome:
 
     def following(self) -> InstanceProgress:
         """Return what the next pass needs to know, after what this one has done so far."""
-        return machine.carry_on(
+        return may_leave.carry_on(
             self.look, self.drain, drained_at=self.drained_at, stopped=self.stopped
         )
 
@@ -96,9 +97,9 @@ class Outcome:
         if arn not in {one.arn for one in self.look.left_behind}:
             self.drained_at = at
 
-    def trouble(self, what: str, error: object) -> None:
+    def add_error(self, what: str, error: object) -> None:
         """Note what failed; the next pass does it again."""
-        self.troubles = (*self.troubles, f"{what}: {error}")
+        self.errors = (*self.errors, f"{what}: {error}")
 
 
 def failure_of(call: Callable[..., object], *args: Any) -> DrainerError | None:
@@ -117,7 +118,7 @@ def together(
     Make one call for up to TOGETHER_MAX container instances; return refusals by ARN.
 
     Where ECS refuses the whole call, each is tried alone: one that has changed its status, or is
-    gone, must not hold up the others.
+    gone, must not stop the others from being drained.
     """
     try:
         return call(arns)
@@ -157,7 +158,7 @@ class EcsActions:
                 for arn in arns:
                     for outcome in members[arn]:
                         if arn in refusals:
-                            outcome.trouble("DRAINING was not set", refusals[arn])
+                            outcome.add_error("DRAINING was not set", refusals[arn])
                         else:
                             outcome.drained(arn, clock())
 
@@ -172,8 +173,8 @@ class EcsActions:
             error = failure_of(self._ecs.stop_task, cluster, task_id, STOP_REASON)
             stopped += error is None
             if error is not None:
-                outcome.trouble(f"Task {task_id} was not stopped", error)
+                outcome.add_error(f"Task {task_id} was not stopped", error)
             if isinstance(error, UnavailableError):
-                break  # the next pass stops it; a throttle is not to be argued with
+                break  # the next pass stops it: a throttled API needs a pause
         all_of_them = stopped == len(outcome.decision.stop_tasks)
         outcome.stopped = all_of_them and task_set.stops_standalone(outcome.look)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from drainer.drain import evidence
+from drainer.drain import earlier_looks
 from drainer.drain.model import Drain, Origin
 from drainer.drain.record import SETTLE, DrainRecord
 from drainer.errors import DrainerError
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-# Without a token, who may write to the queue may claim any hop, and one far ahead would end the
-# chain as if it had run out of hops. Passes that could not write the record are at least a second
+# Without a token, every principal that may write to the queue can name any hop. A hop far ahead
+# would end the chain at its hop limit. Passes that could not write the record are at least a second
 # apart (the least DRAINER_PASS_INTERVAL_SECONDS); ten more allow for clocks that differ.
 HOPS_A_SECOND_MAX = 1
 HOPS_AHEAD_MAX = 10
@@ -84,8 +84,8 @@ def admit(
         | open, no token, begun no earlier than its action | JOIN                               |
         | any other token                                 | NEW                                 |
 
-    What was found by looking, and has no message:
-        | what was read                  | Origin.SWEEP        | Origin.HINT                      |
+    Drains that were found by looking and have no message:
+        | what was read                  | Origin.SWEEP        | Origin.WAKE_UP                   |
         |--------------------------------|---------------------|----------------------------------|
         | the table did not answer       | DUPLICATE           | DUPLICATE                        |
         | no record                      | NEW                 | DUPLICATE                        |
@@ -97,7 +97,7 @@ def admit(
         | open, silent, with a token     | TAKEOVER            | LOOK                             |
         | open, not silent               | DUPLICATE           | LOOK                             |
 
-    DUE, TAKEOVER and LOOK go by the record's drain, the others by the message's (evidence.py).
+    DUE, TAKEOVER and LOOK go by the record's drain, the others by the message's (earlier_looks.py).
     """
     record = None if isinstance(read, DrainerError) else read
     unread = record is not read
@@ -112,18 +112,18 @@ def admit(
         # Not so what has gone ahead of the record: passes that could not write have kept it alive.
         sweeps = drain.origin == Origin.SWEEP
         behind = sweeps or drain.hop <= record.hop
-        if behind and evidence.is_of_another(record, now, silent=silent):
+        if behind and earlier_looks.is_of_another(record, now, silent=silent):
             admission = Admission.NEW if sweeps else Admission.DUPLICATE
-            drain = evidence.begun_at(now, drain) if sweeps else drain
+            drain = earlier_looks.begun_at(now, drain) if sweeps else drain
     if admission in (Admission.NEW, Admission.JOIN):
         # It follows no record that is there, but what was set DRAINING before is found by this one.
         before = record.drain.cluster if record else None
         drain = replace(drain, generation=None, cluster=drain.cluster or before)
     elif record and admission in (Admission.DUE, Admission.TAKEOVER, Admission.LOOK):
         due = admission == Admission.DUE
-        drain = evidence.recorded(drain, record, at_own_hop=due, silent=silent)
+        drain = earlier_looks.recorded(drain, record, at_own_hop=due, silent=silent)
     elif admission == Admission.UNREAD:
-        drain = evidence.as_if_new(drain, now, pass_interval_seconds)
+        drain = earlier_looks.as_if_new(drain, now, pass_interval_seconds)
     error = read if isinstance(read, DrainerError) else None
     return Admitted(admission, drain, record, error)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-# Who set it DRAINING for a stack that rolls back its update sets it ACTIVE again.
+# The stack for which it was set DRAINING: it is set ACTIVE again if that stack rolls back.
 DRAINED_FOR = "drainer.custom-resource"
 
 # Set DRAINING because Spot stops or hibernates the instance, which may return
@@ -17,5 +17,5 @@ INTERRUPTED = "drainer.interrupted"
 
 
 def checksum(text: str) -> str:
-    """Return what tells tokens and stacks apart; the token itself is nobody else's business."""
+    """Return a checksum by which tokens and stacks differ. The token itself is not stored."""
     return sha256(text.encode()).hexdigest()[:8] if text else ""

@@ -47,7 +47,7 @@ OPTIONAL = {name for name, default in DEFAULTS.items() if default is not MISSING
 
 NEW_IN_3 = frozenset({"generation", "waits_in"})
 
-# What Python says of a wrong field may quote all of it.
+# Python's error may quote the whole field.
 SENTENCE_CHARACTERS_MAX = 300
 
 
@@ -100,8 +100,8 @@ def decode(body: dict[str, Any]) -> Drain:
             if name in given:
                 given[name] = given[name][:most]
         read = {name: READERS[name](one) for name, one in given.items()}
-        # Only a message is an envelope. What the sweep finds never left this invocation, and may
-        # be answered by less than a message may.
+        # Only a message is an envelope. A drain that the sweep finds was not sent by a message, and
+        # may be answered without a token.
         return Drain(**{**read, "origin": Origin.CHAIN})
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         sentence = f"envelope: {type(error).__name__}: {error}"

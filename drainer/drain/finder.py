@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain.look import cluster_name, unseen
-from drainer.drain.task_set import VIEW_LAG
+from drainer.drain.task_set import ANSWER_LAG
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 # Each cluster costs one read, of which ECS grants 20 a second; what is in none of so many is
 # searched for in the others by the next passes.
 CLUSTERS_SEARCHED_MAX = 100
-# What has no token is not believed to say how far a search has come, so that one pass searches all
-# of these, as long as there is time: a burst of 100 reads, and 20 a second.
+# How far a search has come does not count without a token, so that one pass searches all of these
+# while there is time: a burst of 100 reads, and 20 a second.
 CLUSTERS_SEARCHED_AT_ONCE_MAX = 400
-# An agent that has lost its state registers anew where it was, or where it is configured to: so
+# An agent that has lost its state registers again where it was, or where it is configured to: so
 # many clusters are searched again in each pass while it is not connected, at one read each.
 CLUSTERS_SEARCHED_AGAIN_MAX = 5
 
-# What must be left of an invocation for acting: answers, heartbeats, and the way round for all.
+# The time of an invocation that is kept for acting: answers, heartbeats, and re-invocations.
 ACTING_SECONDS = 12.0
 
 
@@ -98,7 +98,7 @@ class Finder:
             self._describe(cluster, [arn for arn, _ in rows], members)
         for look in known:
             if look.is_lone and look.drain.others and look.drain.searched_at is None:
-                # What was listed while one of them was connected was listed of that one alone.
+                # While one of them was connected, only its tasks were listed.
                 look.drain = replace(look.drain, listed_at=None, closed=False)
             if not look.connected and look.known_arns() != set(look.registrations):
                 # One that was known has not been described, so that it is looked for again: its
@@ -143,7 +143,7 @@ class Finder:
             elif look.sought:
                 look.reason = look.reason or f"{len(clusters)} clusters are searched in turns"
             if look.settled:
-                # What was begun is not to be taken for a search that has come to its end.
+                # A search that was begun must not be taken for one that has ended.
                 look.drain = replace(look.drain, searched_to="", search_failed=False)
             if look.registrations and look.drain.cluster != found_before[look]:
                 self._report_misnamed(look)
@@ -153,7 +153,7 @@ class Finder:
         left = CLUSTERS_SEARCHED_MAX
         if not all(look.in_turns for look in looks):
             left = CLUSTERS_SEARCHED_AT_ONCE_MAX
-        # What has come furthest goes first, or newcomers would hold it up.
+        # Searches that have come furthest go first. Otherwise new ones would delay them.
         for begun_at in sorted({look.drain.searched_to for look in looks}, reverse=True):
             together = [look for look in looks if look.drain.searched_to == begun_at]
             for cluster in clusters[bisect_right(clusters, begun_at) :]:
@@ -185,7 +185,7 @@ class Finder:
         since = look.drain.searched_at
         if not look.registrations:
             look.absent = True
-        elif since is not None and look.now >= since + VIEW_LAG:
+        elif since is not None and look.now >= since + ANSWER_LAG:
             look.settled = True
 
     def _report_misnamed(self, look: Look) -> None:
@@ -241,7 +241,7 @@ class Finder:
             self._describe(cluster, arns[middle:], looks)
             return
         claimed = [look for look in looks if look.known_arns() & set(arns)]
-        # Who has been found by another reference has only lost the one that it claimed.
+        # An instance found in another cluster only loses its message's wrong reference.
         unseen(claimed or [look for look in looks if not look.registrations], error)
 
     def _must_have_time(self) -> None:

@@ -1,5 +1,5 @@
 """
-One look at one EC2 instance: the finder and the task look fill it in, the machine judges it.
+One look at one EC2 instance: the finder and the task look fill it in, `may_leave.py` judges it.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Look:
     @property
     def container_instance(self) -> ContainerInstance | None:
         """
-        What holds for all candidates together; None where there is none.
+        The one that stands for all candidates; None where there is none.
 
         It is ACTIVE while any of them is, and DRAINING once all are; its tasks are those of all.
         """
@@ -125,7 +125,7 @@ class Look:
 
     @property
     def sought_again(self) -> bool:
-        """Whether its agent may have registered anew, though its registrations were all known."""
+        """Whether its agent may have registered again, though its registrations were all known."""
         return self.is_lone and self.settled and not self.failed
 
     def named(self, configured: Sequence[str]) -> Sequence[str]:
@@ -144,7 +144,7 @@ class Look:
         if is_new and not self._has_room(instance):
             return
         if is_new and self.remembers:
-            # What was established before did not know of this one.
+            # Earlier looks did not know of this registration.
             drain = replace(
                 drain, searched_at=None, draining_since=None, listed_at=None, closed=False,
                 settled=False,
@@ -152,8 +152,9 @@ class Look:
         self.registrations[instance.arn] = replace(instance, cluster=cluster)
         first = self.candidates[0]
         self.drain = replace(drain, cluster=first.cluster, container_instance_arn=first.arn)
-        # What remembers no registration cannot tell that this one is what it had settled on; and an
-        # agent that was connected may have registered anew, once it no longer is.
+        # A drain that has stored no registration cannot tell that this is the one that it had
+        # settled on. And an agent that was connected may have registered again, once it no longer
+        # is.
         searched = drain.settled and drain.searched_at is not None and self.remembers
         self.settled = first.agent_connected or searched
 

@@ -52,15 +52,17 @@ class InterruptedTargets(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where a drain comes from, which decides what is believed of it and whether it goes round."""
+    """
+    Where a drain comes from, which decides what is believed of it and whether it is re-invoked.
+    """
 
-    CHAIN = "chain"  # a notice, or a re-invocation that follows from one
-    HINT = "wake-up"  # an event that says that now is a good time to look; never goes round
-    SWEEP = "sweep"  # found waiting by the sweep; goes round where no chain is alive
+    CHAIN = "chain"  # a notification, or a re-invocation that follows from one
+    WAKE_UP = "wake-up"  # an event that says that now is a good time to look; never is re-invoked
+    SWEEP = "sweep"  # found waiting by the sweep; is re-invoked where no chain is alive
 
 
 class Owner(StrEnum):
-    """Whose a task is: a service's (replica or daemon), or nobody's."""
+    """The owner of a task: a service (replica or daemon), or none (standalone)."""
 
     SERVICE = "service"
     STANDALONE = "standalone"
@@ -71,8 +73,8 @@ class LifecycleAction:
     """
     One EC2 instance passing one lifecycle hook once: the unit of work.
 
-    The token names this one action, and is sent back wherever it is known. What a hint or the sweep
-    has found has none: Auto Scaling tells it to the notice alone.
+    The token names this one action, and is sent back wherever it is known. A drain that a wake-up
+    or the sweep has found has no token: only the notification carries it.
     """
 
     auto_scaling_group_name: str
@@ -86,7 +88,7 @@ class Policy:
     """What the hook's owner wants of a drain, read from its notification metadata."""
 
     cluster: str | None  # name or ARN of the ECS cluster; None where the metadata names none
-    drain_timeout_seconds: int  # how long a drain may take, from the notice's time
+    drain_timeout_seconds: int  # how long a drain may take, from the notification's time
     deadline_result: LifecycleActionResult  # the answer once the deadline has passed
     # wait for them, stop them after the grace period, or ignore them
     standalone_tasks: StandaloneTasks
@@ -99,8 +101,8 @@ class Hook:
 
     name: str
     heartbeat_timeout_seconds: int  # what each heartbeat restarts
-    global_timeout_seconds: int  # what no heartbeat gets past, from the notice's time
-    notification_target_arn: str | None  # where its notices go; None for EventBridge alone
+    global_timeout_seconds: int  # what no heartbeat gets past, from the notification's time
+    notification_target_arn: str | None  # where its notifications go; None for EventBridge alone
     notification_metadata: str | None
     # whether it holds instances that leave, and not those that are launched
     terminating: bool = True
@@ -157,22 +159,22 @@ class Drain(InstanceProgress):
     action: LifecycleAction
     started_at: datetime  # when Auto Scaling began to wait; the deadline counts from here
     last_heartbeat_at: datetime  # when the hook's timeout was last restarted
-    hop: int = 0  # how many re-invocations led here; 0 for a notice
+    hop: int = 0  # how many re-invocations led here; 0 for a notification
     origin: Origin = Origin.CHAIN  # where this drain comes from
-    # whether the notice came by EventBridge, which carries those of all hooks
+    # whether the notification came by EventBridge, which carries those of all hooks
     by_event_bridge: bool = False
     deadline_at: datetime | None = None  # fixed once the hook is known, then only ever tightened
     heartbeat_timeout_seconds: int | None = None  # of the hook; None until it has been looked up
     # since when looks have found Auto Scaling not waiting
     not_waiting_since: datetime | None = None
     waits_in: str | None = None  # the lifecycle state in which it was first seen to wait
-    sent_at: datetime | None = None  # when its message was published; None for a notice
+    sent_at: datetime | None = None  # when its message was published; None for a notification
     # of the record that the message follows; None where no record is known yet
     generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class WakeUp:
     """An event that says that now is a good time to look at an EC2 instance, by its id."""
 
     ec2_instance_id: str
@@ -191,7 +193,7 @@ class ContainerInstance:
     ec2_instance_id: str  # the EC2 instance that it says it is
     status: str  # ACTIVE, DRAINING, REGISTERING, DEREGISTERING, REGISTRATION_FAILED, INACTIVE
     agent_connected: bool  # whether its agent can report anything at present
-    running_tasks: int  # tasks whose *desired* status is RUNNING; blind to tasks that are stopping
+    running_tasks: int  # tasks whose *desired* status is RUNNING, not those that are stopping
     pending_tasks: int
     cluster: str = ""  # name or ARN of the cluster that was asked
     drained_for: str = ""  # checksum of the stack for which it was set DRAINING; empty for none

@@ -2,8 +2,8 @@
 The record of a drain: what is stored of it between two passes, and until long after its end.
 
 A pass reads the record, is admitted (admission.py), looks, acts, makes one conditional write
-(record_write.py) and only then publishes. The write is the claim of the hop: it succeeds for one
-pass.
+(conditional_write.py) and only then publishes. The write is the claim of the hop: it succeeds for
+one pass.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class End(StrEnum):
     ABANDON = "answered ABANDON"
     SUCCESS = "answered SUCCESS"
     FAILED = "answered FAILED"
-    OVER = "over"  # somebody else answered, the hook timed out, or the pass that answered died
+    OVER = "over"  # answered by hand, the hook timed out, or the pass that answered died
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Record:
     """
     What the records of all kinds have: which pass has the hop, since when, and how it has ended.
 
-    A kind adds what its passes need. The claim of a hop is the same for all (record_write.py).
+    A kind adds what its passes need. The claim of a hop is the same for all (conditional_write.py).
     """
 
     __slots__ = ()

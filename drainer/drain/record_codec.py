@@ -21,7 +21,7 @@ from drainer.drain.record import (
     Previous,
     key_of,
 )
-from drainer.drain.record_outline import (
+from drainer.drain.record_fields import (
     WORD_CHARACTERS_MAX,
     instant_in,
     outline,
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 
 # The values of the index's partition key: each kind of what is open has its own, so that the sweep
-# of one reads no other. What has ended and is not followed has none, and is not in the index.
+# of one reads no other. A record that has ended and is not followed has no value, and is not in the
+# index.
 OPEN, FOLLOWED = "1", "2"
 
 REQUIRED = ("drain", "began_at")
@@ -121,7 +122,7 @@ def previous_of(record: DrainRecord) -> Previous:
         record.drain.started_at,
         record.ended_at,
         record.end,
-        # What it or one before it has set DRAINING is DRAINING still.
+        # An instance that it or a record before it has set DRAINING is still DRAINING.
         followed=record.followed or before or (record.is_open and record.may_have_drained),
     )
 

@@ -11,8 +11,8 @@ from drainer.drain.record import Record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from drainer.drain.conditional_write import Write, Written
     from drainer.drain.record import Key
-    from drainer.drain.record_write import Write, Written
     from drainer.errors import DrainerError
 
 Kind_co = TypeVar("Kind_co", bound=Record, covariant=True)

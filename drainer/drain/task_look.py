@@ -1,7 +1,7 @@
 """
 Look at tasks: describe those that are known, and list those that may not be.
 
-It changes nothing. A look that fails leaves its tasks unseen, never STOPPED, and spoils no other.
+It changes nothing. A failed look leaves its own tasks unseen, not STOPPED.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class TaskLook:
         }
         self._ask_about(rests, until_one=True)
         due = [one for one in found if task_set.needs_listing(one, early=early)]
-        # What ECS counts no task for is closest to its end, and what has been listed once closer
-        # still; among those, others come first each time, as there may be time for some only.
+        # Instances without a counted task come first, of these the ones listed once. The order
+        # within each group differs in each pass: there may be time for some only.
         due.sort(
             key=lambda s: (s.counted > 0, not s.drain.listed_at, turn(s.ec2_instance_id, s.now))
         )

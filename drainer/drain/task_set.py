@@ -34,7 +34,7 @@ Progress = TypeVar("Progress", bound=InstanceProgress)
 # How late an answer of ECS is assumed to be at most. "The Amazon ECS API follows an eventual
 # consistency model"; AWS publishes no figure, and reports speak of some ten seconds.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
-VIEW_LAG = timedelta(seconds=20)
+ANSWER_LAG = timedelta(seconds=20)
 
 # ECS shows a stopped task for at least an hour, so that a task which is unknown has either stopped
 # long ago or the answer is wrong; several times the lag tells the two apart.
@@ -58,7 +58,7 @@ def is_closed(look: Look) -> bool:
     if look.drain.closed:
         return True
     listed_at = look.drain.listed_at
-    second = listed_at is not None and look.now >= listed_at + VIEW_LAG
+    second = listed_at is not None and look.now >= listed_at + ANSWER_LAG
     return second and _listing_counts(look) and len(unfinished(look)) <= UNFINISHED_MAX
 
 
@@ -76,8 +76,8 @@ def needs_listing(look: Look, *, early: bool) -> bool:
 
     Args:
         look: What has been seen so far, the unfinished tasks among it.
-        early: Whether to list while ECS still counts tasks. What remembers every task of a set
-            does, since the set is closed then before the last task stops.
+        early: Whether to list while ECS still counts tasks. A drain that stores every task of its
+            set does, so that the set is closed before the last task stops.
     """
     drain = look.drain
     if not look.registrations:
@@ -91,7 +91,7 @@ def needs_listing(look: Look, *, early: bool) -> bool:
         return look.unexplained > 0 and not any(task.wanted for task in look.blocking)
     if not early and _is_busy(look):
         return False
-    due_at = (drain.listed_at or drain.draining_since) + VIEW_LAG
+    due_at = (drain.listed_at or drain.draining_since) + ANSWER_LAG
     return look.now >= due_at
 
 
@@ -135,7 +135,7 @@ def _listing_counts(look: Look) -> bool:
     since = look.drain.draining_since
     if look.listed_at is None or since is None or not look.settled:
         return False
-    return look.now >= since + VIEW_LAG
+    return look.now >= since + ANSWER_LAG
 
 
 def stays_empty(look: Look) -> bool:

@@ -1,13 +1,13 @@
 """
-What a terminating hook is owed: heartbeats, re-invocations, the answer, and the sweep.
+What a terminating hook gets: heartbeats, re-invocations, the answer, and the sweep.
 
 A pass reads each drain's record, looks (`observer.py`), decides (`rules.py`), acts and publishes
 (`acting.py`). What happens when things go wrong:
 
 * A message is **lost**: the sweep finds the instance waiting; nothing is early.
 * A message is **doubled**: the drain's record takes one write for each hop, and a pass publishes
-  only after its write. Who finds the hop taken is a duplicate, so chains do not fork. Is the record
-  silent, so that the chain is lost, the duplicate takes its place.
+  only after its write. A pass that finds the hop taken is a duplicate, so chains do not fork. If
+  the record is silent, the chain is lost, and the duplicate takes its place.
 * Everything is **silent**: the sweep resumes, every few minutes, what the records say is open and
   silent, and looks for instances that wait under a hook of ours and have no record.
 * A message is **early** (for some minutes after its deployment, SNS may deliver without its filter

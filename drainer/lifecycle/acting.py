@@ -1,7 +1,8 @@
 """
 Act on what was decided about a pass's drains: answers first, and publications last.
 
-Every act can be done twice. What there is no time for is delivered again, and spoils no other.
+Every action can be repeated. A message for which no time is left is delivered again, and the others
+are not affected.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from drainer.drain import envelope
 from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsActions, failure_of
 from drainer.drain.admission import Admission
-from drainer.drain.machine import Act
+from drainer.drain.may_leave import Act
 from drainer.errors import DrainerError, MisconfiguredError, ThrottledError
 from drainer.lifecycle import heartbeats
 from drainer.lifecycle.hooks import AutoScalingReads
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from drainer.drain.model import LifecycleAction, LifecycleActionResult
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.outcome import HookOutcome
-    from drainer.lifecycle.recording import Recorder
+    from drainer.lifecycle.recorder import Recorder
 
 NO_TIME = "No time was left in the invocation"
 
@@ -50,7 +51,7 @@ class AutoScaling(AutoScalingReads, Protocol):
 
 
 class HookActions:
-    """The acts of one pass."""
+    """The actions of one pass."""
 
     def __init__(
         self,
@@ -78,39 +79,40 @@ class HookActions:
                 outcome.put_off(NO_TIME)
             else:
                 self._answer(outcome)
-        rest = [o for o in outcomes if not (o.ended or o.undone)]
+        rest = [o for o in outcomes if not (o.ended or o.retry_reason)]
         rest.sort(key=lambda o: (heartbeats.runs_out_at(o.drain), o.cluster))
         units = [rest[start : start + TOGETHER_MAX] for start in range(0, len(rest), TOGETHER_MAX)]
         for number, unit in enumerate(units):
-            # Who gets no time to be acted upon goes round all the same, which takes two calls for
-            # ten: given back to SQS, they would come again three minutes later, at the same place.
+            # Drains for which no time is left are re-invoked all the same, with two calls for ten:
+            # given back to SQS, they would come again three minutes later, in the same order.
             for_others = PASSING_ON_SECONDS * (len(units) - number - 1)
             if self._time.seconds_left() >= UNIT_SECONDS + for_others:
                 self._act_on(unit)
             elif self._has_time():
-                self._go_round([o for o in unit if not _is_unbounded(o)])
+                self._re_invoke([o for o in unit if not _is_unbounded(o)])
                 _put_off([o for o in unit if not (o.published or o.duplicate)])
             else:
                 _put_off(unit)
-        # What others wait for comes before what only people and the next action need.
+        # Calls that an instance waits for come before those that only operators and the next action
+        # need.
         self._recorder.end([o for o in outcomes if o.ended and not o.duplicate])
 
     def _act_on(self, unit: Sequence[HookOutcome]) -> None:
-        # What has no token has its deadline from the record, so that there must be one before a
-        # heartbeat keeps the hook waiting.
+        # A drain without a token has its deadline from the record, so the record must exist before
+        # a heartbeat keeps the hook waiting.
         self._recorder.create([o for o in unit if _is_unbounded(o)])
-        unit = [o for o in unit if not (o.undone or o.duplicate)]
+        unit = [o for o in unit if not (o.retry_reason or o.duplicate)]
         # The heartbeat comes before every change: it proves that the action is a true one.
         self._heartbeats(unit)
         unit = [outcome for outcome in unit if not outcome.over]
         proven = [o for o in unit if o.heartbeat or not heartbeats.is_unproven(o.look)]
-        # What somebody has set ACTIVE may have got tasks that no listing has: its record has to
-        # know that before it is seen DRAINING again.
+        # An instance that was set ACTIVE by hand may have new tasks that are in no listing. Its
+        # record has to say so before the instance is seen DRAINING again.
         again = [o for o in proven if o.decision.act == Act.SET_DRAINING and _is_written_first(o)]
         if not self._has_time():
             _put_off([o for o in unit if o.decision.republish])
             return
-        self._go_round(again)
+        self._re_invoke(again)
         if self._has_time():
             known = [o for o in again if o.published and (o.recorded or _waits_no_longer(o))]
             drained = [o for o in proven if o not in again or o in known]
@@ -118,12 +120,12 @@ class HookActions:
         for outcome in proven:
             self._on_ecs.stop_tasks(outcome, self._time.seconds_left)
         if self._has_time():
-            self._go_round([o for o in unit if o not in again])
+            self._re_invoke([o for o in unit if o not in again])
         else:
             _put_off([o for o in unit if o.decision.republish and not o.published])
 
-    def _go_round(self, unit: Sequence[HookOutcome]) -> None:
-        """Claim the hop of what goes round, and publish what follows."""
+    def _re_invoke(self, unit: Sequence[HookOutcome]) -> None:
+        """Claim the hops of drains that go on, and publish their re-invocations."""
         claimed = self._recorder.claim([outcome for outcome in unit if outcome.decision.republish])
         if self._has_time():
             self._publish(claimed, self._time.now())
@@ -206,8 +208,8 @@ def _waits_no_longer(outcome: HookOutcome) -> bool:
     Whether a token that joins waits for its write no longer.
 
     An instance that comes back may stay DRAINING then, which is better than never to be drained.
-    What has been DRAINING waits on: who goes by a record that does not know of tasks placed since
-    would answer too early.
+    What has been DRAINING waits on: a pass that goes by a record which does not know of tasks
+    placed since would answer too early.
     """
     tries = outcome.drain.hop + 1
     return tries >= JOINING_PASSES_MAX and not _was_draining(outcome)

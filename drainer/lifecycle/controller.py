@@ -1,7 +1,7 @@
 """
 Run a pass: observe, decide, act, for a batch of drains; it knows no AWS.
 
-No write happens above the decision. Every act can be done twice; each drain stands alone.
+No write happens above the decision. Every action can be repeated; each drain stands alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from drainer.drain.admission import Admission
-from drainer.drain.machine import Act
+from drainer.drain.may_leave import Act
 from drainer.drain.record import key_of
 from drainer.drain.task_look import StoppedTasks
 from drainer.errors import DrainerError
@@ -20,7 +20,7 @@ from drainer.lifecycle.early_heartbeats import EarlyHeartbeats
 from drainer.lifecycle.hooks import Hooks
 from drainer.lifecycle.observer import Observer
 from drainer.lifecycle.outcome import HookOutcome
-from drainer.lifecycle.recording import Recorder
+from drainer.lifecycle.recorder import Recorder
 from drainer.lifecycle.rules import Step
 from drainer.lifecycle.sweep import WaitingInstances
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from drainer.lifecycle.records import Records
     from drainer.lifecycle.rules import HookDecision
 
-# What one sweep sees through: ten times a pass of a hundred, in turns of the next sweeps.
+# The most drains that a sweep takes up: ten passes of a hundred. The next sweeps take up others.
 SWEPT_MAX = 1_000
 
 # What acting on a drain takes at most of the time that looking could have, its record's write
@@ -52,7 +52,7 @@ class PassReport:
     """What a pass has done."""
 
     outcomes: tuple[HookOutcome, ...]  # one for each drain that was looked at
-    problems: tuple[str, ...]  # what somebody has to correct, in words for an operator
+    problems: tuple[str, ...]  # what an operator has to correct, in words
     # messages of which another pass or the record's end has taken care
     not_admitted: tuple[Admitted, ...] = ()
 
@@ -80,7 +80,7 @@ class Controller:
         drains: Sequence[Drain],
         *,
         time: InvocationClock,
-        hints: Sequence[str] = (),
+        wake_ups: Sequence[str] = (),
         sweep: bool = False,
     ) -> PassReport:
         """
@@ -88,7 +88,7 @@ class Controller:
 
         Args:
             drains: At most one for each lifecycle action.
-            hints: Ids of EC2 instances at whose open drains to look too.
+            wake_ups: Ids of EC2 instances at whose open drains to look too.
             sweep: Whether to resume drains whose chains are lost, and to look at everything that
                 waits under a hook of ours, too.
             time: The invocation's.
@@ -107,7 +107,7 @@ class Controller:
             draining_again=recorder.draining_again,
         )
         told = [*zip(recorder.admit(drains), (drain.action for drain in drains), strict=True)]
-        found = recorder.woken(hints)
+        found = recorder.woken(wake_ups)
         if sweep:
             waiting = WaitingInstances(self._auto_scaling, hooks, time_to_look)
             known = {key_of(one.action) for one in drains}
@@ -128,7 +128,7 @@ class Controller:
                 look=look, decision=decision, admitted=one, message=messages[position]
             )
             if one.error is not None:
-                outcome.trouble("The drain's record was not read", one.error)
+                outcome.add_error("The drain's record was not read", one.error)
             beats.tell(position, outcome)
             outcomes.append(outcome)
 
@@ -148,7 +148,7 @@ class Controller:
         try:
             silent = [one for one in recorder.silent() if key_of(one.drain.action) not in known]
         except DrainerError as error:
-            # What waits is found by Auto Scaling's list too, and its record by its key.
+            # A waiting instance is also found by Auto Scaling's list, and its record by its key.
             problems.append(f"Open records could not be listed: {error}")
         taken = known | {key_of(one.drain.action) for one in silent}
         admitted = recorder.waiting(waiting.find())
@@ -161,14 +161,14 @@ def _withheld(decision: HookDecision, admitted: Admitted, look: HookLook) -> Hoo
     """
     Return the decision without what its admission does not allow.
 
-    A wake-up only answers. What has no token, and no record that can be read, may be of another
-    action than the one that waits now: it is kept waiting until its deadline, and not answered.
+    A wake-up only answers. A drain with no token and no readable record may be of another action
+    than the one that waits now. It is kept waiting until its deadline and not answered.
     """
     if admitted.admission == Admission.LOOK:
         return replace(decision, act=Act.WAIT, heartbeat=False, stop_tasks=(), republish=False)
     unread = admitted.admission == Admission.UNREAD
     if unread and not look.drain.action.lifecycle_action_token:
-        step = Step.GO_ROUND if decision.step == Step.COMPLETE else decision.step
+        step = Step.RE_INVOKE if decision.step == Step.COMPLETE else decision.step
         republish = decision.republish and not look.is_late
         return replace(decision, step=step, result=None, republish=republish)
     return decision

@@ -28,7 +28,7 @@ def departed(
     """
     Return which EC2 instances their groups do not list either, nor the groups' warm pools.
 
-    What could not be asked about for want of time is not among them.
+    Instances whose groups could not be read in time are not among them.
 
     Args:
         auto_scaling: Lists what groups have.

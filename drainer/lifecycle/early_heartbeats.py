@@ -1,10 +1,10 @@
 """
-Heartbeats that are sent before ECS is looked at: a look that hangs must cost no drain its hook.
+Heartbeats that are sent before ECS is looked at: a look that hangs must not let a hook time out.
 
 A token says which action is meant: the heartbeat changes nothing where that is over. Without one
 Auto Scaling is asked first whether the instance waits, as any action of the hook would be kept.
-Those that need it most come first, as long as time for the look is left: what is kept waiting and
-never looked at would wait until its deadline.
+Those that need it most come first, as long as time for the look is left: an instance that is kept
+waiting and not looked at would wait until its deadline.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ class EarlyHeartbeats:
         self._sent: dict[int, DrainerError | None] = {}
 
     def send_due(self) -> None:
-        """Send those of drains that have a record or a copy of it, before anything is looked at."""
+        """
+        Send those of drains that have a record, or its fields in the message, before anything is
+        looked at.
+        """
         self._send({n: one.drain for n, one in enumerate(self._admitted) if self._is_due(one)})
 
     def send_proofs(self, looks: Sequence[HookLook]) -> None:
@@ -90,7 +93,8 @@ class EarlyHeartbeats:
         named = bool(drain.action.lifecycle_action_token)
         if not (named and (one.admission in RECORDED or copied)) or drain.deadline_at is None:
             return False
-        # What looks have found not to wait is asked about at the end, by what they agree on.
+        # Drains that looks have found not to wait are asked about at the end, as two looks must
+        # agree.
         if now >= drain.deadline_at or drain.not_waiting_since is not None:
             return False
         return heartbeats.half_is_over(drain, now, self._pass_interval_seconds)

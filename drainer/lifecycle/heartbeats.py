@@ -36,7 +36,7 @@ def is_due(look: HookLook) -> bool:
     if look.waiting not in {Waiting.YES, Waiting.UNSEEN} or look.is_late:
         return False
     if look.waiting == Waiting.UNSEEN and drain.by_event_bridge and not drain.policy:
-        return False  # whose hook it is has never been seen, and EventBridge tells of all
+        return False  # no look has seen the hook's owner, and EventBridge tells of all
     if not look.proven or is_unproven(look):
         return True
     if drain.origin == Origin.SWEEP:
@@ -61,8 +61,8 @@ def is_unproven(look: HookLook) -> bool:
     Whether Auto Scaling has yet to confirm the action, which it does by taking a heartbeat.
 
     Until then nothing is changed, so that a notification that Auto Scaling never sent changes
-    nothing. What was found without a token was seen to wait, but perhaps at another hook, as an
-    instance does that is launched into a warm pool.
+    nothing. An instance that was found without a token was seen to wait, but perhaps at another
+    hook, as one that is launched into a warm pool.
     """
     known = look.proven and look.drain.draining_since is not None
     return look.waiting == Waiting.YES and bool(look.status) and not known

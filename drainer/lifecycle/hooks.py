@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WAIT_STATE_SUFFIX = ":Wait"
 # The one state in which only a launching hook waits.
 LAUNCH_WAIT_STATE = "Pending:Wait"
-# What comes after the last answer of all. Not so Terminating:Retained, Warmed:Pending:Proceed or
+# The states after the last answer. Not so Terminating:Retained, Warmed:Pending:Proceed or
 # ReplacingRootVolume:Proceed, after which an instance may wait at the same hook again: such an
 # answer may be an old one.
 LATER_STATES = frozenset(

@@ -1,7 +1,8 @@
 """
 Look at the world for one pass: all its drains, in as few calls as the APIs allow.
 
-It changes nothing. A look that fails leaves its drain unseen, never absent, and spoils no other.
+It changes nothing. A failed look leaves its drain unseen, not absent, and does not affect the
+others.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Observer:
 
     @property
     def problems(self) -> list[str]:
-        """What somebody has to correct, in words for an operator."""
+        """What an operator has to correct, in words."""
         return self._problems + self._finder.problems
 
     def look(
@@ -104,7 +105,7 @@ class Observer:
             ec2_instance_id=drain.action.ec2_instance_id,
             drain=drain,
             now=self._now,
-            # What has no token is not believed to say how far a search has come.
+            # How far a search has come does not count without a token.
             in_turns=bool(drain.action.lifecycle_action_token),
             proven=_is_proven(admitted),
             pass_interval_seconds=self._config.pass_interval_seconds,
@@ -140,7 +141,7 @@ class Observer:
                 look.reason = f"The instance is {state or 'in no group'}, not waiting"
 
     def _look_at_hooks(self, looks: Iterable[HookLook]) -> None:
-        """Look up each group's hooks in every pass: no envelope is believed about its own."""
+        """Look up each group's hooks in every pass: an envelope does not count for its own hook."""
         by_group: dict[str, list[HookLook]] = defaultdict(list)
         for look in looks:
             by_group[look.drain.action.auto_scaling_group_name].append(look)
@@ -154,7 +155,7 @@ class Observer:
             except DrainerError as error:
                 unseen(members, error)
                 for look in members:
-                    # Whose hook it is cannot be told now, so that nothing may be changed.
+                    # The hook's owner is not known now, so that no change may be made.
                     look.failed, look.waiting = True, Waiting.UNSEEN
                 continue
             for look in members:
@@ -186,8 +187,8 @@ class Observer:
         if policy != drain.policy:  # said once for each drain, not at every pass
             self._problems += [f"Notification metadata of hook {name!r}: {p}" for p in problems]
         if problems and drain.policy:
-            # What is left out or not understood would have its default, and a deadline is never
-            # put off again: a typo that is corrected a minute later would end drains under way.
+            # A setting that is left out or not understood has its default, and a deadline is not
+            # put off later: a typo that is corrected a minute later would end drains under way.
             policy = drain.policy
         unreadable = [problem for problem in problems if problem.hides_cluster]
         if unreadable:

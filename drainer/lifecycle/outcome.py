@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from drainer.drain import machine
+from drainer.drain import may_leave
 from drainer.drain.actions import Outcome
 from drainer.drain.model import Origin
 from drainer.errors import LifecycleActionOverError, RefusedError
@@ -40,7 +40,7 @@ class HookOutcome(Outcome):
     recorded: bool = False  # whether this pass has written the drain's record, as far as is known
     duplicate: bool = False  # whether another pass had written this hop already
     published: bool = False  # whether the re-invocation went out
-    undone: str = ""  # why the message must be delivered again; empty where the pass is complete
+    retry_reason: str = ""  # why the message must be delivered again
 
     @property
     def drain(self) -> Drain:
@@ -59,14 +59,16 @@ class HookOutcome(Outcome):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of the drain goes round any more."""
+        """Whether no re-invocation of the drain follows."""
         stops = self.decision.step == Step.STOP and not self.decision.heartbeat
         return self.over or self.answered is not None or stops or self.duplicate
 
     def following(self) -> Drain:
         """Return the drain as the next pass gets it, after what this one has done so far."""
         look = self.look
-        drain = machine.carry_on(look, look.drain, drained_at=self.drained_at, stopped=self.stopped)
+        drain = may_leave.carry_on(
+            look, look.drain, drained_at=self.drained_at, stopped=self.stopped
+        )
         waits_not = look.waiting == Waiting.NO and not self.heartbeat
         seen_at = look.seen_at or look.now
         return replace(
@@ -80,11 +82,11 @@ class HookOutcome(Outcome):
 
     def put_off(self, why: str) -> None:
         """Have the message delivered again; the first reason stays."""
-        self.undone = self.undone or why
+        self.retry_reason = self.retry_reason or why
 
     def answer_later(self, why: str) -> None:
-        """Go round in the place of an answer."""
-        self.decision = replace(self.decision, step=Step.GO_ROUND, result=None, reason=why)
+        """Re-invoke instead of answering."""
+        self.decision = replace(self.decision, step=Step.RE_INVOKE, result=None, reason=why)
 
     def was_told(self, what: str, error: DrainerError) -> None:
         """Note why Auto Scaling took no heartbeat or answer: the action may be over."""
@@ -93,7 +95,7 @@ class HookOutcome(Outcome):
             return
         # The group or its hook is no more, as looks and the refusal agree.
         self.over = isinstance(error, RefusedError) and rules.waits_no_more(self.look)
-        self.trouble(what, error)
+        self.add_error(what, error)
 
     def note_heartbeat(self, error: DrainerError | None) -> None:
         """Note what came of a heartbeat; without an error it was recorded."""

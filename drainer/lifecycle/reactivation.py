@@ -4,9 +4,9 @@ Bring back what was drained and stays: an instance of a warm pool, or one with a
 Such an EC2 instance is drained like any other, and is in service again later; its container
 instance is DRAINING still. The record of a drain that has ended is *followed*: once Auto Scaling
 says that the instance is in service, its container instance is made ACTIVE, and what is left of an
-earlier registration is deregistered. What others have set DRAINING has no such record, and neither
-has a drain that began and ended while the table did not answer: its instance stays DRAINING. While
-nobody may write the table no end is recorded: what has a record is brought back once somebody may.
+earlier registration is deregistered. One that was set DRAINING by hand, or drained while the table
+did not answer, has no such record and stays DRAINING. While writes are denied no end is recorded:
+what has a record is brought back once they are allowed.
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
 """
@@ -19,17 +19,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, failure_of, together
+from drainer.drain.conditional_write import Condition, Demand, Outcome, Write
 from drainer.drain.finder import ACTING_SECONDS, EcsReads
 from drainer.drain.look import turn
 from drainer.drain.record import SETTLE, DrainRecord
-from drainer.drain.record_write import Condition, Demand, Outcome, Write
 from drainer.errors import ClusterMissingError, DrainerError
 from drainer.lifecycle.departed import departed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from drainer.drain.model import ContainerInstance, Hint
+    from drainer.drain.model import ContainerInstance, WakeUp
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.hooks import AutoScalingReads
     from drainer.lifecycle.records import Records
@@ -40,8 +40,8 @@ ACTIVE = "active"
 # A warm pool may hold thousands of instances that were drained; each sweep asks about some.
 FOLLOWED_MAX = 500
 
-# What must be left for reading one more instance's records: what is read and not acted upon was
-# read in vain, and a query for each instance can take all of a slow sweep's time.
+# The time that must be left to read one more instance's records. With less, no time is left to act
+# on them, and a query for each instance can take all of a slow sweep's time.
 READING_SECONDS = ACTING_SECONDS + UNIT_SECONDS
 
 
@@ -63,7 +63,7 @@ class Returned:
     cluster: str
     container_instance_arn: str
     done: str = ""
-    trouble: str = ""
+    error: str = ""
 
 
 class Reactivation:
@@ -87,12 +87,14 @@ class Reactivation:
         self._ecs = ecs
         self._records = records
 
-    def run(self, hints: Iterable[Hint], *, sweep: bool, time: InvocationClock) -> list[Returned]:
+    def run(
+        self, wake_ups: Iterable[WakeUp], *, sweep: bool, time: InvocationClock
+    ) -> list[Returned]:
         """
         Look at instances that may be back, and bring back those that are.
 
         Args:
-            hints: Events about container instances that are DRAINING.
+            wake_ups: Events about container instances that are DRAINING.
             sweep: Whether to look at whatever is followed, too.
             time: The invocation's.
         """
@@ -100,13 +102,13 @@ class Reactivation:
         if time.seconds_left() < READING_SECONDS:
             return done  # the next sweep looks
         try:
-            ids = [*dict.fromkeys(hint.ec2_instance_id for hint in hints)]
+            ids = [*dict.fromkeys(wake_up.ec2_instance_id for wake_up in wake_ups)]
             if sweep:
                 followed = {key.instance for key in self._records.followed_keys()}
                 ids += sorted(followed, key=lambda one: turn(one, time.now()))[:FOLLOWED_MAX]
             self._bring_back(self._over(ids, time), done, time)
         except DrainerError as error:
-            done.append(Returned("", "", "", trouble=f"Reactivation failed: {error}"))
+            done.append(Returned("", "", "", error=f"Reactivation failed: {error}"))
         return done
 
     def _over(self, ids: Sequence[str], time: InvocationClock) -> dict[str, list[DrainRecord]]:
@@ -138,8 +140,8 @@ class Reactivation:
             return
         states = self._auto_scaling.lifecycle_states([*over])
         back = {one for one, (_, state) in states.items() if state == IN_SERVICE}
-        # What is in no group is forgotten, unless an agent is at work or its group lists it: one
-        # answer of Auto Scaling's that lacks an instance must not leave it DRAINING for good.
+        # One in no group is followed no longer, unless its agent is connected or its group lists
+        # it: one answer that lacks an instance must not leave it DRAINING permanently.
         gone = {one for one in over if one not in states}
         # In the order of all: that of a set is another one in each process, and cannot be replayed.
         sought = {one: rows for one, rows in over.items() if one in back | gone}
@@ -153,8 +155,8 @@ class Reactivation:
                 if not isinstance(error, ClusterMissingError):
                     gone.difference_update(ids)
                 if not gone.issuperset(ids):
-                    trouble = f"Reactivation failed: {error}"
-                    done.append(Returned("", cluster, "", trouble=trouble))
+                    sentence = f"Reactivation failed: {error}"
+                    done.append(Returned("", cluster, "", error=sentence))
                 continue
             gone -= {one.ec2_instance_id for one in found if one.agent_connected}
             here = {one: over[one] for one in ids if one in back}
@@ -172,7 +174,9 @@ class Reactivation:
         return by_cluster
 
     def _clusters(self, record: DrainRecord) -> Sequence[str]:
-        """Return where its container instance may be: who drained it could perhaps not say."""
+        """
+        Return where its container instance may be: the pass that drained it may not have known.
+        """
         drain = record.drain
         named = drain.cluster or (drain.policy.cluster if drain.policy else None)
         return (named,) if named else self._configured
@@ -190,10 +194,10 @@ class Reactivation:
         draining = [
             one
             for one in found
-            # What leaves by another way knows itself when it is back.
+            # Spot and custom resources set their own instances ACTIVE.
             if one.status == "DRAINING"
             and not (one.drained_for or one.interrupted)
-            # Its agent may have registered anew: that is not what we have set DRAINING.
+            # Its agent may have registered again: that is not what we have set DRAINING.
             and (not one.agent_connected or _is_known(one, over[one.ec2_instance_id]))
         ]
         connected = [one for one in draining if one.agent_connected]
@@ -210,8 +214,7 @@ class Reactivation:
         # An agent that is not connected yet will be. And where one left-over was found, an answer
         # of ECS's that is out of date may lack another: the next sweep looks once more.
         waiting = {one.ec2_instance_id for one in draining if one.arn not in active}
-        # What was drained and is ACTIVE again needs no agent: who sets it DRAINING from now on is
-        # somebody else.
+        # An ACTIVE one is done, agent or not: a later DRAINING was set by hand.
         served = {
             one.ec2_instance_id
             for one in found
@@ -228,7 +231,7 @@ class Reactivation:
                 cluster,
                 one.arn,
                 done="" if one.arn in refusals else ACTIVE,
-                trouble=f"ACTIVE was not set: {refusals[one.arn]}" if one.arn in refusals else "",
+                error=f"ACTIVE was not set: {refusals[one.arn]}" if one.arn in refusals else "",
             )
             for one in unit
         ]

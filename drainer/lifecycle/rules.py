@@ -1,11 +1,11 @@
 """
-What a terminating hook is owed: when its action is over, when it is answered and with what, and
-when a re-invocation follows. Pure. When a heartbeat is due is in `heartbeats.py`; whether the
-instance may leave its cluster is decided in `drainer/drain/machine.py`.
+The rules for a terminating hook: when its action is over, when it is answered and with what, and
+when a re-invocation follows. Pure. `heartbeats.py` says when a heartbeat is due. Whether the
+instance may leave its cluster is decided in `drainer/drain/may_leave.py`.
 
 The deadline is the notification's time plus the drain timeout, bounded by the hook's global timeout
-less a margin; fixed once, then only ever tightened. Past it the hook's owner has decided beforehand
-what to answer, whatever was or was not seen.
+less a margin; fixed once, then only ever tightened. Past the deadline the answer is the one that
+the hook's owner has configured, whatever was seen.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from drainer.drain import machine
-from drainer.drain.machine import Act, Decision
+from drainer.drain import may_leave
+from drainer.drain.may_leave import Act, Decision
 from drainer.drain.model import LifecycleActionResult, Origin
-from drainer.drain.task_set import VIEW_LAG
+from drainer.drain.task_set import ANSWER_LAG
 from drainer.lifecycle import heartbeats
 from drainer.lifecycle.look import Waiting
 
@@ -42,16 +42,16 @@ class Step(StrEnum):
 
     STOP = "stop"
     COMPLETE = "complete"
-    GO_ROUND = "re-invoke"
+    RE_INVOKE = "re-invoke"
 
 
 @dataclass(frozen=True, slots=True)
 class HookDecision(Decision):
     """What a look at a lifecycle action leads to, beside what is to be done about its instance."""
 
-    step: Step = Step.GO_ROUND  # what to do about the action
+    step: Step = Step.RE_INVOKE  # what to do about the action
     result: LifecycleActionResult | None = None  # the answer, where the step is to complete
-    # whether the hook's timeout is to be restarted, if this pass goes round
+    # whether the hook's timeout is to be restarted, if a re-invocation follows this pass
     heartbeat: bool = False
     # whether a re-invocation may follow: not of a wake-up, an early message, or beyond the hop
     # limit
@@ -69,14 +69,14 @@ def is_over(look: HookLook) -> bool:
 def waits_no_more(look: HookLook) -> bool:
     """Whether two looks agree that Auto Scaling does not wait for the instance."""
     since = look.drain.not_waiting_since
-    agreed = since is not None and look.now >= since + VIEW_LAG
+    agreed = since is not None and look.now >= since + ANSWER_LAG
     return agreed and look.waiting == Waiting.NO
 
 
 def is_overdue(look: HookLook) -> bool:
     """Whether the deadline has passed of an action that may still wait."""
-    # Not waiting is not believed at once. It is no reason to answer either what has no token: the
-    # answer would be for whatever action waits by now.
+    # One look that finds the instance not waiting is not enough. A drain without a token is not
+    # answered then: the answer would go to another action that waits by now.
     late = look.is_late and look.waiting in {Waiting.YES, Waiting.UNSEEN}
     return late or _is_named_and_late(look)
 
@@ -105,32 +105,32 @@ RULES = (
     HookRule(
         "deadline passed?", lambda look, _: is_overdue(look), Step.COMPLETE, HookPhase.OVERDUE
     ),
-    HookRule("anything else", lambda *_: True, Step.GO_ROUND),
+    HookRule("anything else", lambda *_: True, Step.RE_INVOKE),
 )
 
 
 def decide(look: HookLook) -> HookDecision:
-    """Say what is owed to the hook; total over every possible look."""
+    """Decide what the hook gets; total over every possible look."""
     waits = look.waiting == Waiting.YES
-    instance = machine.decide(look) if waits else machine.unseen(look)
+    instance = may_leave.decide(look) if waits else may_leave.unseen(look)
     rule = next(rule for rule in RULES if rule.holds(look, instance))
-    republish = may_go_round(look)
+    republish = may_re_invoke(look)
     if rule.step == Step.STOP:
         # A look alone ends no drain of which there is a record: Auto Scaling is asked once more.
         asked = look.waiting == Waiting.NO and look.proven and not look.is_late
-        asked = asked and look.drain.origin != Origin.HINT
+        asked = asked and look.drain.origin != Origin.WAKE_UP
         return HookDecision(
-            HookPhase.OVER, reason=machine.unseen(look).reason, step=rule.step, heartbeat=asked,
+            HookPhase.OVER, reason=may_leave.unseen(look).reason, step=rule.step, heartbeat=asked,
             republish=asked and republish,
         )  # fmt: skip
-    goes_round = rule.step == Step.GO_ROUND
+    re_invokes = rule.step == Step.RE_INVOKE
     return HookDecision(
         phase=rule.phase or instance.phase,
-        act=instance.act if goes_round else Act.WAIT,
-        stop_tasks=instance.stop_tasks if goes_round else (),
-        reason=machine.what_is_left(look) if rule.phase else instance.reason,
+        act=instance.act if re_invokes else Act.WAIT,
+        stop_tasks=instance.stop_tasks if re_invokes else (),
+        reason=may_leave.what_is_left(look) if rule.phase else instance.reason,
         step=rule.step,
-        result=None if goes_round else _result(look, rule),
+        result=None if re_invokes else _result(look, rule),
         # With an answer too, for the case that it is not taken now.
         heartbeat=heartbeats.is_due(look),
         republish=republish,
@@ -158,13 +158,13 @@ def deadline(drain: Drain, hook: Hook, policy: Policy, margin_seconds: int) -> d
     return min(fixed, drain.deadline_at) if drain.deadline_at else fixed
 
 
-def may_go_round(look: HookLook) -> bool:
+def may_re_invoke(look: HookLook) -> bool:
     """
     Whether a re-invocation may follow.
 
-    A wake-up never goes round: it would fork the chain whose event it is.
+    A wake-up is never re-invoked: it would fork the chain whose event it is.
     """
-    if look.drain.origin == Origin.HINT or is_early(look):
+    if look.drain.origin == Origin.WAKE_UP or is_early(look):
         return False
     return look.drain.hop < look.hops_max
 

@@ -30,7 +30,8 @@ GROUPS_TOGETHER = 50
 SWEEP_SECONDS = 300.0
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 
-# What a sweep leaves of an invocation (30 s in infra/drainer.yaml) for looking at what it finds.
+# The time that a sweep leaves of an invocation (30 s in infra/drainer.yaml) to look at what it
+# finds.
 LOOKING_SECONDS = 8.0
 
 
@@ -107,7 +108,7 @@ class WaitingInstances:
         return found
 
     def _found(self, ec2_instance_id: str, hook: Hook, group: str) -> Drain:
-        # As far as is known it waits since now, and nobody has kept it waiting.
+        # No earlier time is known: it counts as waiting since now, without a heartbeat.
         timeout = timedelta(seconds=hook.heartbeat_timeout_seconds)
         return Drain(
             action=LifecycleAction(group, hook.name, ec2_instance_id, ""),

@@ -84,7 +84,9 @@ class Account:
         return self.now
 
     def at(self, when: datetime, do: Callable[[], None]) -> None:
-        """Enter `do` in the timetable; entries of one instant run in the order of entering."""
+        """
+        Plan `do` in the timetable; calls planned for one instant run in the order of planning.
+        """
         self._entries += 1
         heapq.heappush(self._timetable, (max(when, self.now), self._entries, do))
 
@@ -93,7 +95,7 @@ class Account:
         self.at(self.now + timedelta(seconds=seconds), do)
 
     def next_event_at(self) -> datetime | None:
-        """Say when the next entry of the timetable is due."""
+        """Say when the next call of the timetable is due."""
         return self._timetable[0][0] if self._timetable else None
 
     def advance_to(self, when: datetime) -> None:

@@ -42,7 +42,7 @@ class Aws(Account):
         self.auto_scaling = AutoScaling(self, self.ecs)
         self.fleets = SpotFleets(self, self.ecs)
         launchers = (self.auto_scaling, self.fleets)
-        self.spot = Spot(self, self.ecs, [one.notice_loss for one in launchers])
+        self.spot = Spot(self, self.ecs, [one.handle_loss for one in launchers])
         self.tables = FormerTables(self)
         self.record_tables = RecordTables(self)
         self.stacks = Stacks(self)

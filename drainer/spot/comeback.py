@@ -1,7 +1,7 @@
 """
 Tell that Spot has given back an instance that it stopped or hibernated.
 
-The mark says that the drainer set it DRAINING, and until when the instance may still be there.
+The attribute says that the drainer set it DRAINING, and until when the instance may still be there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from drainer.fields import PATTERNS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from drainer.spot.interruption import Interruption
+    from drainer.spot.events import Interruption
 
 VALUE = re.compile(r"(?:stop|hibernate)/([0-9]{1,10})")
 # What a recommendation leaves is no comeback: the instance is there, and may be taken any time.
@@ -52,13 +52,15 @@ def mark(gone: Interruption) -> tuple[str, str]:
 
 
 def ended_at(value: str) -> datetime | None:
-    """Return when the two minutes were over of which a mark tells; None for no mark."""
+    """Return when the two minutes were over that an attribute names; None for another value."""
     found = VALUE.fullmatch(value)
     return datetime.fromtimestamp(int(found[1]), UTC) if found else None
 
 
 def is_advised(value: str) -> bool:
-    """Whether a mark tells of a recommendation, by which the drainer set the instance DRAINING."""
+    """
+    Whether an attribute tells of a recommendation, by which the drainer set the instance DRAINING.
+    """
     return bool(ADVISED.fullmatch(value))
 
 

@@ -15,12 +15,12 @@ from drainer.drain.attributes import INTERRUPTED
 from drainer.drain.record import DrainRecord
 from drainer.errors import DrainerError
 from drainer.spot.comeback import Comeback, ended_at
-from drainer.spot.interruption import Interruption, TaskInterruption
+from drainer.spot.draining import SpotDraining
+from drainer.spot.events import Interruption, TaskInterruption
 from drainer.spot.marks import SpotMarks
 from drainer.spot.memory import Recollection
 from drainer.spot.patience import Patience
-from drainer.spot.report import Rescue
-from drainer.spot.search import SpotSearch
+from drainer.spot.report import InterruptionReport
 from drainer.spot.targets import SpotTargets
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from drainer.config import Config
     from drainer.drain.actions import Ecs
     from drainer.invocation import InvocationClock
+    from drainer.spot.draining import AutoScalingReads
     from drainer.spot.report import SpotReads
-    from drainer.spot.search import AutoScalingReads
 
     Event = Interruption | TaskInterruption | Comeback
 
@@ -89,16 +89,16 @@ class InterruptionController:
         self._sleep = sleep
         self._memory = Recollection()
 
-    def rescue(self, events: Iterable[Event], time: InvocationClock) -> list[Rescue]:
-        """Act on each interruption once; what failed is in its rescue."""
+    def act(self, events: Iterable[Event], time: InvocationClock) -> list[InterruptionReport]:
+        """Act on each interruption once; what failed is in its report."""
         now = time.now()
-        rescues = [Rescue(event) for event in collapse(events)]
-        patience = Patience(time, self._sleep, rescues[0].key if rescues else "")
-        instances = [one for one in rescues if isinstance(one.interruption, Interruption)]
+        reports = [InterruptionReport(event) for event in collapse(events)]
+        patience = Patience(time, self._sleep, reports[0].key if reports else "")
+        instances = [one for one in reports if isinstance(one.interruption, Interruption)]
         marks = SpotMarks(self._ecs, patience)
         if instances:
             # All of them first: what is DRAINING gets no new tasks.
-            search = SpotSearch(
+            search = SpotDraining(
                 self._auto_scaling,
                 self._ecs,
                 self._config,
@@ -109,29 +109,29 @@ class InterruptionController:
             )
             search.run(instances)
         targets = SpotTargets(self._ecs, self._spot, self._config, patience, now)
-        by_cluster: dict[str, list[tuple[Rescue, TaskInterruption]]] = defaultdict(list)
-        for rescue in rescues:
-            if isinstance(rescue.interruption, TaskInterruption):
-                rescue.cluster = rescue.interruption.cluster
-                by_cluster[rescue.cluster].append((rescue, rescue.interruption))
+        by_cluster: dict[str, list[tuple[InterruptionReport, TaskInterruption]]] = defaultdict(list)
+        for report in reports:
+            if isinstance(report.interruption, TaskInterruption):
+                report.cluster = report.interruption.cluster
+                by_cluster[report.cluster].append((report, report.interruption))
         for cluster, gone in by_cluster.items():
             targets.take_tasks_out(gone, cluster)
         targets.take_out([one for one in instances if _hasty(one)])
         marks.finish()
-        for rescue in rescues:
-            if isinstance(rescue.interruption, Comeback):
-                self._welcome(rescue, rescue.interruption, now)
+        for report in reports:
+            if isinstance(report.interruption, Comeback):
+                self._welcome(report, report.interruption, now)
             else:
-                rescue.first = self._is_first(rescue, now)
-        return rescues
+                report.first = self._is_first(report, now)
+        return reports
 
-    def _welcome(self, rescue: Rescue, one: Comeback, now: datetime) -> None:
+    def _welcome(self, report: InterruptionReport, one: Comeback, now: datetime) -> None:
         """
         Set a container instance ACTIVE that the drainer set DRAINING, if ECS says the same.
 
         One that leaves by a lifecycle action or for a stack's update stays DRAINING.
         """
-        rescue.first, rescue.cluster = False, one.cluster
+        report.first, report.cluster = False, one.cluster
         try:
             for instance in self._ecs.describe(one.cluster, [one.container_instance_arn]):
                 ends_at = ended_at(instance.interrupted)
@@ -140,13 +140,13 @@ class InterruptionController:
                 leaves = instance.drained_for or self._is_draining(instance.ec2_instance_id)
                 if instance.status == "DRAINING" and not leaves:
                     refused = self._sets.set_active(one.cluster, [instance.arn])
-                    rescue.active = not refused
+                    report.active = not refused
                     for reason in refused.values():
-                        rescue.trouble("ACTIVE was not set", reason)
-                # Last: without the mark, another try would leave it DRAINING.
+                        report.add_error("ACTIVE was not set", reason)
+                # Last: without the attribute, another try would leave it DRAINING.
                 self._sets.delete_attribute(one.cluster, [instance.arn], INTERRUPTED)
         except DrainerError as error:
-            rescue.trouble("ACTIVE was not set", error)
+            report.add_error("ACTIVE was not set", error)
 
     def _is_draining(self, ec2_instance_id: str) -> bool:
         """
@@ -160,17 +160,17 @@ class InterruptionController:
             return True
         for row in rows:
             if isinstance(row, DrainerError):
-                # Taken for a drain, it would lose its mark, and stay DRAINING permanently.
+                # Taken for a drain, it would lose its attribute, and stay DRAINING permanently.
                 raise row
         return False
 
-    def _is_first(self, rescue: Rescue, now: datetime) -> bool:
+    def _is_first(self, report: InterruptionReport, now: datetime) -> bool:
         """Whether it counts; a recommendation and the interruption after it count each."""
-        gone = rescue.interruption
-        if not rescue.cluster or (isinstance(gone, TaskInterruption) and not gone.warns):
+        gone = report.interruption
+        if not report.cluster or (isinstance(gone, TaskInterruption) and not gone.warns):
             return False
-        hasty = "interruption" if _hasty(rescue) else "recommendation"
-        return self._memory.is_first(f"{hasty} of {rescue.key}", now)
+        hasty = "interruption" if _hasty(report) else "recommendation"
+        return self._memory.is_first(f"{hasty} of {report.key}", now)
 
 
 def collapse(events: Iterable[Event]) -> Sequence[Event]:
@@ -189,5 +189,5 @@ def _urgency(event: Event) -> int:
     return int(event.warns) if isinstance(event, TaskInterruption) else 0
 
 
-def _hasty(rescue: Rescue) -> bool:
-    return not isinstance(rescue.interruption, Interruption) or rescue.interruption.hasty
+def _hasty(report: InterruptionReport) -> bool:
+    return not isinstance(report.interruption, Interruption) or report.interruption.hasty

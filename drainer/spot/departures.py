@@ -15,12 +15,12 @@ from drainer.errors import DrainerError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from drainer.spot.interruption import Target
+    from drainer.spot.events import Target
     from drainer.spot.patience import Patience
-    from drainer.spot.report import Rescue, SpotReads
+    from drainer.spot.report import InterruptionReport, SpotReads
 
-    # Whose targets leave which target group.
-    Leaving = Mapping[str, Sequence[tuple[Rescue, Target]]]
+    # The targets that leave, by target group.
+    Leaving = Mapping[str, Sequence[tuple[InterruptionReport, Target]]]
     # One call: the target group, the family of the addresses, and the targets.
     Parcel = tuple[str, str, Sequence[Target]]
 
@@ -52,7 +52,7 @@ class Departures:
         self._families: dict[str, str] = {}
 
     def deregister(self, leaving: Leaving) -> None:
-        """Take out what leaves; what did not succeed is a trouble of its rescue."""
+        """Take out what leaves; what failed is an error in its report."""
         taken: dict[str, set[Target]] = defaultdict(set)
         refusals: dict[str, RefusedError] = {}
         refused: Counter[str] = Counter()
@@ -71,8 +71,8 @@ class Departures:
                     refused[arn] += 1
                     halves += [(arn, family, half) for half in _halves(targets)]
                 except DrainerError as error:
-                    for rescue in _owners(leaving[arn], targets):
-                        rescue.trouble(f"Targets were not deregistered from {arn}", error)
+                    for report in _owners(leaving[arn], targets):
+                        report.add_error(f"Targets were not deregistered from {arn}", error)
                 else:
                     self._families[arn] = family
                     taken[arn].update(targets)
@@ -86,16 +86,16 @@ class Departures:
 
 def _report(
     arn: str,
-    members: Sequence[tuple[Rescue, Target]],
+    members: Sequence[tuple[InterruptionReport, Target]],
     taken: set[Target],
     refusal: RefusedError | None,
 ) -> None:
-    for rescue in _owners(members, taken):
-        own = {target for one, target in members if one is rescue}
-        rescue.took(len(own & taken), 1)
+    for report in _owners(members, taken):
+        own = {target for one, target in members if one is report}
+        report.took(len(own & taken), 1)
     if refusal and not taken:
-        for rescue, _ in members:
-            rescue.trouble(f"Targets were not deregistered from {arn}", refusal)
+        for report, _ in members:
+            report.add_error(f"Targets were not deregistered from {arn}", refusal)
 
 
 def _parcels(leaving: Leaving) -> Iterator[Parcel]:
@@ -115,7 +115,7 @@ def _halves(targets: Sequence[Target]) -> tuple[Sequence[Target], ...]:
 
 
 def _owners(
-    members: Sequence[tuple[Rescue, Target]], targets: Iterable[Target]
-) -> Iterable[Rescue]:
+    members: Sequence[tuple[InterruptionReport, Target]], targets: Iterable[Target]
+) -> Iterable[InterruptionReport]:
     wanted = set(targets)
-    return {rescue.key: rescue for rescue, target in members if target in wanted}.values()
+    return {report.key: report for report, target in members if target in wanted}.values()

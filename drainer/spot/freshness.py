@@ -1,7 +1,7 @@
 """
 Tell whether an interrupted task of Fargate still has its addresses, when its event comes late.
 
-ECS gives the address of a task that has ended to the next one. To deregister it then would take a
+ECS gives the address of a task that has ended to the next one. Deregistering it then would take a
 healthy task out of service.
 """
 
@@ -11,17 +11,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from drainer.errors import DrainerError
-from drainer.spot.interruption import NOTICE
+from drainer.spot.events import WARNING_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from drainer.spot.interruption import TaskInterruption
+    from drainer.spot.events import TaskInterruption
     from drainer.spot.patience import Patience
-    from drainer.spot.report import Rescue, SpotReads
+    from drainer.spot.report import InterruptionReport, SpotReads
 
-    Member = tuple[Rescue, TaskInterruption]
+    Member = tuple[InterruptionReport, TaskInterruption]
 
 # A container has 30 s to exit unless its stopTimeout says more: before that its address is in use.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
@@ -32,21 +32,21 @@ def still_there(
     spot: SpotReads, patience: Patience, cluster: str, gone: Sequence[Member], now: datetime
 ) -> list[Member]:
     """
-    Return the tasks whose targets may be taken out; a look that fails is a trouble of its rescue.
+    Return the tasks whose targets may be taken out; a look that fails is an error in its report.
 
     A task that ECS does not list has ended long ago. ECS itself deregisters what is not taken out.
     """
-    late = [member for member in gone if now > member[1].ends_at - NOTICE + FRESH]
+    late = [member for member in gone if now > member[1].ends_at - WARNING_TIME + FRESH]
     if not late:
         return list(gone)
     ids = list(dict.fromkeys(task.task_id for _, task in late))
     try:
         placed = patience.again(lambda: spot.placed(cluster, ids))
     except DrainerError as error:
-        for rescue, _ in late:
-            rescue.trouble("The task was not read", error)
+        for report, _ in late:
+            report.add_error("The task was not read", error)
         alive = set[str]()
     else:
         alive = {one.task_id for one in placed if not one.ended}
-    over = {rescue.key for rescue, task in late if task.task_id not in alive}
+    over = {report.key for report, task in late if task.task_id not in alive}
     return [member for member in gone if member[0].key not in over]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-# An instance that was in no cluster may register at any time. What saves calls is that the copies
-# of one event are not searched for each: EventBridge delivers at least once.
+# An instance that was in no cluster may register at any time. What saves calls is that the
+# duplicates of one event are not searched for each: EventBridge delivers at least once.
 ABSENT_FOR = timedelta(seconds=20)
 # A recommendation and the interruption that follows it are two events; each comes at least once,
 # and a redelivery of the queue within these minutes.
 SEEN_FOR = timedelta(minutes=10)
 CLUSTERS_FOR = timedelta(minutes=10)
-# Each entry takes about 200 bytes; Lambda gives the function 128 MB or more.
+# Each name takes about 200 bytes; Lambda gives the function 128 MB or more.
 ENTRIES_MAX = 10_000
 # More would cost more reads than asking the hooks.
 CLUSTERS_MAX = 3
@@ -57,7 +57,7 @@ class Recollection:
 
 
 def _put(entries: dict[str, datetime], name: str, until: datetime, size: int) -> None:
-    """Put an entry last, and drop the oldest beyond `size`."""
+    """Put a name last, and drop the oldest beyond `size`."""
     entries.pop(name, None)
     entries[name] = until
     for oldest in list(entries)[: max(0, len(entries) - size)]:

@@ -22,8 +22,8 @@ Item = TypeVar("Item")
 # A call makes up to three attempts of 5 s itself (drainer.aws). Below this, no call is begun.
 RESERVE_SECONDS = 5.0
 
-# ECS refills its buckets with 20 tokens a second for the whole account. What is throttled comes
-# back spread out, and what is urgent (to set DRAINING) comes back earlier than what follows it.
+# ECS refills its buckets with 20 tokens a second for the whole account. Throttled calls are retried
+# spread out, and urgent ones (setting DRAINING) earlier than the others.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
 FIRST_WAIT_SECONDS = 0.3
 LONGEST_WAIT_SECONDS = 1.0

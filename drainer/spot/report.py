@@ -1,5 +1,5 @@
 """
-What is asked for an interruption, and what was done about it: shared by the steps of a rescue.
+What is asked for an interruption, and what was done about it: shared by the steps of the answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from drainer.spot.comeback import Comeback
-    from drainer.spot.interruption import (
+    from drainer.spot.events import (
         Interruption,
         LoadBalancer,
         Placed,
@@ -63,7 +63,7 @@ class SpotReads(Protocol):
 
 
 @dataclass(slots=True)
-class Rescue:
+class InterruptionReport:
     """
     What was done about one interruption.
 
@@ -77,9 +77,9 @@ class Rescue:
         deregistered: How many targets were taken out, in how many target groups.
         kept: Target groups whose last healthy target stays in until a replacement is healthy.
         late: What will not make it, in words for an operator.
-        troubles: What failed on the way.
+        errors: What failed on the way.
         denied: How many of those another try would not change.
-        undone: Why the event must come again; empty where it must not.
+        retry_reason: Why the event must come again; empty where it must not.
     """
 
     interruption: Interruption | TaskInterruption | Comeback
@@ -91,9 +91,9 @@ class Rescue:
     deregistered: tuple[int, int] = (0, 0)
     kept: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
-    troubles: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
     denied: int = 0
-    undone: str = ""
+    retry_reason: str = ""
 
     @property
     def key(self) -> str:
@@ -102,7 +102,7 @@ class Rescue:
 
     def comes_again(self, reason: str) -> None:
         """Let the event come again though no call failed."""
-        self.undone = self.undone or reason
+        self.retry_reason = self.retry_reason or reason
 
     def is_late(self, service: str, delay: int, stop: int, left_seconds: int) -> None:
         """Note that a service's tasks need longer than there is."""
@@ -112,18 +112,18 @@ class Rescue:
         )
         self.late = (*self.late, sentence)
 
-    def trouble(self, what: str, error: object) -> None:
+    def add_error(self, what: str, error: object) -> None:
         """
         Note what failed.
 
         A throttle is tried again with the event; a denied call would be denied again for hours.
         """
         sentence = f"{what}: {error}"
-        if sentence in self.troubles:
+        if sentence in self.errors:
             return
-        self.troubles = (*self.troubles, sentence)
+        self.errors = (*self.errors, sentence)
         if isinstance(error, UnavailableError):
-            self.undone = self.undone or sentence
+            self.retry_reason = self.retry_reason or sentence
         self.denied += isinstance(error, MisconfiguredError)
 
     def keeps(self, target_group_arn: str) -> None:

@@ -15,8 +15,8 @@ from zlib import crc32
 from drainer.drain.model import InterruptedTargets
 from drainer.errors import DrainerError
 from drainer.spot.departures import Departures
+from drainer.spot.events import Interruption, targets_of, targets_of_task
 from drainer.spot.freshness import still_there
-from drainer.spot.interruption import Interruption, targets_of, targets_of_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from drainer.config import Config
     from drainer.drain.actions import Ecs
-    from drainer.spot.interruption import Placed, Target, TaskInterruption
+    from drainer.spot.events import Placed, Target, TaskInterruption
     from drainer.spot.patience import Patience
-    from drainer.spot.report import Rescue, Service, SpotReads
+    from drainer.spot.report import InterruptionReport, Service, SpotReads
 
-    # Whose targets leave which target group.
-    Leaving = dict[str, list[tuple[Rescue, Target]]]
+    # The targets that leave, by target group.
+    Leaving = dict[str, list[tuple[InterruptionReport, Target]]]
 
 # A few of these fill one DescribeTasks, which takes a hundred tasks.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
@@ -80,12 +80,12 @@ class SpotTargets:
         self._healthy: dict[str, set[Target]] = {}
         self._times: dict[tuple[str, str], tuple[int, int] | None] = {}
 
-    def take_out(self, rescues: Sequence[Rescue]) -> None:
+    def take_out(self, reports: Sequence[InterruptionReport]) -> None:
         """Take out what runs on interrupted instances, and report what will be late."""
-        by_cluster: dict[str, list[tuple[Rescue, str, int]]] = defaultdict(list)
-        for rescue in rescues:
-            for cluster, arn, running in rescue.places:
-                by_cluster[cluster].append((rescue, arn, running))
+        by_cluster: dict[str, list[tuple[InterruptionReport, str, int]]] = defaultdict(list)
+        for report in reports:
+            for cluster, arn, running in report.places:
+                by_cluster[cluster].append((report, arn, running))
         for cluster, members in by_cluster.items():
             # Elsewhere at each try: what is slow today must not keep the same ones to the last.
             first = crc32(self._began_at.isoformat().encode()) % len(members)
@@ -93,39 +93,43 @@ class SpotTargets:
             for _ in members:
                 if waiting:
                     self._act(cluster, self._listed(cluster, waiting))
-        for rescue in rescues:
-            self._report(rescue)
+        for report in reports:
+            self._report(report)
 
-    def take_tasks_out(self, gone: Sequence[tuple[Rescue, TaskInterruption]], cluster: str) -> None:
+    def take_tasks_out(
+        self, gone: Sequence[tuple[InterruptionReport, TaskInterruption]], cluster: str
+    ) -> None:
         """Take out interrupted tasks of Fargate, whose events say all but the target groups."""
         now = self._patience.now()
         gone = still_there(self._spot, self._patience, cluster, gone, now)
         try:
             self._describe(cluster, {task.service for _, task in gone})
         except DrainerError as error:
-            for rescue, _ in gone:
-                rescue.trouble("The targets were not read", error)
+            for report, _ in gone:
+                report.add_error("The targets were not read", error)
             return
         leaving: Leaving = defaultdict(list)
-        for rescue, task in gone:
+        for report, task in gone:
             service = self._services[cluster].get(task.service)
-            self._used[rescue.key].add(task.service)
+            self._used[report.key].add(task.service)
             for balancer in service.load_balancers if service else ():
                 leaving[balancer.target_group_arn] += [
-                    (rescue, target) for target in targets_of_task(task, balancer)
+                    (report, target) for target in targets_of_task(task, balancer)
                 ]
         self._deregister(leaving)
-        for rescue, _ in gone:
-            self._report(rescue)
+        for report, _ in gone:
+            self._report(report)
 
-    def _listed(self, cluster: str, waiting: deque[tuple[Rescue, str, int]]) -> dict[str, Rescue]:
+    def _listed(
+        self, cluster: str, waiting: deque[tuple[InterruptionReport, str, int]]
+    ) -> dict[str, InterruptionReport]:
         """List the tasks of the next instances; return whose they are, by task."""
-        owners: dict[str, Rescue] = {}
+        owners: dict[str, InterruptionReport] = {}
         until = self._patience.spent + WAVE_SECONDS
         for _ in range(min(WAVE, len(waiting))):
             if owners and self._patience.spent >= until:
                 break
-            rescue, arn, running = waiting.popleft()
+            report, arn, running = waiting.popleft()
             try:
                 ids = self._patience.again(
                     lambda arn=arn: self._ecs.task_ids(  # type: ignore[misc]
@@ -135,31 +139,31 @@ class SpotTargets:
                     reserve=LISTING_RESERVE_SECONDS,
                 )
             except DrainerError as error:
-                rescue.trouble("The targets were not read", error)
+                report.add_error("The targets were not read", error)
                 continue
-            owners.update(dict.fromkeys(ids, rescue))
+            owners.update(dict.fromkeys(ids, report))
             # Listings and counts lag by themselves: the lower of the two has not seen a task.
-            if len(ids) < running and self._has_another_look(rescue):
-                rescue.comes_again(f"{len(ids)} tasks are listed, {running} are running")
+            if len(ids) < running and self._has_another_look(report):
+                report.comes_again(f"{len(ids)} tasks are listed, {running} are running")
         return owners
 
-    def _act(self, cluster: str, owners: Mapping[str, Rescue]) -> None:
+    def _act(self, cluster: str, owners: Mapping[str, InterruptionReport]) -> None:
         """Take out the targets of tasks."""
         try:
             placed = self._patience.again(lambda: self._spot.placed(cluster, list(owners)))
             self._describe(cluster, {task.service for task in placed})
         except DrainerError as error:
-            for rescue in owners.values():
-                rescue.trouble("The targets were not read", error)
+            for report in owners.values():
+                report.add_error("The targets were not read", error)
             return
         self._deregister(self._leaving(cluster, placed, owners))
 
-    def _has_another_look(self, rescue: Rescue) -> bool:
+    def _has_another_look(self, report: InterruptionReport) -> bool:
         """Whether the event has time to come again, and may wait for that."""
         now = self._patience.now()
         return (
-            isinstance(rescue.interruption, Interruption)
-            and rescue.interruption.ends_at - now > LAST_LEAVES
+            isinstance(report.interruption, Interruption)
+            and report.interruption.ends_at - now > LAST_LEAVES
         )
 
     def _describe(self, cluster: str, names: set[str]) -> None:
@@ -170,19 +174,19 @@ class SpotTargets:
             self._services[cluster].update(found)
 
     def _leaving(
-        self, cluster: str, placed: Iterable[Placed], owners: Mapping[str, Rescue]
+        self, cluster: str, placed: Iterable[Placed], owners: Mapping[str, InterruptionReport]
     ) -> Leaving:
         leaving: Leaving = defaultdict(list)
         for task in placed:
-            rescue = owners[task.task_id]
+            report = owners[task.task_id]
             service = self._services[cluster].get(task.service)
-            self._used[rescue.key].add(task.service)
+            self._used[report.key].add(task.service)
             if service is None:
                 continue
             for balancer in service.load_balancers:
                 self._running[balancer.target_group_arn] = service.running
                 leaving[balancer.target_group_arn] += [
-                    (rescue, target) for target in targets_of(task, balancer, rescue.key)
+                    (report, target) for target in targets_of(task, balancer, report.key)
                 ]
         return leaving
 
@@ -193,8 +197,8 @@ class SpotTargets:
         self._departures.deregister(going)
 
     def _without_last(
-        self, target_group_arn: str, members: Sequence[tuple[Rescue, Target]]
-    ) -> list[tuple[Rescue, Target]]:
+        self, target_group_arn: str, members: Sequence[tuple[InterruptionReport, Target]]
+    ) -> list[tuple[InterruptionReport, Target]]:
         """
         Return the members without the last healthy target of the group, which has yet to stay.
 
@@ -210,31 +214,31 @@ class SpotTargets:
             if healthy is None:
                 healthy = self._patience.again(lambda: self._spot.healthy(target_group_arn))
         except DrainerError as error:
-            for rescue, _ in may_stay:
-                rescue.trouble(f"The target health of {target_group_arn} was not read", error)
+            for report, _ in may_stay:
+                report.add_error(f"The target health of {target_group_arn} was not read", error)
             return list(members)
-        last = [(rescue, target) for rescue, target in may_stay if target in healthy]
+        last = [(report, target) for report, target in may_stay if target in healthy]
         # One look serves all waves: what leaves with this one is not there for the next.
         self._healthy[target_group_arn] = healthy - {target for _, target in members}
         if not last or self._healthy[target_group_arn]:
             return list(members)
         # The one that has the most time is the best to wait with.
-        keeper, kept = max(last, key=lambda one: one[0].interruption.ends_at)
-        keeper.keeps(target_group_arn)
+        keeping, kept = max(last, key=lambda one: one[0].interruption.ends_at)
+        keeping.keeps(target_group_arn)
         self._healthy[target_group_arn] = {kept}
-        return [(rescue, target) for rescue, target in members if target != kept]
+        return [(report, target) for report, target in members if target != kept]
 
-    def _report(self, rescue: Rescue) -> None:
+    def _report(self, report: InterruptionReport) -> None:
         """Report services that need longer than there is; a look that fails reports nothing."""
         if self._patience.was_needed or not self._patience.has_time(LISTING_RESERVE_SECONDS):
             return  # the calls are others' to take, and the time is the answer's
-        gone = rescue.interruption
+        gone = report.interruption
         left_seconds = int((gone.ends_at - self._began_at).total_seconds())
-        for name in sorted(self._used[rescue.key]):
-            service = self._services[rescue.cluster].get(name)
-            if service and (rescue.cluster, name) not in self._times:
-                self._times[rescue.cluster, name] = self._ask_times(service)
-            times = self._times.get((rescue.cluster, name))
+        for name in sorted(self._used[report.key]):
+            service = self._services[report.cluster].get(name)
+            if service and (report.cluster, name) not in self._times:
+                self._times[report.cluster, name] = self._ask_times(service)
+            times = self._times.get((report.cluster, name))
             if times is None:
                 continue
             delay, stop = times
@@ -245,7 +249,7 @@ class SpotTargets:
                 # The container is told to stop at once, and is killed while its target drains.
                 late = delay > min(stop, left_seconds)
             if late:
-                rescue.is_late(name, delay, stop, left_seconds)
+                report.is_late(name, delay, stop, left_seconds)
 
     def _ask_times(self, service: Service) -> tuple[int, int] | None:
         """Return a service's deregistration delay and stop timeout."""

@@ -229,7 +229,7 @@ def test_defect_09_an_action_whose_instance_has_gone_is_over(
         answer(simulation.auto_scaling, action)
 
 
-# Taken for "over", a slip would end the drain quietly and leave the instance to the timeout.
+# Taken for "over", a typo would end the drain quietly and leave the instance to the timeout.
 @Answer
 @pytest.mark.parametrize("wrong", ["auto_scaling_group_name", "lifecycle_hook_name"])
 def test_defect_09_another_validation_error_is_a_refusal(
@@ -238,13 +238,14 @@ def test_defect_09_another_validation_error_is_a_refusal(
     answer: Callable[[AutoScalingGateway, LifecycleAction], None],
     wrong: str,
 ) -> None:
-    slip = replace(action, **{wrong: "slip"})
+    typo = replace(action, **{wrong: "slip"})
 
     with pytest.raises(RefusedError, match="ValidationError"):
-        answer(simulation.auto_scaling, slip)
+        answer(simulation.auto_scaling, typo)
 
 
-# Both are optional to the API: without the token, a copy of an old message answers a new action.
+# Both are optional to the API: without the token, a duplicate of an old message answers a new
+# action.
 @Answer
 def test_defect_23_all_four_identifiers_are_sent(
     simulation: SimulationFace,

@@ -170,7 +170,7 @@ def test_defect_07_a_fault_of_the_service_is_unavailable(
     assert type(refusal(simulation, method)) is UnavailableError
 
 
-# Somebody has to mend it, and is told which permission; it is no refusal of one among many.
+# Somebody has to fix it, and is told which permission; it is no refusal of one among many.
 @EachMethod
 def test_defect_10_a_denied_call_is_misconfigured_and_names_itself(
     simulation: SimulationFace, method: str

@@ -112,7 +112,7 @@ def test_defect_03_nothing_to_ask_about_asks_nothing(face: Face) -> None:
         pytest.param(lambda ecs: ecs.stop_task("slip", "0" * 32, "why"), id="stop_task"),
     ],
 )
-# A slip in the cluster's name taken for "not registered" lets go what is in full service.
+# A typo in the cluster's name taken for "not registered" lets go what is in full service.
 def test_defect_10_a_missing_cluster_is_an_error_of_its_own(
     face: Face, ask: Callable[[EcsGateway], Any]
 ) -> None:

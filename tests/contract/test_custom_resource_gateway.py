@@ -30,12 +30,12 @@ ATTRIBUTE = "drainer.custom-resource"
 STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/slip/" + UNKNOWN_FLEET[4:]
 
 
-def guard(kind: TargetKind, name: str) -> DrainTarget:
+def target(kind: TargetKind, name: str) -> DrainTarget:
     return DrainTarget("payments", kind, name, POLICY, Status.FAILED)
 
 
 def fleet(fleet_id: str = UNKNOWN_FLEET) -> DrainTarget:
-    return guard(TargetKind.SPOT_FLEET, fleet_id)
+    return target(TargetKind.SPOT_FLEET, fleet_id)
 
 
 def gateway(face: Face) -> TargetGateway:
@@ -57,7 +57,7 @@ def test_a_fleets_instances_are_told(face: Face) -> None:
     assert sorted(found) == sorted(row["InstanceId"] for row in rows["ActiveInstances"])
 
 
-def test_a_fleet_that_is_cancelled_has_no_instances_but_is_no_slip(face: Face) -> None:
+def test_a_fleet_that_is_cancelled_has_no_instances_but_is_no_typo(face: Face) -> None:
     fleet_id = face.fleet("payments", 2)
     face.client("ec2").cancel_spot_fleet_requests(
         SpotFleetRequestIds=[fleet_id], TerminateInstances=True
@@ -68,7 +68,7 @@ def test_a_fleet_that_is_cancelled_has_no_instances_but_is_no_slip(face: Face) -
 
 @pytest.mark.moto_fault("an unknown fleet has no instances, instead of an error")
 def test_a_fleet_that_is_not_there_is_no_target(face: Face) -> None:
-    # To a Delete it is drained, to a Create it is a slip; no instances at all is neither.
+    # To a Delete it is drained, to a Create it is a typo; no instances at all is neither.
     assert gateway(face).instances(fleet()) is None
 
 
@@ -76,7 +76,7 @@ def test_a_groups_instances_are_told(face: Face) -> None:
     ids = face.group("payments-asg", 3)
     face.group("orders-asg", 1)
 
-    found = gateway(face).instances(guard(TargetKind.AUTO_SCALING_GROUP, "payments-asg"))
+    found = gateway(face).instances(target(TargetKind.AUTO_SCALING_GROUP, "payments-asg"))
 
     assert found is not None
     assert sorted(found) == sorted(ids)
@@ -85,33 +85,33 @@ def test_a_groups_instances_are_told(face: Face) -> None:
 def test_a_group_that_is_not_there_is_no_target(face: Face) -> None:
     face.group("payments-asg", 1)
 
-    assert gateway(face).instances(guard(TargetKind.AUTO_SCALING_GROUP, "payments")) is None
+    assert gateway(face).instances(target(TargetKind.AUTO_SCALING_GROUP, "payments")) is None
 
 
 def test_a_group_without_instances_is_there(face: Face) -> None:
     face.group("payments-asg", 0)
 
-    assert gateway(face).instances(guard(TargetKind.AUTO_SCALING_GROUP, "payments-asg")) == []
+    assert gateway(face).instances(target(TargetKind.AUTO_SCALING_GROUP, "payments-asg")) == []
 
 
 def test_a_capacity_providers_instances_are_its_groups(face: Face) -> None:
     ids = face.group("payments-asg", 2)
     face.capacity_provider("payments-cp", "payments-asg")
 
-    found = gateway(face).instances(guard(TargetKind.CAPACITY_PROVIDER, "payments-cp"))
+    found = gateway(face).instances(target(TargetKind.CAPACITY_PROVIDER, "payments-cp"))
 
     assert found is not None
     assert sorted(found) == sorted(ids)
 
 
 def test_a_capacity_provider_that_is_not_there_is_no_target(face: Face) -> None:
-    assert gateway(face).instances(guard(TargetKind.CAPACITY_PROVIDER, "slip")) is None
+    assert gateway(face).instances(target(TargetKind.CAPACITY_PROVIDER, "slip")) is None
 
 
 @pytest.mark.moto_fault("without the two of Fargate")
 def test_a_capacity_provider_without_a_group_is_no_target(face: Face) -> None:
     # Fargate's have no instances that could be drained.
-    assert gateway(face).instances(guard(TargetKind.CAPACITY_PROVIDER, "FARGATE_SPOT")) is None
+    assert gateway(face).instances(target(TargetKind.CAPACITY_PROVIDER, "FARGATE_SPOT")) is None
 
 
 # -- the cluster, and the stack
@@ -177,9 +177,9 @@ def test_a_capacity_provider_has_the_instances_of_its_group(face: Face) -> None:
     face.capacity_provider("payments-cp", "payments-asg")
     group = gateway(face).group
 
-    assert group(guard(TargetKind.CAPACITY_PROVIDER, "payments-cp")) == "payments-asg"
-    assert group(guard(TargetKind.AUTO_SCALING_GROUP, "orders-asg")) == "orders-asg"
-    assert group(guard(TargetKind.CAPACITY_PROVIDER, "slip")) == group(fleet()) == ""
+    assert group(target(TargetKind.CAPACITY_PROVIDER, "payments-cp")) == "payments-asg"
+    assert group(target(TargetKind.AUTO_SCALING_GROUP, "orders-asg")) == "orders-asg"
+    assert group(target(TargetKind.CAPACITY_PROVIDER, "slip")) == group(fleet()) == ""
 
 
 # -- back to ACTIVE
@@ -244,12 +244,12 @@ LOOKS = {
     "a group": Look(
         "autoscaling",
         "describe_auto_scaling_groups",
-        lambda one: one.instances(guard(TargetKind.AUTO_SCALING_GROUP, "payments-asg")),
+        lambda one: one.instances(target(TargetKind.AUTO_SCALING_GROUP, "payments-asg")),
     ),
     "a capacity provider": Look(
         "ecs",
         "describe_capacity_providers",
-        lambda one: one.instances(guard(TargetKind.CAPACITY_PROVIDER, "payments-cp")),
+        lambda one: one.instances(target(TargetKind.CAPACITY_PROVIDER, "payments-cp")),
     ),
     "setting ACTIVE": Look(
         "ecs", "update_container_instances_state", lambda one: one.set_active("payments", ["arn"])
@@ -303,7 +303,7 @@ def test_a_fault_of_the_service_is_no_answer(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_a_denied_look_is_somebodys_to_mend(name: str) -> None:
+def test_a_denied_look_is_somebodys_to_fix(name: str) -> None:
     look = LOOKS[name]
     stub = stubbed(look.service)
     code = DENIALS.get(look.service, "AccessDeniedException")

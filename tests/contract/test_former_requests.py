@@ -12,10 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drainer.aws.former_requests import RequestTable
-from drainer.custom_resource.progress import Note, RequestProgress
+from drainer.custom_resource.progress import Member, RequestProgress
 from drainer.custom_resource.record import RequestRecord, key_of
 from drainer.custom_resource.request import Request, RequestType
-from drainer.drain.record_write import Condition, Demand, Outcome, Write
+from drainer.drain.conditional_write import Condition, Demand, Outcome, Write
 from drainer.errors import MisconfiguredError, UnavailableError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ REQUEST = Request(
 PROGRESS = RequestProgress(
     REQUEST,
     {
-        "i-0123456789abcdef0": Note(
+        "i-0123456789abcdef0": Member(
             draining_since=NOON + timedelta(seconds=15),
             unfinished=("0a",),
             listed_at=NOON + timedelta(seconds=40),

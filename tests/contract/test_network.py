@@ -66,7 +66,7 @@ EachMethod = pytest.mark.parametrize("method", ASK)
 @cache
 def session() -> Any:
     """
-    One session for all, since each reads AWS's models anew.
+    One session for all, since each reads AWS's models again.
     """
     return boto3.session.Session(
         aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"

@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 
 from drainer.aws.records import KEYS_MAX, ROUNDS_MAX, RecordTable
 from drainer.drain import record_codec
+from drainer.drain.conditional_write import Condition, Demand, Outcome, Write, holds, stored
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, End, Key, Previous, key_of
-from drainer.drain.record_write import Condition, Demand, Outcome, Write, holds, stored
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from tests.contract.faces import Recording
 

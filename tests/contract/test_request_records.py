@@ -15,14 +15,14 @@ import pytest
 from drainer.aws.former_requests import RequestTable
 from drainer.aws.record_expressions import attributes
 from drainer.aws.records import RecordTable
-from drainer.custom_resource.progress import Note, RequestProgress
+from drainer.custom_resource.progress import Member, RequestProgress
 from drainer.custom_resource.record import RequestRecord, key_of
 from drainer.custom_resource.request import Request, RequestType
 from drainer.drain import record_codec
+from drainer.drain.conditional_write import Condition, Demand, Outcome, Write, holds, stored
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, End
 from drainer.drain.record import key_of as key_of_action
-from drainer.drain.record_write import Condition, Demand, Outcome, Write, holds, stored
 from drainer.errors import MisconfiguredError
 from tests.contract.test_records import settle
 
@@ -43,7 +43,7 @@ REQUEST = Request(
     started_at=NOON,
 )
 PROGRESS = RequestProgress(
-    REQUEST, {"i-0123456789abcdef0": Note(draining_since=NOON, closed=True)}, looks=3
+    REQUEST, {"i-0123456789abcdef0": Member(draining_since=NOON, closed=True)}, looks=3
 )
 
 

@@ -10,12 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drainer.simulation.scenario.stopped_crowd import add_stopped_tasks
+from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX
 from drainer.simulation.services.ecs.definitions import DEAF, TaskProfile
-from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
+    from drainer.simulation.services.ecs.answer_lag import AnswerKind
     from drainer.simulation.services.ecs.model import ContainerInstance, Task
-    from drainer.simulation.services.ecs.view_lag import View
     from tests.contract.faces import SimulationFace
 
 # Every view in turn lies behind, and the others do not.
@@ -76,8 +76,8 @@ class Shop:
         )["containerInstanceArns"]
         return found
 
-    def behind(self, view: View, seconds: float = LAG_SECONDS) -> None:
-        self.ecs.lags.set({view: seconds})
+    def behind(self, kind: AnswerKind, seconds: float = LAG_SECONDS) -> None:
+        self.ecs.lags.set({kind: seconds})
 
 
 @pytest.fixture
@@ -224,9 +224,9 @@ def test_what_was_deregistered_is_still_listed_and_described(shop: Shop) -> None
 
 
 # What no view of AWS is known to do must not be demanded of the drainer.
-def test_no_view_lies_further_behind_than_the_most(shop: Shop) -> None:
+def test_no_answer_lies_further_behind_than_the_most(shop: Shop) -> None:
     with pytest.raises(ValueError, match="lag"):
-        shop.behind("DescribeTasks", VIEW_LAG_SECONDS_MAX + 1)
+        shop.behind("DescribeTasks", ANSWER_LAG_SECONDS_MAX + 1)
 
 
 # "Stopped tasks only appear in the returned results for at least one hour."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.custom_resource import progress, re_invocation
 from drainer.custom_resource import request as cloudformation
-from drainer.custom_resource.progress import Note, RequestProgress
+from drainer.custom_resource.progress import Member, RequestProgress
 from drainer.custom_resource.properties import Status
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.drain import envelope
@@ -63,11 +63,11 @@ DELETION = json.loads((EVENTS / "cloudformation_delete.json").read_text())
 REQUEST = cloudformation.read(DELETION, None, NOW)
 UNDER_WAY = RequestProgress(
     REQUEST,
-    notes={
-        ACTION.ec2_instance_id: Note(
+    history={
+        ACTION.ec2_instance_id: Member(
             draining_since=NOW, unfinished=("1" * 32,), listed_at=NOW, closed=True
         ),
-        "i-0123456789abcdef0": Note(searched_at=NOW, settled=True, done=True),
+        "i-0123456789abcdef0": Member(searched_at=NOW, settled=True, done=True),
     },
     looks=2,
 )
@@ -136,7 +136,7 @@ def seeds() -> list[Any]:
     """Return true events of every kind and by every channel."""
     found = [json.loads(path.read_text()) for path in sorted(EVENTS.glob("*.json"))]
     terminating = json.loads((EVENTS / "sns_terminating.json").read_text())
-    notice = terminating["Records"][0]["Sns"]["Message"]
+    notification = terminating["Records"][0]["Sns"]["Message"]
     own = (
         envelope.encode(FULL),
         envelope.encode(BARE),
@@ -145,14 +145,14 @@ def seeds() -> list[Any]:
         with_state(DECIDED),
         re_invocation.encode(Continuation(REQUEST.key, 4, postponed=True)),
     )
-    for message in (notice, json.dumps(DELETION), *own):
+    for message in (notification, json.dumps(DELETION), *own):
         sns = {"Type": "Notification", "Message": message, "Timestamp": "2024-03-23T03:26:44Z"}
         found.append({"Records": [{"EventSource": "aws:sns", "Sns": sns}]})
         found.append(by_sqs(json.dumps(sns)))
         found.append(by_sqs(message))
         found.append(json.loads(message))
-    hint = json.loads((EVENTS / "eventbridge_container_instance_draining.json").read_text())
-    return [*found, by_sqs(json.dumps(hint), notice), {"drainer": "sweep"}]
+    wake_up = json.loads((EVENTS / "eventbridge_container_instance_draining.json").read_text())
+    return [*found, by_sqs(json.dumps(wake_up), notification), {"drainer": "sweep"}]
 
 
 def by_sqs(*bodies: str) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def by_sqs(*bodies: str) -> dict[str, Any]:
 
 
 def mutated(event: Any, random: Random) -> Any:
-    """Return a copy of the event with one to five things about it changed."""
+    """Return a duplicate of the event with one to five things about it changed."""
     event = json.loads(json.dumps(event))
     for _ in range(random.randint(1, STEPS_MAX)):
         event = _step(event, random)

@@ -13,7 +13,7 @@ from drainer.codec import COUNT_MAX
 from drainer.config import Config
 from drainer.custom_resource import progress
 from drainer.custom_resource.progress import RequestProgress
-from drainer.custom_resource.properties import guard_of
+from drainer.custom_resource.properties import target_of
 from drainer.custom_resource.re_invocation import KEY_CHARACTERS_MAX, Continuation
 from drainer.custom_resource.record import key_of
 from drainer.custom_resource.request import Request
@@ -55,14 +55,14 @@ def judge(event: Any) -> list[Any]:
 
 def judge_request(request: Request) -> None:
     """Hold a request against what is relied on: its times, its ids, and what is said of it."""
-    guard, problems = guard_of(request.properties, CONFIG)
-    assert guard is not None or problems
+    target, problems = target_of(request.properties, CONFIG)
+    assert target is not None or problems
     assert all(problems)
-    ids = [request.refused_id, *([guard.physical_id] if guard else [])]
+    ids = [request.refused_id, *([target.physical_id] if target else [])]
     # Half a surrogate pair has no bytes, but some in JSON.
     assert all(0 < len(one.encode(errors="replace")) <= PHYSICAL_ID_BYTES_MAX for one in ids)
     assert request.started_at <= NOW < request.timeout_at
-    assert request.deadline_at(guard) < request.timeout_at
+    assert request.deadline_at(target) < request.timeout_at
     assert request.response_url not in repr(request)
     with suppress(MalformedEventError):
         written = progress.encode(RequestProgress(request))

@@ -56,7 +56,7 @@ def test_a_hundred_thousand_events_are_read_or_refused_and_crash_nothing() -> No
             kinds[name] = kinds.get(name, 0) + 1
 
     # A mutator that only breaks, or breaks nothing, would test nothing.
-    for name in ("Drain", "Hint", "MalformedEventError", "NotForUsError"):
+    for name in ("Drain", "WakeUp", "MalformedEventError", "NotForUsError"):
         assert kinds[name] > RECEIVED / 200, kinds
     for name in ("Request", "Continuation"):
         assert kinds[name] > RECEIVED / 50, kinds
@@ -168,7 +168,7 @@ class Setting:
 
 
 def as_lambda_writes_it(event: Any) -> Any:
-    """Mend what no sender can break: the batch around SQS's messages is written by Lambda."""
+    """Fix what no sender can break: the batch around SQS's messages is written by Lambda."""
     if not events.is_sqs(event):
         return event
     whole = [one for one in event["Records"] if isinstance(one, dict)]

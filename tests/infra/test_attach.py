@@ -87,7 +87,7 @@ def test_the_program_understands_all_of_the_metadata(
 def test_an_optional_number_keeps_its_bounds(
     render: Render, name: str, accepted: tuple[int, ...], refused: tuple[int, ...]
 ) -> None:
-    # As text it has no MinValue and MaxValue; a slip must not become a three-day drain.
+    # As text it has no MinValue and MaxValue; a typo must not become a three-day drain.
     pattern = re.compile(render("attach.yaml").template["Parameters"][name]["AllowedPattern"])
 
     assert all(pattern.fullmatch(str(value)) for value in accepted)

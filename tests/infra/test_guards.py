@@ -17,7 +17,7 @@ from drainer.custom_resource.properties import (
     DrainTarget,
     Status,
     TargetKind,
-    guard_of,
+    target_of,
 )
 from drainer.custom_resource.request import RESPONSE_MARGIN_SECONDS, Request, RequestType
 from tests.infra.conftest import TOPIC_ARN
@@ -85,8 +85,8 @@ def properties(stack: DeployedStack) -> dict[str, Any]:
     return {key: str(value) for key, value in found.items()}
 
 
-def guard(stack: DeployedStack) -> DrainTarget:
-    found, problems = guard_of(properties(stack), Config(topic_arn=TOPIC_ARN))
+def target(stack: DeployedStack) -> DrainTarget:
+    found, problems = target_of(properties(stack), Config(topic_arn=TOPIC_ARN))
     assert problems == ()
     assert found is not None
     return found
@@ -105,7 +105,7 @@ def test_the_drain_is_made_after_what_it_guards_and_deleted_before_it(
 
 
 def test_the_service_is_made_after_the_drain_and_deleted_before_it(render: Render) -> None:
-    # A service that is still there when its fleet is drained for good waits for a place that
+    # A service that is still there when its fleet is drained permanently waits for a place that
     # never comes, and the stack waits with it until the deadline.
     template = dict(render(FLEET).template)
 
@@ -146,13 +146,13 @@ def test_the_program_takes_every_property_of_the_example(render: Render, example
     stack = render(example)
 
     assert set(properties(stack)) <= set(KNOWN_PROPERTIES)
-    assert guard(stack).name == stack.physical_ids[GUARDED[example]]
-    assert guard(stack).on_timeout == Status.FAILED
+    assert target(stack).name == stack.physical_ids[GUARDED[example]]
+    assert target(stack).on_timeout == Status.FAILED
 
 
 def test_each_example_guards_its_own_kind(render: Render) -> None:
-    assert guard(render(FLEET)).kind == TargetKind.SPOT_FLEET
-    assert guard(render(GROUP)).kind == TargetKind.AUTO_SCALING_GROUP
+    assert target(render(FLEET)).kind == TargetKind.SPOT_FLEET
+    assert target(render(GROUP)).kind == TargetKind.AUTO_SCALING_GROUP
 
 
 @EachExample
@@ -164,7 +164,7 @@ def test_the_program_takes_what_the_example_takes(render: Render, example: str, 
         for name, parameter in render(example).template["Parameters"].items()
         if name.endswith("Seconds") and name in KNOWN_PROPERTIES
     }
-    policy = guard(render(example, **settings)).policy
+    policy = target(render(example, **settings)).policy
 
     assert str(policy.drain_timeout_seconds) == settings["DrainTimeoutSeconds"]
     if "StandaloneGraceSeconds" in settings:
@@ -175,7 +175,7 @@ def test_the_program_takes_what_the_example_takes(render: Render, example: str, 
 def test_the_program_takes_every_choice_of_the_example(render: Render, setting: str) -> None:
     # A choice that the program does not know fails the stack of whoever makes it.
     for value in some(render(FLEET).template["Parameters"][setting]["AllowedValues"]):
-        found = guard(render(FLEET, **{setting: value}))
+        found = target(render(FLEET, **{setting: value}))
 
         assert value in (found.on_timeout, found.policy.standalone_tasks)
 
@@ -192,14 +192,14 @@ def test_the_longest_drain_is_all_that_is_left_of_cloudformations_hour(
         stack_id="stack",
         request_id="request",
         logical_id="Drain",
-        physical_id=guard(stack).physical_id,
+        physical_id=target(stack).physical_id,
         response_url="https://bucket.s3.amazonaws.com/answer",
         properties=properties(stack),
         started_at=NOON,
     )
 
     assert longest == SERVICE_TIMEOUT_SECONDS_MAX - RESPONSE_MARGIN_SECONDS
-    assert (request.deadline_at(guard(stack)) - NOON).total_seconds() == longest
+    assert (request.deadline_at(target(stack)) - NOON).total_seconds() == longest
 
 
 @EachExample

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from drainer.simulation.template import DeployedStack
 
 # As Auto Scaling publishes it when an instance is to terminate.
-NOTICE = {
+NOTIFICATION = {
     "Origin": "AutoScalingGroup",
     "LifecycleHookName": "drainer",
     "Destination": "EC2",
@@ -45,7 +45,7 @@ TEST_NOTIFICATION = {
     "Event": "autoscaling:TEST_NOTIFICATION",
     "Time": "2014-12-22T20:58:56.930Z",
 }
-LAUNCH = {**NOTICE, "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
+LAUNCH = {**NOTIFICATION, "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ENVELOPE = encode(
     Drain(
@@ -65,7 +65,7 @@ ENVELOPE = encode(
 @pytest.mark.parametrize(
     ("message", "queues"),
     [
-        pytest.param(json.dumps(NOTICE), ["NoticeQueue"], id="a notice"),
+        pytest.param(json.dumps(NOTIFICATION), ["NoticeQueue"], id="a notification"),
         pytest.param(ENVELOPE, ["WaitQueue"], id="an envelope"),
         pytest.param(json.dumps(TEST_NOTIFICATION), [], id="a test notification"),
         pytest.param(json.dumps(LAUNCH), [], id="a launch"),
@@ -75,8 +75,8 @@ ENVELOPE = encode(
 def test_defect_16_each_message_reaches_its_queue_and_no_other(
     stack: DeployedStack, message: str, queues: list[str]
 ) -> None:
-    # In the wrong queue a notice would wait undrained, and an envelope would come back without
-    # a pause, ten times a second.
+    # In the wrong queue a notification would wait undrained, and an envelope would come back
+    # without a pause, ten times a second.
     reached = [
         subscription["Endpoint"].rpartition("-")[2]
         for _, subscription in stack.resources("AWS::SNS::Subscription")

@@ -270,7 +270,7 @@ def test_the_compiler_is_of_the_runtime_that_the_template_names() -> None:
 def test_the_unzipped_function_starts_by_itself(
     drainer_zip: Path, tmp_path: Path, version: str
 ) -> None:
-    # A library that is missing from the zip is found by Lambda only, at the first notice.
+    # A library that is missing from the zip is found by Lambda only, at the first notification.
     python = script().find_python(version)
     if python is None:
         pytest.skip(f"no Python {version} on this machine")

@@ -169,7 +169,7 @@ def test_what_records_need_ends_at_their_own_table(stack: DeployedStack, call: s
 def test_auto_scaling_may_publish_to_the_topic_and_do_nothing_else(
     render: Render, template: str
 ) -> None:
-    # A notice that cannot be published lets the instance go at once, undrained.
+    # A notification that cannot be published lets the instance go at once, undrained.
     stack = render(template)
     (statement,) = statements(stack, "NotificationRole")
 
@@ -178,7 +178,7 @@ def test_auto_scaling_may_publish_to_the_topic_and_do_nothing_else(
 
 
 def test_the_topic_admits_nobody_from_outside_the_account(stack: DeployedStack) -> None:
-    # A forged notice would drain an instance that nobody wanted drained.
+    # A forged notification would drain an instance that nobody wanted drained.
     ((_, policy),) = stack.resources("AWS::SNS::TopicPolicy")
     (statement,) = policy["PolicyDocument"]["Statement"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from drainer.aws.records import INDEX
 from drainer.config import RECORD_RETENTION_DAYS_MAX, Config
-from drainer.drain import record_codec, record_outline
+from drainer.drain import record_codec, record_fields
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, key_of
 
@@ -40,7 +40,7 @@ def test_key_and_index_are_those_that_the_program_writes(stack: DeployedStack) -
     (index,) = table(stack)["GlobalSecondaryIndexes"]
     used = {*names(table(stack)["KeySchema"]), *names(index["KeySchema"])}
 
-    assert names(table(stack)["KeySchema"]) == list(record_outline.KEY_NAMES)
+    assert names(table(stack)["KeySchema"]) == list(record_fields.KEY_NAMES)
     assert (index["IndexName"], names(index["KeySchema"])) == (INDEX, ["open", "instance"])
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
     assert {one["AttributeName"] for one in table(stack)["AttributeDefinitions"]} == used
@@ -64,7 +64,7 @@ def test_the_table_costs_what_is_used_and_outlives_its_replacement(stack: Deploy
     assert table(stack)["BillingMode"] == "PAY_PER_REQUEST"
     assert "TableName" not in table(stack)
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Delete", "Retain")
-    # A stream or a copy elsewhere would be another place for the tokens to rest.
+    # A stream or a duplicate elsewhere would be another place for the tokens to rest.
     assert {"StreamSpecification", "KinesisStreamSpecification", "Replicas"}.isdisjoint(
         table(stack)
     )

@@ -82,8 +82,8 @@ def test_the_subscription_takes_exactly_what_the_program_reads_as_a_request(
     assert cloudformation.is_request(REQUEST)
 
 
-def test_a_request_goes_round_by_the_wait_queue_only(stack: DeployedStack) -> None:
-    # Through the notice queue it would go round unpaused.
+def test_a_request_is_re_invoked_by_the_wait_queue_only(stack: DeployedStack) -> None:
+    # Through the notification queue it would be re-invoked unpaused.
     request = cloudformation.read(REQUEST, NOON, NOON)
 
     message = re_invocation.encode(Continuation(request.key, 1))
@@ -191,7 +191,7 @@ def test_a_response_url_is_encrypted_wherever_it_rests(stack: DeployedStack) -> 
         assert queues[arn.rpartition("-")[2]]["SqsManagedSseEnabled"] is True, arn
     # A key that AWS owns, by default: "All user data stored in Amazon DynamoDB is fully encrypted
     # at rest". https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/EncryptionAtRest.html
-    # A stream, a backup or a copy elsewhere would be another place for it to rest.
+    # A stream, a backup or a duplicate elsewhere would be another place for it to rest.
     elsewhere = {"StreamSpecification", "KinesisStreamSpecification", "Replicas"}
     for table in tables(stack).values():
         assert "SSESpecification" not in table

@@ -18,7 +18,7 @@ import pytest
 from drainer.aws.spot import SPOT_CALLS
 from drainer.simulation.scenario.spot_installation import SpotSettings
 from drainer.simulation.template import DeployedStack, read_template
-from drainer.spot import interruption as spot
+from drainer.spot import events as spot
 from tests.loops import some
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ EXPORTS = {"drainer-FunctionArn": FUNCTION_ARN, "drainer-RoleName": "drainer-Rol
 SWITCHES = ("ServeInterruptions", "ServeRebalanceRecommendations", "ServeFargateSpot")
 ALL_ON = dict.fromkeys(SWITCHES, "true")
 UNITS = ("Seconds", "Days", "Count")
-NOTICE_SECONDS = spot.NOTICE.total_seconds()
+WARNING_SECONDS = spot.WARNING_TIME.total_seconds()
 # Bounds a script that hangs, and nothing else.
 SCRIPT_SECONDS_MAX = 120
 # boto3's name for a service, where IAM has another.
@@ -247,7 +247,7 @@ def test_a_rule_hands_the_whole_event_to_the_queue_and_not_long_after_it() -> No
         assert not {"Input", "InputPath", "InputTransformer"} & set(target)
         assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
         if name != "RebalanceRecommendations":
-            assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= NOTICE_SECONDS
+            assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= WARNING_SECONDS
         # "MaximumEventAgeInSeconds ... Minimum: 60"
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-events-rule-retrypolicy.html
         assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] >= 60
@@ -273,7 +273,7 @@ def test_a_second_of_events_is_one_batch_and_comes_back_while_the_two_minutes_la
     assert mapping["ScalingConfig"]["MaximumConcurrency"] == settings.concurrency_max
     assert function["Timeout"] < queue["VisibilityTimeout"] == settings.visibility_seconds
     # The last try comes when requests under way still have time to end.
-    assert (receives - 1) * (queue["VisibilityTimeout"] + 1) < NOTICE_SECONDS - 45
+    assert (receives - 1) * (queue["VisibilityTimeout"] + 1) < WARNING_SECONDS - 45
     assert receives == settings.receive_count_max
     assert queue["MessageRetentionPeriod"] >= spot.ADVICE.total_seconds()
     assert queue["RedrivePolicy"]["deadLetterTargetArn"] == (stack.physical_ids["DeadLetterQueue"])
@@ -372,7 +372,7 @@ def test_defect_24_the_patterns_bound_what_the_policy_lets_touch() -> None:
 def test_the_policy_is_there_when_targets_are_deregistered_and_goes_to_the_drainers_role(
     switch: str,
 ) -> None:
-    # A recommendation drains as any notice does; more rights would be rights for nothing.
+    # A recommendation drains as any notification does; more rights would be rights for nothing.
     only = {**dict.fromkeys(SWITCHES, "false"), switch: "true"}
     policies = dict(rendered("spot.yaml", **only).resources("AWS::IAM::Policy"))
 
@@ -426,7 +426,7 @@ def test_cfn_lint_finds_nothing_in_the_example_of_spot() -> None:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_parameter_of_spot_has_a_default_bounds_and_two_sentences_at_most(name: str) -> None:
-    # A deployment by defaults must work, and a slip of the finger must be refused at once.
+    # A deployment by defaults must work, and a typing error must be refused at once.
     for key, parameter in some(read_template(INFRA / name)["Parameters"].items()):
         description = parameter["Description"]
 
@@ -485,8 +485,8 @@ def test_the_example_lets_go_of_a_task_within_the_two_minutes(bound: str) -> Non
     groups = dict(stack.resources("AWS::ElasticLoadBalancingV2::TargetGroup"))
     (container,) = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]
 
-    assert delay_seconds < NOTICE_SECONDS
-    assert container["StopTimeout"] == NOTICE_SECONDS
+    assert delay_seconds < WARNING_SECONDS
+    assert container["StopTimeout"] == WARNING_SECONDS
     for group in groups.values():
         attributes = {one["Key"]: one["Value"] for one in group["TargetGroupAttributes"]}
         assert attributes["deregistration_delay.timeout_seconds"] == str(delay_seconds)

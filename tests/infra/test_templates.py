@@ -56,7 +56,7 @@ def test_every_switched_off_rule_says_why(template_name: str) -> None:
 
 
 def test_every_parameter_has_a_default_bounds_and_two_sentences_at_most(template_name: str) -> None:
-    # A deployment by defaults must work, and a slip of the finger must be refused at once.
+    # A deployment by defaults must work, and a typing error must be refused at once.
     for name, parameter in some(read_template(INFRA / template_name)["Parameters"].items()):
         description = parameter["Description"]
 

@@ -15,7 +15,7 @@ from drainer import events, telemetry
 from drainer.aws.ecs import DESCRIBE_MAX, UPDATE_STATE_MAX
 from drainer.config import ENVIRONMENT, Config
 from drainer.drain.model import Sweep
-from drainer.lifecycle import wake_ups as hints
+from drainer.lifecycle import container_instance_events as wake_ups
 from tests.loops import some
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def test_no_partition_is_given_a_property_that_it_does_not_know(
 
 
 def test_defect_14_only_envelopes_wait_and_for_the_pass_interval(render: Render) -> None:
-    # A notice that waits wastes time; an envelope that does not wastes the account's quota.
+    # A notification that waits wastes time; an envelope that does not wastes the account's quota.
     stack = render("drainer.yaml", PassIntervalSeconds="20")
     queues = dict(stack.resources("AWS::SQS::Queue"))
     variables = only(stack, "AWS::Lambda::Function")["Environment"]["Variables"]
@@ -268,7 +268,9 @@ def test_everything_at_rest_is_encrypted_or_can_be(render: Render) -> None:
     assert key == encrypted["KmsMasterKeyId"]
 
 
-def test_event_bridge_notices_are_served_on_demand_and_only_for_our_hook(render: Render) -> None:
+def test_event_bridge_notifications_are_served_on_demand_and_only_for_our_hook(
+    render: Render,
+) -> None:
     # Every hook of the account sends these events; a foreign one must not be answered by us.
     stack = render("drainer.yaml", ServeEventBridgeNotices="true", HookName="mine")
     rule = dict(stack.resources("AWS::Events::Rule"))["EventBridgeNotices"]
@@ -288,7 +290,7 @@ def test_the_sweep_sends_what_the_function_takes_for_a_sweep(render: Render) -> 
     assert rule["Sweep"]["ScheduleExpression"] == "rate(4 minutes)"
 
 
-def test_the_fast_path_takes_the_notice_queue_and_draining_instances_only(
+def test_the_fast_path_takes_the_notification_queue_and_draining_instances_only(
     stack: DeployedStack,
 ) -> None:
     # ECS tells of every change of every container instance, several times an hour for each.
@@ -296,7 +298,7 @@ def test_the_fast_path_takes_the_notice_queue_and_draining_instances_only(
 
     assert rule["EventPattern"] == {
         "source": ["aws.ecs"],
-        "detail-type": [hints.DETAIL_TYPE],
+        "detail-type": [wake_ups.DETAIL_TYPE],
         "detail": {"status": ["DRAINING"]},
     }
     assert [target["Arn"] for target in rule["Targets"]] == [stack.physical_ids["NoticeQueue"]]

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 
 from drainer.simulation.embedded.account import IMAGE_PARAMETER, EmbeddedAccount
 from drainer.simulation.embedded.fleet import FLEET_STACK, FLEET_TYPE, fleet_stage
-from drainer.simulation.embedded.fleet_watch import FleetView, FleetWatch
+from drainer.simulation.embedded.fleet_watch import FleetSnapshot, FleetWatch
 from drainer.simulation.embedded.shape import Physics
 from drainer.simulation.scenario.client_requests import Mix
 from drainer.simulation.services.ecs.definitions import NEVER_STOPS
@@ -50,9 +50,9 @@ class Story:
     """
 
     physical_ids: dict[str, str]
-    created: FleetView
-    updated: FleetView
-    deleted: FleetView
+    created: FleetSnapshot
+    updated: FleetSnapshot
+    deleted: FleetSnapshot
     records: list[dict[str, Any]]
 
 
@@ -67,7 +67,7 @@ def deploy(embedded: EmbeddedAccount, drainer_zip: Path, **parameters: str) -> F
     )
 
 
-def until(stage: FleetStage, status: str, *, answers: int) -> FleetView:
+def until(stage: FleetStage, status: str, *, answers: int) -> FleetSnapshot:
     """
     Follow the stack to a status, and return what there is to see then.
 
@@ -75,14 +75,14 @@ def until(stage: FleetStage, status: str, *, answers: int) -> FleetView:
     """
     watch = FleetWatch(stage)
     deadline = time.monotonic() + REAL_SECONDS_MAX
-    view = watch.look()
-    while view.stack_status != status or len(view.answered) < answers:
-        assert "FAILED" not in view.stack_status, view.events
-        assert time.monotonic() < deadline, (view, stage.embedded.log_tail())
+    snapshot = watch.look()
+    while snapshot.stack_status != status or len(snapshot.answered) < answers:
+        assert "FAILED" not in snapshot.stack_status, snapshot.events
+        assert time.monotonic() < deadline, (snapshot, stage.embedded.log_tail())
         time.sleep(0.25)
-        view = watch.look()
+        snapshot = watch.look()
     assert stage.embedded.failures == []
-    return view
+    return snapshot
 
 
 def run_job(stage: FleetStage, fleet_id: str, seconds: float | None) -> None:
@@ -197,14 +197,14 @@ def test_what_cannot_be_drained_in_time_is_answered_as_its_policy_says(drainer_z
         stage = deploy(embedded, drainer_zip, DrainTimeoutSeconds="240", OnTimeout="SUCCESS")
         run_job(stage, stage.physical_id("Fleet"), None)
         stage.change_image()
-        view = until(stage, "UPDATE_COMPLETE", answers=3)
-    old, _ = view.fleets
-    answer = view.answered[-1]
+        snapshot = until(stage, "UPDATE_COMPLETE", answers=3)
+    old, _ = snapshot.fleets
+    answer = snapshot.answered[-1]
 
     assert [left.split()[0] for left in old.left] == ["standalone:job"]
     assert (answer["request_type"], answer["result"]) == ("Delete", "SUCCESS")
     assert "OnTimeout is SUCCESS" in answer["reason"]
-    assert set(view.answers.values()) == {1}
+    assert set(snapshot.answers.values()) == {1}
 
 
 def test_an_update_that_is_rolled_back_drains_the_new_fleet_and_leaves_the_old_one(
@@ -221,13 +221,13 @@ def test_an_update_that_is_rolled_back_drains_the_new_fleet_and_leaves_the_old_o
         wrong["Properties"]["Cluster"] = "nowhere"
         template["Resources"]["Wrong"] = {**wrong, "DependsOn": "WebService"}
         stage.deployment.update_stack(FLEET_STACK, template, stage.next_parameters)
-        view = until(stage, "UPDATE_ROLLBACK_COMPLETE", answers=4)
+        snapshot = until(stage, "UPDATE_ROLLBACK_COMPLETE", answers=4)
         reasons = [event.get("ResourceStatusReason", "") for event in stage.events]
         guarded = stage.physical_id("Drain")
-    old, new = view.fleets
+    old, new = snapshot.fleets
 
     assert any("Cluster 'nowhere' was not found" in reason for reason in reasons)
-    assert [(line["request_type"], line["result"]) for line in view.answered] == [
+    assert [(line["request_type"], line["result"]) for line in snapshot.answered] == [
         ("Create", "SUCCESS"),
         ("Update", "SUCCESS"),
         ("Create", "FAILED"),
@@ -240,7 +240,7 @@ def test_an_update_that_is_rolled_back_drains_the_new_fleet_and_leaves_the_old_o
     assert new.cancelled_at is not None
     assert new.draining_at < new.cancelled_at
     assert guarded == old.fleet_id
-    assert set(view.answers.values()) == {1}
+    assert set(snapshot.answers.values()) == {1}
 
 
 # -- by a message to the topic

@@ -1,7 +1,7 @@
 """
 The shipped templates and the zip in the embedded account, with nothing of ours called directly.
 
-Three EC2 instances leave one group at once. The notice of the first goes its way; that of the
+Three EC2 instances leave one group at once. The notification of the first goes its way; that of the
 second is delivered twice; that of the third arrives in a batch between messages that make no sense.
 """
 
@@ -49,7 +49,7 @@ DEAD_LETTER_QUEUES = (
 
 NONSENSE = {
     "malformed JSON": "{",
-    "an empty notice": "{}",
+    "an empty notification": "{}",
     "a test notification": json.dumps({"Event": "autoscaling:TEST_NOTIFICATION"}),
     "a launch": json.dumps(
         {
@@ -134,7 +134,7 @@ def url(deployed: Deployed, output: str) -> str:
 
 
 def scale_in(deployed: Deployed) -> None:
-    """Let three instances leave, and interfere with how their notices arrive."""
+    """Let three instances leave, and interfere with how their notifications arrive."""
     account = deployed.account
     group_name = deployed.installation.shape.group.name
     auto_scaling = account.client("autoscaling")
@@ -162,7 +162,9 @@ def scale_in(deployed: Deployed) -> None:
 def send_among_nonsense(
     deployed: Deployed, notification: Notification
 ) -> tuple[tuple[str, str], ...]:
-    """Put a notice and messages without a sense into the queue of notices, in one batch."""
+    """
+    Put a notification and messages without a sense into the queue of notifications, in one batch.
+    """
     topic_arn = deployed.installation.drainer.outputs["TopicArn"]
     texts = {**NONSENSE, "good": json.dumps(notification.message)}
     wrapped = {
@@ -231,20 +233,20 @@ def test_defect_13_the_chain_of_reinvocations_goes_far_beyond_sixteen_hops(
     assert max(line["hop"] for line in passes(deployed, deployed.first)) > 16
 
 
-def test_defect_15_a_notice_delivered_twice_is_one_drain_with_one_chain(
+def test_defect_15_a_notification_delivered_twice_is_one_drain_with_one_chain(
     deployed: Deployed,
 ) -> None:
     # Two chains double the calls for as long as the drain takes, and answer twice.
     assert_well_drained(deployed.drain(deployed.doubled))
     assert answers(deployed, deployed.doubled) == [None]
 
-    went_round = Counter(
+    re_invoked = Counter(
         line["hop"]
         for line in passes(deployed, deployed.doubled)
         if "re-invoke" in line["step"] and "duplicate" not in line["step"]
     )
     # The first passes run side by side and may not see one another; the later ones must.
-    assert all(count == 1 for hop, count in went_round.items() if hop > 8)
+    assert all(count == 1 for hop, count in re_invoked.items() if hop > 8)
 
 
 def test_defect_16_each_senseless_message_gets_one_line_and_spoils_nothing(
@@ -271,7 +273,7 @@ def test_nothing_is_left_in_any_queue_and_no_invocation_failed(deployed: Deploye
     assert deployed.account.failures == []
 
 
-def test_a_notice_that_always_fails_becomes_a_dead_letter(deployed: Deployed) -> None:
+def test_a_notification_that_always_fails_becomes_a_dead_letter(deployed: Deployed) -> None:
     # Lost without a trace, its instance would wait for the hook's timeout and nobody would know.
     account = deployed.account
     broken = account.deployment().create_stack("broken", read_template(INFRA / "drainer.yaml"), {})

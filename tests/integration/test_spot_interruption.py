@@ -12,7 +12,7 @@ import pytest
 from drainer.simulation.embedded.account import EmbeddedAccount
 from drainer.simulation.embedded.shape import Physics
 from drainer.simulation.embedded.spot import ec2_stage, fargate_stage, warm_up
-from drainer.simulation.embedded.spot_watch import SpotView, SpotWatch
+from drainer.simulation.embedded.spot_watch import SpotSnapshot, SpotWatch
 from drainer.simulation.scenario.client_requests import Mix
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def stage_of(
     )
 
 
-def interrupted(drainer_zip: Path, kind: str, targets: str) -> SpotView:
+def interrupted(drainer_zip: Path, kind: str, targets: str) -> SpotSnapshot:
     """
     Let Spot take something back, and return how it stands when all requests have ended.
     """

@@ -13,7 +13,16 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from drainer.drain.admission import Admission, Admitted, admit
-from drainer.drain.machine import Act
+from drainer.drain.conditional_write import (
+    Condition,
+    Demand,
+    Outcome,
+    Write,
+    holds,
+    refused,
+    stored,
+)
+from drainer.drain.may_leave import Act
 from drainer.drain.model import (
     ContainerInstance,
     Drain,
@@ -26,7 +35,6 @@ from drainer.drain.model import (
     Task,
 )
 from drainer.drain.record import DrainRecord, End, key_of
-from drainer.drain.record_write import Condition, Demand, Outcome, Write, holds, refused, stored
 from drainer.errors import UnavailableError
 from drainer.lifecycle import heartbeats, rules
 from drainer.lifecycle.look import HookLook, Waiting
@@ -44,9 +52,9 @@ from tests.model.values import (
     UNNAMED,
     WAKE_UP,
     Facts,
+    Look,
     Plan,
     Rec,
-    Sight,
 )
 
 INTERVAL_SECONDS = 15
@@ -58,8 +66,8 @@ LONG_AGO = NOW - timedelta(hours=12)
 GENERATION, HOP = 5, 100_000
 GENERATIONS = {OLDER: GENERATION - 1, PRESENT: GENERATION, UNNAMED: None}
 ENDS = (End.OPEN, End.CONTINUE, End.OVER)
-ORIGINS = {SWEEP: Origin.SWEEP, WAKE_UP: Origin.HINT}
-STEPS = {Step.STOP: STOP, Step.COMPLETE: COMPLETE, Step.GO_ROUND: ROUND}
+ORIGINS = {SWEEP: Origin.SWEEP, WAKE_UP: Origin.WAKE_UP}
+STEPS = {Step.STOP: STOP, Step.COMPLETE: COMPLETE, Step.RE_INVOKE: ROUND}
 POLICY = Policy(None, 3600, LifecycleActionResult.ABANDON, StandaloneTasks.WAIT, 300)
 JUST_NOW = -1  # an instant that the product has set to now
 UNFIXED = 1_000  # no deadline is known yet
@@ -151,9 +159,9 @@ def admitted(  # noqa: PLR0917 (positions are what a cache answers from soonest)
     return one.admission, _facts(one.drain), one.drain.hop - HOP
 
 
-def _look(facts: Facts, sight: Sight, serves: int, proven: int) -> HookLook:
-    seen = sight.waiting >= 0
-    status = "DRAINING" if sight.draining else "ACTIVE"
+def _look(facts: Facts, look: Look, serves: int, proven: int) -> HookLook:
+    seen = look.waiting >= 0
+    status = "DRAINING" if look.draining else "ACTIVE"
     instance = ContainerInstance(
         "arn", "i-1", status, agent_connected=True, running_tasks=0, pending_tasks=0
     )
@@ -162,12 +170,12 @@ def _look(facts: Facts, sight: Sight, serves: int, proven: int) -> HookLook:
         "i-1",
         now=NOW,
         drain=replace(drain, origin=ORIGINS.get(serves, Origin.CHAIN)),
-        waiting={1: Waiting.YES, 0: Waiting.NO, -1: Waiting.UNSEEN}[sight.waiting],
+        waiting={1: Waiting.YES, 0: Waiting.NO, -1: Waiting.UNSEEN}[look.waiting],
         proven=bool(proven),
         pass_interval_seconds=INTERVAL_SECONDS,
         deadline_result=LifecycleActionResult.ABANDON,
         registrations={"arn": instance} if seen else {},
-        tasks={TASK.id: TASK} if seen and sight.busy else {},
+        tasks={TASK.id: TASK} if seen and look.busy else {},
         described=seen,
         settled=seen,
         failed=not seen,
@@ -175,27 +183,27 @@ def _look(facts: Facts, sight: Sight, serves: int, proven: int) -> HookLook:
 
 
 @cache
-def planned(facts: Facts, sight: Sight, serves: int, proven: int) -> Plan:
+def planned(facts: Facts, look: Look, serves: int, proven: int) -> Plan:
     """Return what the look leads to."""
-    look = _look(facts, sight, serves, proven)
-    decision = rules.decide(look)
+    hook_look = _look(facts, look, serves, proven)
+    decision = rules.decide(hook_look)
     drains = decision.act == Act.SET_DRAINING
     return Plan(
         DRAIN if drains else STEPS[decision.step],
         int(decision.result == LifecycleActionResult.ABANDON),
         int(decision.heartbeat),
-        int(heartbeats.is_unproven(look)),
+        int(heartbeats.is_unproven(hook_look)),
     )
 
 
 @cache
-def carried(facts: Facts, sight: Sight, proven: int, drained: int, heartbeat: int) -> Facts:
+def carried(facts: Facts, look: Look, proven: int, drained: int, heartbeat: int) -> Facts:
     """Return what the next pass is told; `since` is JUST_NOW where this pass has set or seen it."""
-    look = _look(facts, sight, 0, proven)
+    hook_look = _look(facts, look, 0, proven)
     outcome = HookOutcome(
-        look=look,
-        decision=rules.decide(look),
-        admitted=Admitted(Admission.DUE, look.drain, None),
+        look=hook_look,
+        decision=rules.decide(hook_look),
+        admitted=Admitted(Admission.DUE, hook_look.drain, None),
         drained_at=NOW if drained else None,
         heartbeat=bool(heartbeat),
     )

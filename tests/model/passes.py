@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from drainer.drain.admission import Admission
-from drainer.drain.record_write import Demand
+from drainer.drain.conditional_write import Demand
 from tests.model import concrete
 from tests.model.values import (
     ACCEPTED,
@@ -50,11 +50,11 @@ from tests.model.values import (
     WAKE_UP,
     WRITE,
     Facts,
+    Look,
     Msg,
     Pass,
     Plan,
     Rec,
-    Sight,
     State,
     add,
 )
@@ -263,10 +263,10 @@ class Turn:
         if facts.since and not facts.listed and action.draining and waiting == 1:
             facts = facts._replace(listed=action.period)
         busy = int(bool(action.work) and facts.listed in (0, action.period))
-        sight = Sight(waiting, action.draining, busy, action.period)
-        plan = self.planned(facts, sight)
+        look = Look(waiting, action.draining, busy, action.period)
+        plan = self.planned(facts, look)
         seen = p._replace(
-            sight=sight, plan=plan, heartbeat=heartbeat, step=ACT, facts=facts,
+            look=look, plan=plan, heartbeat=heartbeat, step=ACT, facts=facts,
             ended=OVER if heartbeat == NOT_ACTIVE else OPEN,
         )  # fmt: skip
         s = self.spend(fault, s) if fault else s
@@ -280,15 +280,15 @@ class Turn:
             return int(bool(m and (m.generation != UNNAMED or m.facts.since)))
         return int(self.p.admission not in (NEW, JOIN))
 
-    def planned(self, facts: Facts, sight: Sight) -> Plan:
+    def planned(self, facts: Facts, look: Look) -> Plan:
         """Ask the product what the look leads to, less what the admission does not allow."""
         p, v = self.p, self.variant
-        seen = sight._replace(period=0)
+        seen = look._replace(period=0)
         plan = concrete.planned(facts, seen, p.serves, self.proven())
         if v == "looks-end" and plan.step == STOP:
             plan = plan._replace(heartbeat=0)
         if v == "looks-count-late" and facts.deadline <= 0 and facts.absent == 2:
-            plan = Plan(STOP, 0, 0, 0) if sight.waiting == 0 else plan
+            plan = Plan(STOP, 0, 0, 0) if look.waiting == 0 else plan
         if p.admission == Admission.LOOK:
             step = ROUND if plan.step == DRAIN else plan.step
             return plan._replace(step=step, heartbeat=0)
@@ -416,14 +416,14 @@ class Turn:
 
     def judged(self, p: Pass, s: State) -> str:
         """Return what is wrong with an answer that Auto Scaling takes."""
-        a, facts, sight = s.action, self.facts(), p.sight
+        a, facts, look = s.action, self.facts(), p.look
         assert p.plan
-        assert sight
+        assert look
         if p.plan.late:
             return (
                 "OTHER'S DEADLINE: answered by another action's deadline" if a.deadline > 0 else ""
             )
-        if sight.period != a.period:
+        if look.period != a.period:
             return ""  # no record tells what has changed since the look
         if a.work:
             return "EARLY: answered as drained while tasks run"
@@ -526,8 +526,8 @@ class Turn:
             else:
                 told += ", sets DRAINING"
                 s = s._replace(action=s.action._replace(draining=1))
-                assert p.sight
-                p = p._replace(again=2, sight=p.sight._replace(period=s.action.period))
+                assert p.look
+                p = p._replace(again=2, look=p.look._replace(period=s.action.period))
         yield self.to(told, p._replace(step=following), s, bad=bad)
 
     def set_draining(self) -> Iterator[Edge]:
@@ -541,14 +541,14 @@ class Turn:
         """Ask the product what the next pass is told."""
         facts = p.facts
         assert facts
-        if not p.sight:
+        if not p.look:
             return facts
         known = concrete.carried(
-            facts, p.sight._replace(period=0), self.proven(), int(p.again == 2),
+            facts, p.look._replace(period=0), self.proven(), int(p.again == 2),
             int(p.heartbeat == ACCEPTED),
         )  # fmt: skip
         if known.since == concrete.JUST_NOW:
-            known = known._replace(since=p.sight.period)
+            known = known._replace(since=p.look.period)
         return known._replace(whose=facts.whose, deadline=facts.deadline)
 
     def recorded(self, p: Pass) -> Rec:

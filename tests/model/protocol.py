@@ -46,9 +46,9 @@ class Model(Bounds):
 
     def initial(self) -> Iterator[State]:
         """Yield the states in which the first action's notification is under way."""
-        action, note = self.begun(1, 0, self.work)
+        action, notification = self.begun(1, 0, self.work)
         for sweep in range(1, SWEEP_TICKS + 1) if self.sweeps else (UNTIMED,):
-            yield State(action, (), (note,), (), 0, 0, sweep, (), self.budget)
+            yield State(action, (), (notification,), (), 0, 0, sweep, (), self.budget)
 
     def begun(self, number: int, draining: int, work: int) -> tuple[Action, Msg]:
         period = PERIODS * number
@@ -147,9 +147,9 @@ class Model(Bounds):
         if not a.alive and a.hook <= 0 and a.number < self.actions:
             for reset in (0, 1):
                 left = (0, self.work) if reset else (a.draining, a.work)
-                action, note = self.begun(a.number + 1, *left)
+                action, notification = self.begun(a.number + 1, *left)
                 how = "ACTIVE" if reset else "as it was"
-                begun = s._replace(action=action, messages=add(s.messages, note))
+                begun = s._replace(action=action, messages=add(s.messages, notification))
                 yield Edge(f"action {action.number} begins, the instance {how}", FAULT, begun)
 
     def may_tick(self, s: State) -> bool:

@@ -2,7 +2,8 @@
 What a state of the model is made of: small values that compare and hash quickly.
 
 Times are ticks of a minute, relative to now. Hops are relative to the record's, and a generation is
-the record's, an earlier one or none, so that a chain that goes round comes back to the same state.
+the record's, an earlier one or none, so that a chain that is re-invoked comes back to the same
+state.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Msg(NamedTuple):
     facts: Facts
 
 
-class Sight(NamedTuple):
+class Look(NamedTuple):
     """What a look has seen."""
 
     waiting: int  # 1 yes, 0 no, -1 not seen
@@ -97,7 +98,7 @@ class Pass(NamedTuple):
     facts: Facts | tuple[()] = ()
     found: int = -1  # the record as it was read: -1 none, else its end
     age: int = 0  # of the record as it was read, for a join and for an end that is taken back
-    sight: Sight | tuple[()] = ()
+    look: Look | tuple[()] = ()
     plan: Plan | tuple[()] = ()
     heartbeat: int = NOT_SENT
     again: int = 0  # sets DRAINING once it has written; 2: has set it; 3: may set it unwritten

@@ -1,9 +1,9 @@
 """
-Change the product in one place at a time, and see whether the unit tests notice.
+Change the product in one place at a time, and see whether the unit tests notification.
 
 `make mutate [FILES=drainer/drain/finder.py] [SAMPLE=200]`. Ends with 1 if the score of all files
-together is below --at-least. Only tests/unit is asked by default: a simulation notices most mutants
-too, but takes minutes, and does not say which line is wrong.
+together is below --at-least. Only tests/unit is asked by default: a simulation notifications most
+mutants too, but takes minutes, and does not say which line is wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.mutation.forks import shared
 from tests.mutation.recording import ENDLESS_SECONDS, KEPT, Project, recordings
 from tests.mutation.running import judge
 from tests.mutation.sites import Mutant, mutants
-from tests.mutation.verdicts import UNTESTED, noticed
+from tests.mutation.verdicts import UNTESTED, detected
 
 if TYPE_CHECKING:
     from tests.mutation.equivalents import Equivalent
@@ -109,9 +109,9 @@ class Count:
 
     @property
     def score(self) -> float:
-        """Of a hundred mutants that a test can notice, how many one does."""
-        noticeable = self.killed + self.survived
-        return 100.0 * self.killed / noticeable if noticeable else 100.0
+        """Of a hundred mutants that a test can detect, how many one does."""
+        detectable = self.killed + self.survived
+        return 100.0 * self.killed / detectable if detectable else 100.0
 
     def row(self, name: str) -> str:
         total = self.killed + self.survived + self.equivalent
@@ -124,7 +124,7 @@ def report(chosen: list[Mutant], verdicts: Verdicts, listed: list[Equivalent]) -
     Print the table and the survivors; the score of all files together.
     """
     known = {one.key for one in listed}
-    alive = [one for one in chosen if not noticed(verdicts[one.path, one.number])]
+    alive = [one for one in chosen if not detected(verdicts[one.path, one.number])]
     counts = {}
     for path in sorted({one.path for one in chosen}):
         left = [one for one in alive if one.path == path]
@@ -184,7 +184,7 @@ def main(arguments: list[str], root: Path) -> int:
     verdicts = judge_all(project, chosen, jobs)
     listed = equivalents.read(asked.equivalents.read_text(encoding="utf-8"))
     score = report(chosen, verdicts, listed)
-    survivors = {one.key for one in chosen if not noticed(verdicts[one.path, one.number])}
+    survivors = {one.key for one in chosen if not detected(verdicts[one.path, one.number])}
     stale = equivalents.outdated(listed, every, {one.key for one in chosen}, survivors)
     for line in stale:
         say(f"tests/mutation/equivalent.toml: {line}")

@@ -1,5 +1,5 @@
 """
-The list of mutants that no test can notice, each with its reason.
+The list of mutants that no test can detect, each with its reason.
 """
 
 from __future__ import annotations

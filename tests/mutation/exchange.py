@@ -40,11 +40,11 @@ class Exchanger:
         self.plan, self.told = plan, told
         self.filename = str(project.root / path)
         self.fork: Fork | None = None
-        self.trouble = ""
+        self.error = ""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.trouble = str(report.longrepr)
+            self.error = str(report.longrepr)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items: dict[str, list[pytest.Item]] = defaultdict(list)

@@ -21,7 +21,7 @@ from tests.mutation.exchange import Exchanger
 from tests.mutation.forks import Fork, quiet, waited
 from tests.mutation.recording import IMPORT, Project
 from tests.mutation.reimport import ChangedFinder, FirstFailure
-from tests.mutation.verdicts import AGAIN, KILLED, SURVIVED, UNTESTED, noticed
+from tests.mutation.verdicts import AGAIN, KILLED, SURVIVED, UNTESTED, detected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def judge(project: Project, path: str, mutants: Sequence[Mutant], told: Path) ->
             for test, seconds in quick[mutant.number].items():
                 by_file[test.partition("::")[0]][test] = seconds
             fresh[mutant.number] = {**by_file, **fresh[mutant.number]}
-        if not noticed(verdicts[mutant.number]) and fresh[mutant.number]:
+        if not detected(verdicts[mutant.number]) and fresh[mutant.number]:
             verdicts[mutant.number] = _judge_freshly(project, mutant, fresh[mutant.number])
     return verdicts
 
@@ -58,7 +58,8 @@ def tests_of(
     project: Project, mutant: Mutant
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """
-    The tests that may notice a mutant: where code can be exchanged; where it must be imported.
+    The tests that may notification a mutant: where code can be exchanged; where it must be
+    imported.
 
     The latter by test file. Each test with its seconds.
     """
@@ -150,7 +151,7 @@ def _judge_quickly(
         exchanger = Exchanger(project, path, plan, told)
         status = pytest.main([*quiet(), *files], plugins=[exchanger])
         if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
-            raise RuntimeError(f"pytest ended with {status!r}: {exchanger.trouble}")
+            raise RuntimeError(f"pytest ended with {status!r}: {exchanger.error}")
 
     waited(child, COLLECTING_SECONDS_MAX + sum(project.seconds_max(few) for _, few in plan))
     lines = told.read_text(encoding="utf-8").splitlines()

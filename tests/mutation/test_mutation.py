@@ -1,5 +1,5 @@
 """
-The mutation test itself: what it changes, what it notices, and what it says of it.
+The mutation test itself: what it changes, what it notifications, and what it says of it.
 """
 
 from __future__ import annotations
@@ -195,15 +195,15 @@ def test_a_change_over_several_lines_leaves_what_follows_in_its_place() -> None:
 def test_the_decision_core_is_found_with_and_without_its_folders(tmp_path: Path) -> None:
     package = tmp_path / "drainer"
     package.mkdir()
-    for name in ("__init__.py", "machine.py", "handler.py", "aws_spot.py", "config.py"):
+    for name in ("__init__.py", "may_leave.py", "handler.py", "aws_spot.py", "config.py"):
         (package / name).touch()
     flat = targets(tmp_path)
-    for name in ("drain/machine.py", "lifecycle/rules.py", "aws/ecs.py", "drain/__init__.py"):
+    for name in ("drain/may_leave.py", "lifecycle/rules.py", "aws/ecs.py", "drain/__init__.py"):
         (package / name).parent.mkdir(exist_ok=True)
         (package / name).touch()
 
-    assert flat == ["drainer/machine.py"]
-    assert targets(tmp_path) == ["drainer/drain/machine.py", "drainer/lifecycle/rules.py"]
+    assert flat == ["drainer/may_leave.py"]
+    assert targets(tmp_path) == ["drainer/drain/may_leave.py", "drainer/lifecycle/rules.py"]
 
 
 # -- what is noticed

@@ -9,7 +9,7 @@ from tests.mutation.forks import TIMED_OUT
 SURVIVED, KILLED, UNTESTED, AGAIN = "survived", "killed by", "no test runs it", "again"
 
 
-def noticed(verdict: str) -> bool:
+def detected(verdict: str) -> bool:
     """
     Whether a test fails, or does not end.
     """

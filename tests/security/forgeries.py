@@ -46,8 +46,8 @@ def action(ec2_instance_id: str, **changes: str) -> LifecycleAction:
     return replace(known, **changes)
 
 
-def notice(**changes: Any) -> Forge:
-    """A notice of Auto Scaling's shape."""
+def notification(**changes: Any) -> Forge:
+    """A notification of Auto Scaling's shape."""
 
     def forge(world: World, ec2_instance_id: str) -> Message:
         body = {
@@ -142,16 +142,16 @@ def soon(world: World, drain: Drain) -> Drain:
 
 
 # Each is false in what its name says.
-NOTICES: dict[str, Forge] = {
-    "notice with a token made up": notice(),
-    "notice from long ago": notice(Time=LONG_AGO.isoformat()),
-    "notice from the future": notice(Time="2199-01-01T00:00:00Z"),
-    "notice of another group": notice(AutoScalingGroupName="search-asg"),
-    "notice of no group": notice(AutoScalingGroupName="nobodys-asg"),
-    "notice of another account": notice(AccountId="999999999999"),
-    "notice of a foreign hook": notice(LifecycleHookName="backup"),
-    "notice of no hook": notice(LifecycleHookName="nobodys"),
-    "notice with metadata of its own": notice(
+NOTIFICATIONS: dict[str, Forge] = {
+    "notification with a token made up": notification(),
+    "notification from long ago": notification(Time=LONG_AGO.isoformat()),
+    "notification from the future": notification(Time="2199-01-01T00:00:00Z"),
+    "notification of another group": notification(AutoScalingGroupName="search-asg"),
+    "notification of no group": notification(AutoScalingGroupName="nobodys-asg"),
+    "notification of another account": notification(AccountId="999999999999"),
+    "notification of a foreign hook": notification(LifecycleHookName="backup"),
+    "notification of no hook": notification(LifecycleHookName="nobodys"),
+    "notification with metadata of its own": notification(
         NotificationMetadata='{"drain_timeout_seconds": 1, "standalone_tasks": "stop"}'
     ),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.drain.model import REGISTRATIONS_MAX, UNFINISHED_MAX
-from tests.security.forgeries import enveloped, notice
+from tests.security.forgeries import enveloped, notification
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ def of_length(start: str, length: int) -> str:
 
 def say(world: World, message: Any) -> None:
     # Past the topic, so that a filter or a limit of SNS's refuses nothing before we do.
-    world.installed.notice_queue.send(json.dumps(message))
+    world.installed.notification_queue.send(json.dumps(message))
     world.run(1)
 
 
@@ -51,7 +51,7 @@ def test_identifiers_of_any_possible_length_are_looked_up(quiet: World) -> None:
     # A limit of ours that is narrower than AWS's would leave some instances undrained for ever.
     for name, (_, start, longest) in IDENTIFIERS.items():
         for length in (len(start) + 1, longest):
-            message = notice(**{name: of_length(start, length)})(quiet, "i-0")
+            message = notification(**{name: of_length(start, length)})(quiet, "i-0")
             say(quiet, message)
 
     assert quiet.reports.refusals == []
@@ -59,7 +59,7 @@ def test_identifiers_of_any_possible_length_are_looked_up(quiet: World) -> None:
     assert quiet.calls("DescribeAutoScalingInstances") == 2 * len(IDENTIFIERS)
 
 
-@pytest.mark.parametrize("kind", ["notice", "envelope"])
+@pytest.mark.parametrize("kind", ["notification", "envelope"])
 @pytest.mark.parametrize("name", IDENTIFIERS)
 def test_identifiers_that_are_too_long_are_refused_shortly(
     quiet: World, name: str, kind: str
@@ -68,9 +68,11 @@ def test_identifiers_that_are_too_long_are_refused_shortly(
     field, start, longest = IDENTIFIERS[name]
     for length in (longest + 1, FAR_TOO_LONG):
         value = of_length(start, length)
-        message = notice()(quiet, "i-0") if kind == "notice" else enveloped()(quiet, "i-0")
-        (message if kind == "notice" else message["action"])[
-            name if kind == "notice" else field
+        message = (
+            notification()(quiet, "i-0") if kind == "notification" else enveloped()(quiet, "i-0")
+        )
+        (message if kind == "notification" else message["action"])[
+            name if kind == "notification" else field
         ] = value
         say(quiet, message)
 
@@ -82,7 +84,7 @@ def test_identifiers_that_are_too_long_are_refused_shortly(
 @pytest.mark.parametrize("value", ["", None, 7, True, ["i-0"], {"a": 1}, "\x00", "a\nb"])
 @pytest.mark.parametrize("name", IDENTIFIERS)
 def test_identifiers_that_cannot_be_are_refused(quiet: World, name: str, value: Any) -> None:
-    say(quiet, notice(**{name: value})(quiet, "i-0"))
+    say(quiet, notification(**{name: value})(quiet, "i-0"))
 
     assert len(quiet.reports.refusals) == 1
     assert list(quiet.account.calls) == []
@@ -157,7 +159,7 @@ def test_envelopes_with_a_field_that_cannot_be_are_refused_shortly(
     assert list(quiet.account.calls) == []
 
 
-def test_an_envelope_with_the_longest_of_all_that_may_be_goes_round(quiet: World) -> None:
+def test_an_envelope_with_the_longest_of_all_that_may_be_is_re_invoked(quiet: World) -> None:
     # The longest names that AWS allows must not make a re-invocation that cannot be read.
     message = enveloped(auto_scaling_group_name="g" * 255, lifecycle_hook_name="h" * 255)(
         quiet, "i-" + "0" * 17

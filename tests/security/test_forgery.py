@@ -16,14 +16,14 @@ import pytest
 from drainer.codec import COUNT_MAX
 from drainer.custom_resource import re_invocation
 from drainer.custom_resource import request as cloudformation
-from drainer.custom_resource.progress import Note, RequestProgress, encode
+from drainer.custom_resource.progress import Member, RequestProgress, encode
 from drainer.custom_resource.properties import Status
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.record import STACK
 from drainer.custom_resource.request import Answer, RequestType
 from drainer.simulation.records import ApiError
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
-from tests.security.forgeries import ENVELOPES, EVENTS, LONG_AGO, NOTICES, enveloped
+from tests.security.forgeries import ENVELOPES, EVENTS, LONG_AGO, NOTIFICATIONS, enveloped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.security.forgeries import Message
     from tests.simulation.conftest import World
 
-FORGERIES = {**NOTICES, **ENVELOPES, **EVENTS}
+FORGERIES = {**NOTIFICATIONS, **ENVELOPES, **EVENTS}
 WRITES = {
     "CompleteLifecycleAction",
     "RecordLifecycleActionHeartbeat",
@@ -77,7 +77,7 @@ def deliver(world: World, message: Message) -> None:
     """Let a message in by every door there is: the topic, and both queues."""
     text = json.dumps(message)
     world.installed.topic.publish(text)
-    world.installed.notice_queue.send(text)
+    world.installed.notification_queue.send(text)
     world.installed.wait_queue.send(text)
 
 
@@ -89,7 +89,7 @@ def writes(world: World) -> list[Call]:
 def test_what_is_false_about_an_instance_that_stays_changes_nothing(
     make_world: Callable[..., World], name: str
 ) -> None:
-    # A message is a hint to look: nobody's word may drain an instance that is not leaving.
+    # A message is a reason to look: nobody's word may drain an instance that is not leaving.
     world = stuck(make_world)
 
     deliver(world, FORGERIES[name](world, world.oldest))
@@ -149,7 +149,7 @@ def judge(world: World, leaving: str) -> None:
 def test_what_is_false_about_a_drain_makes_nothing_early_or_late(
     make_world: Callable[..., World], name: str, at_seconds: int
 ) -> None:
-    # The true notice comes after ten seconds, so that the false one may be the first.
+    # The true notification comes after ten seconds, so that the false one may be the first.
     world = stuck(make_world)
     for subscription in world.installed.topic.subscriptions:
         subscription.channel.faults.append(lambda _: (10.0,))
@@ -306,7 +306,7 @@ def entries(world: World) -> list[str]:
 
 
 def nothing_was_touched(world: World) -> bool:
-    """Whether no instance was touched, nobody was answered, and nothing goes round any more."""
+    """Whether no instance was touched, nobody was answered, and nothing is re-invoked any more."""
     attempts = [
         one for request in world.account.stacks.requests.values() for one in request.attempts
     ]
@@ -316,7 +316,7 @@ def nothing_was_touched(world: World) -> bool:
 
 
 def nothing_has_happened(world: World) -> bool:
-    """Whether no instance was touched, nobody was answered, and nothing goes round."""
+    """Whether no instance was touched, nobody was answered, and nothing is re-invoked."""
     attempts = [
         one for request in world.account.stacks.requests.values() for one in request.attempts
     ]
@@ -365,7 +365,7 @@ def test_a_throttle_on_stacks_makes_nobodys_word_good(
     world.run(THROTTLED_SECONDS + 2 * SWEEP_SECONDS)
 
     assert world.calls("DescribeStacks", error="Throttling") > 0
-    # It goes round until CloudFormation can be asked, and touches nothing before.
+    # It is re-invoked until CloudFormation can be asked, and touches nothing before.
     assert {*written(world)} <= {"PublishBatch"}
     assert true.attempts == []
     assert world.reports.crashes == []
@@ -411,8 +411,8 @@ def reinvoked(key: str, hop: int, progress: RequestProgress | None) -> Message:
 
 def drained_already(progress: RequestProgress) -> RequestProgress:
     """Every instance that might be asked about is said to be done."""
-    note = Note(draining_since=progress.request.started_at, closed=True, settled=True, done=True)
-    return replace(progress, notes={f"i-{number:017x}": note for number in range(3)})
+    note = Member(draining_since=progress.request.started_at, closed=True, settled=True, done=True)
+    return replace(progress, history={f"i-{number:017x}": note for number in range(3)})
 
 
 STATES: dict[str, Any] = {

@@ -14,9 +14,9 @@ from parliament import iam_definition
 
 from drainer.aws.records import RecordTable
 from drainer.drain import record_codec
+from drainer.drain.conditional_write import Condition, Demand, Write
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, key_of
-from drainer.drain.record_write import Condition, Demand, Write
 from drainer.errors import MisconfiguredError
 from drainer.simulation.scenario.shipped import role_policy, shipped_stack
 from drainer.simulation.services.iam.gate import Gate, requests

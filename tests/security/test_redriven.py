@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.cli.dead_letters import DEAD_LETTERS, FUNCTION, NOTICE_QUEUE, WAIT_QUEUE, Fate, route
+from drainer.cli.dead_letters import (
+    DEAD_LETTERS,
+    FUNCTION,
+    NOTIFICATION_QUEUE,
+    WAIT_QUEUE,
+    Fate,
+    route,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
     from drainer.simulation.services.messaging.queues import Queue
     from tests.simulation.conftest import World
 
-SUBSCRIPTION, NOTICES, WAITING, ASYNCHRONOUS = DEAD_LETTERS
+SUBSCRIPTION, NOTIFICATIONS, WAITING, ASYNCHRONOUS = DEAD_LETTERS
 DAY_SECONDS = 86_400
 SWEEP_SECONDS, PASS_SECONDS = 300, 15 + 1
 
@@ -31,7 +38,10 @@ def put_back(world: World, name: str, body: str) -> None:
     if found.to == FUNCTION:
         world.installed.function.invoke_asynchronously(found.content)
         return
-    queues = {NOTICE_QUEUE: world.installed.notice_queue, WAIT_QUEUE: world.installed.wait_queue}
+    queues = {
+        NOTIFICATION_QUEUE: world.installed.notification_queue,
+        WAIT_QUEUE: world.installed.wait_queue,
+    }
     queues[found.to].send(found.content)
 
 
@@ -68,11 +78,11 @@ def test_what_a_broken_function_has_left_behind_is_drained_after_the_repair(
     broken_until(world, broken_seconds)
     [leaving] = world.scale_in()
     world.run(broken_seconds)
-    letters = taken(world.installed.notice_dead_letters)
+    letters = taken(world.installed.dead_notifications)
     ended_by_then = world.account.auto_scaling.actions[-1].ended_by
 
     for body in letters:
-        put_back(world, NOTICES, body)
+        put_back(world, NOTIFICATIONS, body)
     action = world.until_answered()
     world.run(DAY_SECONDS)
 
@@ -87,7 +97,9 @@ def test_what_a_broken_function_has_left_behind_is_drained_after_the_repair(
 
 
 @pytest.mark.parametrize("after_seconds", [1, 100, 380, 450, 3000, DAY_SECONDS, 13 * DAY_SECONDS])
-@pytest.mark.parametrize("kind", ["notice", "first envelope", "late envelope", "all, three times"])
+@pytest.mark.parametrize(
+    "kind", ["notification", "first envelope", "late envelope", "all, three times"]
+)
 def test_a_message_of_any_age_changes_nothing_about_a_drain_or_after_it(
     make_world: Callable[..., World], kind: str, after_seconds: int
 ) -> None:
@@ -95,7 +107,7 @@ def test_a_message_of_any_age_changes_nothing_about_a_drain_or_after_it(
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS, fast_path=True)
     world.group(4)
     world.service(4)
-    kept: dict[str, list[tuple[str, str]]] = {"notice": [], "envelope": []}
+    kept: dict[str, list[tuple[str, str]]] = {"notification": [], "envelope": []}
     topic = world.installed.topic
 
     def keep(name: str, queue: str, publication: Publication) -> tuple[float, ...]:
@@ -103,16 +115,16 @@ def test_a_message_of_any_age_changes_nothing_about_a_drain_or_after_it(
         return (0.0,)
 
     for subscription, name, queue in zip(
-        topic.subscriptions, ("notice", "envelope"), (NOTICES, WAITING), strict=True
+        topic.subscriptions, ("notification", "envelope"), (NOTIFICATIONS, WAITING), strict=True
     ):
         subscription.channel.faults.append(partial(keep, name, queue))
     world.scale_in()
     world.account.run_for(380)
     letters = {
-        "notice": kept["notice"],
+        "notification": kept["notification"],
         "first envelope": kept["envelope"][:1],
         "late envelope": kept["envelope"][-1:],
-        "all, three times": [*kept["notice"], *kept["envelope"]] * 3,
+        "all, three times": [*kept["notification"], *kept["envelope"]] * 3,
     }[kind]
 
     def redrive() -> None:

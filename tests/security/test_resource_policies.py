@@ -19,7 +19,7 @@ ACCOUNT_ID, REGION = "123456789012", "us-east-1"
 PLACE = f"{REGION}:{ACCOUNT_ID}"
 TOPIC = f"arn:aws:sns:{PLACE}:drainer"
 SNS, EVENTS = "sns.amazonaws.com", "events.amazonaws.com"
-FAST_PATH, SWEEP, NOTICES = (
+FAST_PATH, SWEEP, NOTIFICATIONS = (
     f"arn:aws:events:{PLACE}:rule/drainer-{name}"
     for name in ("FastPath", "Sweep", "EventBridgeNotices")
 )
@@ -56,7 +56,7 @@ INSIDERS: dict[str, tuple[str, dict[str, str]]] = {
     "the topic": (SNS, {"aws:SourceArn": TOPIC}),
     "the fast path": (EVENTS, {"aws:SourceArn": FAST_PATH}),
     "the sweep": (EVENTS, {"aws:SourceArn": SWEEP}),
-    "the notices": (EVENTS, {"aws:SourceArn": NOTICES}),
+    "the notifications": (EVENTS, {"aws:SourceArn": NOTIFICATIONS}),
 }
 # Each place that takes messages, and who of all these may send there.
 ADMITTED = {
@@ -64,7 +64,7 @@ ADMITTED = {
     "NoticeQueue": {"the topic", "the fast path"},
     "WaitQueue": {"the topic"},
     "SubscriptionDeadLetterQueue": {"the topic"},
-    "FunctionDeadLetterQueue": {"the sweep", "the notices"},
+    "FunctionDeadLetterQueue": {"the sweep", "the notifications"},
     # SQS itself moves messages into these two, and asks no policy.
     "NoticeDeadLetterQueue": set[str](),
     "WaitDeadLetterQueue": set[str](),
@@ -140,7 +140,7 @@ def test_the_function_is_invoked_by_the_rules_of_this_stack_and_account(
     }
 
     # Each ARN names its account.
-    assert found == {(EVENTS, source, "lambda:InvokeFunction") for source in (SWEEP, NOTICES)}
+    assert found == {(EVENTS, source, "lambda:InvokeFunction") for source in (SWEEP, NOTIFICATIONS)}
     assert all(f":{ACCOUNT_ID}:" in source for _, source, _ in found)
 
 

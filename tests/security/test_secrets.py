@@ -80,7 +80,7 @@ def setting() -> Setting:
 CODES = ["Throttling", "AccessDeniedException", "ValidationError", "InvalidParameterException"]
 
 
-def trouble(setting: Setting | Asking, odds: float) -> None:
+def disturb(setting: Setting | Asking, odds: float) -> None:
     """Refuse calls of every kind, or break off in the middle of a pass, now and then."""
 
     def refuse(_call: Call) -> None:
@@ -101,7 +101,7 @@ def test_no_token_is_in_a_log_line_a_metric_or_an_attribute_and_in_its_record_on
     # Who reads the log could else answer the hook, and cut what is still running.
     setting.account.auto_scaling.scale_in("payments-asg", 2)
     setting.account.run_for(30)
-    trouble(setting, odds)
+    disturb(setting, odds)
     setting.account.run_for(3000)
 
     log, metrics = setting.log.getvalue(), capsys.readouterr().out
@@ -203,7 +203,7 @@ def test_no_secret_of_a_broken_message_is_quoted(setting: Setting, name: str) ->
     # A message that is cut off is still a message with a token in it.
     token = "465e0162-e6af-4786-b4e8-bb544ae58790"
 
-    setting.installed.notice_queue.send(broken(token)[name])
+    setting.installed.notification_queue.send(broken(token)[name])
     setting.account.run_for(1)
 
     log = setting.log.getvalue()
@@ -275,7 +275,7 @@ def test_no_response_url_is_in_a_log_line_a_metric_an_exception_or_a_message(
 ) -> None:
     # Who has it may tell CloudFormation that the fleet is drained, and so have it cut.
     asking = Asking()
-    trouble(asking, odds)
+    disturb(asking, odds)
     wanted = [
         asking.ask("Delete", way=way, DrainTimeoutSeconds="1800"),
         asking.ask("Delete", way=way),

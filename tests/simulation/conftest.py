@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from drainer.errors import DrainerError
     from drainer.lifecycle.controller import PassReport
     from drainer.lifecycle.reactivation import Returned
-    from drainer.spot.report import Rescue
+    from drainer.spot.report import InterruptionReport
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GROUP = "payments-asg"
@@ -39,7 +39,7 @@ class Reports:
     passes: list[PassReport] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     crashes: list[Exception] = field(default_factory=list)
-    rescues: list[Rescue] = field(default_factory=list)
+    reports: list[InterruptionReport] = field(default_factory=list)
     requests: list[Report] = field(default_factory=list)
     returns: list[Returned] = field(default_factory=list)
 
@@ -49,8 +49,8 @@ class Reports:
     def refused(self, record_id: str, refusal: DrainerError) -> None:
         self.refusals.append(f"{record_id}: {refusal}")
 
-    def rescued(self, rescues: Sequence[Rescue]) -> None:
-        self.rescues += rescues
+    def interrupted(self, reports: Sequence[InterruptionReport]) -> None:
+        self.reports += reports
 
     def returned(self, returned: Sequence[Returned]) -> None:
         self.returns += returned

@@ -26,7 +26,7 @@ GROUP, CLUSTER = "payments-asg", "payments"
 MADE_UP = "00000000-0000-4000-8000-000000000000"
 
 
-def lose_notices(world: World) -> None:
+def lose_notifications(world: World) -> None:
     """Let no notification arrive from now on; the sweep is what is left."""
     world.installed.topic.subscriptions[0].channel.faults.append(lambda _: ())
 
@@ -124,11 +124,11 @@ def test_f1_an_agent_that_registers_anew_is_searched_for_from_the_first_cluster_
 
 
 @pytest.mark.parametrize("apart_seconds", [3, 5, 10, 60])
-def test_two_hooks_whose_notices_come_apart_do_not_outdate_each_other(
+def test_two_hooks_whose_notifications_come_apart_do_not_outdate_each_other(
     make_world: Callable[..., World], apart_seconds: int
 ) -> None:
     # What each hook's drain wrote down said that the instance had been ACTIVE since the other had
-    # seen it DRAINING; so each began anew at every pass, and an empty instance stayed for 48 h.
+    # seen it DRAINING; so each began again at every pass, and an empty instance stayed for 48 h.
     world = make_world()
     world.group()
     world.hook("second")
@@ -150,7 +150,7 @@ def test_two_hooks_whose_notices_come_apart_do_not_outdate_each_other(
 def test_what_an_agent_registers_anew_while_it_drains_is_drained_as_well(
     make_world: Callable[..., World],
 ) -> None:
-    # One look at a connected agent settled for good which registration counts: the old one was
+    # One look at a connected agent settled permanently which registration counts: the old one was
     # empty, and the instance left with the task that had been placed on the new one.
     world = make_world({"DRAINER_CLUSTERS": ""})
     world.group()
@@ -203,7 +203,8 @@ def test_what_an_agent_registers_anew_after_it_was_gone_for_minutes_is_drained_a
 
 
 def test_an_earlier_registration_with_tasks_is_drained_beside_the_live_one(world: World) -> None:
-    # ECS replaced none of its tasks: they were cut 66 s after the notice, by an orderly scale-in.
+    # ECS replaced none of its tasks: they were cut 66 s after the notification, by an orderly
+    # scale-in.
     world.group()
     world.service(desired=1)
     ecs = world.account.ecs
@@ -259,7 +260,7 @@ def test_f6_a_search_that_a_nameless_message_claims_releases_nothing(
     world = make_world({"DRAINER_CLUSTERS": ""})
     world.group()
     world.service()
-    lose_notices(world)
+    lose_notifications(world)
     [leaving] = world.scale_in()
     world.redrive(nameless(world, leaving, searched_to="~", searched_at=1, **claims))
     world.run(2 * PASS_SECONDS)
@@ -274,7 +275,7 @@ def test_f6_a_search_that_a_nameless_message_claims_releases_nothing(
     [
         {"hop": 999_999_999},
         {"hop": 999_999_999, "generation": 1},
-        # The last hop that goes round: the next one would not.
+        # The last hop that is re-invoked: the next one would not.
         {"hop": 2 * 3600 // 15 + 100 - 1, "generation": 1},
     ],
     ids=["no record's", "the record's", "the last"],
@@ -283,11 +284,11 @@ def test_f6_a_forged_hop_ends_no_chain(
     make_world: Callable[..., World], claims: dict[str, Any], apart_seconds: int
 ) -> None:
     # It was taken for the latest message of its chain, which had no hops left: the true message was
-    # left as its copy, in the same batch or the next, and nothing went round any more.
+    # left as its duplicate, in the same batch or the next, and nothing was re-invoked any more.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(metadata={"drain_timeout_seconds": 3600})
     world.service()
-    lose_notices(world)
+    lose_notifications(world)
     [leaving] = world.scale_in()
     world.run(SWEEP_SECONDS + 3 * PASS_SECONDS + apart_seconds)
     world.redrive(nameless(world, leaving, **claims))
@@ -309,10 +310,10 @@ def test_f9_a_made_up_token_beside_the_true_one_does_not_end_its_chain(
 ) -> None:
     # Both were unproven, and the first of the batch went on alone: it was the made-up one, and the
     # instance waited for the hook's timeout, or for a sweep. So it was while hooks cannot be read.
-    world = make_world(notice_window_seconds=1.0)
-    mend = refuse(world, "DescribeLifecycleHooks", "InternalFailure")
+    world = make_world(batch_window_seconds=1.0)
+    fix = refuse(world, "DescribeLifecycleHooks", "InternalFailure")
     if not hooks_unreadable:
-        mend()
+        fix()
     world.group()
     world.service()
     [leaving] = [world.oldest]
@@ -331,7 +332,7 @@ def test_f9_a_made_up_token_beside_the_true_one_does_not_end_its_chain(
     assert world.scale_in() == [leaving]
     if hooks_unreadable:
         world.run(40)
-        mend()
+        fix()
 
     action = world.until_answered()
 
@@ -401,7 +402,7 @@ def test_drains_without_a_token_outlast_reads_of_ecs_that_hang(
         {"DRAINER_CLUSTERS": ""}, sweep_interval_seconds=SWEEP_SECONDS, call_seconds=slow
     )
     scaling, ecs = world.account.auto_scaling, world.account.ecs
-    lose_notices(world)
+    lose_notifications(world)
     for name in ("a", "b", "c"):
         scaling.create_group(name, cluster=name, desired=1)
         scaling.put_hook(
@@ -427,7 +428,7 @@ def test_drains_without_a_token_outlast_reads_of_ecs_that_hang(
 
 
 def test_f10_a_foreign_hook_that_cannot_be_read_gets_no_heartbeat(world: World) -> None:
-    # EventBridge tells of everybody's hooks: each notice of one kept its instance waiting.
+    # EventBridge tells of everybody's hooks: each notification of one kept its instance waiting.
     world.account.auto_scaling.create_group(GROUP, cluster=CLUSTER, desired=3)
     world.hook("backup", target=None, heartbeat_timeout_seconds=300)
     world.service()
@@ -442,7 +443,7 @@ def test_f10_a_foreign_hook_that_cannot_be_read_gets_no_heartbeat(world: World) 
 
     action = world.until_answered()
 
-    assert world.reports.passes, "the notice did not come"
+    assert world.reports.passes, "the notification did not come"
     assert action.heartbeats == []
     assert world.calls("RecordLifecycleActionHeartbeat", error=None) == 0
 

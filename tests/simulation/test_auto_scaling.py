@@ -233,7 +233,7 @@ def test_a_retained_instance_is_replaced(account: Aws, scaling: InProcessClient)
     assert states == ["InService", "InService", "InService", "Terminating:Retained"]
 
 
-# The answer to an action that is over is what a late copy of a message meets.
+# The answer to an action that is over is what a late duplicate of a message meets.
 def test_an_action_is_answered_once(account: Aws, scaling: InProcessClient) -> None:
     account.auto_scaling.put_hook(hook())
     instance = leave(account)
@@ -308,7 +308,7 @@ def test_the_notification_has_the_shape_that_auto_scaling_sends(
     account.on_notification.append(sent.append)
     instance = leave(account)
 
-    (notice,) = sent
+    (notification,) = sent
     expected = {
         "Origin": "AutoScalingGroup",
         "Destination": "EC2",
@@ -320,14 +320,14 @@ def test_the_notification_has_the_shape_that_auto_scaling_sends(
         "Time": "2026-11-20T12:00:00.000Z",
         "EC2InstanceId": instance.ec2_instance_id,
         "LifecycleActionToken": instance.actions[0].token,
-        "RequestId": notice.message["RequestId"],
+        "RequestId": notification.message["RequestId"],
     }
     if metadata is not None:
         expected["NotificationMetadata"] = metadata
-    assert expected == notice.message
+    assert expected == notification.message
     assert len(instance.actions[0].token) == 36
-    assert notice.target_arn == TOPIC_ARN
-    assert notice.subject.startswith("Auto Scaling:  Lifecycle action 'TERMINATING'")
+    assert notification.target_arn == TOPIC_ARN
+    assert notification.subject.startswith("Auto Scaling:  Lifecycle action 'TERMINATING'")
 
 
 def test_a_new_target_gets_the_test_notification(account: Aws) -> None:
@@ -337,9 +337,9 @@ def test_a_new_target_gets_the_test_notification(account: Aws) -> None:
     account.auto_scaling.put_hook(hook(notification_target_arn=TOPIC_ARN))
     account.auto_scaling.put_hook(hook(notification_target_arn=TOPIC_ARN))
 
-    (notice,) = sent
-    assert notice.message["Event"] == "autoscaling:TEST_NOTIFICATION"
-    assert "LifecycleTransition" not in notice.message
+    (notification,) = sent
+    assert notification.message["Event"] == "autoscaling:TEST_NOTIFICATION"
+    assert "LifecycleTransition" not in notification.message
 
 
 def test_the_event_bridge_twin_goes_out_as_well(account: Aws) -> None:
@@ -355,7 +355,8 @@ def test_the_event_bridge_twin_goes_out_as_well(account: Aws) -> None:
     assert "Time" not in event["detail"]
 
 
-# A topic that rejects the notice makes an undrained termination: the trap behind a broken key.
+# A topic that rejects the notification makes an undrained termination: the trap behind a broken
+# key.
 def test_a_rejected_notification_applies_the_default_result_at_once(account: Aws) -> None:
     def reject(_: Notification) -> None:
         raise ApiError("KMSAccessDenied", "denied")

@@ -118,7 +118,7 @@ def test_each_chain_may_ask_about_the_end(safety: Safety) -> None:
 
 @pytest.mark.parametrize("chains", [0, 20])
 def test_a_chain_that_does_not_end_is_seen_by_what_it_asks(safety: Safety, chains: int) -> None:
-    # It would go round, and ask, for as long as its queue keeps messages.
+    # It would be re-invoked, and ask, for as long as its queue keeps messages.
     safety.chains = lambda *_: chains
 
     assert asks(safety, ASKED_AFTER_THE_END_MAX + 2 * chains + 1) == ["bounds"]

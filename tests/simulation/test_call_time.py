@@ -170,9 +170,9 @@ def test_filter_policies_take_effect_only_some_time_after_deployment(account: Aw
 
     installed.function.invoke({})
     account.run_for(899)
-    assert (installed.notice_queue.sent, installed.wait_queue.sent) == (1, 1)
+    assert (installed.notification_queue.sent, installed.wait_queue.sent) == (1, 1)
     account.run_for(1)
     installed.function.invoke({})
     account.run_for(60)
 
-    assert (installed.notice_queue.sent, installed.wait_queue.sent) == (1, 2)
+    assert (installed.notification_queue.sent, installed.wait_queue.sent) == (1, 2)

@@ -201,7 +201,7 @@ def test_update_is_answered_with_the_new_fleet_and_leaves_the_old_one_alone(
 def test_a_wrong_property_fails_the_stack_with_a_sentence_that_names_it(
     make_shop: Callable[..., Shop], change: dict[str, Any], named: str, kind: str
 ) -> None:
-    # Else a slip shows when the fleet is deleted, and nothing drains it.
+    # Else a typo shows when the fleet is deleted, and nothing drains it.
     shop = make_shop()
     more = {} if kind == "Create" else {"physical_id": "sfr-old"}
 
@@ -215,7 +215,7 @@ def test_a_wrong_property_fails_the_stack_with_a_sentence_that_names_it(
 
 
 def test_the_delete_of_what_was_refused_drains_nothing(make_shop: Callable[..., Shop]) -> None:
-    # A rollback would otherwise drain a fleet for a slip in another property.
+    # A rollback would otherwise drain a fleet for a typo in another property.
     shop = make_shop()
     wrong = shop.properties(DrainTimeoutSeconds="soon")
     refused = shop.until_answered(shop.ask("Create", wrong))
@@ -567,7 +567,7 @@ def test_doubled_re_invocations_do_not_fork_the_chain(make_shop: Callable[..., S
     request = shop.delete()
     shop.until_answered(request)
 
-    served = [step for step in shop.steps if step != Step.COPY]
+    served = [step for step in shop.steps if step != Step.DUPLICATE]
     assert len(served) <= shop.answered_seconds(request) / 15 + 2
     assert len(request.attempts) == 1
 
@@ -575,7 +575,7 @@ def test_doubled_re_invocations_do_not_fork_the_chain(make_shop: Callable[..., S
 def test_a_delete_that_comes_after_its_answer_drains_nothing(
     make_shop: Callable[..., Shop],
 ) -> None:
-    # The fleet may be guarded anew: what is over must not touch it.
+    # The fleet may be guarded again: what is over must not touch it.
     shop = make_shop(tasks=0)
     late = shop.delete()
     shop.until_answered(late)
@@ -688,7 +688,7 @@ def test_an_answer_that_could_not_be_given_stays_the_same(make_shop: Callable[..
 def test_a_response_url_that_never_answers_ends_with_the_hour(
     make_shop: Callable[..., Shop],
 ) -> None:
-    # Nothing may go round for ever, and somebody must be told.
+    # Nothing may be re-invoked for ever, and somebody must be told.
     shop = make_shop()
     request = shop.world.account.stacks.request("Create", shop.properties())
     request.deaf = True
@@ -884,12 +884,14 @@ def test_the_record_of_a_thousand_instances_fits_into_an_item(
     world.run(180)  # every task is on its way out, and is a witness
 
     [item] = world.account.record_tables.tables[world.installed.records].items
-    assert {report.step for report in world.reports.requests} == {Step.GOES_ROUND}
+    assert {report.step for report in world.reports.requests} == {Step.RE_INVOKE}
     assert 50_000 < len(item["drain"]["S"]) < 200_000
     assert max(sizes) < 10_000
 
 
-def test_without_a_former_table_copies_are_answered_once(make_world: Callable[..., World]) -> None:
+def test_without_a_former_table_duplicates_are_answered_once(
+    make_world: Callable[..., World],
+) -> None:
     # The release after this one has none.
     world = make_world({"DRAINER_REQUESTS_TABLE": ""}, custom_resources=True)
     shop = Shop(world, world.account.fleets.create(CLUSTER, 2, already_running=True))
@@ -1182,7 +1184,7 @@ def finished(shop: Shop, stack: StackOperations) -> str:
 def test_a_guard_that_is_added_and_taken_back_leaves_the_fleet_serving(
     make_shop: Callable[..., Shop], story: str, foreign: bool
 ) -> None:
-    # The whole group was DRAINING for good, because something else in the update had failed.
+    # The whole group was DRAINING permanently, because something else in the update had failed.
     shop = make_shop()
     stack = operations(shop, foreign=foreign)
     if story == "never answered":
@@ -1333,11 +1335,11 @@ def test_permissions_that_take_minutes_to_spread_fail_no_stack(
 def test_a_target_that_is_nowhere_fails_the_create_after_five_minutes(
     make_shop: Callable[..., Shop],
 ) -> None:
-    # A slip should not take the hour that CloudFormation would wait.
+    # A typo should not take the hour that CloudFormation would wait.
     shop = make_shop()
-    slip = shop.properties(SpotFleet="sfr-00000000-0000-0000-0000-000000000000")
+    typo = shop.properties(SpotFleet="sfr-00000000-0000-0000-0000-000000000000")
 
-    request = shop.ask("Create", slip)
+    request = shop.ask("Create", typo)
 
     assert shop.until_answered(request)["Status"] == "FAILED"
     assert 300 <= shop.answered_seconds(request) <= 300 + 2 * 16
@@ -1513,7 +1515,8 @@ def test_a_guard_that_is_renamed_and_changed_otherwise_drains_nothing_that_serve
 def test_a_fleet_of_another_stack_serves_on_when_the_update_that_named_it_goes_back(
     make_shop: Callable[..., Shop],
 ) -> None:
-    # Both fleets were parameters: the one that the failed update had named was DRAINING for good.
+    # Both fleets were parameters: the one that the failed update had named was DRAINING
+    # permanently.
     shop = make_shop()
     new = replacement(shop)
     stack = operations(shop, foreign=True)

@@ -91,8 +91,10 @@ def mapped(account: Aws, function: Function, **given: Any) -> Queue:
 
 # A function that got everything twice would fork every chain.
 def test_filter_policies_split_a_topic_by_the_message_body(account: Aws, topic: Topic) -> None:
-    notices, envelopes = Queue(account, "notices"), Queue(account, "envelopes")
-    topic.subscribe(notices, {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]})
+    notifications, envelopes = Queue(account, "notifications"), Queue(account, "envelopes")
+    topic.subscribe(
+        notifications, {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}
+    )
     topic.subscribe(envelopes, {"drainer": ["re-invocation"]})
     sns = account.client("sns")
     for message in (
@@ -105,7 +107,7 @@ def test_filter_policies_split_a_topic_by_the_message_body(account: Aws, topic: 
     ):
         sns.publish(TopicArn=topic.arn, Message=message)
 
-    assert (notices.sent, envelopes.sent, topic.unwanted) == (1, 1, 4)
+    assert (notifications.sent, envelopes.sent, topic.unwanted) == (1, 1, 4)
 
 
 def test_a_queue_gets_sns_s_own_json_around_the_message(
@@ -309,7 +311,7 @@ def test_a_topic_that_does_not_exist_is_an_error(account: Aws, topic: Topic) -> 
 
 
 # A topic that is gone makes Auto Scaling apply the default result at once, undrained.
-def test_a_notice_to_a_deleted_topic_is_rejected(account: Aws) -> None:
+def test_a_notification_to_a_deleted_topic_is_rejected(account: Aws) -> None:
     sns = SnsApi(account)
     topic = sns.create_topic_named("drainer")
     account.auto_scaling.create_group("g", desired=1)
@@ -344,7 +346,7 @@ def test_a_channel_s_faults_decide_what_arrives(
     assert times == recorder.times
 
 
-def test_an_installation_carries_a_notice_and_its_re_invocations(account: Aws) -> None:
+def test_an_installation_carries_a_notification_and_its_re_invocations(account: Aws) -> None:
     seen: list[tuple[float, str]] = []
 
     def build(environ: Mapping[str, str], client: Any, clock: Any) -> Any:

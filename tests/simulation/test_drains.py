@@ -37,8 +37,8 @@ WRITES = (
 )
 
 
-def notice(world: World, **changes: Any) -> dict[str, Any]:
-    """The notice of the latest lifecycle action, as Auto Scaling wrote it."""
+def notification(world: World, **changes: Any) -> dict[str, Any]:
+    """The notification of the latest lifecycle action, as Auto Scaling wrote it."""
     action = world.account.auto_scaling.actions[-1]
     body = {
         "LifecycleHookName": action.hook.name,
@@ -84,7 +84,7 @@ def test_defect_01_a_drain_is_answered_after_the_last_task_stopped_and_within_a_
 
 
 @pytest.mark.parametrize("after_seconds", [0, 5, 30, 70, 200, 380])
-def test_defect_06_a_notice_that_comes_again_releases_nothing_and_forks_nothing(
+def test_defect_06_a_notification_that_comes_again_releases_nothing_and_forks_nothing(
     world: World, after_seconds: int
 ) -> None:
     # SNS delivers at least once and Lambda retries: a look that knows nothing of the first must
@@ -93,7 +93,7 @@ def test_defect_06_a_notice_that_comes_again_releases_nothing_and_forks_nothing(
     world.service()
     world.scale_in()
     world.run(after_seconds)
-    world.say(notice(world))
+    world.say(notification(world))
 
     action = world.until_answered()
 
@@ -102,13 +102,13 @@ def test_defect_06_a_notice_that_comes_again_releases_nothing_and_forks_nothing(
     assert world.calls("CompleteLifecycleAction") == 1
 
 
-def test_defect_15_a_hundred_copies_end_as_one_chain(world: World) -> None:
-    # Each copy that goes round costs calls for the rest of the drain.
+def test_defect_15_a_hundred_duplicates_end_as_one_chain(world: World) -> None:
+    # Each duplicate that is re-invoked costs calls for the rest of the drain.
     world.group()
     world.service(healthy_after_seconds=3000)
     world.scale_in()
     for copy in range(100):
-        world.account.after(copy * 7, lambda: world.say(notice(world)))
+        world.account.after(copy * 7, lambda: world.say(notification(world)))
     world.run(1500)
     before = world.installed.topic.published
     world.run(600)
@@ -117,7 +117,7 @@ def test_defect_15_a_hundred_copies_end_as_one_chain(world: World) -> None:
     assert len(world.installed.wait_queue.messages) == 1
 
 
-def test_defect_15_a_notice_that_comes_after_the_end_restarts_nothing(world: World) -> None:
+def test_defect_15_a_notification_that_comes_after_the_end_restarts_nothing(world: World) -> None:
     world.group()
     world.service()
     world.scale_in()
@@ -125,7 +125,7 @@ def test_defect_15_a_notice_that_comes_after_the_end_restarts_nothing(world: Wor
     world.run(600)
     writes = sum(world.calls(write) for write in WRITES)
 
-    world.say(notice(world))
+    world.say(notification(world))
     world.run(600)
 
     assert sum(world.calls(write) for write in WRITES) == writes
@@ -224,7 +224,7 @@ def test_defect_11_a_two_hour_drain_on_a_300_second_hook(world: World) -> None:
     assert (action.result, action.ended_by) == ("CONTINUE", "completed")
     assert 7200 <= world.seconds(action.ended_at) <= 7200 + 10 + PASS_SECONDS
     assert world.left_behind == []
-    # The first one comes at once: it proves that the notice is a true one.
+    # The first one comes at once: it proves that the notification is a true one.
     assert gaps[0] == 0
     assert min(gaps[1:]) > 100
     assert max(gaps) <= 150
@@ -287,7 +287,7 @@ def test_defect_26_abandon_retains_the_instance_where_the_group_says_so(world: W
 
 
 def test_defect_26_another_hook_of_the_group_goes_on_beside_ours(world: World) -> None:
-    # CONTINUE lets it finish, and its notice is not ours to answer.
+    # CONTINUE lets it finish, and its notification is not ours to answer.
     world.group()
     world.service()
     other = world.hook("backup", target=None)
@@ -390,8 +390,8 @@ def test_ignored_standalone_tasks_are_left_behind_and_services_are_not(world: Wo
 # -- what must never lead to CONTINUE
 
 
-def test_defect_10_a_missing_cluster_is_waited_out_until_someone_mends_it(world: World) -> None:
-    # A slip in the metadata is not "not in the cluster".
+def test_defect_10_a_missing_cluster_is_waited_out_until_someone_fixes_it(world: World) -> None:
+    # A typo in the metadata is not "not in the cluster".
     world.group(metadata={"cluster": "paymints"})
     world.service()
     world.account.interceptors.append(_hide_list_clusters)
@@ -572,8 +572,8 @@ def test_a_hook_deleted_beside_another_is_not_asked_about_until_the_deadline(wor
 # -- whose message is it
 
 
-def test_defect_16_the_notice_of_an_instance_in_service_changes_nothing(world: World) -> None:
-    # Right shape, but nothing waits: a message is a hint to look, never the truth.
+def test_defect_16_the_notification_of_an_instance_in_service_changes_nothing(world: World) -> None:
+    # Right shape, but nothing waits: a message is a reason to look, never the truth.
     world.group()
     world.service()
     victim = world.oldest
@@ -607,10 +607,10 @@ def test_defect_16_the_notice_of_an_instance_in_service_changes_nothing(world: W
         ("backup", None),
     ],
 )
-def test_defect_16_another_hooks_notice_is_left_to_its_owner(
+def test_defect_16_another_hooks_notification_is_left_to_its_owner(
     world: World, hook: str, target: str | None
 ) -> None:
-    # EventBridge carries the notices of all hooks of all groups.
+    # EventBridge carries the notifications of all hooks of all groups.
     world.topic("another")
     world.account.auto_scaling.create_group("payments-asg", cluster="payments", desired=3)
     world.hook(hook, target=target)
@@ -641,7 +641,7 @@ def test_a_hook_without_target_is_served_by_event_bridge(world: World) -> None:
     assert 390 <= world.seconds(action.ended_at) <= 390 + PASS_SECONDS
 
 
-def test_the_same_notice_by_sns_and_by_event_bridge_is_one_drain(world: World) -> None:
+def test_the_same_notification_by_sns_and_by_event_bridge_is_one_drain(world: World) -> None:
     world.group()
     world.service(healthy_after_seconds=2000)
     world.account.on_event.append(_to_function(world))
@@ -658,9 +658,9 @@ def test_defect_16_bad_input_is_refused_in_one_line_each_and_nothing_is_lost_bes
     world.service()
     world.scale_in()
     bad = ["{nope", "[]", '{"hello": "world"}', '{"drainer": "re-invocation", "version": 9}']
-    bad += [json.dumps(notice(world, EC2InstanceId="i-1 or true"))]
+    bad += [json.dumps(notification(world, EC2InstanceId="i-1 or true"))]
     for body in bad:
-        world.installed.notice_queue.send(body)
+        world.installed.notification_queue.send(body)
         world.installed.wait_queue.send(body)
 
     world.until_answered()
@@ -817,7 +817,7 @@ def test_a_retained_instance_that_is_freed_is_drained_anew(
     first = world.until_answered()
     world.hook(metadata={"drain_timeout_seconds": 7200})
     world.run(10)
-    world.installed.topic.subscriptions.clear()  # the next notice is lost
+    world.installed.topic.subscriptions.clear()  # the next notification is lost
     world.account.auto_scaling.terminate(
         world.account.auto_scaling.instances[leaving], decrement=False
     )
@@ -850,15 +850,15 @@ def test_a_forged_envelope_answers_nothing(world: World) -> None:
     assert world.left_behind == []
 
 
-def test_a_notice_with_a_made_up_token_changes_nothing(world: World) -> None:
+def test_a_notification_with_a_made_up_token_changes_nothing(world: World) -> None:
     # The instance does wait; but Auto Scaling takes no heartbeat for a token that it never gave.
     world.group()
     world.service()
     for subscription in world.installed.topic.subscriptions:
         subscription.channel.faults.append(lambda _item: ())
     world.scale_in()
-    forged = notice(world, LifecycleActionToken="0" * 36, Time="2020-01-01T00:00:00Z")
-    world.installed.notice_queue.send(json.dumps(forged))
+    forged = notification(world, LifecycleActionToken="0" * 36, Time="2020-01-01T00:00:00Z")
+    world.installed.notification_queue.send(json.dumps(forged))
     world.run(300)
 
     # Not even the heartbeat was taken.

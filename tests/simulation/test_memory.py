@@ -10,9 +10,9 @@ import pytest
 
 from drainer.aws.records import RecordTable
 from drainer.drain import record_codec
+from drainer.drain.conditional_write import Condition, Demand, Outcome, Write
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, End, key_of
-from drainer.drain.record_write import Condition, Demand, Outcome, Write
 from drainer.simulation.aws import Aws
 from drainer.simulation.checkers.memory import Memory
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook

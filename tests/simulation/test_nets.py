@@ -22,7 +22,7 @@ PASS_SECONDS = 15 + 1
 FOR_GOOD = 1e9
 
 
-def notice(world: World) -> dict[str, Any]:
+def notification(world: World) -> dict[str, Any]:
     action = world.account.auto_scaling.actions[-1]
     return {
         "LifecycleHookName": action.hook.name,
@@ -71,7 +71,7 @@ def test_the_answer_follows_the_last_task_at_once(make_world: Callable[..., Worl
     assert world.left_behind == []
 
 
-def test_hints_never_fork_the_chain_nor_look_in_vain(make_world: Callable[..., World]) -> None:
+def test_wake_ups_never_fork_the_chain_nor_look_in_vain(make_world: Callable[..., World]) -> None:
     # ECS tells of every task that starts or stops; most of it is not worth a call.
     world = make_world(fast_path=True)
     world.group()
@@ -91,7 +91,7 @@ def test_hints_never_fork_the_chain_nor_look_in_vain(make_world: Callable[..., W
     assert len(world.account.calls) <= len(slow.account.calls) + 10
 
 
-def test_a_hint_about_an_instance_that_does_not_wait_changes_nothing(
+def test_a_wake_up_about_an_instance_that_does_not_wait_changes_nothing(
     make_world: Callable[..., World],
 ) -> None:
     # An operator may set any container instance DRAINING; that is not ours to answer.
@@ -109,7 +109,7 @@ def test_a_hint_about_an_instance_that_does_not_wait_changes_nothing(
 # -- the sweep
 
 
-def test_a_lost_notice_is_found_by_the_sweep(make_world: Callable[..., World]) -> None:
+def test_a_lost_notification_is_found_by_the_sweep(make_world: Callable[..., World]) -> None:
     # Otherwise the instance stands undrained until the hook's timeout, and is then cut.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group()
@@ -205,8 +205,10 @@ def test_the_sweep_keeps_the_deadline(make_world: Callable[..., World]) -> None:
     assert 1200 <= world.seconds(action.ended_at) <= 1200 + SWEEP_SECONDS
 
 
-def test_the_deadline_of_the_sweep_is_that_of_the_notice(make_world: Callable[..., World]) -> None:
-    # A drain whose chain is begun again must not get its time anew.
+def test_the_deadline_of_the_sweep_is_that_of_the_notification(
+    make_world: Callable[..., World],
+) -> None:
+    # A drain whose chain is begun again must not get its time again.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(metadata={"drain_timeout_seconds": 3000})
     world.service(maximum_percent=100)
@@ -275,7 +277,7 @@ def test_the_sweep_leaves_foreign_hooks_alone(make_world: Callable[..., World]) 
 def test_two_hooks_of_ours_on_one_group_are_both_answered(
     make_world: Callable[..., World],
 ) -> None:
-    # One instance, two chains: neither may take the other for a copy.
+    # One instance, two chains: neither may take the other for a duplicate.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS, fast_path=True)
     world.group()
     world.hook("second")
@@ -288,17 +290,17 @@ def test_two_hooks_of_ours_on_one_group_are_both_answered(
     assert world.left_behind == []
 
 
-def test_a_late_notice_beside_a_chain_of_the_sweep_forks_nothing(
+def test_a_late_notification_beside_a_chain_of_the_sweep_forks_nothing(
     make_world: Callable[..., World],
 ) -> None:
-    # The sweep's chain knows no token; the notice that comes an hour late does.
+    # The sweep's chain knows no token; the notification that comes an hour late does.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(metadata={"drain_timeout_seconds": 10_000})
     world.service(healthy_after_seconds=8000)
     lose_everything(world, until_seconds=100)
     world.scale_in()
     world.run(3600)
-    world.say(notice(world))
+    world.say(notification(world))
     world.run(600)
 
     assert len(world.installed.wait_queue.messages) == 1
@@ -376,10 +378,10 @@ def test_a_sweep_over_a_crowd_stays_within_its_calls(make_world: Callable[..., W
 # -- what seeded runs have found
 
 
-def test_a_sweep_whose_publication_fails_leaves_the_notice_its_turn(
+def test_a_sweep_whose_publication_fails_leaves_the_notification_its_turn(
     make_world: Callable[..., World],
 ) -> None:
-    # What it had stored made the redelivered notice a copy, and no chain was left.
+    # What it had stored made the redelivered notification a duplicate, and no chain was left.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(heartbeat_timeout_seconds=300)
     world.service(healthy_after_seconds=2000)
@@ -403,7 +405,7 @@ def test_a_sweep_whose_publication_fails_leaves_the_notice_its_turn(
 def test_a_cluster_that_is_deleted_takes_its_container_instances_with_it(
     make_world: Callable[..., World],
 ) -> None:
-    # Blind until the deadline is what a slip in a name deserves, not this.
+    # Blind until the deadline is what a typo in a name deserves, not this.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(metadata={"cluster": "payments", "drain_timeout_seconds": 7200})
     world.service(healthy_after_seconds=5000)
@@ -417,18 +419,18 @@ def test_a_cluster_that_is_deleted_takes_its_container_instances_with_it(
     assert world.seconds(action.ended_at) <= 100 + 4 * PASS_SECONDS
 
 
-def test_a_notice_with_another_token_does_not_move_the_deadline(
+def test_a_notification_with_another_token_does_not_move_the_deadline(
     make_world: Callable[..., World],
 ) -> None:
-    # The sweep believes the record; a false notice must not have written it.
+    # The sweep believes the record; a false notification must not have written it.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(metadata={"drain_timeout_seconds": 1200}, heartbeat_timeout_seconds=7200)
     world.service(maximum_percent=100)
     world.scale_in()
     world.run(60)
     early = (world.account.now - timedelta(seconds=900)).isoformat()
-    false = {**notice(world), "LifecycleActionToken": "0" * 36, "Time": early}
-    world.installed.notice_queue.send(json.dumps(false))
+    false = {**notification(world), "LifecycleActionToken": "0" * 36, "Time": early}
+    world.installed.notification_queue.send(json.dumps(false))
     world.run(30)
     token = world.account.auto_scaling.actions[-1].token
     queue = world.installed.wait_queue
@@ -443,7 +445,7 @@ def test_a_sweep_that_keeps_the_hook_waiting_keeps_the_deadline_too(
     make_world: Callable[..., World],
 ) -> None:
     # What was stored seemed to be of an action that was over, as it said nothing of heartbeats, and
-    # the drain got its time anew.
+    # the drain got its time again.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(metadata={"drain_timeout_seconds": 2400}, heartbeat_timeout_seconds=700)
     world.service(maximum_percent=100)

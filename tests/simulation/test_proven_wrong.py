@@ -18,7 +18,7 @@ SWEEP_SECONDS = 300
 PASS_SECONDS = 15 + 1
 
 
-def lose_notices(world: World) -> None:
+def lose_notifications(world: World) -> None:
     """Let no notification arrive from now on; the sweep is what is left."""
     world.installed.topic.subscriptions[0].channel.faults.append(lambda _: ())
 
@@ -95,7 +95,7 @@ def test_b4_an_action_that_follows_one_abandoned_by_hand_has_its_own_deadline(
     first = scaling.actions[-1]
     scaling.lifecycle.end(first, "ABANDON", "operator")
     world.run(100)
-    lose_notices(world)
+    lose_notifications(world)
     scaling.terminate(scaling.instances[first.ec2_instance_id], decrement=False)
 
     second = world.until_answered()
@@ -154,7 +154,7 @@ def test_c2_what_no_record_gives_a_deadline_gets_no_heartbeat(
     world.group(metadata={"drain_timeout_seconds": 3600})
     world.service(maximum_percent=100)
     refuse(world, "UpdateItem", "AccessDeniedException")
-    lose_notices(world)
+    lose_notifications(world)
     world.scale_in()
 
     action = world.until_answered()
@@ -166,8 +166,8 @@ def test_c2_what_no_record_gives_a_deadline_gets_no_heartbeat(
 def test_c2_ten_attributes_of_its_owner_s_cost_an_instance_nothing(
     make_world: Callable[..., World],
 ) -> None:
-    # With its notice lost it had no place for a deadline, and was left to its hook's timeout, which
-    # cut what ran on it.
+    # With its notification lost it had no place for a deadline, and was left to its hook's timeout,
+    # which cut what ran on it.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(heartbeat_timeout_seconds=600)
     world.service(deregistration_delay_seconds=900.0)
@@ -175,7 +175,7 @@ def test_c2_ten_attributes_of_its_owner_s_cost_an_instance_nothing(
     assert instance
     instance.attributes.update({f"owner-{number}": "theirs" for number in range(10)})
     refuse(world, "PutAttributes", "AttributeLimitExceededException")
-    lose_notices(world)
+    lose_notifications(world)
     world.scale_in()
 
     action = world.until_answered()
@@ -195,7 +195,7 @@ def test_c3_a_sweep_over_6000_instances_finds_what_waits(
         scaling.create_group(f"other-{number:03}", desired=50)
     world.group()
     world.service()
-    lose_notices(world)
+    lose_notifications(world)
     world.scale_in()
     before = len(world.account.calls)
 
@@ -222,7 +222,7 @@ def test_c4_the_sweep_sees_to_a_hook_that_only_event_bridge_serves(
     assert world.left_behind == []
 
 
-def test_c5_ten_copies_of_one_notification_are_one_chain_whatever_ecs_refuses(
+def test_c5_ten_duplicates_of_one_notification_are_one_chain_whatever_ecs_refuses(
     world: World,
 ) -> None:
     # Where nothing could be left on the container instance they were ten chains, and a thousand

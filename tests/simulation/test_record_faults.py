@@ -13,9 +13,9 @@ import pytest
 
 from drainer.aws.records import RecordTable
 from drainer.drain import record_codec
+from drainer.drain.conditional_write import Condition, Demand, Outcome, Write
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, key_of
-from drainer.drain.record_write import Condition, Demand, Outcome, Write
 from drainer.errors import DrainerError
 from drainer.simulation.aws import Aws
 from drainer.simulation.faults import record_faults

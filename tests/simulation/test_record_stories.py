@@ -31,7 +31,7 @@ def world(make_world: Callable[..., World]) -> World:
     return make_world(sweep_interval_seconds=SWEEP_SECONDS)
 
 
-def lose_notices(world: World) -> None:
+def lose_notifications(world: World) -> None:
     """Let no notification arrive: what the sweep finds has no token."""
     world.installed.topic.subscriptions[0].channel.faults.append(lambda _: ())
 
@@ -122,7 +122,7 @@ def test_what_has_no_token_is_kept_waiting_through_the_outage_and_answered_after
     # would be early, and without heartbeats the hook's timeout would cut what still runs.
     world.group(heartbeat_timeout_seconds=600)
     world.service(deregistration_delay_seconds=DEREGISTRATION_SECONDS)
-    lose_notices(world)
+    lose_notifications(world)
     world.scale_in()
     back_at = 400 + HOUR
     refuse_the_table(world, "InternalServerError", from_seconds=400, to_seconds=back_at)
@@ -175,7 +175,7 @@ def test_without_a_token_and_a_table_nobody_is_kept_past_the_deadline(world: Wor
     # Heartbeats that nothing bounds would keep it for the hook's global timeout, of 48 hours.
     world.group(metadata={"drain_timeout_seconds": 1_800}, heartbeat_timeout_seconds=600)
     world.service(deregistration_delay_seconds=DEREGISTRATION_SECONDS)
-    lose_notices(world)
+    lose_notifications(world)
     world.scale_in()
     world.run(400)
     world.account.record_tables.delete(world.installed.records)
@@ -273,7 +273,7 @@ def test_a_token_that_auto_scaling_does_not_confirm_for_long_is_no_dead_letter(
 def test_what_comes_back_while_nobody_may_write_serves_again_once_somebody_may(
     world: World, *, forgets_agent: bool
 ) -> None:
-    # Forgotten with its open record, it would take no task for good, and nothing would say so.
+    # Forgotten with its open record, it would take no task permanently, and nothing would say so.
     world.group(desired=1)
     [instance] = world.account.auto_scaling.instances.values()
     world.account.auto_scaling.root_volumes.replace(instance, forgets_agent=forgets_agent)
@@ -383,7 +383,7 @@ def test_drains_of_the_version_before_end_right_after_an_update(world: World, st
     # say otherwise, must release nothing early and leave nothing behind.
     world.group(8, heartbeat_timeout_seconds=600)
     world.service(8, deregistration_delay_seconds=DEREGISTRATION_SECONDS)
-    lose_notices(world)
+    lose_notifications(world)
     world.scale_in(len(KINDS))
     actions = list(world.account.auto_scaling.actions)
     world.run(5)
@@ -424,10 +424,10 @@ def test_drains_of_the_version_before_end_right_after_an_update(world: World, st
 def test_a_drain_of_the_version_before_keeps_its_deadline_over_an_update(
     world: World, version: int
 ) -> None:
-    # Counted anew from the update on, a task that never ends holds its instance twice as long.
+    # Counted again from the update on, a task that never ends holds its instance twice as long.
     world.group(heartbeat_timeout_seconds=600)
     world.account.ecs.run_standalone("payments", world.oldest, seconds=None)
-    lose_notices(world)
+    lose_notifications(world)
     world.scale_in()
     [action] = world.account.auto_scaling.actions
     world.run(100)
@@ -441,11 +441,11 @@ def test_a_drain_of_the_version_before_keeps_its_deadline_over_an_update(
     assert 900 <= world.seconds(action.ended_at) <= 900 + PASS_SECONDS
 
 
-def test_ten_copies_of_a_message_of_the_version_before_are_one_chain(world: World) -> None:
+def test_ten_duplicates_of_a_message_of_the_version_before_are_one_chain(world: World) -> None:
     # None of them names a generation, and there is no record: each could begin a chain.
     world.group(heartbeat_timeout_seconds=600)
     world.service(deregistration_delay_seconds=DEREGISTRATION_SECONDS)
-    lose_notices(world)
+    lose_notifications(world)
     world.scale_in()
     [action] = world.account.auto_scaling.actions
     world.run(5)

@@ -144,7 +144,7 @@ def test_a_pass_that_the_update_has_ended_is_taken_up_by_its_message(
     updated.deliver(updated.hop, 180)
 
     updated.world.run(200)
-    assert Step.GOES_ROUND in updated.steps[-2:]
+    assert Step.RE_INVOKE in updated.steps[-2:]
     updated.assert_answered_once()
 
 
@@ -176,7 +176,7 @@ def test_an_answer_that_it_had_decided_is_the_one_that_is_given(
 
 
 def test_the_deadline_stays_where_it_was(make_world: Callable[..., World]) -> None:
-    # Begun anew at the update, it may lie after CloudFormation's timeout.
+    # Begun again at the update, it may lie after CloudFormation's timeout.
     updated = Updated(make_world, DrainTimeoutSeconds="600", OnTimeout="FAILED")
     updated.world.account.ecs.run_standalone(
         CLUSTER, updated.fleet.ec2_instance_ids[0], profile=NEVER_STOPS

@@ -48,7 +48,7 @@ def entry(hop: int, generation: int | None = 1) -> dict[str, str]:
 
 def published(chains: Chains, *entries: dict[str, str]) -> list[str]:
     chains.invocation_begins()
-    return list(chains.published(entries, blind=False))
+    return list(chains.published(entries, calls_fail=False))
 
 
 # Bugs that need two passes at the same time were not to be seen at all.
@@ -113,12 +113,12 @@ def test_who_could_not_ask_the_table_is_not_blamed(chains: Chains) -> None:
 
     chains.invocation_begins()
     chains.table_failed("dynamodb", "ThrottlingException")
-    assert list(chains.published([entry(3)], blind=False)) == []
+    assert list(chains.published([entry(3)], calls_fail=False)) == []
     # A refused condition is an answer, and so is a failure of another service.
     chains.invocation_begins()
     chains.table_failed("dynamodb", "ConditionalCheckFailedException")
     chains.table_failed("ecs", "ThrottlingException")
-    assert len(list(chains.published([entry(3)], blind=False))) == 1
+    assert len(list(chains.published([entry(3)], calls_fail=False))) == 1
 
 
 # One who could not ask must not be taken for one who could because another ran beside it.
@@ -129,7 +129,7 @@ def test_an_invocation_beside_another_is_judged_for_itself(chains: Chains) -> No
     chains.table_failed("dynamodb", "ThrottlingException")
     with chains.another_invocation():
         chains.invocation_begins()
-    assert list(chains.published([entry(3)], blind=False)) == []
+    assert list(chains.published([entry(3)], calls_fail=False)) == []
 
 
 def action(started_at: datetime) -> LifecycleAction:

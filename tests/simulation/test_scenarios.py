@@ -42,8 +42,8 @@ def fail(
     world.account.interceptors.append(intercept)
 
 
-def hold_notices(world: World, seconds: float) -> None:
-    """Let notices arrive so much later."""
+def hold_notifications(world: World, seconds: float) -> None:
+    """Let notifications arrive so much later."""
     world.installed.topic.subscriptions[0].channel.faults.append(lambda _: (seconds,))
 
 
@@ -56,7 +56,7 @@ def lose(world: World, *, subscription: int, after_seconds: float = 0.0) -> None
 
 
 def forge(world: World, ec2_instance_id: str, **changes: Any) -> None:
-    """Publish a notice that Auto Scaling did not."""
+    """Publish a notification that Auto Scaling did not."""
     world.say(
         {
             "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
@@ -70,7 +70,7 @@ def forge(world: World, ec2_instance_id: str, **changes: Any) -> None:
     )
 
 
-def test_a_late_notice_whose_hook_cannot_be_read_is_not_answered_by_the_default_deadline(
+def test_a_late_notification_whose_hook_cannot_be_read_is_not_answered_by_the_default_deadline(
     world: World,
 ) -> None:
     # One failed DescribeLifecycleHooks answered CONTINUE at the function's own
@@ -79,7 +79,7 @@ def test_a_late_notice_whose_hook_cannot_be_read_is_not_answered_by_the_default_
     world.service(healthy_after_seconds=1_000)
     world.scale_in()
     world.installed.schedule.faults.append(lambda _: ())
-    hold_notices(world, 400)
+    hold_notifications(world, 400)
     fail(world, "DescribeLifecycleHooks", "InternalFailure", from_seconds=0, to_seconds=500)
 
     world.until_answered()
@@ -135,7 +135,7 @@ def test_two_hooks_of_ours_keep_a_chain_each(world: World) -> None:
 
 
 def test_the_cluster_is_deleted_in_mid_drain(world: World) -> None:
-    # Blind until the deadline, while copies multiplied.
+    # Blind until the deadline, while duplicates multiplied.
     world.group(metadata={"drain_timeout_seconds": 7_200})
     world.service(healthy_after_seconds=10_000)
     [leaving] = world.scale_in()
@@ -160,8 +160,8 @@ def test_the_cluster_is_deleted_in_mid_drain(world: World) -> None:
 def test_a_sweep_that_wrote_but_could_not_publish_leaves_time_for_the_next(
     world: World,
 ) -> None:
-    # The redelivered notice is a duplicate of what the sweep has written: with no heartbeat from
-    # that sweep, the hook's timeout came before the next one and cut the tasks.
+    # The redelivered notification is a duplicate of what the sweep has written: with no heartbeat
+    # from that sweep, the hook's timeout came before the next one and cut the tasks.
     world.group(metadata={"drain_timeout_seconds": 3_600}, heartbeat_timeout_seconds=390)
     world.service(healthy_after_seconds=1_500)
     world.account.run_for(200)
@@ -188,12 +188,12 @@ def test_a_blind_pass_does_not_move_the_deadline(world: World) -> None:
     assert world.seconds(action.ended_at) <= seen_at + 1_200 + 2 * PASS_SECONDS
 
 
-def test_a_forged_notice_does_not_move_the_deadline_of_the_real_one(world: World) -> None:
+def test_a_forged_notification_does_not_move_the_deadline_of_the_real_one(world: World) -> None:
     # Stamped before the instance began to wait, it made the sweep answer early.
     world.group(metadata={"drain_timeout_seconds": 1_000})
     world.account.ecs.run_standalone("payments", world.oldest, seconds=None)
     leaving = world.oldest
-    hold_notices(world, 250)
+    hold_notifications(world, 250)
     forge(world, leaving)
     world.run(240)
     world.installed.topic.subscriptions[0].channel.faults.clear()
@@ -221,7 +221,7 @@ def test_sweeps_that_keep_a_lost_chain_open_do_not_begin_its_deadline_anew(world
     assert world.seconds(action.ended_at) <= 3_000 + SWEEP_SECONDS + 2 * PASS_SECONDS
 
 
-def test_an_instance_nowhere_with_a_misnamed_cluster_and_a_lost_notice_is_not_kept_for_days(
+def test_an_instance_nowhere_with_a_misnamed_cluster_and_a_lost_notification_is_not_kept_for_days(
     world: World,
 ) -> None:
     # Each sweep heartbeat it and none could know since when it had waited.

@@ -27,10 +27,10 @@ from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 # Behind the first ones stand those that meet what is rare.
 SEEDS = (
     *range(60),
-    66,  # account of many groups, agent registered anew
+    66,  # account of many groups, agent registered again
     125,  # account of many tasks
     628,  # a sweep that forgets forty records
-    1013,  # an hour without the table, and then nobody may write it
+    1013,  # an hour without the table, and then it may not be written
     1600,  # chains without a table, of a group that is gone
     2076,  # a join whose write is lost, and an action that an operator ends unheard
     2385,  # a drain that lies inside an outage, after others that have a record
@@ -71,14 +71,14 @@ KINDS = {
     "message lost",
     "message reordered",
     "message stamped by a wrong clock",
-    "notice forged",
+    "notification forged",
     "operation slow",
     "set ACTIVE by someone",
     "set DRAINING by someone",
     "account of many clusters",
     "account of many groups",
     "account of many tasks",
-    "all notices lost",
+    "all notifications lost",
     "key left unprocessed",
     "table deleted",
     "table read-only",
@@ -86,7 +86,7 @@ KINDS = {
     "action ended unheard",
     "invocation beside another",
     "message handed out twice at once",
-    "notice of an earlier action",
+    "notification of an earlier action",
     "silence between two actions",
 }
 
@@ -123,7 +123,7 @@ def test_the_slice_answers_by_the_function_and_meets_drains_of_hours() -> None:
 
 @pytest.mark.parametrize("seed", [3, 8, 68])
 def test_a_seed_is_the_same_each_time(seed: int) -> None:
-    # A failure that cannot be replayed cannot be mended.
+    # A failure that cannot be replayed cannot be fixed.
     first = run_seed(seed, handler.build, Options(steps=True))
     again = run_seed(seed, handler.build, Options(steps=True))
 

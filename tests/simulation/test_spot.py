@@ -263,8 +263,8 @@ def test_what_will_not_make_it_is_reported(make_spot_world: Callable[..., World]
     interrupt(watch(world, delay=300))
     world.run(1)
 
-    (rescue,) = world.reports.rescues
-    (late,) = rescue.late
+    (report,) = world.reports.reports
+    (late,) = report.late
     assert "web" in late
     assert "300" in late
 
@@ -318,7 +318,7 @@ def test_an_instance_in_no_cluster_is_one_quiet_line_and_no_write(
     # The group's hooks cannot be asked, as it is in no group; the clusters that there are can.
     assert len(operations(world)) <= 3
     assert set(operations(world)).isdisjoint(WRITES)
-    assert [rescue.troubles for rescue in world.reports.rescues] == [()]
+    assert [report.errors for report in world.reports.reports] == [()]
     assert world.reports.refusals == []
     assert list(world.installed.function.errors) == []
     assert world.installed.function.invocations == 1
@@ -338,7 +338,7 @@ def test_an_instance_that_is_gone_already_is_one_quiet_line(
     world.run(1)
 
     assert set(operations(world)) == {"ListContainerInstances", "DescribeAutoScalingInstances"}
-    assert world.reports.rescues[-1].troubles == ()
+    assert world.reports.reports[-1].errors == ()
 
 
 # -- EC2: others at it too
@@ -393,10 +393,10 @@ def test_the_agents_own_draining_at_the_same_time_is_harmless(
     watched.finish()
 
     assert watched.cut_needlessly == []
-    assert [rescue.troubles for rescue in world.reports.rescues] == [()]
+    assert [report.errors for report in world.reports.reports] == [()]
 
 
-def test_a_rebalance_recommendation_drains_without_haste(
+def test_a_rebalance_recommendation_drains_without_urgency(
     make_spot_world: Callable[..., World],
 ) -> None:
     # It may live on for hours: its targets go as its tasks do, when ECS has replaced them.
@@ -441,12 +441,12 @@ def test_an_event_that_comes_twice_does_no_harm(make_spot_world: Callable[..., W
     interrupt(watched)
     watched.finish()
 
-    assert len(world.reports.rescues) == 2
+    assert len(world.reports.reports) == 2
     assert watched.cut_needlessly == []
-    assert all(rescue.troubles == () for rescue in world.reports.rescues)
+    assert all(report.errors == () for report in world.reports.reports)
 
 
-def test_a_throttled_rescue_is_done_again_within_the_two_minutes(
+def test_a_throttled_interruption_is_done_again_within_the_two_minutes(
     make_spot_world: Callable[..., World],
 ) -> None:
     # The message comes back after half a minute: more than half of the time is left then.
@@ -568,7 +568,7 @@ def test_both_families_of_addresses_are_taken_out(
     assert four.targets[task.ip_address, 80].state == "draining"
     assert six.targets[task.ipv6_address or "", 80].state == "draining"
     assert sum(target.state == "draining" for target in four.targets.values()) == 1
-    assert all(rescue.troubles == () for rescue in world.reports.rescues)
+    assert all(report.errors == () for report in world.reports.reports)
 
 
 def test_a_task_that_scaling_in_stops_does_not_reach_the_function(
@@ -607,8 +607,8 @@ def test_the_events_of_one_interruption_do_the_same_twice_without_harm(
     watched.finish()
 
     # Two events, twice; those of one second come in one batch.
-    assert [rescue.first for rescue in world.reports.rescues] == [True, False]
-    assert all(rescue.troubles == () for rescue in world.reports.rescues)
+    assert [report.first for report in world.reports.reports] == [True, False]
+    assert all(report.errors == () for report in world.reports.reports)
     assert [stream.cut for stream in watched.streams] == [[], []]
 
 
@@ -639,7 +639,7 @@ def test_a_late_event_does_not_take_out_the_next_task_at_the_same_address(
     balancing.register(group, task.ip_address, 80, healthy_after_seconds=0)
     world.run(55)
 
-    assert world.reports.rescues
+    assert world.reports.reports
     assert group.targets[task.ip_address, 80].state != "draining"
 
 

@@ -135,7 +135,7 @@ def test_five_hundred_instances_leave_in_time(batch: int) -> None:
     assert draining[-1] <= DRAINING_WITHIN_SECONDS
     assert out[-1] <= OUT_WITHIN_SECONDS
     assert reports.crashes == []
-    assert sum(rescue.first for rescue in reports.rescues) == 500
+    assert sum(report.first for report in reports.reports) == 500
 
 
 def test_calls_that_take_a_second_do_not_keep_all_targets_in() -> None:

@@ -83,7 +83,7 @@ def test_configured_clusters_are_searched_when_auto_scaling_is_throttled(
     world.run(2)
 
     assert container_instance(world, world.oldest).status == "DRAINING"
-    assert [rescue.troubles for rescue in world.reports.rescues] == [()]
+    assert [report.errors for report in world.reports.reports] == [()]
 
 
 @pytest.mark.parametrize("clusters", ["old", f"old,{CLUSTER}", ""])
@@ -100,8 +100,8 @@ def test_a_disconnected_registration_is_not_drained_in_place_of_the_live_one(
     world.run(2)
 
     assert container_instance(world, leaving).status == "DRAINING"
-    (rescue,) = world.reports.rescues
-    assert (rescue.cluster.rpartition("/")[2], rescue.drained) == (CLUSTER, True)
+    (report,) = world.reports.reports
+    assert (report.cluster.rpartition("/")[2], report.drained) == (CLUSTER, True)
 
 
 def test_a_throttled_search_is_not_ended_by_a_disconnected_registration(
@@ -141,7 +141,7 @@ def test_a_wrong_name_in_the_hook_does_not_end_the_search(
     world.run(2)
 
     assert container_instance(world, leaving).status == "DRAINING"
-    assert [rescue.denied for rescue in world.reports.rescues] == [0]
+    assert [report.denied for report in world.reports.reports] == [0]
 
 
 def test_a_wrong_name_among_the_configured_clusters_does_not_end_the_search(
@@ -169,7 +169,7 @@ def test_a_foreign_interruption_with_narrowed_patterns_is_one_quiet_line(
     interrupt(world, FOREIGN)
     world.run(300)
 
-    assert [(r.troubles, r.undone) for r in world.reports.rescues] == [((), "")]
+    assert [(r.errors, r.retry_reason) for r in world.reports.reports] == [((), "")]
     assert world.installed.dead_letters == []
     assert list(world.installed.function.errors) == []
 
@@ -185,9 +185,9 @@ def test_a_denied_call_is_reported_once_and_not_tried_again(
     interrupt(world, world.oldest)
     world.run(THREE_TRIES_SECONDS)
 
-    (rescue,) = world.reports.rescues
-    assert rescue.drained
-    assert (rescue.denied, rescue.undone) == (1, "")
+    (report,) = world.reports.reports
+    assert report.drained
+    assert (report.denied, report.retry_reason) == (1, "")
     assert world.installed.dead_letters == []
 
 
@@ -200,7 +200,7 @@ def test_what_is_throttled_to_the_end_is_tried_three_times_and_kept(
     interrupt(world, world.oldest)
     world.run(THREE_TRIES_SECONDS)
 
-    assert len(world.reports.rescues) == 3
+    assert len(world.reports.reports) == 3
     assert len(world.installed.dead_letters) == 1
 
 
@@ -217,11 +217,11 @@ def test_a_hundred_foreign_instances_cost_hardly_more_reads_than_one(
         world.account.spot.interrupt(f"i-{number:017x}")
     world.run(5)
 
-    assert len(world.reports.rescues) == 100
+    assert len(world.reports.reports) == 100
     assert counted(world).total() <= 64
 
 
-def test_copies_of_an_event_about_an_instance_in_no_cluster_cost_one_search(
+def test_duplicates_of_an_event_about_an_instance_in_no_cluster_cost_one_search(
     make_spot_world: Callable[..., World],
 ) -> None:
     # EventBridge delivers at least once.
@@ -277,7 +277,7 @@ def test_one_instance_that_is_throttled_is_the_only_one_that_comes_again(
     interrupt(world, second)
     world.run(40)
 
-    assert [rescue.key for rescue in world.reports.rescues] == [first, second, second]
+    assert [report.key for report in world.reports.reports] == [first, second, second]
     assert container_instance(world, second).status == "DRAINING"
 
 
@@ -346,7 +346,7 @@ def test_where_others_are_healthy_no_target_is_kept(
     interrupt(world, world.oldest)
     world.run(2)
 
-    assert [(r.deregistered, r.kept) for r in world.reports.rescues] == [((2, 1), ())]
+    assert [(r.deregistered, r.kept) for r in world.reports.reports] == [((2, 1), ())]
 
 
 # -- one interruption counts once
@@ -362,7 +362,7 @@ def test_an_interruption_that_is_told_of_again_counts_once(
     interrupt(world, world.oldest)
     world.run(60)
 
-    assert [rescue.first for rescue in world.reports.rescues] == [True, False, False]
+    assert [report.first for report in world.reports.reports] == [True, False, False]
 
 
 def test_a_foreign_interruption_does_not_count(make_spot_world: Callable[..., World]) -> None:
@@ -371,7 +371,7 @@ def test_a_foreign_interruption_does_not_count(make_spot_world: Callable[..., Wo
     interrupt(world, FOREIGN)
     world.run(5)
 
-    assert [rescue.first for rescue in world.reports.rescues] == [False]
+    assert [report.first for report in world.reports.reports] == [False]
 
 
 # -- what is stopped or hibernated comes back
@@ -409,7 +409,7 @@ def test_an_instance_that_spot_gives_back_is_active_again(
     instance = container_instance(world, alone)
     assert (instance.status, instance.attributes.get(MARK)) == ("ACTIVE", None)
     assert world.gate.denied == []
-    assert [r.active for r in world.reports.rescues][-1]
+    assert [r.active for r in world.reports.reports][-1]
 
 
 def test_an_instance_is_not_set_active_while_its_two_minutes_last(
@@ -515,7 +515,7 @@ def test_marks_that_stay_throttled_do_not_keep_targets_in(
     world.run(2)
 
     assert container_instance(world, world.oldest).status == "DRAINING"
-    assert [r.deregistered for r in world.reports.rescues] == [(2, 1)]
+    assert [r.deregistered for r in world.reports.reports] == [(2, 1)]
 
 
 def test_an_instance_that_takes_no_mark_does_not_keep_nine_others_without(
@@ -554,7 +554,7 @@ def test_an_instance_that_takes_no_mark_is_set_draining_all_the_same(
     alone = stopped(world, "stop")
 
     assert MARK not in container_instance(world, alone).attributes
-    assert [len(rescue.troubles) for rescue in world.reports.rescues] == [1]
+    assert [len(report.errors) for report in world.reports.reports] == [1]
 
 
 def test_a_throttled_return_is_done_again(make_spot_world: Callable[..., World]) -> None:
@@ -589,7 +589,7 @@ def test_one_that_cannot_be_set_draining_does_not_keep_the_others_active(
     world.run(2)
 
     assert [container_instance(world, one).status for one in others] == ["DRAINING"] * 2
-    assert {r.key: r.denied for r in world.reports.rescues} == {
+    assert {r.key: r.denied for r in world.reports.reports} == {
         broken: 1,
         **dict.fromkeys(others, 0),
     }
@@ -618,7 +618,7 @@ def test_a_bad_record_and_a_crash_spoil_no_other_interruption(
     interrupt(world, second)
     world.run(5)
 
-    assert [rescue.deregistered for rescue in world.reports.rescues] == [(2, 1)]
+    assert [report.deregistered for report in world.reports.reports] == [(2, 1)]
     assert len(world.reports.refusals) == 1
     assert container_instance(world, second).status == "DRAINING"
     world.run(THREE_TRIES_SECONDS)
@@ -638,4 +638,4 @@ def test_targets_leave_where_their_health_may_not_be_seen(
     interrupt(world, world.oldest)
     world.run(60)
 
-    assert [(r.deregistered, r.denied) for r in world.reports.rescues] == [((2, 1), 1)]
+    assert [(r.deregistered, r.denied) for r in world.reports.reports] == [((2, 1), 1)]

@@ -1,4 +1,4 @@
-"""Interruptions under faults, by the seed: throttles, stale listings, leftovers, copies."""
+"""Interruptions under faults, by the seed: throttles, stale listings, leftovers, duplicates."""
 
 from __future__ import annotations
 

@@ -14,16 +14,16 @@ from drainer import handler
 from drainer.simulation.aws import Aws
 from drainer.simulation.runs.world import Options, World
 from drainer.simulation.scenario.stopped_crowd import add_stopped_tasks
+from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX
 from drainer.simulation.services.ecs.definitions import TaskProfile
-from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+    from drainer.simulation.services.ecs.answer_lag import AnswerKind
     from drainer.simulation.services.ecs.model import Task
-    from drainer.simulation.services.ecs.view_lag import View
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-VIEWS: tuple[View, ...] = (
+ANSWERS: tuple[AnswerKind, ...] = (
     "ListTasks RUNNING",
     "ListTasks STOPPED",
     "DescribeTasks",
@@ -39,26 +39,26 @@ def account() -> Aws:
     return Aws(now=START)
 
 
-def ignore(view: View, seconds: float) -> None:
+def ignore(kind: AnswerKind, seconds: float) -> None:
     """Take no note of a view that lies behind."""
 
 
 # One lag for all views, or one for a whole seed, would never show a task in neither listing.
-def test_the_views_lag_independently_and_change_within_a_seed(account: Aws) -> None:
+def test_the_answers_lag_independently_and_change_within_a_seed(account: Aws) -> None:
     account.ecs.lags.vary(Random(7), ignore)  # noqa: S311
-    found: dict[View, list[float]] = defaultdict(list)
+    found: dict[AnswerKind, list[float]] = defaultdict(list)
     for _ in range(HOURS * 360):
         account.run_for(10)
-        for view in VIEWS:
-            at = account.ecs.lags.at(view)
-            found[view].append((account.now - at).total_seconds() if at else 0.0)
+        for kind in ANSWERS:
+            at = account.ecs.lags.at(kind)
+            found[kind].append((account.now - at).total_seconds() if at else 0.0)
 
     for lags in found.values():
-        assert max(lags) <= VIEW_LAG_SECONDS_MAX
-        assert max(lags) > 0.9 * VIEW_LAG_SECONDS_MAX
+        assert max(lags) <= ANSWER_LAG_SECONDS_MAX
+        assert max(lags) > 0.9 * ANSWER_LAG_SECONDS_MAX
         assert sum(lag == 0 for lag in lags) > len(lags) / 4
         assert sum(one != next_one for one, next_one in pairwise(lags)) > 10 * HOURS
-    assert len({tuple(lags) for lags in found.values()}) == len(VIEWS)
+    assert len({tuple(lags) for lags in found.values()}) == len(ANSWERS)
 
 
 def test_the_same_seed_lags_the_same() -> None:
@@ -72,12 +72,12 @@ def test_the_same_seed_lags_the_same() -> None:
 
 
 # A history that grew would make each seed dearer the longer it runs.
-def test_a_task_remembers_no_more_than_a_view_may_need(account: Aws) -> None:
+def test_a_task_remembers_no_more_than_an_answer_may_need(account: Aws) -> None:
     instance = account.ecs.register("payments", "i-0")
     task = account.ecs.run_standalone("payments", "i-0", already_running=False)
     for _ in range(100):
         account.ecs.connect_agent("i-0", connected=not instance.agent_connected)
-        account.run_for(VIEW_LAG_SECONDS_MAX / 4)
+        account.run_for(ANSWER_LAG_SECONDS_MAX / 4)
 
     assert len(instance.past) <= 6
     assert len(task.past) <= 6

@@ -12,8 +12,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from drainer.drain import record_codec
+from drainer.drain.conditional_write import Demand, Outcome, Write, Written, holds, refused, stored
 from drainer.drain.record import Key
-from drainer.drain.record_write import Demand, Outcome, Write, Written, holds, refused, stored
 from drainer.errors import DrainerError
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ def test_an_answer_is_begun_with_the_time_to_read_its_record_again(
     (outcome,) = account.run(account.follows()).outcomes
 
     assert bool(account.answered) is answers
-    assert (outcome.published, outcome.undone) == (not answers, "")
+    assert (outcome.published, outcome.retry_reason) == (not answers, "")
 
 
 @pytest.mark.parametrize(("leaves", "units"), [(4.9, 0), (5.0, 1), (5.9, 1), (6.0, 2)])
@@ -49,18 +49,18 @@ def test_ten_are_acted_upon_only_where_the_others_can_still_be_passed_on(
     report = account.run(*due)
 
     assert account.done.count("set DRAINING") == units
-    assert all(one.published and not one.undone for one in report.outcomes)
+    assert all(one.published and not one.retry_reason for one in report.outcomes)
 
 
-@pytest.mark.parametrize(("left", "round_it_goes"), [(4.0, True), (3.9, False)])
+@pytest.mark.parametrize(("left", "it_re_invokes"), [(4.0, True), (3.9, False)])
 def test_no_hop_is_claimed_without_the_time_to_publish_it(
-    left: float, *, round_it_goes: bool
+    left: float, *, it_re_invokes: bool
 ) -> None:
     # Claimed and not published, it waits for its message to come again.
     account = Account(seconds_left=left)
     account.run(account.follows(0, "DRAINING", task()))
 
-    assert account.done == (["write hop=4", "publish"] if round_it_goes else [])
+    assert account.done == (["write hop=4", "publish"] if it_re_invokes else [])
 
 
 @pytest.mark.parametrize(("leaves", "beats"), [(12.0, 2), (11.9, 1), (8.0, 1), (7.9, 0)])

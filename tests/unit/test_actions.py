@@ -10,7 +10,7 @@ import pytest
 
 from drainer.drain.actions import CALL_SECONDS, STOP_REASON, EcsActions, Outcome
 from drainer.drain.look import Look
-from drainer.drain.machine import Act, Decision, Phase
+from drainer.drain.may_leave import Act, Decision, Phase
 from drainer.drain.model import (
     ContainerInstance,
     InstanceProgress,
@@ -110,7 +110,7 @@ def test_what_is_active_is_set_draining_and_dated_by_the_clock() -> None:
     set_draining(ecs, one)
 
     assert ecs.set == [("payments", ["a"])]
-    assert (one.drained_at, one.drained_now, one.troubles) == (LATER, True, ())
+    assert (one.drained_at, one.drained_now, one.errors) == (LATER, True, ())
 
 
 def test_what_is_not_active_is_not_set_draining_again() -> None:
@@ -186,8 +186,8 @@ def test_one_that_ecs_refuses_does_not_hold_up_the_others_in_its_call() -> None:
 
     assert ecs.set == [("payments", arns) for arns in (["a", "b", "c"], ["a"], ["b"], ["c"])]
     assert (first.drained_at, bad.drained_at, last.drained_at) == (LATER, None, LATER)
-    assert bad.troubles == ("DRAINING was not set: not ACTIVE",)
-    assert first.troubles == last.troubles == ()
+    assert bad.errors == ("DRAINING was not set: not ACTIVE",)
+    assert first.errors == last.errors == ()
 
 
 def test_two_in_a_refused_call_are_tried_apart_and_one_by_itself_is_not_tried_again() -> None:
@@ -207,7 +207,7 @@ def test_a_throttle_is_not_argued_with_and_every_drain_of_the_call_is_told() -> 
     set_draining(ecs, *both)
 
     assert len(ecs.set) == 1
-    assert [one.troubles for one in both] == [("DRAINING was not set: Rate exceeded",)] * 2
+    assert [one.errors for one in both] == [("DRAINING was not set: Rate exceeded",)] * 2
     assert [one.drained_at for one in both] == [None, None]
 
 
@@ -218,8 +218,8 @@ def test_a_refusal_in_the_answer_is_told_to_its_drain_alone() -> None:
 
     set_draining(ecs, bad, good)
 
-    assert (bad.drained_now, bad.troubles) == (False, ("DRAINING was not set: MISSING",))
-    assert (good.drained_now, good.troubles) == (True, ())
+    assert (bad.drained_now, bad.errors) == (False, ("DRAINING was not set: MISSING",))
+    assert (good.drained_now, good.errors) == (True, ())
 
 
 # -- stopping standalone tasks
@@ -270,7 +270,7 @@ def test_no_pass_stops_more_than_twenty_tasks_of_one_drain() -> None:
 
 
 @pytest.mark.parametrize(("seconds_left", "stops"), [(2 * CALL_SECONDS, 1), (7.9, 0)])
-def test_no_stop_is_begun_that_leaves_no_time_to_go_round(seconds_left: float, stops: int) -> None:
+def test_no_stop_is_begun_that_leaves_no_time_to_re_invoke(seconds_left: float, stops: int) -> None:
     # Killed in the call, the chain is silent until the sweep.
     ecs, one = Ecs(), stopping(1)
 
@@ -285,7 +285,7 @@ def test_a_throttled_stop_ends_the_stopping_and_is_told() -> None:
     stop(ecs, one)
 
     assert ecs.tried == ["t-00", "t-01"]
-    assert one.troubles == ("Task t-01 was not stopped: Rate exceeded",)
+    assert one.errors == ("Task t-01 was not stopped: Rate exceeded",)
     assert not one.stopped
 
 
@@ -295,7 +295,7 @@ def test_a_stop_that_is_denied_is_told_and_costs_no_other_task_its_stop() -> Non
     stop(ecs, one)
 
     assert [task_id for _, task_id, _ in ecs.stopped] == ["t-00", "t-02"]
-    assert one.troubles == ("Task t-01 was not stopped: AccessDenied",)
+    assert one.errors == ("Task t-01 was not stopped: AccessDenied",)
     assert not one.stopped
 
 
@@ -321,13 +321,13 @@ def test_where_no_task_is_to_be_stopped_all_are() -> None:
 # -- what comes of a drain
 
 
-def test_each_trouble_is_kept() -> None:
+def test_each_error_is_kept() -> None:
     one = outcome()
 
-    one.trouble("first", "a")
-    one.trouble("second", "b")
+    one.add_error("first", "a")
+    one.add_error("second", "b")
 
-    assert one.troubles == ("first: a", "second: b")
+    assert one.errors == ("first: a", "second: b")
 
 
 def test_what_was_never_found_has_no_cluster() -> None:

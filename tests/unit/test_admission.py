@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from drainer.drain.admission import Admission, Admitted, admit
-from drainer.drain.evidence import UNWATCHED_MAX
+from drainer.drain.earlier_looks import UNWATCHED_MAX
 from drainer.drain.model import Drain, LifecycleAction, Origin
 from drainer.drain.record import SETTLE, DrainRecord, End, Key, key_of, silent_after
 from drainer.errors import DrainerError, UnavailableError
@@ -326,7 +326,7 @@ def test_a_message_behind_the_record_is_not_either() -> None:
 
 
 def test_a_message_ahead_with_the_token_has_the_newer_facts_but_no_later_deadline() -> None:
-    # Where writes are denied for an hour, a drain would else begin to look anew in every pass.
+    # Where writes are denied for an hour, a drain would else begin to look again in every pass.
     ahead = drain(
         generation=GENERATION,
         hop=HOP + 1,
@@ -468,7 +468,7 @@ def test_the_cluster_in_which_the_instance_was_found_outlives_the_record(
     message: Drain, there: DrainRecord, admission: Admission
 ) -> None:
     # A drain that ends before it finds the instance is followed all the same. Without the cluster
-    # nobody would look for what was set DRAINING before: it would stay so, in service, for good.
+    # nobody would look for what was set DRAINING before: it would stay so, in service, permanently.
     admitted = asked(message, there)
 
     assert (admitted.admission, admitted.drain.cluster) == (admission, "a")

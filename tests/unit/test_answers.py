@@ -12,11 +12,11 @@ from drainer.config import Config
 from drainer.custom_resource.answers import Answers
 from drainer.custom_resource.belief import DOUBTED, Belief, Seen
 from drainer.custom_resource.progress import RequestProgress
-from drainer.custom_resource.properties import DrainTarget, TargetKind, guard_of
+from drainer.custom_resource.properties import DrainTarget, TargetKind, target_of
 from drainer.custom_resource.reactivation import Restored
 from drainer.custom_resource.record import RequestRecord, key_of
 from drainer.custom_resource.report import Pass, Report
-from drainer.custom_resource.request import NOTHING_GUARDED, RESOURCE_TYPE, Request, RequestType
+from drainer.custom_resource.request import NO_TARGET, RESOURCE_TYPE, Request, RequestType
 from drainer.custom_resource.stack import Row, Stack
 from drainer.custom_resource.target_status import TargetStatus
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
@@ -48,14 +48,14 @@ CLEANING, BACK = Stack("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"), Stack("UPDATE_ROL
 FAILED = Stack("ROLLBACK_IN_PROGRESS")
 
 
-def guard(kind: TargetKind = TargetKind.AUTO_SCALING_GROUP, name: str = "g") -> DrainTarget:
-    found, _ = guard_of({"Cluster": "payments", kind.value: name}, CONFIG)
+def drain_target(kind: TargetKind = TargetKind.AUTO_SCALING_GROUP, name: str = "g") -> DrainTarget:
+    found, _ = target_of({"Cluster": "payments", kind.value: name}, CONFIG)
     assert found
     return found
 
 
-GROUP, PROVIDER = guard(), guard(TargetKind.CAPACITY_PROVIDER, "p")
-FLEET = guard(TargetKind.SPOT_FLEET, "sfr-1")
+GROUP, PROVIDER = drain_target(), drain_target(TargetKind.CAPACITY_PROVIDER, "p")
+FLEET = drain_target(TargetKind.SPOT_FLEET, "sfr-1")
 
 
 def row(physical_id: str, logical_id: str = "Target", kind: str = "AWS::Any") -> Row:
@@ -148,7 +148,7 @@ class World:
     [
         pytest.param({"properties": NOTHING}, "exactly one of", id="no target"),
         pytest.param({"resource_type": "Custom::Other"}, "must be Custom::ECSDrain", id="a type"),
-        pytest.param({"physical_id": f"{NOTHING_GUARDED}1"}, "guarded no target", id="refused"),
+        pytest.param({"physical_id": f"{NO_TARGET}1"}, "guarded no target", id="refused"),
     ],
 )
 def test_a_delete_of_what_guards_nothing_succeeds_and_drains_nothing(
@@ -190,14 +190,14 @@ def test_a_delete_is_answered_once_nothing_of_its_target_has_a_task(
     drained: dict[str, Any], reason: str
 ) -> None:
     # CloudFormation takes the target down at SUCCESS, with whatever runs on it.
-    world = World(drained={**drained, "troubles": ("a trouble",)})
+    world = World(drained={**drained, "errors": ("a trouble",)})
 
     _, answer = world.find(DELETE)
 
     expected = ("SUCCESS", "g", f"AutoScalingGroupName g: {reason}")
     assert answer == (expected if reason else ("", "", ""))
-    assert world.report.troubles == ("a trouble",)
-    assert world.report.muster is not None
+    assert world.report.errors == ("a trouble",)
+    assert world.report.target_status is not None
 
 
 def test_a_delete_that_names_another_target_than_its_id_drains_nothing() -> None:
@@ -212,7 +212,7 @@ def test_a_delete_that_names_another_target_than_its_id_drains_nothing() -> None
 
 
 @pytest.mark.parametrize(
-    ("restored", "complete", "troubles"),
+    ("restored", "complete", "errors"),
     [
         ((), True, ()),
         (("a trouble",), True, ("a trouble",)),
@@ -221,17 +221,17 @@ def test_a_delete_that_names_another_target_than_its_id_drains_nothing() -> None
     ],
 )
 def test_a_delete_whose_target_stays_sets_it_active_again(
-    restored: Any, troubles: tuple[str, ...], *, complete: bool
+    restored: Any, errors: tuple[str, ...], *, complete: bool
 ) -> None:
-    # An earlier pass may have believed that it goes: its instances would stay DRAINING for good.
+    # An earlier pass may have believed that it goes: its instances would stay DRAINING permanently.
     world = World(restored=restored, complete=complete)
-    world.report.troubles = ("before",)
+    world.report.errors = ("before",)
 
     progress, (status, physical_id, reason) = world.find(DELETE, FAILED)
 
     assert (status, physical_id) == (("SUCCESS", "g") if complete else ("", ""))
     assert not complete or reason.startswith("Not drained: AutoScalingGroupName g stays")
-    assert world.report.troubles == ("before", *troubles)
+    assert world.report.errors == ("before", *errors)
     assert progress.looks == (0 if isinstance(restored, DrainerError) else 7)
 
 
@@ -273,8 +273,8 @@ def test_what_is_wrong_is_refused_on_the_way_forth_and_never_on_the_way_back(
     # Refused on the way back, the stack ends in UPDATE_ROLLBACK_FAILED.
     _, (status, physical_id, reason) = World().find(request_, stack)
 
-    assert (status, physical_id or NOTHING_GUARDED)[:1] == expected[:1]
-    assert physical_id.startswith(expected[1] or NOTHING_GUARDED)
+    assert (status, physical_id or NO_TARGET)[:1] == expected[:1]
+    assert physical_id.startswith(expected[1] or NO_TARGET)
     assert expected[2] in reason
 
 
@@ -284,7 +284,7 @@ def test_what_could_not_be_set_active_is_said_in_the_answer() -> None:
     _, (_, _, reason) = world.find(UPDATE, FORTH)
 
     assert reason == "AutoScalingGroupName g is guarded. arn was not set ACTIVE"
-    assert world.report.troubles == ("arn was not set ACTIVE",)
+    assert world.report.errors == ("arn was not set ACTIVE",)
 
 
 def test_a_search_that_goes_on_is_no_answer_yet() -> None:
@@ -299,8 +299,8 @@ def test_a_search_that_goes_on_is_no_answer_yet() -> None:
 @pytest.mark.parametrize(
     ("request_", "stack", "status", "physical_id"),
     [
-        pytest.param(CREATE, FORTH, "FAILED", NOTHING_GUARDED, id="a Create"),
-        pytest.param(CREATE, None, "FAILED", NOTHING_GUARDED, id="a Create, unasked"),
+        pytest.param(CREATE, FORTH, "FAILED", NO_TARGET, id="a Create"),
+        pytest.param(CREATE, None, "FAILED", NO_TARGET, id="a Create, unasked"),
         pytest.param(UPDATE, FORTH, "FAILED", "g", id="an Update"),
         pytest.param(UPDATE, BACK, "SUCCESS", "g", id="back"),
         pytest.param(UPDATE, None, "SUCCESS", "g", id="it may go back"),
@@ -318,7 +318,7 @@ def test_at_the_deadline_everything_has_an_answer(
 ) -> None:
     # Unanswered, the stack waits for its hour; refused on its way back, it is stuck.
     world = World()
-    world.report.troubles = ("The target was not read", "twice")
+    world.report.errors = ("The target was not read", "twice")
 
     answer = world.overdue(request_, stack)
 
@@ -352,14 +352,16 @@ def test_a_delete_at_its_deadline_succeeds_where_all_that_is_known_may_go(
 ) -> None:
     # FAILED, somebody has to delete the stack once more for nothing.
     world = World()
-    world.report.muster = TargetStatus(replace(RequestProgress(DELETE), looks=looks), **changes)
+    world.report.target_status = TargetStatus(
+        replace(RequestProgress(DELETE), looks=looks), **changes
+    )
 
     answer = world.overdue(DELETE, DELETING)
 
     assert answer[:2] == (status, "g")
     assert ("OnTimeout is FAILED" in answer[2]) is (status == "FAILED")
     assert ("as far as is known" in answer[2]) is (status == "SUCCESS")
-    left = world.report.muster.remaining() if status == "FAILED" else "known"
+    left = world.report.target_status.remaining() if status == "FAILED" else "known"
     assert left in answer[2]
 
 
@@ -398,12 +400,12 @@ OWN = Stack(DELETING.status, NOW, (row("g"),))
         pytest.param("g", PROVIDER, CLEANING, True, id="its group's"),
         pytest.param("sfr-1", FLEET, CLEANING, True, id="a fleet's"),
         pytest.param("g", FLEET, CLEANING, False, id="a fleet has no group"),
-        pytest.param("", guard(name="no"), CLEANING, False, id="no group and no name"),
+        pytest.param("", drain_target(name="no"), CLEANING, False, id="no group and no name"),
         pytest.param(MADE_UP, GROUP, CLEANING, True, id="made up"),
         pytest.param("x", GROUP, OWN, True, id="it goes along"),
         pytest.param("x", PROVIDER, OWN, True, id="its group goes along"),
         pytest.param(
-            "x", guard(name="n"), replace(OWN, rows=(row("n"),)), True, id="no group known"
+            "x", drain_target(name="n"), replace(OWN, rows=(row("n"),)), True, id="no group"
         ),
     ],
 )
@@ -467,7 +469,7 @@ def test_without_the_stack_only_what_was_made_up_tells_that_a_target_stays(
         pytest.param(DELETE, GROUP, replace(FAILED, rows=(row("g"),)), False, id="its own"),
         pytest.param(DELETE, PROVIDER, replace(FAILED, rows=(row("g"),)), False, id="its group"),
         pytest.param(
-            DELETE, guard(name="x"), replace(FAILED, rows=(row("x"),)), False, id="no group known"
+            DELETE, drain_target(name="x"), replace(FAILED, rows=(row("x"),)), False, id="no group"
         ),
         pytest.param(
             replace(DELETE, physical_id=MADE_UP), PROVIDER, replace(DELETING, rows=(row("g"),)),
@@ -479,7 +481,7 @@ def test_without_the_stack_only_what_was_made_up_tells_that_a_target_stays(
 def test_a_target_stays_or_goes_by_its_stack(
     request_: Request, target: DrainTarget, stack: Stack, *, stays: bool
 ) -> None:
-    # What stays and is drained is DRAINING for good; what goes and is not loses its tasks.
+    # What stays and is drained is DRAINING permanently; what goes and is not loses its tasks.
     assert bool(World().stays(request_, target, stack)) is stays
 
 
@@ -505,7 +507,7 @@ def test_a_group_that_is_listed_no_more_goes_by_its_tag(made_by: str, *, stays: 
         pytest.param(GROUP, "p", True, id="by its provider"),
         pytest.param(PROVIDER, "g", True, id="by its group"),
         pytest.param(GROUP, "h", False, id="another group"),
-        pytest.param(guard(name="x"), "x", True, id="no group known"),
+        pytest.param(drain_target(name="x"), "x", True, id="no group"),
         pytest.param(FLEET, "sfr-1", False, id="a fleet's own name and another id"),
     ],
 )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drainer.config import Config
-from drainer.custom_resource.properties import Status, guard_of
+from drainer.custom_resource.properties import Status, target_of
 from drainer.custom_resource.request import Answer, Request, RequestType, is_request, read, response
 from drainer.custom_resource.response_url import DOMAINS
 from drainer.errors import MalformedEventError, NotForUsError
@@ -346,11 +346,11 @@ def test_the_deadline_is_the_drains_own_or_leaves_time_for_the_answer(
     named = {"ServiceTimeout": service_timeout, "DrainTimeoutSeconds": drain_timeout}
     told_at = NOW - timedelta(milliseconds=500)
     made = with_properties(told_at, **{name: text for name, text in named.items() if text})
-    guard, _ = guard_of(made.properties, CONFIG)
+    target, _ = target_of(made.properties, CONFIG)
 
     assert made.timeout_at - told_at == timedelta(seconds=timeout_seconds)
-    assert made.deadline_at(guard) - told_at == timedelta(seconds=deadline_seconds)
-    assert made.deadline_at(guard) < made.timeout_at
+    assert made.deadline_at(target) - told_at == timedelta(seconds=deadline_seconds)
+    assert made.deadline_at(target) < made.timeout_at
 
 
 def test_what_guards_nothing_has_all_the_time_that_there_is() -> None:

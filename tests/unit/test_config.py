@@ -147,7 +147,7 @@ def test_every_metadata_key_is_read_and_belongs_to_the_drain() -> None:
 def test_a_wrong_metadata_value_is_named_and_the_drain_goes_on_by_default(
     metadata: str, says: str
 ) -> None:
-    # A slip in a hook's metadata must not keep an instance from being drained.
+    # A typo in a hook's metadata must not keep an instance from being drained.
     policy, problems = Config(TOPIC).policy(metadata)
 
     assert policy == DEFAULTS

@@ -120,7 +120,7 @@ def test_a_heartbeat_that_fails_proves_nothing_but_ends_no_chain(error: DrainerE
 
     assert account.done == ["heartbeat", "publish"]
     assert outcome.published
-    assert outcome.troubles
+    assert outcome.errors
     assert (account.published[0].generation, account.records.rows) == (None, {})
 
 
@@ -188,7 +188,7 @@ def test_what_is_drained_is_answered_before_others_get_their_heartbeats() -> Non
 
 
 @pytest.mark.parametrize("error", [THROTTLED, DENIED])
-def test_an_answer_that_fails_goes_round_so_that_it_is_given_again(error: DrainerError) -> None:
+def test_an_answer_that_fails_is_re_invoked_so_that_it_is_given_again(error: DrainerError) -> None:
     account = Account(fails={"complete": error})
 
     outcome = only(account.run(account.follows()))
@@ -201,7 +201,7 @@ def test_an_answer_that_fails_goes_round_so_that_it_is_given_again(error: Draine
 # a sweep, and at its deadline a whole drain timeout begins again.
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("error", [ThrottledError("Rate exceeded"), DENIED])
-def test_a_refused_answer_without_a_token_goes_round_within_its_deadline(
+def test_a_refused_answer_without_a_token_is_re_invoked_within_its_deadline(
     error: DrainerError, *, late: bool
 ) -> None:
     account = Account(fails={"complete": error})
@@ -243,9 +243,9 @@ def test_an_empty_instance_whose_record_cannot_be_read_again_is_not_answered_yet
     due = account.follows()
     account.records.unread_again = THROTTLED
 
-    outcome = only(account.run(hints=[instance_id(0)]) if wakes else account.run(due))
+    outcome = only(account.run(wake_ups=[instance_id(0)]) if wakes else account.run(due))
 
-    assert (account.answered, outcome.answered, outcome.undone) == ([], None, "")
+    assert (account.answered, outcome.answered, outcome.retry_reason) == ([], None, "")
     assert outcome.published is not wakes
     assert account.record().is_open
 
@@ -315,7 +315,7 @@ def test_who_finds_the_hop_taken_is_a_duplicate_and_publishes_nothing() -> None:
 
     outcome = only(account.run(due))
 
-    assert (outcome.duplicate, outcome.published, outcome.undone) == (True, False, "")
+    assert (outcome.duplicate, outcome.published, outcome.retry_reason) == (True, False, "")
     assert account.published == []
     assert account.record().is_open
 
@@ -327,7 +327,7 @@ def test_of_two_that_bring_the_same_notification_one_creates_and_the_other_ackno
 
     outcome = only(account.run(notification()))
 
-    assert (outcome.duplicate, outcome.published, outcome.undone) == (True, False, "")
+    assert (outcome.duplicate, outcome.published, outcome.retry_reason) == (True, False, "")
 
 
 def test_a_notification_comes_again_where_another_token_was_first() -> None:
@@ -338,7 +338,7 @@ def test_a_notification_comes_again_where_another_token_was_first() -> None:
 
     outcome = only(account.run(notification()))
 
-    assert outcome.undone
+    assert outcome.retry_reason
     assert account.published == []
 
 
@@ -349,7 +349,7 @@ def test_a_record_that_was_deleted_meanwhile_has_its_message_delivered_again() -
 
     outcome = only(account.run(due))
 
-    assert (bool(outcome.undone), outcome.published) == (True, False)
+    assert (bool(outcome.retry_reason), outcome.published) == (True, False)
 
 
 @pytest.mark.parametrize("made", [True, False])
@@ -366,8 +366,8 @@ def test_a_write_of_which_nothing_is_known_delays_no_drain(
 
     outcome = only(account.run(due))
 
-    assert (outcome.published, outcome.recorded, outcome.undone) == (True, False, "")
-    assert outcome.troubles
+    assert (outcome.published, outcome.recorded, outcome.retry_reason) == (True, False, "")
+    assert outcome.errors
     assert account.record().hop == (4 if made else 3)
 
 
@@ -408,7 +408,7 @@ def test_a_publication_that_fails_has_its_message_delivered_again(refusal: objec
 
     report = account.run(*due)
 
-    assert [bool(one.undone) for one in report.outcomes] == [True, refusal != "one"]
+    assert [bool(one.retry_reason) for one in report.outcomes] == [True, refusal != "one"]
     assert [one.published for one in report.outcomes] == [False, refusal == "one"]
 
 
@@ -436,13 +436,14 @@ def test_an_envelope_that_is_too_long_is_delivered_again_and_costs_no_other() ->
 
     report = account.run(replace(due[0], unfinished=long), due[1])
 
-    assert [bool(outcome.undone) for outcome in report.outcomes] == [True, False]
+    assert [bool(outcome.retry_reason) for outcome in report.outcomes] == [True, False]
     assert [one.action.ec2_instance_id for one in account.published] == [instance_id(1)]
 
 
 def test_what_is_published_late_in_a_pass_is_not_sent_at_its_beginning() -> None:
-    # The copy that comes past the queue that delays is told by how soon after it was sent it comes:
-    # dated back to the beginning of a pass that took ten seconds, it would go round without delay.
+    # The duplicate that comes past the queue that delays is told by how soon after it was sent it
+    # comes: dated back to the beginning of a pass that took ten seconds, it would be re-invoked
+    # without delay.
     account = Account(call_seconds=2)
     account.has(0, "ACTIVE", task())
 
@@ -454,16 +455,16 @@ def test_what_is_published_late_in_a_pass_is_not_sent_at_its_beginning() -> None
     assert sent.sent_at >= NOW + timedelta(seconds=2 * before)
 
 
-def test_what_comes_before_its_delay_acts_and_neither_claims_its_hop_nor_goes_round() -> None:
-    # The subscription without delay gets a copy while its filter is not in force; its twin, which
-    # was delayed, has to find the hop free.
+def test_what_comes_before_its_delay_acts_and_neither_claims_its_hop_nor_is_re_invoked() -> None:
+    # The subscription without delay gets a duplicate while its filter is not in force; its twin,
+    # which was delayed, has to find the hop free.
     account = Account()
     due = account.follows(0, "ACTIVE", task(), draining_since=None)
 
     outcome = only(account.run(replace(due, sent_at=NOW - timedelta(seconds=1))))
 
     assert outcome.drained_now
-    assert (account.published, outcome.undone, account.record().hop) == ([], "", 3)
+    assert (account.published, outcome.retry_reason, account.record().hop) == ([], "", 3)
 
 
 def test_a_chain_of_more_hops_than_can_be_ends_and_leaves_its_drain_to_the_sweep() -> None:
@@ -638,8 +639,8 @@ def test_an_end_that_cannot_be_written_costs_the_answer_nothing_and_no_other_its
 
     assert [outcome.answered for outcome in report.outcomes] == ["CONTINUE", "CONTINUE"]
     assert [account.record(number).is_open for number in range(2)] == [True, False]
-    assert [bool(outcome.troubles) for outcome in report.outcomes] == [True, False]
-    assert [outcome.undone for outcome in report.outcomes] == ["", ""]
+    assert [bool(outcome.errors) for outcome in report.outcomes] == [True, False]
+    assert [outcome.retry_reason for outcome in report.outcomes] == ["", ""]
 
 
 def test_an_end_that_was_not_written_is_written_by_the_sweep() -> None:
@@ -674,8 +675,8 @@ def test_no_end_is_begun_that_could_outlast_the_invocation(
     outcome = only(account.run(account.follows(0, "DRAINING", task(), deadline_at=NOW)))
 
     assert outcome.answered
-    assert (not account.record().is_open, not outcome.troubles) == (written, written)
-    assert outcome.undone == ""
+    assert (not account.record().is_open, not outcome.errors) == (written, written)
+    assert outcome.retry_reason == ""
 
 
 @pytest.mark.parametrize("drained", [True, False])
@@ -709,7 +710,7 @@ def test_without_the_table_a_token_goes_on_and_answers_and_nothing_is_written() 
     assert account.answered == [(instance_id(0), "CONTINUE")]
     assert [one.hop for one in account.published] == [4]
     assert account.records.writes == []
-    assert [outcome.undone for outcome in report.outcomes] == ["", ""]
+    assert [outcome.retry_reason for outcome in report.outcomes] == ["", ""]
 
 
 def test_without_the_table_a_notification_is_proven_drained_and_passed_on() -> None:
@@ -744,7 +745,7 @@ def test_without_the_table_and_a_token_it_is_kept_waiting_until_its_deadline_and
 
     assert account.answered == []
     assert (outcome.heartbeat, outcome.published) == (goes_on, goes_on)
-    assert outcome.undone == ""
+    assert outcome.retry_reason == ""
 
 
 def test_one_record_that_cannot_be_read_costs_no_other_its_own() -> None:
@@ -789,7 +790,7 @@ def test_a_wake_up_answers_what_is_drained_and_ends_its_record() -> None:
     account = Account()
     account.follows()
 
-    outcome = only(account.run(hints=[instance_id(0)]))
+    outcome = only(account.run(wake_ups=[instance_id(0)]))
 
     assert outcome.answered
     assert account.record().end == End.CONTINUE
@@ -807,7 +808,7 @@ def test_a_wake_up_does_nothing_else(status: str, since: object) -> None:
     )
     before = account.record()
 
-    account.run(hints=[instance_id(0)])
+    account.run(wake_ups=[instance_id(0)])
 
     assert account.done == []
     assert account.record() == before
@@ -817,7 +818,7 @@ def test_a_wake_up_without_a_record_is_about_nothing_of_ours() -> None:
     account = Account()
     account.has(0, "DRAINING", task())
 
-    assert account.run(hints=[instance_id(0)]).outcomes == ()
+    assert account.run(wake_ups=[instance_id(0)]).outcomes == ()
     assert account.done == []
 
 
@@ -826,7 +827,7 @@ def test_a_wake_up_that_sees_no_wait_ends_nothing() -> None:
     account.follows()
     account.states[instance_id(0)] = "Terminating:Proceed"
 
-    account.run(hints=[instance_id(0)])
+    account.run(wake_ups=[instance_id(0)])
 
     assert account.record().is_open
 
@@ -857,7 +858,7 @@ def test_nothing_heartbeats_of_which_there_is_no_record(error: DrainerError) -> 
     outcome = only(account.run(sweep=True))
 
     assert account.done == ["create hop=0"]
-    assert outcome.troubles
+    assert outcome.errors
 
 
 def test_the_sweep_leaves_alone_what_a_notification_has_begun_meanwhile() -> None:
@@ -999,7 +1000,7 @@ def test_a_token_of_which_nobody_knows_whether_it_was_written_is_not_lost(*, mad
         account.run(sent, now=NOW + timedelta(seconds=15))
 
     assert account.record().token == TOKEN
-    assert not only(report).undone
+    assert not only(report).retry_reason
 
 
 def test_an_action_that_auto_scaling_confirms_replaces_the_record_of_the_one_before() -> None:
@@ -1072,7 +1073,7 @@ def test_an_answered_hooks_record_is_kept_while_another_hook_holds_the_instance(
 
 
 @pytest.mark.parametrize(("call_seconds", "published"), [(0.7, 10), (1.0, 10), (1.5, 8)])
-def test_early_heartbeats_stop_where_no_time_is_left_for_the_way_round(
+def test_early_heartbeats_stop_where_no_time_is_left_for_the_re_invocation(
     call_seconds: float, published: int
 ) -> None:
     # The invocation is killed in its middle: nothing of the batch is published, and each message is
@@ -1091,7 +1092,7 @@ def test_early_heartbeats_stop_where_no_time_is_left_for_the_way_round(
     assert account.late == []
     assert 0 < len(kept) < 10
     assert len(account.published) == published
-    assert all(outcome.published != bool(outcome.undone) for outcome in report.outcomes)
+    assert all(outcome.published != bool(outcome.retry_reason) for outcome in report.outcomes)
     # What got no heartbeat does not say that it got one.
     assert all(
         (sent.last_heartbeat_at == NOW) == (sent.action.ec2_instance_id in ids(kept))
@@ -1118,21 +1119,21 @@ def ids(outcomes: list[HookOutcome]) -> set[str]:
     return {outcome.drain.action.ec2_instance_id for outcome in outcomes}
 
 
-def test_what_has_no_time_to_be_acted_upon_goes_round() -> None:
+def test_what_has_no_time_to_be_acted_upon_is_re_invoked() -> None:
     account = Account(seconds_left=4.9)
 
     outcome = only(account.run(account.follows()))
 
-    assert (outcome.undone, outcome.answered, outcome.published) == ("", None, True)
+    assert (outcome.retry_reason, outcome.answered, outcome.published) == ("", None, True)
     assert account.done == ["write hop=4", "publish"]
 
 
-def test_what_has_no_time_at_all_is_delivered_again_and_what_is_undone_is_said() -> None:
+def test_what_has_no_time_at_all_is_delivered_again_and_what_is_retried_is_said() -> None:
     account = Account(seconds_left=0.9)
 
     outcome = only(account.run(account.follows()))
 
-    assert (outcome.undone, outcome.answered) == (NO_TIME, None)
+    assert (outcome.retry_reason, outcome.answered) == (NO_TIME, None)
     assert account.done == []
 
 
@@ -1161,7 +1162,7 @@ def test_nothing_is_begun_that_could_outlast_the_invocation(what: str, call_seco
         assert [one for one in account.late if one not in LOOKS] == [], account.log
 
 
-def test_stops_leave_time_for_the_way_round() -> None:
+def test_stops_leave_time_for_the_re_invocation() -> None:
     # A hundred standalone tasks that are stopped one by one use up the invocation.
     account = Account(hooks=(STOPPING,), call_seconds=1, seconds_left=25)
     jobs = [task(number, owner=Owner.STANDALONE) for number in range(50)]
@@ -1214,7 +1215,7 @@ def test_a_pass_of_a_hundred_with_slow_writes_never_runs_past_its_time(
     report = account.run(*(notification(number) for number in range(100)))
 
     assert account.late == []
-    assert all(bool(outcome.undone) != outcome.published for outcome in report.outcomes)
+    assert all(bool(outcome.retry_reason) != outcome.published for outcome in report.outcomes)
 
 
 def test_the_records_of_a_batch_are_read_together() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drainer.config import Config
-from drainer.custom_resource.properties import DrainTarget, Status, TargetKind, guard_of
+from drainer.custom_resource.properties import DrainTarget, Status, TargetKind, target_of
 from drainer.drain.model import LifecycleActionResult, Policy, StandaloneTasks
 
 CONFIG = Config("arn:aws:sns:us-east-1:123456789012:drainer")
@@ -24,9 +24,9 @@ def properties(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in all_of_them.items() if value is not None}
 
 
-def guard(**changes: Any) -> DrainTarget:
+def drain_target(**changes: Any) -> DrainTarget:
     """What right properties come to."""
-    found, problems = guard_of(properties(**changes), CONFIG)
+    found, problems = target_of(properties(**changes), CONFIG)
     assert problems == ()
     assert found is not None
     return found
@@ -36,7 +36,7 @@ def test_cluster_and_target_are_enough() -> None:
     # A template that says no more than it must has the defaults of the function.
     kind = TargetKind.SPOT_FLEET
 
-    assert guard() == DrainTarget("payments", kind, FLEET, DEFAULT_POLICY, Status.FAILED)
+    assert drain_target() == DrainTarget("payments", kind, FLEET, DEFAULT_POLICY, Status.FAILED)
 
 
 def test_defaults_are_the_functions() -> None:
@@ -47,7 +47,7 @@ def test_defaults_are_the_functions() -> None:
         standalone_grace_seconds=60,
     )
 
-    found, problems = guard_of(properties(), config)
+    found, problems = target_of(properties(), config)
 
     expected = Policy(None, 600, LifecycleActionResult.CONTINUE, StandaloneTasks.STOP, 60)
     assert found is not None
@@ -56,7 +56,7 @@ def test_defaults_are_the_functions() -> None:
 
 def test_every_property_is_read_as_the_string_that_it_comes_as() -> None:
     # CloudFormation makes a string of every number: a reader of numbers would refuse them all.
-    found = guard(
+    found = drain_target(
         Cluster=CLUSTER_ARN,
         ServiceTimeout="1800",
         DrainTimeoutSeconds="1200",
@@ -71,7 +71,7 @@ def test_every_property_is_read_as_the_string_that_it_comes_as() -> None:
 
 def test_numbers_that_stay_numbers_are_read_too() -> None:
     # An emulator of CloudFormation leaves them as the template has them.
-    found = guard(DrainTimeoutSeconds=1200, StandaloneGraceSeconds=0, ServiceTimeout=3600)
+    found = drain_target(DrainTimeoutSeconds=1200, StandaloneGraceSeconds=0, ServiceTimeout=3600)
 
     assert (found.policy.drain_timeout_seconds, found.policy.standalone_grace_seconds) == (1200, 0)
 
@@ -85,31 +85,31 @@ def test_numbers_that_stay_numbers_are_read_too() -> None:
     ],
 )
 def test_each_kind_of_target_is_read(name: str, value: str) -> None:
-    found = guard(**{"SpotFleet": None, name: value})
+    found = drain_target(**{"SpotFleet": None, name: value})
 
     assert (found.kind, found.name, str(found)) == (TargetKind(name), value, f"{name} {value}")
 
 
 def test_a_long_name_is_quoted_by_its_beginning() -> None:
     # It stands in an answer that has four kilobytes, and in log lines.
-    assert len(str(guard(SpotFleet=None, AutoScalingGroupName="x" * 255))) < 110
+    assert len(str(drain_target(SpotFleet=None, AutoScalingGroupName="x" * 255))) < 110
 
 
 def test_without_a_cluster_those_of_the_function_are_searched() -> None:
     # The first template that anybody wrote names its fleet, and nothing else.
     config = Config(CONFIG.topic_arn, clusters=("payments", "orders"))
 
-    found, problems = guard_of(properties(Cluster=None), config)
+    found, problems = target_of(properties(Cluster=None), config)
 
     assert problems == ()
     assert found is not None
     assert (found.cluster, found.clusters) == (None, ("payments", "orders"))
-    assert guard().clusters == ("payments",)
+    assert drain_target().clusters == ("payments",)
 
 
 def test_without_any_cluster_a_create_is_refused_and_a_delete_searches_them_all() -> None:
     # The function's setting may have been emptied since; what is guarded serves all the same.
-    found, problems = guard_of(properties(Cluster=None), CONFIG)
+    found, problems = target_of(properties(Cluster=None), CONFIG)
 
     assert found is not None
     assert (found.cluster, found.clusters) == (None, ())
@@ -161,8 +161,8 @@ def test_without_any_cluster_a_create_is_refused_and_a_delete_searches_them_all(
 def test_a_wrong_target_is_named_and_nothing_is_guarded(
     changes: dict[str, Any], sentence: str
 ) -> None:
-    # A slip that is taken for a target leaves the true one without a guard.
-    found, problems = guard_of(properties(**changes), CONFIG)
+    # A typo that is taken for a target leaves the true one without a guard.
+    found, problems = target_of(properties(**changes), CONFIG)
 
     assert found is None
     [problem] = problems
@@ -201,9 +201,9 @@ def test_a_wrong_setting_is_named_and_its_default_is_taken(
     name: str, value: Any, sentence: str
 ) -> None:
     # A Create is refused for it; a Delete goes on, or the stack could not be removed.
-    found, problems = guard_of(properties(**{name: value}), CONFIG)
+    found, problems = target_of(properties(**{name: value}), CONFIG)
 
-    assert found == guard()
+    assert found == drain_target()
     [problem] = problems
     assert sentence in problem
     assert len(problem) < 400
@@ -218,13 +218,13 @@ def test_a_wrong_setting_is_named_and_its_default_is_taken(
     ],
 )
 def test_bounds_are_within(name: str, least: str, most: str) -> None:
-    assert guard(**{name: least})
-    assert guard(**{name: most})
+    assert drain_target(**{name: least})
+    assert drain_target(**{name: most})
 
 
 def test_every_wrong_property_has_its_own_sentence() -> None:
-    # Who has made three slips wants to hear of them at once, not one by each failed update.
-    _, problems = guard_of({"Cluster": "", "OnTimeout": "no", "Colour": "red"}, CONFIG)
+    # Who has made three typos wants to hear of them at once, not one by each failed update.
+    _, problems = target_of({"Cluster": "", "OnTimeout": "no", "Colour": "red"}, CONFIG)
 
     assert [problem.partition(" ")[0] for problem in problems] == [
         "'Colour'",
@@ -236,11 +236,11 @@ def test_every_wrong_property_has_its_own_sentence() -> None:
 
 def test_the_same_target_has_the_same_physical_id_whatever_else_changes() -> None:
     # Another id is a replacement: CloudFormation deletes the old one, and so drains what stays.
-    changed = guard(
+    changed = drain_target(
         Cluster=CLUSTER_ARN, DrainTimeoutSeconds="60", OnTimeout="SUCCESS", StandaloneTasks="stop"
     )
 
-    assert guard().physical_id == FLEET
+    assert drain_target().physical_id == FLEET
     assert changed.physical_id == FLEET
 
 
@@ -250,7 +250,7 @@ NAMES = st.text(min_size=1, max_size=255).filter(lambda text: text.isprintable()
 @given(NAMES)
 @settings(max_examples=200, deadline=None, database=None)
 def test_no_physical_id_is_longer_than_cloudformation_takes(target: str) -> None:
-    found = guard(SpotFleet=None, AutoScalingGroupName=target)
+    found = drain_target(SpotFleet=None, AutoScalingGroupName=target)
 
     assert 0 < len(found.physical_id.encode()) <= PHYSICAL_ID_BYTES_MAX
 
@@ -267,7 +267,7 @@ KNOWN = [*TargetKind, "Cluster", "ServiceTimeout", "DrainTimeoutSeconds", "OnTim
 @settings(max_examples=300, deadline=None, database=None)
 def test_whatever_the_properties_are_there_is_a_guard_or_a_reason(values: dict[str, Any]) -> None:
     # An exception would be no answer, and CloudFormation would wait for its hour.
-    found, problems = guard_of(values, CONFIG)
+    found, problems = target_of(values, CONFIG)
 
     assert found is not None or problems
     assert all(0 < len(problem) < 400 for problem in problems)

@@ -222,4 +222,4 @@ def test_what_has_no_token_is_not_answered_where_its_end_cannot_be_written() -> 
     [outcome] = account.run(due).outcomes
 
     assert account.answered == []
-    assert outcome.undone
+    assert outcome.retry_reason

@@ -16,7 +16,6 @@ from drainer.drain.model import (
     REGISTRATIONS_MAX,
     UNFINISHED_MAX,
     Drain,
-    Hint,
     LifecycleAction,
     LifecycleActionResult,
     Origin,
@@ -24,6 +23,7 @@ from drainer.drain.model import (
     Policy,
     StandaloneTasks,
     Sweep,
+    WakeUp,
 )
 from drainer.errors import MalformedEventError, NotForUsError, QuietError
 from tests.loops import some
@@ -43,7 +43,7 @@ def contents(event: Any) -> list[events.Content]:
     return [received.content for received in events.receive(event, now=NOW)]
 
 
-def notice(**changes: Any) -> dict[str, Any]:
+def notification(**changes: Any) -> dict[str, Any]:
     body = json.loads(payload("sns_terminating")["Records"][0]["Sns"]["Message"])
     return {key: value for key, value in {**body, **changes}.items() if value is not None}
 
@@ -63,7 +63,7 @@ def reinvocation(hop: int = 3) -> Drain:
     return Drain(ACTION, started_at=NOW, last_heartbeat_at=NOW, hop=hop)
 
 
-def test_a_notice_by_sns_becomes_a_drain() -> None:
+def test_a_notification_by_sns_becomes_a_drain() -> None:
     [drain] = contents(payload("sns_terminating"))
 
     assert isinstance(drain, Drain)
@@ -73,7 +73,7 @@ def test_a_notice_by_sns_becomes_a_drain() -> None:
     assert not drain.by_event_bridge
 
 
-def test_a_notice_by_event_bridge_becomes_the_same_drain() -> None:
+def test_a_notification_by_event_bridge_becomes_the_same_drain() -> None:
     [drain] = contents(payload("eventbridge_terminating"))
 
     assert isinstance(drain, Drain)
@@ -93,13 +93,14 @@ def test_defect_16_test_notification_and_launching_are_understood_and_ignored(na
 @pytest.mark.parametrize(
     "record",
     [
-        pytest.param(by_sqs(notice()), id="SQS around SNS's JSON"),
+        pytest.param(by_sqs(notification()), id="SQS around SNS's JSON"),
         pytest.param(
-            {"eventSource": "aws:sqs", "messageId": "m", "body": json.dumps(notice())}, id="raw SQS"
+            {"eventSource": "aws:sqs", "messageId": "m", "body": json.dumps(notification())},
+            id="raw SQS",
         ),
     ],
 )
-def test_a_notice_by_sqs_becomes_a_drain(record: dict[str, Any]) -> None:
+def test_a_notification_by_sqs_becomes_a_drain(record: dict[str, Any]) -> None:
     [drain] = contents({"Records": [record]})
 
     assert isinstance(drain, Drain)
@@ -119,11 +120,13 @@ def test_a_re_invocation_comes_back_as_it_was_published(carry: Any) -> None:
         pytest.param(by_sns("{nope"), "Not JSON", id="broken JSON"),
         pytest.param(by_sns("[1]"), "not an object", id="JSON, but a list"),
         pytest.param(by_sns({"hello": "world"}), "LifecycleTransition", id="another's message"),
-        pytest.param(by_sns(notice(EC2InstanceId=None)), "EC2InstanceId", id="no instance"),
-        pytest.param(by_sns(notice(EC2InstanceId="i-1] or x")), "EC2InstanceId", id="injection"),
-        pytest.param(by_sns(notice(EC2InstanceId=7)), "EC2InstanceId", id="a number"),
-        pytest.param(by_sns(notice(LifecycleActionToken="x" * 37)), "Token", id="long token"),
-        pytest.param(by_sns(notice(LifecycleHookName="h" * 256)), "HookName", id="long hook"),
+        pytest.param(by_sns(notification(EC2InstanceId=None)), "EC2InstanceId", id="no instance"),
+        pytest.param(
+            by_sns(notification(EC2InstanceId="i-1] or x")), "EC2InstanceId", id="injection"
+        ),
+        pytest.param(by_sns(notification(EC2InstanceId=7)), "EC2InstanceId", id="a number"),
+        pytest.param(by_sns(notification(LifecycleActionToken="x" * 37)), "Token", id="long token"),
+        pytest.param(by_sns(notification(LifecycleHookName="h" * 256)), "HookName", id="long hook"),
         pytest.param(by_sns({"drainer": "re-invocation", "version": 4}), "version", id="future"),
         pytest.param(by_sns({"drainer": "re-invocation", "version": 1}), "envelope", id="empty"),
         pytest.param(by_sns({"drainer": "re-invocation", "version": 2}), "envelope", id="bare"),
@@ -136,7 +139,9 @@ def test_defect_16_a_bad_record_is_refused_in_one_sentence_and_spoils_no_other(
     record: Any, sentence: str
 ) -> None:
     # One bad message must not hold up ninety-nine drains.
-    good, bad, also_good = contents({"Records": [by_sns(notice()), record, by_sqs(notice())]})
+    good, bad, also_good = contents(
+        {"Records": [by_sns(notification()), record, by_sqs(notification())]}
+    )
 
     assert isinstance(good, Drain)
     assert isinstance(also_good, Drain)
@@ -158,10 +163,10 @@ def test_other_events_of_event_bridge_are_ignored() -> None:
     assert isinstance(content, NotForUsError)
 
 
-# -- hints and the sweep
+# -- wake-ups and the sweep
 
 
-HINT = Hint("i-0f3a8506b1c2d3e4f")
+WAKE_UP = WakeUp("i-0f3a8506b1c2d3e4f")
 
 
 def change(**detail: Any) -> dict[str, Any]:
@@ -186,10 +191,10 @@ def memory(integer: Any) -> list[dict[str, Any]]:
         ),
     ],
 )
-def test_a_draining_container_instance_is_a_hint(event: dict[str, Any]) -> None:
+def test_a_draining_container_instance_is_a_wake_up(event: dict[str, Any]) -> None:
     [content] = contents({"Records": [event]})
 
-    assert content == HINT
+    assert content == WAKE_UP
 
 
 @pytest.mark.parametrize(
@@ -202,10 +207,10 @@ def test_a_draining_container_instance_is_a_hint(event: dict[str, Any]) -> None:
         pytest.param(change(containerInstanceArn=None), id="no ARN"),
     ],
 )
-def test_a_hint_needs_nothing_but_the_instance(event: dict[str, Any]) -> None:
+def test_a_wake_up_needs_nothing_but_the_instance(event: dict[str, Any]) -> None:
     # Refused over a field that nobody reads, what comes back from a warm pool would stay DRAINING
     # until the next sweep, and what is drained would wait for the next pass.
-    assert contents({"Records": [event]}) == [HINT]
+    assert contents({"Records": [event]}) == [WAKE_UP]
 
 
 @pytest.mark.parametrize(
@@ -266,14 +271,14 @@ def test_a_lifecycle_event_that_does_not_come_from_auto_scaling_is_refused() -> 
 def test_a_wrong_clock_never_ends_a_drain_early(
     time: str, timestamp: str | None, started_at: datetime
 ) -> None:
-    # A notice that claims to be hours old would be past its deadline at once.
-    [drain] = contents({"Records": [by_sns(notice(Time=time), Timestamp=timestamp)]})
+    # A notification that claims to be hours old would be past its deadline at once.
+    [drain] = contents({"Records": [by_sns(notification(Time=time), Timestamp=timestamp)]})
 
     assert isinstance(drain, Drain)
     assert drain.started_at == started_at
 
 
-def test_defect_15_copies_in_a_batch_collapse_into_the_one_that_came_furthest() -> None:
+def test_defect_15_duplicates_in_a_batch_collapse_into_the_one_that_came_furthest() -> None:
     batch = [reinvocation(2), reinvocation(7), reinvocation(7), reinvocation(0)]
 
     assert events.collapse(batch) == [reinvocation(7)]
@@ -323,7 +328,7 @@ def test_an_envelope_without_a_token_is_not_believed_about_what_earlier_looks_sa
 
 
 def test_record_ids_are_what_sqs_wants_back() -> None:
-    event = {"Records": [by_sqs(notice(), "one"), by_sqs({"bad": 1}, "two")]}
+    event = {"Records": [by_sqs(notification(), "one"), by_sqs({"bad": 1}, "two")]}
 
     assert [r.record_id for r in events.receive(event, now=NOW)] == ["one", "two"]
     assert events.is_sqs(event)
@@ -380,7 +385,7 @@ DRAINS = st.builds(
 
 
 @given(DRAINS)
-def test_defect_17_nothing_is_lost_on_the_way_round(drain: Drain) -> None:
+def test_defect_17_nothing_is_lost_by_a_re_invocation(drain: Drain) -> None:
     # A lost token or first-seen time answers the wrong action, or never.
     text = envelope.encode(drain)
 
@@ -465,7 +470,7 @@ def fullest(name_characters: int) -> Drain:
 
 
 @pytest.mark.parametrize("name_characters", [20, 255])
-def test_an_instance_with_as_many_tasks_and_registrations_as_there_can_be_goes_round(
+def test_an_instance_with_as_many_tasks_and_registrations_as_there_can_be_is_re_invoked(
     name_characters: int,
 ) -> None:
     # An envelope that cannot be written, or not be read again, ends its chain. A cluster's name
@@ -501,8 +506,8 @@ SHAPES = st.one_of(
     JSON,
     JSON.map(lambda body: {"Records": [by_sns(body), by_sqs(body)]}),
     JSON.map(lambda record: {"Records": [record]}),
-    st.dictionaries(st.sampled_from(sorted(notice())), JSON).map(
-        lambda some: {"Records": [by_sns({**notice(), **some})]}
+    st.dictionaries(st.sampled_from(sorted(notification())), JSON).map(
+        lambda some: {"Records": [by_sns({**notification(), **some})]}
     ),
 )
 

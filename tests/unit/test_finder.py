@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.drain import machine
+from drainer.drain import may_leave
 from drainer.drain.finder import (
     ACTING_SECONDS,
     CLUSTERS_SEARCHED_AGAIN_MAX,
@@ -114,7 +114,7 @@ def look_at(drain: Drain, now: datetime) -> Look:
 
 
 def carried_on(look: Look, drain: Drain) -> Drain:
-    known = machine.carry_on(look, look.drain, drained_at=None, stopped=False)
+    known = may_leave.carry_on(look, look.drain, drained_at=None, stopped=False)
     names = [one.name for one in fields(InstanceProgress)]
     return replace(drain, **{name: getattr(known, name) for name in names})
 
@@ -134,13 +134,13 @@ class Search:
     problems: list[str] = field(default_factory=list)
 
     def pass_over(self, seconds: float = PASS_SECONDS) -> Look:
-        sight = look_at(self.drain, at(self.seconds))
+        look = look_at(self.drain, at(self.seconds))
         finder = Finder(self.ecs, self.clusters, InvocationClock(at(self.seconds), self.ecs.left))
-        finder.find([sight])
+        finder.find([look])
         self.problems += finder.problems
-        self.drain = carried_on(sight, self.drain)
+        self.drain = carried_on(look, self.drain)
         self.seconds += seconds
-        return sight
+        return look
 
     def until_settled(self, passes: int) -> list[bool]:
         return [self.pass_over().settled for _ in range(passes)]
@@ -151,7 +151,7 @@ def many(count: int) -> dict[str, list[ContainerInstance]]:
 
 
 def phase(look: Look) -> StrEnum:
-    return machine.decide(look).phase
+    return may_leave.decide(look).phase
 
 
 # -- more clusters than a pass may search
@@ -190,7 +190,7 @@ def test_absence_is_only_said_at_the_end_of_a_search_over_all_clusters() -> None
 
     assert (seen(first), first.searched) == (UNSEEN, False)
     assert (seen(last), last.searched) == (ABSENT, True)
-    assert phase(last) == machine.Phase.UNSEEN
+    assert phase(last) == may_leave.Phase.UNSEEN
     assert "searched in turns" in first.reason
 
 
@@ -199,11 +199,11 @@ def test_absence_is_believed_after_two_searches_that_are_far_enough_apart() -> N
 
     phases = [phase(search.pass_over()) for _ in range(3)]
 
-    assert phases == [machine.Phase.UNSEEN, machine.Phase.UNSEEN, machine.Phase.UNREGISTERED]
+    assert phases == [may_leave.Phase.UNSEEN, may_leave.Phase.UNSEEN, may_leave.Phase.UNREGISTERED]
 
 
 def test_a_throttle_in_the_middle_keeps_what_was_searched_and_misses_no_cluster() -> None:
-    # Beginning anew after each throttle, a search of many clusters never ends; going on behind the
+    # Beginning again after each throttle, a search of many clusters never ends; going on behind the
     # cluster that was not read, it releases what serves there.
     ecs = Ecs(many(10), {"cluster-0004": THROTTLED})
     ecs.where["cluster-0004"] = [registration()]
@@ -224,11 +224,11 @@ def test_a_denied_cluster_makes_no_search_sound_over_however_many_passes() -> No
     ecs = Ecs(many(150), {"cluster-0004": DENIED})
     search = Search(ecs, drain(None))
 
-    sights = [search.pass_over() for _ in range(12)]
+    looks = [search.pass_over() for _ in range(12)]
 
-    assert {seen(one) for one in sights} == {UNSEEN}
-    assert not any(one.searched or one.settled for one in sights)
-    assert {phase(one) for one in sights} == {machine.Phase.UNSEEN}
+    assert {seen(one) for one in looks} == {UNSEEN}
+    assert not any(one.searched or one.settled for one in looks)
+    assert {phase(one) for one in looks} == {may_leave.Phase.UNSEEN}
 
 
 def test_a_denied_cluster_that_may_be_read_again_ends_the_doubt() -> None:
@@ -242,10 +242,10 @@ def test_a_denied_cluster_that_may_be_read_again_ends_the_doubt() -> None:
 
 def test_a_list_of_clusters_that_cannot_be_read_finds_nothing_absent() -> None:
     for error in (THROTTLED, DENIED):
-        sight = Search(Ecs({"payments": []}, listing_fails=error), drain()).pass_over()
+        look = Search(Ecs({"payments": []}, listing_fails=error), drain()).pass_over()
 
-        assert seen(sight) == UNSEEN
-        assert not sight.searched
+        assert seen(look) == UNSEEN
+        assert not look.searched
 
 
 def test_a_search_leaves_the_time_that_acting_needs() -> None:
@@ -253,10 +253,10 @@ def test_a_search_leaves_the_time_that_acting_needs() -> None:
     ecs = Ecs(many(90), seconds_left=20, call_seconds=0.3)
     search = Search(ecs, drain(None))
 
-    sight = search.pass_over()
+    look = search.pass_over()
 
     assert ecs.seconds_left >= ACTING_SECONDS - 0.3
-    assert seen(sight) == UNSEEN
+    assert seen(look) == UNSEEN
     assert search.drain.searched_to > ""
 
 
@@ -278,20 +278,20 @@ def test_a_left_over_registration_beside_the_live_one_is_not_the_one(
     order: list[ContainerInstance],
 ) -> None:
     # Settled on, it is clear at once: CONTINUE after 31 seconds, with serving tasks.
-    sight = Search(Ecs({"payments": order}), drain()).pass_over()
+    look = Search(Ecs({"payments": order}), drain()).pass_over()
 
-    assert sight.settled
-    assert [one.arn for one in sight.candidates] == ["arn-live"]
-    assert sight.drain.container_instance_arn == "arn-live"
-    assert sight.counted == 3
+    assert look.settled
+    assert [one.arn for one in look.candidates] == ["arn-live"]
+    assert look.drain.container_instance_arn == "arn-live"
+    assert look.counted == 3
 
 
 def test_a_left_over_registration_in_the_named_cluster_does_not_end_the_search() -> None:
-    sight = Search(Ecs({"payments": [LEFT_OVER], "search": [LIVE]}), drain()).pass_over()
+    look = Search(Ecs({"payments": [LEFT_OVER], "search": [LIVE]}), drain()).pass_over()
 
-    assert sight.settled
-    assert sight.drain.cluster == "search"
-    assert sight.counted == 3
+    assert look.settled
+    assert look.drain.cluster == "search"
+    assert look.counted == 3
 
 
 def test_a_left_over_registration_is_not_settled_on_while_one_cluster_could_not_be_read() -> None:
@@ -307,7 +307,7 @@ def test_a_left_over_registration_is_not_settled_on_while_one_cluster_could_not_
 
 
 def test_with_no_agent_connected_anywhere_all_registrations_count_after_two_searches() -> None:
-    # The instance may be broken for good; it is released once each of them is clear.
+    # The instance may be broken permanently; it is released once each of them is clear.
     ecs = Ecs({"payments": [LEFT_OVER], "search": [replace(LIVE, agent_connected=False)]})
     search = Search(ecs, drain())
 
@@ -344,30 +344,30 @@ def test_what_was_established_of_the_tasks_is_void_once_another_registration_is_
     )  # fmt: skip
     ecs = Ecs({"payments": [replace(LEFT_OVER, status="DRAINING")], "search": [LIVE]})
 
-    sight = Search(ecs, known).pass_over()
+    look = Search(ecs, known).pass_over()
 
-    assert (sight.drain.closed, sight.drain.listed_at) == (False, None)
+    assert (look.drain.closed, look.drain.listed_at) == (False, None)
 
 
 def test_a_registration_that_was_known_and_is_gone_is_looked_for_again() -> None:
-    # The agent has registered anew, in another cluster: there its tasks are.
+    # The agent has registered again, in another cluster: there its tasks are.
     known = drain(cluster="payments", container_instance_arn="arn-gone", settled=True, closed=True)
     ecs = Ecs({"payments": [], "search": [LIVE]})
 
-    sight = Search(ecs, known).pass_over()
+    look = Search(ecs, known).pass_over()
 
-    assert sight.drain.container_instance_arn == "arn-live"
-    assert not sight.drain.closed
+    assert look.drain.container_instance_arn == "arn-live"
+    assert not look.drain.closed
 
 
 def test_a_known_one_that_cannot_be_described_is_neither_absent_nor_settled() -> None:
     known = drain(cluster="payments", container_instance_arn="arn-live", settled=True)
     for error in (THROTTLED, DENIED):
-        sight = Search(Ecs({"payments": [LIVE]}, {"payments": error}), known).pass_over()
+        look = Search(Ecs({"payments": [LIVE]}, {"payments": error}), known).pass_over()
 
-        assert seen(sight) == UNSEEN
-        assert not sight.settled
-        assert phase(sight) == machine.Phase.UNSEEN
+        assert seen(look) == UNSEEN
+        assert not look.settled
+        assert phase(look) == may_leave.Phase.UNSEEN
 
 
 def test_a_deregistered_registration_is_none() -> None:
@@ -410,13 +410,13 @@ def test_a_typo_in_a_clusters_name_never_releases() -> None:
 
     phases = {phase(search.pass_over()) for _ in range(5)}
 
-    assert machine.Phase.UNREGISTERED not in phases
+    assert may_leave.Phase.UNREGISTERED not in phases
 
 
 # -- one look at several drains
 
 
-def sight(number: int, now: datetime = START, **changes: Any) -> Look:
+def look(number: int, now: datetime = START, **changes: Any) -> Look:
     action = replace(ACTION, ec2_instance_id=f"i-{number}", lifecycle_action_token=f"{number}" * 36)
     return look_at(drain(**{"action": action, **changes}), now)
 
@@ -426,15 +426,15 @@ def of(number: int, **changes: Any) -> ContainerInstance:
     return replace(known, **changes)
 
 
-def found(ecs: Ecs, *sights: Look, clusters: Sequence[str] = ()) -> list[str]:
+def found(ecs: Ecs, *looks: Look, clusters: Sequence[str] = ()) -> list[str]:
     """Search for them; what somebody is told."""
     finder = Finder(ecs, clusters, InvocationClock(START, ecs.left))
-    finder.find(sights)
+    finder.find(looks)
     return finder.problems
 
 
 def known(number: int, **changes: Any) -> Look:
-    one = sight(number, container_instance_arn=f"arn-{number}", **changes)
+    one = look(number, container_instance_arn=f"arn-{number}", **changes)
     one.drain = replace(one.drain, cluster="payments")
     return one
 
@@ -442,14 +442,14 @@ def known(number: int, **changes: Any) -> Look:
 def test_a_claimed_arn_that_ecs_refuses_does_not_blind_the_drains_beside_it() -> None:
     # ARNs travel in messages: one false envelope could else hold up a hundred drains.
     ecs = Ecs({"payments": [of(1), of(2), of(4), of(5)]}, refuses=frozenset({"arn-3"}))
-    sights = [known(number) for number in range(1, 6)]
+    looks = [known(number) for number in range(1, 6)]
 
-    found(ecs, *sights)
+    found(ecs, *looks)
 
-    states = [seen(one) for one in sights]
+    states = [seen(one) for one in looks]
     assert states == [*[FOUND] * 2, UNSEEN, *[FOUND] * 2]
-    assert [one.denied for one in sights] == [False, False, True, False, False]
-    assert "not a container instance" in sights[2].reason
+    assert [one.denied for one in looks] == [False, False, True, False, False]
+    assert "not a container instance" in looks[2].reason
     # Halved each time: one by one, the hundred would take a hundred reads.
     assert [len(arns) for arns in ecs.described[:5]] == [5, 2, 3, 1, 2]
 
@@ -461,9 +461,9 @@ def test_what_one_drain_of_an_instance_knows_is_not_hidden_from_another(
     agent_connected: bool,
 ) -> None:
     ecs = Ecs({"payments": [of(0, agent_connected=agent_connected)]})
-    knows, other = known(0), sight(0)
+    knows, other = known(0), look(0)
 
-    found(ecs, knows, other, sight(1), clusters=["payments"])
+    found(ecs, knows, other, look(1), clusters=["payments"])
 
     assert knows.registrations == other.registrations != {}
     assert not other.absent
@@ -472,7 +472,7 @@ def test_what_one_drain_of_an_instance_knows_is_not_hidden_from_another(
 def test_a_refusal_of_what_nobody_claims_is_told_to_those_that_are_not_found() -> None:
     # Taken for absent, an instance whose registration ECS does not describe is released.
     ecs = Ecs({"payments": [of(1), of(2)]}, refuses=frozenset({"arn-2"}))
-    first, second = sight(1), sight(2)
+    first, second = look(1), look(2)
 
     found(ecs, first, second)
 
@@ -482,7 +482,7 @@ def test_a_refusal_of_what_nobody_claims_is_told_to_those_that_are_not_found() -
 
 def test_a_refused_description_that_nobody_claims_spoils_nothing_that_was_found() -> None:
     ecs = Ecs({"payments": [of(1)], "search": [of(9)]}, refuses=frozenset({"arn-9"}))
-    mine, stranger = known(1, others=(Place("search", "arn-9"),)), sight(2)
+    mine, stranger = known(1, others=(Place("search", "arn-9"),)), look(2)
 
     found(ecs, mine, stranger)
 
@@ -503,7 +503,7 @@ def test_a_throttled_description_is_not_followed_by_a_search() -> None:
 
 
 def test_what_is_found_in_one_named_cluster_is_not_searched_for_in_the_next() -> None:
-    ecs, one = Ecs({"a": [of(1)], "b": []}), sight(1, policy=None)
+    ecs, one = Ecs({"a": [of(1)], "b": []}), look(1, policy=None)
 
     found(ecs, one, clusters=("a", "b"))
 
@@ -512,7 +512,7 @@ def test_what_is_found_in_one_named_cluster_is_not_searched_for_in_the_next() ->
 
 
 def test_a_search_everywhere_ends_where_it_has_found() -> None:
-    ecs, one = Ecs(many(10)), sight(1, policy=None)
+    ecs, one = Ecs(many(10)), look(1, policy=None)
     ecs.where["cluster-0002"] = [of(1)]
 
     found(ecs, one)
@@ -526,8 +526,8 @@ def test_a_search_everywhere_ends_where_it_has_found() -> None:
 def test_what_has_come_furthest_is_searched_for_first_and_newcomers_miss_no_cluster() -> None:
     # Held up by newcomers, a search of many clusters never ends in a crowd.
     ecs = Ecs(many(250))
-    ahead = sight(1, policy=None, searched_to="cluster-0149")
-    newcomer = sight(2, policy=None)
+    ahead = look(1, policy=None, searched_to="cluster-0149")
+    newcomer = look(2, policy=None)
 
     found(ecs, newcomer, ahead)
 
@@ -550,7 +550,7 @@ def test_what_has_no_token_is_searched_for_in_four_hundred_clusters_at_once() ->
 
 
 def test_with_exactly_the_time_that_acting_needs_a_look_is_begun() -> None:
-    one, other = known(1), sight(2)
+    one, other = known(1), look(2)
 
     found(Ecs({"payments": [of(1)], "search": [of(2)]}, seconds_left=12.0), one, other)
 
@@ -560,7 +560,7 @@ def test_with_exactly_the_time_that_acting_needs_a_look_is_begun() -> None:
 def test_with_less_time_than_acting_needs_no_read_is_begun() -> None:
     # Heartbeats of the whole batch are missed over one read that hangs.
     ecs = Ecs({"payments": [of(1)], "search": [of(2)]}, seconds_left=11.9)
-    one, named, anywhere = known(1), sight(2), sight(3, policy=None)
+    one, named, anywhere = known(1), look(2), look(3, policy=None)
 
     found(ecs, one, named, anywhere)
 
@@ -654,7 +654,7 @@ def test_while_no_agent_is_connected_few_clusters_are_searched_again() -> None:
 
 
 def test_a_search_that_fails_while_no_agent_is_connected_leaves_the_look_in_doubt() -> None:
-    # Released although it may have registered anew, with tasks.
+    # Released although it may have registered again, with tasks.
     one = known(1, **SETTLED)
     one.drain = replace(one.drain, cluster="search")
 
@@ -681,7 +681,7 @@ def test_a_connected_registration_beside_many_left_overs_is_the_one(
     left_over = [*crowd(), of(1, arn="arn-5", agent_connected=False)]
     rows = [*left_over[:place], live, *left_over[place:]]
     where = {"payments": left_over[:REGISTRATIONS_MAX], "search": [live]} if apart else None
-    one = sight(1)
+    one = look(1)
 
     found(Ecs(where or {"payments": rows}), one)
 
@@ -693,7 +693,7 @@ def test_a_connected_registration_beside_many_left_overs_is_the_one(
 def test_of_many_left_overs_one_without_tasks_is_dropped_first() -> None:
     # Those on which ECS counts tasks are the ones to say something about.
     live, busy = of(1, arn="arn-live"), of(1, arn="arn-0", agent_connected=False, running_tasks=2)
-    one = sight(1)
+    one = look(1)
 
     found(Ecs({"payments": [busy, *crowd()[1:], live]}), one)
 
@@ -703,7 +703,7 @@ def test_of_many_left_overs_one_without_tasks_is_dropped_first() -> None:
 def test_of_more_connected_ones_than_are_looked_at_none_is_dropped() -> None:
     # Each may run tasks; what is dropped is never drained.
     many_live = [of(1, arn=f"arn-{number}") for number in range(REGISTRATIONS_MAX + 1)]
-    one = sight(1)
+    one = look(1)
 
     found(Ecs({"payments": many_live}), one)
 
@@ -730,7 +730,7 @@ def test_what_was_listed_of_the_connected_one_alone_is_void_once_all_count() -> 
 
 def test_a_cluster_that_does_not_exist_and_no_other_that_has_it_is_nowhere() -> None:
     # An operator reads that a name is wrong, and not that a read failed.
-    typo, denied, left_over = (sight(number, policy=drain("typo").policy) for number in (1, 2, 3))
+    typo, denied, left_over = (look(number, policy=drain("typo").policy) for number in (1, 2, 3))
 
     found(Ecs({"payments": []}), typo)
     found(Ecs({"payments": []}, {"payments": DENIED}), denied)
@@ -758,15 +758,15 @@ def test_somebody_is_told_of_a_wrong_name_only_where_the_instance_is_found_elsew
     # An ERROR for every drain of a right installation: nobody reads the next one.
     left_over = of(1, agent_connected=False)
 
-    assert found(Ecs({"payments": []}), sight(1), clusters=("payments",)) == []
+    assert found(Ecs({"payments": []}), look(1), clusters=("payments",)) == []
     assert found(Ecs({"payments": [left_over], "b": []}), known(1)) == []
-    [problem] = found(Ecs({"b": [of(1)]}), sight(1, policy=None), clusters=("payments",))
+    [problem] = found(Ecs({"b": [of(1)]}), look(1, policy=None), clusters=("payments",))
     assert "is in cluster b" in problem
     assert "name payments" in problem
 
 
 def test_a_list_of_clusters_that_cannot_be_read_is_a_look_that_failed() -> None:
-    one = sight(1, policy=None)
+    one = look(1, policy=None)
 
     found(Ecs({"payments": []}, listing_fails=THROTTLED), one)
 

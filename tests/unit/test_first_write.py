@@ -6,20 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.drain.admission import Admission, admit
-from drainer.drain.machine import Phase
+from drainer.drain.conditional_write import Outcome as Made
+from drainer.drain.conditional_write import Write, Written
+from drainer.drain.may_leave import Phase
 from drainer.drain.model import (
     Drain,
     LifecycleAction,
     LifecycleActionResult,
 )
 from drainer.drain.record import DrainRecord, End, key_of
-from drainer.drain.record_write import Outcome as Made
-from drainer.drain.record_write import Write, Written
 from drainer.errors import UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.look import HookLook, Waiting
 from drainer.lifecycle.outcome import HookOutcome
-from drainer.lifecycle.recording import Recorder
+from drainer.lifecycle.recorder import Recorder
 from drainer.lifecycle.rules import HookDecision
 
 if TYPE_CHECKING:

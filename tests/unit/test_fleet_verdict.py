@@ -10,7 +10,7 @@ import pytest
 
 from drainer.cli.demo.fleet_screen import chronicle, plain_line
 from drainer.cli.demo.fleet_verdict import problems, sentence
-from drainer.simulation.embedded.fleet_watch import FleetTrack, FleetView
+from drainer.simulation.embedded.fleet_watch import FleetSnapshot, FleetTrack
 from drainer.simulation.embedded.watch import InstanceTrack, TaskTrack
 
 BEGAN_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -61,7 +61,7 @@ LINES = (
     answer("Update", "b", "12:00:05"),
     answer("Delete", "c", "12:05:10"),
 )
-VIEW = FleetView(
+SNAPSHOT = FleetSnapshot(
     now=after(360),
     stack_name="fleet",
     stack_status="UPDATE_COMPLETE",
@@ -82,8 +82,8 @@ VIEW = FleetView(
 
 
 def test_a_fleet_that_went_after_its_last_task_is_no_problem() -> None:
-    assert problems(VIEW) == []
-    assert sentence(VIEW) == (
+    assert problems(SNAPSHOT) == []
+    assert sentence(SNAPSHOT) == (
         "the old fleet's last task ended 12 s before the fleet was cancelled. "
         "700 requests served, 0 cut. CloudFormation was answered once for each of its 3 requests"
     )
@@ -91,32 +91,32 @@ def test_a_fleet_that_went_after_its_last_task_is_no_problem() -> None:
 
 # Each of these is what the demo exists to find; one that passes unseen makes it a show.
 @pytest.mark.parametrize(
-    ("view", "words"),
+    ("snapshot", "words"),
     [
-        (replace(VIEW, stack_status="UPDATE_ROLLBACK_COMPLETE"), "UPDATE_ROLLBACK_COMPLETE"),
-        (replace(VIEW, fleets=(OLD,)), "1 were found"),
-        (replace(VIEW, fleets=(replace(OLD, cancelled_at=None), NEW)), "not cancelled"),
-        (replace(VIEW, fleets=(replace(OLD, left=("standalone:job",)), NEW)), "tasks on it"),
-        (replace(VIEW, fleets=(of_old(killed=["service:web"]), NEW)), "killed"),
-        (replace(VIEW, fleets=(of_old(tasks={}), NEW)), "no task has run"),
-        (replace(VIEW, fleets=(replace(OLD, cancelled_at=after(290)), NEW)), "10 s before"),
-        (replace(VIEW, cut=("ended",)), "1 requests were cut"),
-        (replace(VIEW, unserved=3), "found no target"),
-        (replace(VIEW, under_way=2), "2 not yet"),
-        (replace(VIEW, served=0), "0 requests served"),
-        (replace(VIEW, lines=LINES[:2]), "answered Create, Update"),
-        (replace(VIEW, lines=(*LINES, LINES[2])), "2 times about one Delete"),
+        (replace(SNAPSHOT, stack_status="UPDATE_ROLLBACK_COMPLETE"), "UPDATE_ROLLBACK_COMPLETE"),
+        (replace(SNAPSHOT, fleets=(OLD,)), "1 were found"),
+        (replace(SNAPSHOT, fleets=(replace(OLD, cancelled_at=None), NEW)), "not cancelled"),
+        (replace(SNAPSHOT, fleets=(replace(OLD, left=("standalone:job",)), NEW)), "tasks on it"),
+        (replace(SNAPSHOT, fleets=(of_old(killed=["service:web"]), NEW)), "killed"),
+        (replace(SNAPSHOT, fleets=(of_old(tasks={}), NEW)), "no task has run"),
+        (replace(SNAPSHOT, fleets=(replace(OLD, cancelled_at=after(290)), NEW)), "10 s before"),
+        (replace(SNAPSHOT, cut=("ended",)), "1 requests were cut"),
+        (replace(SNAPSHOT, unserved=3), "found no target"),
+        (replace(SNAPSHOT, under_way=2), "2 not yet"),
+        (replace(SNAPSHOT, served=0), "0 requests served"),
+        (replace(SNAPSHOT, lines=LINES[:2]), "answered Create, Update"),
+        (replace(SNAPSHOT, lines=(*LINES, LINES[2])), "2 times about one Delete"),
     ],
 )
-def test_each_harm_has_its_sentence(view: FleetView, words: str) -> None:
-    (found,) = problems(view)
+def test_each_harm_has_its_sentence(snapshot: FleetSnapshot, words: str) -> None:
+    (found,) = problems(snapshot)
 
     assert words in found
 
 
 def test_what_happened_is_told_in_its_order_and_nothing_from_before() -> None:
     # Stack, account and function each have a record of their own.
-    told = [text for _, text in chronicle(VIEW, BEGAN_AT)]
+    told = [text for _, text in chronicle(SNAPSHOT, BEGAN_AT)]
 
     assert told == [
         "stack: fleet UPDATE_IN_PROGRESS",
@@ -132,5 +132,5 @@ def test_what_happened_is_told_in_its_order_and_nothing_from_before() -> None:
 
 def test_a_line_changes_with_what_it_tells_and_not_with_the_time() -> None:
     # A pipe's reader gets a line for each change.
-    assert plain_line(VIEW) == plain_line(replace(VIEW, now=after(400), sent=800))
-    assert plain_line(VIEW) != plain_line(replace(VIEW, cut=("ended",)))
+    assert plain_line(SNAPSHOT) == plain_line(replace(SNAPSHOT, now=after(400), sent=800))
+    assert plain_line(SNAPSHOT) != plain_line(replace(SNAPSHOT, cut=("ended",)))

@@ -54,7 +54,7 @@ class Setting(ServedAccount):
     function: Callable[[Any, Any], Any]
     topic_arn: str
     log: StringIO
-    notices: list[dict[str, Any]] = field(default_factory=list)
+    notifications: list[dict[str, Any]] = field(default_factory=list)
 
     def sqs(self, *bodies: Any) -> dict[str, Any]:
         return {
@@ -90,20 +90,20 @@ def setting() -> Setting:
     metrics = Metrics(service="drainer", namespace="Drainer")
     function = handler.build(environ, account.client, account.clock, Powertools(logger, metrics))
     made = Setting(account, metrics.log_metrics(function), topic.arn, log)
-    account.on_notification.append(lambda n: made.notices.append(dict(n.message)))
+    account.on_notification.append(lambda n: made.notifications.append(dict(n.message)))
     account.auto_scaling.create_group("payments-asg", cluster="payments", desired=30)
     account.auto_scaling.put_hook(
         LifecycleHook("drainer", "payments-asg", notification_target_arn=topic.arn)
     )
     account.ecs.create_service("payments", "web", desired=30)
-    made.notices.clear()
+    made.notifications.clear()
     return made
 
 
 def test_a_batch_is_one_pass_and_all_of_it_is_served(setting: Setting) -> None:
     setting.account.auto_scaling.scale_in("payments-asg", 10)
 
-    response = setting.function(setting.sqs(*setting.notices), Context())
+    response = setting.function(setting.sqs(*setting.notifications), Context())
 
     assert response == {"batchItemFailures": []}
     assert setting.calls("ListContainerInstances") == 1
@@ -116,17 +116,19 @@ def test_only_what_was_not_done_is_delivered_again(setting: Setting) -> None:
     setting.account.auto_scaling.scale_in("payments-asg", 20)
     setting.refuse("PublishBatch", "Throttling", times=1)
 
-    response = setting.function(setting.sqs(*setting.notices), Context())
+    response = setting.function(setting.sqs(*setting.notifications), Context())
 
     failed = [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
     assert len(failed) == 10
 
 
-def test_every_copy_of_an_undone_message_is_delivered_again(setting: Setting) -> None:
+def test_every_duplicate_of_a_retried_message_is_delivered_again(setting: Setting) -> None:
     setting.account.auto_scaling.scale_in("payments-asg", 1)
     setting.refuse("PublishBatch", "Throttling")
 
-    response = setting.function(setting.sqs(setting.notices[0], setting.notices[0]), Context())
+    response = setting.function(
+        setting.sqs(setting.notifications[0], setting.notifications[0]), Context()
+    )
 
     failed = [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
     assert failed == ["m0", "m1"]
@@ -136,7 +138,7 @@ def test_a_record_without_an_id_is_not_reported_to_sqs(setting: Setting) -> None
     # An identifier that SQS does not know fails the whole batch: nine drains are done again.
     setting.account.auto_scaling.scale_in("payments-asg", 1)
     setting.refuse("PublishBatch", "Throttling")
-    batch = setting.sqs(setting.notices[0])
+    batch = setting.sqs(setting.notifications[0])
     del batch["Records"][0]["messageId"]
 
     assert setting.function(batch, Context()) == {"batchItemFailures": []}
@@ -146,13 +148,13 @@ def test_defect_16_refused_records_are_not_delivered_again(setting: Setting) -> 
     # Malformed JSON that raises comes back for ever.
     setting.account.auto_scaling.scale_in("payments-asg", 1)
 
-    response = setting.function(setting.sqs("{nope", setting.notices[0], {"a": 1}), Context())
+    response = setting.function(setting.sqs("{nope", setting.notifications[0], {"a": 1}), Context())
 
     assert response == {"batchItemFailures": []}
     assert setting.calls("UpdateContainerInstancesState") == 1
 
 
-def test_a_notice_straight_from_sns_that_is_undone_is_raised_so_that_lambda_retries(
+def test_a_notification_straight_from_sns_that_is_retried_is_raised_so_that_lambda_retries(
     setting: Setting,
 ) -> None:
     # An asynchronous invocation that returns is taken for done.
@@ -160,27 +162,27 @@ def test_a_notice_straight_from_sns_that_is_undone_is_raised_so_that_lambda_retr
     setting.refuse("PublishBatch", "Throttling", times=1)
 
     with pytest.raises(UnavailableError, match="Throttling"):
-        setting.function(setting.sns(setting.notices[0]), Context())
+        setting.function(setting.sns(setting.notifications[0]), Context())
 
-    assert setting.function(setting.sns(setting.notices[0]), Context()) is None
+    assert setting.function(setting.sns(setting.notifications[0]), Context()) is None
 
 
 def test_without_time_nothing_is_begun_and_everything_comes_back(setting: Setting) -> None:
     # Half-done is a call that is cut in its middle, of which nobody knows what came of it.
     setting.account.auto_scaling.scale_in("payments-asg", 3)
 
-    response = setting.function(setting.sqs(*setting.notices), Context(seconds_left=0.9))
+    response = setting.function(setting.sqs(*setting.notifications), Context(seconds_left=0.9))
 
     assert len(response["batchItemFailures"]) == 3
     assert setting.calls("UpdateContainerInstancesState") == 0
     assert setting.calls("PublishBatch") == 0
 
 
-def test_with_little_time_nothing_is_changed_and_everything_goes_round(setting: Setting) -> None:
+def test_with_little_time_nothing_is_changed_and_everything_is_re_invoked(setting: Setting) -> None:
     # What is given back to SQS comes again after three minutes, at the same place of its batch.
     setting.account.auto_scaling.scale_in("payments-asg", 3)
 
-    response = setting.function(setting.sqs(*setting.notices), Context(seconds_left=4.5))
+    response = setting.function(setting.sqs(*setting.notifications), Context(seconds_left=4.5))
 
     assert response["batchItemFailures"] == []
     assert setting.calls("PublishBatch") == 1
@@ -193,7 +195,7 @@ def test_with_little_time_nothing_is_changed_and_everything_goes_round(setting: 
 def test_with_no_time_for_a_publication_the_messages_are_delivered_again(setting: Setting) -> None:
     setting.account.auto_scaling.scale_in("payments-asg", 3)
 
-    response = setting.function(setting.sqs(*setting.notices), Context(seconds_left=3.5))
+    response = setting.function(setting.sqs(*setting.notifications), Context(seconds_left=3.5))
 
     assert response is not None
     assert len(response["batchItemFailures"]) == 3
@@ -202,7 +204,7 @@ def test_with_no_time_for_a_publication_the_messages_are_delivered_again(setting
 
 def test_one_drain_that_crashes_does_not_spoil_the_others(setting: Setting) -> None:
     setting.account.auto_scaling.scale_in("payments-asg", 3)
-    victim = setting.notices[1]["EC2InstanceId"]
+    victim = setting.notifications[1]["EC2InstanceId"]
 
     def crash(call: Call) -> None:
         if victim in str(call.parameters.get("filter", "")):
@@ -210,7 +212,7 @@ def test_one_drain_that_crashes_does_not_spoil_the_others(setting: Setting) -> N
 
     setting.account.interceptors.append(crash)
 
-    response = setting.function(setting.sqs(*setting.notices), Context())
+    response = setting.function(setting.sqs(*setting.notifications), Context())
 
     assert response == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
     crashed = [line for line in setting.lines() if line["message"] == "crashed"]
@@ -220,11 +222,11 @@ def test_one_drain_that_crashes_does_not_spoil_the_others(setting: Setting) -> N
 def test_one_line_for_each_drain_says_what_is_going_on(setting: Setting) -> None:
     setting.account.auto_scaling.scale_in("payments-asg", 2)
 
-    setting.function(setting.sqs(*setting.notices), Context())
+    setting.function(setting.sqs(*setting.notifications), Context())
 
     passes = [line for line in setting.lines() if line["message"] == "pass"]
     assert [line["ec2_instance_id"] for line in passes] == [
-        notice["EC2InstanceId"] for notice in setting.notices
+        notification["EC2InstanceId"] for notification in setting.notifications
     ]
     first = passes[0]
     assert (first["phase"], first["hop"], first["cluster"]) == ("active", 0, "payments")
@@ -239,7 +241,7 @@ def test_a_drain_that_goes_on_tells_its_age_and_one_that_is_over_does_not(
     # The alarm on long drains rests on it; and it must end with the drain, however that ended.
     [leaving] = setting.account.auto_scaling.scale_in("payments-asg", 1)
     setting.account.run_for(50 * 60)
-    setting.function(setting.sqs(setting.notices[0]), Context())
+    setting.function(setting.sqs(setting.notifications[0]), Context())
     [metrics] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     assert metrics["DrainAgeMinutes"] == [50.0]
@@ -264,7 +266,7 @@ def test_defect_19_metrics_count_drains_and_what_went_wrong(
 ) -> None:
     setting.account.auto_scaling.scale_in("payments-asg", 2)
 
-    setting.function(setting.sqs(*setting.notices, "{nope"), Context())
+    setting.function(setting.sqs(*setting.notifications, "{nope"), Context())
 
     [metrics] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert metrics["DrainsStarted"] == [1.0, 1.0]
@@ -286,7 +288,7 @@ def test_defect_19_no_log_line_holds_a_whole_message(setting: Setting) -> None:
 def test_defect_27_nothing_is_remembered_between_invocations(setting: Setting) -> None:
     # State in module globals belongs to the drain that came before.
     setting.account.auto_scaling.scale_in("payments-asg", 1)
-    setting.function(setting.sqs(setting.notices[0]), Context())
+    setting.function(setting.sqs(setting.notifications[0]), Context())
     before = len(setting.account.calls)
     setting.function(setting.sqs(*setting.published()), Context())
 
@@ -297,13 +299,14 @@ def test_defect_27_nothing_is_remembered_between_invocations(setting: Setting) -
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
-def test_defect_15_a_copy_costs_one_read_of_its_record(setting: Setting) -> None:
-    # SNS and SQS deliver twice: each copy that went round doubled the calls of the whole drain.
+def test_defect_15_a_duplicate_costs_one_read_of_its_record(setting: Setting) -> None:
+    # SNS and SQS deliver twice: each duplicate that was re-invoked doubled the calls of the whole
+    # drain.
     setting.account.auto_scaling.scale_in("payments-asg", 1)
-    setting.function(setting.sqs(setting.notices[0]), Context())
+    setting.function(setting.sqs(setting.notifications[0]), Context())
     before = len(setting.account.calls)
 
-    response = setting.function(setting.sqs(setting.notices[0]), Context())
+    response = setting.function(setting.sqs(setting.notifications[0]), Context())
 
     assert response == {"batchItemFailures": []}
     assert [call.operation for call in list(setting.account.calls)[before:]] == ["BatchGetItem"]

@@ -1,4 +1,6 @@
-"""A token that joins the sweep's record: when its instance is set DRAINING, and what goes round."""
+"""
+A token that joins the sweep's record: when its instance is set DRAINING, and what is re-invoked.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ def follow(account: Account, passes: int) -> list[bool]:
     for _ in range(passes):
         account.log.clear()
         [outcome] = account.run(due, now=now).outcomes
-        assert (outcome.undone, outcome.duplicate) == ("", False)
+        assert (outcome.retry_reason, outcome.duplicate) == ("", False)
         drained.append("set DRAINING" in account.log)
         due, now = account.published[-1], now + INTERVAL
     return drained
@@ -81,7 +83,7 @@ def test_a_join_never_sets_draining_unwritten_what_has_been_draining(account: Ac
 
 
 # Delivered again, it was a dead letter after five receives, a quarter of an hour later.
-def test_a_join_that_auto_scaling_does_not_confirm_goes_round(account: Account) -> None:
+def test_a_join_that_auto_scaling_does_not_confirm_is_re_invoked(account: Account) -> None:
     account.fails["heartbeat"] = THROTTLED
 
     assert not any(follow(account, RECEIVES_MAX + 1))
@@ -104,7 +106,7 @@ def test_a_join_goes_on_once_auto_scaling_confirms_it(account: Account) -> None:
     assert "set DRAINING" in account.log
 
 
-# A token that was made up must not go round.
+# A token that was made up must not be re-invoked.
 def test_a_join_whose_token_is_refused_ends(account: Account) -> None:
     account.fails["heartbeat"] = LifecycleActionOverError("No active Lifecycle Action found")
 

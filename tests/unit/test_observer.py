@@ -197,7 +197,7 @@ def test_a_wait_that_auto_scaling_adds_is_one() -> None:
 
 
 # After ReplacingRootVolume:Proceed or Warmed:Pending:Proceed the instance may wait at the same hook
-# again: with one stale answer of the first wait, the second one's notice would be dropped.
+# again: with one stale answer of the first wait, the second one's notification would be dropped.
 def test_only_what_comes_to_no_wait_any_more_is_over() -> None:
     assert {
         "Terminating:Proceed",
@@ -212,10 +212,10 @@ def test_only_what_comes_to_no_wait_any_more_is_over() -> None:
 def test_only_what_has_gone_on_is_over_at_the_first_look(state: str) -> None:
     scaling = AutoScaling({"i-0": ("g", state)}, hooks={"g": [HOOK]})
 
-    [sight] = looked(scaling, drain())
+    [look] = looked(scaling, drain())
 
     later = Waiting.OVER if state in LATER_STATES else Waiting.NO
-    assert sight.waiting == (Waiting.YES if state in WAITS else later)
+    assert look.waiting == (Waiting.YES if state in WAITS else later)
 
 
 def test_what_waits_in_another_state_is_another_action_unless_a_token_tells() -> None:
@@ -244,10 +244,10 @@ def test_the_state_in_which_it_was_first_seen_to_wait_is_remembered() -> None:
 
 
 def test_an_instance_of_another_group_is_never_ours_to_answer() -> None:
-    [sight] = looked(AutoScaling({"i-0": ("other", WAIT)}, hooks={"g": [HOOK]}), drain())
+    [look] = looked(AutoScaling({"i-0": ("other", WAIT)}, hooks={"g": [HOOK]}), drain())
 
-    assert sight.waiting == Waiting.OVER
-    assert sight.reason == "The instance is in group 'other', not in 'g'"
+    assert look.waiting == Waiting.OVER
+    assert look.reason == "The instance is in group 'other', not in 'g'"
 
 
 @pytest.mark.parametrize(
@@ -259,29 +259,29 @@ def test_an_instance_of_another_group_is_never_ours_to_answer() -> None:
 )
 def test_what_is_not_waited_for_says_why(states: dict[str, Any], reason: str) -> None:
     # The one line of the log that tells why an instance was not drained.
-    [sight] = looked(AutoScaling(states, hooks={"g": [HOOK]}), drain())
+    [look] = looked(AutoScaling(states, hooks={"g": [HOOK]}), drain())
 
-    assert (sight.waiting, sight.reason) == (Waiting.NO, reason)
+    assert (look.waiting, look.reason) == (Waiting.NO, reason)
 
 
 @pytest.mark.parametrize("error", [UnavailableError("x"), MisconfiguredError("x")])
 def test_states_that_cannot_be_read_are_unseen(error: DrainerError) -> None:
     scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [HOOK]}, fails={"states": error})
 
-    [sight] = looked(scaling, drain())
+    [look] = looked(scaling, drain())
 
-    assert (sight.waiting, sight.reason) == (Waiting.UNSEEN, "x")
-    assert sight.in_doubt
+    assert (look.waiting, look.reason) == (Waiting.UNSEEN, "x")
+    assert look.in_doubt
 
 
 def test_an_id_that_auto_scaling_refuses_does_not_blind_the_others() -> None:
     states = {f"i-{n}": ("g", WAIT) for n in range(5)}
     scaling = AutoScaling(states, hooks={"g": [HOOK]}, fails={"i-3": RefusedError("x")})
 
-    sights = looked(scaling, *(drain(n) for n in range(5)))
+    looks = looked(scaling, *(drain(n) for n in range(5)))
 
-    assert [one.waiting == Waiting.YES for one in sights] == [True, True, True, False, True]
-    assert [one.reason for one in sights] == ["", "", "", "x", ""]
+    assert [one.waiting == Waiting.YES for one in looks] == [True, True, True, False, True]
+    assert [one.reason for one in looks] == ["", "", "", "x", ""]
 
 
 # -- hooks
@@ -334,10 +334,10 @@ def test_only_our_hooks_are_answered(
     # To answer another's hook is to cut what it protects.
     scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [hook]})
 
-    [sight] = looked(scaling, drain(by_event_bridge=by_event_bridge))
+    [look] = looked(scaling, drain(by_event_bridge=by_event_bridge))
 
-    assert sight.waiting == waiting
-    assert sight.reason.startswith(reason)
+    assert look.waiting == waiting
+    assert look.reason.startswith(reason)
 
 
 @pytest.mark.parametrize("error", [UnavailableError("x"), MisconfiguredError("x")])
@@ -345,9 +345,9 @@ def test_a_drain_whose_hook_cannot_be_read_is_a_look_that_failed(error: DrainerE
     # Nothing may be changed for it: whose hook it is cannot be told.
     scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [HOOK]}, fails={"hooks": error})
 
-    [sight] = looked(scaling, drain())
+    [look] = looked(scaling, drain())
 
-    assert (sight.waiting, sight.failed, sight.reason) == (Waiting.UNSEEN, True, "x")
+    assert (look.waiting, look.failed, look.reason) == (Waiting.UNSEEN, True, "x")
 
 
 def test_with_exactly_the_time_that_acting_needs_a_hook_is_read() -> None:
@@ -411,10 +411,10 @@ def test_metadata_of_which_no_cluster_can_be_read_makes_no_search_sound() -> Non
         {"i-0": ("g", WAIT)}, hooks={"g": [replace(HOOK, notification_metadata=UNREADABLE)]}
     )
 
-    [sight] = looked(scaling, drain())
+    [look] = looked(scaling, drain())
 
-    assert not sight.sound
-    assert sight.reason.startswith("No cluster can be read from hook 'drainer': cluster is ")
+    assert not look.sound
+    assert look.reason.startswith("No cluster can be read from hook 'drainer': cluster is ")
 
 
 def test_another_wrong_key_leaves_the_search_sound() -> None:
@@ -423,9 +423,9 @@ def test_another_wrong_key_leaves_the_search_sound() -> None:
         {"i-0": ("g", WAIT)}, hooks={"g": [replace(HOOK, notification_metadata=WRONG)]}
     )
 
-    [sight] = looked(scaling, drain())
+    [look] = looked(scaling, drain())
 
-    assert (sight.sound, sight.reason.startswith("no cluster")) == (True, False)
+    assert (look.sound, look.reason.startswith("no cluster")) == (True, False)
 
 
 def test_wrong_metadata_is_said_once_for_each_drain() -> None:
@@ -493,12 +493,12 @@ def test_hooks_of_a_hundred_groups_are_read_within_the_time() -> None:
         seconds_left=30,
     )
 
-    sights = looked(scaling, *(drain(n, name) for n, name in enumerate(names)))
+    looks = looked(scaling, *(drain(n, name) for n, name in enumerate(names)))
 
-    read = sum(one.waiting == Waiting.YES for one in sights)
+    read = sum(one.waiting == Waiting.YES for one in looks)
     assert scaling.seconds_left >= 12 - 0.3
     assert 0 < read < 100
-    assert sum(one.waiting == Waiting.UNSEEN for one in sights) == 100 - read
+    assert sum(one.waiting == Waiting.UNSEEN for one in looks) == 100 - read
 
 
 def test_no_group_is_always_the_one_for_which_there_is_no_time() -> None:
@@ -513,8 +513,8 @@ def test_no_group_is_always_the_one_for_which_there_is_no_time() -> None:
             seconds_left=30,
         )
         one = observer(scaling, NOW + timedelta(minutes=minute))
-        sights = one.look([due(drain(n, name)) for n, name in enumerate(names)])
-        read |= {sight.ec2_instance_id for sight in sights if sight.waiting == Waiting.YES}
+        looks = one.look([due(drain(n, name)) for n, name in enumerate(names)])
+        read |= {look.ec2_instance_id for look in looks if look.waiting == Waiting.YES}
 
     assert len(read) == 100
 
@@ -542,7 +542,7 @@ def test_the_sweep_finds_what_waits_at_a_hook_of_ours() -> None:
 
 
 def test_the_sweep_finds_what_waits_in_a_warm_pool() -> None:
-    # DescribeAutoScalingGroups leaves a warm pool's instances out: with its notice lost, an
+    # DescribeAutoScalingGroups leaves a warm pool's instances out: with its notification lost, an
     # instance that returns to the pool would go there with its tasks.
     scaling = AutoScaling(
         pools={"g": {"i-7": "Warmed:Pending:Wait", "i-8": "Warmed:Stopped"}}, hooks={"g": [HOOK]}
@@ -745,10 +745,10 @@ def test_where_a_group_has_two_hooks_of_ours_the_other_drain_is_asked_since_when
     later = NOW + timedelta(seconds=5)
     scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks=TWO, again={key_of(action): later})
 
-    [sight] = looked(scaling, drain())
+    [look] = looked(scaling, drain())
 
     assert scaling.beside == [key_of(action)]
-    assert sight.draining_again == later
+    assert look.draining_again == later
 
 
 def test_the_latest_instant_of_all_other_hooks_counts() -> None:
@@ -759,9 +759,9 @@ def test_the_latest_instant_of_all_other_hooks_counts() -> None:
         again = dict(zip(keys, found, strict=True))
         scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": hooks}, again=again)
 
-        [sight] = looked(scaling, drain())
+        [look] = looked(scaling, drain())
 
-        assert sight.draining_again == NOW + timedelta(seconds=9)
+        assert look.draining_again == NOW + timedelta(seconds=9)
 
 
 @pytest.mark.parametrize(
@@ -779,10 +779,10 @@ def test_no_record_is_read_for_a_hook_that_cannot_hold_the_instance(
     # Most groups have one hook of ours: to read twice for each pass doubles what reading costs.
     scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": hooks})
 
-    [sight] = looked(scaling, drain())
+    [look] = looked(scaling, drain())
 
     assert scaling.beside == []
-    assert sight.draining_again is None
+    assert look.draining_again is None
 
 
 def test_no_record_is_read_for_an_instance_that_does_not_wait() -> None:
@@ -814,6 +814,6 @@ def test_an_action_is_proven_once_auto_scaling_has_confirmed_it_to_a_pass(
     # Taken for proven, a notification that Auto Scaling never sent sets an instance DRAINING.
     scaling = AutoScaling({"i-0": ("g", WAIT)}, hooks={"g": [HOOK]})
 
-    [sight] = observer(scaling).look([due(drain(**changes), admission)])
+    [look] = observer(scaling).look([due(drain(**changes), admission)])
 
-    assert sight.proven is proven
+    assert look.proven is proven

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from drainer.codec import COUNT_MAX
 from drainer.custom_resource.progress import (
     INSTANTS,
-    NOTES_MAX,
+    MEMBERS_MAX,
     STATE_BYTES_MAX,
     UNFINISHED_MAX,
-    Note,
+    Member,
     RequestProgress,
     decode,
     encode,
@@ -53,7 +53,7 @@ LONG_TASK_ID = "465e0162-e6af-4786-b4e8-bb544ae58790"
 def crowd(count: int, task_id: str = TASK_ID) -> RequestProgress:
     """A progress in the middle of its way, with all that can be noted of each instance."""
     since = NOW + timedelta(seconds=3_000)
-    note = Note(
+    member = Member(
         draining_since=since,
         unfinished=(task_id,) * UNFINISHED_MAX,
         listed_at=since + timedelta(seconds=20),
@@ -63,10 +63,10 @@ def crowd(count: int, task_id: str = TASK_ID) -> RequestProgress:
         settled=True,
         stopped=True,
     )
-    notes = {f"i-{number:017x}": note for number in range(count)}
+    history = {f"i-{number:017x}": member for number in range(count)}
     # A template's own words are kept as long as the request is.
     properties = {**REQUEST.properties, "Cluster": "x" * 30_000}
-    return RequestProgress(replace(REQUEST, properties=properties), notes, looks=200)
+    return RequestProgress(replace(REQUEST, properties=properties), history, looks=200)
 
 
 # -- there and back
@@ -90,10 +90,10 @@ REQUESTS = st.builds(
     resource_type=TEXTS,
     started_at=st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
 )
-NOTES = st.dictionaries(
+HISTORY = st.dictionaries(
     st.from_regex(r"i-[0-9a-f]{1,17}", fullmatch=True),
     st.builds(
-        Note,
+        Member,
         draining_since=st.none() | st.integers(1, 3_600),
         unfinished=st.lists(
             st.text("0123456789abcdef", min_size=1, max_size=32), max_size=UNFINISHED_MAX
@@ -112,16 +112,16 @@ NOTES = st.dictionaries(
 ANSWERS = st.builds(Answer, st.sampled_from(Status), TEXTS, TEXTS)
 
 
-def with_instants(note: Note, *instants: datetime | None) -> Note:
+def with_instants(member: Member, *instants: datetime | None) -> Member:
     """The note with these instants, in the order of INSTANTS; with none, without any."""
     named: dict[str, Any] = dict(zip_longest(INSTANTS, instants))
-    return replace(note, **named)
+    return replace(member, **named)
 
 
 @st.composite
 def requests(draw: st.DrawFn, fraction: float = 0.0) -> RequestProgress:
     """Any progress; its instances are DRAINING since some seconds, or a part of one more."""
-    request, notes = draw(REQUESTS), draw(NOTES)
+    request, history = draw(REQUESTS), draw(HISTORY)
 
     def instant(seconds: Any) -> datetime | None:
         return (
@@ -129,8 +129,8 @@ def requests(draw: st.DrawFn, fraction: float = 0.0) -> RequestProgress:
         )
 
     timed = {
-        name: with_instants(note, *(instant(getattr(note, one)) for one in INSTANTS))
-        for name, note in notes.items()
+        name: with_instants(member, *(instant(getattr(member, one)) for one in INSTANTS))
+        for name, member in history.items()
     }
     grown_at = draw(st.none() | st.just(request.started_at + timedelta(seconds=7.5)))
     return RequestProgress(
@@ -151,13 +151,13 @@ def test_an_errand_comes_back_as_it_went_and_no_drain_begins_earlier(
     # Rounded down, a grace period would be over, or a second listing be made, before its time.
     back = decode(encode(progress))
 
-    assert replace(back, notes={}) == replace(progress, notes={})
-    assert list(back.notes) == list(progress.notes)
-    for name, note in progress.notes.items():
-        came = back.notes[name]
-        assert with_instants(came) == with_instants(note)
+    assert replace(back, history={}) == replace(progress, history={})
+    assert list(back.history) == list(progress.history)
+    for name, member in progress.history.items():
+        came = back.history[name]
+        assert with_instants(came) == with_instants(member)
         for instant in INSTANTS:
-            before, after = getattr(note, instant), getattr(came, instant)
+            before, after = getattr(member, instant), getattr(came, instant)
             assert (before is None) == (after is None)
             if before and after:
                 assert timedelta(0) <= after - before <= timedelta(seconds=1)
@@ -168,7 +168,7 @@ def test_what_nobody_has_looked_at_has_no_notes() -> None:
 
 
 def test_an_answer_once_decided_goes_along() -> None:
-    # A pass that cannot give it must not have the next one decide anew.
+    # A pass that cannot give it must not have the next one decide again.
     decided = RequestProgress(REQUEST, looks=3, answer=Answer(Status.FAILED, "sfr-1", "too late"))
 
     assert decode(encode(decided)).answer == decided.answer
@@ -187,7 +187,7 @@ def test_a_thousand_instances_fit_with_all_that_is_known_of_them() -> None:
     text = encode(progress)
 
     assert len(text) <= STATE_BYTES_MAX
-    assert {note.unfinished for note in decode(text).notes.values()} == {
+    assert {member.unfinished for member in decode(text).history.values()} == {
         (TASK_ID,) * UNFINISHED_MAX
     }
 
@@ -195,9 +195,9 @@ def test_a_thousand_instances_fit_with_all_that_is_known_of_them() -> None:
 def test_every_note_that_is_kept_fits_with_all_that_is_known_of_its_instance() -> None:
     # A fleet of a thousand all of whose instances were replaced while it drained: without the notes
     # the tasks of each instance are listed from the beginning, at each pass.
-    progress = crowd(NOTES_MAX, LONG_TASK_ID)
+    progress = crowd(MEMBERS_MAX, LONG_TASK_ID)
 
-    assert len(decode(encode(progress)).notes) == NOTES_MAX
+    assert len(decode(encode(progress)).history) == MEMBERS_MAX
 
 
 def test_an_item_has_room_for_the_longest_progress_and_what_surrounds_it() -> None:
@@ -223,7 +223,9 @@ def test_an_errand_that_is_too_long_all_the_same_is_refused() -> None:
 ROW: list[Any] = [0, *[None for _ in INSTANTS], "", 0, 0]
 PLAIN: dict[str, Any] = json.loads(
     encode(
-        RequestProgress(REQUEST, {INSTANCE: Note(draining_since=NOW, unfinished=("0a",))}, looks=1)
+        RequestProgress(
+            REQUEST, {INSTANCE: Member(draining_since=NOW, unfinished=("0a",))}, looks=1
+        )
     )
 )
 
@@ -235,9 +237,11 @@ LONG_CLUSTER = f"arn:aws:ecs:us-east-1:123456789012:cluster/{'x' * 255}"
 def test_a_thousand_instances_in_a_cluster_of_a_long_name_do_not_end_a_chain() -> None:
     # Written with each note, the name made a progress that could not be sent: the request was
     # refused, at every sweep again, and CloudFormation waited for its hour.
-    note = Note(draining_since=NOW, cluster=LONG_CLUSTER, searched_to=LONG_CLUSTER, settled=True)
+    member = Member(
+        draining_since=NOW, cluster=LONG_CLUSTER, searched_to=LONG_CLUSTER, settled=True
+    )
     progress = RequestProgress(
-        REQUEST, {f"i-{number:017x}": note for number in range(1_000)}, looks=1
+        REQUEST, {f"i-{number:017x}": member for number in range(1_000)}, looks=1
     )
 
     assert decode(encode(progress)) == progress
@@ -245,8 +249,8 @@ def test_a_thousand_instances_in_a_cluster_of_a_long_name_do_not_end_a_chain() -
 
 def test_what_has_no_room_is_looked_at_again_and_the_request_is_kept() -> None:
     # A note without its cluster, kept as `done`, would let the instance go unseen.
-    notes = {
-        f"i-{number:017x}": Note(
+    history = {
+        f"i-{number:017x}": Member(
             draining_since=NOW,
             cluster=f"{LONG_CLUSTER[:-6]}{number:06}",
             settled=True,
@@ -255,7 +259,7 @@ def test_what_has_no_room_is_looked_at_again_and_the_request_is_kept() -> None:
         for number in range(1_800)
     }
 
-    read_again = decode(encode(RequestProgress(REQUEST, notes, looks=1)))
+    read_again = decode(encode(RequestProgress(REQUEST, history, looks=1)))
 
     assert read_again == RequestProgress(REQUEST, looks=1)
 
@@ -280,7 +284,7 @@ def row(**changes: Any) -> list[Any]:
 
 def test_the_plain_one_is_read() -> None:
     assert decode(json.dumps(PLAIN)).request == REQUEST
-    assert decode(json.dumps(noted(row(flags=1)))).notes == {INSTANCE: Note(closed=True)}
+    assert decode(json.dumps(noted(row(flags=1)))).history == {INSTANCE: Member(closed=True)}
 
 
 FORGED: dict[str, Any] = {
@@ -314,7 +318,7 @@ ELSEWHERE: dict[str, Any] = {
     "notes that are a list": changed(notes=[1]),
     "notes that are a number": changed(notes=7),
     "more notes than we write": changed(
-        notes={f"i-{number:x}": ROW for number in range(NOTES_MAX + 1)}
+        notes={f"i-{number:x}": ROW for number in range(MEMBERS_MAX + 1)}
     ),
     "looks below none": changed(looks=-1),
     "looks that are a flag": changed(looks=True),
@@ -401,10 +405,10 @@ def test_a_state_that_is_no_json_is_refused_and_not_quoted(text: str) -> None:
     assert SECRET not in str(refusal.value)
 
 
-def test_what_goes_round_and_round_stays_the_same() -> None:
+def test_what_is_re_invoked_again_and_again_stays_the_same() -> None:
     # A second more with each pass puts off the end of a grace period, with short passes for ever.
     progress = RequestProgress(
-        REQUEST, {INSTANCE: Note(draining_since=NOW + timedelta(seconds=1.25))}
+        REQUEST, {INSTANCE: Member(draining_since=NOW + timedelta(seconds=1.25))}
     )
     once = encode(progress)
 

@@ -77,7 +77,7 @@ def test_a_re_invocation_that_nobody_has_published_is_refused(
 
 
 def test_what_names_the_longest_stack_and_request_is_read_and_nothing_longer() -> None:
-    # A name of 512 characters each, which request.py reads, must go round too.
+    # A name of 512 characters each, which request.py reads, must be re-invoked too.
     longest = {**json.loads(encode(ONE)), "request": "x" * 1_098 + "|y", "hop": 1_000_000_000}
 
     assert read(longest) == Continuation("x" * 1_098 + "|y", 1_000_000_000)

@@ -12,11 +12,11 @@ from drainer.config import Config
 from drainer.drain.model import (
     ContainerInstance,
     Drain,
-    Hint,
     Hook,
     LifecycleAction,
     Place,
     Policy,
+    WakeUp,
 )
 from drainer.drain.record import SETTLE, DrainRecord, End, key_of
 from drainer.errors import (
@@ -166,13 +166,13 @@ class World(UnaskedEcs):
 
     def run(
         self,
-        *hints: Hint,
+        *wake_ups: WakeUp,
         sweep: bool = True,
         clusters: tuple[str, ...] = ("payments",),
         now: datetime = NOW,
     ) -> list[Returned]:
         one = Reactivation(self, self, self.records, clusters)
-        return one.run(hints, sweep=sweep, time=InvocationClock(now, self.left))
+        return one.run(wake_ups, sweep=sweep, time=InvocationClock(now, self.left))
 
 
 def followed(*records: DrainRecord) -> Records:
@@ -197,7 +197,7 @@ def test_what_was_brought_back_is_not_brought_back_again() -> None:
     world.drains_again()
 
     assert world.run() == []
-    assert world.run(Hint(ID), sweep=False) == []
+    assert world.run(WakeUp(ID), sweep=False) == []
     assert world.active == []
 
 
@@ -206,7 +206,7 @@ def test_what_could_not_be_set_active_is_tried_again_until_it_is(error: DrainerE
     world = World({"payments": [instance()]}, fails={"set ACTIVE": error})
 
     [said] = world.run()
-    assert (said.done, str(error) in said.trouble, world.followed) == ("", True, [ID])
+    assert (said.done, str(error) in said.error, world.followed) == ("", True, [ID])
 
     world.fails.clear()
     assert [one.done for one in world.run()] == ["active"]
@@ -266,7 +266,7 @@ def test_what_no_drain_of_ours_has_left_stays_as_it_is(there: list[DrainRecord])
     world.records.put(*there)
 
     world.run()
-    world.run(Hint(ID), sweep=False)
+    world.run(WakeUp(ID), sweep=False)
 
     assert (world.active, world.deregistered) == ([], [])
 
@@ -305,7 +305,7 @@ def test_an_instance_that_is_in_no_group_any_more_is_forgotten() -> None:
 
 
 def test_one_answer_that_lacks_an_instance_forgets_nothing_while_its_agent_is_at_work() -> None:
-    # Auto Scaling may answer late: the instance would stay DRAINING for good once it is back.
+    # Auto Scaling may answer late: the instance would stay DRAINING permanently once it is back.
     world = World({"payments": [instance()]}, {})
 
     assert world.run() == []
@@ -327,7 +327,8 @@ def stopped(**there: Any) -> World:
 def test_one_answer_that_lacks_a_stopped_instance_of_a_warm_pool_forgets_nothing(
     there: dict[str, Any],
 ) -> None:
-    # No agent is at work on it that would tell: it would come back DRAINING, and stay so for good.
+    # No agent is at work on it that would tell: it would come back DRAINING, and stay so
+    # permanently.
     world = stopped(**there)
 
     assert world.run() == []
@@ -347,7 +348,7 @@ def test_groups_that_cannot_be_read_forget_nothing_and_spoil_nothing(failing: st
         pools={"g": []},
     )  # fmt: skip
 
-    said = [one.done or one.trouble for one in world.run()]
+    said = [one.done or one.error for one in world.run()]
 
     assert said == ["active", "Reactivation failed: Rate exceeded"]
     assert world.followed == [ID]
@@ -446,7 +447,7 @@ def test_what_somebody_drains_after_the_agent_has_registered_anew_stays_as_it_is
 
 
 @pytest.mark.parametrize("hours", [0, 100])
-def test_a_drain_under_way_is_not_undone(hours: int) -> None:
+def test_a_drain_under_way_is_not_reverted(hours: int) -> None:
     # Of two hooks one has ended and the other drains, or its chain is lost and the sweep goes on:
     # ACTIVE, ECS would place tasks again.
     beside = record(hook="other", written_at=NOW - timedelta(hours=hours), **OPEN)
@@ -482,7 +483,7 @@ def test_a_read_that_fails_brings_nothing_back_and_is_said(name: str, error: Dra
     [said] = world.run()
     world.fails.clear()
 
-    assert (said.done, bool(said.trouble)) == ("", True)
+    assert (said.done, bool(said.error)) == ("", True)
     assert (world.active, world.deregistered, world.followed) == ([], [], [ID])
 
 
@@ -492,7 +493,7 @@ def test_an_index_that_cannot_be_read_brings_nothing_back_and_is_said() -> None:
 
     [said] = world.run()
 
-    assert (said.done, bool(said.trouble)) == ("", True)
+    assert (said.done, bool(said.error)) == ("", True)
     assert world.active == []
 
 
@@ -507,7 +508,7 @@ def test_one_cluster_that_cannot_be_read_spoils_no_other() -> None:
     said = world.run()
 
     assert world.active == ["arn-2"]
-    assert sorted(bool(one.trouble) for one in said) == [False, True]
+    assert sorted(bool(one.error) for one in said) == [False, True]
     assert world.followed == [ID]
 
 
@@ -522,7 +523,7 @@ def test_a_denied_cluster_of_a_missing_instance_is_said_and_spoils_no_other() ->
     said = world.run()
 
     assert world.active == ["arn-1"]
-    assert [one.cluster for one in said if "AccessDenied" in one.trouble] == ["denied"]
+    assert [one.cluster for one in said if "AccessDenied" in one.error] == ["denied"]
     assert world.followed == ["i-2"]
 
 
@@ -538,7 +539,7 @@ def test_what_was_seen_active_is_followed_no_more_though_its_agent_is_off() -> N
 
 
 def test_another_registration_that_is_active_does_not_end_the_following() -> None:
-    # An answer that lacks the drained registration would leave it in the cluster for good.
+    # An answer that lacks the drained registration would leave it in the cluster permanently.
     world = World({"payments": [replace(NEW, agent_connected=False)]})
     drained = replace(record().drain, container_instance_arn="arn-old")
     world.records.put(replace(record(), drain=drained))
@@ -559,7 +560,7 @@ def test_a_refused_one_is_said_spoils_no_other_and_is_tried_again_by_the_next_sw
     said = {one.container_instance_arn: one for one in world.run()}
 
     assert (said["arn-1"].done, said["arn-2"].done) == ("", "active")
-    assert "MISSING" in said["arn-1"].trouble
+    assert "MISSING" in said["arn-1"].error
     assert world.followed == [ID]
 
 
@@ -605,7 +606,7 @@ NEW = instance("arn-new", status="ACTIVE")
 
 
 def test_what_is_left_of_the_earlier_registration_is_deregistered() -> None:
-    # With its new root volume the agent registers anew; the old one stays listed for ever, and the
+    # With its new root volume the agent registers again; the old one stays listed for ever, and the
     # next drain has to wait for it.
     world = World({"payments": [LEFT_OVER, NEW]})
 
@@ -651,7 +652,7 @@ def test_a_deregistration_that_fails_is_said_tried_again_and_spoils_no_other() -
 
     said = {one.container_instance_arn: one for one in world.run()}
 
-    assert "not removed" in said["arn-old"].trouble
+    assert "not removed" in said["arn-old"].error
     assert said["arn-2"].done == "active"
     assert world.followed == [ID]
 
@@ -696,23 +697,23 @@ def test_what_is_sought_in_several_clusters_is_forgotten_once_it_serves() -> Non
     assert (world.active, world.followed) == (["arn-1"], [])
 
 
-def test_a_hint_asks_about_its_instance_and_no_other() -> None:
+def test_a_wake_up_asks_about_its_instance_and_no_other() -> None:
     world = World(
         {"payments": [instance(), instance("arn-2", "i-2")]},
         {ID: "InService", "i-2": "InService"},
         followed(record(), record("i-2")),
     )
 
-    world.run(Hint(ID), Hint(ID), sweep=False)
+    world.run(WakeUp(ID), WakeUp(ID), sweep=False)
 
     assert world.active == ["arn-1"]
     assert world.asked_about == [ID]
 
 
-def test_a_hint_about_what_has_no_followed_record_costs_one_read() -> None:
+def test_a_wake_up_about_what_has_no_followed_record_costs_one_read() -> None:
     world = World({"payments": [instance()]}, records=followed(record(followed=False)))
 
-    assert world.run(Hint(ID), sweep=False) == []
+    assert world.run(WakeUp(ID), sweep=False) == []
     assert world.log == ["query"]
 
 

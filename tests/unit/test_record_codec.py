@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drainer.drain import record_codec
+from drainer.drain.conditional_write import Condition, Demand, Write, holds, stored
 from drainer.drain.model import (
     Drain,
     LifecycleAction,
@@ -22,7 +23,6 @@ from drainer.drain.model import (
     StandaloneTasks,
 )
 from drainer.drain.record import DrainRecord, End, Key, Previous, key_of
-from drainer.drain.record_write import Condition, Demand, Write, holds, stored
 from drainer.errors import MisconfiguredError
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -32,14 +32,14 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 REGION = "us-east-1"
 TEMPLATE = Path(__file__).parents[2] / "infra" / "drainer.yaml"
 EVENTS = Path(__file__).parents[1] / "events"
-SUBSCRIPTION, NOTICES, WAITING, ASYNCHRONOUS = DEAD_LETTERS
-NOTICE_QUEUE, WAIT_QUEUE, FUNCTION = OUTPUTS[4:]
+SUBSCRIPTION, NOTIFICATIONS, WAITING, ASYNCHRONOUS = DEAD_LETTERS
+NOTIFICATION_QUEUE, WAIT_QUEUE, FUNCTION = OUTPUTS[4:]
 QUEUES = [name for name in OUTPUTS if name != FUNCTION]
 FUNCTION_ARN = f"arn:aws:lambda:{REGION}:123456789012:function:drainer"
 
-SNS_NOTICE = json.loads((EVENTS / "sns_terminating.json").read_text())["Records"][0]["Sns"]
-NOTICE = SNS_NOTICE["Message"]
-HINT = (EVENTS / "eventbridge_container_instance_draining.json").read_text()
+SNS_NOTIFICATION = json.loads((EVENTS / "sns_terminating.json").read_text())["Records"][0]["Sns"]
+NOTIFICATION = SNS_NOTIFICATION["Message"]
+WAKE_UP = (EVENTS / "eventbridge_container_instance_draining.json").read_text()
 EVENT = json.loads((EVENTS / "eventbridge_terminating.json").read_text())
 ACTION = LifecycleAction("example-asg", "dev-drain", "i-05629ab7d9287e205", "t-1")
 REQUEST_ENVELOPE = re_invocation.encode(Continuation("stack|request", 3))
@@ -65,11 +65,11 @@ REQUEST = json.dumps(
 
 def by_sns(message: str) -> str:
     """What SNS puts into a queue, also into its dead-letter queue."""
-    return json.dumps({**SNS_NOTICE, "Type": "Notification", "Message": message})
+    return json.dumps({**SNS_NOTIFICATION, "Type": "Notification", "Message": message})
 
 
 def failed(payload: Any) -> str:
-    """Lambda's record of an asynchronous invocation that has failed for good."""
+    """Lambda's record of an asynchronous invocation that has failed permanently."""
     context = {"requestId": "r", "functionArn": FUNCTION_ARN, "condition": "RetriesExhausted"}
     return json.dumps({"version": "1.0", "requestContext": context, "requestPayload": payload})
 
@@ -166,21 +166,24 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
 @pytest.mark.parametrize(
     ("queue", "body", "to"),
     [
-        pytest.param(NOTICES, by_sns(NOTICE), NOTICE_QUEUE, id="a notice"),
-        pytest.param(NOTICES, NOTICE, NOTICE_QUEUE, id="a notice as it is"),
-        pytest.param(NOTICES, HINT, NOTICE_QUEUE, id="an event of ECS"),
+        pytest.param(NOTIFICATIONS, by_sns(NOTIFICATION), NOTIFICATION_QUEUE, id="a notification"),
+        pytest.param(NOTIFICATIONS, NOTIFICATION, NOTIFICATION_QUEUE, id="a notification as it is"),
+        pytest.param(NOTIFICATIONS, WAKE_UP, NOTIFICATION_QUEUE, id="an event of ECS"),
         pytest.param(WAITING, by_sns(ENVELOPE), WAIT_QUEUE, id="an envelope"),
         pytest.param(WAITING, ENVELOPE, WAIT_QUEUE, id="an envelope as it is"),
         pytest.param(WAITING, REQUEST_ENVELOPE, WAIT_QUEUE, id="an envelope of a request"),
-        pytest.param(NOTICES, REQUEST, NOTICE_QUEUE, id="a request of CloudFormation"),
-        pytest.param(SUBSCRIPTION, by_sns(NOTICE), NOTICE_QUEUE, id="a notice of SNS"),
+        pytest.param(NOTIFICATIONS, REQUEST, NOTIFICATION_QUEUE, id="a request of CloudFormation"),
+        pytest.param(
+            SUBSCRIPTION, by_sns(NOTIFICATION), NOTIFICATION_QUEUE, id="a notification of SNS"
+        ),
         pytest.param(SUBSCRIPTION, by_sns(ENVELOPE), WAIT_QUEUE, id="an envelope of SNS"),
     ],
 )
 def test_a_dead_letter_goes_back_to_the_queue_that_it_belongs_to(
     stack: Stack, queue: str, body: str, to: str
 ) -> None:
-    # A notice in the wait queue is late; an envelope in the other one goes round without a delay.
+    # A notification in the wait queue is late; an envelope in the other one is re-invoked without a
+    # delay.
     stack.put(queue, body)
 
     [result] = stack.run()
@@ -226,7 +229,7 @@ def test_a_sweep_that_failed_is_dropped(stack: Stack, body: str) -> None:
 def test_what_cannot_be_understood_stays_where_it_is_and_is_named(
     stack: Stack, queue: str, body: str
 ) -> None:
-    # What is deleted here is gone for good, and nobody has looked at it.
+    # What is deleted here is gone permanently, and nobody has looked at it.
     message_id = stack.put(queue, body)
     stack.put(WAITING, ENVELOPE)
 
@@ -242,7 +245,7 @@ def test_what_cannot_be_understood_stays_where_it_is_and_is_named(
 def test_nothing_is_deleted_that_could_not_be_sent(stack: Stack) -> None:
     # A message that is neither here nor there is a drain that nobody sees through.
     for _ in range(3):
-        stack.put(NOTICES, NOTICE)
+        stack.put(NOTIFICATIONS, NOTIFICATION)
     stack.put(ASYNCHRONOUS, failed(EVENT))
     stack.functions.error = ClientError({"Error": {"Code": "TooManyRequests"}}, "Invoke")
 
@@ -250,18 +253,18 @@ def test_nothing_is_deleted_that_could_not_be_sent(stack: Stack) -> None:
 
     assert [one.fate for one in results] == [Fate.FAILED, Fate.FAILED]
     assert "Not sent: notification of i-05629ab7d9287e205" in results[0].what
-    assert stack.bodies(NOTICES) == [NOTICE] * 3
+    assert stack.bodies(NOTIFICATIONS) == [NOTIFICATION] * 3
     assert stack.bodies(ASYNCHRONOUS) == [failed(EVENT)]
 
 
 def test_a_message_that_cannot_be_deleted_is_said_to_come_again(stack: Stack) -> None:
-    stack.put(NOTICES, NOTICE)
+    stack.put(NOTIFICATIONS, NOTIFICATION)
 
     [result] = stack.run(sqs=Refusing(stack.sqs, "delete_message"))
 
     assert result.fate == Fate.FAILED
     assert "sent again by the next run" in result.what
-    assert stack.bodies(NOTICES) == stack.bodies(NOTICE_QUEUE) == [NOTICE]
+    assert stack.bodies(NOTIFICATIONS) == stack.bodies(NOTIFICATION_QUEUE) == [NOTIFICATION]
 
 
 def test_a_queue_that_cannot_be_read_does_not_hide_the_others(stack: Stack) -> None:
@@ -273,24 +276,24 @@ def test_a_queue_that_cannot_be_read_does_not_hide_the_others(stack: Stack) -> N
 
 
 def test_a_dry_run_changes_nothing(stack: Stack) -> None:
-    stack.put(NOTICES, NOTICE)
+    stack.put(NOTIFICATIONS, NOTIFICATION)
     stack.put(ASYNCHRONOUS, failed(EVENT))
 
     results = stack.run(dry_run=True)
 
     assert [(one.fate, one.to) for one in results] == [
-        (Fate.MOVED, NOTICE_QUEUE),
+        (Fate.MOVED, NOTIFICATION_QUEUE),
         (Fate.MOVED, FUNCTION),
     ]
-    assert stack.bodies(NOTICES) == [NOTICE]
+    assert stack.bodies(NOTIFICATIONS) == [NOTIFICATION]
     assert stack.bodies(ASYNCHRONOUS) == [failed(EVENT)]
-    assert stack.bodies(NOTICE_QUEUE) == stack.functions.invoked == []
+    assert stack.bodies(NOTIFICATION_QUEUE) == stack.functions.invoked == []
 
 
 def test_no_more_messages_are_put_back_than_were_asked_for(stack: Stack) -> None:
-    # A thousand notices at once are a crowd that the account's quotas feel.
+    # A thousand notifications at once are a crowd that the account's quotas feel.
     for _ in range(4):
-        stack.put(NOTICES, NOTICE)
+        stack.put(NOTIFICATIONS, NOTIFICATION)
         stack.put(WAITING, ENVELOPE)
 
     assert len(stack.run(messages_max=6)) == 6
@@ -324,8 +327,8 @@ def redrive(stack: Stack, name: str = "drainer", *, as_json: bool = False) -> in
 def test_the_command_shows_what_it_has_moved_and_what_stays(
     stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stack.put(NOTICES, NOTICE)
-    stack.put(SUBSCRIPTION, by_sns(NOTICE))
+    stack.put(NOTIFICATIONS, NOTIFICATION)
+    stack.put(SUBSCRIPTION, by_sns(NOTIFICATION))
     message_id = stack.put(WAITING, "{nope")
 
     code, shown = redrive(stack), capsys.readouterr().out
@@ -333,7 +336,7 @@ def test_the_command_shows_what_it_has_moved_and_what_stays(
     assert code == 1
     assert message_id in shown
     assert "Not JSON" in shown
-    assert len(stack.bodies(NOTICE_QUEUE)) == 2
+    assert len(stack.bodies(NOTIFICATION_QUEUE)) == 2
 
 
 def test_the_command_tells_programs_of_each_message_without_its_token(
@@ -363,7 +366,7 @@ def test_the_command_tells_of_a_request_without_its_url(
     stack: Stack, capsys: pytest.CaptureFixture[str], body: str, what: str
 ) -> None:
     # Whoever reads the terminal could answer CloudFormation in our name.
-    stack.put(NOTICES, body)
+    stack.put(NOTIFICATIONS, body)
 
     redrive(stack, as_json=True)
     shown = capsys.readouterr().out
@@ -379,11 +382,11 @@ def test_the_command_tells_of_a_request_without_its_url(
 def test_a_stack_that_is_not_the_drainers_is_told_so(
     stack: Stack, capsys: pytest.CaptureFixture[str], name: str, sentence: str
 ) -> None:
-    stack.put(NOTICES, NOTICE)
+    stack.put(NOTIFICATIONS, NOTIFICATION)
 
     assert redrive(stack, name) == 2
     assert sentence in capsys.readouterr().err
-    assert stack.bodies(NOTICES) == [NOTICE]
+    assert stack.bodies(NOTIFICATIONS) == [NOTIFICATION]
 
 
 @pytest.mark.parametrize("arguments", [["--max", "0"], ["--everything"], ["drainer"]])

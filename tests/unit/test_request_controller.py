@@ -25,7 +25,7 @@ from drainer.custom_resource.progress import RequestProgress
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.reactivation import Restored
 from drainer.custom_resource.record import PASS_SECONDS_MAX, RequestRecord, key_of
-from drainer.custom_resource.recording import SWEPT_MAX, RequestRecorder
+from drainer.custom_resource.recorder import SWEPT_MAX, RequestRecorder
 from drainer.custom_resource.report import Pass, Report, Step
 from drainer.custom_resource.request import RESOURCE_TYPE, Request, RequestType
 from drainer.custom_resource.stack import Row, Stack
@@ -157,7 +157,7 @@ def test_answers_that_know_of_no_work_are_not_believed_before_they_are_minutes_a
     # CloudFormation waited its whole hour because two answers 60 ms apart were out of date.
     others = Others([AT_REST, AT_REST, AT_REST, CREATING])
 
-    assert passes(others, 0, 15, 119, 121) == [Step.GOES_ROUND] * 3 + [Step.ANSWERED]
+    assert passes(others, 0, 15, 119, 121) == [Step.RE_INVOKE] * 3 + [Step.ANSWERED]
     assert len(others.answers) == 1
 
 
@@ -165,7 +165,7 @@ def test_a_request_that_minutes_of_answers_do_not_know_is_dropped_unanswered() -
     # Whoever may publish to the topic could else have any fleet drained.
     others = Others([AT_REST] * 3)
 
-    assert passes(others, 0, 60, 120) == [Step.GOES_ROUND, Step.GOES_ROUND, Step.REFUSED]
+    assert passes(others, 0, 60, 120) == [Step.RE_INVOKE, Step.RE_INVOKE, Step.REFUSED]
     assert others.answers == []
 
 
@@ -186,7 +186,7 @@ def test_a_look_that_confirms_ends_a_doubt() -> None:
     assert passes(others, 0, 60, 130, 140)[-1] == Step.ANSWERED
 
 
-def test_a_pass_without_time_goes_round_and_comes_first_then() -> None:
+def test_a_pass_without_time_is_re_invoked_and_comes_first_then() -> None:
     # A batch whose lifecycle actions take all the time would starve it for its whole hour.
     others = Others()
     runner = requests(others)
@@ -195,7 +195,7 @@ def test_a_pass_without_time_goes_round_and_comes_first_then() -> None:
     [text] = others.published
     again = runner.run_pass(Continuation(KEY, 1), clock(NOW + timedelta(seconds=15)))
 
-    assert (report.step, again.step) == (Step.GOES_ROUND, Step.ANSWERED)
+    assert (report.step, again.step) == (Step.RE_INVOKE, Step.ANSWERED)
     assert json.loads(text)["postponed"] is True
 
 
@@ -209,7 +209,7 @@ def test_a_re_invocation_that_is_far_ahead_of_its_chain_is_nobodys() -> None:
     forged = runner.run_pass(Continuation(KEY, 1_000), clock(later))
     true = runner.run_pass(Continuation(KEY, 1), clock(later))
 
-    assert (forged.step, true.step) == (Step.COPY, Step.ANSWERED)
+    assert (forged.step, true.step) == (Step.DUPLICATE, Step.ANSWERED)
 
 
 def test_what_is_no_answer_to_anything_is_written_down_as_the_end() -> None:
@@ -239,7 +239,7 @@ def test_what_is_going_to_be_answered_is_written_before_it_is() -> None:
     # Two passes that decide differently must not both answer.
     others = Others(restored=[UnavailableError("throttled")])
 
-    assert passes(others, 0, 15) == [Step.GOES_ROUND, Step.ANSWERED]
+    assert passes(others, 0, 15) == [Step.RE_INVOKE, Step.ANSWERED]
 
     assert said(others) == ["re-invoke 1 ", "answered 2 ", "answered 2 answered SUCCESS"]
     assert (others.record.progress, others.record.reason) == (None, others.answers[0]["Reason"])
@@ -255,7 +255,7 @@ def test_of_two_passes_of_one_hop_one_answers() -> None:
 
     report = runner.run_pass(Continuation(KEY, 1), clock(NOW + timedelta(seconds=15)))
 
-    assert (report.step, others.answers) == (Step.COPY, [])
+    assert (report.step, others.answers) == (Step.DUPLICATE, [])
     assert others.record == theirs
 
 
@@ -269,7 +269,7 @@ def test_of_two_first_passes_one_goes_on() -> None:
 
     report = runner.run_pass(REQUEST, clock(NOW))
 
-    assert (report.step, len(others.published), others.answers) == (Step.COPY, 1, [])
+    assert (report.step, len(others.published), others.answers) == (Step.DUPLICATE, 1, [])
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -283,7 +283,7 @@ def test_a_write_whose_answer_is_lost_publishes_and_answers_nothing(committed: b
     others.records.unanswered = others.records.unmade = None
     again = requests(others).run_pass(REQUEST, clock(NOW + timedelta(seconds=180)))
 
-    assert (lost.step, lost.reason) == (Step.UNDONE, "the answer is lost")
+    assert (lost.step, lost.reason) == (Step.RETRY, "the answer is lost")
     assert (again.step, len(others.answers), others.published) == (Step.ANSWERED, 1, [])
 
 
@@ -293,7 +293,7 @@ def test_an_answer_that_was_not_taken_is_given_again_as_it_was_decided() -> None
 
     steps = passes(others, 0, 15)
 
-    assert steps == [Step.GOES_ROUND, Step.ANSWERED]
+    assert steps == [Step.RE_INVOKE, Step.ANSWERED]
     assert (len(others.restored), len(others.answers)) == (1, 1)
     assert said(others)[-1] == "answered 2 answered SUCCESS"
 
@@ -320,7 +320,7 @@ def test_a_record_that_cannot_be_read_is_no_new_request(what: str) -> None:
 
     report = runner.run_pass(REQUEST, clock(NOW + timedelta(seconds=180)))
 
-    assert (report.step, report.reason, others.answers) == (Step.UNDONE, "throttled", [])
+    assert (report.step, report.reason, others.answers) == (Step.RETRY, "throttled", [])
 
 
 # -- a chain that is lost
@@ -348,7 +348,7 @@ def test_a_message_that_comes_again_takes_over_a_chain_that_is_silent() -> None:
         for seconds in (60, 180)
     )
 
-    assert (early.step, late.step, others.record.hop) == (Step.COPY, Step.ANSWERED, 2)
+    assert (early.step, late.step, others.record.hop) == (Step.DUPLICATE, Step.ANSWERED, 2)
 
 
 def test_past_the_deadline_a_sweep_waits_no_longer_than_an_invocation_may_take() -> None:
@@ -429,7 +429,7 @@ def test_its_duplicates_wait_until_it_is_silent(hop: int) -> None:
     # A pass of the release before may still be at work for half a minute.
     one = Continuation(KEY, hop) if hop else REQUEST
 
-    assert served(updated(), one, 100).step == Step.COPY
+    assert served(updated(), one, 100).step == Step.DUPLICATE
     assert served(updated(), one, 135).step == Step.ANSWERED
 
 
@@ -463,7 +463,7 @@ def test_a_pass_is_begun_that_has_time_to_act_and_to_answer(seconds: float, *, b
 
     report = requests(others).run_pass(REQUEST, clock(NOW, seconds))
 
-    assert report.step == (Step.ANSWERED if begun else Step.GOES_ROUND)
+    assert report.step == (Step.ANSWERED if begun else Step.RE_INVOKE)
     assert bool(others.answers) is begun
     assert bool(others.published) is not begun
     assert ("No time was left" in report.reason) is not begun
@@ -476,12 +476,12 @@ SLOW, DENIED = UnavailableError("throttled"), MisconfiguredError("denied")
 @pytest.mark.parametrize(
     ("error", "service_timeout", "seconds", "step"),
     [
-        pytest.param(SLOW, "3600", 3_179, Step.GOES_ROUND, id="before its deadline"),
+        pytest.param(SLOW, "3600", 3_179, Step.RE_INVOKE, id="before its deadline"),
         pytest.param(SLOW, "3600", 3_180, Step.ANSWERED, id="at its deadline"),
-        pytest.param(SLOW, "60", 33, Step.GOES_ROUND, id="the next pass can answer"),
+        pytest.param(SLOW, "60", 33, Step.RE_INVOKE, id="the next pass can answer"),
         pytest.param(SLOW, "60", 34, Step.ANSWERED, id="the next pass would be too late"),
-        pytest.param(SLOW, "3600", 300, Step.GOES_ROUND, id="a throttle is not missing"),
-        pytest.param(DENIED, "3600", 299, Step.GOES_ROUND, id="missing for minutes"),
+        pytest.param(SLOW, "3600", 300, Step.RE_INVOKE, id="a throttle is not missing"),
+        pytest.param(DENIED, "3600", 299, Step.RE_INVOKE, id="missing for minutes"),
         pytest.param(DENIED, "3600", 300, Step.ANSWERED, id="missing for long"),
         pytest.param(SLOW, "3600", 3_599, Step.ANSWERED, id="CloudFormation still waits"),
         pytest.param(SLOW, "3600", 3_600, Step.OVER, id="it no longer waits"),
@@ -511,7 +511,7 @@ def test_what_is_doubted_is_not_answered_at_its_deadline_either() -> None:
     # Whoever may publish could else have a request of another stack FAILED.
     others = Others([CREATING, AT_REST], restored=[SLOW])
 
-    assert passes(others, 0, 3_180) == [Step.GOES_ROUND] * 2
+    assert passes(others, 0, 3_180) == [Step.RE_INVOKE] * 2
     assert others.answers == []
     assert "no operation in progress" in others.record.reason
 
@@ -532,7 +532,7 @@ def test_what_a_pass_waits_for_is_in_its_record() -> None:
 
     report = requests(others).run_pass(asked, clock(NOW))
 
-    assert report.step == Step.GOES_ROUND
+    assert report.step == Step.RE_INVOKE
     assert report.reason == others.record.reason == "1 of 2 instances are not drained"
     assert report.overdue is False
     assert json.loads(others.published[0]).get("postponed") is None
@@ -544,26 +544,26 @@ def test_a_re_invocation_that_was_not_published_is_delivered_again() -> None:
 
     report = requests(others).run_pass(REQUEST, clock(NOW))
 
-    assert report.step == Step.UNDONE
+    assert report.step == Step.RETRY
     assert report.reason == "The re-invocation was not published: throttled"
 
 
 @pytest.mark.parametrize(
-    ("error", "step", "said", "trouble"),
+    ("error", "step", "said", "failed"),
     [
-        (SLOW, Step.GOES_ROUND, "", "The response was not accepted: throttled"),
+        (SLOW, Step.RE_INVOKE, "", "The response was not accepted: throttled"),
         (DENIED, Step.REFUSED, "The response was refused: denied", ""),
     ],
 )
 def test_an_answer_that_was_not_taken_is_said(
-    error: Exception, step: Step, said: str, trouble: str
+    error: Exception, step: Step, said: str, failed: str
 ) -> None:
     # CloudFormation waits an hour, and only the log can say for what.
     others = Others(deaf=[error])
 
     report = requests(others).run_pass(REQUEST, clock(NOW))
 
-    assert (report.step, report.reason, "".join(report.troubles)) == (step, said, trouble)
+    assert (report.step, report.reason, "".join(report.errors)) == (step, said, failed)
     assert report.unanswered is (step == Step.REFUSED)
     assert report.overdue is False
     # It had time: what had none goes first.
@@ -571,17 +571,17 @@ def test_an_answer_that_was_not_taken_is_said(
 
 
 def test_a_look_that_failed_is_said() -> None:
-    # A denied read is the operator's to mend, and told nowhere else before the deadline.
+    # A denied read is the operator's to fix, and told nowhere else before the deadline.
     report = requests(Others(restored=[DENIED])).run_pass(REQUEST, clock(NOW))
 
-    assert report.troubles == ("The stack or the target was not read: denied",)
+    assert report.errors == ("The stack or the target was not read: denied",)
 
 
 def test_what_is_looked_at_for_long_is_not_missing() -> None:
     # A search of hundreds of clusters takes several passes: the Create would fail over it.
     going_on = Restored(RequestProgress(REQUEST), complete=False)
 
-    assert passes(Others(restored=[SLOW, going_on]), 0, 300) == [Step.GOES_ROUND] * 2
+    assert passes(Others(restored=[SLOW, going_on]), 0, 300) == [Step.RE_INVOKE] * 2
 
 
 def test_a_re_invocation_of_what_nobody_has_asked_begins_nothing() -> None:
@@ -592,7 +592,7 @@ def test_a_re_invocation_of_what_nobody_has_asked_begins_nothing() -> None:
     assert report.reason == "a re-invocation for a request of which there is no record"
 
 
-def test_of_two_passes_of_one_hop_one_goes_round() -> None:
+def test_of_two_passes_of_one_hop_one_is_re_invoked() -> None:
     # Two chains of one request would ask the account twice as much for an hour.
     others = Others(restored=[SLOW, SLOW])
     passes(others, 0)
@@ -600,7 +600,7 @@ def test_of_two_passes_of_one_hop_one_goes_round() -> None:
 
     report = requests(others).run_pass(Continuation(KEY, 1), clock(NOW + timedelta(seconds=15)))
 
-    assert (report.step, len(others.published)) == (Step.COPY, 1)
+    assert (report.step, len(others.published)) == (Step.DUPLICATE, 1)
 
 
 def test_a_pass_that_came_second_has_answered_nothing() -> None:
@@ -611,7 +611,7 @@ def test_a_pass_that_came_second_has_answered_nothing() -> None:
 
     report = requests(others).run_pass(Continuation(KEY, 1), clock(NOW + timedelta(seconds=15)))
 
-    assert (report.step, report.answer, others.answers) == (Step.COPY, None, [])
+    assert (report.step, report.answer, others.answers) == (Step.DUPLICATE, None, [])
 
 
 def test_what_has_ended_says_how() -> None:
@@ -660,7 +660,7 @@ def test_an_end_that_was_not_written_is_said(error: Exception | None) -> None:
     assert runner.recorder.end(record, End.OVER, this) is (error is None)
 
     wrong = ("The end of the request was not written: throttled",)
-    assert report.troubles == (wrong if error else ())
+    assert report.errors == (wrong if error else ())
     if error is None:
         written = others.record
         assert (written.phase, written.reason, written.end) == ("over", "why", End.OVER)

@@ -37,7 +37,7 @@ FLEET_SIZE = 3
 # The services that every installation needs.
 ALWAYS = {"autoscaling", "dynamodb", "ecs", "sns"}
 
-# A copy that asks for nothing is nothing to measure.
+# A duplicate that asks for nothing is nothing to measure.
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics")
 
 
@@ -135,7 +135,7 @@ class Setting(ServedAccount):
     log: StringIO
     fleet_id: str
     sns: Sns
-    notices: list[dict[str, Any]] = field(default_factory=list)
+    notifications: list[dict[str, Any]] = field(default_factory=list)
     asked_for: list[str] = field(default_factory=list)
 
     def serve(self, event: Any, seconds_left: float = 30) -> Any:
@@ -191,13 +191,13 @@ def make(**environ: str) -> Setting:
     )
     made = Setting(account, metrics.log_metrics(function), log, fleet.fleet_id, sns)
     made.asked_for = asked_for
-    account.on_notification.append(lambda n: made.notices.append(dict(n.message)))
+    account.on_notification.append(lambda n: made.notifications.append(dict(n.message)))
     account.auto_scaling.create_group("payments-asg", cluster="payments", desired=3)
     account.auto_scaling.put_hook(
         LifecycleHook("drainer", "payments-asg", notification_target_arn=topic.arn)
     )
     account.ecs.create_service("payments", "web", desired=6)
-    made.notices.clear()
+    made.notifications.clear()
     account.calls.clear()
     return made
 
@@ -242,7 +242,7 @@ def test_a_request_is_answered_by_whichever_way_it_comes(
 
 
 @pytest.mark.parametrize("way", [directly, by_topic, by_queue, batch])
-def test_a_delete_goes_round_by_whichever_way_it_comes(
+def test_a_delete_is_re_invoked_by_whichever_way_it_comes(
     setting: Setting, way: Callable[[Any], dict[str, Any]]
 ) -> None:
     request = setting.request("Delete")
@@ -270,12 +270,13 @@ def bad_ones(event: dict[str, Any]) -> list[Any]:
 
 
 def test_only_what_must_come_back_is_delivered_again(setting: Setting) -> None:
-    # Bad requests that come back for ever take good notices along, and at last into the grave.
+    # Bad requests that come back for ever take good notifications along, and at last into the
+    # grave.
     setting.account.auto_scaling.scale_in("payments-asg", 2)
     request = setting.request("Create")
     bad = bad_ones(request.event)
 
-    response = setting.serve(batch(*bad, *setting.notices, request.event))
+    response = setting.serve(batch(*bad, *setting.notifications, request.event))
 
     assert response == {"batchItemFailures": []}
     assert request.answer is not None
@@ -294,7 +295,7 @@ def test_a_request_that_could_not_be_served_comes_back_alone(setting: Setting) -
     first, second = setting.request("Create"), setting.request("Create")
     setting.refuse("GetItem", "ProvisionedThroughputExceededException", times=1)
 
-    response = setting.serve(batch(setting.notices[0], first.event, second.event))
+    response = setting.serve(batch(setting.notifications[0], first.event, second.event))
 
     assert response == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
     assert (first.answer, len(second.attempts)) == (None, 1)
@@ -302,8 +303,8 @@ def test_a_request_that_could_not_be_served_comes_back_alone(setting: Setting) -
     assert first.answer is not None
 
 
-def test_every_copy_of_an_undone_request_comes_back(setting: Setting) -> None:
-    # A copy that is deleted may be the last one.
+def test_every_duplicate_of_a_retried_request_comes_back(setting: Setting) -> None:
+    # A duplicate that is deleted may be the last one.
     request = setting.request("Create")
     setting.refuse("UpdateItem", "ThrottlingException")
 
@@ -314,7 +315,7 @@ def test_every_copy_of_an_undone_request_comes_back(setting: Setting) -> None:
 
 
 @pytest.mark.parametrize("way", [directly, by_topic])
-def test_an_undone_request_is_raised_so_that_lambda_invokes_again(
+def test_a_retried_request_is_raised_so_that_lambda_invokes_again(
     setting: Setting, way: Callable[[Any], dict[str, Any]]
 ) -> None:
     # An asynchronous invocation that returns is taken for done, and CloudFormation waits an hour.
@@ -354,7 +355,7 @@ def test_a_re_invocation_that_sns_did_not_take_comes_back(setting: Setting) -> N
     assert "The re-invocation was not published" in line["reason"]
 
 
-def test_a_copy_that_comes_at_once_forks_nothing(setting: Setting) -> None:
+def test_a_duplicate_that_comes_at_once_forks_nothing(setting: Setting) -> None:
     # Each fork would ask the account twice as much, for an hour.
     request = setting.request("Delete")
 
@@ -365,7 +366,7 @@ def test_a_copy_that_comes_at_once_forks_nothing(setting: Setting) -> None:
     assert [line["step"] for line in setting.lines("custom resource")] == ["re-invoke", "duplicate"]
 
 
-def test_copies_in_one_batch_are_served_once(setting: Setting) -> None:
+def test_duplicates_in_one_batch_are_served_once(setting: Setting) -> None:
     request = setting.request("Create")
 
     setting.serve(batch(request.event, request.event, request.event))
@@ -374,7 +375,7 @@ def test_copies_in_one_batch_are_served_once(setting: Setting) -> None:
     assert len(setting.lines("custom resource")) == 1
 
 
-def test_a_copy_that_comes_later_is_answered_no_more(setting: Setting) -> None:
+def test_a_duplicate_that_comes_later_is_answered_no_more(setting: Setting) -> None:
     # Lambda's own retries replay what went well, and SNS doubles what it likes.
     request = setting.request("Create")
     setting.serve(request.event)
@@ -395,7 +396,7 @@ def test_a_request_that_crashes_spoils_no_other(setting: Setting) -> None:
 
     setting.account.interceptors.append(crash)
 
-    response = setting.serve(batch(first.event, setting.notices[0], second.event))
+    response = setting.serve(batch(first.event, setting.notifications[0], second.event))
 
     assert response == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert second.answer is not None
@@ -403,7 +404,7 @@ def test_a_request_that_crashes_spoils_no_other(setting: Setting) -> None:
     assert "ZeroDivisionError" in crashed["exception"]
 
 
-def test_without_time_a_request_goes_round_and_nothing_is_begun(setting: Setting) -> None:
+def test_without_time_a_request_is_re_invoked_and_nothing_is_begun(setting: Setting) -> None:
     # Delivered again, it would count as received, and after five times lie with the dead letters.
     request = setting.request("Delete")
 
@@ -423,7 +424,7 @@ def test_what_had_no_time_comes_first_the_next_time(setting: Setting) -> None:
     setting.account.auto_scaling.scale_in("payments-asg", 2)
     setting.account.calls.clear()
 
-    setting.serve(batch(*setting.notices, POSTPONED | {"request": key_of(request)}))
+    setting.serve(batch(*setting.notifications, POSTPONED | {"request": key_of(request)}))
 
     served = [line["message"] for line in setting.lines("pass") + setting.lines("custom resource")]
     first = next(iter(setting.account.calls)).parameters["RequestItems"][RECORDS]["Keys"]
@@ -460,7 +461,7 @@ def test_a_sweep_that_cannot_read_the_requests_fails_for_nobody(
 def test_where_nobody_asks_no_client_is_made_for_it(setting: Setting) -> None:
     # Each client costs the cold start tens of milliseconds, and most stacks never ask.
     setting.account.auto_scaling.scale_in("payments-asg", 1)
-    setting.serve(batch(setting.notices[0]))
+    setting.serve(batch(setting.notifications[0]))
     assert set(setting.asked_for) == ALWAYS
 
     setting.serve(setting.request("Create").event)

@@ -9,7 +9,7 @@ from typing import Any
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.report import Report, Step
 from drainer.dispatch import Controllers, Work, serve
-from drainer.drain.model import Drain, Hint, LifecycleAction
+from drainer.drain.model import Drain, LifecycleAction, WakeUp
 from drainer.invocation import InvocationClock
 from drainer.telemetry import Silent
 
@@ -31,7 +31,7 @@ class Slow:
     def requests(self) -> Any:
         def run_pass(one: Any, time: InvocationClock) -> Report:
             self.times.append(time.now())
-            return Report(one.key, 1, step=Step.GOES_ROUND)
+            return Report(one.key, 1, step=Step.RE_INVOKE)
 
         return SimpleNamespace(run_pass=run_pass)
 
@@ -56,11 +56,13 @@ def test_a_wake_up_of_what_is_being_drained_is_no_reason_to_look_whether_it_is_b
 
     def run_pass(*_: Any, **__: Any) -> Any:
         action = LifecycleAction("g", "drainer", "i-1", "token")
-        outcome = SimpleNamespace(drain=SimpleNamespace(action=action), undone="", message=None)
+        outcome = SimpleNamespace(
+            drain=SimpleNamespace(action=action), retry_reason="", message=None
+        )
         return SimpleNamespace(outcomes=(outcome,), problems=())
 
-    def run(hints: Any, **_: Any) -> Any:
-        looked_at.append([hint.ec2_instance_id for hint in hints])
+    def run(wake_ups: Any, **_: Any) -> Any:
+        looked_at.append([wake_up.ec2_instance_id for wake_up in wake_ups])
         return []
 
     controller: Any = SimpleNamespace(run_pass=run_pass)
@@ -68,7 +70,7 @@ def test_a_wake_up_of_what_is_being_drained_is_no_reason_to_look_whether_it_is_b
     by = Controllers(controller, back, Slow().requests, telemetry=Silent())
     time = InvocationClock(NOW, lambda: 30.0)
 
-    serve(Work([], [Hint("i-1"), Hint("i-2")], [], sweep=False), by, time)
-    serve(Work([], [Hint("i-1")], [], sweep=False), by, time)
+    serve(Work([], [WakeUp("i-1"), WakeUp("i-2")], [], sweep=False), by, time)
+    serve(Work([], [WakeUp("i-1")], [], sweep=False), by, time)
 
     assert looked_at == [["i-2"]]

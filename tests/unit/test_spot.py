@@ -27,7 +27,7 @@ from drainer.errors import (
 from drainer.invocation import InvocationClock
 from drainer.spot.comeback import Comeback
 from drainer.spot.controller import InterruptionController
-from drainer.spot.interruption import (
+from drainer.spot.events import (
     Interruption,
     LoadBalancer,
     Placed,
@@ -37,7 +37,7 @@ from drainer.spot.interruption import (
     read,
     targets_of,
 )
-from drainer.spot.report import Rescue, Service
+from drainer.spot.report import InterruptionReport, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,7 +93,7 @@ def test_an_interruption_names_the_instance_and_when_its_time_is_over(action: st
     assert gone.hasty
 
 
-def test_a_rebalance_recommendation_has_no_haste() -> None:
+def test_a_rebalance_recommendation_has_no_urgency() -> None:
     gone = read(ec2("EC2 Instance Rebalance Recommendation"), NOW)
 
     assert isinstance(gone, Interruption)
@@ -256,33 +256,33 @@ class Fake:
     fails: dict[str, Exception] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
-    def note(self, what: str) -> None:
+    def record(self, what: str) -> None:
         self.asked.append(what)
         if what in self.fails:
             raise self.fails[what]
 
     def clusters(self) -> list[str]:
-        self.note("clusters")
+        self.record("clusters")
         return ["default", "shop"]
 
     def lifecycle_states(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-        self.note("lifecycle_states")
+        self.record("lifecycle_states")
         return dict.fromkeys(ids, ("shop-asg", "InService")) if self.hooks else {}
 
     def lifecycle_hooks(self, group: str) -> dict[str, Hook]:
-        self.note("lifecycle_hooks")
+        self.record("lifecycle_hooks")
         return self.hooks
 
     def find(self, cluster: str, ids: Sequence[str]) -> list[str]:
-        self.note("find")
+        self.record("find")
         return ["arn:instance"] if cluster == self.in_cluster and ids else []
 
     def set_draining(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
-        self.note("set_draining")
+        self.record("set_draining")
         return {}
 
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
-        self.note("describe")
+        self.record("describe")
         return [
             ContainerInstance(
                 arn,
@@ -297,54 +297,54 @@ class Fake:
         ]
 
     def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
-        self.note("put_attributes")
+        self.record("put_attributes")
 
     def of_instance(self, instances: Iterable[str]) -> dict[str, list[DrainRecord | DrainerError]]:
-        self.note("of_instance")
+        self.record("of_instance")
         return dict.fromkeys(instances, self.records)
 
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
-        self.note("set_active")
+        self.record("set_active")
         return {}
 
     def delete_attribute(self, cluster: str, arns: Sequence[str], name: str) -> None:
-        self.note("delete_attribute")
+        self.record("delete_attribute")
 
     def healthy(self, group: str) -> set[Target]:
-        self.note("healthy")
+        self.record("healthy")
         return {Target("i-2", 32768)}
 
     def task_ids(self, cluster: str, arn: str, *, desired_status: str) -> list[str]:
-        self.note("task_ids")
+        self.record("task_ids")
         return ["t1", "t2"]
 
     def placed(self, cluster: str, ids: Sequence[str]) -> list[Placed]:
-        self.note("placed")
+        self.record("placed")
         return [Placed(i, "web", (), {("web", 80): (32768 + n,)}) for n, i in enumerate(ids)]
 
     def services(self, cluster: str, names: Sequence[str]) -> dict[str, Service]:
-        self.note("services")
+        self.record("services")
         two = (BALANCER, LoadBalancer("arn:nlb", "web", 80))
         return {name: Service(name, "web:1", two) for name in names}
 
     def deregister(self, group: str, targets: Sequence[Target]) -> None:
-        self.note(f"deregister {group} {len(targets)}")
+        self.record(f"deregister {group} {len(targets)}")
 
     def deregistration_seconds(self, group: str) -> int:
-        self.note("deregistration_seconds")
+        self.record("deregistration_seconds")
         return self.delay
 
     def stop_seconds(self, task_definition: str) -> int:
-        self.note("stop_seconds")
+        self.record("stop_seconds")
         return self.stop
 
 
-def rescue(
+def report(
     fake: Fake, gone: Interruption | TaskInterruption, **config: Any
-) -> tuple[Rescue, list[str]]:
+) -> tuple[InterruptionReport, list[str]]:
     settings = Config(TOPIC, **{"clusters": ("shop",), **config})
-    rescuer = InterruptionController(fake, fake, fake, fake, settings, drains=fake)  # type: ignore[arg-type]
-    [done] = rescuer.rescue([gone], InvocationClock(NOW, lambda: 30.0))
+    controller = InterruptionController(fake, fake, fake, fake, settings, drains=fake)  # type: ignore[arg-type]
+    [done] = controller.act([gone], InvocationClock(NOW, lambda: 30.0))
     return done, fake.asked
 
 
@@ -353,7 +353,7 @@ TASK = TaskInterruption(CLUSTER, "web", "t", ("10.0.0.1",), NOW + timedelta(seco
 
 
 def test_one_read_before_draining_where_the_cluster_is_configured() -> None:
-    done, asked = rescue(Fake(), GONE)
+    done, asked = report(Fake(), GONE)
 
     assert asked[:2] == ["find", "set_draining"]
     assert (done.drained, done.deregistered) == (True, (4, 2))
@@ -361,7 +361,7 @@ def test_one_read_before_draining_where_the_cluster_is_configured() -> None:
 
 def test_three_reads_before_draining_where_only_a_hook_names_the_cluster() -> None:
     hook = Hook("drainer", 1800, 172_800, TOPIC, '{"cluster": "shop"}')
-    done, asked = rescue(Fake(hooks={"drainer": hook}), GONE, clusters=())
+    done, asked = report(Fake(hooks={"drainer": hook}), GONE, clusters=())
 
     assert asked[:4] == ["lifecycle_states", "lifecycle_hooks", "find", "set_draining"]
     assert done.cluster == "shop"
@@ -370,7 +370,7 @@ def test_three_reads_before_draining_where_only_a_hook_names_the_cluster() -> No
 def test_the_hooks_say_where_several_clusters_are_configured() -> None:
     # A configured cluster that is not this instance's must not hide the one that its hook names.
     hook = Hook("drainer", 1800, 172_800, TOPIC, '{"cluster": "shop"}')
-    done, asked = rescue(Fake(hooks={"drainer": hook}), GONE, clusters=("a", "b", "c", "d"))
+    done, asked = report(Fake(hooks={"drainer": hook}), GONE, clusters=("a", "b", "c", "d"))
 
     assert asked[:4] == ["lifecycle_states", "lifecycle_hooks", "find", "set_draining"]
     assert done.cluster == "shop"
@@ -383,13 +383,13 @@ def test_a_cluster_that_cannot_be_asked_does_not_hide_the_others() -> None:
                 raise MisconfiguredError("there is no such cluster")
             return super().find(cluster, ids)
 
-    done, _ = rescue(OneMissing(), GONE, clusters=("typo", "shop"))
+    done, _ = report(OneMissing(), GONE, clusters=("typo", "shop"))
 
-    assert (done.cluster, done.drained, done.troubles) == ("shop", True, ())
+    assert (done.cluster, done.drained, done.errors) == ("shop", True, ())
 
 
 def test_without_any_name_all_clusters_are_asked() -> None:
-    done, asked = rescue(Fake(), GONE, clusters=())
+    done, asked = report(Fake(), GONE, clusters=())
 
     assert asked[:4] == ["lifecycle_states", "clusters", "find", "find"]
     assert done.drained
@@ -403,7 +403,7 @@ def test_an_interruption_that_is_over_touches_nobody(event: dict[str, Any]) -> N
 
 
 def test_every_target_group_of_the_service_is_told_and_what_is_late_is_reported() -> None:
-    done, asked = rescue(Fake(), GONE)
+    done, asked = report(Fake(), GONE)
 
     assert [what for what in asked if what.startswith("deregister ")] == [
         "deregister arn:group 2",
@@ -412,15 +412,15 @@ def test_every_target_group_of_the_service_is_told_and_what_is_late_is_reported(
     assert done.late == ("web: deregistration delay 300 s and stop timeout 30 s, 110 s are left",)
 
 
-def test_without_haste_the_targets_are_left_to_ecs() -> None:
-    done, asked = rescue(Fake(), Interruption("i-1", "recommend", NOW))
+def test_without_urgency_the_targets_are_left_to_ecs() -> None:
+    done, asked = report(Fake(), Interruption("i-1", "recommend", NOW))
 
     assert done.drained
     assert asked == ["find", "describe", "put_attributes", "set_draining"]
 
 
 def test_targets_are_left_on_demand_and_what_is_late_is_reported_all_the_same() -> None:
-    done, asked = rescue(Fake(), GONE, interrupted_targets=InterruptedTargets.LEAVE)
+    done, asked = report(Fake(), GONE, interrupted_targets=InterruptedTargets.LEAVE)
 
     assert (done.drained, done.deregistered) == (True, (0, 0))
     assert [what for what in asked if what.startswith("deregister ")] == []
@@ -432,13 +432,13 @@ def test_a_fargate_task_is_late_where_it_is_killed_while_its_target_drains(
     delay: int, stop: int, late: int
 ) -> None:
     # Fargate stops the container at once, not after the target has drained.
-    done, _ = rescue(Fake(delay=delay, stop=stop), TASK)
+    done, _ = report(Fake(delay=delay, stop=stop), TASK)
 
     assert len(done.late) == late
 
 
 def test_a_fargate_tasks_targets_are_left_on_demand() -> None:
-    done, asked = rescue(Fake(), TASK, interrupted_targets=InterruptedTargets.LEAVE)
+    done, asked = report(Fake(), TASK, interrupted_targets=InterruptedTargets.LEAVE)
 
     assert done.deregistered == (0, 0)
     assert [what for what in asked if what.startswith("deregister ")] == []
@@ -448,14 +448,14 @@ def test_a_fargate_tasks_targets_are_left_on_demand() -> None:
 @pytest.mark.parametrize("clusters", [("shop",), ()])
 def test_an_instance_of_no_cluster_is_left_alone(clusters: tuple[str, ...]) -> None:
     # Every Spot instance of the account is in these events.
-    done, asked = rescue(Fake(in_cluster="another"), GONE, clusters=clusters)
+    done, asked = report(Fake(in_cluster="another"), GONE, clusters=clusters)
 
-    assert (done.cluster, done.drained, done.troubles) == ("", False, ())
+    assert (done.cluster, done.drained, done.errors) == ("", False, ())
     assert "set_draining" not in asked
 
 
 def test_a_fargate_task_costs_one_read_before_its_targets_go() -> None:
-    done, asked = rescue(Fake(), TASK)
+    done, asked = report(Fake(), TASK)
 
     assert asked[:3] == ["services", "deregister arn:group 1", "deregister arn:nlb 1"]
     assert done.deregistered == (2, 2)
@@ -464,8 +464,8 @@ def test_a_fargate_task_costs_one_read_before_its_targets_go() -> None:
 
 def test_a_later_event_of_the_same_task_does_not_count() -> None:
     # ECS tells of it three times, and each time another warm function may hear it.
-    warning, _ = rescue(Fake(), TASK)
-    later, _ = rescue(Fake(), replace(TASK, warns=False))
+    warning, _ = report(Fake(), TASK)
+    later, _ = report(Fake(), replace(TASK, warns=False))
 
     assert (warning.first, later.first) == (True, False)
     assert later.deregistered == (2, 2)
@@ -473,26 +473,26 @@ def test_a_later_event_of_the_same_task_does_not_count() -> None:
 
 def test_one_target_group_that_fails_does_not_keep_the_others() -> None:
     fake = Fake(fails={"deregister arn:group 1": MisconfiguredError("denied")})
-    done, _ = rescue(fake, TASK)
+    done, _ = report(fake, TASK)
 
     assert done.deregistered == (1, 1)
     # What is denied now is denied in a minute; a metric tells of it.
-    assert (done.denied, done.undone) == (1, "")
+    assert (done.denied, done.retry_reason) == (1, "")
 
 
 def test_targets_go_even_where_draining_fails() -> None:
     # The agent may have set it DRAINING; the load balancer has yet to know.
     fake = Fake(fails={"set_draining": UnavailableError("Rate exceeded")})
-    done, asked = rescue(fake, GONE)
+    done, asked = report(fake, GONE)
 
     assert "deregister arn:group 2" in asked
-    assert done.troubles == ("DRAINING was not set: Rate exceeded",)
+    assert done.errors == ("DRAINING was not set: Rate exceeded",)
 
 
-def test_a_report_that_fails_is_no_trouble() -> None:
-    done, _ = rescue(Fake(fails={"stop_seconds": UnavailableError("no")}), GONE)
+def test_a_report_that_fails_is_no_error() -> None:
+    done, _ = report(Fake(fails={"stop_seconds": UnavailableError("no")}), GONE)
 
-    assert (done.late, done.troubles) == ((), ())
+    assert (done.late, done.errors) == ((), ())
 
 
 def spot_payloads() -> list[Path]:
@@ -519,10 +519,10 @@ OPEN = DrainRecord(key_of(LEAVING), 1, 3, "p", Drain(LEAVING, NOW, NOW), NOW)
 ENDED = replace(OPEN, end=End.CONTINUE, ended_at=NOW)
 
 
-def welcome(*records: DrainRecord | DrainerError) -> tuple[Rescue, list[str]]:
+def welcome(*records: DrainRecord | DrainerError) -> tuple[InterruptionReport, list[str]]:
     fake = Fake(status="DRAINING", interrupted=f"stop/{int(NOW.timestamp())}", records=[*records])
     controller = InterruptionController(fake, fake, fake, fake, Config(TOPIC), drains=fake)  # type: ignore[arg-type]
-    [done] = controller.rescue([BACK], InvocationClock(NOW, lambda: 30.0))
+    [done] = controller.act([BACK], InvocationClock(NOW, lambda: 30.0))
     return done, fake.asked
 
 
@@ -550,7 +550,7 @@ def test_what_ecs_does_not_say_is_back_is_left_alone(changes: dict[str, Any]) ->
 
     aws: Any = Other(status="DRAINING", interrupted=f"stop/{int(NOW.timestamp())}")
     controller = InterruptionController(aws, aws, aws, aws, Config(TOPIC), drains=aws)
-    [done] = controller.rescue([BACK], InvocationClock(NOW, lambda: 30.0))
+    [done] = controller.act([BACK], InvocationClock(NOW, lambda: 30.0))
 
     assert (done.active, aws.asked) == (False, ["describe"])
 
@@ -564,10 +564,10 @@ def test_what_refuses_to_be_active_is_told_and_a_comeback_does_not_count_as_an_i
 
     aws: Any = Refuses(status="DRAINING", interrupted=f"stop/{int(NOW.timestamp())}")
     controller = InterruptionController(aws, aws, aws, aws, Config(TOPIC), drains=aws)
-    [done] = controller.rescue([BACK], InvocationClock(NOW, lambda: 30.0))
+    [done] = controller.act([BACK], InvocationClock(NOW, lambda: 30.0))
 
     assert (done.active, done.first) == (False, False)
-    assert done.troubles == ("ACTIVE was not set: MISSING",)
+    assert done.errors == ("ACTIVE was not set: MISSING",)
 
 
 def test_a_recommendation_and_the_interruption_after_it_count_once_each() -> None:
@@ -580,11 +580,11 @@ def test_a_recommendation_and_the_interruption_after_it_count_once_each() -> Non
     counted = [
         one.first
         for event in events
-        for one in controller.rescue([event], InvocationClock(NOW, lambda: 30.0))
+        for one in controller.act([event], InvocationClock(NOW, lambda: 30.0))
     ]
 
     assert counted == [True, True, False]
-    assert controller.rescue([], InvocationClock(NOW, lambda: 30.0)) == []
+    assert controller.act([], InvocationClock(NOW, lambda: 30.0)) == []
 
 
 @pytest.mark.parametrize("other", [ENDED, UnavailableError("Rate exceeded")])
@@ -603,14 +603,14 @@ def test_what_spot_gives_back_while_no_record_can_be_read_is_looked_at_again() -
     done, asked = welcome(UnavailableError("Rate exceeded"))
 
     assert asked == ["describe", "of_instance"]
-    assert done.undone
+    assert done.retry_reason
 
 
 def test_a_mark_that_is_throttled_is_tried_again_when_the_targets_have_left() -> None:
     # One try: the instance came back from its stop, and stayed DRAINING permanently.
     class Throttled(Fake):
         def put_attributes(self, cluster: str, values: Sequence[tuple[str, str, str]]) -> None:
-            self.note("put_attributes")
+            self.record("put_attributes")
             if self.asked.count("put_attributes") < 4:
                 message = "Rate exceeded"
                 raise UnavailableError(message)
@@ -618,25 +618,25 @@ def test_a_mark_that_is_throttled_is_tried_again_when_the_targets_have_left() ->
     fake = Throttled()
     settings = Config(TOPIC, clusters=("shop",))
     aws: Any = fake
-    rescuer = InterruptionController(
+    controller = InterruptionController(
         aws, aws, aws, aws, settings, drains=fake, sleep=lambda _: None
     )
-    [done] = rescuer.rescue([replace(GONE, action="stop")], InvocationClock(NOW, lambda: 30.0))
+    [done] = controller.act([replace(GONE, action="stop")], InvocationClock(NOW, lambda: 30.0))
 
     marked = [at for at, what in enumerate(fake.asked) if what == "put_attributes"]
     assert len(marked) == 4
     assert marked[0] < fake.asked.index("set_draining")
     assert marked[1] > fake.asked.index("deregister arn:nlb 2")
-    assert done.troubles == ()
+    assert done.errors == ()
 
 
 def test_a_late_event_whose_task_cannot_be_looked_at_takes_nothing_out_and_comes_again() -> None:
     # The address may be another task's by now.
     fake = Fake(fails={"placed": UnavailableError("Rate exceeded")})
-    done, asked = rescue(fake, replace(TASK, ends_at=NOW + timedelta(seconds=60)))
+    done, asked = report(fake, replace(TASK, ends_at=NOW + timedelta(seconds=60)))
 
     assert not any(what.startswith("deregister arn") for what in asked)
-    assert done.undone == "The task was not read: Rate exceeded"
+    assert done.retry_reason == "The task was not read: Rate exceeded"
 
 
 def test_the_only_healthy_target_of_a_large_service_stays() -> None:
@@ -647,10 +647,10 @@ def test_the_only_healthy_target_of_a_large_service_stays() -> None:
             return {name: Service(name, "web:1", (BALANCER,), running=100) for name in names}
 
         def healthy(self, group: str) -> set[Target]:
-            self.note("healthy")
+            self.record("healthy")
             return {Target("i-1", 32_768)}
 
-    done, asked = rescue(Large(), GONE)
+    done, asked = report(Large(), GONE)
 
     assert done.kept == (BALANCER.target_group_arn,)
     assert [what for what in asked if what.startswith("deregister arn")] == [

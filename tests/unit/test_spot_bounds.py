@@ -9,11 +9,11 @@ import pytest
 
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
+from drainer.spot.events import Interruption, Placed, TaskInterruption
 from drainer.spot.freshness import still_there
-from drainer.spot.interruption import Interruption, Placed, TaskInterruption
 from drainer.spot.memory import Recollection
 from drainer.spot.patience import Patience
-from drainer.spot.report import Rescue, Service
+from drainer.spot.report import InterruptionReport, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -203,10 +203,10 @@ class Tasks:
         return self.answer
 
 
-def fargate(task_id: str, age: float) -> tuple[Rescue, TaskInterruption]:
+def fargate(task_id: str, age: float) -> tuple[InterruptionReport, TaskInterruption]:
     ends_at = NOW - timedelta(seconds=age) + timedelta(seconds=120)
     task = TaskInterruption("shop", "web", task_id, ("10.0.0.1",), ends_at)
-    return Rescue(task), task
+    return InterruptionReport(task), task
 
 
 @pytest.mark.parametrize(("age", "looked"), [(30, False), (30.5, True)])
@@ -235,25 +235,25 @@ def test_of_the_late_only_those_leave_that_have_not_ended() -> None:
 # -- the report
 
 
-def test_a_rescue_says_nothing_before_something_was_done() -> None:
+def test_an_interruption_says_nothing_before_something_was_done() -> None:
     # Metrics count it and alarms hang on it: first is all that holds from the beginning.
-    rescue = Rescue(Interruption("i-1", "stop", NOW))
+    report = InterruptionReport(Interruption("i-1", "stop", NOW))
 
-    assert rescue.first
-    done = (rescue.drained, rescue.active, rescue.undone, rescue.denied, rescue.deregistered)
+    assert report.first
+    done = (report.drained, report.active, report.retry_reason, report.denied, report.deregistered)
     assert done == (False, False, "", 0, (0, 0))
     assert Service("web", "web:1", ()).running == 0
 
 
 def test_the_first_reason_to_come_again_is_the_one_that_is_told() -> None:
-    rescue = Rescue(Interruption("i-1", "stop", NOW))
-    rescue.trouble("Denied", MisconfiguredError("no"))
-    denied = rescue.undone
-    rescue.keeps("arn:a")
-    rescue.comes_again("another reason")
-    rescue.trouble("Throttled", UnavailableError("Rate exceeded"))
+    report = InterruptionReport(Interruption("i-1", "stop", NOW))
+    report.add_error("Denied", MisconfiguredError("no"))
+    denied = report.retry_reason
+    report.keeps("arn:a")
+    report.comes_again("another reason")
+    report.add_error("Throttled", UnavailableError("Rate exceeded"))
 
     # Without it the last healthy target was never taken out: the event did not come again.
     told = "The last healthy target of arn:a stays registered"
-    assert (denied, rescue.undone) == ("", told)
-    assert (rescue.kept, rescue.denied) == (("arn:a",), 1)
+    assert (denied, report.retry_reason) == ("", told)
+    assert (report.kept, report.denied) == (("arn:a",), 1)

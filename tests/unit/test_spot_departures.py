@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from drainer.errors import RefusedError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.spot.departures import REFUSALS_MAX, Departures
-from drainer.spot.interruption import Interruption, Target
+from drainer.spot.events import Interruption, Target
 from drainer.spot.patience import Patience
-from drainer.spot.report import Rescue
+from drainer.spot.report import InterruptionReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,12 +43,12 @@ class Groups:
         self.out.update(targets)
 
 
-def deregister(groups: Groups, targets: Sequence[Target]) -> Rescue:
-    rescue = Rescue(Interruption("i-1", "terminate", NOW))
+def deregister(groups: Groups, targets: Sequence[Target]) -> InterruptionReport:
+    report = InterruptionReport(Interruption("i-1", "terminate", NOW))
     patience = Patience(InvocationClock(NOW, lambda: groups.left), lambda _: None)
     departures = Departures(groups, patience)  # type: ignore[arg-type]
-    departures.deregister({"arn:group": [(rescue, target) for target in targets]})
-    return rescue
+    departures.deregister({"arn:group": [(report, target) for target in targets]})
+    return report
 
 
 def is_six(target: Target) -> bool:
@@ -59,29 +59,29 @@ def test_the_second_family_of_dual_stack_tasks_does_not_use_up_the_time() -> Non
     # One IPv6 address refused the whole call; two hundred single calls followed, without a look at
     # the clock, and Lambda ended the invocation three times with most targets in.
     groups = Groups(is_six)
-    rescue = deregister(groups, [target for pair in zip(FOUR, SIX, strict=True) for target in pair])
+    report = deregister(groups, [target for pair in zip(FOUR, SIX, strict=True) for target in pair])
 
     assert groups.out == set(FOUR)
     assert groups.calls == 1
-    assert (rescue.deregistered, rescue.troubles) == ((100, 1), ())
+    assert (report.deregistered, report.errors) == ((100, 1), ())
 
 
 def test_a_group_of_ipv6_is_left_by_its_own_addresses_in_two_calls() -> None:
     groups = Groups(lambda target: not is_six(target))
-    rescue = deregister(groups, [*FOUR, *SIX])
+    report = deregister(groups, [*FOUR, *SIX])
 
     assert groups.out == set(SIX)
     assert groups.calls == 2
-    assert (rescue.deregistered, rescue.troubles) == ((100, 1), ())
+    assert (report.deregistered, report.errors) == ((100, 1), ())
 
 
 def test_one_target_that_is_refused_costs_the_others_fifteen_calls() -> None:
     groups = Groups(lambda target: target is FOUR[61])
-    rescue = deregister(groups, FOUR)
+    report = deregister(groups, FOUR)
 
     assert groups.out == set(FOUR) - {FOUR[61]}
     assert groups.calls <= 15
-    assert (rescue.deregistered, rescue.troubles) == ((99, 1), ())
+    assert (report.deregistered, report.errors) == ((99, 1), ())
 
 
 def test_a_throttle_repeats_one_call_and_not_all_before_it() -> None:
@@ -95,10 +95,10 @@ def test_a_throttle_repeats_one_call_and_not_all_before_it() -> None:
 def test_a_group_that_refuses_everything_leaves_time_to_the_others() -> None:
     groups = Groups(lambda _: True)
     groups.left = 200.0
-    rescue = deregister(groups, FOUR)
+    report = deregister(groups, FOUR)
 
     assert groups.calls == REFUSALS_MAX
-    assert (rescue.deregistered, rescue.denied) == ((0, 0), 1)
+    assert (report.deregistered, report.denied) == ((0, 0), 1)
 
 
 def test_every_second_target_that_is_refused_does_not_keep_the_others_in() -> None:
@@ -112,7 +112,7 @@ def test_what_is_left_when_time_ends_comes_again() -> None:
     # Lambda would end the invocation, and its whole batch would come again.
     groups = Groups(lambda target: target in FOUR[::2])
     groups.left = 15.0
-    rescue = deregister(groups, FOUR[:8])
+    report = deregister(groups, FOUR[:8])
 
     assert groups.left >= 4
-    assert rescue.undone.endswith("No time was left in the invocation")
+    assert report.retry_reason.endswith("No time was left in the invocation")

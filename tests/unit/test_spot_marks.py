@@ -11,10 +11,10 @@ import pytest
 from drainer.drain.model import ContainerInstance
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
-from drainer.spot.interruption import Interruption
+from drainer.spot.events import Interruption
 from drainer.spot.marks import SpotMarks
 from drainer.spot.patience import Patience
-from drainer.spot.report import Rescue
+from drainer.spot.report import InterruptionReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,16 +38,20 @@ class Attributes:
                 raise self.fails[arn]
 
 
-def mark(ecs: Attributes, count: int = 1, action: str = "stop", **instance: Any) -> list[Rescue]:
+def mark(
+    ecs: Attributes, count: int = 1, action: str = "stop", **instance: Any
+) -> list[InterruptionReport]:
     """Mark what is found of so many interrupted instances, and of one that nobody seeks."""
-    rescues = {f"i-{n}": Rescue(Interruption(f"i-{n}", action, NOW)) for n in range(count)}
+    reports = {
+        f"i-{n}": InterruptionReport(Interruption(f"i-{n}", action, NOW)) for n in range(count)
+    }
     values = {"status": "ACTIVE", "agent_connected": True, "running_tasks": 1, **instance}
-    found = [ContainerInstance(one, one, pending_tasks=0, **values) for one in [*rescues, "i-x"]]
+    found = [ContainerInstance(one, one, pending_tasks=0, **values) for one in [*reports, "i-x"]]
     aws: Any = ecs
     marks = SpotMarks(aws, Patience(InvocationClock(NOW, lambda: 30.0)))
-    marks.note("shop", found, rescues)
+    marks.record("shop", found, reports)
     marks.finish()
-    return [*rescues.values()]
+    return [*reports.values()]
 
 
 @pytest.mark.parametrize(
@@ -87,14 +91,14 @@ def test_one_that_is_refused_keeps_no_other_without_its_mark(count: int) -> None
     ecs = Attributes({"i-0": DENIED})
     first, *others = mark(ecs, count)
 
-    assert first.troubles == (f"The attribute for its return was not written: {DENIED}",)
+    assert first.errors == (f"The attribute for its return was not written: {DENIED}",)
     assert ecs.calls[-count:] == [[f"i-{n}"] for n in range(count)]
-    assert not any(one.troubles for one in others)
+    assert not any(one.errors for one in others)
 
 
 def test_a_throttle_is_not_argued_with_and_told_to_each() -> None:
     ecs = Attributes({"i-0": UnavailableError("Rate exceeded")})
-    rescues = mark(ecs, 2)
+    reports = mark(ecs, 2)
 
     assert len(ecs.calls) == 2
-    assert all(one.troubles for one in rescues)
+    assert all(one.errors for one in reports)

@@ -17,7 +17,7 @@ from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.spot.comeback import Comeback
 from drainer.spot.controller import collapse
-from drainer.spot.interruption import (
+from drainer.spot.events import (
     Interruption,
     LoadBalancer,
     Target,

@@ -11,7 +11,7 @@ import pytest
 from drainer.config import Config
 from drainer.errors import UnavailableError
 from drainer.invocation import InvocationClock
-from drainer.spot.interruption import (
+from drainer.spot.events import (
     Interruption,
     LoadBalancer,
     Placed,
@@ -19,7 +19,7 @@ from drainer.spot.interruption import (
     TaskInterruption,
 )
 from drainer.spot.patience import Patience
-from drainer.spot.report import Rescue, Service
+from drainer.spot.report import InterruptionReport, Service
 from drainer.spot.targets import SpotTargets
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class World:
     asked: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
 
-    def note(self, call: str, of: Sequence[str] = ()) -> None:
+    def record(self, call: str, of: Sequence[str] = ()) -> None:
         self.asked.append(" ".join([call, *of]))
         if self.throttled.get(call):
             self.throttled[call] -= 1
@@ -63,15 +63,15 @@ class World:
     def task_ids(self, _: str, arn: str, *, desired_status: str) -> list[str]:
         assert desired_status == "RUNNING"
         self.left -= self.listing
-        self.note("list")
+        self.record("list")
         return self.tasks.get(arn, [arn])
 
     def placed(self, _: str, ids: Sequence[str]) -> list[Placed]:
-        self.note("placed", ids)
+        self.record("placed", ids)
         return [Placed(one, self.services_of.get(one, "web"), (one,), {}) for one in ids]
 
     def services(self, _: str, names: Sequence[str]) -> dict[str, Service]:
-        self.note("services", names)
+        self.record("services", names)
         balancers = tuple(LoadBalancer(arn, "web", 80) for arn in self.balancers)
         return {
             name: Service(name, "web:1", balancers, running=self.running)
@@ -80,18 +80,18 @@ class World:
         }
 
     def deregister(self, arn: str, targets: Sequence[Target]) -> None:
-        self.note("out", [target.id for target in targets])
+        self.record("out", [target.id for target in targets])
 
     def healthy(self, arn: str) -> set[Target]:
-        self.note("healthy")
+        self.record("healthy")
         return {Target(one, 80) for one in self.well}
 
     def deregistration_seconds(self, arn: str) -> int:
-        self.note("delay", [arn])
+        self.record("delay", [arn])
         return self.delay
 
     def stop_seconds(self, _: str) -> int:
-        self.note("stop")
+        self.record("stop")
         return self.stop
 
     def serve(self) -> SpotTargets:
@@ -100,9 +100,9 @@ class World:
         patience = Patience(time, self.waits.append)
         return SpotTargets(aws, aws, Config("arn:topic"), patience, NOW)
 
-    def take_out(self, *rescues: Rescue) -> list[str]:
+    def take_out(self, *reports: InterruptionReport) -> list[str]:
         """Take them out, and return what left, in the order of calls."""
-        self.serve().take_out(rescues)
+        self.serve().take_out(reports)
         return [call.removeprefix("out ") for call in self.asked if call.startswith("out ")]
 
     def waves(self) -> list[int]:
@@ -115,13 +115,15 @@ class World:
         return counts
 
 
-def gone(name: str, seconds: float = 110.0, running: int = 1) -> Rescue:
-    rescue = Rescue(Interruption(name, "terminate", NOW + timedelta(seconds=seconds)), "shop")
-    rescue.places.append(("shop", name, running))
-    return rescue
+def gone(name: str, seconds: float = 110.0, running: int = 1) -> InterruptionReport:
+    report = InterruptionReport(
+        Interruption(name, "terminate", NOW + timedelta(seconds=seconds)), "shop"
+    )
+    report.places.append(("shop", name, running))
+    return report
 
 
-def hopeless(count: int) -> list[Rescue]:
+def hopeless(count: int) -> list[InterruptionReport]:
     """Instances that have no time for another look, so that no health is asked for."""
     return [gone(f"i-{number}", 50) for number in range(count)]
 
@@ -158,11 +160,11 @@ def test_a_slow_wave_that_has_found_nothing_goes_on() -> None:
 
 @pytest.mark.parametrize(("left", "listed"), [(10.0, 1), (9.9, 0)])
 def test_no_listing_is_begun_without_the_time_to_act_on_it(left: float, listed: int) -> None:
-    world, rescue = World(left=left), gone("i-1", 50)
-    world.take_out(rescue)
+    world, report = World(left=left), gone("i-1", 50)
+    world.take_out(report)
 
     assert world.asked.count("list") == listed
-    assert bool(rescue.undone) is not bool(listed)
+    assert bool(report.retry_reason) is not bool(listed)
 
 
 def test_a_throttled_listing_slows_the_listings_after_it() -> None:
@@ -187,26 +189,26 @@ def test_a_listing_that_lags_is_looked_at_again_while_there_is_time(
     listed: list[str], running: int, seconds: float, again: str
 ) -> None:
     # The task that the listing has not seen would be sent requests to the end.
-    world, rescue = World(tasks={"i-1": listed}, well={"other"}), gone("i-1", seconds, running)
-    world.take_out(rescue)
+    world, report = World(tasks={"i-1": listed}, well={"other"}), gone("i-1", seconds, running)
+    world.take_out(report)
 
-    assert rescue.undone == again
+    assert report.retry_reason == again
 
 
 @pytest.mark.parametrize("call", ["list", "placed", "services"])
 def test_what_is_not_read_comes_again(call: str) -> None:
-    world, rescue = World(throttled={call: 99}), gone("i-1", 50)
-    world.take_out(rescue)
+    world, report = World(throttled={call: 99}), gone("i-1", 50)
+    world.take_out(report)
 
-    assert rescue.undone == "The targets were not read: Rate exceeded"
+    assert report.retry_reason == "The targets were not read: Rate exceeded"
 
 
 def test_services_that_are_not_read_let_tasks_of_fargate_come_again() -> None:
     task = TaskInterruption("shop", "web", "t", ("10.0.0.1",), NOW + timedelta(seconds=110))
-    world, rescue = World(throttled={"services": 99}), Rescue(task, "shop")
-    world.serve().take_tasks_out([(rescue, task)], "shop")
+    world, report = World(throttled={"services": 99}), InterruptionReport(task, "shop")
+    world.serve().take_tasks_out([(report, task)], "shop")
 
-    assert rescue.undone == "The targets were not read: Rate exceeded"
+    assert report.retry_reason == "The targets were not read: Rate exceeded"
 
 
 def test_a_service_that_is_gone_does_not_keep_the_others_in() -> None:
@@ -215,7 +217,9 @@ def test_a_service_that_is_gone_does_not_keep_the_others_in() -> None:
     other = TaskInterruption("shop", "web", "u", ("d",), NOW + timedelta(seconds=110))
 
     assert world.take_out(gone("i-1", 50)) == ["b"]
-    world.serve().take_tasks_out([(Rescue(one, "shop"), one) for one in (task, other)], "shop")
+    world.serve().take_tasks_out(
+        [(InterruptionReport(one, "shop"), one) for one in (task, other)], "shop"
+    )
     assert "out d" in world.asked
 
 
@@ -251,39 +255,39 @@ def test_the_last_healthy_target_stays_where_it_has_time(
     seconds: tuple[float, float], well: set[str], out: set[str], kept: str | None
 ) -> None:
     world = World(well=well)
-    rescues = [gone(f"i-{number}", left) for number, left in enumerate(seconds)]
+    reports = [gone(f"i-{number}", left) for number, left in enumerate(seconds)]
 
-    assert {one for call in world.take_out(*rescues) for one in call.split()} == out
-    assert [one.key for one in rescues if one.kept] == ([kept] if kept else [])
+    assert {one for call in world.take_out(*reports) for one in call.split()} == out
+    assert [one.key for one in reports if one.kept] == ([kept] if kept else [])
 
 
 @pytest.mark.parametrize("well", [("a", "b", "c"), ("a",)])
 def test_one_look_at_the_health_serves_all_waves_and_one_target_stays(well: str) -> None:
     # Each wave would else keep one, or find healthy what has just left.
     world = World(listing=5.0, left=60.0, well={*well})
-    rescues = [gone(name) for name in "abc"]
-    out = world.take_out(*rescues)
+    reports = [gone(name) for name in "abc"]
+    out = world.take_out(*reports)
 
     assert world.waves() == [1, 1, 1, 0]
     assert world.asked.count("healthy") == 1
     assert len(out) == 2
-    assert sum(bool(one.kept) for one in rescues) == 1
+    assert sum(bool(one.kept) for one in reports) == 1
 
 
 def test_the_last_target_stays_though_a_later_wave_meets_it_again() -> None:
     # An instance that is registered twice has the same target by both registrations.
-    world, rescue = World(listing=5.0, tasks={"i-1": ["t"], "old": ["t"]}, well={"t"}), gone("i-1")
-    rescue.places.append(("shop", "old", 1))
+    world, report = World(listing=5.0, tasks={"i-1": ["t"], "old": ["t"]}, well={"t"}), gone("i-1")
+    report.places.append(("shop", "old", 1))
 
-    assert world.take_out(rescue) == []
+    assert world.take_out(report) == []
     assert world.waves() == [1, 1, 0]
 
 
 def test_where_the_health_is_not_read_all_leave_and_the_event_comes_again() -> None:
-    world, rescue = World(throttled={"healthy": 99}), gone("i-1")
+    world, report = World(throttled={"healthy": 99}), gone("i-1")
 
-    assert world.take_out(rescue) == ["i-1"]
-    assert rescue.undone == "The target health of arn:web was not read: Rate exceeded"
+    assert world.take_out(report) == ["i-1"]
+    assert report.retry_reason == "The target health of arn:web was not read: Rate exceeded"
 
 
 @pytest.mark.parametrize(
@@ -307,39 +311,39 @@ def test_a_service_of_an_instance_is_late_by_its_delay_and_its_stop_together(
     delay: int, stop: int, late: int
 ) -> None:
     # ECS lets a target drain first, and stops the container then.
-    world, rescue = World(delay=delay, stop=stop, well={"other"}), gone("i-1", 110)
-    world.take_out(rescue)
+    world, report = World(delay=delay, stop=stop, well={"other"}), gone("i-1", 110)
+    world.take_out(report)
 
-    assert len(rescue.late) == late
+    assert len(report.late) == late
 
 
 @pytest.mark.parametrize(("delay", "stop", "late"), [(30, 30, 0), (31, 30, 1), (110, 120, 0)])
 def test_a_task_of_fargate_is_in_time_to_the_second(delay: int, stop: int, late: int) -> None:
     task = TaskInterruption("shop", "web", "t", ("10.0.0.1",), NOW + timedelta(seconds=110))
-    world, rescue = World(delay=delay, stop=stop), Rescue(task, "shop")
-    world.serve().take_tasks_out([(rescue, task)], "shop")
+    world, report = World(delay=delay, stop=stop), InterruptionReport(task, "shop")
+    world.serve().take_tasks_out([(report, task)], "shop")
 
-    assert len(rescue.late) == late
+    assert len(report.late) == late
 
 
 def test_a_service_without_target_groups_drains_at_once() -> None:
-    world, rescue = World(balancers=(), stop=120), gone("i-1", 110)
-    world.take_out(rescue)
+    world, report = World(balancers=(), stop=120), gone("i-1", 110)
+    world.take_out(report)
 
-    assert rescue.late == ("web: deregistration delay 0 s and stop timeout 120 s, 110 s are left",)
+    assert report.late == ("web: deregistration delay 0 s and stop timeout 120 s, 110 s are left",)
 
 
 def test_the_times_of_a_service_are_asked_once_and_each_of_its_groups_once() -> None:
     world = World(balancers=("arn:b", "arn:a", "arn:b"), delay=300, well={"other"})
-    rescues = [gone("i-1"), gone("i-2")]
-    world.take_out(*rescues)
+    reports = [gone("i-1"), gone("i-2")]
+    world.take_out(*reports)
 
     assert [call for call in world.asked if call.startswith("delay")] == [
         "delay arn:a",
         "delay arn:b",
     ]
     assert world.asked.count("stop") == 1
-    assert all(one.late for one in rescues)
+    assert all(one.late for one in reports)
 
 
 def test_a_service_that_is_gone_has_no_times() -> None:
@@ -357,7 +361,10 @@ def test_no_time_and_no_throttled_call_is_spent_on_a_report(
 ) -> None:
     # The calls are others' to take, and the time is the answer's.
     task = TaskInterruption("shop", "web", "t", ("10.0.0.1",), NOW + timedelta(seconds=110))
-    world, rescue = World(left, delay=300, throttled={"services": throttled}), Rescue(task, "shop")
-    world.serve().take_tasks_out([(rescue, task)], "shop")
+    world, report = (
+        World(left, delay=300, throttled={"services": throttled}),
+        InterruptionReport(task, "shop"),
+    )
+    world.serve().take_tasks_out([(report, task)], "shop")
 
-    assert len(rescue.late) == late
+    assert len(report.late) == late

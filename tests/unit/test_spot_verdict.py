@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from drainer.cli.demo.spot_verdict import problems
-from drainer.simulation.embedded.spot_watch import GroupView, SpotView
+from drainer.simulation.embedded.spot_watch import GroupSnapshot, SpotSnapshot
 
 WARNED_AT = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-GROUP = GroupView(
+GROUP = GroupSnapshot(
     name="web",
     balancer="application",
     leaving=(),
@@ -23,7 +23,7 @@ GROUP = GroupView(
     cut=(),
     needless=(),
 )
-VIEW = SpotView(
+SNAPSHOT = SpotSnapshot(
     subject="0123456789abcdef",
     warned_at=WARNED_AT,
     now=WARNED_AT + timedelta(seconds=200),
@@ -38,29 +38,32 @@ VIEW = SpotView(
 
 
 def test_a_task_that_went_without_harm_is_no_problem() -> None:
-    assert problems(VIEW, by_instance=False) == []
+    assert problems(SNAPSHOT, by_instance=False) == []
 
 
 # Each of these is what the demo exists to find; one that passes unseen makes it a show.
 @pytest.mark.parametrize(
-    ("view", "words"),
+    ("snapshot", "words"),
     [
-        (replace(VIEW, groups=(replace(GROUP, cut=("ended",), needless=("sent",)),)), "were cut"),
-        (replace(VIEW, groups=(replace(GROUP, unserved=3),)), "found no target"),
-        (replace(VIEW, groups=(replace(GROUP, under_way=2),)), "not yet"),
-        (replace(VIEW, groups=(replace(GROUP, served=0),)), "0 requests served"),
-        (replace(VIEW, deregistered_after=None), "not taken out"),
-        (replace(VIEW, gone=False), "not taken back"),
-        (replace(VIEW, reads=("ListClusters",) * 4), "4 reads"),
+        (
+            replace(SNAPSHOT, groups=(replace(GROUP, cut=("ended",), needless=("sent",)),)),
+            "were cut",
+        ),
+        (replace(SNAPSHOT, groups=(replace(GROUP, unserved=3),)), "found no target"),
+        (replace(SNAPSHOT, groups=(replace(GROUP, under_way=2),)), "not yet"),
+        (replace(SNAPSHOT, groups=(replace(GROUP, served=0),)), "0 requests served"),
+        (replace(SNAPSHOT, deregistered_after=None), "not taken out"),
+        (replace(SNAPSHOT, gone=False), "not taken back"),
+        (replace(SNAPSHOT, reads=("ListClusters",) * 4), "4 reads"),
     ],
 )
-def test_each_harm_has_its_sentence(view: SpotView, words: str) -> None:
-    (found,) = problems(view, by_instance=False)
+def test_each_harm_has_its_sentence(snapshot: SpotSnapshot, words: str) -> None:
+    (found,) = problems(snapshot, by_instance=False)
 
     assert words in found
 
 
 def test_an_instance_has_to_be_drained_and_its_lifecycle_action_to_begin() -> None:
-    found = problems(VIEW, by_instance=True)
+    found = problems(SNAPSHOT, by_instance=True)
 
     assert len(found) == 2

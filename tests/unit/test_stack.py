@@ -24,7 +24,7 @@ from drainer.custom_resource.stack import (
     doubt,
     fate_of,
     made_up,
-    other_guards,
+    other_resources,
 )
 from drainer.drain.model import LifecycleActionResult, Policy, StandaloneTasks
 
@@ -169,13 +169,13 @@ def test_a_physical_id_that_cloudformation_made_up_is_known_by_its_form(
 def fate(
     status: str,
     *rows: Row,
-    guard: DrainTarget = FLEET,
+    target: DrainTarget = FLEET,
     physical_id: str = "sfr-1",
     own: str = "sfr-1",
 ) -> Fate:
     mine = row("DELETE_IN_PROGRESS" if own == physical_id else "UPDATE_COMPLETE", own)
     return fate_of(
-        request("Delete", physical_id), guard, guard.name, Stack(status, NOW, (mine, *rows))
+        request("Delete", physical_id), target, target.name, Stack(status, NOW, (mine, *rows))
     )
 
 
@@ -187,7 +187,7 @@ def test_what_is_deleted_or_replaced_goes(status: str, rows: tuple[Row, ...]) ->
 
 
 def test_a_stack_that_could_not_be_created_takes_what_it_lists_and_nothing_else() -> None:
-    # A group of another stack serves on, and was DRAINING for good.
+    # A group of another stack serves on, and was DRAINING permanently.
     assert fate("ROLLBACK_IN_PROGRESS", target()) == Fate.GOES
     assert fate("ROLLBACK_IN_PROGRESS") == Fate.STAYS
     assert fate("ROLLBACK_IN_PROGRESS", target("DELETE_SKIPPED")) == Fate.STAYS
@@ -218,7 +218,7 @@ def test_what_had_taken_the_place_of_another_goes_with_the_update() -> None:
     assert fate(CLEANING_BACK, former, own="sfr-0") == Fate.GOES
     # Whether a row that is back has a new time is not documented.
     assert fate(CLEANING_BACK, replace(target(), physical_id="sfr-0"), own="sfr-0") == Fate.GOES
-    assert fate(CLEANING_BACK, former, own="sfr-0", guard=GROUP) == Fate.BY_TAG
+    assert fate(CLEANING_BACK, former, own="sfr-0", target=GROUP) == Fate.BY_TAG
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_what_had_taken_the_place_of_another_goes_with_the_update() -> None:
     ],
 )
 def test_a_fleet_that_only_a_parameter_had_named_outlives_the_update(rows: tuple[Row, ...]) -> None:
-    # It is another stack's and serves; drained, it is DRAINING for good.
+    # It is another stack's and serves; drained, it is DRAINING permanently.
     assert fate(CLEANING_BACK, *rows, own="sfr-0") == Fate.STAYS
 
 
@@ -248,7 +248,7 @@ def test_what_the_target_is_called_is_not_made_up() -> None:
 
     assert made_up(request("Delete", MADE_UP), "another") is True
     assert made_up(request("Delete", MADE_UP), MADE_UP) is False
-    assert fate("DELETE_IN_PROGRESS", guard=group, physical_id=MADE_UP, own=MADE_UP) == Fate.GOES
+    assert fate("DELETE_IN_PROGRESS", target=group, physical_id=MADE_UP, own=MADE_UP) == Fate.GOES
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_another_resource_of_the_stack_that_guards_the_same_is_found(
     # A new logical id for the same fleet: the Delete of the old one must not drain what stays.
     rows = (row("DELETE_IN_PROGRESS"), other)
 
-    assert other_guards(request(), Stack(CLEANING, NOW, rows)).get("sfr-1", "") == found
+    assert other_resources(request(), Stack(CLEANING, NOW, rows)).get("sfr-1", "") == found
 
 
 def test_another_guard_of_the_same_is_found_by_each_name_and_both_types() -> None:

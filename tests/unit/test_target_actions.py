@@ -12,7 +12,7 @@ from drainer.custom_resource.target_actions import FAILURES_MAX, NOTING, UNITS_M
 from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS, Outcome
 from drainer.drain.attributes import DRAINED_FOR, checksum
 from drainer.drain.look import Look
-from drainer.drain.machine import Act, Decision, Phase
+from drainer.drain.may_leave import Act, Decision, Phase
 from drainer.drain.model import (
     InstanceProgress,
     LifecycleActionResult,
@@ -102,7 +102,7 @@ def several(count: int, **changes: Any) -> list[Outcome]:
 
 
 def test_what_is_set_draining_is_noted_for_its_stack_before() -> None:
-    # DRAINING without the note it would stay so after a rollback, and get no task for good.
+    # DRAINING without the note it would stay so after a rollback, and get no task permanently.
     ecs, one = Ecs(call_seconds=1.0), outcome()
 
     ecs.act(one)
@@ -188,9 +188,9 @@ def test_a_few_that_fail_hold_up_none_of_the_others() -> None:
     ecs.act(*drains)
 
     assert len(ecs.draining) == 70
-    said = [number for number, one in enumerate(drains) if one.troubles]
+    said = [number for number, one in enumerate(drains) if one.errors]
     assert said == [0, 20, 40]
-    assert drains[0].troubles == (f"{NOTING}: Rate exceeded",)
+    assert drains[0].errors == (f"{NOTING}: Rate exceeded",)
 
 
 def test_what_could_not_be_noted_for_a_throttle_is_not_set_draining() -> None:
@@ -208,7 +208,7 @@ def test_one_whose_note_is_refused_holds_up_no_other() -> None:
     ecs.act(*drains)
 
     assert ecs.noted == ["arn-0", "arn-2"]
-    assert [one.troubles for one in drains] == [(), (f"{NOTING}: AccessDenied",), ()]
+    assert [one.errors for one in drains] == [(), (f"{NOTING}: AccessDenied",), ()]
     assert sorted(ecs.draining) == ["arn-0", "arn-1", "arn-2"]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.custom_resource.progress import NOTES_MAX, Note, RequestProgress
+from drainer.custom_resource.progress import MEMBERS_MAX, Member, RequestProgress
 from drainer.custom_resource.properties import DrainTarget, Status, TargetKind
 from drainer.custom_resource.request import Request, RequestType
 from drainer.custom_resource.target_drain import SETTLED, TargetDrain
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 ID = "i-0123456789abcdef0"
 POLICY = Policy("payments", 3000, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 0)
-GUARD = DrainTarget("payments", TargetKind.AUTO_SCALING_GROUP, "g", POLICY, Status.FAILED)
+TARGET = DrainTarget("payments", TargetKind.AUTO_SCALING_GROUP, "g", POLICY, Status.FAILED)
 REQUEST = Request(
     request_type=RequestType.DELETE,
     stack_id="arn:aws:cloudformation:us-east-1:123456789012:stack/shop/5b918d10",
@@ -73,8 +73,8 @@ class World:
     def stack(self, stack_id: str) -> Stack:
         raise AssertionError("a drain asks nothing about the stack")
 
-    def group(self, guard: DrainTarget) -> str:
-        return guard.name
+    def group(self, target: DrainTarget) -> str:
+        return target.name
 
     def groups(self, capacity_providers: Sequence[str]) -> dict[str, str]:
         return {}
@@ -85,7 +85,7 @@ class World:
     def cluster_exists(self, cluster: str) -> bool:
         return cluster in self.where
 
-    def instances(self, guard: DrainTarget) -> list[str] | None:
+    def instances(self, target: DrainTarget) -> list[str] | None:
         self.seconds_left -= self.seconds_to_see
         if "instances" in self.fails:
             raise self.fails["instances"]
@@ -154,26 +154,26 @@ class World:
 
     def once(
         self,
-        notes: Mapping[str, Note],
+        history: Mapping[str, Member],
         seconds: float = 30,
-        guard: DrainTarget = GUARD,
+        target: DrainTarget = TARGET,
         hop: int = 2,
     ) -> TargetStatus:
         """Make one pass, after others that have left these notes."""
-        before = RequestProgress(REQUEST, notes=notes, looks=2, grown_at=START)
+        before = RequestProgress(REQUEST, history=history, looks=2, grown_at=START)
         one = TargetDrain(self, self)
         now = START + timedelta(seconds=seconds)
-        return one.drain(before, guard, hop, InvocationClock(now, self.left))
+        return one.drain(before, target, hop, InvocationClock(now, self.left))
 
-    def passes(self, count: int, guard: DrainTarget = GUARD) -> list[TargetStatus]:
+    def passes(self, count: int, target: DrainTarget = TARGET) -> list[TargetStatus]:
         fleet = TargetDrain(self, self)
-        progress, musters = RequestProgress(REQUEST), []
+        progress, target_statuses = RequestProgress(REQUEST), []
         for hop in range(count):
             now = START + timedelta(seconds=PASS_SECONDS * hop)
-            muster = fleet.drain(progress, guard, hop, InvocationClock(now, lambda: 100.0))
-            progress = muster.progress
-            musters.append(muster)
-        return musters
+            target_status = fleet.drain(progress, target, hop, InvocationClock(now, lambda: 100.0))
+            progress = target_status.progress
+            target_statuses.append(target_status)
+        return target_statuses
 
 
 def registration(arn: str, **changes: Any) -> ContainerInstance:
@@ -185,8 +185,8 @@ def task(number: int = 1, last: str = "DEACTIVATING", owner: Owner = Owner.SERVI
     return Task(f"{number:032x}", owner, "service:web", wanted, last)
 
 
-def done(musters: list[TargetStatus]) -> list[bool]:
-    return [muster.done == muster.total for muster in musters]
+def done(target_statuses: list[TargetStatus]) -> list[bool]:
+    return [target_status.done == target_status.total for target_status in target_statuses]
 
 
 def test_an_idle_instance_may_go_after_two_listings_that_are_far_enough_apart() -> None:
@@ -205,10 +205,12 @@ def test_looking_that_takes_long_does_not_date_draining_back() -> None:
     world.seconds_to_see = 9.0
     fleet = TargetDrain(world, world)
 
-    muster = fleet.drain(RequestProgress(REQUEST), GUARD, 0, InvocationClock(START, world.left))
+    target_status = fleet.drain(
+        RequestProgress(REQUEST), TARGET, 0, InvocationClock(START, world.left)
+    )
 
     assert world.status("arn-1") == "DRAINING"
-    assert muster.progress.notes[ID].draining_since == START + timedelta(seconds=18)
+    assert target_status.progress.history[ID].draining_since == START + timedelta(seconds=18)
 
 
 # The same for the first of the two listings, which the second must follow by 20 s.
@@ -219,9 +221,9 @@ def test_a_listing_is_dated_by_when_it_was_made() -> None:
     fleet = TargetDrain(world, world)
 
     now = START + timedelta(seconds=30)
-    muster = fleet.drain(before.progress, GUARD, 2, InvocationClock(now, world.left))
+    target_status = fleet.drain(before.progress, TARGET, 2, InvocationClock(now, world.left))
 
-    assert muster.progress.notes[ID].listed_at == now + timedelta(seconds=18)
+    assert target_status.progress.history[ID].listed_at == now + timedelta(seconds=18)
 
 
 def test_no_instance_may_go_while_a_task_of_it_closes() -> None:
@@ -240,15 +242,15 @@ def test_tasks_beyond_those_that_a_note_holds_keep_their_instance(count: int) ->
     progress = RequestProgress(REQUEST)
     for hop in range(40):
         now = START + timedelta(seconds=PASS_SECONDS * hop)
-        muster = guarded.drain(progress, GUARD, hop, InvocationClock(now, lambda: 100.0))
-        progress = muster.progress
+        target_status = guarded.drain(progress, TARGET, hop, InvocationClock(now, lambda: 100.0))
+        progress = target_status.progress
         alive = [one for one in world.running["arn-1"] if one.last_status != "STOPPED"]
-        assert not (muster.done and alive)
+        assert not (target_status.done and alive)
         if hop and hop % 3 == 0 and alive:
             index = world.running["arn-1"].index(alive[0])
             world.running["arn-1"][index] = replace(alive[0], last_status="STOPPED")
 
-    assert muster.done == 1
+    assert target_status.done == 1
 
 
 @pytest.mark.parametrize("last", ["RUNNING", "DEACTIVATING"])
@@ -263,10 +265,10 @@ def test_with_no_agent_connected_the_tasks_of_all_registrations_keep_the_instanc
     world.where[elsewhere].append(other)
     world.running["arn-2"] = [task(1, last)]
 
-    musters = world.passes(30)
+    target_statuses = world.passes(30)
 
     assert world.status("arn-2") == "DRAINING"
-    assert not any(done(musters))
+    assert not any(done(target_statuses))
 
 
 @pytest.mark.parametrize("elsewhere", ["payments", "search"])
@@ -281,7 +283,7 @@ def test_with_no_agent_connected_it_may_go_once_all_registrations_are_clear(else
 
 @pytest.mark.parametrize("elsewhere", ["payments", "search"])
 def test_every_registration_that_is_set_draining_is_noted_for_its_stack(elsewhere: str) -> None:
-    # What is DRAINING without the note stays so after a rollback, and gets no task for good.
+    # What is DRAINING without the note stays so after a rollback, and gets no task permanently.
     world = World({"payments": [registration("arn-1", agent_connected=False)], "search": []})
     world.where[elsewhere].append(registration("arn-2", agent_connected=False))
 
@@ -308,7 +310,7 @@ def test_standalone_tasks_that_ecs_counts_are_stopped_once_their_grace_is_over()
     world = World({"payments": [registration("arn-1", running_tasks=1)]}, {"arn-1": [job]})
     policy = replace(POLICY, standalone_tasks=StandaloneTasks.STOP)
 
-    world.passes(6, replace(GUARD, policy=policy))
+    world.passes(6, replace(TARGET, policy=policy))
 
     assert job.id in world.stopped
 
@@ -318,7 +320,7 @@ def test_an_ignored_standalone_task_does_not_keep_the_fleet() -> None:
     world = World({"payments": [registration("arn-1", running_tasks=1)]}, {"arn-1": [job]})
     policy = replace(POLICY, standalone_tasks=StandaloneTasks.IGNORE)
 
-    assert done(world.passes(8, replace(GUARD, policy=policy)))[-1]
+    assert done(world.passes(8, replace(TARGET, policy=policy)))[-1]
 
 
 def test_what_is_left_in_a_cluster_searched_first_is_not_taken_for_the_instance() -> None:
@@ -327,9 +329,9 @@ def test_what_is_left_in_a_cluster_searched_first_is_not_taken_for_the_instance(
     left_over = registration("arn-1", agent_connected=False)
     world = World({"main": [left_over], "two": [registration("arn-2", running_tasks=3)]})
     world.running["arn-2"] = [task(number, "RUNNING") for number in range(3)]
-    guard = replace(GUARD, cluster=None, configured=("main", "two"))
+    target = replace(TARGET, cluster=None, configured=("main", "two"))
 
-    assert not any(done(world.passes(30, guard)))
+    assert not any(done(world.passes(30, target)))
 
 
 def test_what_boots_after_it_was_in_no_cluster_is_drained_where_it_registers() -> None:
@@ -342,9 +344,9 @@ def test_what_boots_after_it_was_in_no_cluster_is_drained_where_it_registers() -
             world.where["search"].append(registration("arn-1", running_tasks=1))
             world.running["arn-1"] = [task(1, "RUNNING")]
         now = START + timedelta(seconds=PASS_SECONDS * hop)
-        muster = fleet.drain(progress, GUARD, hop, InvocationClock(now, lambda: 100.0))
-        progress = muster.progress
-        assert hop < 5 or muster.done == 0
+        target_status = fleet.drain(progress, TARGET, hop, InvocationClock(now, lambda: 100.0))
+        progress = target_status.progress
+        assert hop < 5 or target_status.done == 0
 
     assert world.status("arn-1") == "DRAINING"
 
@@ -356,18 +358,18 @@ def test_more_than_a_pass_sees_are_all_looked_at_before_they_are_let_go(position
     ids = [f"i-{number:017x}" for number in range(1_500)]
     world = World({"payments": []}, members=ids)
     fleet = TargetDrain(world, world)
-    progress, hop, muster = RequestProgress(REQUEST), 0, None
-    while muster is None or muster.done < 1_500:
+    progress, hop, target_status = RequestProgress(REQUEST), 0, None
+    while target_status is None or target_status.done < 1_500:
         now = START + timedelta(seconds=PASS_SECONDS * hop)
-        muster = fleet.drain(progress, GUARD, hop, InvocationClock(now, lambda: 100.0))
-        progress, hop = muster.progress, hop + 1
+        target_status = fleet.drain(progress, TARGET, hop, InvocationClock(now, lambda: 100.0))
+        progress, hop = target_status.progress, hop + 1
         assert hop < 20
     serving = registration("arn-1", ec2_instance_id=ids[position], running_tasks=1)
     world.where["payments"].append(serving)
 
     now = START + timedelta(seconds=PASS_SECONDS * hop)
 
-    assert fleet.drain(progress, GUARD, hop, InvocationClock(now, lambda: 100.0)).done < 1_500
+    assert fleet.drain(progress, TARGET, hop, InvocationClock(now, lambda: 100.0)).done < 1_500
 
 
 def test_an_instance_that_no_cluster_has_may_go_after_two_searches() -> None:
@@ -381,19 +383,19 @@ def test_an_instance_in_another_cluster_is_drained_there_and_remembered() -> Non
         {"payments": [], "search": [registration("arn-1")]}, {"arn-1": [task(1, "STOPPED")]}
     )
 
-    musters = world.passes(8)
+    target_statuses = world.passes(8)
 
-    assert musters[-1].progress.notes[ID].cluster == "search"
-    assert done(musters)[-1]
+    assert target_statuses[-1].progress.history[ID].cluster == "search"
+    assert done(target_statuses)[-1]
     assert world.status("arn-1") == "DRAINING"
 
 
 # -- what a pass makes of notes
 
-FLEET = replace(GUARD, kind=TargetKind.SPOT_FLEET, name="sfr-1")
-DRAINED = Note(draining_since=START, listed_at=START, closed=True, settled=True, done=True)
-ABSENT = Note(absent_since=START, done=True)
-DRAINING = Note(draining_since=START, settled=True)
+FLEET = replace(TARGET, kind=TargetKind.SPOT_FLEET, name="sfr-1")
+DRAINED = Member(draining_since=START, listed_at=START, closed=True, settled=True, done=True)
+ABSENT = Member(absent_since=START, done=True)
+DRAINING = Member(draining_since=START, settled=True)
 DEADLINE = POLICY.drain_timeout_seconds
 
 
@@ -407,7 +409,7 @@ def test_a_target_that_could_not_be_read_leaves_everything_known_as_it_was() -> 
 
     seen = world.once({ID: DRAINED})
 
-    assert seen.progress.notes == {ID: DRAINED}
+    assert seen.progress.history == {ID: DRAINED}
     assert seen.progress.looks == 2
     assert (seen.complete, seen.as_far_as_known) == (False, False)
     assert "Rate exceeded" in seen.unsure
@@ -420,39 +422,39 @@ def test_what_is_missing_from_one_answer_is_drained_all_the_same(
     # What AWS says of a fleet may be out of date: the instance that it forgot serves.
     world = World({"payments": [registration("arn-1")]}, members=members)
 
-    seen = world.once({ID: Note()})
+    seen = world.once({ID: Member()})
 
     assert (seen.gone, seen.total, seen.done) == (gone, 1, 0)
     assert world.status("arn-1") == "DRAINING"
-    assert seen.progress.notes[ID].draining_since == START + timedelta(seconds=30)
+    assert seen.progress.history[ID].draining_since == START + timedelta(seconds=30)
 
 
 def test_what_may_go_and_is_gone_is_neither_counted_nor_remembered() -> None:
     # A fleet whose instances come and go would fill its notes in days.
     seen = World({"payments": []}, members=None).once({ID: DRAINED}, SETTLED.total_seconds())
 
-    assert (seen.total, seen.progress.notes, seen.complete) == (0, {}, True)
+    assert (seen.total, seen.progress.history, seen.complete) == (0, {}, True)
 
 
 @pytest.mark.parametrize(
-    ("guard", "members", "known", "seconds", "settled"),
+    ("target", "members", "known", "seconds", "settled"),
     [
         pytest.param(FLEET, [ID], True, 119, False, id="a fleet"),
         pytest.param(FLEET, [ID], True, 120, True, id="a fleet, long after"),
         pytest.param(FLEET, [ID], False, 120, False, id="a fleet, an instance more"),
-        pytest.param(GUARD, [ID], True, 0, True, id="a group"),
-        pytest.param(GUARD, [ID], False, 120, True, id="a group, an instance more"),
-        pytest.param(GUARD, None, True, 119, False, id="a group that is gone"),
-        pytest.param(GUARD, None, True, 120, True, id="a group that is gone, long after"),
+        pytest.param(TARGET, [ID], True, 0, True, id="a group"),
+        pytest.param(TARGET, [ID], False, 120, True, id="a group, an instance more"),
+        pytest.param(TARGET, None, True, 119, False, id="a group that is gone"),
+        pytest.param(TARGET, None, True, 120, True, id="a group that is gone, long after"),
     ],
 )
 def test_a_listing_that_may_be_late_is_believed_two_minutes_after_its_last_news(
-    guard: DrainTarget, members: list[str] | None, seconds: float, *, known: bool, settled: bool
+    target: DrainTarget, members: list[str] | None, seconds: float, *, known: bool, settled: bool
 ) -> None:
     # An instance that the listing does not show yet would be taken down with its tasks.
     world = World({"payments": []}, members=members)
 
-    seen = world.once({ID: Note()} if known else {}, seconds, guard)
+    seen = world.once({ID: Member()} if known else {}, seconds, target)
 
     assert seen.settled is settled
     assert seen.progress.grown_at == START + timedelta(seconds=0 if known else seconds)
@@ -475,7 +477,7 @@ def test_from_the_deadline_on_nothing_is_done_and_everything_is_named(
     world = World({"payments": [registration("arn-1", running_tasks=1)]})
     world.running["arn-1"] = [task(1, "RUNNING")]
 
-    seen = world.once({ID: Note()}, seconds)
+    seen = world.once({ID: Member()}, seconds)
 
     assert world.status("arn-1") == ("DRAINING" if acts else "ACTIVE")
     assert ("service RUNNING service:web" in seen.remaining()) is not acts
@@ -500,7 +502,7 @@ def test_a_pass_lists_for_as_many_as_the_account_is_granted(count: int, listings
 
 
 @pytest.mark.parametrize(
-    ("known", "undone", "looked_at"),
+    ("known", "retry_reason", "looked_at"),
     [
         pytest.param([DRAINED] * 99, 1, 100, id="as many as one call describes"),
         pytest.param([DRAINED] * 100, 1, 1, id="more"),
@@ -511,10 +513,10 @@ def test_a_pass_lists_for_as_many_as_the_account_is_granted(count: int, listings
     ],
 )
 def test_what_may_go_is_looked_at_where_that_costs_little_and_at_the_end(
-    known: list[Note], undone: int, looked_at: int
+    known: list[Member], retry_reason: int, looked_at: int
 ) -> None:
     # Each pass over a fleet of a thousand would else ask for a thousand for the one that is left.
-    members = ids(len(known) + undone)
+    members = ids(len(known) + retry_reason)
     world = World({"payments": []}, members=members)
 
     seen = world.once(dict(zip(members, known, strict=False)), hop=0)
@@ -532,24 +534,24 @@ def test_a_target_of_more_than_a_pass_sees_is_looked_at_in_turns(hop: int, first
     seen = World({"payments": []}, members=members).once({}, hop=hop)
 
     expected = [members[(first + number) % 1_500] for number in range(1_000)]
-    assert sorted(seen.progress.notes) == sorted(expected)
+    assert sorted(seen.progress.history) == sorted(expected)
 
 
 @pytest.mark.parametrize(
-    ("note", "changes", "done"),
+    ("member", "changes", "done"),
     [
         pytest.param(DRAINED, {"status": "DRAINING"}, True, id="as it was"),
         pytest.param(DRAINED, {"status": "ACTIVE"}, False, id="ACTIVE again"),
         pytest.param(DRAINED, {"status": "DRAINING", "running_tasks": 1}, False, id="a task"),
         pytest.param(ABSENT, {"status": "DRAINING"}, False, id="it has registered"),
-        pytest.param(Note(), {"status": "DRAINING"}, False, id="never done"),
+        pytest.param(Member(), {"status": "DRAINING"}, False, id="never done"),
     ],
 )
 def test_what_might_go_may_go_while_nothing_has_come_to_it(
-    note: Note, changes: dict[str, Any], *, done: bool
+    member: Member, changes: dict[str, Any], *, done: bool
 ) -> None:
     # Somebody sets it ACTIVE by hand, and ECS places tasks: they would be cut.
-    seen = World({"payments": [registration("arn-1", **changes)]}).once({ID: note})
+    seen = World({"payments": [registration("arn-1", **changes)]}).once({ID: member})
 
     assert seen.done == done
     assert len(seen.outcomes) == (not done)
@@ -565,43 +567,43 @@ def test_what_might_go_and_was_not_seen_is_no_evidence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("note", "clusters"),
+    ("member", "clusters"),
     [
-        pytest.param(Note(), ["payments", "payments", "search"], id="never seen"),
-        pytest.param(Note(settled=True), ["payments"], id="settled"),
-        pytest.param(Note(settled=True, cluster="search"), ["search"], id="settled elsewhere"),
+        pytest.param(Member(), ["payments", "payments", "search"], id="never seen"),
+        pytest.param(Member(settled=True), ["payments"], id="settled"),
+        pytest.param(Member(settled=True, cluster="search"), ["search"], id="settled elsewhere"),
         pytest.param(DRAINED, ["payments"], id="drained"),
         pytest.param(ABSENT, ["payments", "payments", "search"], id="in no cluster before"),
     ],
 )
-def test_an_instance_is_sought_where_it_was(note: Note, clusters: list[str]) -> None:
+def test_an_instance_is_sought_where_it_was(member: Member, clusters: list[str]) -> None:
     # An account of hundreds of clusters would be searched for each instance in each pass.
     world = World({"payments": [], "search": []})
 
-    world.once({ID: note})
+    world.once({ID: member})
 
     assert [cluster for cluster, _ in world.searches] == clusters
 
 
 @pytest.mark.parametrize(
-    ("where", "error", "note", "absent"),
+    ("where", "error", "member", "absent"),
     [
         pytest.param("payments", None, DRAINING, True, id="it has left its cluster"),
-        pytest.param("search", None, Note(), True, id="its cluster is gone"),
+        pytest.param("search", None, Member(), True, id="its cluster is gone"),
         pytest.param("payments", UnavailableError("x"), DRAINING, False, id="a throttle"),
-        pytest.param("payments", UnavailableError("x"), Note(), False, id="a throttle at first"),
+        pytest.param("payments", UnavailableError("x"), Member(), False, id="a throttle at first"),
     ],
 )
 def test_what_has_left_may_go_and_what_was_not_seen_may_not(
-    where: str, error: DrainerError | None, note: Note, *, absent: bool
+    where: str, error: DrainerError | None, member: Member, *, absent: bool
 ) -> None:
     # What has left would be waited for until the deadline; what was throttled serves.
     world = World({where: []}, fails={where: error} if error else {})
 
-    seen = world.once({ID: note})
+    seen = world.once({ID: member})
 
-    assert (seen.progress.notes[ID].absent_since is not None) is absent
-    assert (seen.progress.notes[ID].done, seen.unsure) == (False, "")
+    assert (seen.progress.history[ID].absent_since is not None) is absent
+    assert (seen.progress.history[ID].done, seen.unsure) == (False, "")
 
 
 def test_a_search_without_time_for_all_clusters_finds_nothing_absent() -> None:
@@ -609,11 +611,11 @@ def test_a_search_without_time_for_all_clusters_finds_nothing_absent() -> None:
     world = World({"payments": [], "search": [], "web": [registration("arn-1")]})
     world.seconds_left, world.seconds_to_see = 14.0, 1.0
 
-    assert world.once({ID: Note()}).progress.notes[ID].absent_since is None
+    assert world.once({ID: Member()}).progress.history[ID].absent_since is None
 
 
 def test_what_may_go_is_not_named_as_waited_for() -> None:
-    seen = World({"payments": []}).once({ID: Note(absent_since=START)})
+    seen = World({"payments": []}).once({ID: Member(absent_since=START)})
 
     assert (seen.done, seen.total, seen.outcomes) == (1, 1, ())
 
@@ -668,48 +670,48 @@ def test_a_set_of_more_tasks_than_a_note_holds_is_not_closed(count: int, *, whol
     # Those that were cut off would be forgotten, and their instance let go while they run.
     world = World({"payments": [registration("arn-1", status="DRAINING", running_tasks=count)]})
     world.running["arn-1"] = [task(n, "RUNNING", Owner.STANDALONE) for n in range(count)]
-    guard = replace(GUARD, policy=replace(POLICY, standalone_tasks=StandaloneTasks.IGNORE))
+    target = replace(TARGET, policy=replace(POLICY, standalone_tasks=StandaloneTasks.IGNORE))
     known = tuple(one.id for one in world.running["arn-1"])[:2]
 
     listed = replace(DRAINING, listed_at=START, unfinished=known)
     for before in (DRAINING, listed, replace(listed, closed=True)):
-        note = world.once({ID: before}, guard=guard).progress.notes[ID]
+        member = world.once({ID: before}, target=target).progress.history[ID]
 
-        assert note.unfinished == known
-        assert (note.listed_at is not None) is whole
-        assert note.closed is (whole and before != DRAINING)
-        assert (note.cluster, note.settled) == ("", True)
+        assert member.unfinished == known
+        assert (member.listed_at is not None) is whole
+        assert member.closed is (whole and before != DRAINING)
+        assert (member.cluster, member.settled) == ("", True)
 
 
 def test_with_no_agent_connected_nothing_is_settled_for_the_next_pass() -> None:
     # Its agent may connect to a registration in any cluster by then.
     world = World({"payments": [registration("arn-1", agent_connected=False)]})
 
-    assert not any(seen.progress.notes[ID].settled for seen in world.passes(6))
+    assert not any(seen.progress.history[ID].settled for seen in world.passes(6))
 
 
 def test_that_standalone_tasks_were_told_to_stop_is_remembered() -> None:
     world = World({"payments": [registration("arn-1", running_tasks=1)]})
     world.running["arn-1"] = [task(1, "RUNNING", Owner.STANDALONE)]
-    guard = replace(GUARD, policy=replace(POLICY, standalone_tasks=StandaloneTasks.STOP))
+    target = replace(TARGET, policy=replace(POLICY, standalone_tasks=StandaloneTasks.STOP))
 
-    assert [seen.progress.notes[ID].stopped for seen in world.passes(5, guard)][-1]
+    assert [seen.progress.history[ID].stopped for seen in world.passes(5, target)][-1]
 
 
 def test_notes_that_do_not_fit_are_those_of_what_is_looked_at_again_anyway() -> None:
     # What may go would be drained from the beginning, and the deadline be missed.
-    members = ids(NOTES_MAX + 100)
-    notes = {**dict.fromkeys(members, Note()), **dict.fromkeys(members[-100:], DRAINED)}
+    members = ids(MEMBERS_MAX + 100)
+    history = {**dict.fromkeys(members, Member()), **dict.fromkeys(members[-100:], DRAINED)}
 
-    seen = World({"payments": []}, members=members).once(notes)
+    seen = World({"payments": []}, members=members).once(history)
 
-    assert len(seen.progress.notes) == NOTES_MAX
-    assert sum(note.done for note in seen.progress.notes.values()) == 100
+    assert len(seen.progress.history) == MEMBERS_MAX
+    assert sum(member.done for member in seen.progress.history.values()) == 100
 
 
 def test_what_went_wrong_and_what_is_misnamed_is_said() -> None:
     world = World({"payments": [], "search": [registration("arn-1")]})
 
-    [said] = world.once({}).troubles
+    [said] = world.once({}).errors
 
     assert "is in cluster search and is drained there" in said

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.custom_resource.progress import Note, RequestProgress
+from drainer.custom_resource.progress import Member, RequestProgress
 from drainer.custom_resource.properties import DrainTarget, Status, TargetKind
 from drainer.custom_resource.reactivation import Restored, TargetReactivation, settled_id
-from drainer.custom_resource.request import NOTHING_GUARDED, Request, RequestType
+from drainer.custom_resource.request import NO_TARGET, Request, RequestType
 from drainer.drain.actions import UNIT_SECONDS
 from drainer.drain.attributes import DRAINED_FOR, checksum
 from drainer.drain.finder import ACTING_SECONDS
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 POLICY = Policy(None, 3000, LifecycleActionResult.CONTINUE, StandaloneTasks.WAIT, 0)
-GUARD = DrainTarget("payments", TargetKind.AUTO_SCALING_GROUP, "g", POLICY, Status.FAILED)
-FLEET = replace(GUARD, kind=TargetKind.SPOT_FLEET, name="sfr-1")
-PROVIDER = replace(GUARD, kind=TargetKind.CAPACITY_PROVIDER, name="p")
+TARGET = DrainTarget("payments", TargetKind.AUTO_SCALING_GROUP, "g", POLICY, Status.FAILED)
+FLEET = replace(TARGET, kind=TargetKind.SPOT_FLEET, name="sfr-1")
+PROVIDER = replace(TARGET, kind=TargetKind.CAPACITY_PROVIDER, name="p")
 REQUEST = Request(
     request_type=RequestType.UPDATE,
     stack_id="stack",
@@ -78,15 +78,15 @@ class World:
         if what in self.fails:
             raise self.fails[what]
 
-    def instances(self, guard: DrainTarget) -> list[str] | None:
+    def instances(self, target: DrainTarget) -> list[str] | None:
         return self.members
 
     def cluster_exists(self, cluster: str) -> bool:
         return cluster in self.where
 
-    def group(self, guard: DrainTarget) -> str:
+    def group(self, target: DrainTarget) -> str:
         self._call("group")
-        return self.groups_of.get(guard.name, "")
+        return self.groups_of.get(target.name, "")
 
     def clusters(self) -> list[str]:
         return list(self.where)
@@ -116,20 +116,20 @@ class World:
     def restore(self, progress: RequestProgress = PROGRESS, **changes: Any) -> Restored:
         anything: Any = self
         time = InvocationClock(NOW, lambda: self.seconds_left)
-        guard = replace(GUARD, **changes)
-        return TargetReactivation(anything, anything).restore(progress, guard, time)
+        target = replace(TARGET, **changes)
+        return TargetReactivation(anything, anything).restore(progress, target, time)
 
-    def named(self, request: Request, guard: DrainTarget, old: DrainTarget | None) -> str:
+    def named(self, request: Request, target: DrainTarget, old: DrainTarget | None) -> str:
         anything: Any = self
         one = TargetReactivation(anything, anything)
-        return one.physical_id(request, guard, old, back=False)
+        return one.physical_id(request, target, old, back=False)
 
 
 # -- what is looked at
 
 
 def test_a_target_or_cluster_that_is_not_there_is_no_target_that_stays() -> None:
-    # A Create with a slip in a name would succeed, and its Delete drain nothing.
+    # A Create with a typo in a name would succeed, and its Delete drain nothing.
     for world, clusters, sentence in (
         (World({"payments": []}, members=None), ("payments",), "AutoScalingGroupName 'g' was not"),
         (World({}), ("payments", "search"), "Cluster 'payments, search' was not found"),
@@ -212,7 +212,7 @@ def test_what_is_refused_keeps_its_note_and_is_said() -> None:
     restored = world.restore()
 
     assert world.forgotten == [["payments arn-1"]]
-    assert restored.troubles == ("arn-2 was not set ACTIVE: MISSING",)
+    assert restored.errors == ("arn-2 was not set ACTIVE: MISSING",)
     assert restored.complete
 
 
@@ -220,7 +220,7 @@ def test_where_all_are_refused_no_empty_call_follows() -> None:
     # ECS refuses a call about nothing, which would be told as the failure of the whole.
     world = World({"payments": [drained()]}, refused={"arn-1": "MISSING"})
 
-    assert world.restore().troubles == ("arn-1 was not set ACTIVE: MISSING",)
+    assert world.restore().errors == ("arn-1 was not set ACTIVE: MISSING",)
     assert world.forgotten == []
 
 
@@ -235,7 +235,7 @@ def test_one_that_spoils_the_call_holds_up_no_other() -> None:
     restored = world.restore()
 
     assert world.forgotten == [["payments arn-1"], ["payments arn-3"]]
-    assert restored.troubles == ("i-2 was not set ACTIVE: AccessDenied",)
+    assert restored.errors == ("i-2 was not set ACTIVE: AccessDenied",)
 
 
 def test_of_two_one_that_spoils_the_call_holds_up_the_other_no_more_than_of_ten() -> None:
@@ -243,7 +243,7 @@ def test_of_two_one_that_spoils_the_call_holds_up_the_other_no_more_than_of_ten(
         {"payments": [drained(1), drained(2)]}, ["i-1", "i-2"], fails={"set arn-1": DENIED}
     )
 
-    assert world.restore().troubles == ("i-1 was not set ACTIVE: AccessDenied",)
+    assert world.restore().errors == ("i-1 was not set ACTIVE: AccessDenied",)
     assert world.forgotten == [["payments arn-2"]]
 
 
@@ -263,7 +263,7 @@ def test_what_was_drained_in_another_cluster_is_brought_back_there() -> None:
     restored = world.restore()
 
     assert world.active == [["search arn-1"]]
-    assert restored == replace(COMPLETE, troubles=("arn-1 was not set ACTIVE: MISSING",))
+    assert restored == replace(COMPLETE, errors=("arn-1 was not set ACTIVE: MISSING",))
 
 
 def test_what_an_agent_left_in_the_named_cluster_does_not_stand_for_it() -> None:
@@ -286,29 +286,29 @@ def test_what_was_found_connected_is_searched_for_nowhere_else() -> None:
     assert world.active[-1] == ["search arn-2"]
 
 
-def test_troubles_of_both_searches_are_said() -> None:
+def test_errors_of_both_searches_are_said() -> None:
     refused = {"arn-1": "MISSING", "arn-2": "INACTIVE"}
     world = World(
         {"payments": [drained()], "search": [drained(2)]}, ["i-1", "i-2"], refused=refused
     )
 
-    assert [one.split(": ")[1] for one in world.restore().troubles] == ["MISSING", "INACTIVE"]
+    assert [one.split(": ")[1] for one in world.restore().errors] == ["MISSING", "INACTIVE"]
 
 
 MANY: Mapping[str, list[ContainerInstance]] = {"a": [], "b": [], "c": [drained()], "payments": []}
 
 
 def test_a_search_that_a_throttle_has_cut_goes_on_after_the_last_cluster_it_read() -> None:
-    # Begun anew in each pass, it would come to no end; ended, it would leave what is in "c".
+    # Begun again in each pass, it would come to no end; ended, it would leave what is in "c".
     world = World({**MANY}, fails={"find b": THROTTLED})
 
     cut = world.restore()
     world.fails, world.searched = {}, []
     rest = world.restore(cut.progress)
 
-    assert (cut.complete, cut.troubles) == (False, ("Rate exceeded",))
-    assert cut.progress == replace(PROGRESS, notes={"i-1": Note(searched_to="a")})
-    assert (rest.complete, rest.troubles) == (True, ())
+    assert (cut.complete, cut.errors) == (False, ("Rate exceeded",))
+    assert cut.progress == replace(PROGRESS, history={"i-1": Member(searched_to="a")})
+    assert (rest.complete, rest.errors) == (True, ())
     assert world.searched == ["payments", "b", "c"]
     assert world.active == [["c arn-1"]]
 
@@ -318,19 +318,19 @@ def test_a_search_without_time_for_all_clusters_is_not_complete() -> None:
 
     cut = world.restore()
 
-    assert (cut.complete, cut.troubles) == (False, ("4 clusters are searched in turns",))
-    assert cut.progress.notes == {"i-1": Note(searched_to="b")}
+    assert (cut.complete, cut.errors) == (False, ("4 clusters are searched in turns",))
+    assert cut.progress.history == {"i-1": Member(searched_to="b")}
 
 
 def test_one_that_was_found_does_not_end_the_search_for_the_others() -> None:
-    # What is in the clusters that are left would stay DRAINING for good.
+    # What is in the clusters that are left would stay DRAINING permanently.
     world = World({**MANY, "a": [drained(2)]}, ["i-2", "i-1", "i-3"])
     world.seconds_left, world.search_seconds = ACTING_SECONDS + 2.5, 1.0
 
     cut = world.restore()
 
-    assert (cut.complete, cut.troubles) == (False, ("4 clusters are searched in turns",))
-    assert cut.progress.notes == {"i-2": Note(searched_to="b")}
+    assert (cut.complete, cut.errors) == (False, ("4 clusters are searched in turns",))
+    assert cut.progress.history == {"i-2": Member(searched_to="b")}
 
 
 def test_a_throttle_before_the_first_cluster_is_told_as_what_it_is() -> None:
@@ -340,7 +340,7 @@ def test_a_throttle_before_the_first_cluster_is_told_as_what_it_is() -> None:
 
 def test_where_a_drain_had_come_to_is_another_search() -> None:
     # It had looked for instances to drain: what is DRAINING in the clusters before would stay so.
-    before = replace(PROGRESS, believed=True, notes={"i-1": Note(searched_to="c")})
+    before = replace(PROGRESS, believed=True, history={"i-1": Member(searched_to="c")})
     world = World({**MANY})
 
     assert world.restore(before) == Restored(before)
@@ -355,60 +355,60 @@ def test_a_cluster_that_may_not_be_read_is_said_once_and_hides_no_other() -> Non
 
     restored = world.restore()
 
-    assert (restored.complete, restored.troubles) == (True, ("AccessDenied",))
+    assert (restored.complete, restored.errors) == (True, ("AccessDenied",))
     assert world.active == [["c arn-1"]]
 
 
 # -- what the resource is called
 
-SAME, OTHER = replace(GUARD, cluster="search"), replace(GUARD, name="h")
+SAME, OTHER = replace(TARGET, cluster="search"), replace(TARGET, name="h")
 CREATE = replace(REQUEST, request_type=RequestType.CREATE, physical_id="")
-REFUSED = replace(REQUEST, physical_id=f"{NOTHING_GUARDED}1")
+REFUSED = replace(REQUEST, physical_id=f"{NO_TARGET}1")
 
 
 @pytest.mark.parametrize(
-    ("request_", "guard", "old", "back", "name"),
+    ("request_", "target", "old", "back", "name"),
     [
-        pytest.param(CREATE, GUARD, None, False, "g", id="a Create"),
-        pytest.param(REFUSED, GUARD, GUARD, False, "g", id="what was never guarded is now"),
-        pytest.param(REQUEST, OTHER, GUARD, False, "h", id="another target"),
-        pytest.param(replace(REQUEST, physical_id="p"), GUARD, SAME, False, "p", id="kept before"),
-        pytest.param(REQUEST, replace(FLEET, name="g"), GUARD, False, "g", id="another kind"),
+        pytest.param(CREATE, TARGET, None, False, "g", id="a Create"),
+        pytest.param(REFUSED, TARGET, TARGET, False, "g", id="what was never guarded is now"),
+        pytest.param(REQUEST, OTHER, TARGET, False, "h", id="another target"),
+        pytest.param(replace(REQUEST, physical_id="p"), TARGET, SAME, False, "p", id="kept before"),
+        pytest.param(REQUEST, replace(FLEET, name="g"), TARGET, False, "g", id="another kind"),
         pytest.param(REQUEST, OTHER, None, True, "g", id="back from what was refused"),
         pytest.param(REQUEST, OTHER, None, False, "h", id="forth from what was refused"),
     ],
 )
 def test_what_guards_the_same_is_called_the_same(
-    request_: Request, guard: DrainTarget, old: DrainTarget | None, *, back: bool, name: str
+    request_: Request, target: DrainTarget, old: DrainTarget | None, *, back: bool, name: str
 ) -> None:
     # By another name CloudFormation deletes what was before, and its Delete drains the target.
-    assert settled_id(request_, guard, old, back=back) == name
+    assert settled_id(request_, target, old, back=back) == name
 
 
 @pytest.mark.parametrize(
-    ("physical_id", "guard", "old", "name"),
+    ("physical_id", "target", "old", "name"),
     [
-        pytest.param("g", PROVIDER, GUARD, "g", id="its group has the name"),
-        pytest.param("p", GUARD, PROVIDER, "p", id="another name of the same group"),
-        pytest.param("g", OTHER, GUARD, "h", id="another group"),
+        pytest.param("g", PROVIDER, TARGET, "g", id="its group has the name"),
+        pytest.param("p", TARGET, PROVIDER, "p", id="another name of the same group"),
+        pytest.param("g", OTHER, TARGET, "h", id="another group"),
         pytest.param("p", replace(PROVIDER, name="q"), PROVIDER, "q", id="no group is known"),
         pytest.param("x", replace(PROVIDER, name="q"), replace(OTHER, name="r"), "q", id="of none"),
     ],
 )
 def test_a_group_and_its_capacity_provider_are_the_same_target(
-    physical_id: str, guard: DrainTarget, old: DrainTarget, name: str
+    physical_id: str, target: DrainTarget, old: DrainTarget, name: str
 ) -> None:
-    # Named anew by a change of the property alone, the whole group would be drained.
+    # Named again by a change of the property alone, the whole group would be drained.
     world = World(groups_of={"g": "g", "p": "g", "h": "h"})
 
-    assert world.named(replace(REQUEST, physical_id=physical_id), guard, old) == name
+    assert world.named(replace(REQUEST, physical_id=physical_id), target, old) == name
 
 
 @pytest.mark.parametrize(
-    ("guard", "old"), [(GUARD, None), (GUARD, SAME), (FLEET, GUARD), (OTHER, FLEET)]
+    ("target", "old"), [(TARGET, None), (TARGET, SAME), (FLEET, TARGET), (OTHER, FLEET)]
 )
-def test_who_has_no_question_asks_none(guard: DrainTarget, old: DrainTarget | None) -> None:
+def test_who_has_no_question_asks_none(target: DrainTarget, old: DrainTarget | None) -> None:
     # A denied read of groups would fail the Update of a stack that has none.
     world = World(fails={"group": DENIED})
 
-    assert world.named(REQUEST, guard, old) == guard.name
+    assert world.named(REQUEST, target, old) == target.name

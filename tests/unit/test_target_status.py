@@ -12,7 +12,7 @@ from drainer.custom_resource.request import Request, RequestType
 from drainer.custom_resource.target_status import TargetStatus
 from drainer.drain.actions import Outcome
 from drainer.drain.look import Look
-from drainer.drain.machine import Act, Decision, Phase
+from drainer.drain.may_leave import Act, Decision, Phase
 from drainer.drain.model import InstanceProgress, Owner, Task
 from tests.unit.ecs import container_instance
 

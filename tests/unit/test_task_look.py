@@ -100,7 +100,7 @@ class Ecs(UnaskedEcs):
         return self.seconds_left
 
 
-def sight(number: int = 0, unfinished: Sequence[str] = (), counted: int = 0, **of: Any) -> Look:
+def look(number: int = 0, unfinished: Sequence[str] = (), counted: int = 0, **of: Any) -> Look:
     """A drain whose container instance, DRAINING since a minute, was found in this pass."""
     arn, cluster = f"arn-{number}", of.pop("cluster", "payments")
     instance = container_instance(arn, f"i-{number}", running_tasks=counted, cluster=cluster)
@@ -116,12 +116,12 @@ def sight(number: int = 0, unfinished: Sequence[str] = (), counted: int = 0, **o
     )
 
 
-def look(
-    ecs: Ecs, *sights: Look, early: bool = True, stopped: StoppedTasks | None = None
+def look_at(
+    ecs: Ecs, *looks: Look, early: bool = True, stopped: StoppedTasks | None = None
 ) -> TaskLook:
     remembered = stopped if stopped is not None else StoppedTasks()
     one = TaskLook(ecs, InvocationClock(NOW, ecs.left), remembered)
-    one.look(sights, early=early)
+    one.look(looks, early=early)
     return one
 
 
@@ -130,22 +130,22 @@ def look(
 
 def test_unfinished_tasks_of_many_drains_are_asked_about_together() -> None:
     # A call for each would use up the account's reads with a hundred drains.
-    ecs, sights = Ecs(), [sight(n, [task_id(n)], closed=True) for n in range(10)]
+    ecs, looks = Ecs(), [look(n, [task_id(n)], closed=True) for n in range(10)]
     ecs.has(*(task(n, "DEACTIVATING") for n in range(10)))
 
-    look(ecs, *sights)
+    look_at(ecs, *looks)
 
     assert [what for what, _ in ecs.asked] == ["describe"]
-    assert all(one.described for one in sights)
+    assert all(one.described for one in looks)
 
 
 def test_one_task_that_is_not_stopped_is_enough_to_know() -> None:
     # An instance with hundreds of tasks would be described in full at each pass, for an hour.
     ids = [task_id(n) for n in range(400)]
-    ecs, one = Ecs(), sight(0, ids, closed=True)
+    ecs, one = Ecs(), look(0, ids, closed=True)
     ecs.has(*(task(n) for n in range(400)))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert ecs.sizes() == [5]
     assert not one.described  # nor is it taken for a look at all of them
@@ -153,20 +153,20 @@ def test_one_task_that_is_not_stopped_is_enough_to_know() -> None:
 
 def test_the_rest_is_described_only_up_to_the_first_that_lives() -> None:
     ids = [task_id(n) for n in range(400)]
-    ecs, one = Ecs(), sight(0, ids, closed=True)
+    ecs, one = Ecs(), look(0, ids, closed=True)
     ecs.has(*(task(n, "STOPPED") for n in range(100)), *(task(n) for n in range(100, 400)))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert ecs.sizes() == [5, 100]
 
 
 def test_a_set_of_which_all_have_stopped_is_described_to_its_last_task() -> None:
     ids = [task_id(n) for n in range(UNFINISHED_MAX)]
-    ecs, one = Ecs(), sight(0, ids, closed=True)
+    ecs, one = Ecs(), look(0, ids, closed=True)
     ecs.has(*(task(n, "STOPPED") for n in range(UNFINISHED_MAX)))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert one.described
     assert len(ecs.described()) == UNFINISHED_MAX
@@ -174,9 +174,9 @@ def test_a_set_of_which_all_have_stopped_is_described_to_its_last_task() -> None
 
 def test_what_ecs_does_not_know_is_missing_and_not_stopped() -> None:
     # A stale answer of DescribeTasks is MISSING, for a task that serves.
-    ecs, one = Ecs(), sight(0, [task_id(1)], closed=True)
+    ecs, one = Ecs(), look(0, [task_id(1)], closed=True)
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert one.missing == (task_id(1),)
     assert one.described
@@ -185,9 +185,9 @@ def test_what_ecs_does_not_know_is_missing_and_not_stopped() -> None:
 @pytest.mark.parametrize("error", [THROTTLED, DENIED])
 def test_a_description_that_fails_leaves_its_tasks_unseen(error: DrainerError) -> None:
     # One throttle must not release.
-    ecs, one = Ecs(fails={"describe": error}), sight(0, [task_id(1)], closed=True)
+    ecs, one = Ecs(fails={"describe": error}), look(0, [task_id(1)], closed=True)
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert not one.described
     assert one.in_doubt
@@ -199,12 +199,12 @@ def test_what_fails_in_one_cluster_spoils_no_drain_of_another() -> None:
     # One denied cluster would hold up every drain of the account until its deadline.
     ecs = Ecs(fails={"search": DENIED})
     bad, good = (
-        sight(0, [task_id(0)], cluster="search", closed=True),
-        sight(1, [task_id(1)], closed=True),
+        look(0, [task_id(0)], cluster="search", closed=True),
+        look(1, [task_id(1)], closed=True),
     )
     ecs.has(task(1, "STOPPED"))
 
-    look(ecs, bad, good)
+    look_at(ecs, bad, good)
 
     assert not bad.described
     assert good.described
@@ -214,10 +214,10 @@ def test_what_fails_in_one_cluster_spoils_no_drain_of_another() -> None:
 def test_a_claimed_id_that_ecs_refuses_does_not_blind_the_drains_beside_it() -> None:
     # Ids travel in messages: one false envelope could else hold up all that share a call with it.
     ecs = Ecs(fails={"no task": RefusedError("InvalidParameterException: no task")})
-    bad, good = sight(0, ["no task"], closed=True), sight(1, [task_id(1)], closed=True)
+    bad, good = look(0, ["no task"], closed=True), look(1, [task_id(1)], closed=True)
     ecs.has(task(1, "STOPPED"))
 
-    look(ecs, bad, good)
+    look_at(ecs, bad, good)
 
     assert good.described
     # A task that is missing is taken for one that has stopped, five minutes later.
@@ -228,10 +228,10 @@ def test_a_claimed_id_that_ecs_refuses_does_not_blind_the_drains_beside_it() -> 
 def test_the_clock_is_asked_between_chunks() -> None:
     # Five instances with thousands of tasks each: the function is killed, and heartbeats with it.
     ids = [task_id(n) for n in range(UNFINISHED_MAX)]
-    ecs, one = Ecs(call_seconds=3, seconds_left=20), sight(0, ids, closed=True)
+    ecs, one = Ecs(call_seconds=3, seconds_left=20), look(0, ids, closed=True)
     ecs.has(*(task(n, "STOPPED") for n in range(UNFINISHED_MAX)))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert ecs.seconds_left >= 12 - 3
     assert one.deferred
@@ -239,9 +239,9 @@ def test_the_clock_is_asked_between_chunks() -> None:
 
 
 def test_no_call_is_begun_without_the_time_that_acting_needs() -> None:
-    ecs, one = Ecs(seconds_left=11), sight(0, [task_id(1)], closed=True)
+    ecs, one = Ecs(seconds_left=11), look(0, [task_id(1)], closed=True)
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert ecs.asked == []
     assert not one.described
@@ -252,10 +252,10 @@ def test_no_call_is_begun_without_the_time_that_acting_needs() -> None:
 
 def test_a_listing_asks_for_both_desired_statuses() -> None:
     # "The default status filter is RUNNING", which hides every task that is stopping.
-    ecs, one = Ecs(), sight(0)
+    ecs, one = Ecs(), look(0)
     ecs.lists("arn-0", task(1), task(2, "DEACTIVATING"), task(3, "STOPPED"))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert {one.id for one in one.remaining} == {task_id(1), task_id(2)}
     assert one.listed_at == NOW
@@ -264,9 +264,9 @@ def test_a_listing_asks_for_both_desired_statuses() -> None:
 
 def test_a_listing_is_of_its_end_by_the_clock() -> None:
     # Dated back to the pass's beginning, the second listing would come too soon after it.
-    ecs, one = Ecs(call_seconds=2), sight(0)
+    ecs, one = Ecs(call_seconds=2), look(0)
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert one.listed_at is not None
     assert one.listed_at >= NOW + timedelta(seconds=4)
@@ -274,14 +274,14 @@ def test_a_listing_is_of_its_end_by_the_clock() -> None:
 
 def test_registrations_of_which_any_may_be_the_one_are_all_listed() -> None:
     # The tasks may be on the other one.
-    ecs, one = Ecs(), sight(0)
+    ecs, one = Ecs(), look(0)
     first = replace(one.registrations["arn-0"], agent_connected=False)
     one.registrations.update(
         {"arn-0": first, "arn-x": replace(first, arn="arn-x", cluster="search")}
     )
     ecs.lists("arn-x", task(7))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert [about for what, about in ecs.asked if what == "list"] == [
         ("arn-0", "RUNNING"), ("arn-0", "STOPPED"), ("arn-x", "RUNNING"), ("arn-x", "STOPPED"),
@@ -292,9 +292,9 @@ def test_registrations_of_which_any_may_be_the_one_are_all_listed() -> None:
 def test_a_listing_that_fails_is_none_and_spoils_no_other() -> None:
     # Taken for an empty one, it would close the set of an instance in full service.
     ecs = Ecs(fails={"arn-0": DENIED})
-    bad, good = sight(0), sight(1)
+    bad, good = look(0), look(1)
 
-    look(ecs, bad, good)
+    look_at(ecs, bad, good)
 
     assert (bad.listed_at, bad.described) == (None, False)
     assert (bad.in_doubt, bad.reason) == (True, "AccessDenied")
@@ -304,9 +304,9 @@ def test_a_listing_that_fails_is_none_and_spoils_no_other() -> None:
 def test_a_throttle_is_not_argued_with_and_those_it_puts_off_are_not_taken_for_seen() -> None:
     # Each further read makes a throttle last; and what was not listed has no empty listing.
     ecs = Ecs(fails={"arn-0": THROTTLED})
-    bad, other = sight(0), sight(1)
+    bad, other = look(0), look(1)
 
-    look(ecs, bad, other)
+    look_at(ecs, bad, other)
 
     assert len(ecs.asked) == 1
     assert (other.listed_at, other.described) == (None, False)
@@ -317,12 +317,12 @@ def test_a_throttle_is_not_argued_with_and_those_it_puts_off_are_not_taken_for_s
 def test_two_hooks_of_one_instance_each_see_all_of_its_tasks(order: tuple[int, int]) -> None:
     # One hook's drain knows the task already and the other's does not: a set that is closed without
     # the task answers its hook while the task serves.
-    known = sight(0, [task_id(1)], listed_at=START + timedelta(seconds=25))
-    new = sight(0, listed_at=START + timedelta(seconds=25))
+    known = look(0, [task_id(1)], listed_at=START + timedelta(seconds=25))
+    new = look(0, listed_at=START + timedelta(seconds=25))
     ecs, both = Ecs(), (known, new)
     ecs.lists("arn-0", task(1, "DEACTIVATING"), task(2, "STOPPED"))
 
-    look(ecs, *(both[number] for number in order))
+    look_at(ecs, *(both[number] for number in order))
 
     for one in (known, new):
         assert task_id(1) in {*one.tasks, *one.drain.unfinished}
@@ -331,10 +331,10 @@ def test_two_hooks_of_one_instance_each_see_all_of_its_tasks(order: tuple[int, i
 
 def test_what_is_listed_and_could_not_be_described_stays_unfinished() -> None:
     # Only the listing knows of it: forgotten, it is released over.
-    ecs, one = Ecs(), sight(0)
+    ecs, one = Ecs(), look(0)
     ecs.listed["arn-0", "RUNNING"] = [task_id(1)]
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert one.drain.unfinished == (task_id(1),)
     assert one.missing == (task_id(1),)
@@ -343,35 +343,35 @@ def test_what_is_listed_and_could_not_be_described_stays_unfinished() -> None:
 def test_with_slow_calls_some_of_many_listings_are_complete_in_each_pass() -> None:
     # Listing went on until no time was left to describe anything, so that all of it was thrown
     # away, in every pass, until the deadline.
-    ecs, idle = Ecs(call_seconds=1.0, seconds_left=30), [sight(n) for n in range(LOOKS_MAX)]
+    ecs, idle = Ecs(call_seconds=1.0, seconds_left=30), [look(n) for n in range(LOOKS_MAX)]
     for number in range(LOOKS_MAX):
         ecs.lists(f"arn-{number}", task(number, "STOPPED"))
 
-    look(ecs, *idle)
+    look_at(ecs, *idle)
 
     assert sum(one.listed_at is not None for one in idle) > 2
     assert ecs.seconds_left >= 12 - 1.0
 
 
 def test_the_listings_of_a_later_pass_begin_with_others() -> None:
-    # The same ones in the same order would leave the last ones without a listing for good.
+    # The same ones in the same order would leave the last ones without a listing permanently.
     listed: set[str] = set()
     for number in range(20):
         ecs = Ecs(call_seconds=1.0, seconds_left=30)
-        idle = [sight(n) for n in range(LOOKS_MAX)]
+        idle = [look(n) for n in range(LOOKS_MAX)]
         for one in idle:
             one.now = NOW + timedelta(seconds=15 * number)
-        look(ecs, *idle)
+        look_at(ecs, *idle)
         listed |= {one.ec2_instance_id for one in idle if one.listed_at is not None}
 
     assert len(listed) == LOOKS_MAX
 
 
 def test_what_there_was_no_time_to_describe_is_no_listing_that_counts_as_complete() -> None:
-    ecs, one = Ecs(call_seconds=3, seconds_left=22), sight(0)
+    ecs, one = Ecs(call_seconds=3, seconds_left=22), look(0)
     ecs.lists("arn-0", *(task(n) for n in range(300)))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     known = {*one.drain.unfinished, *one.tasks}
     assert one.listed_at is None or known == {task_id(n) for n in range(300)}
@@ -380,10 +380,10 @@ def test_what_there_was_no_time_to_describe_is_no_listing_that_counts_as_complet
 
 def test_what_is_listed_beyond_what_an_envelope_holds_is_no_listing() -> None:
     # The set would be closed without the tasks that do not fit.
-    ecs, one = Ecs(), sight(0)
+    ecs, one = Ecs(), look(0)
     ecs.listed["arn-0", "RUNNING"] = [task_id(n) for n in range(UNFINISHED_MAX + 1)]
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert one.listed_at is None
     assert one.deferred
@@ -391,11 +391,11 @@ def test_what_is_listed_beyond_what_an_envelope_holds_is_no_listing() -> None:
 
 def test_a_crowd_is_listed_in_turns_those_first_that_are_closest_to_their_end() -> None:
     # Listing takes two reads an instance, of which ECS grants the account 20 a second.
-    busy = [sight(n, counted=1) for n in range(LOOKS_MAX)]
-    idle = [sight(n + 100) for n in range(5)]
+    busy = [look(n, counted=1) for n in range(LOOKS_MAX)]
+    idle = [look(n + 100) for n in range(5)]
     ecs = Ecs()
 
-    look(ecs, *busy, *idle)
+    look_at(ecs, *busy, *idle)
 
     assert all(one.listed_at for one in idle)
     assert sum(one.listed_at is not None for one in busy) == LOOKS_MAX - 5
@@ -407,12 +407,12 @@ def test_what_one_hook_has_seen_stopped_is_still_looked_at_for_the_other(
     order: tuple[int, int],
 ) -> None:
     # The drain that has not seen it yet would be held for as long as both share their passes.
-    behind = sight(0, [task_id(1)], closed=True)
-    ahead = sight(0, closed=True)
+    behind = look(0, [task_id(1)], closed=True)
+    ahead = look(0, closed=True)
     ecs, both = Ecs(), (behind, ahead)
     ecs.has(task(1, "STOPPED"))
 
-    look(ecs, *(both[number] for number in order))
+    look_at(ecs, *(both[number] for number in order))
 
     assert behind.described
     assert ahead.described
@@ -426,10 +426,10 @@ def test_tasks_that_were_seen_stopped_are_listed_but_not_described_again() -> No
     stopped, ecs = StoppedTasks(), Ecs()
     ecs.lists("arn-0", *(task(n, "STOPPED") for n in range(300)))
 
-    look(ecs, sight(0), stopped=stopped)
+    look_at(ecs, look(0), stopped=stopped)
     first = len(ecs.described())
-    again = sight(0)
-    look(ecs, again, stopped=stopped)
+    again = look(0)
+    look_at(ecs, again, stopped=stopped)
 
     assert (first, len(ecs.described())) == (300, 300)
     assert again.described
@@ -441,7 +441,7 @@ def test_only_tasks_that_are_stopped_are_remembered_as_such() -> None:
     stopped, ecs = StoppedTasks(), Ecs()
     ecs.lists("arn-0", task(1), task(2, "DEPROVISIONING"), task(3, "STOPPED"))
 
-    look(ecs, sight(0), stopped=stopped)
+    look_at(ecs, look(0), stopped=stopped)
 
     assert [task_id(n) in stopped for n in (1, 2, 3)] == [False, False, True]
 
@@ -455,9 +455,9 @@ def test_a_claimed_task_that_is_remembered_as_stopped_counts_as_such_only_where_
     stopped.add([task(9, "STOPPED")])
     ecs.lists("arn-0", *(task(n) for n in range(5)), *([task(9, "STOPPED")] if listed else []))
     # One that lives is in the sample, so that the others are not asked about.
-    one = sight(0, [task_id(n) for n in (*range(5), 9)])
+    one = look(0, [task_id(n) for n in (*range(5), 9)])
 
-    look(ecs, one, stopped=stopped)
+    look_at(ecs, one, stopped=stopped)
 
     assert task_id(9) not in ecs.described()
     assert (task_id(9) in one.tasks, one.described) == (listed, listed)
@@ -480,10 +480,10 @@ def test_all_standalone_tasks_are_described_once_they_are_to_be_stopped() -> Non
     # Stopping at the first that lives, the others would never be told to stop.
     policy = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.STOP, 0)
     ids = [task_id(n) for n in range(150)]
-    ecs, one = Ecs(), sight(0, ids, closed=True, policy=policy)
+    ecs, one = Ecs(), look(0, ids, closed=True, policy=policy)
     ecs.has(*(task(n, owner=Owner.STANDALONE) for n in range(150)))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert len(one.tasks) == 150
     assert one.described
@@ -496,55 +496,55 @@ def test_up_to_fifty_more_tasks_are_asked_about_together_with_those_of_other_dra
     # A call for each drain of a crowd; or a hundred of one drain before another has any.
     ecs = Ecs()
     counts = {0: 55, 1: 6, 2: 56, 3: 5}
-    sights = [
-        sight(number, [task_id(1_000 * number + n) for n in range(count)], closed=True)
+    looks = [
+        look(number, [task_id(1_000 * number + n) for n in range(count)], closed=True)
         for number, count in counts.items()
     ]
     ecs.has(*(task(1_000 * number + n, "STOPPED") for number in counts for n in range(100)))
 
-    look(ecs, *sights)
+    look_at(ecs, *looks)
 
     # Five of each; then 50 and 1 together, and 51 by themselves.
     assert ecs.sizes() == [20, 51, 51]
-    assert all(one.described for one in sights)
+    assert all(one.described for one in looks)
 
 
 def test_up_to_fifty_listed_tasks_are_described_together_with_those_of_other_drains() -> None:
-    ecs, sights = Ecs(), [sight(number) for number in range(3)]
+    ecs, looks = Ecs(), [look(number) for number in range(3)]
     for number, count in enumerate((50, 1, 51)):
         ecs.lists(f"arn-{number}", *(task(1_000 * number + n) for n in range(count)))
 
-    look(ecs, *sights)
+    look_at(ecs, *looks)
 
     assert ecs.sizes() == [51, 51]
-    assert [len(one.tasks) for one in sights] == [50, 1, 51]
-    assert all(one.described for one in sights)
+    assert [len(one.tasks) for one in looks] == [50, 1, 51]
+    assert all(one.described for one in looks)
 
 
 def test_all_listed_tasks_are_described_though_the_first_of_them_lives() -> None:
     # The report names owners; and a task that is not described is not told to stop.
-    ecs, one = Ecs(), sight(0)
+    ecs, one = Ecs(), look(0)
     ecs.lists("arn-0", *(task(n) for n in range(250)))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert (len(one.tasks), ecs.sizes()) == (250, [100, 100, 50])
 
 
 def test_no_pass_lists_the_tasks_of_more_than_ten_drains() -> None:
-    idle = [sight(n) for n in range(11)]
+    idle = [look(n) for n in range(11)]
 
-    look(Ecs(), *idle)
+    look_at(Ecs(), *idle)
 
     assert sum(one.listed_at is not None for one in idle) == 10
 
 
 def test_those_that_have_been_listed_once_are_listed_first() -> None:
     # Two listings make a set: begun with others each time, a crowd has a hundred halves.
-    new = [sight(n) for n in range(10)]
-    once = [sight(n + 100, listed_at=START) for n in range(10)]
+    new = [look(n) for n in range(10)]
+    once = [look(n + 100, listed_at=START) for n in range(10)]
 
-    look(Ecs(), *new, *once)
+    look_at(Ecs(), *new, *once)
 
     assert all(one.listed_at for one in once)
     assert not any(one.listed_at for one in new)
@@ -552,10 +552,10 @@ def test_those_that_have_been_listed_once_are_listed_first() -> None:
 
 def test_a_drain_without_a_registration_has_no_tasks_that_were_described() -> None:
     # Nothing was asked about it, so that nothing is known.
-    one = sight(0)
+    one = look(0)
     one.registrations.clear()
 
-    look(Ecs(), one)
+    look_at(Ecs(), one)
 
     assert not one.described
 
@@ -565,20 +565,20 @@ def test_from_the_deadline_on_all_tasks_are_described_for_the_report(
     to_report: bool, described: int
 ) -> None:
     ids = [task_id(n) for n in range(10)]
-    ecs, one = Ecs(), replace(sight(0, ids, closed=True), to_report=to_report)
+    ecs, one = Ecs(), replace(look(0, ids, closed=True), to_report=to_report)
     ecs.has(*(task(n) for n in range(10)))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert len(ecs.described()) == described
 
 
 def test_with_exactly_the_time_that_acting_needs_tasks_are_described() -> None:
     ids = [task_id(n) for n in range(60)]
-    ecs, one = Ecs(seconds_left=12.0), sight(0, ids, closed=True)
+    ecs, one = Ecs(seconds_left=12.0), look(0, ids, closed=True)
     ecs.has(*(task(n, "STOPPED") for n in range(60)))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert one.described
 
@@ -587,9 +587,9 @@ def test_with_exactly_the_time_that_acting_needs_tasks_are_described() -> None:
 def test_no_listing_is_begun_that_leaves_no_time_for_describing(
     seconds_left: float, listings: int
 ) -> None:
-    ecs, one = Ecs(seconds_left=seconds_left), sight(0)
+    ecs, one = Ecs(seconds_left=seconds_left), look(0)
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert len(ecs.asked) == listings
     assert (one.listed_at is not None) == bool(listings)
@@ -599,7 +599,7 @@ def test_a_long_listing_goes_on_only_while_there_is_time_to_describe_what_it_fin
     # Thousands of tasks are dozens of pages: the heartbeats of the batch are missed over them.
     ecs = Ecs(seconds_left=18, call_seconds=1)
 
-    look(ecs, sight(0))
+    look_at(ecs, look(0))
 
     assert ecs.goes_on == [True, False]
 
@@ -607,20 +607,20 @@ def test_a_long_listing_goes_on_only_while_there_is_time_to_describe_what_it_fin
 @pytest.mark.parametrize("error", [THROTTLED, DENIED])
 def test_a_listing_of_which_a_task_cannot_be_described_is_none(error: DrainerError) -> None:
     # Two such listings would close the set without what they have found.
-    ecs, one = Ecs(fails={"describe": error}), sight(0)
+    ecs, one = Ecs(fails={"describe": error}), look(0)
     ecs.lists("arn-0", task(1))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert (one.listed_at, one.deferred) == (None, True)
 
 
 def test_a_failure_in_the_middle_of_many_tasks_is_a_look_that_failed() -> None:
     ids = [task_id(n) for n in range(200)]
-    ecs, one = Ecs(fails={task_id(150): THROTTLED}), sight(0, ids, closed=True)
+    ecs, one = Ecs(fails={task_id(150): THROTTLED}), look(0, ids, closed=True)
     ecs.has(*(task(n, "STOPPED") for n in range(200)))
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert (one.failed, one.reason) == (True, "Rate exceeded")
     assert not one.described
@@ -629,19 +629,19 @@ def test_a_failure_in_the_middle_of_many_tasks_is_a_look_that_failed() -> None:
 @pytest.mark.parametrize("what", ["failed", "denied"])
 def test_where_registrations_could_not_be_read_no_look_at_tasks_is_whole(what: str) -> None:
     # The tasks may be on the registration that was not read.
-    one = sight(0, closed=True)
+    one = look(0, closed=True)
     setattr(one, what, True)
 
-    look(Ecs(), one)
+    look_at(Ecs(), one)
 
     assert not one.described
 
 
 def test_a_listing_that_just_fits_into_an_envelope_counts() -> None:
-    ecs, one = Ecs(), sight(0)
+    ecs, one = Ecs(), look(0)
     ecs.listed["arn-0", "RUNNING"] = [task_id(n) for n in range(UNFINISHED_MAX)]
 
-    look(ecs, one)
+    look_at(ecs, one)
 
     assert one.listed_at == NOW
     assert len(one.drain.unfinished) == UNFINISHED_MAX
@@ -649,9 +649,9 @@ def test_a_listing_that_just_fits_into_an_envelope_counts() -> None:
 
 def test_a_task_that_is_known_and_missing_is_unfinished_once() -> None:
     # Twice in each pass, it would fill the envelope.
-    one = sight(0, [task_id(1)])
+    one = look(0, [task_id(1)])
 
-    look(Ecs(), one)
+    look_at(Ecs(), one)
 
     assert one.listed_at == NOW
     assert one.drain.unfinished == (task_id(1),)

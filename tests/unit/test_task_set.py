@@ -45,7 +45,7 @@ def drain(**changes: Any) -> InstanceProgress:
     return replace(known, **changes)
 
 
-def view(of: InstanceProgress, seconds: float, *tasks: Task, **seen: Any) -> Look:
+def look(of: InstanceProgress, seconds: float, *tasks: Task, **seen: Any) -> Look:
     instance = seen.pop("instance", INSTANCE)
     default: dict[str, Any] = {"described": True, "settled": True, **seen}
     default.setdefault("registrations", {instance.arn: instance})
@@ -124,8 +124,8 @@ def closes_without_it(life: Life, lags: Lags, rule: Rule) -> bool | None:
         seen: dict[str, Any] = {}
         answer = life.described(seconds - lags.described)
         ids = set(known.unfinished)
-        a_view = view(known, seconds, *([answer] if ids and answer else ()))
-        if task_set.needs_listing(a_view, early=True):
+        a_look = look(known, seconds, *([answer] if ids and answer else ()))
+        if task_set.needs_listing(a_look, early=True):
             late = (lags.running[listings], "RUNNING"), (lags.stopped[listings], "STOPPED")
             ids |= {TASK_ID for lag, status in late if life.listed(seconds - lag, status)}
             # A listing says that it was made at its end.
@@ -134,7 +134,7 @@ def closes_without_it(life: Life, lags: Lags, rule: Rule) -> bool | None:
         tasks = [answer] if ids and answer else []
         missing = (TASK_ID,) if ids and not answer else ()
         known = replace(known, unfinished=tuple({*known.unfinished, *missing}))
-        known = task_set.carry_on(view(known, seconds, *tasks, missing=missing, **seen), known)
+        known = task_set.carry_on(look(known, seconds, *tasks, missing=missing, **seen), known)
         if known.closed:
             return TASK_ID not in known.unfinished and seconds < life.stopped
     return None
@@ -171,8 +171,8 @@ def test_each_second_of_the_rule_is_needed(rule: Rule) -> None:
 
 def test_a_listing_before_drainings_lag_is_over_does_not_count() -> None:
     # A task that was placed in the last moment before DRAINING is in no listing yet.
-    early = task_set.carry_on(view(drain(), 19, listed_at=at(19)), drain())
-    in_time = task_set.carry_on(view(drain(), 20, listed_at=at(21)), drain())
+    early = task_set.carry_on(look(drain(), 19, listed_at=at(19)), drain())
+    in_time = task_set.carry_on(look(drain(), 20, listed_at=at(21)), drain())
 
     assert early.listed_at is None
     assert in_time.listed_at == at(21)
@@ -181,22 +181,22 @@ def test_a_listing_before_drainings_lag_is_over_does_not_count() -> None:
 def test_the_second_listing_is_far_enough_from_the_firsts_end() -> None:
     once = drain(listed_at=at(25))
 
-    assert not task_set.is_closed(view(once, 44, listed_at=at(44)))
-    assert task_set.is_closed(view(once, 45, listed_at=at(45)))
-    assert not task_set.is_closed(view(once, 45))
-    assert not task_set.is_closed(view(once, 45, listed_at=at(45), settled=False))
+    assert not task_set.is_closed(look(once, 44, listed_at=at(44)))
+    assert task_set.is_closed(look(once, 45, listed_at=at(45)))
+    assert not task_set.is_closed(look(once, 45))
+    assert not task_set.is_closed(look(once, 45, listed_at=at(45), settled=False))
 
 
 def test_the_first_listing_stays_the_first() -> None:
     # Moved on by each listing, it would never be followed by a second.
     once = drain(listed_at=at(25))
 
-    assert task_set.carry_on(view(once, 40, listed_at=at(40)), once).listed_at == at(25)
+    assert task_set.carry_on(look(once, 40, listed_at=at(40)), once).listed_at == at(25)
 
 
 def test_a_listing_of_some_registrations_only_does_not_count() -> None:
     # The task may be on the registration that is yet to be found.
-    unsettled = view(drain(settled=False), 30, listed_at=at(30), settled=False)
+    unsettled = look(drain(settled=False), 30, listed_at=at(30), settled=False)
 
     assert task_set.carry_on(unsettled, drain(settled=False)).listed_at is None
 
@@ -204,14 +204,14 @@ def test_a_listing_of_some_registrations_only_does_not_count() -> None:
 def test_a_set_that_was_closed_is_of_no_use_while_registrations_are_searched_for() -> None:
     closed = drain(closed=True)
 
-    assert task_set.all_stopped(view(closed, 60))
-    assert not task_set.all_stopped(view(closed, 60, settled=False))
+    assert task_set.all_stopped(look(closed, 60))
+    assert not task_set.all_stopped(look(closed, 60, settled=False))
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "REGISTERING", "DEREGISTERING", "SOMETHING_NEW"])
 def test_nothing_is_closed_where_the_instance_is_not_draining(status: str) -> None:
     # On what is ACTIVE, ECS may place a task right after the look.
-    seen = view(drain(closed=True), 60, instance=replace(INSTANCE, status=status))
+    seen = look(drain(closed=True), 60, instance=replace(INSTANCE, status=status))
 
     assert not task_set.is_closed(seen)
     assert not task_set.all_stopped(seen)
@@ -223,9 +223,9 @@ def test_one_task_more_than_there_is_room_for_leaves_the_set_open_until_there_is
     ids = [f"{number:032x}" for number in range(UNFINISHED_MAX + 1)]
     tasks = [task(id=one) for one in ids]
 
-    assert not task_set.is_closed(view(once, 60, *tasks, listed_at=at(60)))
-    assert task_set.is_closed(view(once, 60, *tasks[1:], listed_at=at(60)))
-    again = task_set.carry_on(view(once, 60, *tasks, listed_at=at(60)), once)
+    assert not task_set.is_closed(look(once, 60, *tasks, listed_at=at(60)))
+    assert task_set.is_closed(look(once, 60, *tasks[1:], listed_at=at(60)))
+    again = task_set.carry_on(look(once, 60, *tasks, listed_at=at(60)), once)
     assert (again.listed_at, again.closed) == (None, False)
 
 
@@ -235,10 +235,10 @@ def test_one_task_more_than_there_is_room_for_leaves_the_set_open_until_there_is
 def test_a_task_stays_until_it_is_seen_stopped() -> None:
     known = drain(unfinished=(TASK_ID, "b" * 32))
 
-    assert task_set.unfinished(view(known, 60)) == (TASK_ID, "b" * 32)
-    assert task_set.unfinished(view(known, 60, task("DEACTIVATING"))) == (TASK_ID, "b" * 32)
-    assert task_set.unfinished(view(known, 60, task("STOPPED"))) == ("b" * 32,)
-    assert task_set.unfinished(view(known, 60, missing=(TASK_ID, "b" * 32))) == known.unfinished
+    assert task_set.unfinished(look(known, 60)) == (TASK_ID, "b" * 32)
+    assert task_set.unfinished(look(known, 60, task("DEACTIVATING"))) == (TASK_ID, "b" * 32)
+    assert task_set.unfinished(look(known, 60, task("STOPPED"))) == ("b" * 32,)
+    assert task_set.unfinished(look(known, 60, missing=(TASK_ID, "b" * 32))) == known.unfinished
 
 
 # -- tasks that ECS does not know
@@ -249,24 +249,24 @@ def test_what_is_missing_keeps_the_instance_for_five_minutes_and_not_for_ever() 
     known = drain(closed=True, unfinished=(TASK_ID,))
     seen: dict[str, Any] = {"missing": (TASK_ID,)}
 
-    first = task_set.carry_on(view(known, 60, **seen), known)
+    first = task_set.carry_on(look(known, 60, **seen), known)
     assert first.missing_since == at(60)
-    assert task_set.carry_on(view(first, 75, **seen), first).missing_since == at(60)
-    assert not task_set.all_stopped(view(first, 359, **seen))
-    assert task_set.all_stopped(view(first, 360, **seen))
+    assert task_set.carry_on(look(first, 75, **seen), first).missing_since == at(60)
+    assert not task_set.all_stopped(look(first, 359, **seen))
+    assert task_set.all_stopped(look(first, 360, **seen))
 
 
 def test_what_was_missing_and_is_seen_again_is_missing_anew_the_next_time() -> None:
     # A task that serves may be missing from one stale answer now and from another in an hour.
     known = drain(closed=True, unfinished=(TASK_ID,), missing_since=at(60))
 
-    assert task_set.carry_on(view(known, 75, task()), known).missing_since is None
+    assert task_set.carry_on(look(known, 75, task()), known).missing_since is None
 
 
 def test_what_is_missing_beside_a_task_that_lives_does_not_count_its_time_yet() -> None:
     # The answer is of a moment at which the others were known, and may be out of date for one.
     known = drain(closed=True, unfinished=(TASK_ID, "b" * 32))
-    seen = view(known, 60, task(), missing=("b" * 32,))
+    seen = look(known, 60, task(), missing=("b" * 32,))
 
     assert task_set.carry_on(seen, known).missing_since is None
 
@@ -285,7 +285,7 @@ def policy(standalone: StandaloneTasks, grace_seconds: int = 300) -> Policy:
 def lists(
     of: InstanceProgress, seconds: float, *tasks: Task, early: bool = True, **seen: Any
 ) -> bool:
-    return task_set.needs_listing(view(of, seconds, *tasks, **seen), early=early)
+    return task_set.needs_listing(look(of, seconds, *tasks, **seen), early=early)
 
 
 def test_a_listing_is_due_when_the_lag_is_over() -> None:
@@ -296,7 +296,7 @@ def test_a_listing_is_due_when_the_lag_is_over() -> None:
 
 def test_what_was_not_found_is_never_listed() -> None:
     # Not even for the report at the deadline: each listing is two reads and more.
-    seen = view(drain(), 3600, to_report=True)
+    seen = look(drain(), 3600, to_report=True)
 
     assert task_set.needs_listing(seen, early=True)
     assert not task_set.needs_listing(replace(seen, registrations={}), early=True)
@@ -349,13 +349,13 @@ def test_standalone_tasks_that_are_ignored_do_not_put_a_listing_off() -> None:
 def test_the_grace_period_of_standalone_tasks_counts_from_draining() -> None:
     known = drain(policy=policy(StandaloneTasks.STOP, 100), draining_since=at(50))
 
-    assert [task_set.grace_is_over(view(known, seconds)) for seconds in (149, 150)] == [False, True]
+    assert [task_set.grace_is_over(look(known, seconds)) for seconds in (149, 150)] == [False, True]
     for changes in (
         {"policy": None},
         {"draining_since": None},
         {"policy": policy(StandaloneTasks.WAIT, 0)},
     ):
-        assert not task_set.grace_is_over(view(replace(known, **changes), 150))
+        assert not task_set.grace_is_over(look(replace(known, **changes), 150))
 
 
 # -- what is left, and what is carried on
@@ -365,21 +365,21 @@ def test_a_task_that_is_wanted_is_asked_about_before_one_that_is_stopping() -> N
     # It lives longest: one that is not STOPPED decides.
     stopping, wanted = task("DEACTIVATING", "a" * 32), task("RUNNING", "b" * 32)
 
-    assert task_set.unfinished(view(drain(), 60, stopping, wanted)) == ("b" * 32, "a" * 32)
+    assert task_set.unfinished(look(drain(), 60, stopping, wanted)) == ("b" * 32, "a" * 32)
 
 
 def test_neither_a_stopping_task_nor_a_counted_one_is_released_over() -> None:
     # ECS counts no task that is stopping; and what it counts may be one that no listing had.
     closed = drain(closed=True)
 
-    assert task_set.all_stopped(view(closed, 60))
-    assert not task_set.all_stopped(view(closed, 60, task("DEACTIVATING")))
-    assert not task_set.all_stopped(view(closed, 60, instance=counting(1)))
+    assert task_set.all_stopped(look(closed, 60))
+    assert not task_set.all_stopped(look(closed, 60, task("DEACTIVATING")))
+    assert not task_set.all_stopped(look(closed, 60, instance=counting(1)))
 
 
 def test_a_set_that_just_fits_counts_its_listing() -> None:
     tasks = [task(id=f"{number:032x}") for number in range(UNFINISHED_MAX)]
-    known = task_set.carry_on(view(drain(), 60, *tasks, listed_at=at(60)), drain())
+    known = task_set.carry_on(look(drain(), 60, *tasks, listed_at=at(60)), drain())
 
     assert (len(known.unfinished), known.listed_at) == (UNFINISHED_MAX, at(60))
 
@@ -390,7 +390,7 @@ def test_what_is_active_again_forgets_all_but_its_tasks() -> None:
         listed_at=at(25), closed=True, missing_since=at(30), standalone_stopped=True,
         unfinished=(TASK_ID,),
     )  # fmt: skip
-    seen = view(before, 60, instance=replace(INSTANCE, status="ACTIVE"))
+    seen = look(before, 60, instance=replace(INSTANCE, status="ACTIVE"))
 
     after = task_set.carry_on(seen, before)
 

@@ -241,7 +241,7 @@ def test_a_second_hook_learns_that_the_instance_was_active_again() -> None:
 
 
 def test_a_wake_up_on_the_last_task_answers_before_the_next_pass() -> None:
-    # It answers, or it does nothing: what an event leads to goes round nowhere.
+    # It answers, or it does nothing: what an event leads to is re-invoked nowhere.
     play(
         FIRST,
         RUNNING,
@@ -345,7 +345,7 @@ def told_by(account: Account, row: Row) -> tuple[str, str, str, tuple[str, ...]]
         *messages(account, row),
         now=now,
         sweep=row.what == "sweep",
-        hints=[instance_id()] if row.what == "wake-up" else [],
+        wake_ups=[instance_id()] if row.what == "wake-up" else [],
     )
 
     return row.clock, row.message, found, tuple(calls(account, *before))

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from drainer.simulation.embedded.fleet_watch import FleetView
+    from drainer.simulation.embedded.fleet_watch import FleetSnapshot
 
 
 class FleetShow(Show):
     """CloudFormation replaces a Spot Fleet."""
 
-    view: FleetView
+    snapshot: FleetSnapshot
 
     def deploy(self, zip_file: Path) -> None:
         """Deploy the drainer and the example, and run a standalone task on its fleet."""
@@ -68,46 +68,46 @@ class FleetShow(Show):
 
     def look(self) -> Frame:
         """Look at stack and fleets, and end the requests when the update is over."""
-        self.view = view = self.watch.look()
-        at_work = "IN_PROGRESS" in view.stack_status
+        self.snapshot = snapshot = self.watch.look()
+        at_work = "IN_PROGRESS" in snapshot.stack_status
         if not at_work:
             self.stage.stream.stop()
         # The function says that it has answered a moment after it has.
-        told = len(view.answered) >= len(REQUESTS)
+        told = len(snapshot.answered) >= len(REQUESTS)
         return Frame(
-            (view.now - self.began_at).total_seconds(),
-            plain_line(view),
-            lambda: screen(view, self.began_at),
-            is_last=told and not (at_work or view.under_way),
+            (snapshot.now - self.began_at).total_seconds(),
+            plain_line(snapshot),
+            lambda: screen(snapshot, self.began_at),
+            is_last=told and not (at_work or snapshot.under_way),
         )
 
     def problems(self) -> list[str]:
         """Return where the old fleet, or a request, came to harm."""
-        return problems(self.view)
+        return problems(self.snapshot)
 
-    def troubles(self) -> list[Mapping[str, Any]]:
-        """Return the lines that tell of trouble; there should be none."""
+    def warnings(self) -> list[Mapping[str, Any]]:
+        """Return the warnings and errors; there should be none."""
         return [*self.stage.watch.refusals]
 
     def figures(self) -> dict[str, Any]:
         """Return what has become of the requests, and what happened when."""
-        view = self.view
+        snapshot = self.snapshot
         return {
-            "sent": view.sent,
-            "served": view.served,
-            "without_target": view.unserved,
-            "cut": len(view.cut),
+            "sent": snapshot.sent,
+            "served": snapshot.served,
+            "without_target": snapshot.unserved,
+            "cut": len(snapshot.cut),
             "chronicle": [
                 {"after_seconds": round((at - self.began_at).total_seconds(), 1), "what": text}
-                for at, text in chronicle(view, self.began_at)
+                for at, text in chronicle(snapshot, self.began_at)
             ],
         }
 
     def summarise(self, console: Console, found: list[str]) -> None:
         """Print what happened, the fleets and a sentence."""
-        for table in (chronicle_table(self.view, self.began_at), fleets_table(self.view)):
+        for table in (chronicle_table(self.snapshot, self.began_at), fleets_table(self.snapshot)):
             console.print()
             console.print(table, highlight=False)
         console.print()
         if not found:
-            console.print(sentence(self.view), highlight=False, markup=False)
+            console.print(sentence(self.snapshot), highlight=False, markup=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from drainer.simulation.embedded.fleet_watch import FleetTrack, FleetView
+    from drainer.simulation.embedded.fleet_watch import FleetSnapshot, FleetTrack
 
 # ministack reports each resource of an update, changed or not; these are those that change.
 TOLD_OF = frozenset({"LaunchTemplate", "Fleet", "Drain"})
@@ -30,31 +30,34 @@ NAMES = ("old", "new")
 Happening = tuple[datetime, str]
 
 
-def screen(view: FleetView, began_at: datetime) -> RenderableType:
+def screen(snapshot: FleetSnapshot, began_at: datetime) -> RenderableType:
     """Return what to show of it on a terminal."""
-    elapsed = duration((view.now - began_at).total_seconds())
+    elapsed = duration((snapshot.now - began_at).total_seconds())
     head = Text.assemble(
-        ("elapsed ", "dim"), (elapsed, "bold"), ("   stack ", "dim"), (view.stack_status, "bold")
+        ("elapsed ", "dim"),
+        (elapsed, "bold"),
+        ("   stack ", "dim"),
+        (snapshot.stack_status, "bold"),
     )
-    lately = chronicle_table(view, began_at, most=LATEST_MAX)
-    return Group(head, Text(), fleets_table(view), Text(), _requests(view), Text(), lately)
+    lately = chronicle_table(snapshot, began_at, most=LATEST_MAX)
+    return Group(head, Text(), fleets_table(snapshot), Text(), _requests(snapshot), Text(), lately)
 
 
-def plain_line(view: FleetView) -> str:
+def plain_line(snapshot: FleetSnapshot) -> str:
     """Return what changes seldom in one line; two equal lines mean that nothing has changed."""
     fleets = "; ".join(
         f"{name} fleet {fleet.state}: {_counted(fleet.instances.values())} instances, "
         f"tasks {_counted(_statuses(fleet)) or 'none'}"
-        for name, fleet in zip(NAMES, view.fleets, strict=False)
+        for name, fleet in zip(NAMES, snapshot.fleets, strict=False)
     )
-    return f"{view.stack_status}: {fleets}, requests cut {len(view.cut)}"
+    return f"{snapshot.stack_status}: {fleets}, requests cut {len(snapshot.cut)}"
 
 
-def fleets_table(view: FleetView) -> Table:
+def fleets_table(snapshot: FleetSnapshot) -> Table:
     """Return the fleets, one row each."""
     made = table("fleet", "", "request", "instances", "tasks")
     made.columns[-1].no_wrap = False
-    for name, fleet in zip(NAMES, view.fleets, strict=False):
+    for name, fleet in zip(NAMES, snapshot.fleets, strict=False):
         tasks = Text()
         for status, count in Counter(_statuses(fleet)).items():
             tasks.append(f"{count} {status} ", style=STATUS_STYLES.get(status, ""))
@@ -63,26 +66,27 @@ def fleets_table(view: FleetView) -> Table:
     return made
 
 
-def chronicle(view: FleetView, began_at: datetime) -> list[Happening]:
+def chronicle(snapshot: FleetSnapshot, began_at: datetime) -> list[Happening]:
     """Return what has happened since, in its order: in the stack, to the fleets, and between."""
     found: list[Happening] = [
         (at, f"stack: {name} {status}")
-        for at, name, status in view.events
-        if name in TOLD_OF or name == view.stack_name
+        for at, name, status in snapshot.events
+        if name in TOLD_OF or name == snapshot.stack_name
     ]
-    for name, fleet in zip(NAMES, view.fleets, strict=False):
+    for name, fleet in zip(NAMES, snapshot.fleets, strict=False):
         found += _of_fleet(fleet, name)
     found += [
-        (_at(line), f"answered {line['request_type']}: {line['result']}") for line in view.answered
+        (_at(line), f"answered {line['request_type']}: {line['result']}")
+        for line in snapshot.answered
     ]
     # Those of one instant stay as they are.
     return sorted((one for one in found if one[0] >= began_at), key=lambda one: one[0])
 
 
-def chronicle_table(view: FleetView, began_at: datetime, *, most: int = 0) -> Table:
+def chronicle_table(snapshot: FleetSnapshot, began_at: datetime, *, most: int = 0) -> Table:
     """Return what has happened, one row each; `most` are the latest, 0 are all."""
     made = Table.grid(padding=(0, 2))
-    for at, text in chronicle(view, began_at)[-most:]:
+    for at, text in chronicle(snapshot, began_at)[-most:]:
         after = f"+{(at - began_at).total_seconds():.0f} s"
         made.add_row(Text(after, style="dim", justify="right"), text)
     return made
@@ -100,12 +104,12 @@ def _of_fleet(fleet: FleetTrack, name: str) -> Iterable[Happening]:
         yield fleet.cancelled_at, f"the {name} fleet is cancelled, its instances terminated"
 
 
-def _requests(view: FleetView) -> Text:
+def _requests(snapshot: FleetSnapshot) -> Text:
     return Text.assemble(
         ("requests ", "dim"),
-        f"{view.sent} sent, {view.served} served, {view.under_way} under way, "
-        f"{view.unserved} without a target, ",
-        (f"{len(view.cut)} cut", "red" if view.cut else "green"),
+        f"{snapshot.sent} sent, {snapshot.served} served, {snapshot.under_way} under way, "
+        f"{snapshot.unserved} without a target, ",
+        (f"{len(snapshot.cut)} cut", "red" if snapshot.cut else "green"),
     )
 
 

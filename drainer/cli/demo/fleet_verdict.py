@@ -1,5 +1,5 @@
 """
-Whether a fleet that was replaced went after its last task, and harmed nobody.
+Whether a fleet that was replaced went after its last task, and cut no request.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from drainer.cli.demo.spot_verdict import of_requests
 
 if TYPE_CHECKING:
-    from drainer.simulation.embedded.fleet_watch import FleetTrack, FleetView
+    from drainer.simulation.embedded.fleet_watch import FleetSnapshot, FleetTrack
 
 UPDATED = "UPDATE_COMPLETE"
 # What CloudFormation asks: to guard the first fleet, then to guard the second one instead, and at
@@ -17,37 +17,37 @@ UPDATED = "UPDATE_COMPLETE"
 REQUESTS = ["Create", "Update", "Delete"]
 
 
-def problems(view: FleetView) -> list[str]:
+def problems(snapshot: FleetSnapshot) -> list[str]:
     """Return what was wrong, in words; nothing if all was well."""
     found = []
-    if view.stack_status != UPDATED:
-        found.append(f"the stack is {view.stack_status}, not {UPDATED}")
-    match view.fleets:
+    if snapshot.stack_status != UPDATED:
+        found.append(f"the stack is {snapshot.stack_status}, not {UPDATED}")
+    match snapshot.fleets:
         case (old, _):
             found += _of(old)
         case _:
-            found.append(f"two fleets were expected, {len(view.fleets)} were found")
-    if view.cut:
-        found.append(f"{len(view.cut)} requests were cut")
-    found += of_requests(view)
-    asked = [request_type for request_type, _ in view.answers]
+            found.append(f"two fleets were expected, {len(snapshot.fleets)} were found")
+    if snapshot.cut:
+        found.append(f"{len(snapshot.cut)} requests were cut")
+    found += of_requests(snapshot)
+    asked = [request_type for request_type, _ in snapshot.answers]
     if asked != REQUESTS:
         found.append(f"CloudFormation was answered {', '.join(asked) or 'no request'}")
     found += [
         f"CloudFormation was answered {count} times about one {request_type}"
-        for (request_type, _), count in view.answers.items()
+        for (request_type, _), count in snapshot.answers.items()
         if count > 1
     ]
     return found
 
 
-def sentence(view: FleetView) -> str:
+def sentence(snapshot: FleetSnapshot) -> str:
     """Say what came of an update in which nothing was wrong."""
-    lead = _lead_seconds(view.fleets[0])
+    lead = _lead_seconds(snapshot.fleets[0])
     return (
         f"the old fleet's last task ended {lead or 0.0:.0f} s before the fleet was cancelled. "
-        f"{view.served} requests served, {len(view.cut)} cut. "
-        f"CloudFormation was answered once for each of its {len(view.answers)} requests"
+        f"{snapshot.served} requests served, {len(snapshot.cut)} cut. "
+        f"CloudFormation was answered once for each of its {len(snapshot.answers)} requests"
     )
 
 

@@ -52,7 +52,7 @@ def run(scenario: Scenario, factor: float, zip_file: Path, voice: Voice) -> list
             voice.say("the drains took longer than the limit", elapsed=last.elapsed)
         found = show.problems()
         found += [f"the simulation failed: {failure!r}" for failure in show.failures()]
-        found += [f"the function reported: {line.get('reason')}" for line in show.troubles()]
+        found += [f"the function reported: {line.get('reason')}" for line in show.warnings()]
         if voice.as_json:
             voice.tell({"message": "summary", "problems": found, **show.figures()})
         else:

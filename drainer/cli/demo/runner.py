@@ -98,7 +98,7 @@ class Show(ABC):
         """Return what failed in the simulation."""
         return self.embedded.failures
 
-    def troubles(self) -> list[Mapping[str, Any]]:
+    def warnings(self) -> list[Mapping[str, Any]]:
         """Return the lines of the function's log that there should not be."""
         return []
 

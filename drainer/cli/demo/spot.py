@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from drainer.simulation.embedded.spot_watch import SpotView
+    from drainer.simulation.embedded.spot_watch import SpotSnapshot
 
 # Requests go on until the two minutes are over and the load balancers have settled.
 REQUESTS_SECONDS = 150.0
@@ -32,7 +32,7 @@ PHYSICS = Physics(start_seconds=180.0)
 class SpotShow(Show):
     """Spot takes back an EC2 instance, or a task on Fargate."""
 
-    view: SpotView
+    snapshot: SpotSnapshot
 
     def deploy(self, zip_file: Path) -> None:
         """Deploy the drainer, Spot's templates and what is taken back."""
@@ -66,28 +66,28 @@ class SpotShow(Show):
 
     def look(self) -> Frame:
         """Look at the interruption, and end the requests when it is over."""
-        self.view = view = self.watch.look()
-        elapsed = (view.now - view.warned_at).total_seconds()
+        self.snapshot = snapshot = self.watch.look()
+        elapsed = (snapshot.now - snapshot.warned_at).total_seconds()
         if elapsed > REQUESTS_SECONDS:
             for stream in self.stage.streams:
                 stream.stop()
         return Frame(
             elapsed,
-            plain_line(view),
-            lambda: screen(view),
-            is_last=elapsed > REQUESTS_SECONDS and self._settled(view),
+            plain_line(snapshot),
+            lambda: screen(snapshot),
+            is_last=elapsed > REQUESTS_SECONDS and self._settled(snapshot),
         )
 
     def problems(self) -> list[str]:
         """Return where the two minutes were not used."""
-        return problems(self.view, by_instance=self.scenario.kind == "spot")
+        return problems(self.snapshot, by_instance=self.scenario.kind == "spot")
 
     def failures(self) -> list[BaseException]:
         """Return what failed in the simulation, and on the way of its events."""
         return [*self.embedded.failures, *self.stage.bus.failures]
 
-    def troubles(self) -> list[Mapping[str, Any]]:
-        """Return the lines of trouble with an interruption: such a line names when it ends."""
+    def warnings(self) -> list[Mapping[str, Any]]:
+        """Return the warnings about an interruption: such a line names when it ends."""
         return [line for line in self.stage.watch.refusals if "ends_at" in line]
 
     def figures(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class SpotShow(Show):
                 "cut_needlessly": len(group.needless),
                 "without_target": group.unserved,
             }
-            for group in self.view.groups
+            for group in self.snapshot.groups
         ]
         return {"groups": groups, **self._told()}
 
@@ -109,29 +109,31 @@ class SpotShow(Show):
         """Print the requests and the figures."""
         del found
         console.print()
-        console.print(requests_table(self.view), highlight=False)
+        console.print(requests_table(self.snapshot), highlight=False)
         console.print()
         for name, value in self._told().items():
             console.print(f"{name:<30} {value}", highlight=False, markup=False, soft_wrap=True)
 
     def _told(self) -> dict[str, str]:
-        view = self.view
+        snapshot = self.snapshot
         lines = self.stage.watch.said("interruption")
         late = sorted({sentence for line in lines for sentence in line.get("late", ())})
-        ended = [f"{drain.action.result} by {drain.action.ended_by}" for drain in view.drains]
+        ended = [f"{drain.action.result} by {drain.action.ended_by}" for drain in snapshot.drains]
         return {
-            "taken back": view.subject,
-            "reads before the first write": ", ".join(view.reads) or "none",
-            "DRAINING after": since(view.drained_after),
-            "targets draining after": since(view.deregistered_after),
+            "taken back": snapshot.subject,
+            "reads before the first write": ", ".join(snapshot.reads) or "none",
+            "DRAINING after": since(snapshot.drained_after),
+            "targets draining after": since(snapshot.deregistered_after),
             "will be late": "; ".join(late) or "nothing",
             "lifecycle action": ", ".join(ended) or "none",
         }
 
-    def _settled(self, view: SpotView) -> bool:
-        if any(group.under_way for group in view.groups):
+    def _settled(self, snapshot: SpotSnapshot) -> bool:
+        if any(group.under_way for group in snapshot.groups):
             return False
         answered = any(
-            drain.answered_at for drain in view.drains if drain.ec2_instance_id == view.subject
+            drain.answered_at
+            for drain in snapshot.drains
+            if drain.ec2_instance_id == snapshot.subject
         )
-        return view.gone and (self.scenario.kind == "fargate" or answered)
+        return snapshot.gone and (self.scenario.kind == "fargate" or answered)

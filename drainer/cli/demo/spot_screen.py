@@ -16,49 +16,49 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from drainer.simulation.embedded.spot_watch import GroupView, SpotView
+    from drainer.simulation.embedded.spot_watch import GroupSnapshot, SpotSnapshot
 
 BAR_COLUMNS = 40
 WARNING_SECONDS = 120
 TARGET_STYLES = {"healthy": "green", "draining": "yellow"}
 
 
-def screen(view: SpotView) -> RenderableType:
+def screen(snapshot: SpotSnapshot) -> RenderableType:
     """Return what to show of it on a terminal."""
     rows: list[tuple[RenderableType, ...]] = [
-        ("taken back", view.subject),
-        ("status", status_text(view.status, "bold")),
-        ("reads before the first write", ", ".join(view.reads) or "-"),
-        ("DRAINING after", since(view.drained_after)),
-        ("targets draining after", since(view.deregistered_after)),
+        ("taken back", snapshot.subject),
+        ("status", status_text(snapshot.status, "bold")),
+        ("reads before the first write", ", ".join(snapshot.reads) or "-"),
+        ("DRAINING after", since(snapshot.drained_after)),
+        ("targets draining after", since(snapshot.deregistered_after)),
     ]
-    return Group(_clock(view), facts(rows), Text(), _groups(view), Text(), _tasks(view))
+    return Group(_clock(snapshot), facts(rows), Text(), _groups(snapshot), Text(), _tasks(snapshot))
 
 
-def plain_line(view: SpotView) -> str:
+def plain_line(snapshot: SpotSnapshot) -> str:
     """Return what changes seldom in one line; two equal lines mean that nothing has changed."""
-    targets = Counter(state for group in view.groups for state in group.leaving)
+    targets = Counter(state for group in snapshot.groups for state in group.leaving)
     leaving = ", ".join(f"{count} {state}" for state, count in sorted(targets.items()))
-    tasks = Counter(f"{owner} {status}" for owner, _, status in view.tasks)
-    cut = sum(len(group.cut) for group in view.groups)
-    needless = sum(len(group.needless) for group in view.groups)
+    tasks = Counter(f"{owner} {status}" for owner, _, status in snapshot.tasks)
+    cut = sum(len(group.cut) for group in snapshot.groups)
+    needless = sum(len(group.needless) for group in snapshot.groups)
     return (
-        f"{'gone' if view.gone else view.status}: targets {leaving or 'gone'}, "
+        f"{'gone' if snapshot.gone else snapshot.status}: targets {leaving or 'gone'}, "
         f"{', '.join(f'{count} x {what}' for what, count in tasks.items())}, "
         f"requests cut {cut}, needlessly {needless}"
     )
 
 
-def requests_table(view: SpotView) -> Table:
+def requests_table(snapshot: SpotSnapshot) -> Table:
     """Return what became of the requests, one row for each target group."""
     made = table("balancer", ">sent", ">served", ">under way", ">no target", ">cut", ">needless")
-    for group in view.groups:
+    for group in snapshot.groups:
         made.add_row(group.balancer, *_numbers(group))
     return made
 
 
-def _clock(view: SpotView) -> Text:
-    left = view.seconds_left
+def _clock(snapshot: SpotSnapshot) -> Text:
+    left = snapshot.seconds_left
     filled = round(BAR_COLUMNS * left / WARNING_SECONDS)
     style = "red" if left < WARNING_SECONDS / 4 else "yellow"
     return Text.assemble(
@@ -70,10 +70,10 @@ def _clock(view: SpotView) -> Text:
     )
 
 
-def _groups(view: SpotView) -> Table:
+def _groups(snapshot: SpotSnapshot) -> Table:
     figures = (">staying", ">sent", ">served", ">under way", ">cut", ">needless")
     made = table("balancer", "leaving", *figures)
-    for group in view.groups:
+    for group in snapshot.groups:
         leaving = Text()
         for state, count in sorted(Counter(group.leaving).items()):
             leaving.append(f"{count} {state} ", style=TARGET_STYLES.get(state, ""))
@@ -83,13 +83,13 @@ def _groups(view: SpotView) -> Table:
     return made
 
 
-def _tasks(view: SpotView) -> Table:
+def _tasks(snapshot: SpotSnapshot) -> Table:
     made = table("task", "", "last status")
-    for owner, task_id, status in view.tasks:
+    for owner, task_id, status in snapshot.tasks:
         made.add_row(owner, task_id[:8], status_text(status))
     return made
 
 
-def _numbers(group: GroupView) -> tuple[str, ...]:
+def _numbers(group: GroupSnapshot) -> tuple[str, ...]:
     sent = (group.sent, group.served, group.under_way, group.unserved)
     return tuple(str(number) for number in (*sent, len(group.cut), len(group.needless)))

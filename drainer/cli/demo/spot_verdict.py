@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drainer.simulation.embedded.spot_watch import SpotView
+    from drainer.simulation.embedded.spot_watch import SpotSnapshot
     from drainer.simulation.embedded.watch import RequestCounts
 
 # "at most three reads before the first write", which is what the function is built for.
@@ -15,16 +15,16 @@ READS_MAX = 3
 NAMED_MAX = 5
 
 
-def problems(view: SpotView, *, by_instance: bool) -> list[str]:
+def problems(snapshot: SpotSnapshot, *, by_instance: bool) -> list[str]:
     """
     Return what was wrong, in words; nothing if all was well.
 
     Args:
-        view: how it ended.
+        snapshot: how it ended.
         by_instance: an EC2 instance was taken back, and not a task on Fargate.
     """
     found = []
-    for group in view.groups:
+    for group in snapshot.groups:
         if group.needless:
             named = ", ".join(group.needless[:NAMED_MAX])
             found.append(
@@ -32,14 +32,14 @@ def problems(view: SpotView, *, by_instance: bool) -> list[str]:
                 f"allowed ({named})"
             )
         found += [f"{group.name}: {sentence}" for sentence in of_requests(group)]
-    if view.deregistered_after is None:
+    if snapshot.deregistered_after is None:
         found.append("its targets were not taken out of their target groups")
-    if not view.gone:
+    if not snapshot.gone:
         found.append("it was not taken back")
-    if len(view.reads) > READS_MAX:
-        found.append(f"{len(view.reads)} reads came before the first write")
+    if len(snapshot.reads) > READS_MAX:
+        found.append(f"{len(snapshot.reads)} reads came before the first write")
     if by_instance:
-        found += _of_instance(view)
+        found += _of_instance(snapshot)
     return found
 
 
@@ -53,11 +53,11 @@ def of_requests(counts: RequestCounts) -> list[str]:
     return found
 
 
-def _of_instance(view: SpotView) -> list[str]:
+def _of_instance(snapshot: SpotSnapshot) -> list[str]:
     found = []
-    if view.drained_after is None:
+    if snapshot.drained_after is None:
         found.append("its container instance was not set DRAINING")
-    ended = [drain.action for drain in view.drains if drain.ec2_instance_id == view.subject]
+    ended = [drain.action for drain in snapshot.drains if drain.ec2_instance_id == snapshot.subject]
     if not ended:
         found.append("its group's lifecycle action did not begin")
     found += [

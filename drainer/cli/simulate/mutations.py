@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.aws import auto_scaling, ecs
 from drainer.cli.simulate.swap import swap
-from drainer.drain import finder, look, machine, model, task_look, task_set
-from drainer.drain.machine import Act, Phase
+from drainer.drain import finder, look, may_leave, model, task_look, task_set
+from drainer.drain.may_leave import Act, Phase
 from drainer.drain.model import LifecycleActionResult
 from drainer.lifecycle import acting, heartbeats, hooks, observer, outcome, rules, sweep
 from drainer.lifecycle import reactivation as returning
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _rule(phase: Phase | HookPhase, **changes: Any) -> None:
-    module: Any = machine if isinstance(phase, Phase) else rules
+    module: Any = may_leave if isinstance(phase, Phase) else rules
     changed = (replace(one, **changes) if one.phase == phase else one for one in module.RULES)
     swap(module, "RULES", tuple(changed))
 
@@ -114,8 +114,8 @@ def take_a_missing_cluster_for_unregistered() -> None:
 def search_only_the_named_cluster() -> None:
     """Take an instance that is not in the named cluster for unregistered (defect 18)."""
 
-    def nowhere(_self: Any, sights: Any) -> None:
-        for one in sights:
+    def nowhere(_self: Any, looks: Any) -> None:
+        for one in looks:
             one.searched = True
             if not one.registrations:
                 one.absent = True
@@ -144,7 +144,7 @@ def drop_the_republish_on_a_throttle() -> None:
     def publishing(self: Any, unit: Any, *more: Any) -> None:
         right(self, unit, *more)
         for one in unit:
-            one.undone = ""
+            one.retry_reason = ""
 
     right = swap(acting.HookActions, "_publish", publishing)
 
@@ -175,7 +175,7 @@ def send_a_wrong_token() -> None:
 
 def stop_service_tasks_too() -> None:
     """Stop every task after the grace period, not the standalone ones alone."""
-    swap(machine, "is_standalone", _always)
+    swap(may_leave, "is_standalone", _always)
 
 
 def stop_without_grace() -> None:
@@ -197,9 +197,9 @@ def leave_out_the_sweep() -> None:
     swap(sweep.WaitingInstances, "find", lambda *_, **__: [])
 
 
-def let_a_hint_go_round() -> None:
-    """Let each hint begin a chain (defect 15)."""
-    swap(rules, "may_go_round", _always)
+def let_a_wake_up_re_invoke() -> None:
+    """Let each wake-up begin a chain (defect 15)."""
+    swap(rules, "may_re_invoke", _always)
 
 
 def drain_what_does_not_wait() -> None:
@@ -219,7 +219,7 @@ def believe_free_memory() -> None:
 
 def close_the_set_too_soon() -> None:
     """Take two listings for enough however soon one follows the other (B1)."""
-    swap(task_set, "VIEW_LAG", timedelta(0))
+    swap(task_set, "ANSWER_LAG", timedelta(0))
 
 
 def forget_what_earlier_looks_have_seen() -> None:
@@ -244,10 +244,10 @@ def settle_on_what_is_found_first() -> None:
 def search_a_hundred_clusters_and_no_more() -> None:
     """Begin each search at the first cluster again (B3)."""
 
-    def beginning(self: Any, sights: Any) -> None:
-        for one in sights:
+    def beginning(self: Any, looks: Any) -> None:
+        for one in looks:
             one.drain = replace(one.drain, searched_to="")
-        right(self, sights)
+        right(self, looks)
 
     right = swap(finder.Finder, "_search_everywhere", beginning)
 
@@ -293,7 +293,7 @@ def sweep_without_a_clock() -> None:
 
 
 def publish_again_what_came_too_early() -> None:
-    """Let a message go round that has not been delayed (A9)."""
+    """Re-invoke from a message that has not been delayed (A9)."""
     swap(rules, "is_early", _never)
 
 
@@ -319,7 +319,7 @@ MUTATIONS: tuple[Callable[[], None], ...] = (
     stop_without_grace,
     end_on_a_failed_look,
     leave_out_the_sweep,
-    let_a_hint_go_round,
+    let_a_wake_up_re_invoke,
     drain_what_does_not_wait,
     believe_free_memory,
     close_the_set_too_soon,

@@ -15,13 +15,12 @@ from drainer.aws import records
 from drainer.cli.simulate.swap import swap
 from drainer.drain import admission, envelope
 from drainer.drain.admission import Admission, Admitted
-from drainer.drain.machine import Phase
+from drainer.drain.conditional_write import Demand, Outcome, Write, Written
+from drainer.drain.may_leave import Phase
 from drainer.drain.model import Origin
 from drainer.drain.record import DrainRecord, End
-from drainer.drain.record_write import Demand, Outcome, Write, Written
 from drainer.errors import DrainerError
-from drainer.lifecycle import acting, controller, recording, writes
-from drainer.lifecycle import reactivation as returning
+from drainer.lifecycle import acting, controller, record_writes, recorder
 from drainer.lifecycle.rules import Step
 
 if TYPE_CHECKING:
@@ -34,13 +33,13 @@ FREE = frozenset({Phase.DRAINED, Phase.UNREGISTERED})
 def publish_before_the_hop_is_claimed() -> None:
     """Publish what is next, and write the record then, so that two passes of a hop both do."""
 
-    def going_round(self: Any, unit: Sequence[Any]) -> None:
+    def re_invoking(self: Any, unit: Sequence[Any]) -> None:
         first = [one for one in unit if one.decision.republish and _follows(one)]
         self._publish(first, self._time.now())
         self._recorder.claim(first)
         right(self, [one for one in unit if one not in first])
 
-    right = swap(acting.HookActions, "_go_round", going_round)
+    right = swap(acting.HookActions, "_re_invoke", re_invoking)
 
 
 def _follows(outcome: Any) -> bool:
@@ -48,7 +47,7 @@ def _follows(outcome: Any) -> bool:
 
 
 def claim_whatever_the_hop() -> None:
-    """Write a pass without the condition that nobody else has written its hop."""
+    """Write a pass without the condition that no other pass has written its hop."""
 
     def updating(write: Write, item: Any) -> Any:
         if write.condition.demand == Demand.FOLLOWS:
@@ -74,7 +73,7 @@ def publish_what_a_duplicate_finds_next() -> None:
 
 
 def never_take_over_what_is_silent() -> None:
-    """Take a message that comes again for a duplicate, though nobody has gone on."""
+    """Take a message that comes again for a duplicate, though no pass has gone on."""
 
     def admitting(drain: Any, *of: Any) -> Admitted:
         admitted = right(drain, *of)
@@ -82,7 +81,7 @@ def never_take_over_what_is_silent() -> None:
             return replace(admitted, admission=Admission.DUPLICATE)
         return admitted
 
-    right: Callable[..., Admitted] = swap(recording, "admit", admitting)
+    right: Callable[..., Admitted] = swap(recorder, "admit", admitting)
 
 
 def take_over_what_is_not_silent() -> None:
@@ -95,7 +94,7 @@ def take_over_what_is_not_silent() -> None:
         record: Any = admitted.record
         return Admitted(Admission.TAKEOVER, replace(record.drain, sent_at=drain.sent_at), record)
 
-    right: Callable[..., Admitted] = swap(recording, "admit", admitting)
+    right: Callable[..., Admitted] = swap(recorder, "admit", admitting)
 
 
 def forget_the_pass_id() -> None:
@@ -105,7 +104,7 @@ def forget_the_pass_id() -> None:
 
 def create_after_the_heartbeat() -> None:
     """Keep alive what the sweep has found before its record, with the deadline, is there."""
-    swap(recording.Recorder, "create", lambda *_: None)
+    swap(recorder.Recorder, "create", lambda *_: None)
 
 
 def replace_a_record_unproven() -> None:
@@ -118,7 +117,7 @@ def replace_a_record_unproven() -> None:
             if admitted.admission == Admission.NEW and admitted.record is not None and named:
                 first = replace(drain, hop=0)
                 recorder = self._recorder
-                write = writes.first(outcome, first, Demand.REPLACES, recorder._stamp())  # noqa: SLF001
+                write = record_writes.first(outcome, first, Demand.REPLACES, recorder._stamp())  # noqa: SLF001
                 recorder._write(outcome, write)  # noqa: SLF001
         right(self, unit)
 
@@ -133,10 +132,10 @@ def end_the_record_of_another_token() -> None:
         if outcome.over and admitted.admission in {Admission.NEW, Admission.JOIN}:
             there: DrainRecord | None = admitted.record
             if there is not None:
-                return writes.ending(outcome, there, End.OVER, stamp)
+                return record_writes.ending(outcome, there, End.OVER, stamp)
         return right(outcome, stamp)  # type: ignore[no-any-return]
 
-    right = swap(writes, "end", end)
+    right = swap(record_writes, "end", end)
 
 
 def join_whenever_the_action_began() -> None:
@@ -156,8 +155,8 @@ def fail_while_the_table_is_down() -> None:
     def act(self: Any, outcomes: Sequence[Any]) -> None:
         for one in outcomes:
             if one.admitted.admission == Admission.UNREAD:
-                one.undone = "the drain's record cannot be read"
-        right(self, [one for one in outcomes if not one.undone])
+                one.retry_reason = "the drain's record cannot be read"
+        right(self, [one for one in outcomes if not one.retry_reason])
 
     right = swap(acting.HookActions, "act", act)
 
@@ -168,7 +167,7 @@ def answer_nothing_while_the_table_is_down() -> None:
     def withheld(decision: Any, admitted: Admitted, view: Any) -> Any:
         found = right(decision, admitted, view)
         if admitted.admission == Admission.UNREAD and found.phase in FREE:
-            return replace(found, step=Step.GO_ROUND, result=None)
+            return replace(found, step=Step.RE_INVOKE, result=None)
         return found
 
     right = swap(controller, "_withheld", withheld)
@@ -176,7 +175,7 @@ def answer_nothing_while_the_table_is_down() -> None:
 
 def forget_to_write_the_end() -> None:
     """Leave a record open whose action has been answered."""
-    swap(recording.Recorder, "end", lambda *_: None)
+    swap(recorder.Recorder, "end", lambda *_: None)
 
 
 def follow_nothing() -> None:
@@ -185,23 +184,9 @@ def follow_nothing() -> None:
     def recorded(*of: Any, **more: Any) -> DrainRecord:
         return replace(right(*of, **more), followed=False)
 
-    right: Callable[..., DrainRecord] = swap(writes, "_record", recorded)
+    right: Callable[..., DrainRecord] = swap(record_writes, "_record", recorded)
 
 
 def follow_what_was_never_drained() -> None:
     """Set ACTIVE later on what no drain of ours has set DRAINING."""
     swap(DrainRecord, "may_have_drained", value=True)
-
-
-def bring_back_what_is_being_drained() -> None:
-    """Set ACTIVE what an earlier drain has left behind, though another one is under way."""
-
-    def over(self: Any, ids: Sequence[str], _: Any) -> dict[str, list[DrainRecord]]:
-        found: dict[str, list[DrainRecord]] = {}
-        for one, rows in self._records.of_instance(dict.fromkeys(ids)).items():
-            followed = [row for row in rows if isinstance(row, DrainRecord) and row.followed]
-            if followed:
-                found[one] = followed
-        return found
-
-    swap(returning.Reactivation, "_over", over)

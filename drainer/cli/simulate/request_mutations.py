@@ -15,27 +15,25 @@ from drainer.aws.custom_resource import TargetGateway
 from drainer.aws.records import RecordTable
 from drainer.aws.topic import TopicGateway
 from drainer.cli.simulate.swap import swap
-from drainer.custom_resource import answers, belief, recording, stack
+from drainer.custom_resource import answers, belief, reactivation, recorder, stack, target_status
 from drainer.custom_resource import controller as requests
-from drainer.custom_resource import reactivation as keeper
 from drainer.custom_resource import target_drain as fleet
-from drainer.custom_resource import target_status as muster
-from drainer.custom_resource.progress import Note, RequestProgress
+from drainer.custom_resource.progress import Member, RequestProgress
 from drainer.custom_resource.properties import Status
 from drainer.custom_resource.request import RequestType
-from drainer.drain import machine
+from drainer.drain import may_leave
 from drainer.drain.admission import Admission
-from drainer.drain.machine import RULES, Act, Phase
-from drainer.drain.record_write import Condition, Demand, Outcome, Written
+from drainer.drain.conditional_write import Condition, Demand, Outcome, Written
+from drainer.drain.may_leave import RULES, Act, Phase
 from drainer.errors import DrainerError, UnavailableError
 
 
 def take_an_error_for_a_fleet_that_is_gone() -> None:
     """Take a listing that failed for a fleet that there is no more (defect 10)."""
 
-    def instances(self: Any, guard: Any) -> Any:
+    def instances(self: Any, target: Any) -> Any:
         with suppress(DrainerError):
-            return right(self, guard)
+            return right(self, target)
         return None
 
     right = swap(TargetGateway, "instances", instances)
@@ -43,21 +41,21 @@ def take_an_error_for_a_fleet_that_is_gone() -> None:
 
 def believe_one_listing() -> None:
     """Answer as soon as one listing of the fleet has shown nothing."""
-    swap(muster.TargetStatus, "complete", property(lambda self: self.done == self.total))
+    swap(target_status.TargetStatus, "complete", property(lambda self: self.done == self.total))
 
 
 def forget_what_a_listing_lacks() -> None:
     """Look only at what the latest listing has."""
 
-    def draining(self: Any, progress: RequestProgress, guard: Any, *more: Any) -> Any:
-        listed: Any = progress.notes
+    def draining(self: Any, progress: RequestProgress, target: Any, *more: Any) -> Any:
+        listed: Any = progress.history
         with suppress(DrainerError):
-            listed = self._targets.instances(guard) or ()
+            listed = self._targets.instances(target) or ()
         known = {
-            one: note if one in listed else replace(note, done=True)
-            for one, note in progress.notes.items()
+            one: member if one in listed else replace(member, done=True)
+            for one, member in progress.history.items()
         }
-        return right(self, replace(progress, notes=known), guard, *more)
+        return right(self, replace(progress, history=known), target, *more)
 
     right = swap(fleet.TargetDrain, "drain", draining)
 
@@ -65,16 +63,16 @@ def forget_what_a_listing_lacks() -> None:
 def take_draining_for_drained() -> None:
     """Let an instance go as soon as ECS wants nothing on it to run (defect 1)."""
     rules = (replace(one, act=Act.LEAVE) if one.phase == Phase.CLOSING else one for one in RULES)
-    swap(machine, "RULES", tuple(rules))
+    swap(may_leave, "RULES", tuple(rules))
 
 
 def never_look_again_at_what_may_go() -> None:
     """Forget that an instance was not seen to be free when it is said to be."""
-    swap(fleet, "_note", lambda *_: Note(done=True))
+    swap(fleet, "_member", lambda *_: Member(done=True))
 
 
 def wait_for_ever() -> None:
-    """Go round past the deadline (defect 12)."""
+    """Re-invoke past the deadline (defect 12)."""
 
     def passing(self: Any, progress: Any, this: Any) -> None:
         never = this.record.deadline_at.replace(year=this.record.deadline_at.year + 1)
@@ -94,7 +92,7 @@ def always_succeed_at_the_deadline() -> None:
 
 def leave_lost_chains_alone() -> None:
     """Find nothing in the sweep."""
-    swap(recording.RequestRecorder, "lost", lambda *_, **__: [])
+    swap(recorder.RequestRecorder, "lost", lambda *_, **__: [])
 
 
 def write_nothing_down() -> None:
@@ -108,13 +106,13 @@ def answer_whatever_the_hop() -> None:
     def condition(demand: Demand, generation: int = 0, _hop: int | None = None) -> Condition:
         return Condition(demand, generation)
 
-    swap(recording, "Condition", condition)
+    swap(recorder, "Condition", condition)
     swap(requests, "admit", lambda *_: Admission.DUE)
 
 
 def forget_to_write_the_end_of_a_request() -> None:
     """Leave open what was answered, so that each sweep answers it once more."""
-    swap(recording.RequestRecorder, "end", lambda *_: True)
+    swap(recorder.RequestRecorder, "end", lambda *_: True)
 
 
 def decide_anew_each_time() -> None:
@@ -143,7 +141,7 @@ def take_a_refused_put_for_an_answer() -> None:
     right = swap(requests.RequestController, "_answer", answering)
 
 
-def drop_the_way_round() -> None:
+def drop_the_re_invocation() -> None:
     """Take a re-invocation that was not published for one that was (defect 8)."""
 
     def publishing(self: Any, messages: Any) -> Any:
@@ -170,11 +168,11 @@ def fail_what_cannot_be_done_in_a_rollback() -> None:
 def rename_what_stays_at_every_update() -> None:
     """Give a target that stays another physical id, so that CloudFormation deletes the old one."""
 
-    def physical_id(self: Any, request: Any, guard: Any, *_: Any, **__: Any) -> str:
+    def physical_id(self: Any, request: Any, target: Any, *_: Any, **__: Any) -> str:
         del self
-        return f"{guard.physical_id}-{request.request_id[:4]}"
+        return f"{target.physical_id}-{request.request_id[:4]}"
 
-    swap(keeper.TargetReactivation, "physical_id", physical_id)
+    swap(reactivation.TargetReactivation, "physical_id", physical_id)
 
 
 def drain_whatever_is_deleted() -> None:

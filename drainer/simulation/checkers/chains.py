@@ -1,7 +1,8 @@
 """
 Follow the messages of each drain: none may be forgotten, and they may not multiply.
 
-A drain's chain is its notice or re-invocation on its way; each pass puts another in its place.
+A drain's chain is its notification or re-invocation on its way; each pass puts another in its
+place.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation.scenario.installation import NOTICE_SECONDS_MAX
+from drainer.simulation.scenario.installation import NOTIFICATION_SECONDS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +30,7 @@ Subject = tuple[str, str]
 # A duplicate that takes the place of a chain whose record is silent may find it alive after all.
 CHAINS_MAX = 2
 # So many publications of one drain in so many pass intervals are several times those of two chains:
-# something goes round without a delay.
+# something is re-invoked without a delay.
 RACE = 60
 RACE_INTERVALS = 10
 # With a longer pass interval a record is silent only after its message was delivered again: then
@@ -46,8 +47,8 @@ class Chains:
     Watches what becomes of the messages of an installation.
 
     Attributes:
-        astray: what a fault has lost or holds up; a copy may rightly wait for that.
-        unknown: what of it had no record, so that nobody can know when it began.
+        astray: what a fault has lost or holds up; a duplicate may rightly wait for that.
+        unknown: what of it had no record, so that the function cannot know when it began.
         lost: what no message of need come again, without the function's doing.
         table_failed_at: when a call of the table of records last failed.
     """
@@ -97,21 +98,21 @@ class Chains:
             self._recorded.clear()
             self.unknown |= self.astray
 
-    def published(self, entries: Iterable[Mapping[str, Any]], *, blind: bool) -> Iterator[str]:
+    def published(self, batch: Iterable[Mapping[str, Any]], *, calls_fail: bool) -> Iterator[str]:
         """
         Note what the function has published; yield a sentence for each drain that races.
 
         Args:
-            entries: the messages.
-            blind: whether calls go wrong at present.
+            batch: the messages.
+            calls_fail: whether calls fail at present.
         """
-        yield from self._claimed_twice(entries)
+        yield from self._claimed_twice(batch)
         now, interval = self.account.now, self.workload.pass_interval_seconds
-        for subject in [*subjects(entry["Message"] for entry in entries)]:
+        for subject in [*subjects(entry["Message"] for entry in batch)]:
             self._published[subject] = now
             self._passed_on.add(subject)
             lately = self._lately[subject]
-            if blind:
+            if calls_fail:
                 lately.clear()  # without a record that can be read, a duplicate is not known
             lately.append(now)
             span = now - lately[0]
@@ -120,7 +121,7 @@ class Chains:
                 seconds = span.total_seconds()
                 yield f"{' at '.join(subject)} goes round {RACE} times in {seconds:.0f} s"
 
-    def _claimed_twice(self, entries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    def _claimed_twice(self, batch: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         """
         Yield a sentence for each hop that two passes have published, of which both know the record.
 
@@ -128,7 +129,7 @@ class Chains:
         """
         if self._doubtful:
             return
-        for entry in entries:
+        for entry in batch:
             body = json.loads(entry["Message"])
             if body.get("generation") is None:
                 continue  # nothing was written yet
@@ -156,9 +157,9 @@ class Chains:
             if (ec2_instance_id, hook) not in self._recorded:
                 self.unknown.add((ec2_instance_id, hook))
 
-    def not_published(self, entries: Iterable[Mapping[str, Any]]) -> None:
+    def not_published(self, batch: Iterable[Mapping[str, Any]]) -> None:
         """Note what the topic has not taken: its message may be given up before it does."""
-        self.lost |= set(subjects(entry["Message"] for entry in entries))
+        self.lost |= set(subjects(entry["Message"] for entry in batch))
 
     def buried(self, installed: Installation) -> None:
         """Note what lies in the dead-letter queues as astray."""
@@ -182,9 +183,9 @@ class Chains:
             message.body
             for queue in (
                 installed.wait_queue,
-                installed.notice_queue,
+                installed.notification_queue,
                 installed.wait_dead_letters,
-                installed.notice_dead_letters,
+                installed.dead_notifications,
             )
             for message in queue.messages
             if message.message_id not in served
@@ -196,13 +197,15 @@ class Chains:
     def too_many(self, installed: Installation) -> Iterator[str]:
         """Yield a sentence for each open action that has more chains than may be."""
         if not self.account.record_tables.is_writable:
-            return  # without a table nothing tells a copy from the original
+            return  # without a table nothing tells a duplicate from the original
         for (ec2_instance_id, hook, _), number in _chains(installed).items():
             if number > CHAINS_MAX:
                 yield f"{number} chains of {ec2_instance_id} at {hook}"
 
     def alive(self, installed: Installation, ec2_instance_id: str, hook: str) -> int:
-        """Count the messages about an instance at a hook that go round, whatever their token."""
+        """
+        Count the messages about an instance at a hook that be re-invoked, whatever their token.
+        """
         about = ec2_instance_id, hook
         return sum(number for key, number in _chains(installed).items() if key[:2] == about)
 
@@ -213,7 +216,7 @@ class Chains:
     def _is_open(self, ec2_instance_id: str, hook: str) -> bool:
         instance = self.account.auto_scaling.instances.get(ec2_instance_id)
         # The notification of an action that has just begun is on its way.
-        told_at = self.account.now - timedelta(seconds=NOTICE_SECONDS_MAX)
+        told_at = self.account.now - timedelta(seconds=NOTIFICATION_SECONDS_MAX)
         return instance is not None and any(
             action.is_open
             and action.started_at < told_at
@@ -224,12 +227,12 @@ class Chains:
 
 
 def _chains(installed: Installation) -> Counter[tuple[str, str, str]]:
-    """Count the messages that go round, by instance, hook and token."""
+    """Count the messages that be re-invoked, by instance, hook and token."""
     actions = [
         json.loads(json.loads(message.body)["Message"])["action"]
         for message in installed.wait_queue.messages
     ]
-    # A forged notice has a token of its own; its chain ends at the first answer.
+    # A forged notification has a token of its own; its chain ends at the first answer.
     return Counter(
         (one["ec2_instance_id"], one["lifecycle_hook_name"], one["lifecycle_action_token"])
         for one in actions

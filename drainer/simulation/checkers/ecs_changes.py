@@ -1,5 +1,5 @@
 """
-Judge what the function changes in ECS: whom it may drain, set ACTIVE, deregister and relieve.
+Judge what the function changes in ECS: what it may set DRAINING or ACTIVE, deregister and relieve.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from drainer.simulation.services.auto_scaling.model import Instance
     from drainer.simulation.services.ecs.model import Task
 
-# A notice's time is written in whole milliseconds.
+# A notification's time is written in whole milliseconds.
 STAMP_SECONDS = 0.001
 # An answer may be as old as this, and an invocation as long: for that long after an action's end
 # the function may still act on what it saw.
@@ -52,8 +52,8 @@ class EcsChanges:
         self._violated = violated
         self._seen_free = seen_free
         self._drained = drained
-        # Those that it found DRAINING in a drain of its own, and recorded; who set them DRAINING
-        # cannot be told from its own call whose answer was lost.
+        # Those that it found DRAINING in a drain of its own, and recorded; its own call whose
+        # answer was lost cannot be told from another's.
         self._taken_over: set[str] = set()
 
     def update(self, parameters: Mapping[str, Any]) -> None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 # One listing alone may be late.
 LISTINGS_MIN = 2
-# A record that nobody has written for so long, and for a pass interval, is silent: whoever goes on
-# without a token has to look afresh. The rest is what an invocation takes.
+# A record that no pass has written for so long, and for a pass interval, is silent: a pass that
+# goes on without a token has to look afresh. The rest is what an invocation takes.
 SILENT_SECONDS = 75.0 + 35.0
 
 
@@ -46,7 +46,7 @@ class Evidence:
         """
         Whether an action is answered as drained without two listings since it began.
 
-        A known limit: where nobody knows the token, and no silence tells that there is another
+        A known limit: where the token is not known, and no silence shows that there is another
         action, it is taken for the one before.
 
         Args:
@@ -58,7 +58,7 @@ class Evidence:
         there = self.account.ecs.registrations(action.ec2_instance_id)
         if not any(one.agent_connected for one in there):
             return False
-        # What an agent has registered anew a moment ago nobody could know.
+        # The function cannot know what an agent has registered a moment ago.
         return all(self._listings(one, action) < LISTINGS_MIN for one in there)
 
     def _listings(self, instance: ContainerInstance, action: LifecycleAction) -> int:

@@ -2,31 +2,31 @@
 Judge a run that has ended: is every lifecycle action answered by us, and in time?
 
 Precisely, with S the sweep's interval, R that and five pass intervals with their windows and twice
-the most that a view of ECS lies behind (and, in an account that is large, what its turns take), and
+the most that an answer of ECS is late (and, in an account that is large, what its turns take), and
 C the instant at which faults ceased: an action of ours that was not taken from us (its hook, group
 or instance gone, another hook's ABANDON) is answered by the function, and before its deadline or C,
 whichever is later, and R more; and, if nothing kept it any more at an earlier instant, within R of
 that instant or of C. The exceptions:
 
 * Its deadline counts from where the drainer first sees the instance (C and R at the latest) where
-  its notice was lost, late or wrongly stamped, or its messages before any record. Where it began
-  right after another one of its instance and hook, which somebody else had ended, it is taken for
-  that one until that one's token is refused: at its next heartbeat or at its deadline.
+  its notification was lost, late or wrongly stamped, or its messages before any record. Where it
+  began right after another one of its instance and hook, which somebody else had ended, it is taken
+  for that one until that one's token is refused: at its next heartbeat or at its deadline.
 * Its hook's timeout may answer it until C and R; and where that timeout is no longer than S, until
   a chain that was lost is begun again: C and R and the time until its record is silent.
 * The global timeout, which no heartbeat gets past, may answer it where a message about it was lost
   or faults had hardly ceased: between its deadline and that timeout there is no time for a sweep.
-* Where the table of records is gone for good, duplicates cannot be told apart, and take the reads
-  of ECS from each other: what nothing keeps any more may be answered later.
-* Where the table of records was deleted for good, nothing remembers what a lost message was about:
-  it is left to its hook's timeout.
+* Where the table of records is gone permanently, duplicates cannot be told apart, and take the
+  reads of ECS from each other: what nothing keeps any more may be answered later.
+* Where the table of records was deleted permanently, nothing remembers what a lost message was
+  about: it is left to its hook's timeout.
 * Among more than 400 clusters of which none is named, an instance is found by a chain only: it is
   left to its hook's timeout where a message about it was lost.
-* Where the table of records is gone for good, or nobody may write it, a drain whose message was
-  lost has no deadline that could be kept: it is left to its hook's timeout.
+* Where the table of records is gone permanently, or it may not be written, a drain whose message
+  was lost has no deadline that could be kept: it is left to its hook's timeout.
 * Where its group's hooks cannot be read, its deadline is not known: heartbeats keep it until then.
-* An instance that is in no cluster: where besides a cluster is named that does not
-  exist, and a message about it was lost, it is left to its hook's timeout, which nobody restarts.
+* An instance that is in no cluster: where besides a cluster is named that does not exist, and a
+  message about it was lost, it is left to its hook's timeout, which is not restarted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from drainer.simulation.checkers.violation import Violation, deadline
-from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
+from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,9 +54,9 @@ if TYPE_CHECKING:
 WINDOW_SECONDS = 1.0
 INVOCATION_SECONDS = 30.0
 # What is on a container instance is known once all its tasks have been listed twice, each time
-# longer after it began to drain, and after the other time, than any view of ECS lies behind. Each
+# longer after it began to drain, and after the other time, than any answer of ECS lies. Each
 # listing, and the look after them, comes with a pass.
-LISTINGS_SECONDS = 2 * VIEW_LAG_SECONDS_MAX
+LISTINGS_SECONDS = 2 * ANSWER_LAG_SECONDS_MAX
 LISTING_PASSES = 3
 # A chain whose record is silent for this long is begun again, with much to spare.
 SILENT_SECONDS = 300.0
@@ -255,8 +255,9 @@ class Liveness:
             if fact.kind == "container_instance":
                 arn, connected = fact.about["container_instance_arn"], fact.about["agent_connected"]
                 if connected or arn in keeping:
-                    # While its agent is disconnected nobody can know what it will report. What was
-                    # left over with no agent from the first is no container instance to wait for.
+                    # While its agent is disconnected the function cannot know what it will report.
+                    # What was left over with no agent from the first is no container instance to
+                    # wait for.
                     keeping[arn] = fact.about["status"] != "DRAINING" or not connected
             elif not (ignored and fact.about["owner"].startswith("standalone:")):
                 keeping[fact.about["task_id"]] = fact.about["last_status"] != "STOPPED"

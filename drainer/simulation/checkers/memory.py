@@ -6,7 +6,7 @@ drained: neither is brought back. Both excuse the drainer only where the table i
 has become of it in this account:
 
 * It failed since the drain began, or was deleted, and has no record of that drain or a later one.
-* Nobody may write it now, and a record of the instance is open: its end cannot be written.
+* Writes are denied now, and a record of the instance is open: its end cannot be written.
 """
 
 from __future__ import annotations

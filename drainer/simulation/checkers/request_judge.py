@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEADLINE_SECONDS_MAX = 3_600 - 420
 ENDED = "STOPPED"
 TAKEN = 200
-# After these nobody can know that the answer was taken, and it is given once more.
+# After these the function cannot know that the answer was taken, and gives it once more.
 MAY_HIDE_AN_ANSWER = {
     "call denied",
     "call failing",
@@ -85,7 +85,7 @@ def judge(outcome: Outcome) -> Iterator[Violation]:
     for crash in outcome.crashes:
         yield Violation(0.0, "crash", crash)
     yield from _judge_chains(outcome)
-    # Whose message was given up before it could be written down has raised an alarm instead.
+    # A request whose message was given up before it could be written has raised an alarm instead.
     buried = " ".join(outcome.dead_letters)
     given_up = any(fact.kind == "dead_letter" for fact in outcome.history)
     for one in outcome.asked:
@@ -105,7 +105,7 @@ def judge(outcome: Outcome) -> Iterator[Violation]:
 
 
 def _judge_chains(outcome: Outcome) -> Iterator[Violation]:
-    """Yield each request that goes round faster than one chain can."""
+    """Yield each request that is re-invoked faster than one chain can."""
     if PASSING_THE_DELAY in outcome.faults:
         return
     for key, times in outcome.published.items():
@@ -182,7 +182,7 @@ def _is_forgotten(outcome: Outcome, request: CustomResourceRequest) -> bool:
     """
     Whether its record went with the table, or none can be written any more.
 
-    Its response URL is nowhere else: nobody can answer it, but for a message that comes again.
+    Its response URL is nowhere else: it cannot be answered, but for a message that comes again.
     """
     deleted = outcome.deleted_at is not None and request.sent_at <= outcome.deleted_at
     return deleted or not outcome.writable

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from drainer.simulation.checkers.ecs_changes import STAMP_SECONDS, EcsChanges
 from drainer.simulation.checkers.evidence import Evidence
 from drainer.simulation.checkers.violation import Violation, deadline
+from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX
 from drainer.simulation.services.ecs.operations import PAGE_MAX
-from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
     from drainer.simulation.services.ecs.model import Task
 
-# Each copy of a message that comes after the end may ask once more, and so may each sweep: while
-# the instance waits for another hook there is no other way to know.
+# Each duplicate of a message that comes after the end may ask once more, and so may each sweep:
+# while the instance waits for another hook there is no other way to know.
 ASKED_AFTER_THE_END_MAX = 12
 ASKED_EVERY_SECONDS = 150.0
 # An outage of the table leaves many chains, and each that its record does not name hears it for
@@ -54,8 +54,8 @@ class Safety:
     Watches every call of the function.
 
     Attributes:
-        ceased_at: when faults cease; until then nobody can be asked to know that it is over.
-        chains: how many messages about an instance at a hook go round.
+        ceased_at: when faults cease; until then the function need not know that it is over.
+        chains: how many messages about an instance at a hook be re-invoked.
         hook_unread: whether a look at a group's hooks has failed in this invocation.
         violations: what was found.
         answered: how many lifecycle actions the function answered.
@@ -218,8 +218,8 @@ class Safety:
         Return from when on an action may be answered with tasks left.
 
         A known limit: where the notification is lost of an action that follows another one, and no
-        two passes have seen the instance in between, nothing tells the two apart but a token that
-        nobody knows; the second is taken for the first, and has its deadline.
+        two passes have seen the instance in between, only a token that is not known tells the two
+        apart; the second is taken for the first, and has its deadline.
         """
         due_at = deadline(action, self.workload)
         if answer.get("LifecycleActionToken"):
@@ -262,16 +262,17 @@ class Safety:
             for at in self._seen_free[action.ec2_instance_id]
             if ended_at <= at <= action.started_at
         ]
-        return bool(looks) and looks[-1] - looks[0] >= timedelta(seconds=VIEW_LAG_SECONDS_MAX)
+        return bool(looks) and looks[-1] - looks[0] >= timedelta(seconds=ANSWER_LAG_SECONDS_MAX)
 
     def blocking(self, action: LifecycleAction) -> list[Task]:
         """
         Return the tasks that keep an instance, by what was promised of its hook.
 
-        Those on a container instance that no view of ECS need show yet are nobody's fault.
+        Those on a container instance that no answer of ECS need show yet are not the function's
+        fault.
         """
         ignored = self.workload.promise(action).standalone_tasks == "ignore"
-        shown_at = self.account.now - timedelta(seconds=VIEW_LAG_SECONDS_MAX)
+        shown_at = self.account.now - timedelta(seconds=ANSWER_LAG_SECONDS_MAX)
         return [
             task
             for task in self.account.ecs.remaining_tasks(action.ec2_instance_id)

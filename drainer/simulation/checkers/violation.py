@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from drainer.simulation.scenario.promises import Workload
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
 
-# The deadline is the notice's time plus the drain timeout, bounded by the hook's global timeout
-# less a margin: this many seconds, and four passes.
+# The deadline is the notification's time plus the drain timeout, bounded by the hook's global
+# timeout less a margin: this many seconds, and four passes.
 GLOBAL_TIMEOUT_MARGIN_SECONDS = 120
 
 

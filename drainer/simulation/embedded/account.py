@@ -95,12 +95,12 @@ class EmbeddedAccount:
 
     @property
     def lock(self) -> RLock:
-        """To be held by whoever touches the simulated account directly."""
+        """Hold it while you change the simulated account directly."""
         return self._server.lock
 
     @contextmanager
     def catching_up(self) -> Iterator[Aws]:
-        """Give the simulated account, as of now, to whoever builds in it or moves it."""
+        """Give the simulated account, as of now, to a caller that builds in it or moves it."""
         with self.lock:
             self._server.catch_up()
             yield self.account

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from drainer.simulation.embedded.compressed_time import EmbeddedTime
 
-# A demo's account tells of some hundreds of changes; more than this means that nobody takes them.
+# A demo's account tells of some hundreds of changes; more than this means that they are not taken.
 WAITING_MAX = 100_000
 STOP_SECONDS_MAX = 5.0
 
@@ -29,7 +29,7 @@ class Bus:
     Takes events at once and delivers them from a thread of its own, as a context manager.
 
     Listeners of the simulated account run with its lock held, and the function that an event
-    invokes calls that account: whoever delivered here would wait for himself.
+    invokes calls that account: a delivery from here would wait for itself.
 
     Attributes:
         failures: what went wrong on the way; there should be nothing.
@@ -78,7 +78,7 @@ class Bus:
                     self._queues.send_message(QueueUrl=url, MessageBody=text)
 
     def _deliver_all(self) -> None:
-        # Ends with the mark that __exit__ leaves.
+        # Ends with the item that __exit__ puts in the queue.
         while (one := self._waiting.get()) is not None:
             event, is_held = one
             try:

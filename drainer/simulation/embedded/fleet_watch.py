@@ -70,7 +70,7 @@ def fleets_of(account: Aws) -> tuple[FleetTrack, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FleetView(RequestCounts):
+class FleetSnapshot(RequestCounts):
     """
     The fleets and the requests to the service, as of one look.
 
@@ -110,7 +110,7 @@ class FleetWatch:
     def __init__(self, stage: FleetStage) -> None:
         self._stage = stage
 
-    def look(self) -> FleetView:
+    def look(self) -> FleetSnapshot:
         """Return everything as it is now."""
         stage = self._stage
         # First, so that what follows is complete where the stack is.
@@ -118,7 +118,7 @@ class FleetWatch:
         stage.look()
         time = stage.embedded.time
         with stage.embedded.catching_up() as account:
-            return FleetView(
+            return FleetSnapshot(
                 now=account.now,
                 stack_name=stage.example.pseudo["AWS::StackName"],
                 stack_status=status,

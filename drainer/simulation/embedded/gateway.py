@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 WARP = Path(__file__).parent / "warp"
 # Between choosing a free port and binding it another process may take it.
 START_ATTEMPTS_MAX = 3
-# ministack is up within half a second here; how long a busy machine needs nobody knows.
+# ministack is up within half a second here; a busy machine may need longer.
 HEALTHY_WITHIN_SECONDS = 120.0
 POLL_SECONDS = 0.02
 KILLED_WITHIN_SECONDS = 60.0

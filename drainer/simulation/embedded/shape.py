@@ -2,7 +2,7 @@
 The shape of a cluster as its template gives it, so that what is simulated is what is shipped.
 
 It reads the resources of deployed stacks. What a template does not say (how fast a container
-starts, how long until it counts as healthy) is `Physics`, and is stated by whoever builds.
+starts, how long until it counts as healthy) is `Physics`, and is stated by the caller.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ WRITES = frozenset({"DeregisterTargets", "UpdateContainerInstancesState"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupView(RequestCounts):
+class GroupSnapshot(RequestCounts):
     """
     A target group and its requests.
 
@@ -45,7 +45,7 @@ class GroupView(RequestCounts):
 
 
 @dataclass(frozen=True)
-class SpotView:
+class SpotSnapshot:
     """
     One interruption.
 
@@ -67,7 +67,7 @@ class SpotView:
     drained_after: float | None
     deregistered_after: float | None
     gone: bool
-    groups: tuple[GroupView, ...]
+    groups: tuple[GroupSnapshot, ...]
     tasks: tuple[tuple[str, str, str], ...]
     reads: tuple[str, ...]
     drains: tuple[DrainTrack, ...] = ()
@@ -89,7 +89,7 @@ class SpotWatch:
         self._tasks = tuple(tasks)
         self._warned_at = warned_at
 
-    def look(self) -> SpotView:
+    def look(self) -> SpotSnapshot:
         """Return it as it is now."""
         drains = self._stage.watch.look()
         with self._stage.embedded.catching_up() as account:
@@ -101,7 +101,7 @@ class SpotWatch:
                 instance = instances_of(account.history)[self._subject]
                 status, draining_at = instance.status, instance.draining_at
                 gone = bool(account.facts("taken_back", ec2_instance_id=self._subject))
-            return SpotView(
+            return SpotSnapshot(
                 self._subject,
                 self._warned_at,
                 account.now,
@@ -115,7 +115,9 @@ class SpotWatch:
                 tuple(drains),
             )
 
-    def _deregistered_after(self, account: Account, groups: Sequence[GroupView]) -> float | None:
+    def _deregistered_after(
+        self, account: Account, groups: Sequence[GroupSnapshot]
+    ) -> float | None:
         if any(state != "draining" for group in groups for state in group.leaving):
             return None
         targets = {task.target_id for task in self._tasks if task.balanced}
@@ -131,11 +133,11 @@ class SpotWatch:
         reads = tuple(takewhile(lambda operation: operation not in WRITES, called))
         return reads if len(reads) < len(called) else ()
 
-    def _group(self, stream: Requests) -> GroupView:
+    def _group(self, stream: Requests) -> GroupSnapshot:
         targets = stream.group.targets.values()
         ours = [one for one in targets if one.behind in self._tasks]
         gone_at = self._warned_at + WARNING
-        return GroupView(
+        return GroupSnapshot(
             name=stream.group.name,
             balancer=stream.group.balancer,
             leaving=tuple(one.state for one in ours),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LOG_PAGES_MAX = 20
 # Two invocations at once write their lines in either order; looking back this far finds all.
 LOG_OVERLAP_MILLISECONDS = 10_000
-TROUBLE = frozenset({"WARNING", "ERROR", "CRITICAL"})
+WARNINGS = frozenset({"WARNING", "ERROR", "CRITICAL"})
 
 
 @dataclass
@@ -103,7 +103,7 @@ class InstanceTrack(Tracked):
     draining_at: datetime | None = None
     terminated: bool = False
 
-    def note(self, fact: Fact) -> None:
+    def record(self, fact: Fact) -> None:
         """Take in what happened to it, or on it."""
         about = fact.about
         match fact.kind:
@@ -148,7 +148,7 @@ class DrainTrack(Tracked):
         # When the action ended; None while Auto Scaling waits.
         self.answered_at = self.action.ended_at
         self.killed = self.instance.killed
-        # What stopped before the notice is no part of the drain.
+        # What stopped before the notification is no part of the drain.
         self.tasks = {
             task_id: task
             for task_id, task in self.instance.tasks.items()
@@ -190,7 +190,7 @@ def instances_of(history: Iterable[Fact]) -> dict[str, InstanceTrack]:
     found: dict[str, InstanceTrack] = defaultdict(InstanceTrack)
     for fact in history:
         if "ec2_instance_id" in fact.about:
-            found[fact.about["ec2_instance_id"]].note(fact)
+            found[fact.about["ec2_instance_id"]].record(fact)
     return found
 
 
@@ -219,7 +219,7 @@ class Watch:
         self.lines += self._new_lines()
 
     def look(self) -> list[DrainTrack]:
-        """Return all drains as they are now, in the order of their notices."""
+        """Return all drains as they are now, in the order of their notifications."""
         self.read()
         latest = {line["ec2_instance_id"]: line for line in self.passes}
         with self._lock:
@@ -242,8 +242,8 @@ class Watch:
 
     @property
     def refusals(self) -> list[dict[str, Any]]:
-        """The log lines that tell of trouble."""
-        return [line for line in self.lines if line.get("level") in TROUBLE]
+        """The log lines that are warnings or errors."""
+        return [line for line in self.lines if line.get("level") in WARNINGS]
 
     def calls(self) -> dict[str, int]:
         """Return how often each of the function's operations was called, publishing aside."""

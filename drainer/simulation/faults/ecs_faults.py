@@ -1,5 +1,5 @@
 """
-What makes ECS as unkind in a seed as AWS is: views that lie behind, agents that blink, and more.
+What makes ECS as unkind in a seed as AWS is: answers that are old, agents that blink, and more.
 
 It lasts for the whole seed: none of it is a fault that ceases, and a drain has to bear it.
 """
@@ -12,17 +12,17 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from drainer.simulation.scenario.stopped_crowd import add_stopped_tasks
-from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX, View
+from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX, AnswerKind
 
 if TYPE_CHECKING:
     from drainer.simulation.faults.faults import Faults
     from drainer.simulation.services.ecs.model import ContainerInstance
 
-# How often views lie behind as chance has it, and how often all that tells of tasks does so for
-# good, and by as much as any does, while container instances are up to date.
-VIEWS_BEHIND_SHARE = 0.75
+# How often answers are old as chance has it, and how often all answers about tasks are so
+# permanently, and by as much as any, while container instances are up to date.
+ANSWERS_BEHIND_SHARE = 0.75
 TASKS_BEHIND_SHARE = 0.15
-TASK_VIEWS: tuple[View, ...] = (
+TASK_ANSWERS: tuple[AnswerKind, ...] = (
     "ListTasks RUNNING",
     "ListTasks STOPPED",
     "DescribeContainerInstances counts",
@@ -49,7 +49,7 @@ def install(faults: Faults, chance: Random) -> None:
     Put what the seed chooses into an account that is built already.
 
     Args:
-        faults: the seed's faults; without any, views are up to date and agents do not blink.
+        faults: the seed's faults; without any, answers are up to date and agents do not blink.
         chance: the seed; what is drawn here takes one number of it, whatever is chosen.
     """
     random = Random(chance.random())
@@ -58,12 +58,12 @@ def install(faults: Faults, chance: Random) -> None:
     if not faults.going_on:
         return
     behind = random.random()
-    if behind < VIEWS_BEHIND_SHARE:
+    if behind < ANSWERS_BEHIND_SHARE:
         ecs.lags.vary(random, partial(_tell, faults))
-    elif behind < VIEWS_BEHIND_SHARE + TASKS_BEHIND_SHARE:
-        ecs.lags.set(dict.fromkeys(TASK_VIEWS, VIEW_LAG_SECONDS_MAX))
-        for view in TASK_VIEWS:
-            _tell(faults, view, VIEW_LAG_SECONDS_MAX)
+    elif behind < ANSWERS_BEHIND_SHARE + TASKS_BEHIND_SHARE:
+        ecs.lags.set(dict.fromkeys(TASK_ANSWERS, ANSWER_LAG_SECONDS_MAX))
+        for kind in TASK_ANSWERS:
+            _tell(faults, kind, ANSWER_LAG_SECONDS_MAX)
     if random.random() < LEFT_OVER_SHARE:
         _leave_over(faults, random)
     if random.random() < CROWD_SHARE:
@@ -74,8 +74,8 @@ def install(faults: Faults, chance: Random) -> None:
         _blink_later(faults, random)
 
 
-def _tell(faults: Faults, view: View, seconds: float) -> None:
-    faults.strike("ECS view behind", f"{view} by {seconds:.1f} s")
+def _tell(faults: Faults, kind: AnswerKind, seconds: float) -> None:
+    faults.strike("ECS view behind", f"{kind} by {seconds:.1f} s")
 
 
 def _instances(faults: Faults) -> list[ContainerInstance]:

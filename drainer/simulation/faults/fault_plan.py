@@ -12,7 +12,7 @@ from drainer.simulation.faults.faults import READS, STALE_SECONDS_MAX, Faults
 from drainer.simulation.faults.intensity import INTENSITIES, WEIGHTS, Window
 from drainer.simulation.faults.mishaps import MISHAPS, lose_patience
 from drainer.simulation.faults.unheard import Unheard
-from drainer.simulation.scenario.installation import NOTICE_SECONDS_MAX
+from drainer.simulation.scenario.installation import NOTIFICATION_SECONDS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,9 +45,9 @@ KINDS = (
 # Faults last from some minutes to most of the longest drain that is common.
 CEASE_SECONDS = (300.0, 4_000.0)
 SILENCE_SECONDS_MAX = 3_600.0
-# Most mishaps find nobody waiting whom they could befall.
+# Most mishaps find no waiting instance to strike.
 MISHAPS_FOR_EACH_WINDOW = 3
-# How often notices take their time.
+# How often notifications take their time.
 APART_SHARE = 0.3
 # How often an operator answers our hooks by hand while they wait, time and again.
 IMPATIENT_SHARE = 0.25
@@ -86,8 +86,8 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
     if not faults.going_on:
         return
     faults.stale_seconds = min(STALE_SECONDS_MAX, workload.pass_interval_seconds)
-    notices, envelopes, *_ = installed.topic.subscriptions
-    faults.disturb("notice", notices.channel)
+    notifications, envelopes, *_ = installed.topic.subscriptions
+    faults.disturb("notification", notifications.channel)
     faults.disturb("re-invocation", envelopes.channel)
     faults.disturb("rule", installed.rule)
     faults.disturb("schedule", installed.schedule)
@@ -112,10 +112,12 @@ def install(faults: Faults, workload: Workload, installed: Installation) -> None
 
 
 def _set_apart(faults: Faults, installed: Installation) -> None:
-    """Let the notices of two hooks of one instance come seconds apart, as nothing orders them."""
+    """
+    Let the notifications of two hooks of one instance come seconds apart, as nothing orders them.
+    """
 
     def apart(_: object) -> tuple[float, ...]:
-        return (faults.random.uniform(0, NOTICE_SECONDS_MAX),)
+        return (faults.random.uniform(0, NOTIFICATION_SECONDS_MAX),)
 
     installed.topic.subscriptions[0].channel.faults.append(apart)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.faults.past import Past
 from drainer.simulation.records import ApiError
-from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX
+from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX
 from drainer.simulation.services.messaging.call_time import KilledError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ READS = frozenset(
         "DescribeTasks",
     }
 )
-# How old an answer may be: no older than any view of ECS is. Two looks in a row must not rest upon
-# one past, so an answer is also no older than a pass interval.
-STALE_SECONDS_MAX = VIEW_LAG_SECONDS_MAX
+# How old an answer may be: no older than any answer of ECS is. Two looks in a row must not rest
+# upon one past, so an answer is also no older than a pass interval.
+STALE_SECONDS_MAX = ANSWER_LAG_SECONDS_MAX
 # Where a call's answer has the things asked about, and their names.
 DESCRIBED = {
     "DescribeContainerInstances": ("containerInstances", "containerInstanceArn"),
@@ -55,7 +55,7 @@ SEEN_SECONDS = 1_200.0
 DELAY_SECONDS_MAX = 3 * 3_600.0
 # "up to 15 minutes" https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html
 FILTERS_LATE_SECONDS_MAX = 900.0
-# For so long after calls went wrong there may be copies whose chain has no record.
+# For so long after calls went wrong there may be duplicates whose chain has no record.
 AFTER_A_WINDOW_SECONDS = 600.0
 FILTERS_LATE_PROBABILITY = 0.15
 ERRORS = {
@@ -96,7 +96,7 @@ class Faults:
         stale_seconds: how old an answer may be.
         ceased_at: when the last of them begins to be no more.
         injected: how often each kind struck.
-        displaced: instances whose notice was lost, late or wrongly stamped.
+        displaced: instances whose notification was lost, late or wrongly stamped.
         blind_at: when a read of Auto Scaling has failed last, also for its quota.
         calls_left: after how many calls the invocation is killed; None for not.
     """
@@ -138,14 +138,14 @@ class Faults:
             if not delays or min(delays) > 0:
                 message = getattr(item, "message", "")
                 self.went_astray(message)
-                if name == "notice":
+                if name == "notification":
                     self._displace(message)
             return delays
 
         channel.faults.append(fault)
 
     def disturb_stamps(self, listeners: list[Callable[[Notification], None]]) -> None:
-        """Let the clock that stamps a notice be wrong by hours, now and then."""
+        """Let the clock that stamps a notification be wrong by hours, now and then."""
         listen = listeners.pop()
 
         def stamped(notification: Notification) -> None:
@@ -161,16 +161,16 @@ class Faults:
 
         listeners.append(stamped)
 
-    def lose_notices(self, from_seconds: float, to_seconds: float) -> None:
-        """Lose every notice in a while to come, of which faults go on until the end."""
+    def lose_notifications(self, from_seconds: float, to_seconds: float) -> None:
+        """Lose every notification in a while to come, of which faults go on until the end."""
         begins, ends = (self.account.now + timedelta(seconds=s) for s in (from_seconds, to_seconds))
         self.unheard.append((begins, ends))
         self.ceased_at = max(self.ceased_at, ends)
 
     def _delays(self, name: str) -> tuple[float, ...]:
         now, random = self.account.now, self.random
-        if name == "notice" and any(begins <= now < ends for begins, ends in self.unheard):
-            self.strike("all notices lost")
+        if name == "notification" and any(begins <= now < ends for begins, ends in self.unheard):
+            self.strike("all notifications lost")
             return ()
         for begins_at, ends_at in self.silences:
             if begins_at <= now < ends_at:

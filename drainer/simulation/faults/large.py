@@ -36,7 +36,8 @@ STEADY: dict[Kind, dict[str, float]] = {
 }
 # A hook of so many is not read in each pass.
 HEARTBEAT_TIMEOUT_SECONDS = 7_200
-# In how many of the seeds with many groups no notice comes through, so that only sweeps find them.
+# In how many of the seeds with many groups no notification comes through, so that only sweeps find
+# them.
 UNHEARD_PROBABILITY = 0.8
 UNHEARD_SECONDS = 60.0
 # How much more than the usual time it takes until all have had their turn.
@@ -80,7 +81,7 @@ def enlarge(
     if kind == "groups":
         _be_patient(account)
         if random.random() < UNHEARD_PROBABILITY:
-            faults.lose_notices(leaves_after - 1, leaves_after + UNHEARD_SECONDS)
+            faults.lose_notifications(leaves_after - 1, leaves_after + UNHEARD_SECONDS)
 
 
 def _be_patient(account: Aws) -> None:

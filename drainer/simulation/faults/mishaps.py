@@ -32,15 +32,15 @@ LATE_SHARES = (0.6, 0.98)
 PATIENCE_MAX = 2
 LONGEST_HEARTBEAT_SECONDS = 7_200
 JOB_SECONDS = 5_400.0
-# How long a task runs that is placed on what an agent has registered anew.
+# How long a task runs that is placed on what an agent has registered again.
 NEW_TASK_SECONDS = (60.0, 900.0)
-# Later than its registration is visible: nobody could know of it before.
+# Later than its registration is visible: the function could not know of it before.
 PLACED_AFTER_SECONDS = (21.0, 60.0)
 # How long an agent is gone that loses its state while tasks run: longer than a search for other
 # registrations takes. And when ECS takes what ran for stopped, once tasks may have been placed.
 GONE_SECONDS = (60.0, 300.0)
 TAKEN_FOR_STOPPED_SECONDS = (60.0, 180.0)
-# How often no notice comes through for a while after an operator has answered a hook by hand.
+# How often no notification comes through for a while after an operator has answered a hook by hand.
 UNHEARD_PROBABILITY = 0.8
 UNHEARD_SECONDS = 600.0
 
@@ -60,7 +60,7 @@ def agent_vanishes(faults: Faults, workload: Workload, installed: Installation) 
 
 def agent_registers_anew(faults: Faults, workload: Workload, installed: Installation) -> None:
     """
-    Let the agent of a leaving instance lose its state: it registers anew.
+    Let the agent of a leaving instance lose its state: it registers again.
 
     At once where its tasks are over, and else after it has been gone for a while. Tasks are placed
     on the new registration a little later. Inferred from
@@ -213,7 +213,9 @@ def cluster_is_deleted(faults: Faults, workload: Workload, installed: Installati
 
 
 def forger_speaks(faults: Faults, workload: Workload, installed: Installation) -> None:
-    """Publish a notice that Auto Scaling did not: an instance in service, a foreign hook, ..."""
+    """
+    Publish a notification that Auto Scaling did not: an instance in service, a foreign hook, ...
+    """
     instances = [*faults.account.auto_scaling.instances.values()]
     if not instances:
         return
@@ -230,11 +232,13 @@ def forger_speaks(faults: Faults, workload: Workload, installed: Installation) -
     real = [action for action in instance.actions if action.hook.name == body["LifecycleHookName"]]
     if real and faults.random.random() < 0.5:
         body["LifecycleActionToken"] = real[0].token
-    faults.strike("notice forged", f"{instance.ec2_instance_id} {body['LifecycleHookName']}")
+    faults.strike("notification forged", f"{instance.ec2_instance_id} {body['LifecycleHookName']}")
     installed.topic.publish(json.dumps(body))
 
 
-def earlier_notice_comes_again(faults: Faults, workload: Workload, installed: Installation) -> None:
+def earlier_notification_comes_again(
+    faults: Faults, workload: Workload, installed: Installation
+) -> None:
     """
     Bring the notification of an action that has ended, while the next one waits at the same hook.
 
@@ -245,7 +249,7 @@ def earlier_notice_comes_again(faults: Faults, workload: Workload, installed: In
         for action in instance.past:
             again = not action.is_open and action.hook.name in hooks
             if again and workload.promise(action).ours:
-                faults.strike("notice of an earlier action", action.ec2_instance_id)
+                faults.strike("notification of an earlier action", action.ec2_instance_id)
                 publish_again(installed, action)
                 return
 
@@ -285,8 +289,8 @@ def lose_patience(faults: Faults, workload: Workload, installed: Installation) -
     """
     Let an operator answer our hooks over long jobs, shortly before their deadlines.
 
-    Then the next action's notice is often lost; but not after a chain that is lost itself or has
-    no token, which nothing could tell from the next one's.
+    Then the next action's notification is often lost; but not after a chain that is lost itself or
+    has no token, which nothing could tell from the next one's.
     """
     ecs = faults.account.ecs
     for group in faults.account.auto_scaling.groups.values():
@@ -315,7 +319,7 @@ def lose_patience(faults: Faults, workload: Workload, installed: Installation) -
 
 
 def answer_by_hand(faults: Faults, action: LifecycleAction, *, next_is_lost: bool) -> None:
-    """Answer an open action as an operator does; the next one's notice may be lost."""
+    """Answer an open action as an operator does; the next one's notification may be lost."""
     if not (action.is_open and faults.going_on):
         return
     faults.strike("answered by an operator", action.ec2_instance_id)
@@ -342,8 +346,8 @@ MISHAPS: tuple[Mishap, ...] = (
     forger_speaks,
     forger_speaks,
     forger_speaks,
-    earlier_notice_comes_again,
-    earlier_notice_comes_again,
+    earlier_notification_comes_again,
+    earlier_notification_comes_again,
 )
 
 

@@ -39,7 +39,7 @@ class Past:
                 "AutoScalingInstances"
             ]
         }
-        # What is so: an answer from here is old enough without the lag of a view.
+        # What is so: an answer from here is old enough without the lag of an answer.
         with account.ecs.lags.present():
             self._clusters = {
                 name: _ClusterPast(account.apis["ecs"], name) for name in account.ecs.clusters

@@ -55,7 +55,7 @@ class Rivals:
         self.share = self.random.choice(SHARES) if self.faults.going_on else 0.0
         if not self.share:
             return
-        self._mappings = (installed.envelopes, installed.notices)
+        self._mappings = (installed.envelopes, installed.notifications)
         self._sweep = partial(installed.function.invoke_asynchronously, dict(SWEEP))
         for mapping in self._mappings:
             mapping.takes = self._part

@@ -38,7 +38,7 @@ FREED_SECONDS = (2.0, 20.0)
 SILENCE_SECONDS = (150.0, 400.0)
 # When the first action's notification comes after all.
 LATE_SECONDS_MAX = 120.0
-# A notice is lost that is published at the instant at which its action begins.
+# A notification is lost that is published at the instant at which its action begins.
 INSTANT_SECONDS = 0.001
 
 
@@ -56,7 +56,8 @@ class Unheard:
         for group in scaling.groups.values():
             for hook in group.hooks.values():
                 if self.workload.promises[group.name, hook.name].ours:
-                    # The hook's own timeout must not end what nobody has heard of.
+                    # The hook's own timeout must not end an action before the function can know of
+                    # it.
                     hook.heartbeat_timeout_seconds = LONGEST_HEARTBEAT_SECONDS
         scaling.on_action.append(self._begun)
 
@@ -67,7 +68,7 @@ class Unheard:
         if not (self.faults.going_on and first and self.workload.promise(action).ours):
             return
         if random.random() < LOST_SHARE:
-            self.faults.lose_notices(0.0, INSTANT_SECONDS)
+            self.faults.lose_notifications(0.0, INSTANT_SECONDS)
             self.faults.displaced.add(action.ec2_instance_id)
         instance.group.retain_on_abandon = True
         there = account.ecs.container_instance(action.ec2_instance_id)

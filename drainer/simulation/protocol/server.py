@@ -47,8 +47,8 @@ class Server:
 
     Attributes:
         account: the account that is served.
-        lock: to be held by whoever touches the account while the server runs. Listeners of the
-            account run with it held, so they must not wait for anything that calls this server.
+        lock: to be held while the account is changed and the server runs. Listeners of the account
+            run with it held, so they must not wait for anything that calls this server.
         failures: exceptions that are mistakes of the simulation; a test should see none.
     """
 
@@ -108,7 +108,7 @@ class Server:
                 self.account.advance_to(self._now())
 
     def _tick(self) -> None:
-        # Timers must fire although nobody calls. Bounded by stop().
+        # Timers must fire although no call comes. Bounded by stop().
         while not self._stopping.wait(TICK_SECONDS):
             try:
                 self.catch_up()

@@ -149,7 +149,7 @@ class RequestWorld(SeedWorld):
             self.trace.say(
                 "pass",
                 f"{report.key[-8:]} hop {report.hop}: {report.step} {report.answer or ''} "
-                f"{report.reason} {'; '.join(report.troubles)}",
+                f"{report.reason} {'; '.join(report.errors)}",
             )
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
@@ -190,10 +190,10 @@ class RequestWorld(SeedWorld):
         """Let the account answer, and remember what was published."""
         answer = super().answer(service, operation, parameters)
         if operation == "PublishBatch":
-            self._note(parameters)
+            self._remember(parameters)
         return answer
 
-    def _note(self, parameters: dict[str, Any]) -> None:
+    def _remember(self, parameters: dict[str, Any]) -> None:
         """Note when a re-invocation was published, by its request."""
         for one in parameters["PublishBatchRequestEntries"]:
             self.published[json.loads(one["Message"])["request"]].append(self.account.now)

@@ -33,7 +33,7 @@ class SeedWorld:
         """Tell of a refusal."""
         self.trace.say("refused", f"{record_id}: {refusal}")
 
-    def rescued(self, rescues: Any) -> None:
+    def interrupted(self, reports: Any) -> None:
         """Tell of nothing: no instance is interrupted here."""
 
     def requested(self, report: Any) -> None:
@@ -42,7 +42,7 @@ class SeedWorld:
     def returned(self, returned: Any) -> None:
         """Tell of instances that are in service again."""
         for one in returned:
-            self.trace.say("returned", f"{one.ec2_instance_id} {one.done} {one.trouble}")
+            self.trace.say("returned", f"{one.ec2_instance_id} {one.done} {one.error}")
 
     # The way into the account
 

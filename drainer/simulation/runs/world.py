@@ -201,8 +201,8 @@ class World(SeedWorld):
                     "pass",
                     f"{action.ec2_instance_id} {action.lifecycle_hook_name} "
                     f"hop {outcome.drain.hop}: {outcome.decision.phase} -> "
-                    f"{outcome.decision.step} {outcome.decision.reason} {outcome.undone}"
-                    f"{'; '.join(outcome.troubles)}",
+                    f"{outcome.decision.step} {outcome.decision.reason} {outcome.retry_reason}"
+                    f"{'; '.join(outcome.errors)}",
                 )
 
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
@@ -292,9 +292,9 @@ class World(SeedWorld):
         self.safety.before(operation, parameters)
         answer = super().answer(service, operation, parameters)
         if operation == "PublishBatch":
-            entries, blind = parameters["PublishBatchRequestEntries"], self.faults.goes_wrong()
-            blind |= not self.account.record_tables.is_writable
-            for sentence in self.chains.published(entries, blind=blind):
+            entries, calls_fail = parameters["PublishBatchRequestEntries"], self.faults.goes_wrong()
+            calls_fail |= not self.account.record_tables.is_writable
+            for sentence in self.chains.published(entries, calls_fail=calls_fail):
                 self.safety.violated("bounds", sentence)
         if operation == "UpdateItem":
             self.chains.recorded(parameters["Key"])

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from drainer.simulation.services.dynamodb.former_table import FormerTable
     from drainer.simulation.services.messaging.functions import Handler
 
-NOTICES = {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}
+NOTIFICATIONS = {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}
 ENVELOPES = {"drainer": ["re-invocation"]}
 REQUESTS = {"RequestType": ["Create", "Update", "Delete"]}
 # What the rule of the fast path matches, and what the schedule hands to the function.
 CONTAINER_INSTANCE_CHANGE = "ECS Container Instance State Change"
 SWEEP = {"drainer": "sweep"}
 # How long a notification takes at most that nothing holds up; AWS says no figure.
-NOTICE_SECONDS_MAX = 20.0
+NOTIFICATION_SECONDS_MAX = 20.0
 
 
 class Build(Protocol):
@@ -68,11 +68,11 @@ class Settings:
     """
 
     pass_interval_seconds: int = 15
-    notice_batch_size: int = 10
-    notice_window_seconds: float = 0.0
+    notification_batch_size: int = 10
+    batch_window_seconds: float = 0.0
     wait_batch_size: int = 100
     wait_window_seconds: float = 1.0
-    notice_visibility_seconds: float = 180.0
+    notification_visibility_seconds: float = 180.0
     wait_visibility_seconds: float = 181.0
     receive_count_max: int = 5
     concurrency_max: int = 2
@@ -93,11 +93,11 @@ class Installation:
     """What has been installed, for tests to look at and faults to be put into."""
 
     topic: Topic
-    notice_queue: Queue
+    notification_queue: Queue
     wait_queue: Queue
-    notice_dead_letters: Queue
+    dead_notifications: Queue
     wait_dead_letters: Queue
-    notices: EventSourceMapping
+    notifications: EventSourceMapping
     envelopes: EventSourceMapping
     function: Function
     rule: Channel[dict[str, Any]]
@@ -111,7 +111,7 @@ class Installation:
     def dead_letters(self) -> list[str]:
         """The bodies of all messages that have been given up."""
         spot = (self.spot.dead_letters,) if self.spot else ()
-        queues = (self.notice_dead_letters, self.wait_dead_letters, *spot)
+        queues = (self.dead_notifications, self.wait_dead_letters, *spot)
         return [message.body for queue in queues for message in queue.messages]
 
     def is_followed(self, token: str) -> bool:
@@ -152,16 +152,16 @@ def install(
     time = call_time or CallTime(scripted(settings.call_seconds), lambda: False)
     made = make(environment, client or _timed(account, time), account.clock)
     function = _function(account, made, settings, time)
-    receives, notice_seconds = settings.receive_count_max, settings.notice_visibility_seconds
-    notice_queue, notice_dead_letters = _queue(account, "notices", receives, notice_seconds)
+    receives, seconds = settings.receive_count_max, settings.notification_visibility_seconds
+    notification_queue, dead_notifications = _queue(account, "notifications", receives, seconds)
     wait_seconds = settings.wait_visibility_seconds
     wait_queue, wait_dead_letters = _queue(account, "wait", receives, wait_seconds)
     wait_queue.delay_seconds = settings.pass_interval_seconds
-    topic.subscribe(notice_queue, NOTICES)
+    topic.subscribe(notification_queue, NOTIFICATIONS)
     topic.subscribe(wait_queue, ENVELOPES)
     if table is not None:
-        topic.subscribe(notice_queue, REQUESTS)
-    rule, schedule = _event_bridge(account, notice_queue, function, settings)
+        topic.subscribe(notification_queue, REQUESTS)
+    rule, schedule = _event_bridge(account, notification_queue, function, settings)
     spot = None
     if settings.spot:
         spot = install_spot(account, function, SpotSettings(settings.spot_rules))
@@ -171,11 +171,11 @@ def install(
 
     return Installation(
         topic,
-        notice_queue,
+        notification_queue,
         wait_queue,
-        notice_dead_letters,
+        dead_notifications,
         wait_dead_letters,
-        mapped(notice_queue, settings.notice_batch_size, settings.notice_window_seconds),
+        mapped(notification_queue, settings.notification_batch_size, settings.batch_window_seconds),
         mapped(wait_queue, settings.wait_batch_size, settings.wait_window_seconds),
         function,
         rule,
@@ -218,11 +218,11 @@ def _environment(
 
 
 def _event_bridge(
-    account: Aws, notice_queue: Queue, function: Function, settings: Settings
+    account: Aws, notification_queue: Queue, function: Function, settings: Settings
 ) -> tuple[Channel[dict[str, Any]], Channel[dict[str, Any]]]:
     """Wire the rule of the fast path and the schedule of the sweep, so far as they are wanted."""
     # EventBridge puts an event's JSON into a queue as it is, and invokes functions asynchronously.
-    rule: Channel[dict[str, Any]] = Channel(account, lambda event: _put(notice_queue, event))
+    rule: Channel[dict[str, Any]] = Channel(account, lambda event: _put(notification_queue, event))
     schedule: Channel[dict[str, Any]] = Channel(account, function.invoke_asynchronously)
     if settings.fast_path:
         account.on_event.append(lambda event: _match(event, rule))

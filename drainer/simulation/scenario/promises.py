@@ -36,7 +36,7 @@ HEARTBEAT_TIMEOUTS = (30, 60, 120, 300, 900, 1_800, 3_600, 7_200)
 @dataclass(frozen=True, slots=True)
 class Promise:
     """
-    What a hook's owner has been promised, whoever keeps it.
+    What a hook's owner has been promised.
 
     Attributes:
         ours: whether the hook is the drainer's to answer.

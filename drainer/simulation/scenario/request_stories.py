@@ -142,7 +142,7 @@ class RequestStories:
         )
 
     def _another(self) -> Fleet:
-        """Make a fleet that nobody finds at first."""
+        """Make a fleet that is not found at first."""
         boot_seconds = self.random.choice([2.0, 60.0])
         fleet = self.account.fleets.create(
             CLUSTER, self.random.randint(0, 4), type="request", boot_seconds=boot_seconds

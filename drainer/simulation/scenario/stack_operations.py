@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Story = Generator["CustomResourceRequest | float", None, None]
 
-GUARD, TARGET, FLEET_TYPE = "Drain", "Fleet", "AWS::EC2::SpotFleet"
+DRAIN, TARGET, FLEET_TYPE = "Drain", "Fleet", "AWS::EC2::SpotFleet"
 # How soon CloudFormation sees an answer.
 POLL_SECONDS = 2.0
 # "CloudFormation makes three attempts at deleting the old resource" in a clean-up.
@@ -43,7 +43,7 @@ class Asked:
     Attributes:
         fleet: what it names.
         goes: whether the fleet goes after it.
-        cancelled: whether nobody waits for its answer.
+        cancelled: whether CloudFormation no longer waits for its answer.
     """
 
     request: CustomResourceRequest
@@ -136,7 +136,7 @@ class StackOperations:
     def replace(self, old: Fleet, new: Callable[[], Fleet], *, fails: bool) -> Story:
         """Let another fleet take the place of one, and go back if that fails."""
         self._target(old)
-        self._row(GUARD, old.fleet_id, "CREATE_COMPLETE")
+        self._row(DRAIN, old.fleet_id, "CREATE_COMPLETE")
         yield 1.0
         self._begin("UPDATE_IN_PROGRESS")
         fleet = new()
@@ -157,7 +157,7 @@ class StackOperations:
         """Change another property of the guard, and go back if that fails; its fleet stays."""
         self.stays.append(fleet)
         self._target(fleet)
-        self._row(GUARD, fleet.fleet_id, "CREATE_COMPLETE")
+        self._row(DRAIN, fleet.fleet_id, "CREATE_COMPLETE")
         yield 1.0
         self._begin("UPDATE_IN_PROGRESS")
         update = self._ask("Update", fleet, fleet.fleet_id, fleet)
@@ -194,7 +194,7 @@ class StackOperations:
     def delete(self, fleet: Fleet) -> Story:
         """Delete the stack."""
         self._target(fleet)
-        self._row(GUARD, fleet.fleet_id, "CREATE_COMPLETE")
+        self._row(DRAIN, fleet.fleet_id, "CREATE_COMPLETE")
         yield 1.0
         self._begin("DELETE_IN_PROGRESS")
         yield from self._delete(fleet, fleet.fleet_id, goes=True)
@@ -222,7 +222,7 @@ class StackOperations:
             self.account.fleets.cancel(fleet, terminate_instances=True)
 
     def _made_up(self) -> str:
-        return f"{self.name}-{GUARD}-{self.account.hexadecimal(12).upper()}"
+        return f"{self.name}-{DRAIN}-{self.account.hexadecimal(12).upper()}"
 
     def _known_as(self, request: CustomResourceRequest) -> str:
         """Return the physical id after a request; one is made up where nothing was answered."""
@@ -245,9 +245,9 @@ class StackOperations:
             physical_id=physical_id or None,
             old_properties=self.properties(old) if old else None,
             stack=self.name,
-            logical_id=GUARD,
+            logical_id=DRAIN,
         )
-        self._row(GUARD, physical_id, f"{kind.upper()}_IN_PROGRESS")
+        self._row(DRAIN, physical_id, f"{kind.upper()}_IN_PROGRESS")
         self.asked.append(Asked(request, fleet, goes=False, cancelled=cancelled))
         self.deliver(request)
         return request
@@ -261,19 +261,19 @@ class StackOperations:
                 self.properties(fleet),
                 physical_id=physical_id,
                 stack=self.name,
-                logical_id=GUARD,
+                logical_id=DRAIN,
             )
             if replaced_by:
-                self._row(GUARD, replaced_by, "UPDATE_COMPLETE")
+                self._row(DRAIN, replaced_by, "UPDATE_COMPLETE")
             else:
-                self._row(GUARD, physical_id, "DELETE_IN_PROGRESS")
+                self._row(DRAIN, physical_id, "DELETE_IN_PROGRESS")
             self.asked.append(Asked(request, fleet, goes))
             self.deliver(request)
             yield request
             if _status(request) == "SUCCESS":
                 break
         if not replaced_by:
-            self.account.stacks.put_row(self.name, GUARD, None)
+            self.account.stacks.put_row(self.name, DRAIN, None)
 
 
 def _status(request: CustomResourceRequest) -> str:

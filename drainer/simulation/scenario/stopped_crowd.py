@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from drainer.simulation.aws import Aws
     from drainer.simulation.services.ecs.model import ContainerInstance, Task
 
-# They are forgotten by the minute: one entry of the timetable for each task would cost more than
+# They are forgotten by the minute: one row of the timetable for each task would cost more than
 # the tasks.
 FORGOTTEN_SECONDS = 60.0
 RAN_SECONDS = 30.0

@@ -176,7 +176,7 @@ def _leave(workload: Workload, group: Group, count: int) -> None:
 
 
 def _run_late_job(workload: Workload, ec2_instance_id: str) -> None:
-    """Run a job on an instance that leaves and is ACTIVE still; views may show it late."""
+    """Run a job on an instance that leaves and is ACTIVE still; answers may show it late."""
     ecs, random = workload.account.ecs, workload.random
     container_instance = ecs.container_instance(ec2_instance_id)
     if container_instance is not None and container_instance.status == "ACTIVE":

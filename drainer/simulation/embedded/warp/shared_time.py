@@ -5,7 +5,7 @@ It passes some factor as fast as real time, but as fast as real time while someb
 done for a function at work and for an event on its way to one. So a machine that is slow or busy
 makes a run longer, and neither delays a function's calls nor takes its seconds away.
 
-The table is a mapped file. A row is there before it counts, so that whoever reads needs no lock.
+The table is a mapped file. A row is there before it counts, so that a reader needs no lock.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 What becomes of a container instance when its EC2 instance stops, boots, or boots from a new volume.
 
 An agent that finds its state on the volume reconnects as what it was, DRAINING included; one that
-finds none registers anew, and the old registration stays until somebody deregisters it.
+finds none registers again, and the old registration stays until somebody deregisters it.
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-agent-config.html
 """
 

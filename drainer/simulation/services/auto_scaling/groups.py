@@ -149,7 +149,7 @@ class AutoScaling(Transitions):
         return chosen
 
     def _scale_in(self, instance: Instance) -> None:
-        """Let an instance go back to its group's warm pool, where that takes it, or for good."""
+        """Let an instance go back to its group's warm pool, where that takes it, or permanently."""
         pool = instance.group.warm_pool
         if pool is not None and pool.reuse:
             self.warm_pools.give_back(instance)
@@ -164,7 +164,7 @@ class AutoScaling(Transitions):
             instance.group.desired -= 1
         self.replace(instance)
 
-    def notice_loss(self, ec2_instance_id: str) -> None:
+    def handle_loss(self, ec2_instance_id: str) -> None:
         """
         Replace an instance that is gone, as soon as its health check fails; its hooks still run.
 

@@ -37,7 +37,7 @@ class ResponseUnavailableError(Exception):
 
 
 class ResponseRefusedError(Exception):
-    """The response URL refused for good."""
+    """The response URL refused permanently."""
 
 
 class Stacks:
@@ -74,7 +74,7 @@ class Stacks:
         request_id: str | None = None,
     ) -> CustomResourceRequest:
         """
-        Make a request; who makes it also delivers it.
+        Make a request; the caller delivers it.
 
         Args:
             kind: what is being done to the resource.

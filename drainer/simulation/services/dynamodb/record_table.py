@@ -57,7 +57,7 @@ class RecordTable:
         rows: by the values of the key.
         leaves_over: asked for each key of a batch, whether it is left unprocessed.
         repeats: asked after each update, whether its answer is lost and the SDK sends it again.
-        read_only: whether nobody may write.
+        read_only: whether writes are denied.
     """
 
     name: str

@@ -49,7 +49,7 @@ class Spot:
         """
         Warn of an EC2 instance's interruption, and take it back when the time has come.
 
-        The notice of a hibernation comes without the two minutes, for it begins at once.
+        The notification of a hibernation comes without the two minutes, for it begins at once.
         https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
         """
         account = self._account

@@ -27,7 +27,7 @@ HEALTH_CHECK_SECONDS = 120.0
 KEPT = timedelta(days=2)
 # For how long an instance that has been running for long has been running.
 RUNNING_SINCE = timedelta(days=1)
-# Several types, as a fleet has them, so that nobody relies on one.
+# Several types, as a fleet has them, so that no test relies on one.
 INSTANCE_TYPES = ("m7g.large", "m6g.large", "c7g.large")
 # The cluster that an agent joins which is told of none.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-agent-config.html
@@ -161,9 +161,9 @@ class SpotFleets:
             "terminated", ec2_instance_id=ec2_instance_id, fleet_id=instance.fleet.fleet_id
         )
         self._ecs.lose_ec2_instance(ec2_instance_id)
-        self.notice_loss(ec2_instance_id)
+        self.handle_loss(ec2_instance_id)
 
-    def notice_loss(self, ec2_instance_id: str) -> None:
+    def handle_loss(self, ec2_instance_id: str) -> None:
         """Let a fleet see that an instance is gone; it replaces it at its health check."""
         instance = self._instances.pop(ec2_instance_id, None)
         if instance is None:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.records import ApiError
+from drainer.simulation.services.ecs.answer_lag import PRESENT, instance_as_of, left_since
 from drainer.simulation.services.ecs.attributes import overfull, refusal
 from drainer.simulation.services.ecs.cluster_api import ClusterApi
 from drainer.simulation.services.ecs.cluster_query import select
@@ -22,7 +23,6 @@ from drainer.simulation.services.ecs.protection_api import ProtectionApi
 from drainer.simulation.services.ecs.service_api import ServiceApi
 from drainer.simulation.services.ecs.shapes import describe_container_instance
 from drainer.simulation.services.ecs.task_api import TaskApi
-from drainer.simulation.services.ecs.view_lag import PRESENT, instance_as_of, left_since
 
 if TYPE_CHECKING:
     from drainer.simulation.services.ecs.model import Cluster, ContainerInstance

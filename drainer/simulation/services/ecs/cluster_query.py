@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from drainer.simulation.records import ApiError
-from drainer.simulation.services.ecs.view_lag import instances_as_of, left_since
+from drainer.simulation.services.ecs.answer_lag import instances_as_of, left_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

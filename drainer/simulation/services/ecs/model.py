@@ -36,14 +36,14 @@ class Task:
     A task; standalone when it has no service.
 
     Attributes:
-        container_instance: where it is; for one on Fargate a machine of its own that ECS shows
-            nobody.
+        container_instance: where it is; for one on Fargate a machine of its own that ECS does not
+            show.
         host_ports: the host's port for each container port (bridge).
         capacity_provider: where Fargate runs it; None for one on EC2.
         signalled_at: when its container was told to stop.
         ended_at: when its container was no more, which its agent may have yet to report.
         protected_until: until when its service's scheduler must not stop it.
-        past: its desired and last status, and since when, as far back as any view of ECS lies.
+        past: its desired and last status, and since when, as far back as any answer of ECS lies.
     """
 
     arn: str
@@ -78,7 +78,7 @@ class Task:
 
     @property
     def owner(self) -> str:
-        """Whose task it is: `service:web`, `daemon:agent` or `standalone:report`."""
+        """The service that the task is of: `service:web`, `daemon:agent` or `standalone:report`."""
         if self.service is None:
             return f"standalone:{self.family}"
         kind = "daemon" if self.is_daemon else "service"
@@ -262,7 +262,7 @@ class Cluster:
     Attributes:
         status: `INACTIVE` is one that was deleted and can still be described.
         by_ec2_instance_id: all registrations of each EC2 instance, the oldest first.
-        left: when container instances were deregistered, as far back as any view of ECS lies.
+        left: when container instances were deregistered, as far back as any answer of ECS lies.
     """
 
     name: str

@@ -75,7 +75,7 @@ def invalid_parameter(message: str) -> ApiError:
 
 def missing(arn: str) -> dict[str, Any]:
     """
-    Make the failure entry of a thing that is not there.
+    Make the failure row of a thing that is not there.
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
     """

@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX, AnswerLags, remember
 from drainer.simulation.services.ecs.events import emit_container_instance_event
 from drainer.simulation.services.ecs.model import LONG_AGO, Cluster, ContainerInstance
 from drainer.simulation.services.ecs.tasks import TaskLife
-from drainer.simulation.services.ecs.view_lag import VIEW_LAG_SECONDS_MAX, ViewLags, remember
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Registrations(ABC):
     The account's clusters and their container instances.
 
     Attributes:
-        lags: how far its views lie behind what is so.
+        lags: how old its answers are.
         life: of the tasks.
         orphans: containers that run on after their registration was taken away by force, by EC2
             instance.
@@ -43,7 +43,7 @@ class Registrations(ABC):
     def __init__(self, account: Account, balancing: LoadBalancing) -> None:
         self._account = account
         self._begun_at = account.now
-        self.lags = ViewLags(account)
+        self.lags = AnswerLags(account)
         self.orphans: dict[str, list[Task]] = {}
         self.stopped_hosts: set[str] = set()
         self.clusters: dict[str, Cluster] = {}
@@ -102,7 +102,7 @@ class Registrations(ABC):
         instance.attributes.update(attributes or {})
         cluster.container_instances[instance.arn] = instance
         cluster.by_ec2_instance_id.setdefault(ec2_instance_id, []).append(instance)
-        self._note(instance)
+        self._remember(instance)
         if agent_gone or self._account.now == self._begun_at:
             # What is there at the first instant, or is left over, has been there for long.
             instance.past[:] = [(LONG_AGO, (instance.status, instance.agent_connected))]
@@ -152,7 +152,7 @@ class Registrations(ABC):
         """Change a container instance's status and let the scheduler see it."""
         if instance.status != status:
             instance.status = status
-            self._note(instance)
+            self._remember(instance)
 
     def connect_agent(self, ec2_instance_id: str, *, connected: bool) -> None:
         """Let the agent of a container instance appear or vanish; one that is no more stays so."""
@@ -162,7 +162,7 @@ class Registrations(ABC):
         if connected and ec2_instance_id in self.stopped_hosts:
             return
         instance.agent_connected = connected
-        self._note(instance)
+        self._remember(instance)
         if connected:
             self.life.report(instance)
 
@@ -184,7 +184,7 @@ class Registrations(ABC):
         instance.agent_gone = True
         if is_told:
             instance.agent_connected = False
-            self._note(instance)
+            self._remember(instance)
         for task in instance.remaining_tasks():
             if task.holds:
                 self._record("killed", task)
@@ -215,7 +215,7 @@ class Registrations(ABC):
         for task in instance.remaining_tasks():
             self._orphan(task)
         now = self._account.now
-        oldest = now - timedelta(seconds=VIEW_LAG_SECONDS_MAX)
+        oldest = now - timedelta(seconds=ANSWER_LAG_SECONDS_MAX)
         cluster.left[:] = [one for one in cluster.left if one[0] > oldest]
         cluster.left.append((now, instance))
         self.set_status(instance, "INACTIVE")
@@ -236,7 +236,7 @@ class Registrations(ABC):
             last_status=task.last_status,
         )
 
-    def _note(self, instance: ContainerInstance) -> None:
+    def _remember(self, instance: ContainerInstance) -> None:
         instance.version += 1
         now = self._account.now
         remember(instance.past, now, (instance.status, instance.agent_connected))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.records import ApiError
+from drainer.simulation.services.ecs.answer_lag import task_as_of, tasks_as_of
 from drainer.simulation.services.ecs.definitions import TaskProfile
 from drainer.simulation.services.ecs.operations import (
     PAGE_MAX,
@@ -18,13 +19,12 @@ from drainer.simulation.services.ecs.operations import (
 )
 from drainer.simulation.services.ecs.scheduler import accepts_tasks
 from drainer.simulation.services.ecs.shapes import describe_task, describe_task_definition
-from drainer.simulation.services.ecs.view_lag import task_as_of, tasks_as_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from drainer.simulation.services.ecs.answer_lag import AnswerKind
     from drainer.simulation.services.ecs.model import Cluster, ContainerInstance, Task
-    from drainer.simulation.services.ecs.view_lag import View
 
 # "The number of instantiations of the specified task to place on your cluster. You can specify up
 # to 10 tasks for each call." https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
@@ -47,10 +47,10 @@ class TaskApi(EcsOperations):
         if wanted not in ("RUNNING", "PENDING", "STOPPED"):
             raise invalid_parameter(f"Invalid desired status: {wanted}")
         candidates = self._candidates(cluster, parameters.get("containerInstance"))
-        view: View = "ListTasks RUNNING" if wanted == "RUNNING" else "ListTasks STOPPED"
+        kind: AnswerKind = "ListTasks RUNNING" if wanted == "RUNNING" else "ListTasks STOPPED"
         arns = [
             task.arn
-            for task in tasks_as_of(candidates, self._ecs.lags.at(view))
+            for task in tasks_as_of(candidates, self._ecs.lags.at(kind))
             # "Although you can filter results based on a desired status of PENDING, this doesn't
             # return any results." (same page)
             if task.desired_status == wanted and _agrees(task, parameters)

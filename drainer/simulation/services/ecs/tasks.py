@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from drainer.simulation.services.ecs.answer_lag import remember
 from drainer.simulation.services.ecs.events import emit_container_instance_event, emit_task_event
 from drainer.simulation.services.ecs.model import LONG_AGO
-from drainer.simulation.services.ecs.view_lag import remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ class TaskLife:
             return
         self._want_stopped(task, code, reason)
         if task.last_status in ("PROVISIONING", "PENDING"):
-            self._note(task)
+            self._remember(task)
             self._down_after(task, DROP_PENDING_SECONDS, self._by_agent(self._deprovision))
         else:
             self._deactivate(task)
@@ -136,7 +136,7 @@ class TaskLife:
         if task.desired_status == "STOPPED":
             return
         self._want_stopped(task, code, SPOT_REASON)
-        self._note(task)
+        self._remember(task)
         if deregister_after is not None:
             self._down_after(task, deregister_after, self._leave_target_groups)
         self._down_after(task, WARNING_SECONDS, self._end)
@@ -195,7 +195,7 @@ class TaskLife:
     def _deactivate(self, task: Task) -> None:
         if not task.balanced:
             if not task.container_instance.agent_connected:
-                self._note(task)
+                self._remember(task)
             self._by_agent(self._signal)(task)
             return
         # The target drains before the container is signalled; one that somebody else has taken
@@ -285,9 +285,9 @@ class TaskLife:
 
     def _move(self, task: Task, status: LastStatus) -> None:
         task.last_status = status
-        self._note(task)
+        self._remember(task)
 
-    def _note(self, task: Task) -> None:
+    def _remember(self, task: Task) -> None:
         task.version += 1
         now = self._account.now
         remember(task.past, now, (task.desired_status, task.last_status))

@@ -129,7 +129,7 @@ class LoadBalancing:
             return known
         target = Target(target_id, port, behind=behind)
         group.targets[target_id, port] = target
-        self._note(group, target)
+        self._remember(group, target)
         if healthy_after_seconds > 0:
             self._account.after(healthy_after_seconds, lambda: self._pass_check(group, target))
         else:
@@ -152,7 +152,7 @@ class LoadBalancing:
                 continue
             target.state = "draining"
             target.draining_since = self._account.now
-            self._note(group, target)
+            self._remember(group, target)
             self._account.after(
                 group.deregistration_delay_seconds,
                 lambda target=target: self._forget(group, target),  # type: ignore[misc]
@@ -169,10 +169,10 @@ class LoadBalancing:
     def _pass_check(self, group: TargetGroup, target: Target) -> None:
         if target.state == "initial":
             target.state = "healthy"
-            self._note(group, target)
+            self._remember(group, target)
 
     def _forget(self, group: TargetGroup, target: Target) -> None:
-        # It may have been registered anew meanwhile.
+        # It may have been registered again meanwhile.
         if group.targets.get((target.target_id, target.port)) is target:
             del group.targets[target.target_id, target.port]
         for listen in self.on_unused:
@@ -185,7 +185,7 @@ class LoadBalancing:
             state="unused",
         )
 
-    def _note(self, group: TargetGroup, target: Target) -> None:
+    def _remember(self, group: TargetGroup, target: Target) -> None:
         self._account.record(
             "target",
             target_group=group.name,

@@ -33,8 +33,8 @@ class Request:
     Attributes:
         action: `service:Operation`, by IAM's name.
         resource: The ARN that the action is checked against; `*` where it has no resource type.
-        principal: A role's ARN, a service's name or nothing for nobody known; only policies of
-            resources ask.
+        principal: A role's ARN, a service's name, or empty if unknown; only policies of resources
+            ask.
         context: The condition keys that the request carries.
     """
 

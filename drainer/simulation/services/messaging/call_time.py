@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from drainer.simulation.account import Performs
 
 # What a call to an AWS API of the same Region takes: no documentation gives a figure. A call on a
-# connection that is there takes some 20 ms, one that makes its connection anew some 300 ms.
+# connection that is there takes some 20 ms, one that makes its connection again some 300 ms.
 CALL_SECONDS = (0.02, 0.3)
 # While an API is slow; botocore waits for an answer up to its read timeout.
 SLOW_SECONDS = (1.0, 4.0)
@@ -95,7 +95,7 @@ class CallTime:
         self.spent = 0.0
         self.killed = 0
         self._limit = 0.0
-        # Calls of tests and operators take nobody's time.
+        # Calls of tests and operators take no time of the function's.
         self._running = False
 
     @contextmanager
@@ -126,7 +126,7 @@ class CallTime:
         self.spent = self._limit
         self.killed += 1
         if self.arrived():
-            # The request was on its way: AWS performs it, and nobody reads the answer.
+            # The request was on its way: AWS performs it, and the answer is not read.
             with suppress(ApiError):
                 call(service, operation, parameters)
         raise KilledError

@@ -17,7 +17,7 @@ class Channel(Generic[Item]):
     Carries each item to one receiver.
 
     Attributes:
-        faults: each is asked about each item and returns the delays, in seconds, of the copies
+        faults: each is asked about each item and returns the delays, in seconds, of the duplicates
             that arrive: `(0,)` is a faithful channel, `()` loses it, `(0, 40)` brings it again.
     """
 

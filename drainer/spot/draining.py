@@ -1,7 +1,7 @@
 """
 Find what Spot interrupts and set it DRAINING, a hundred instances with one search.
 
-What is cheap is asked first. A registration whose agent is disconnected is set DRAINING like any
+The cheapest reads come first. A registration whose agent is disconnected is set DRAINING like any
 other, and ends no search: it may be left over from another cluster.
 """
 
@@ -17,7 +17,7 @@ from drainer.errors import (
     RefusedError,
     UnavailableError,
 )
-from drainer.spot.interruption import Interruption
+from drainer.spot.events import Interruption
 from drainer.spot.marks import may_return
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from drainer.spot.marks import SpotMarks
     from drainer.spot.memory import Recollection
     from drainer.spot.patience import Patience
-    from drainer.spot.report import Rescue
+    from drainer.spot.report import InterruptionReport
 
 # A search costs one read in each cluster, of which ECS grants the account 100 at once and 20 a
 # second. More clusters take longer than an invocation, and the reads of everybody else.
@@ -55,7 +55,7 @@ class AutoScalingReads(Protocol):
         """Return the group's hooks by name."""
 
 
-class SpotSearch:
+class SpotDraining:
     """
     The search of one invocation.
 
@@ -63,7 +63,7 @@ class SpotSearch:
         auto_scaling: To learn the clusters from the hooks of the instances' groups.
         ecs: To find container instances and set them DRAINING.
         config: The function's settings.
-        marks: Puts marks on what may return.
+        marks: Writes attributes on what may return.
         memory: What the warm function remembers.
         patience: The time of this invocation.
         now: When it began.
@@ -91,12 +91,12 @@ class SpotSearch:
         # What could not be searched and why, by cluster.
         self._failures: dict[str, DrainerError] = {}
 
-    def run(self, rescues: Sequence[Rescue]) -> None:
+    def run(self, reports: Sequence[InterruptionReport]) -> None:
         """Search for each instance until a registration with a connected agent is found."""
         sought = {}
-        for rescue in rescues:
-            if not self._memory.is_absent(rescue.key, _action(rescue), self._now):
-                sought[rescue.key] = rescue
+        for report in reports:
+            if not self._memory.is_absent(report.key, _action(report), self._now):
+                sought[report.key] = report
         configured = list(self._config.clusters)
         alone = configured if len(configured) == 1 else []
         self._look_in(alone, sought, named=True)
@@ -104,25 +104,28 @@ class SpotSearch:
         of_hooks, unknown = self._of_hooks(sought)
         self._look_in(of_hooks, sought, named=True)
         self._look_in(configured, sought, named=True)
-        # What has a hook of ours, and what may have one, is in some cluster. So is, perhaps, what
-        # a wrong name was to lead to, and the live one of what was found disconnected.
+        # An instance with a hook of the drainer, or perhaps with one, is in some cluster. So may be
+        # one whose cluster's name is wrong, and the connected registration of one that was found
+        # disconnected.
         mistaken = any(isinstance(e, ClusterMissingError) for e in self._failures.values())
-        stale = any(rescue.places for rescue in sought.values())
+        stale = any(report.places for report in sought.values())
         if not configured or of_hooks or unknown or mistaken or stale:
             self._look_everywhere(sought)
-        for ec2_instance_id, rescue in sought.items():
-            self._give_up(ec2_instance_id, rescue)
+        for ec2_instance_id, report in sought.items():
+            self._give_up(ec2_instance_id, report)
 
-    def _give_up(self, ec2_instance_id: str, rescue: Rescue) -> None:
+    def _give_up(self, ec2_instance_id: str, report: InterruptionReport) -> None:
         for cluster, error in self._failures.items():
-            # Of what was found disconnected, only a search that may yet succeed is worth a word.
-            if not rescue.places or isinstance(error, UnavailableError):
-                rescue.trouble(f"The search of {cluster} failed", error)
-        if not self._failures and not rescue.places:
-            # What a recommendation has not found may be there when Spot takes it, soon after.
-            self._memory.remember_absent(ec2_instance_id, _action(rescue), self._now)
+            # For an instance that was found disconnected, only a search that may yet succeed is
+            # reported.
+            if not report.places or isinstance(error, UnavailableError):
+                report.add_error(f"The search of {cluster} failed", error)
+        if not self._failures and not report.places:
+            # An instance that was not found at a recommendation may be registered when Spot takes
+            # it, soon after.
+            self._memory.remember_absent(ec2_instance_id, _action(report), self._now)
 
-    def _look_everywhere(self, sought: dict[str, Rescue]) -> None:
+    def _look_everywhere(self, sought: dict[str, InterruptionReport]) -> None:
         if not sought:
             return
         try:
@@ -135,7 +138,9 @@ class SpotSearch:
             message = f"{len(clusters)} clusters exist, {CLUSTERS_MAX} are searched"
             self._failures["all clusters"] = MisconfiguredError(message)
 
-    def _look_in(self, clusters: Iterable[str], sought: dict[str, Rescue], *, named: bool) -> None:
+    def _look_in(
+        self, clusters: Iterable[str], sought: dict[str, InterruptionReport], *, named: bool
+    ) -> None:
         for cluster in clusters:
             short = cluster.rpartition("/")[2]
             if not sought or short in self._asked:
@@ -150,7 +155,7 @@ class SpotSearch:
                 if named:
                     self._failures[cluster] = error
 
-    def _look(self, cluster: str, sought: dict[str, Rescue]) -> None:
+    def _look(self, cluster: str, sought: dict[str, InterruptionReport]) -> None:
         """Search one cluster, set DRAINING what is found, and only then see what it is."""
         ids = list(sought)
         arns = self._patience.again(lambda: self._ecs.find(cluster, ids))
@@ -159,21 +164,21 @@ class SpotSearch:
         described: list[ContainerInstance] = []
         if any(map(may_return, sought.values())):
             described = self._describe(cluster, arns)
-            self._marks.note(cluster, described, sought)
+            self._marks.record(cluster, described, sought)
         results = self._set_draining(cluster, arns)
         described = described or self._describe(cluster, arns)
         self._memory.remember_cluster(cluster, self._now)
         for instance in described:
-            rescue = sought.get(instance.ec2_instance_id)
-            if rescue is None or instance.status == "INACTIVE":
+            report = sought.get(instance.ec2_instance_id)
+            if report is None or instance.status == "INACTIVE":
                 continue
-            rescue.places.append((cluster, instance.arn, instance.running_tasks))
-            rescue.cluster = cluster if instance.agent_connected else rescue.cluster or cluster
+            report.places.append((cluster, instance.arn, instance.running_tasks))
+            report.cluster = cluster if instance.agent_connected else report.cluster or cluster
             failure = results.get(instance.arn)
             if failure is None:
-                rescue.drained = True
+                report.drained = True
             else:
-                rescue.trouble("DRAINING was not set", failure)
+                report.add_error("DRAINING was not set", failure)
         for instance in described:
             if instance.agent_connected and instance.status != "INACTIVE":
                 sought.pop(instance.ec2_instance_id, None)
@@ -201,7 +206,7 @@ class SpotSearch:
             return dict.fromkeys(unit, error)
         return dict(refused)
 
-    def _of_hooks(self, sought: dict[str, Rescue]) -> tuple[list[str], bool]:
+    def _of_hooks(self, sought: dict[str, InterruptionReport]) -> tuple[list[str], bool]:
         """Return what the hooks of the instances' groups name, and whether some were not read."""
         if not sought:
             return [], False
@@ -227,6 +232,6 @@ class SpotSearch:
                 yield policy.cluster
 
 
-def _action(rescue: Rescue) -> str:
+def _action(report: InterruptionReport) -> str:
     """Return what Spot does with the instance; empty for an event of another kind."""
-    return rescue.interruption.action if isinstance(rescue.interruption, Interruption) else ""
+    return report.interruption.action if isinstance(report.interruption, Interruption) else ""

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.admission import Admission, Admitted, admit, waits_for_another
+from drainer.drain.conditional_write import Demand, Write, Written
+from drainer.drain.conditional_write import Outcome as Made
 from drainer.drain.model import Origin
 from drainer.drain.record import DrainRecord, key_of
-from drainer.drain.record_write import Demand, Write, Written
-from drainer.drain.record_write import Outcome as Made
 from drainer.errors import DrainerError, UnavailableError
-from drainer.lifecycle import writes
-from drainer.lifecycle.writes import ENDS, Stamp
+from drainer.lifecycle import record_writes
+from drainer.lifecycle.record_writes import ENDS, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ class Recorder:
         """Return the open drains of EC2 instances about which there was an event."""
         asks = ec2_instance_ids and self._down is None
         found = self._records.of_instance(ec2_instance_ids) if asks else {}
-        return self._found([one for some in found.values() for one in some], Origin.HINT)
+        return self._found([one for some in found.values() for one in some], Origin.WAKE_UP)
 
     def silent(self) -> list[Admitted]:
         """
@@ -126,11 +126,11 @@ class Recorder:
         """
         Create the records of what the sweep has found, before its first heartbeat.
 
-        What keeps an instance waiting without a token has its deadline from the record: without
-        one, each sweep would begin another drain with another deadline.
+        A drain without a token has its deadline from the record: without a record each sweep would
+        begin another drain with another deadline.
         """
         for outcome in outcomes:
-            write = writes.creation(outcome, self._stamp())
+            write = record_writes.creation(outcome, self._stamp())
             written = self._write(outcome, write)
             if written is None or written.outcome == Made.UNKNOWN:
                 outcome.put_off("The drain's record was not created")
@@ -144,9 +144,8 @@ class Recorder:
         Take for duplicates what is about to be answered by a record that others have written since.
 
         Another pass may have seen the instance ACTIVE meanwhile, when tasks may have been placed:
-        it writes that before it sets it DRAINING again. NEW and JOIN do not go by the record. What
-        cannot be read again is answered by the next pass, which goes by its message alone while
-        the table does not answer; past its deadline it is answered now, whatever is known.
+        it writes that before it sets it DRAINING again. NEW and JOIN do not go by the record. If a
+        record cannot be read again, the next pass answers, past the deadline this one.
         """
         based = [o for o in outcomes if o.record and o.admitted.drain.generation]
         if not based:
@@ -171,7 +170,9 @@ class Recorder:
         """
         if outcome.record is None:
             return True
-        write = writes.ending(outcome, outcome.record, ENDS[result], self._stamp(), first=True)
+        write = record_writes.ending(
+            outcome, outcome.record, ENDS[result], self._stamp(), first=True
+        )
         written = self._write(outcome, write)
         return written is not None and written.outcome == Made.DONE
 
@@ -179,14 +180,14 @@ class Recorder:
         """
         Take back the end that was written before an answer which Auto Scaling has refused.
 
-        The action waits as before: ended, it would be found minutes later, with a deadline anew.
+        The action waits as before: ended, it would be found minutes later, with a new deadline.
         """
         if outcome.record is not None and not outcome.named:
-            self._write(outcome, writes.reopening(outcome.record, self._stamp()))
+            self._write(outcome, record_writes.reopening(outcome.record, self._stamp()))
 
     def claim(self, outcomes: Sequence[HookOutcome]) -> list[HookOutcome]:
         """
-        Write the records of drains that go round; return those that may be published.
+        Write the records of drains that go on; return those that may be published.
 
         Time is left to publish them: what is claimed and not published waits for its message to
         come again, and for the record to be silent.
@@ -205,7 +206,7 @@ class Recorder:
         """Claim the hop of one drain; return whether what follows may be published."""
         stamp = self._stamp()
         silent = outcome.record is not None and self._is_silent(outcome.record, stamp.now)
-        write = writes.claim(outcome, stamp, silent=silent)
+        write = record_writes.claim(outcome, stamp, silent=silent)
         if write is None:
             return True
         may_publish = self._may_publish(outcome, write)
@@ -244,9 +245,9 @@ class Recorder:
     def end(self, outcomes: Sequence[HookOutcome]) -> None:
         """Write down how drains have ended."""
         for outcome in outcomes:
-            write = writes.end(outcome, self._stamp())
+            write = record_writes.end(outcome, self._stamp())
             if write is not None and self._write(outcome, write) is None:
-                outcome.trouble(WRITING, "no time was left")
+                outcome.add_error(WRITING, "no time was left")
 
     def _stamp(self) -> Stamp:
         return Stamp(self._records.new_pass_id(), self._time.now())
@@ -256,11 +257,11 @@ class Recorder:
         if self._time.seconds_left() < CALL_SECONDS:
             return None
         if self._down is not None:
-            # To go on asking would take the time that publications need.
+            # More tries would take the time that publications need.
             return Written(Made.UNKNOWN, error=self._down)
         [written] = self._records.write([write])
         if written.outcome == Made.UNKNOWN and written.error is not None:
-            outcome.trouble(WRITING, written.error)
+            outcome.add_error(WRITING, written.error)
             if isinstance(written.error, UnavailableError):
                 self._down = written.error
         return written

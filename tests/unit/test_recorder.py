@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.drain.admission import Admission, Admitted
-from drainer.drain.machine import Phase
+from drainer.drain.conditional_write import Demand
+from drainer.drain.may_leave import Phase
 from drainer.drain.model import (
     LifecycleActionResult,
     Origin,
 )
 from drainer.drain.record import DrainRecord, End, key_of
-from drainer.drain.record_write import Demand
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.look import HookLook, Waiting
 from drainer.lifecycle.outcome import HookOutcome
-from drainer.lifecycle.recording import NO_TIME_TO_WRITE, Recorder
+from drainer.lifecycle.recorder import NO_TIME_TO_WRITE, Recorder
 from drainer.lifecycle.rules import HookDecision, Step
 from tests.unit.account import (
     NOW,
@@ -59,7 +59,7 @@ def outcome(
     admission: Admission = Admission.DUE,
     there: DrainRecord | None = OWN,
     of: Drain | None = None,
-    step: Step = Step.GO_ROUND,
+    step: Step = Step.RE_INVOKE,
     **changes: Any,
 ) -> HookOutcome:
     """What a pass has come to before it writes; by default it has sent a heartbeat."""
@@ -147,7 +147,7 @@ def test_each_admission_makes_its_write(
         pytest.param(Admission.NEW, OTHERS, {"heartbeat": False}, id="nor that it is another's"),
     ],
 )
-def test_what_goes_round_without_a_write(
+def test_what_is_re_invoked_without_a_write(
     admission: Admission, there: DrainRecord | None, changes: dict[str, Any]
 ) -> None:
     # A notification that Auto Scaling has not confirmed must not stand in the table as a true one;
@@ -157,7 +157,7 @@ def test_what_goes_round_without_a_write(
 
     assert recorder(records).claim([one]) == [one]
     assert records.writes == []
-    assert (one.generation, one.hop, one.undone) == (None, None, "")
+    assert (one.generation, one.hop, one.retry_reason) == (None, None, "")
 
 
 def test_a_takeover_goes_on_from_the_records_hop_and_a_message_ahead_from_its_own() -> None:
@@ -207,7 +207,11 @@ def test_who_is_refused_is_a_duplicate_or_comes_again_and_publishes_nothing(
     one = outcome(admission, read)
 
     assert recorder(records).claim([one]) == []
-    assert (one.duplicate, bool(one.undone), one.recorded) == (duplicate, not duplicate, False)
+    assert (one.duplicate, bool(one.retry_reason), one.recorded) == (
+        duplicate,
+        not duplicate,
+        False,
+    )
     assert records.rows.get(KEY) == meanwhile
 
 
@@ -242,9 +246,9 @@ def test_a_write_of_which_nothing_is_known_is_published_as_if_it_may_not_be_made
     one = outcome(admission, there)
 
     assert recorder(records).claim([one]) == [one]
-    assert (one.recorded, one.duplicate, one.undone) == (False, False, "")
+    assert (one.recorded, one.duplicate, one.retry_reason) == (False, False, "")
     assert (one.following().generation, one.following().hop) == (generation, hop)
-    assert one.troubles == ("The drain's record was not written: Rate exceeded",)
+    assert one.errors == ("The drain's record was not written: Rate exceeded",)
 
 
 def test_a_join_that_the_sdk_repeats_is_not_refused_by_itself() -> None:
@@ -254,7 +258,7 @@ def test_a_join_that_the_sdk_repeats_is_not_refused_by_itself() -> None:
     one = outcome(Admission.JOIN, SWEPT)
 
     assert recorder(records).claim([one]) == []
-    assert (one.recorded, one.undone) == (True, "")
+    assert (one.recorded, one.retry_reason) == (True, "")
 
 
 @pytest.mark.parametrize("made", [True, False])
@@ -266,7 +270,7 @@ def test_a_takeover_of_which_nothing_is_known_publishes_nothing(*, made: bool) -
     one = outcome(Admission.TAKEOVER, OWN)
 
     assert recorder(records).claim([one]) == []
-    assert (one.duplicate, one.undone) == (False, "The drain was not taken over")
+    assert (one.duplicate, one.retry_reason) == (False, "The drain was not taken over")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +299,7 @@ def test_no_claim_is_begun_without_the_time_for_it(admission: Admission) -> None
     one = outcome(admission, there)
 
     assert recorder(records, 3.9).claim([one]) == []
-    assert (one.undone, one.duplicate, records.writes) == (NO_TIME_TO_WRITE, False, [])
+    assert (one.retry_reason, one.duplicate, records.writes) == (NO_TIME_TO_WRITE, False, [])
 
 
 def test_time_that_runs_out_right_before_the_write_has_the_message_delivered_again() -> None:
@@ -305,7 +309,7 @@ def test_time_that_runs_out_right_before_the_write_has_the_message_delivered_aga
     clock = InvocationClock(NOW, lambda: next(seconds))
 
     assert Recorder(table(OWN), clock, 15).claim([one]) == []
-    assert one.undone == NO_TIME_TO_WRITE
+    assert one.retry_reason == NO_TIME_TO_WRITE
 
 
 def test_claims_leave_the_time_to_publish_them() -> None:
@@ -318,7 +322,7 @@ def test_claims_leave_the_time_to_publish_them() -> None:
     claimed = Recorder(records, InvocationClock(NOW, lambda: left[-1]), 15).claim(ten)
 
     assert (len(claimed), left[-1]) == (5, 5.0)
-    assert [bool(one.undone) for one in ten] == [False] * 5 + [True] * 5
+    assert [bool(one.retry_reason) for one in ten] == [False] * 5 + [True] * 5
 
 
 # -- the join of a token
@@ -330,7 +334,7 @@ def test_a_join_whose_chain_is_alive_leaves_all_else_to_it() -> None:
     one = outcome(Admission.JOIN, SWEPT)
 
     assert recorder(records).claim([one]) == []
-    assert (one.duplicate, one.undone) == (True, "")
+    assert (one.duplicate, one.retry_reason) == (True, "")
     stored = records.rows[KEY]
     assert (stored.hop, stored.written_at, stored.token) == (3, SWEPT.written_at, TOKEN)
 
@@ -351,7 +355,7 @@ def test_a_token_that_auto_scaling_has_not_confirmed_joins_nothing(there: DrainR
     one = outcome(Admission.JOIN, there, heartbeat=False)
 
     assert recorder(records).claim([one]) == [one]
-    assert (one.undone, one.duplicate, records.writes) == ("", False, [])
+    assert (one.retry_reason, one.duplicate, records.writes) == ("", False, [])
     assert one.following().generation is None
 
 
@@ -417,7 +421,7 @@ def test_what_somebody_has_begun_meanwhile_is_not_created(meanwhile: DrainRecord
 
     recorder(records).create([one])
 
-    assert (one.duplicate, one.undone) == (True, "")
+    assert (one.duplicate, one.retry_reason) == (True, "")
     assert records.rows[KEY] == meanwhile
 
 
@@ -436,7 +440,7 @@ def test_what_cannot_be_created_is_not_begun(records: Records, seconds_left: flo
 
     recorder(records, seconds_left).create([one])
 
-    assert one.undone == "The drain's record was not created"
+    assert one.retry_reason == "The drain's record was not created"
     assert one.admitted is not None
     assert one.admitted.admission == Admission.NEW
 
@@ -479,7 +483,7 @@ def test_what_cannot_be_read_again_is_answered_by_the_next_pass(what: str, *, la
 
     one_pass.drop_outdated([one])
 
-    assert one.decision.step == (Step.COMPLETE if late else Step.GO_ROUND)
+    assert one.decision.step == (Step.COMPLETE if late else Step.RE_INVOKE)
     assert one.decision.republish
     assert not one.duplicate
 
@@ -642,7 +646,7 @@ def test_what_is_open_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("records", "seconds_left", "trouble"),
+    ("records", "seconds_left", "error"),
     [
         (Records(unmade=THROTTLED), 100, "The drain's record was not written: Rate exceeded"),
         (Records(unmade=DENIED), 100, "The drain's record was not written: AccessDenied"),
@@ -650,14 +654,14 @@ def test_what_is_open_is_not_followed() -> None:
     ],
 )
 def test_an_end_that_is_not_written_is_told(
-    records: Records, seconds_left: float, trouble: str
+    records: Records, seconds_left: float, error: str
 ) -> None:
     records.put(OWN)
     one = outcome(**ANSWERED)
 
     recorder(records, seconds_left).end([one])
 
-    assert (one.troubles, one.undone) == ((trouble,), "")
+    assert (one.errors, one.retry_reason) == ((error,), "")
 
 
 # -- what people read
@@ -728,7 +732,7 @@ def test_a_wake_up_finds_the_open_drains_of_its_instances() -> None:
     assert [(one.record, one.admission) for one in woken] == [
         (OWN, Admission.LOOK), (second, Admission.LOOK),
     ]  # fmt: skip
-    assert {one.drain.origin for one in woken} == {Origin.HINT}
+    assert {one.drain.origin for one in woken} == {Origin.WAKE_UP}
 
 
 def test_the_sweep_resumes_what_is_silent_the_nearest_deadline_first() -> None:

@@ -18,12 +18,12 @@ from drainer.errors import (
     UnavailableError,
 )
 from drainer.invocation import InvocationClock
-from drainer.spot.interruption import Interruption
+from drainer.spot.draining import SpotDraining
+from drainer.spot.events import Interruption
 from drainer.spot.marks import SpotMarks
 from drainer.spot.memory import Recollection
 from drainer.spot.patience import Patience
-from drainer.spot.report import Rescue
-from drainer.spot.search import SpotSearch
+from drainer.spot.report import InterruptionReport
 from tests.unit.ecs import container_instance
 
 if TYPE_CHECKING:
@@ -65,27 +65,27 @@ class World:
     memory: Recollection = field(default_factory=Recollection)
     asked: list[str] = field(default_factory=list)
 
-    def note(self, *words: str) -> None:
+    def record(self, *words: str) -> None:
         self.asked.append(" ".join(words))
         if error := self.fails.get(self.asked[-1]):
             raise error
 
     def lifecycle_states(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         # By its number, an instance is in the group of that number.
-        self.note("groups")
+        self.record("groups")
         return {one: (g, "InService") for one, g in zip(ids, self.hooks, strict=False)}
 
     def lifecycle_hooks(self, group: str) -> dict[str, Hook]:
         self.left -= self.asking
-        self.note("hooks")
+        self.record("hooks")
         return {"drainer": self.hooks[group]}
 
     def clusters(self) -> Sequence[str]:
-        self.note("clusters")
+        self.record("clusters")
         return self.exist
 
     def find(self, cluster: str, ids: Sequence[str]) -> list[str]:
-        self.note(cluster)
+        self.record(cluster)
         return [
             one.arn
             for one in self.instances
@@ -104,12 +104,16 @@ class World:
             raise RefusedError(message)
         return {arn: why for arn, why in self.refused.items() if arn in arns}
 
-    def search(self, *clusters: str, count: int = 1, action: str = "terminate") -> list[Rescue]:
+    def search(
+        self, *clusters: str, count: int = 1, action: str = "terminate"
+    ) -> list[InterruptionReport]:
         """Search for so many instances, from i-1 on, where these clusters are configured."""
-        rescues = [Rescue(Interruption(f"i-{n}", action, NOW)) for n in range(1, count + 1)]
+        reports = [
+            InterruptionReport(Interruption(f"i-{n}", action, NOW)) for n in range(1, count + 1)
+        ]
         aws: Any = self
         patience = Patience(InvocationClock(NOW, lambda: self.left))
-        SpotSearch(
+        SpotDraining(
             aws,
             aws,
             Config(TOPIC, clusters=clusters),
@@ -117,8 +121,8 @@ class World:
             memory=self.memory,
             patience=patience,
             now=NOW,
-        ).run(rescues)
-        return rescues
+        ).run(reports)
+        return reports
 
 
 @pytest.mark.parametrize(
@@ -197,30 +201,30 @@ def test_a_search_that_failed_is_told_where_it_may_have_hidden_the_instance(
 ) -> None:
     told = named or error is THROTTLED
     world = replace(world, fails={"shop": error}, memory=Recollection(), asked=[])
-    [rescue] = world.search(*clusters)
+    [report] = world.search(*clusters)
 
-    assert rescue.troubles == ((f"The search of shop failed: {error}",) if told else ())
-    assert bool(rescue.undone) is (error is THROTTLED)
+    assert report.errors == ((f"The search of shop failed: {error}",) if told else ())
+    assert bool(report.retry_reason) is (error is THROTTLED)
     # Remembered as absent, the event that comes again would not be looked at.
     assert world.memory.is_absent("i-1", "terminate", NOW) is not told
 
 
-def test_a_remembered_cluster_that_is_denied_is_no_trouble() -> None:
+def test_a_remembered_cluster_that_is_denied_is_no_error() -> None:
     world = World(fails={"shop": DENIED})
     world.memory.remember_cluster("shop", NOW)
-    [rescue] = world.search()
+    [report] = world.search()
 
-    assert rescue.troubles == ()
+    assert report.errors == ()
 
 
 def test_clusters_that_cannot_be_listed_let_the_event_come_again() -> None:
-    [rescue] = World(fails={"clusters": THROTTLED}).search()
+    [report] = World(fails={"clusters": THROTTLED}).search()
 
-    assert rescue.undone == "The search of all clusters failed: Rate exceeded"
+    assert report.retry_reason == "The search of all clusters failed: Rate exceeded"
 
 
 @pytest.mark.parametrize(
-    ("exist", "where", "trouble"),
+    ("exist", "where", "error"),
     [
         (300, "nowhere", ""),
         (301, "nowhere", "301 clusters exist, 300 are searched"),
@@ -228,14 +232,14 @@ def test_clusters_that_cannot_be_listed_let_the_event_come_again() -> None:
     ],
 )
 def test_three_hundred_clusters_are_searched_and_more_are_told(
-    exist: int, where: str, trouble: str
+    exist: int, where: str, error: str
 ) -> None:
     # More would take longer than an invocation, and everybody else's reads.
     world = World([at(where)], exist=[f"c-{number}" for number in range(exist)])
-    [rescue] = world.search()
+    [report] = world.search()
 
     assert sum(one.startswith("c-") for one in world.asked) == 300
-    assert [one.partition("failed: ")[2] for one in rescue.troubles] == ([trouble] * bool(trouble))
+    assert [one.partition("failed: ")[2] for one in report.errors] == ([error] * bool(error))
 
 
 @pytest.mark.parametrize(("error", "told"), [(DENIED, False), (THROTTLED, True)])
@@ -243,9 +247,9 @@ def test_of_what_is_found_disconnected_only_a_throttled_search_is_told(
     error: DrainerError, told: bool
 ) -> None:
     world = World([lost("a")], fails={"shop": error})
-    [rescue] = world.search("a", "shop")
+    [report] = world.search("a", "shop")
 
-    assert bool(rescue.troubles) is told
+    assert bool(report.errors) is told
     assert not world.memory.is_absent("i-1", "terminate", NOW)
 
 
@@ -281,28 +285,28 @@ def test_the_cluster_is_that_of_the_live_registration(
     instances: list[ContainerInstance], cluster: str, places: list[str]
 ) -> None:
     # Its targets are told to leave in each place, and the metric counts in the live one.
-    [rescue] = World(instances, exist=("a", "b")).search()
+    [report] = World(instances, exist=("a", "b")).search()
 
-    assert rescue.cluster == cluster
-    assert [place for place, _, _ in rescue.places] == places
-    assert rescue.drained is bool(places)
+    assert report.cluster == cluster
+    assert [place for place, _, _ in report.places] == places
+    assert report.drained is bool(places)
 
 
 def test_instances_are_set_draining_by_tens() -> None:
     world = World([at("shop", f"i-{n}") for n in range(1, 12)])
-    rescues = world.search("shop", count=11)
+    reports = world.search("shop", count=11)
 
     assert world.asked == ["shop", "drain 10", "drain 1"]
-    assert all(one.drained for one in rescues)
+    assert all(one.drained for one in reports)
 
 
 def test_one_instance_that_is_refused_does_not_keep_the_others_active() -> None:
     world = World([at("shop", f"i-{n}") for n in range(1, 4)], bad="arn:shop/i-2")
-    rescues = world.search("shop", count=3)
+    reports = world.search("shop", count=3)
 
     assert world.asked == ["shop", "drain 3", "drain 1", "drain 1", "drain 1"]
-    assert [one.drained for one in rescues] == [True, False, True]
-    assert rescues[1].troubles == ("DRAINING was not set: it is being deregistered",)
+    assert [one.drained for one in reports] == [True, False, True]
+    assert reports[1].errors == ("DRAINING was not set: it is being deregistered",)
 
 
 def test_each_failure_to_drain_is_told_to_its_own_instance() -> None:
@@ -310,5 +314,5 @@ def test_each_failure_to_drain_is_told_to_its_own_instance() -> None:
     one = World(two, refused={"arn:shop/i-2": "MISSING"}).search("shop", count=2)
     all_of_them = World(two, fails={"drain": THROTTLED}).search("shop", count=2)
 
-    assert [rescue.troubles for rescue in one] == [(), ("DRAINING was not set: MISSING",)]
-    assert all(rescue.undone for rescue in all_of_them)
+    assert [report.errors for report in one] == [(), ("DRAINING was not set: MISSING",)]
+    assert all(report.retry_reason for report in all_of_them)

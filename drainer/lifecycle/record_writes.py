@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from drainer.drain.admission import Admission
-from drainer.drain.evidence import earlier
+from drainer.drain.conditional_write import Condition, Demand, Write
+from drainer.drain.earlier_looks import earlier
 from drainer.drain.model import LifecycleActionResult
 from drainer.drain.record import DrainRecord, End, key_of
 from drainer.drain.record_codec import previous_of
-from drainer.drain.record_write import Condition, Demand, Write
 from drainer.lifecycle.rules import Step
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def creation(outcome: HookOutcome, stamp: Stamp) -> Write:
 
 
 def claim(outcome: HookOutcome, stamp: Stamp, *, silent: bool) -> Write | None:
-    """Return the write that takes the hop of what goes round; None where none is to be made."""
+    """
+    Return the write that takes the hop of a drain that goes on; None where none is to be made.
+    """
     following, record = outcome.following(), outcome.record
     admission = outcome.admitted.admission
     if admission in {Admission.NEW, Admission.JOIN} and not outcome.heartbeat:
@@ -129,7 +131,7 @@ def _record(
         ended_at=stamp.now if how else None,
     )
     # Whatever was set DRAINING may be in service again: after a warm pool, with a new root volume,
-    # or because somebody has cancelled its termination.
+    # or because its termination was cancelled by hand.
     drained = bool(outcome.answered) or record.may_have_drained
     before = outcome.record.previous if outcome.record else None
     was_followed = before is not None and before.followed

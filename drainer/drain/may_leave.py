@@ -19,7 +19,7 @@ An instance may leave by positive evidence only, and by more than one look:
   found counts until one of them has a connected agent: with none, all of them must be clear.
 
 A look that fails (a throttle, a denied call, a missing cluster) is `unseen`; the next pass looks
-again. What a drain owes to a lifecycle hook meanwhile is said in `drainer/lifecycle/rules.py`.
+again. What follows for a lifecycle hook is decided in `drainer/lifecycle/rules.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 from drainer.drain import task_set
 from drainer.drain.look import is_standalone
 from drainer.drain.model import Place, StandaloneTasks
-from drainer.drain.task_set import VIEW_LAG
+from drainer.drain.task_set import ANSWER_LAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ class Act(StrEnum):
 def _is_unregistered(look: Look) -> bool:
     # One stale answer must not release an instance that serves.
     since = look.drain.absent_since
-    return look.absent and since is not None and look.now >= since + VIEW_LAG
+    return look.absent and since is not None and look.now >= since + ANSWER_LAG
 
 
 def _is_drained(look: Look) -> bool:
@@ -97,8 +97,8 @@ def _is_draining(look: Look) -> bool:
 
 
 def _is_closing(look: Look) -> bool:
-    # What could not be looked at in this pass is taken for alive until it is; and so is what one
-    # listing alone says is gone. Where the look has failed, nothing is known.
+    # A task that this pass has not described counts as running, and so does one that only a listing
+    # leaves out. After a failed look no task is known.
     return look.status == "DRAINING" and (bool(look.blocking) or not look.in_doubt)
 
 
@@ -173,7 +173,7 @@ def carry_on(
         stopped: Whether this pass has told every standalone task to stop.
     """
     drain = task_set.carry_on(look, drain)
-    # What has been seen was so at the end of the look at the latest, which may have taken long.
+    # The answers date from the end of the look at the latest: a look may take seconds.
     seen_at, found = look.seen_at or look.now, bool(look.registrations)
     since, absent_since, searched_at = drain.draining_since, drain.absent_since, drain.searched_at
     if found:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from drainer.custom_resource.progress import RequestProgress
-from drainer.custom_resource.properties import guard_of
+from drainer.custom_resource.properties import target_of
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.record import RequestRecord, key_of, name_of
 from drainer.custom_resource.report import Step
+from drainer.drain.conditional_write import Condition, Demand, Outcome, Write
 from drainer.drain.record import End
 from drainer.drain.record_store import RecordStore
-from drainer.drain.record_write import Condition, Demand, Outcome, Write
 from drainer.errors import DrainerError, NotForUsError, UnavailableError
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from drainer.config import Config
     from drainer.custom_resource.report import Pass
     from drainer.custom_resource.request import Request
+    from drainer.drain.conditional_write import Written
     from drainer.drain.record import Key
-    from drainer.drain.record_write import Written
 
-# What a sweep sees through; the next one sees to others.
+# The most requests that a sweep resumes. The next sweep resumes others.
 SWEPT_MAX = 20
 
 
@@ -71,7 +71,7 @@ class RequestRecorder:
         Return the record of a request; of one that is not in the table, what is to be its first.
 
         Raises:
-            NotForUsError: Nobody has made it.
+            NotForUsError: No such request was made.
             DrainerError: The record could not be read.
         """
         key = key_of(one.key)
@@ -82,7 +82,7 @@ class RequestRecorder:
             return record
         if isinstance(one, Continuation):
             raise NotForUsError("a re-invocation for a request of which there is no record")
-        guard, _ = guard_of(one.properties, self._config)
+        target, _ = target_of(one.properties, self._config)
         return RequestRecord(
             key=key,
             generation=0,
@@ -90,7 +90,7 @@ class RequestRecorder:
             pass_id="",
             written_at=now,
             began_at=one.started_at,
-            deadline_at=one.deadline_at(guard),
+            deadline_at=one.deadline_at(target),
             progress=RequestProgress(one),
         )
 
@@ -110,7 +110,7 @@ class RequestRecorder:
             return record
         if written.outcome == Outcome.UNKNOWN:
             raise written.error or UnavailableError("The request's record was not written")
-        this.report.step = Step.COPY
+        this.report.step = Step.DUPLICATE
         return None
 
     def end(self, before: RequestRecord, end: End, this: Pass) -> bool:
@@ -121,7 +121,7 @@ class RequestRecorder:
         demand = Demand.OVER if end == End.OVER else Demand.ENDS
         written = self._write(record, Condition(demand, before.generation))
         if written.outcome == Outcome.UNKNOWN:
-            report.trouble("The end of the request was not written", written.error)
+            report.add_error("The end of the request was not written", written.error)
         return written.outcome == Outcome.DONE
 
     def _following(self, before: RequestRecord, this: Pass, **changes: Any) -> RequestRecord:

@@ -1,5 +1,5 @@
 """
-How far each of ECS's views lies behind what is so, and what a task or a registration was then.
+How old each kind of ECS's answers is, and what a task or a registration was then.
 
 "The Amazon ECS API follows an eventual consistency model": what a command did "might not be
 immediately visible to all subsequent commands you run".
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from drainer.simulation.services.ecs.model import Cluster, ContainerInstance, Task
 
 # AWS publishes no figure; delays of some seconds have been reported.
-VIEW_LAG_SECONDS_MAX = 20.0
-# Half of the time a view is up to date, and it keeps its lag for two minutes on average.
+ANSWER_LAG_SECONDS_MAX = 20.0
+# Half of the time an answer is up to date, and it keeps its lag for two minutes on average.
 OTHER_REPLICA_SHARE = 0.2
 UP_TO_DATE_SHARE = 0.5
-# How often a view that lies behind does so by as much as any does.
+# How often an answer that is old is as old as any is.
 MOST_SHARE = 0.4
 KEPT_SECONDS = 120.0
-# As of when a view is answered that is up to date.
+# As of when an answer is given that is up to date.
 PRESENT = datetime.max.replace(tzinfo=UTC)
 
-View = Literal[
+AnswerKind = Literal[
     "ListTasks RUNNING",
     "ListTasks STOPPED",
     "DescribeTasks",
@@ -44,45 +44,45 @@ View = Literal[
 State = TypeVar("State")
 
 
-class ViewLags:
-    """Says for each view of ECS how old what it answers is."""
+class AnswerLags:
+    """Says for each kind of ECS's answers how old they are."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._seconds: dict[View, float] = {}
+        self._seconds: dict[AnswerKind, float] = {}
         self._random: Random | None = None
-        self._tell: Callable[[View, float], None] | None = None
-        self._until: dict[View, datetime] = {}
+        self._tell: Callable[[AnswerKind, float], None] | None = None
+        self._until: dict[AnswerKind, datetime] = {}
         self._present = False
 
-    def set(self, seconds: Mapping[View, float]) -> None:
+    def set(self, seconds: Mapping[AnswerKind, float]) -> None:
         """
-        Let views lie behind by so many seconds from now on; those not named are up to date.
+        Let answers be so many seconds old from now on; kinds not named are up to date.
 
         Raises:
-            ValueError: one would lie further behind than any does.
+            ValueError: one would be older than any is.
         """
-        if any(not 0 <= each <= VIEW_LAG_SECONDS_MAX for each in seconds.values()):
-            message = f"a view's lag is 0 to {VIEW_LAG_SECONDS_MAX} s"
+        if any(not 0 <= each <= ANSWER_LAG_SECONDS_MAX for each in seconds.values()):
+            message = f"a view's lag is 0 to {ANSWER_LAG_SECONDS_MAX} s"
             raise ValueError(message)
         self._random = None
         self._seconds = dict(seconds)
 
-    def vary(self, random: Random, tell: Callable[[View, float], None]) -> None:
+    def vary(self, random: Random, tell: Callable[[AnswerKind, float], None]) -> None:
         """
-        Let chance choose each view's lag, and choose again now and then.
+        Let chance choose the lag of each kind, and choose again now and then.
 
         Args:
             random: chooses.
-            tell: is told of each view that begins to lie behind, and by how many seconds.
+            tell: is told of each kind whose answers begin to be old, and by how many seconds.
         """
         self._random = random
         self._tell = tell
 
-    def catch_up(self, view: View) -> None:
-        """Let a view be up to date until what is so now is seen however far it lies behind."""
-        self._seconds[view] = 0.0
-        self._until[view] = self._account.now + timedelta(seconds=VIEW_LAG_SECONDS_MAX)
+    def catch_up(self, kind: AnswerKind) -> None:
+        """Let a kind be up to date until what is so now is seen however old its answers are."""
+        self._seconds[kind] = 0.0
+        self._until[kind] = self._account.now + timedelta(seconds=ANSWER_LAG_SECONDS_MAX)
 
     @contextmanager
     def present(self) -> Iterator[None]:
@@ -93,19 +93,19 @@ class ViewLags:
         finally:
             self._present = False
 
-    def at(self, view: View) -> datetime | None:
-        """Return the instant as of which a view is answered; None for the present."""
+    def at(self, kind: AnswerKind) -> datetime | None:
+        """Return the instant as of which a kind is answered; None for the present."""
         if self._present:
             return None
         now = self._account.now
-        if self._random is not None and self._until.get(view, LONG_AGO) <= now:
+        if self._random is not None and self._until.get(kind, LONG_AGO) <= now:
             behind = self._random.random() >= UP_TO_DATE_SHARE
-            self._seconds[view] = self._lag_seconds() if behind else 0.0
+            self._seconds[kind] = self._lag_seconds() if behind else 0.0
             if behind and self._tell is not None:
-                self._tell(view, self._seconds[view])
+                self._tell(kind, self._seconds[kind])
             kept_seconds = self._random.expovariate(1 / KEPT_SECONDS)
-            self._until[view] = now + timedelta(seconds=kept_seconds)
-        seconds = self._seconds.get(view, 0.0)
+            self._until[kind] = now + timedelta(seconds=kept_seconds)
+        seconds = self._seconds.get(kind, 0.0)
         if seconds and self._random is not None and self._random.random() < OTHER_REPLICA_SHARE:
             # Another replica answers, which is less far behind: two reads of one pass differ.
             seconds *= self._random.random()
@@ -115,13 +115,13 @@ class ViewLags:
 
     def _lag_seconds(self) -> float:
         if self._random is None or self._random.random() < MOST_SHARE:
-            return VIEW_LAG_SECONDS_MAX
-        return self._random.uniform(0, VIEW_LAG_SECONDS_MAX)
+            return ANSWER_LAG_SECONDS_MAX
+        return self._random.uniform(0, ANSWER_LAG_SECONDS_MAX)
 
 
 def remember(past: list[tuple[datetime, State]], now: datetime, state: State) -> None:
-    """Add what is so from now on to a history, and drop what no view reaches back to."""
-    oldest = now - timedelta(seconds=VIEW_LAG_SECONDS_MAX)
+    """Add what is so from now on to a history, and drop what no answer reaches back to."""
+    oldest = now - timedelta(seconds=ANSWER_LAG_SECONDS_MAX)
     while len(past) > 1 and past[1][0] <= oldest:
         del past[0]
     past.append((now, state))

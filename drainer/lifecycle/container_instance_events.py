@@ -1,21 +1,21 @@
 """
-Read ECS's container instance events as hints: now is a good time to look.
+Read ECS's container instance events: each is a reason to look now (a wake-up).
 
-They are best effort: what one of them says is never believed, and a lost one costs a pass interval.
+They are best effort: their content does not count, and a lost one costs a pass interval.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from drainer.drain.model import Hint
+from drainer.drain.model import WakeUp
 from drainer.errors import MalformedEventError, QuietError
 from drainer.fields import PATTERNS, quoted
 
 DETAIL_TYPE = "ECS Container Instance State Change"
 
 
-def read(source: Any, detail: Any) -> Hint:
+def read(source: Any, detail: Any) -> WakeUp:
     """
     Read a container instance state change; unknown properties and missing counts are tolerated.
 
@@ -31,7 +31,7 @@ def read(source: Any, detail: Any) -> Hint:
         raise MalformedEventError(f"ec2InstanceId is {quoted(ec2_instance_id)}")
     if _holds_tasks(detail):
         raise QuietError("tasks still hold resources of the container instance")
-    return Hint(ec2_instance_id)
+    return WakeUp(ec2_instance_id)
 
 
 def _holds_tasks(detail: dict[str, Any]) -> bool:

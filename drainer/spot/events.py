@@ -27,9 +27,9 @@ DETAIL_TYPES = (INTERRUPTION, REBALANCE, TASK_CHANGE)
 
 # "Amazon EC2 Spot Instances are interrupted with a two-minute warning."
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
-NOTICE = timedelta(seconds=120)
+WARNING_TIME = timedelta(seconds=120)
 
-# A recommendation has no haste, but one that has lain for a quarter of an hour is not news.
+# A recommendation is not urgent, but one that has lain for a quarter of an hour is not news.
 ADVICE = timedelta(seconds=780)
 
 # The stop code of today and that of the documentation until 2023; and the reason, because the code
@@ -161,9 +161,9 @@ def read(event: Mapping[str, Any], now: datetime) -> Interruption | TaskInterrup
         raise MalformedEventError(f"The source of {quoted(kind)} is {quoted(event.get('source'))}")
     # A task's event comes again at each of its changes; its two minutes began when it was stopped.
     told_at = instant(detail.get("stoppingAt")) or instant(event.get("time")) or now
-    ends_at = min(now, told_at) + NOTICE
+    ends_at = min(now, told_at) + WARNING_TIME
     if now >= ends_at + (ADVICE if kind == REBALANCE else timedelta(0)):
-        # What is redriven or retried late must touch nobody: an address may be another task's now.
+        # A late event must not change anything: an address may be another task's now.
         raise NotForUsError(f"{quoted(kind)}: its time is over")
     if kind == TASK_CHANGE:
         return _task_interruption(detail, ends_at)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.drain import machine
+from drainer.drain import may_leave
 from drainer.drain.admission import Admission, Admitted
-from drainer.drain.machine import Act, Phase
+from drainer.drain.may_leave import Act, Phase
 from drainer.drain.model import (
     UNFINISHED_MAX,
     ContainerInstance,
@@ -89,7 +89,7 @@ def drain(hop: int = 5, since: datetime | None = START, **changes: Any) -> Drain
     )
 
 
-def view(
+def look_at(
     seen_instance: ContainerInstance | None = None,
     *tasks: Task,
     of: Drain | None = None,
@@ -116,8 +116,8 @@ def view(
     return look
 
 
-def phase_of(a_view: HookLook) -> StrEnum:
-    return decide(a_view).phase
+def phase_of(a_look: HookLook) -> StrEnum:
+    return decide(a_look).phase
 
 
 LAST = ("PENDING", "RUNNING", "DEACTIVATING", "STOPPED", "DELETED", "SOMETHING_NEW")
@@ -154,7 +154,7 @@ def what_the_world_can_look_like() -> Iterator[HookLook]:
                 absent_since=instant,
                 not_waiting_since=instant,
             )
-            yield view(
+            yield look_at(
                 instance(status, counted) if status else None, *some, of=a_drain,
                 seconds=3600 if late else NOW_SECONDS, waiting=waiting,
                 absent=absent, settled=known, described=known,
@@ -185,7 +185,7 @@ def what_can_be_known_of_the_tasks() -> Iterator[HookLook]:
             missing_since=missing_since,
             unfinished=("gone",) if is_missing else (),
         )
-        yield view(
+        yield look_at(
             instance("DRAINING", counted), *some, of=a_drain,
             seconds=3600 if late else NOW_SECONDS, settled=settled,
             missing=("gone",) if is_missing else (), described=looked == "described",
@@ -198,19 +198,19 @@ def what_can_be_known_of_the_tasks() -> Iterator[HookLook]:
 @cache
 def space() -> list[tuple[HookLook, HookDecision]]:
     """The whole small space, decided once; not at import, for each worker imports every file."""
-    views = [*what_the_world_can_look_like(), *what_can_be_known_of_the_tasks()]
-    return [(a_view, decide(a_view)) for a_view in views]
+    looks = [*what_the_world_can_look_like(), *what_can_be_known_of_the_tasks()]
+    return [(a_look, decide(a_look)) for a_look in looks]
 
 
-def released_early(a_view: HookLook, decision: HookDecision) -> bool:
-    return decision.step == Step.COMPLETE and a_view.now < a_view.deadline_at
+def released_early(a_look: HookLook, decision: HookDecision) -> bool:
+    return decision.step == Step.COMPLETE and a_look.now < a_look.deadline_at
 
 
 def early_over_a_container_instance() -> list[HookLook]:
     found = [
-        a_view
-        for a_view, decision in space()
-        if released_early(a_view, decision) and a_view.registrations
+        a_look
+        for a_look, decision in space()
+        if released_early(a_look, decision) and a_look.registrations
     ]
     assert found, "a space without a release would prove nothing"
     return found
@@ -223,92 +223,92 @@ def test_the_whole_small_space_is_answered() -> None:
 
 def test_never_released_before_the_deadline_without_a_set_that_two_listings_have_closed() -> None:
     # What no listing has seen may run: one stale answer beside idle counts cut a serving task.
-    for a_view in early_over_a_container_instance():
-        of, seen = a_view.drain, a_view
+    for a_look in early_over_a_container_instance():
+        of, seen = a_look.drain, a_look
         by_this_look = (
             seen.listed_at is not None
             and of.listed_at is not None
             and of.draining_since is not None
-            and a_view.now - of.listed_at >= timedelta(seconds=20)
-            and a_view.now - of.draining_since >= timedelta(seconds=20)
+            and a_look.now - of.listed_at >= timedelta(seconds=20)
+            and a_look.now - of.draining_since >= timedelta(seconds=20)
         )
 
-        assert of.closed or by_this_look, a_view
+        assert of.closed or by_this_look, a_look
 
 
 def test_never_released_before_the_deadline_while_registrations_are_searched_for() -> None:
     # A left-over registration is clear at once, while the one that serves is in another cluster.
-    for a_view in early_over_a_container_instance():
-        assert a_view.settled, a_view
+    for a_look in early_over_a_container_instance():
+        assert a_look.settled, a_look
 
 
 def test_never_released_before_the_deadline_by_a_look_that_lacks_a_task() -> None:
     # What could not be read may run; and a set that is closed is no reason to look no more.
-    for a_view in early_over_a_container_instance():
-        assert a_view.described, a_view
-        assert not a_view.failed, a_view
+    for a_look in early_over_a_container_instance():
+        assert a_look.described, a_look
+        assert not a_look.failed, a_look
 
 
 def test_tasks_that_ecs_does_not_know_keep_the_instance_for_five_minutes() -> None:
     # A stale answer of DescribeTasks is MISSING, for a task that serves.
-    for a_view in early_over_a_container_instance():
-        since = a_view.drain.missing_since
-        if a_view.missing:
+    for a_look in early_over_a_container_instance():
+        since = a_look.drain.missing_since
+        if a_look.missing:
             assert since is not None
-            assert a_view.now - since >= timedelta(seconds=300), a_view
+            assert a_look.now - since >= timedelta(seconds=300), a_look
 
 
 def test_a_set_of_which_each_task_is_stopped_releases_at_once() -> None:
     # Every second more costs money; a machine that never released would pass all tests above.
-    assert phase_of(view(instance(), STOPPED)) == Phase.DRAINED
+    assert phase_of(look_at(instance(), STOPPED)) == Phase.DRAINED
     second = drain(closed=False, listed_at=at(40))
-    assert phase_of(view(instance(), of=second, listed_at=at(60))) == Phase.DRAINED
-    assert phase_of(view(instance(), of=second, listed_at=at(59), seconds=59)) == Phase.CLOSING
+    assert phase_of(look_at(instance(), of=second, listed_at=at(60))) == Phase.DRAINED
+    assert phase_of(look_at(instance(), of=second, listed_at=at(59), seconds=59)) == Phase.CLOSING
 
 
 def test_defect_01_never_released_before_the_deadline_over_a_task_that_is_not_stopped() -> None:
     # DEACTIVATING means that the load balancer still sends requests to the task.
-    for a_view, decision in space():
-        ignored = a_view.drain.policy and a_view.drain.policy.standalone_tasks == "ignore"
+    for a_look, decision in space():
+        ignored = a_look.drain.policy and a_look.drain.policy.standalone_tasks == "ignore"
         alive = [
             t
-            for t in a_view.tasks.values()
+            for t in a_look.tasks.values()
             if t.last_status not in ("STOPPED", "DELETED")
             and not (ignored and t.owner == Owner.STANDALONE)
         ]
-        if alive and a_view.registrations:
-            assert not released_early(a_view, decision), a_view
+        if alive and a_look.registrations:
+            assert not released_early(a_look, decision), a_look
 
 
 def test_defect_04_pending_provisioning_and_activating_tasks_keep_the_instance() -> None:
     # A task that is about to run is cut like any other.
     for last in ("PENDING", "PROVISIONING", "ACTIVATING"):
-        assert phase_of(view(instance(pending=1), task(last))) == Phase.DRAINING
+        assert phase_of(look_at(instance(pending=1), task(last))) == Phase.DRAINING
 
 
 def test_defect_05_never_released_by_a_look_that_did_not_begin_draining() -> None:
     # Before DRAINING is set, ECS may place a task right after the look.
-    for a_view, decision in space():
-        if released_early(a_view, decision) and decision.phase == Phase.DRAINED:
-            assert a_view.status == "DRAINING"
-            assert a_view.drain.draining_since is not None
+    for a_look, decision in space():
+        if released_early(a_look, decision) and decision.phase == Phase.DRAINED:
+            assert a_look.status == "DRAINING"
+            assert a_look.drain.draining_since is not None
 
 
 def test_defect_05_an_idle_active_instance_is_drained_first() -> None:
-    decision = decide(view(instance("ACTIVE")))
+    decision = decide(look_at(instance("ACTIVE")))
 
-    assert (decision.act, decision.step) == (Act.SET_DRAINING, Step.GO_ROUND)
+    assert (decision.act, decision.step) == (Act.SET_DRAINING, Step.RE_INVOKE)
 
 
 def test_defect_07_a_failed_look_never_answers_before_the_deadline() -> None:
     # One throttle must not kill tasks.
-    for a_view, decision in space():
-        if a_view.waiting == Waiting.UNSEEN or not (a_view.registrations or a_view.absent):
-            assert not released_early(a_view, decision)
+    for a_look, decision in space():
+        if a_look.waiting == Waiting.UNSEEN or not (a_look.registrations or a_look.absent):
+            assert not released_early(a_look, decision)
 
 
-def test_defect_07_a_failed_look_goes_round_so_that_the_chain_does_not_die() -> None:
-    decision = decide(view(None, waiting=Waiting.UNSEEN))
+def test_defect_07_a_failed_look_is_re_invoked_so_that_the_chain_does_not_die() -> None:
+    decision = decide(look_at(None, waiting=Waiting.UNSEEN))
 
     assert (decision.phase, decision.republish) == (Phase.UNSEEN, True)
 
@@ -316,14 +316,14 @@ def test_defect_07_a_failed_look_goes_round_so_that_the_chain_does_not_die() -> 
 def test_counts_alone_never_mean_drained() -> None:
     # runningTasksCount is blind to a task that is stopping.
     idle = instance()
-    assert phase_of(view(idle, of=drain(closed=False))) == Phase.CLOSING
-    assert phase_of(view(idle, of=drain(unfinished=("a",)), described=False)) == Phase.CLOSING
+    assert phase_of(look_at(idle, of=drain(closed=False))) == Phase.CLOSING
+    assert phase_of(look_at(idle, of=drain(unfinished=("a",)), described=False)) == Phase.CLOSING
 
 
 def test_a_count_that_no_known_task_explains_keeps_the_instance() -> None:
     # Somebody has set it ACTIVE and DRAINING again between two looks, and ECS has placed a task.
-    for a_view in early_over_a_container_instance():
-        assert a_view.unexplained == 0, a_view
+    for a_look in early_over_a_container_instance():
+        assert a_look.unexplained == 0, a_look
 
 
 def test_only_the_deadline_answers_with_the_declared_policy() -> None:
@@ -336,11 +336,11 @@ def test_only_the_deadline_answers_with_the_declared_policy() -> None:
 def test_no_heartbeat_once_the_drain_is_overdue_or_has_visibly_gone_on() -> None:
     # An endless heartbeat holds an instance that nobody waits for.
     asked = 0
-    for a_view, decision in space():
-        if decision.phase == HookPhase.OVERDUE or a_view.now >= a_view.deadline_at:
-            assert not decision.heartbeat, a_view
+    for a_look, decision in space():
+        if decision.phase == HookPhase.OVERDUE or a_look.now >= a_look.deadline_at:
+            assert not decision.heartbeat, a_look
         if decision.phase == HookPhase.OVER and decision.heartbeat:
-            assert a_view.waiting == Waiting.NO, a_view
+            assert a_look.waiting == Waiting.NO, a_look
             asked += 1
 
     assert asked
@@ -348,7 +348,7 @@ def test_no_heartbeat_once_the_drain_is_overdue_or_has_visibly_gone_on() -> None
 
 def test_defect_10_gone_container_instance_needs_two_looks_that_agree() -> None:
     # One stale answer must not release an instance whose tasks serve.
-    absent = view(None, absent=True)
+    absent = look_at(None, absent=True)
     soon = replace(absent, drain=drain(absent_since=at(41)))
     again = replace(absent, drain=drain(absent_since=at(40)))
 
@@ -360,7 +360,7 @@ def test_defect_10_gone_container_instance_needs_two_looks_that_agree() -> None:
 def test_an_instance_that_no_cluster_ever_had_is_released_on_the_second_look() -> None:
     # Returning without an answer would hang it until the hook's timeout.
     never = replace(drain(), container_instance_arn=None, absent_since=START)
-    decision = decide(view(None, absent=True, of=never))
+    decision = decide(look_at(None, absent=True, of=never))
 
     assert (decision.phase, decision.result) == (Phase.UNREGISTERED, "CONTINUE")
 
@@ -369,80 +369,86 @@ def test_one_listing_alone_never_means_drained() -> None:
     # One stale ListTasks would cut what still serves.
     first = drain(closed=False)
 
-    assert phase_of(view(instance(), of=first, listed_at=at(60))) == Phase.CLOSING
+    assert phase_of(look_at(instance(), of=first, listed_at=at(60))) == Phase.CLOSING
 
 
 def test_nothing_is_over_by_one_look_or_by_two_within_the_lag() -> None:
     # A drain that stops quietly leaves its hook without heartbeats, with tasks that serve.
-    for a_view, decision in space():
-        since = a_view.drain.not_waiting_since
-        if decision.phase == HookPhase.OVER and a_view.waiting != Waiting.OVER:
-            assert a_view.waiting == Waiting.NO
+    for a_look, decision in space():
+        since = a_look.drain.not_waiting_since
+        if decision.phase == HookPhase.OVER and a_look.waiting != Waiting.OVER:
+            assert a_look.waiting == Waiting.NO
             assert since is not None
-            assert a_view.now - since >= timedelta(seconds=20)
+            assert a_look.now - since >= timedelta(seconds=20)
 
 
 def test_what_is_drained_at_the_deadline_is_continued_and_not_abandoned() -> None:
     # ABANDON would retain an instance on which nothing runs.
-    done = view(instance(), STOPPED, seconds=3600)
+    done = look_at(instance(), STOPPED, seconds=3600)
 
     assert decide(done).result == "CONTINUE"
 
 
 @pytest.mark.parametrize(
-    ("a_view", "phase"),
+    ("a_look", "phase"),
     [
-        pytest.param(view(instance("ACTIVE", 2)), Phase.ACTIVE, id="ECS may place tasks"),
-        pytest.param(view(instance(running=2)), Phase.DRAINING, id="counts suffice"),
+        pytest.param(look_at(instance("ACTIVE", 2)), Phase.ACTIVE, id="ECS may place tasks"),
+        pytest.param(look_at(instance(running=2)), Phase.DRAINING, id="counts suffice"),
         pytest.param(
-            view(instance(), task("STOPPING", "STOPPED")), Phase.CLOSING, id="a task stops"
+            look_at(instance(), task("STOPPING", "STOPPED")), Phase.CLOSING, id="a task stops"
         ),
         pytest.param(
-            view(instance(), task("DEACTIVATING", "STOPPED"), failed=True),
+            look_at(instance(), task("DEACTIVATING", "STOPPED"), failed=True),
             Phase.CLOSING,
             id="a task lives, whatever else has failed",
         ),
-        pytest.param(view(instance(), described=False), Phase.CLOSING, id="put off"),
+        pytest.param(look_at(instance(), described=False), Phase.CLOSING, id="put off"),
         pytest.param(
-            view(instance(), described=False, failed=True), Phase.UNSEEN, id="tasks not seen"
+            look_at(instance(), described=False, failed=True), Phase.UNSEEN, id="tasks not seen"
         ),
-        pytest.param(view(instance(), STOPPED), Phase.DRAINED, id="all ended"),
-        pytest.param(view(instance()), Phase.DRAINED, id="no task at all"),
-        pytest.param(view(instance(), of=drain(closed=False)), Phase.CLOSING, id="the set is open"),
-        pytest.param(view(instance(), settled=False), Phase.CLOSING, id="searched elsewhere"),
-        pytest.param(view(instance(), missing=("b",)), Phase.CLOSING, id="missing, seen once"),
+        pytest.param(look_at(instance(), STOPPED), Phase.DRAINED, id="all ended"),
+        pytest.param(look_at(instance()), Phase.DRAINED, id="no task at all"),
         pytest.param(
-            view(instance(), of=drain(since=None)), Phase.DRAINING, id="DRAINING only now"
+            look_at(instance(), of=drain(closed=False)), Phase.CLOSING, id="the set is open"
         ),
-        pytest.param(view(instance(running=1)), Phase.DRAINING, id="a count that no list explains"),
-        pytest.param(view(instance("REGISTERING")), Phase.UNREADY, id="registering"),
-        pytest.param(view(None, waiting=Waiting.OVER), HookPhase.OVER, id="answered by another"),
-        pytest.param(view(None, waiting=Waiting.NO), Phase.UNSEEN, id="not waiting, seen once"),
+        pytest.param(look_at(instance(), settled=False), Phase.CLOSING, id="searched elsewhere"),
+        pytest.param(look_at(instance(), missing=("b",)), Phase.CLOSING, id="missing, seen once"),
         pytest.param(
-            view(None, waiting=Waiting.NO, of=drain(not_waiting_since=at(40))),
+            look_at(instance(), of=drain(since=None)), Phase.DRAINING, id="DRAINING only now"
+        ),
+        pytest.param(
+            look_at(instance(running=1)), Phase.DRAINING, id="a count that no list explains"
+        ),
+        pytest.param(look_at(instance("REGISTERING")), Phase.UNREADY, id="registering"),
+        pytest.param(look_at(None, waiting=Waiting.OVER), HookPhase.OVER, id="answered by another"),
+        pytest.param(look_at(None, waiting=Waiting.NO), Phase.UNSEEN, id="not waiting, seen once"),
+        pytest.param(
+            look_at(None, waiting=Waiting.NO, of=drain(not_waiting_since=at(40))),
             HookPhase.OVER,
             id="not waiting, seen twice",
         ),
         pytest.param(
-            view(None, waiting=Waiting.NO, of=drain(not_waiting_since=at(41))),
+            look_at(None, waiting=Waiting.NO, of=drain(not_waiting_since=at(41))),
             Phase.UNSEEN,
             id="not waiting, seen twice in a moment",
         ),
-        pytest.param(view(instance(running=9), seconds=3600), HookPhase.OVERDUE, id="deadline"),
+        pytest.param(look_at(instance(running=9), seconds=3600), HookPhase.OVERDUE, id="deadline"),
         pytest.param(
-            view(None, waiting=Waiting.UNSEEN, seconds=3600), HookPhase.OVERDUE, id="blind deadline"
+            look_at(None, waiting=Waiting.UNSEEN, seconds=3600),
+            HookPhase.OVERDUE,
+            id="blind deadline",
         ),
     ],
 )
-def test_phase(a_view: HookLook, phase: Phase) -> None:
-    assert phase_of(a_view) == phase
+def test_phase(a_look: HookLook, phase: Phase) -> None:
+    assert phase_of(a_look) == phase
 
 
 def test_every_phase_is_in_one_row_and_the_last_row_waits() -> None:
-    assert sorted(rule.phase for rule in machine.RULES) == sorted(Phase)
+    assert sorted(rule.phase for rule in may_leave.RULES) == sorted(Phase)
     assert sorted(rule.phase for rule in rules.RULES if rule.phase) == sorted(HookPhase)
-    assert machine.RULES[-1].act == Act.WAIT
-    assert rules.RULES[-1].step == Step.GO_ROUND
+    assert may_leave.RULES[-1].act == Act.WAIT
+    assert rules.RULES[-1].step == Step.RE_INVOKE
 
 
 # -- time
@@ -474,8 +480,8 @@ def test_a_hook_that_was_never_read_ends_no_drain() -> None:
     # It may grant two days: one failed read of it must not answer at the default timeout.
     unread = replace(drain(hop=0), deadline_at=None, policy=None)
 
-    assert phase_of(view(None, of=unread, seconds=100_000)) == Phase.UNSEEN
-    assert phase_of(view(None, of=unread, seconds=172_800)) == HookPhase.OVERDUE
+    assert phase_of(look_at(None, of=unread, seconds=100_000)) == Phase.UNSEEN
+    assert phase_of(look_at(None, of=unread, seconds=172_800)) == HookPhase.OVERDUE
 
 
 def test_defect_12_deadline_is_only_ever_tightened() -> None:
@@ -500,7 +506,7 @@ def test_defect_11_heartbeats_come_at_about_half_the_timeout_and_never_too_late(
             heartbeat_timeout_seconds=timeout,
             deadline_at=START + timedelta(seconds=20_000),
         )
-        if heartbeats.is_due(view(instance(running=1), of=a_drain, seconds=second)):
+        if heartbeats.is_due(look_at(instance(running=1), of=a_drain, seconds=second)):
             beats.append(second - last)
             last = second
 
@@ -513,14 +519,14 @@ NAMELESS = replace(ACTION, lifecycle_action_token="")
 
 @pytest.mark.parametrize("action", [ACTION, NAMELESS])
 def test_a_heartbeat_proves_the_action_before_anything_is_changed(action: LifecycleAction) -> None:
-    # A notice that Auto Scaling never sent must not set an instance DRAINING. What has no token may
-    # wait at another hook, as an instance does that is launched into a warm pool: DRAINING, it
-    # would never serve.
+    # A notification that Auto Scaling never sent must not set an instance DRAINING. What has no
+    # token may wait at another hook, as an instance does that is launched into a warm pool:
+    # DRAINING, it would never serve.
     new, later = drain(since=None), drain()
-    first = view(instance("ACTIVE"), of=replace(new, action=action), proven=False)
-    again = view(instance(), of=replace(later, action=action), proven=False)
-    known = view(instance(), of=replace(later, action=action))
-    back = view(instance("ACTIVE"), of=replace(new, action=action))
+    first = look_at(instance("ACTIVE"), of=replace(new, action=action), proven=False)
+    again = look_at(instance(), of=replace(later, action=action), proven=False)
+    known = look_at(instance(), of=replace(later, action=action))
+    back = look_at(instance("ACTIVE"), of=replace(new, action=action))
 
     assert [heartbeats.is_due(one) for one in (first, again, known, back)] == [
         True,
@@ -537,8 +543,8 @@ def test_a_heartbeat_proves_the_action_before_anything_is_changed(action: Lifecy
 
 
 def test_an_action_that_is_not_proven_is_asked_about_whatever_was_seen() -> None:
-    # With the container instance unseen, nothing would show that the notice is a true one.
-    unseen = view(None, waiting=Waiting.UNSEEN, proven=False)
+    # With the container instance unseen, nothing would show that the notification is a true one.
+    unseen = look_at(None, waiting=Waiting.UNSEEN, proven=False)
 
     assert heartbeats.is_due(unseen)
     assert not heartbeats.is_due(replace(unseen, proven=True))
@@ -549,7 +555,7 @@ def test_a_hook_that_was_never_read_gets_no_heartbeat_by_what_event_bridge_says(
     # EventBridge tells of the actions of all hooks: a heartbeat at another's hook holds an instance
     # that nobody drains.
     told = replace(drain(), by_event_bridge=True, policy=None)
-    unread = view(None, waiting=Waiting.UNSEEN, of=told, proven=False)
+    unread = look_at(None, waiting=Waiting.UNSEEN, of=told, proven=False)
 
     assert not heartbeats.is_due(unread)
     assert heartbeats.is_due(replace(unread, drain=replace(told, policy=POLICY)))
@@ -559,8 +565,8 @@ def test_a_hook_that_was_never_read_gets_no_heartbeat_by_what_event_bridge_says(
 def test_no_heartbeat_for_what_is_not_waiting() -> None:
     old = replace(drain(), last_heartbeat_at=START - timedelta(hours=1))
 
-    assert not heartbeats.is_due(view(None, waiting=Waiting.NO, of=old))
-    assert heartbeats.is_due(view(None, waiting=Waiting.UNSEEN, of=old))
+    assert not heartbeats.is_due(look_at(None, waiting=Waiting.NO, of=old))
+    assert heartbeats.is_due(look_at(None, waiting=Waiting.UNSEEN, of=old))
 
 
 # -- what only Auto Scaling's word ends
@@ -569,7 +575,7 @@ def test_no_heartbeat_for_what_is_not_waiting() -> None:
 def gone(**changes: Any) -> HookLook:
     """Two looks agree that Auto Scaling does not wait."""
     of = replace(drain(not_waiting_since=at(40)), **changes)
-    return view(None, waiting=Waiting.NO, of=of)
+    return look_at(None, waiting=Waiting.NO, of=of)
 
 
 def test_no_look_alone_ends_a_drain_of_which_there_is_a_record() -> None:
@@ -585,9 +591,9 @@ def test_no_look_alone_ends_a_drain_of_which_there_is_a_record() -> None:
     "ended",
     [
         pytest.param(replace(gone(), proven=False), id="Auto Scaling has never confirmed it"),
-        pytest.param(gone(origin=Origin.HINT), id="a wake-up only answers"),
+        pytest.param(gone(origin=Origin.WAKE_UP), id="a wake-up only answers"),
         pytest.param(replace(gone(action=NAMELESS), now=at(3600)), id="past its deadline"),
-        pytest.param(view(None, waiting=Waiting.OVER), id="it has visibly gone on"),
+        pytest.param(look_at(None, waiting=Waiting.OVER), id="it has visibly gone on"),
     ],
 )
 def test_what_is_over_and_not_to_be_asked_about_stops(ended: HookLook) -> None:
@@ -616,15 +622,15 @@ def test_the_deadline_of_an_action_that_is_known_by_its_token_is_answered_unseen
 def test_a_chain_with_more_hops_than_can_be_ends_and_the_sweep_goes_on() -> None:
     # Something publishes without delay: each hop costs an invocation, and an end of heartbeats
     # would cut what runs.
-    hops_max = view(instance(running=1)).hops_max
-    spinning = view(instance(running=1), of=drain(hop=hops_max))
+    hops_max = look_at(instance(running=1)).hops_max
+    spinning = look_at(instance(running=1), of=drain(hop=hops_max))
     swept = replace(spinning, drain=replace(spinning.drain, origin=Origin.SWEEP))
 
     assert (is_beyond_hop_limit(spinning), decide(spinning).republish) == (True, False)
     assert decide(spinning).hop_limit
     assert decide(spinning).phase == Phase.DRAINING
-    assert not is_beyond_hop_limit(view(instance(running=1), of=drain(hop=hops_max - 1)))
-    assert decide(view(instance(running=1), of=drain(hop=hops_max - 1))).republish
+    assert not is_beyond_hop_limit(look_at(instance(running=1), of=drain(hop=hops_max - 1)))
+    assert decide(look_at(instance(running=1), of=drain(hop=hops_max - 1))).republish
     assert not is_beyond_hop_limit(swept)
 
 
@@ -633,59 +639,59 @@ def test_hops_without_end_still_get_heartbeats_and_the_answer() -> None:
     far = drain(hop=999_999)
     old = replace(far, last_heartbeat_at=START - timedelta(hours=1))
 
-    assert decide(view(instance(running=1), of=old)).heartbeat
-    assert decide(view(instance(), STOPPED, of=far)).step == Step.COMPLETE
-    assert decide(view(instance(running=1), of=far, seconds=3600)).step == Step.COMPLETE
+    assert decide(look_at(instance(running=1), of=old)).heartbeat
+    assert decide(look_at(instance(), STOPPED, of=far)).step == Step.COMPLETE
+    assert decide(look_at(instance(running=1), of=far, seconds=3600)).step == Step.COMPLETE
 
 
 @pytest.mark.parametrize(
     ("sent_seconds", "early"), [(60, True), (52.6, True), (52.5, False), (45, False), (None, False)]
 )
-def test_what_comes_before_its_delay_acts_but_does_not_go_round(
+def test_what_comes_before_its_delay_acts_but_does_not_re_invoke(
     sent_seconds: float | None, early: bool
 ) -> None:
     # A subscription's filter takes minutes to apply: what goes past the queue that delays would go
     # round without any delay, hundreds of times a minute; its delayed twin goes on.
     sent = drain(sent_at=None if sent_seconds is None else at(sent_seconds))
-    a_view = view(instance("ACTIVE", 1), of=sent)
+    a_look = look_at(instance("ACTIVE", 1), of=sent)
 
-    assert is_early(a_view) is early
-    assert decide(a_view).republish is not early
-    assert decide(a_view).act == Act.SET_DRAINING
+    assert is_early(a_look) is early
+    assert decide(a_look).republish is not early
+    assert decide(a_look).act == Act.SET_DRAINING
 
 
 @pytest.mark.parametrize(
     ("origin", "seen", "republish"),
     [
         (Origin.CHAIN, instance(running=1), True),
-        (Origin.HINT, instance(running=1), False),
+        (Origin.WAKE_UP, instance(running=1), False),
         (Origin.SWEEP, instance(running=1), True),
         (Origin.SWEEP, None, True),
     ],
 )
-def test_a_hint_never_goes_round_and_what_the_sweep_takes_up_does(
+def test_a_wake_up_is_never_re_invoked_and_what_the_sweep_takes_up_is(
     origin: Origin, seen: ContainerInstance | None, republish: bool
 ) -> None:
-    # A hint would fork the chain whose event it is; the sweep takes up only what is silent.
+    # A wake-up would fork the chain whose event it is; the sweep takes up only what is silent.
     found = replace(drain(), origin=origin)
 
-    assert decide(view(seen, of=found)).republish is republish
+    assert decide(look_at(seen, of=found)).republish is republish
 
 
 # -- what is carried along
 
 
-def carried(a_view: HookLook, **done: Any) -> Drain:
-    admitted = Admitted(Admission.DUE, a_view.drain, None)
-    outcome = HookOutcome(look=a_view, decision=decide(a_view), admitted=admitted, **done)
+def carried(a_look: HookLook, **done: Any) -> Drain:
+    admitted = Admitted(Admission.DUE, a_look.drain, None)
+    outcome = HookOutcome(look=a_look, decision=decide(a_look), admitted=admitted, **done)
     return outcome.following()
 
 
 def test_defect_22_draining_since_is_forgotten_when_someone_sets_the_instance_active() -> None:
     # A remembered flag would release an instance on which ECS places tasks again.
-    assert carried(view(instance("ACTIVE"))).draining_since is None
-    assert carried(view(instance("ACTIVE")), drained_at=at(63)).draining_since == at(63)
-    assert carried(view(instance())).draining_since == START
+    assert carried(look_at(instance("ACTIVE"))).draining_since is None
+    assert carried(look_at(instance("ACTIVE")), drained_at=at(63)).draining_since == at(63)
+    assert carried(look_at(instance())).draining_since == START
 
 
 def test_what_a_reactivation_makes_untrue_is_forgotten() -> None:
@@ -694,7 +700,7 @@ def test_what_a_reactivation_makes_untrue_is_forgotten() -> None:
     known = drain(
         listed_at=at(30), unfinished=("b",), missing_since=at(40), standalone_stopped=True
     )
-    active = carried(view(instance("ACTIVE"), of=known), drained_at=at(61), stopped=True)
+    active = carried(look_at(instance("ACTIVE"), of=known), drained_at=at(61), stopped=True)
 
     assert (active.listed_at, active.closed, active.missing_since) == (None, False, None)
     assert not active.standalone_stopped
@@ -706,7 +712,7 @@ def test_a_failed_look_forgets_nothing_that_was_seen_and_proves_nothing() -> Non
     known = drain(
         listed_at=at(30), unfinished=("b",), others=(Place("c", "arn"),), searched_at=at(5)
     )
-    unseen = carried(view(None, of=known, described=False, settled=False, failed=True))
+    unseen = carried(look_at(None, of=known, described=False, settled=False, failed=True))
 
     assert unseen.unfinished == ("b",)
     assert (unseen.others, unseen.searched_at, unseen.closed) == ((Place("c", "arn"),), at(5), True)
@@ -718,13 +724,13 @@ def test_a_search_is_forgotten_once_an_agent_is_connected() -> None:
     known = drain(searched_at=at(5))
     apart = replace(instance(), agent_connected=False)
 
-    assert carried(view(instance(), of=known)).searched_at is None
-    assert carried(view(apart, of=known)).searched_at == at(5)
-    assert carried(view(apart, searched=True)).searched_at == at(60)
+    assert carried(look_at(instance(), of=known)).searched_at is None
+    assert carried(look_at(apart, of=known)).searched_at == at(5)
+    assert carried(look_at(apart, searched=True)).searched_at == at(60)
 
 
 def left_behind(status: str, *, tasks: int = 2, seconds: float = 60) -> HookLook:
-    look = view(instance(), seconds=seconds)
+    look = look_at(instance(), seconds=seconds)
     old = replace(instance(status, running=tasks), arn="arn-old", agent_connected=False)
     look.registrations["arn-old"] = replace(old, cluster="search")
     return look
@@ -760,13 +766,13 @@ def test_not_waiting_is_forgotten_by_the_first_look_that_sees_it_wait() -> None:
     # Two stale answers an hour apart would end a drain quietly.
     before = drain(not_waiting_since=at(5))
 
-    assert carried(view(None, waiting=Waiting.NO)).not_waiting_since == at(60)
-    assert carried(view(None, waiting=Waiting.NO, of=before)).not_waiting_since == at(5)
-    assert carried(view(instance(), of=before)).not_waiting_since is None
+    assert carried(look_at(None, waiting=Waiting.NO)).not_waiting_since == at(60)
+    assert carried(look_at(None, waiting=Waiting.NO, of=before)).not_waiting_since == at(5)
+    assert carried(look_at(instance(), of=before)).not_waiting_since is None
 
 
 def test_draining_since_survives_a_failed_look() -> None:
-    assert carried(view(None, waiting=Waiting.UNSEEN)).draining_since == START
+    assert carried(look_at(None, waiting=Waiting.UNSEEN)).draining_since == START
 
 
 def test_every_task_that_is_not_stopped_is_remembered_and_those_that_live_longest_come_first() -> (
@@ -775,7 +781,7 @@ def test_every_task_that_is_not_stopped_is_remembered_and_those_that_live_longes
     # One that is left out of the set is released over.
     many = [task("STOPPING", "STOPPED", id=f"x{n:03}") for n in range(200)]
     before = drain(unfinished=("unseen", "x007"))
-    left = carried(view(instance(), *many, task(id="zz"), of=before, described=False)).unfinished
+    left = carried(look_at(instance(), *many, task(id="zz"), of=before, described=False)).unfinished
 
     assert left[0] == "zz"
     assert sorted(left) == sorted([*(one.id for one in many), "zz", "unseen"])
@@ -784,7 +790,7 @@ def test_every_task_that_is_not_stopped_is_remembered_and_those_that_live_longes
 def test_more_tasks_than_an_envelope_holds_leave_the_set_open() -> None:
     # A set that was cut off, and is taken for all there is, releases over the rest.
     many = [task("STOPPING", "STOPPED", id=f"x{n:03}") for n in range(UNFINISHED_MAX + 1)]
-    left = carried(view(instance(), *many, of=drain(listed_at=at(30)), listed_at=at(60)))
+    left = carried(look_at(instance(), *many, of=drain(listed_at=at(30)), listed_at=at(60)))
 
     assert len(left.unfinished) == UNFINISHED_MAX
     assert (left.closed, left.listed_at) == (False, None)
@@ -792,8 +798,8 @@ def test_more_tasks_than_an_envelope_holds_leave_the_set_open() -> None:
 
 def test_heartbeat_instant_moves_only_with_a_recorded_heartbeat() -> None:
     # "Ended for ever by one error" is what a moved instant without a heartbeat comes to.
-    assert carried(view(instance())).last_heartbeat_at == START
-    assert carried(view(instance()), heartbeat=True).last_heartbeat_at > START
+    assert carried(look_at(instance())).last_heartbeat_at == START
+    assert carried(look_at(instance()), heartbeat=True).last_heartbeat_at > START
 
 
 # -- standalone tasks
@@ -801,7 +807,7 @@ def test_heartbeat_instant_moves_only_with_a_recorded_heartbeat() -> None:
 
 def alone(policy: StandaloneTasks, seconds: float, *tasks: Task, counted: int = 1) -> HookLook:
     a_drain = replace(drain(), policy=replace(POLICY, standalone_tasks=policy))
-    return view(instance(running=counted), *tasks, of=a_drain, seconds=seconds)
+    return look_at(instance(running=counted), *tasks, of=a_drain, seconds=seconds)
 
 
 JOB = task(owner=Owner.STANDALONE, id="job")
@@ -850,58 +856,60 @@ def unlisted(policy: StandaloneTasks = StandaloneTasks.WAIT, **changes: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("a_view", "needed"),
+    ("a_look", "needed"),
     [
-        pytest.param(view(instance(running=1), of=unlisted()), False, id="counts show tasks"),
-        pytest.param(view(instance(), of=unlisted()), True, id="counts are nil"),
-        pytest.param(view(instance(), of=unlisted(), seconds=19), False, id="not yet of use"),
-        pytest.param(view(instance(), of=unlisted(), seconds=20), True, id="of use"),
-        pytest.param(view(instance(), of=unlisted(listed_at=at(41))), False, id="no second yet"),
-        pytest.param(view(instance(), of=unlisted(listed_at=at(40))), True, id="the second"),
+        pytest.param(look_at(instance(running=1), of=unlisted()), False, id="counts show tasks"),
+        pytest.param(look_at(instance(), of=unlisted()), True, id="counts are nil"),
+        pytest.param(look_at(instance(), of=unlisted(), seconds=19), False, id="not yet of use"),
+        pytest.param(look_at(instance(), of=unlisted(), seconds=20), True, id="of use"),
+        pytest.param(look_at(instance(), of=unlisted(listed_at=at(41))), False, id="no second yet"),
+        pytest.param(look_at(instance(), of=unlisted(listed_at=at(40))), True, id="the second"),
         pytest.param(
-            view(instance(), task("STOPPING", "STOPPED"), of=unlisted()), False, id="a task lives"
+            look_at(instance(), task("STOPPING", "STOPPED"), of=unlisted()),
+            False,
+            id="a task lives",
         ),
-        pytest.param(view(instance(), STOPPED, of=unlisted()), True, id="the task ended"),
-        pytest.param(view(instance("ACTIVE"), of=unlisted()), False, id="not draining yet"),
-        pytest.param(view(instance()), False, id="all are known"),
-        pytest.param(view(instance(running=1)), True, id="a count that no known task explains"),
-        pytest.param(view(instance(running=1), task()), False, id="a count that one explains"),
-        pytest.param(view(instance(running=1), seconds=3600), True, id="report at the deadline"),
-        pytest.param(view(None, waiting=Waiting.UNSEEN), False, id="nothing to look at"),
+        pytest.param(look_at(instance(), STOPPED, of=unlisted()), True, id="the task ended"),
+        pytest.param(look_at(instance("ACTIVE"), of=unlisted()), False, id="not draining yet"),
+        pytest.param(look_at(instance()), False, id="all are known"),
+        pytest.param(look_at(instance(running=1)), True, id="a count that no known task explains"),
+        pytest.param(look_at(instance(running=1), task()), False, id="a count that one explains"),
+        pytest.param(look_at(instance(running=1), seconds=3600), True, id="report at the deadline"),
+        pytest.param(look_at(None, waiting=Waiting.UNSEEN), False, id="nothing to look at"),
         pytest.param(
-            view(instance(running=1), of=unlisted(StandaloneTasks.IGNORE)),
+            look_at(instance(running=1), of=unlisted(StandaloneTasks.IGNORE)),
             True,
             id="counts include the ignored",
         ),
         pytest.param(
-            view(instance(running=1), of=unlisted(StandaloneTasks.STOP), seconds=299),
+            look_at(instance(running=1), of=unlisted(StandaloneTasks.STOP), seconds=299),
             False,
             id="grace period runs",
         ),
         pytest.param(
-            view(instance(running=1), of=unlisted(StandaloneTasks.STOP), seconds=300),
+            look_at(instance(running=1), of=unlisted(StandaloneTasks.STOP), seconds=300),
             True,
             id="grace period is over",
         ),
     ],
 )
-def test_tasks_are_listed_only_where_it_decides(a_view: HookLook, needed: bool) -> None:
-    assert needs_listing(a_view, early=False) is needed
+def test_tasks_are_listed_only_where_it_decides(a_look: HookLook, needed: bool) -> None:
+    assert needs_listing(a_look, early=False) is needed
 
 
 @pytest.mark.parametrize(
-    ("a_view", "needed"),
+    ("a_look", "needed"),
     [
-        pytest.param(view(instance(running=1), task(), of=unlisted()), True, id="tasks run"),
-        pytest.param(view(instance(running=1), of=unlisted(), seconds=19), False, id="too soon"),
-        pytest.param(view(instance(running=1), task()), False, id="all are known"),
+        pytest.param(look_at(instance(running=1), task(), of=unlisted()), True, id="tasks run"),
+        pytest.param(look_at(instance(running=1), of=unlisted(), seconds=19), False, id="too soon"),
+        pytest.param(look_at(instance(running=1), task()), False, id="all are known"),
     ],
 )
 def test_what_remembers_every_task_lists_them_while_they_run(
-    a_view: HookLook, needed: bool
+    a_look: HookLook, needed: bool
 ) -> None:
     # Listed only after the last has stopped, each release would come 40 seconds late.
-    assert needs_listing(a_view, early=True) is needed
+    assert needs_listing(a_look, early=True) is needed
 
 
 def test_ignored_tasks_do_not_keep_a_lost_chains_set_from_being_completed() -> None:
@@ -912,18 +920,18 @@ def test_ignored_tasks_do_not_keep_a_lost_chains_set_from_being_completed() -> N
         policy=replace(POLICY, standalone_tasks=StandaloneTasks.IGNORE),
     )
 
-    assert needs_listing(view(instance(running=1), of=lost, described=False), early=True)
+    assert needs_listing(look_at(instance(running=1), of=lost, described=False), early=True)
 
 
 def test_defect_21_every_pass_says_what_it_waits_for() -> None:
     # Nobody should have to guess what an instance waits for, in its first minutes neither.
     waiting = (Phase.DRAINING, Phase.CLOSING, Phase.UNREADY, Phase.ACTIVE, Phase.UNSEEN)
-    for a_view, decision in space():
+    for a_look, decision in space():
         if decision.phase in waiting:
-            assert decision.reason, a_view
+            assert decision.reason, a_look
 
 
 def test_a_disconnected_agent_is_named_as_the_reason() -> None:
     seen = replace(instance(running=1), agent_connected=False)
 
-    assert "agent is disconnected" in decide(view(seen)).reason
+    assert "agent is disconnected" in decide(look_at(seen)).reason

@@ -1,7 +1,7 @@
 """
 The writes of a record as values: what is to be stored, under which condition, and what came of it.
 
-What a write means is said once, here: `holds` and `stored`. The gateway says the same in
+The meaning of a write is defined once, here: `holds` and `stored`. The gateway says the same in
 DynamoDB's words, and a test holds the two together.
 """
 
@@ -89,10 +89,10 @@ def stored(write: Write, there: Any) -> Any:
     """
     Return what is there after a write whose condition held.
 
-    A pass and the join of a token may write at the same time. Neither condition names what the
-    other changes, so that neither may undo it: a pass leaves the token alone and sets a deadline
-    only where there is none, a join sets nothing but these two. What is there, and what is
-    returned, is a record of the kind that is written, or None.
+    A pass and the join of a token may write at the same time. Neither condition names a field that
+    the other changes, and neither reverts the other: a pass leaves the token alone and sets a
+    deadline only where there is none, a join sets nothing but these two. The arguments and the
+    result are records of the kind that is written, or None.
     """
     demand = write.condition.demand
     new: Any = write.record
@@ -125,7 +125,7 @@ class Outcome(StrEnum):
     """What came of a write."""
 
     DONE = "done"
-    REFUSED = "refused"  # the condition did not hold: somebody else has written
+    REFUSED = "refused"  # the condition did not hold: another pass has written
     UNKNOWN = "unknown"  # it may have been made or not: the message carries the facts
 
 

@@ -1,7 +1,7 @@
 """
-What of a drain is still believed: by its record, by its message, or by neither; pure.
+Which earlier looks at a drain still count: those in its record, in its message, or none. Pure.
 
-Who is admitted is decided in admission.py. Here is which earlier looks count for it.
+`admission.py` decides which message goes on. This file decides which earlier looks count for it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from drainer.drain.record import DrainRecord
 
 
-# How long nobody may have written a record without a token for it to be believed: three sweeps of
-# the default interval, of which each writes what it finds silent. The table was out of reach then,
-# and another action may have begun that no pass could tell from the first.
+# After so long without a write a record without a token is not believed: it is three sweeps of the
+# default interval, of which each writes what it finds silent. The table was out of reach then, and
+# another action may have begun that no pass could tell from the first.
 UNWATCHED_MAX = timedelta(seconds=900)
 
 
@@ -29,8 +29,8 @@ def is_of_another(record: DrainRecord, now: datetime, *, silent: bool) -> bool:
     """
     Whether what waits now is likely another action than that of a record without a token.
 
-    Its own has ended for want of a heartbeat, or was last seen not to wait, or nobody has written
-    it for long: what waits now must not be answered at the deadline of the first.
+    Its own has ended for want of a heartbeat, or was last seen not to wait, or no pass has
+    written it for long: what waits now must not be answered at the deadline of the first.
     """
     if record.token:
         return False
@@ -62,7 +62,7 @@ def recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: boo
         # The action may have ended and another begun meanwhile: nothing but a token would tell.
         facts = forgetting(facts)
     elif ahead and token and token == record.token:
-        # The message follows passes of this action that could not write: it has the newer copy.
+        # The message follows passes of this action that could not write: it has the newer fields.
         facts = replace(
             drain,
             started_at=facts.started_at,
@@ -70,7 +70,7 @@ def recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: boo
         )
     elif ahead and drain.draining_since != facts.draining_since:
         # A pass that could not write has seen the instance ACTIVE, or DRAINING since later. Without
-        # a token that is believed only as far as it delays.
+        # a token this counts only where it delays an answer.
         facts = forgetting(facts)
     return replace(
         facts,
@@ -86,8 +86,8 @@ def as_if_new(drain: Drain, now: datetime, pass_interval_seconds: int) -> Drain:
     """
     Return the drain of a message that counts for the record, as far as it can be believed.
 
-    What comes late may be a duplicate from before the instance was ACTIVE again, when tasks may
-    have been placed that its listings lack. Only the record could tell.
+    A late message may be a duplicate from before the instance was ACTIVE again. Tasks may have been
+    placed since, which its listings do not have. Only the record could tell.
     """
     if drain.sent_at is not None and now - drain.sent_at < silent_after(pass_interval_seconds):
         return drain
