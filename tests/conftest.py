@@ -28,8 +28,9 @@ PACKAGE_TIMEOUT_SECONDS = 600
 # So many new objects before the garbage collector looks at them, where Python has 700.
 COLLECTED_AFTER = 20_000
 # Each start of the function in an embedded account unpacks 1,500 files, which are soon deleted
-# again. On ext4 a new file passes over those that were deleted within the last seconds, one by one:
-# half of what an embedded account cost. A file system in memory has no such list.
+# again. On ext4 without a journal, as build machines have it, a new file passes over those that
+# were deleted within the last seconds, one by one: half of what an embedded account cost. A file
+# system in memory has no such list.
 MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it has random names
 # Ten of these starts at once, twice over. Containers often have 64 MB there, and keep to the disk.
 MEMORY_BYTES_MIN = 2_000_000_000
