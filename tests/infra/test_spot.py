@@ -532,7 +532,8 @@ def test_the_examples_container_serves_on_after_the_signal_and_then_finishes(
         program.chmod(0o755)
 
     done = subprocess.run(  # noqa: S603 - the template's own command
-        ["/bin/sh", "-c", f"{script}; echo gone"],
+        # In the background tests are started with SIGQUIT ignored, which no shell can trap then.
+        ["/usr/bin/env", "--default-signal", "/bin/sh", "-c", f"{script}; echo gone"],
         cwd=tmp_path,
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True,
