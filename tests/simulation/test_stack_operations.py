@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.simulation.aws import Aws
-from drainer.simulation.scenario.stack_operations import TARGET, StackOperations
+from drainer.simulation.scenario.stack_operations import DRAIN, StackOperations
 
 if TYPE_CHECKING:
     from drainer.simulation.services.cloudformation.custom_resource import CustomResourceRequest
@@ -40,7 +40,7 @@ class Provider:
     def answer(self, request: CustomResourceRequest) -> None:
         event = request.event
         described = self.account.stacks.seen(self.account.stacks.stacks["shop"])
-        self.seen.append((event["RequestType"], described.status, described.rows[TARGET].status))
+        self.seen.append((event["RequestType"], described.status, described.rows[DRAIN].status))
         self.events.append(event)
         status = self.answers.pop(0)
         if not status:
