@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 880, 300
 PANEL_WIDTH, GAP = 260, 40
-LEFT, TOP, BOTTOM = 10, 78, 262
+LEFT, TOP, BOTTOM = 10, 78, 244
 # Each stands out on white and on black, and for those who do not tell red from green.
 COLOURS = {SHIPPED: "#3b82f6", CDK: "#e08a1e", SAMPLE: "#8b929c"}
 NAMES = {SHIPPED: "the drainer", CDK: "aws-cdk InstanceDrainHook", SAMPLE: "sample style"}
@@ -30,8 +30,11 @@ SVG = (
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #1f2328; }
   .title { font-weight: 600; } .small { font-size: 10px; } .muted { opacity: .7; }
+  .own { font-size: 10px; fill: #3b82f6; }
   line { stroke: #1f2328; stroke-opacity: .25; }
-  @media (prefers-color-scheme: dark) { text { fill: #e6edf3; } line { stroke: #e6edf3; } }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3; } .own { fill: #3b82f6; } line { stroke: #e6edf3; }
+  }
 """
 
 
@@ -132,7 +135,11 @@ def _panel(panel: Panel, rows: list[Figures], left: float) -> list[str]:
             told = f"{NAMES[name]}, {size:,}: {panel.text(value)}"
             box = f'x="{at:.1f}" y="{top:.1f}" width="{bar - 1:.1f}" height="{height:.1f}"'
             parts.append(f'<rect {box} fill="{colour}"><title>{told}</title></rect>')
-            if name == SHIPPED or value == most:
+            if name == SHIPPED:
+                # Below its group, where no taller bar hides it.
+                words = _text(begin + group * 0.4, BOTTOM + 28, panel.text(value), "own", "middle")
+                parts.append(words)
+            elif value == most:
                 parts.append(_text(at + bar / 2, top - 4, panel.text(value), "small", "middle"))
     return parts
 
