@@ -16,7 +16,7 @@ from drainer.cli.bench import cdk, idle, ours, picture, results, sleeping, table
 from drainer.cli.bench.drains import LENGTHS, Drain, TooLongError
 from drainer.cli.bench.fleets import FLEETS, drain_fleet
 from drainer.cli.bench.outcome import measure
-from drainer.cli.bench.plan import SIZES, Row, chosen_rows, default_rows
+from drainer.cli.bench.plan import LEFT_OUT, OTHERS_MAX, SIZES, Row, chosen_rows, default_rows
 from drainer.cli.bench.subjects import CDK, EXPLAINED, OURS, SHIPPED, subjects
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def run(rows: list[Row], published: Published | str, command: str) -> results.Re
     left_out = []
     if isinstance(published, str):
         left_out.append(f"{CDK}: {published}")
+    if any(row.drain.instances > OTHERS_MAX for row in rows):
+        left_out.append(LEFT_OUT)
     for row in rows:
         if row.subject not in known:
             kept.append(results.absent(row, str(published)))
