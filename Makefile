@@ -95,8 +95,8 @@ log: ## Show the function's log of the last hour with the AWS CLI (STACK=drainer
 	  --start-time "$$(($$(date +%s) - 3600))000" --filter-pattern '$(FIND)'
 
 .PHONY: bench
-bench: $(VENV)/.demo ## Count what a drain costs in AWS calls
-	@$(BIN)/python -m drainer.cli.bench
+bench: $(VENV)/.demo ## Drain one account with the drainer, with aws-cdk and with the sample style, and compare (WHAT="--help")
+	@$(BIN)/python -m drainer.cli.bench $(WHAT)
 
 .PHONY: docs
 docs: $(VENV)/.development ## Write the generated parts of the README again

@@ -1,5 +1,5 @@
 """
-Write the generated parts of the README: the state machine, the settings, the permissions.
+Write the generated parts of the README: state machine, bench, settings, permissions.
 
 Each part comes from the code or the templates themselves, so that it cannot say something else;
 a test fails where the README is stale, and `make docs` writes it again.
@@ -13,6 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drainer.cli.bench import results, tables
 from drainer.drain import may_leave
 from drainer.drain.may_leave import Act
 from drainer.lifecycle import rules
@@ -151,6 +152,8 @@ def render(text: str, root: Path) -> str:
         "diagram": diagram(),
         "instance-table": instance_table(),
         "hook-table": hook_table(),
+        # As kept by the latest run: the bench takes minutes.
+        "bench": tables.markdown(results.read(root / "docs" / "bench.json")),
         "settings": settings(infra),
         "stack-parameters": parameters(infra / "drainer.yaml", lambda name: name not in own),
         "permissions": permissions(infra),

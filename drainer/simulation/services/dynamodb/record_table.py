@@ -54,7 +54,7 @@ class RecordTable:
         indexes: by their names, the partition and the sort key of each; with the keys alone.
         page_items: how many items a query reads before it stops; AWS stops after 1 MB.
         index_lag_seconds: how late the indexes are.
-        rows: by the values of the key.
+        rows: by the values of the key; written by `put`.
         leaves_over: asked for each key of a batch, whether it is left unprocessed.
         repeats: asked after each update, whether its answer is lost and the SDK sends it again.
         read_only: whether writes are denied.
@@ -67,6 +67,8 @@ class RecordTable:
     page_items: int = 100
     index_lag_seconds: float = INDEX_LAG_SECONDS
     rows: dict[tuple[str, str], Version] = field(default_factory=dict)
+    # The keys of each partition: a query must not read the whole table.
+    _partitions: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     leaves_over: Callable[[], bool] = lambda: False
     repeats: Callable[[], bool] = lambda: False
     read_only: bool = False
@@ -75,6 +77,16 @@ class RecordTable:
     def items(self) -> list[Item]:
         """The items as they are now."""
         return [row.item for row in self.rows.values()]
+
+    def put(self, key: tuple[str, str], version: Version) -> None:
+        """Write an item."""
+        if key not in self.rows:
+            self._partitions.setdefault(key[0], []).append(key)
+        self.rows[key] = version
+
+    def of_partition(self, value: Any) -> list[tuple[tuple[str, str], Version]]:
+        """Return the keys and items of one partition."""
+        return [(key, self.rows[key]) for key in self._partitions.get(value, ())]
 
     def key_of(self, item: Mapping[str, Any]) -> tuple[str, str]:
         """Return the values of the key; refuse an item that lacks one."""
@@ -171,7 +183,7 @@ class DynamoDbItemsApi(DynamoDbApi):
         item = {**copied(parameters["Key"]), **item}
         if size(item) > ITEM_BYTES_MAX:
             raise invalid("Item size to update has exceeded the maximum allowed size")
-        table.rows[key] = Version(item, there, self._clock())
+        table.put(key, Version(item, there, self._clock()))
         return {}
 
     def query(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -189,9 +201,10 @@ class DynamoDbItemsApi(DynamoDbApi):
         )
         value = expressions.equal_to(parameters["KeyConditionExpression"], partition)
         expressions.all_used()
+        rows = table.rows.items() if index else table.of_partition(value.get("S"))
         found = [
             (key, item)
-            for key, row in table.rows.items()
+            for key, row in rows
             if (item := self._seen(table, row, late=index is not None)).get(partition) == value
         ]
         found.sort(key=lambda one: (one[1][sort]["S"], one[0]))

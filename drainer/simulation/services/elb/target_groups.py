@@ -145,9 +145,13 @@ class LoadBalancing:
             target_id: the target.
             port: the port it was registered with; all its ports where none is given.
         """
-        for target in [*group.targets.values()]:
-            if target.target_id != target_id or port not in (None, target.port):
-                continue
+        if port is not None:
+            # A crowd deregisters thousands, each by its port.
+            known = group.targets.get((target_id, port))
+            targets = [known] if known else []
+        else:
+            targets = [one for one in group.targets.values() if one.target_id == target_id]
+        for target in targets:
             if target.state == "draining":
                 continue
             target.state = "draining"
