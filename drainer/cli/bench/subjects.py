@@ -1,5 +1,5 @@
 """
-The subjects of the bench: the drainer as shipped and with less, aws-cdk's handler, and the sample style.
+The bench's subjects: the drainer as shipped and with less, aws-cdk's handler, the sample style.
 """
 
 from __future__ import annotations
