@@ -14,7 +14,7 @@ from drainer.custom_resource import controller as requests
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.report import Report, Step
 from drainer.custom_resource.request import Request
-from drainer.drain.model import Drain, Sweep, WakeUp
+from drainer.drain.model import Drain, StoppedTask, Sweep, WakeUp
 from drainer.errors import DrainerError
 from drainer.spot.comeback import Comeback
 from drainer.spot.events import Interruption, TaskInterruption
@@ -40,6 +40,7 @@ class Work:
 
     drains: list[Drain]
     wake_ups: list[WakeUp]
+    stopped: list[StoppedTask]
     requests: list[Asked]
     sweep: bool
 
@@ -50,6 +51,7 @@ class Work:
         return cls(
             drains=events.collapse([one for one in known if isinstance(one, Drain)]),
             wake_ups=list(dict.fromkeys(one for one in known if isinstance(one, WakeUp))),
+            stopped=list(dict.fromkeys(one for one in known if isinstance(one, StoppedTask))),
             requests=requests.furthest(
                 one for one in known if isinstance(one, Request | Continuation)
             ),
@@ -122,21 +124,22 @@ def serve_drains(
     work: Work, by: Controllers, time: InvocationClock
 ) -> tuple[dict[Key, str], set[str]]:
     """Run a pass; return what must be delivered again, and the instances that have a drain."""
-    if not (work.drains or work.wake_ups or work.sweep):
+    if not (work.drains or work.wake_ups or work.stopped or work.sweep):
         return {}, set()
     try:
         report = by.controller.run_pass(
             work.drains,
             time=time,
             wake_ups=sorted({wake_up.ec2_instance_id for wake_up in work.wake_ups}),
+            stopped=[one.container_instance_arn for one in work.stopped],
             sweep=work.sweep,
         )
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
         by.telemetry.crashed(error, [drain.action.ec2_instance_id for drain in work.drains])
-        if len(work.drains) <= 1 and not (work.wake_ups or work.sweep):
+        if len(work.drains) <= 1 and not (work.wake_ups or work.stopped or work.sweep):
             said = f"{type(error).__name__}: {error}"
             return {events.key_of(drain.action): said for drain in work.drains}, set()
-        alone = [Work([drain], [], [], sweep=False) for drain in work.drains]
+        alone = [Work([drain], [], [], [], sweep=False) for drain in work.drains]
         served = [serve_drains(one, by, time) for one in alone]
         return (
             {key: said for retries, _ in served for key, said in retries.items()},

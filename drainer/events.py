@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from drainer import codec
 from drainer.custom_resource import re_invocation, request
 from drainer.drain import envelope
-from drainer.drain.model import Drain, LifecycleAction, Sweep, WakeUp
+from drainer.drain.model import Drain, LifecycleAction, StoppedTask, Sweep, WakeUp
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
 from drainer.fields import ECS_OWN_HOOK, PATTERNS, identifiers, instant, quoted
-from drainer.lifecycle import container_instance_events
+from drainer.lifecycle import container_instance_events, task_events
 from drainer.spot import comeback, events
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ HEARTBEAT_TIMEOUT_SECONDS_MAX = 7_200
 
 # The messages that a record can carry, and the results of reading one: a message or an error.
 Spotted = events.Interruption | events.TaskInterruption | comeback.Comeback
-Asked = Drain | WakeUp | Sweep | Spotted | request.Request | re_invocation.Continuation
+Asked = (
+    Drain | WakeUp | StoppedTask | Sweep | Spotted | request.Request | re_invocation.Continuation
+)
 Content = Asked | DrainerError
 
 # Group, hook, EC2 instance and token: two hooks of a group have an action each.
@@ -113,19 +115,20 @@ def _event(record: dict[str, Any], now: datetime) -> Asked:
     """Read what comes from EventBridge, with or without a queue in between."""
     if record == SWEEP:
         return Sweep()
-    if record.get("detail-type") in events.DETAIL_TYPES:
+    source, detail_type, detail = map(record.get, ("source", "detail-type", "detail"))
+    if detail_type == task_events.DETAIL_TYPE and task_events.is_on_instance(detail):
+        return task_events.read(source, detail)
+    if detail_type in events.DETAIL_TYPES:
         return events.read(record, now)
-    if record.get("detail-type") == container_instance_events.DETAIL_TYPE:
-        source, detail = record.get("source"), record.get("detail")
+    if detail_type == container_instance_events.DETAIL_TYPE:
         back = comeback.read(detail, now) if source == "aws.ecs" else None
         return back or container_instance_events.read(source, detail)
-    if record.get("detail-type") == EVENT_BRIDGE_DETAIL_TYPE:
-        detail = record.get("detail")
-        if record.get("source") != "aws.autoscaling" or not isinstance(detail, dict):
-            raise MalformedEventError(f"The event's source is {quoted(record.get('source'))}")
+    if detail_type == EVENT_BRIDGE_DETAIL_TYPE:
+        if source != "aws.autoscaling" or not isinstance(detail, dict):
+            raise MalformedEventError(f"The event's source is {quoted(source)}")
         return _notification(detail, (record.get("time"),), now, by_event_bridge=True)
     if "detail-type" in record:
-        raise NotForUsError(f"The event's type is {quoted(record['detail-type'])}")
+        raise NotForUsError(f"The event's type is {quoted(detail_type)}")
     return _message(record, (), now)
 
 

@@ -92,12 +92,9 @@ class TargetDrain:
             left = not (look.elsewhere or look.registrations or look.in_doubt)
             if look.nowhere or left:
                 look.absent = True
-        TaskLook(
-            self._ecs,
-            time,
-            self._stopped,
-            _listings_max(len(chosen)),
-        ).look(open_ones, early=False)
+        most = _listings_max(len(chosen))
+        tasks = TaskLook(self._ecs, time, self._stopped, lambda wanted, _: min(wanted, most))
+        tasks.look(open_ones, early=False)
         outcomes = [Outcome(look, may_leave.decide(look)) for look in open_ones]
         if now < progress.request.deadline_at(target):
             self._actions.act(outcomes, progress.request.stack_id, time)

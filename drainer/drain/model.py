@@ -181,6 +181,13 @@ class WakeUp:
 
 
 @dataclass(frozen=True, slots=True)
+class StoppedTask:
+    """An event that says that a task on a container instance is STOPPED."""
+
+    container_instance_arn: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """The schedule's request to look for everything that waits."""
 

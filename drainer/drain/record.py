@@ -170,6 +170,12 @@ class DrainRecord(Record):
         object.__setattr__(self, "tasks", self.tasks[:TASKS_MAX])
 
     @property
+    def container_instances(self) -> frozenset[str]:
+        """The ARNs of the container instances that its EC2 instance is known to have."""
+        own, others = self.drain.container_instance_arn, self.drain.others
+        return frozenset((*([own] if own else ()), *(one.container_instance_arn for one in others)))
+
+    @property
     def may_have_drained(self) -> bool:
         """
         Whether Auto Scaling has confirmed the action, so that its instance may have been drained.

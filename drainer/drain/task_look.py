@@ -17,18 +17,12 @@ from drainer.drain.model import UNFINISHED_MAX, Owner, Task
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from drainer.drain.finder import EcsReads
     from drainer.drain.look import Look
     from drainer.invocation import InvocationClock
-
-# Listing takes two reads or more for each container instance, of which ECS grants the account a
-# burst of 100 and 20 a second. A crowd is listed in turns, while its tasks drain: passes of a
-# hundred drains each, ten of which list, make ten passes in 15 s possible.
-# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
-LOOKS_MAX = 10
 
 # One of the unfinished tasks that is not STOPPED decides, so that a few of each drain are asked
 # about first, a hundred of all drains in one call.
@@ -74,7 +68,7 @@ class TaskLook:
 
     Args:
         stopped: What earlier looks have seen STOPPED.
-        looks_max: For how many drains a pass may list the tasks.
+        grant: Returns of how many drains that want it the tasks may be listed at an instant.
     """
 
     def __init__(
@@ -82,12 +76,12 @@ class TaskLook:
         ecs: EcsReads,
         time: InvocationClock,
         stopped: StoppedTasks,
-        looks_max: int = LOOKS_MAX,
+        grant: Callable[[int, datetime], int],
     ) -> None:
         self._ecs = ecs
         self._time = time
         self._stopped = stopped
-        self._looks_max = looks_max
+        self._grant = grant
 
     def look(self, looks: Iterable[Look], *, early: bool) -> None:
         """
@@ -111,9 +105,10 @@ class TaskLook:
         due.sort(
             key=lambda s: (s.counted > 0, not s.drain.listed_at, turn(s.ec2_instance_id, s.now))
         )
-        for look in due[self._looks_max :]:
+        granted = self._grant(len(due), self._time.now())
+        for look in due[granted:]:
             look.deferred = True
-        self._list(due[: self._looks_max])
+        self._list(due[:granted])
         for look in found:
             look.described = _is_described(look)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from drainer.drain.admission import Admission
+from drainer.drain.listings import Listings
 from drainer.drain.may_leave import Act
 from drainer.drain.record import key_of
 from drainer.drain.task_look import StoppedTasks
@@ -25,7 +26,7 @@ from drainer.lifecycle.rules import Step
 from drainer.lifecycle.sweep import WaitingInstances
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from drainer.codec import Topic
     from drainer.config import Config
@@ -74,6 +75,7 @@ class Controller:
         self._records = records
         self._config = config
         self._stopped = StoppedTasks()
+        self._listings = Listings()
 
     def run_pass(
         self,
@@ -81,6 +83,7 @@ class Controller:
         *,
         time: InvocationClock,
         wake_ups: Sequence[str] = (),
+        stopped: Collection[str] = (),
         sweep: bool = False,
     ) -> PassReport:
         """
@@ -89,6 +92,7 @@ class Controller:
         Args:
             drains: At most one for each lifecycle action.
             wake_ups: Ids of EC2 instances at whose open drains to look too.
+            stopped: ARNs of container instances on which a task has stopped, to look at too.
             sweep: Whether to resume drains whose chains are lost, and to look at everything that
                 waits under a hook of ours, too.
             time: The invocation's.
@@ -104,13 +108,15 @@ class Controller:
             self._config,
             time_to_look,
             stopped=self._stopped,
+            listings=self._listings,
             draining_again=recorder.draining_again,
         )
         told = [*zip(recorder.admit(drains), (drain.action for drain in drains), strict=True)]
         found = recorder.woken(wake_ups)
+        known = {key_of(one.action) for one in drains}
+        found += self._stopped_on(stopped, recorder, known, problems)
         if sweep:
             waiting = WaitingInstances(self._auto_scaling, hooks, time_to_look)
-            known = {key_of(one.action) for one in drains}
             found += self._swept(waiting, recorder, known, problems)
         admitted = [*told, *((one, None) for one in found)]
         passing = [one for one, _ in admitted if one.admission.goes_on]
@@ -135,6 +141,22 @@ class Controller:
         HookActions(self._auto_scaling, self._ecs, self._topic, recorder, time).act(outcomes)
         others = [one for one, _ in admitted if not one.admission.goes_on]
         return PassReport(tuple(outcomes), (*problems, *observer.problems), tuple(others))
+
+    def _stopped_on(
+        self,
+        stopped: Collection[str],
+        recorder: Recorder,
+        known: set[Key],
+        problems: list[str],
+    ) -> list[Admitted]:
+        """Return the open drains of container instances on which a task has stopped."""
+        try:
+            found = recorder.stopped(stopped)
+        except DrainerError as error:
+            # Such an event is not delivered again: the next pass of each drain looks.
+            problems.append(f"Open records could not be listed: {error}")
+            return []
+        return [one for one in found if key_of(one.drain.action) not in known]
 
     def _swept(
         self,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from drainer.config import Config
     from drainer.drain.admission import Admitted
     from drainer.drain.finder import EcsReads
+    from drainer.drain.listings import Listings
     from drainer.drain.model import Hook
     from drainer.drain.record import Key
     from drainer.drain.task_look import StoppedTasks
@@ -40,6 +41,7 @@ class Observer:
     Reads what one pass needs from Auto Scaling and ECS.
 
     Args:
+        listings: For how many drains the tasks may be listed.
         stopped: Which tasks earlier passes have seen STOPPED.
         draining_again: Returns since when other drains, by their keys, have seen their instances
             DRAINING.
@@ -54,11 +56,12 @@ class Observer:
         time: InvocationClock,
         *,
         stopped: StoppedTasks,
+        listings: Listings,
         draining_again: Callable[[Sequence[Key]], Mapping[Key, datetime]],
     ) -> None:
         self._auto_scaling = auto_scaling
         self._finder = Finder(ecs, config.clusters, time)
-        self._tasks = TaskLook(ecs, time, stopped)
+        self._tasks = TaskLook(ecs, time, stopped, listings.grant)
         self._hooks = hooks
         self._time = time
         self._draining_again = draining_again

@@ -187,7 +187,8 @@ def test_the_topic_admits_nobody_from_outside_the_account(stack: DeployedStack) 
 
 
 SENDERS = {
-    "NoticeQueuePolicy": [["Topic"], ["FastPath"]],
+    "NoticeQueuePolicy": [["Topic"]],
+    "WakeUpQueuePolicy": [["FastPath", "StoppedTasks"]],
     "WaitQueuePolicy": [["Topic"]],
     "SubscriptionDeadLetterQueuePolicy": [["Topic"]],
     "FunctionDeadLetterQueuePolicy": [["Sweep", "EventBridgeNotices"]],
@@ -200,7 +201,7 @@ def test_a_queue_takes_messages_from_its_own_senders_only(render: Render) -> Non
     policies = dict(stack.resources("AWS::SQS::QueuePolicy"))
 
     assert set(policies) == set(SENDERS)
-    assert {"FastPath", "Sweep", "EventBridgeNotices"} == set(
+    assert {"FastPath", "StoppedTasks", "Sweep", "EventBridgeNotices"} == set(
         dict(stack.resources("AWS::Events::Rule"))
     )
     for name, policy in policies.items():

@@ -16,6 +16,7 @@ from drainer.aws.ecs import DESCRIBE_MAX, UPDATE_STATE_MAX
 from drainer.config import ENVIRONMENT, Config
 from drainer.drain.model import Sweep
 from drainer.lifecycle import container_instance_events as wake_ups
+from drainer.lifecycle import task_events
 from tests.loops import some
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ def test_a_batch_is_not_handed_out_again_while_it_is_served(stack: DeployedStack
 
 def test_no_message_expires_while_its_lifecycle_action_lasts(stack: DeployedStack) -> None:
     # A message that expires ends its chain without a word.
-    for name, queue in some(stack.resources("AWS::SQS::Queue")):
+    queues = dict(stack.resources("AWS::SQS::Queue"))
+    # No chain goes by this one: an event is of no use after minutes.
+    del queues["WakeUpQueue"]
+    for name, queue in some(queues.items()):
         assert queue["MessageRetentionPeriod"] > GLOBAL_TIMEOUT_SECONDS_MAX, name
 
 
@@ -290,18 +294,51 @@ def test_the_sweep_sends_what_the_function_takes_for_a_sweep(render: Render) -> 
     assert rule["Sweep"]["ScheduleExpression"] == "rate(4 minutes)"
 
 
-def test_the_fast_path_takes_the_notification_queue_and_draining_instances_only(
+def test_the_fast_path_takes_its_own_queue_and_never_stands_before_a_notification(
     stack: DeployedStack,
 ) -> None:
     # ECS tells of every change of every container instance, several times an hour for each.
-    rule = dict(stack.resources("AWS::Events::Rule"))["FastPath"]
+    rules = dict(stack.resources("AWS::Events::Rule"))
 
-    assert rule["EventPattern"] == {
+    assert rules["FastPath"]["EventPattern"] == {
         "source": ["aws.ecs"],
         "detail-type": [wake_ups.DETAIL_TYPE],
         "detail": {"status": ["DRAINING"]},
     }
-    assert [target["Arn"] for target in rule["Targets"]] == [stack.physical_ids["NoticeQueue"]]
+    assert rules["StoppedTasks"]["EventPattern"] == {
+        "source": ["aws.ecs"],
+        "detail-type": [task_events.DETAIL_TYPE],
+        "detail": {"lastStatus": ["STOPPED"], task_events.KEY: [{"exists": True}]},
+    }
+    for name in ("FastPath", "StoppedTasks"):
+        targets = [target["Arn"] for target in rules[name]["Targets"]]
+        assert targets == [stack.physical_ids["WakeUpQueue"]]
+
+
+def test_a_burst_of_wake_ups_is_one_invocation(stack: DeployedStack) -> None:
+    # A deployment of thousands of tasks would take the concurrency that drains need.
+    mapping = dict(stack.resources("AWS::Lambda::EventSourceMapping"))["WakeUpEventSourceMapping"]
+
+    assert mapping["EventSourceArn"] == stack.physical_ids["WakeUpQueue"]
+    # A task event has some five kilobytes; a payload may have six megabytes.
+    assert 100 <= mapping["BatchSize"] <= 1_000
+    assert 1 <= mapping["MaximumBatchingWindowInSeconds"] <= 2
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}
+
+
+def test_the_fast_path_can_be_switched_off(render: Render) -> None:
+    # Each task that stops in the account is an event, which an account may not want to pay for.
+    stack = render("drainer.yaml", UseFastPath="false")
+
+    for kind, name in (
+        ("AWS::Events::Rule", "FastPath"),
+        ("AWS::Events::Rule", "StoppedTasks"),
+        ("AWS::SQS::Queue", "WakeUpQueue"),
+        ("AWS::Lambda::EventSourceMapping", "WakeUpEventSourceMapping"),
+        ("AWS::CloudWatch::Alarm", "FastPathFailedAlarm"),
+        ("AWS::CloudWatch::Alarm", "StoppedTasksFailedAlarm"),
+    ):
+        assert name not in dict(stack.resources(kind))
 
 
 def test_the_log_is_json_kept_for_a_while_and_the_function_is_traced(

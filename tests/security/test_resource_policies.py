@@ -19,9 +19,9 @@ ACCOUNT_ID, REGION = "123456789012", "us-east-1"
 PLACE = f"{REGION}:{ACCOUNT_ID}"
 TOPIC = f"arn:aws:sns:{PLACE}:drainer"
 SNS, EVENTS = "sns.amazonaws.com", "events.amazonaws.com"
-FAST_PATH, SWEEP, NOTIFICATIONS = (
+FAST_PATH, STOPPED_TASKS, SWEEP, NOTIFICATIONS = (
     f"arn:aws:events:{PLACE}:rule/drainer-{name}"
-    for name in ("FastPath", "Sweep", "EventBridgeNotices")
+    for name in ("FastPath", "StoppedTasks", "Sweep", "EventBridgeNotices")
 )
 # Whoever asks, and what the request says of its source.
 OUTSIDERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -55,13 +55,15 @@ INSIDERS: dict[str, tuple[str, dict[str, str]]] = {
     "who runs a stack": (f"arn:aws:iam::{ACCOUNT_ID}:user/operator", {}),
     "the topic": (SNS, {"aws:SourceArn": TOPIC}),
     "the fast path": (EVENTS, {"aws:SourceArn": FAST_PATH}),
+    "the stopped tasks": (EVENTS, {"aws:SourceArn": STOPPED_TASKS}),
     "the sweep": (EVENTS, {"aws:SourceArn": SWEEP}),
     "the notifications": (EVENTS, {"aws:SourceArn": NOTIFICATIONS}),
 }
 # Each place that takes messages, and who of all these may send there.
 ADMITTED = {
     "Topic": {"a role of this account", "who runs a stack"},
-    "NoticeQueue": {"the topic", "the fast path"},
+    "NoticeQueue": {"the topic"},
+    "WakeUpQueue": {"the fast path", "the stopped tasks"},
     "WaitQueue": {"the topic"},
     "SubscriptionDeadLetterQueue": {"the topic"},
     "FunctionDeadLetterQueue": {"the sweep", "the notifications"},

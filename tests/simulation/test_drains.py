@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.drain import envelope
+from drainer.drain.listings import LISTINGS_MAX
 from drainer.drain.model import (
     Drain,
     LifecycleAction,
@@ -16,7 +17,6 @@ from drainer.drain.model import (
     Policy,
     StandaloneTasks,
 )
-from drainer.drain.task_look import LOOKS_MAX
 from drainer.simulation.records import ApiError
 from drainer.simulation.services.quotas import Quotas
 
@@ -719,8 +719,8 @@ def test_a_pass_of_100_drains_makes_few_calls(world: World) -> None:
     assert counted["DescribeContainerInstances"] == 1
     assert counted["DescribeAutoScalingInstances"] == 2
     assert counted["PublishBatch"] == 10
-    assert counted["ListTasks"] <= 2 * LOOKS_MAX
-    assert counted["DescribeTasks"] <= 6 + LOOKS_MAX
+    assert counted["ListTasks"] <= 2 * LISTINGS_MAX
+    assert counted["DescribeTasks"] <= 6 + LISTINGS_MAX
     assert "ListContainerInstances" not in counted
 
 

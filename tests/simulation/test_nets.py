@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.drain.task_look import LOOKS_MAX
+from drainer.drain.listings import LISTINGS_MAX
 from drainer.simulation.records import ApiError
 
 if TYPE_CHECKING:
@@ -370,7 +370,7 @@ def test_a_sweep_over_a_crowd_stays_within_its_calls(make_world: Callable[..., W
     made = [call.operation for call in list(world.account.calls)[before:]]
     assert made.count("DescribeContainerInstances") <= 3
     assert made.count("ListContainerInstances") <= 2
-    assert made.count("ListTasks") <= 2 * LOOKS_MAX
+    assert made.count("ListTasks") <= 2 * LISTINGS_MAX
     assert made.count("UpdateItem") == 200
     assert made.count("PublishBatch") <= 20
 

@@ -29,6 +29,7 @@ SEEDS = (
     *range(60),
     66,  # account of many groups, agent registered again
     125,  # account of many tasks
+    140,  # notification of an earlier action
     628,  # a sweep that forgets forty records
     1013,  # an hour without the table, and then it may not be written
     1600,  # chains without a table, of a group that is gone

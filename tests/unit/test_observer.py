@@ -10,6 +10,7 @@ import pytest
 
 from drainer.config import Config
 from drainer.drain.admission import Admission, Admitted
+from drainer.drain.listings import Listings
 from drainer.drain.model import (
     ContainerInstance,
     Drain,
@@ -143,6 +144,7 @@ def observer(
         config,
         InvocationClock(now, scaling.left),
         stopped=StoppedTasks(),
+        listings=Listings(),
         draining_again=draining_again,
     )
 

@@ -42,7 +42,7 @@ def test_what_is_served_second_is_dated_by_when_it_is_served() -> None:
     drain = Drain(
         LifecycleAction("g", "drainer", "i-1", "token"), started_at=NOW, last_heartbeat_at=NOW
     )
-    work = Work([drain], [], [Continuation("key", 1)], sweep=False)
+    work = Work([drain], [], [], [Continuation("key", 1)], sweep=False)
     by = Controllers(slow, SimpleNamespace(), slow.requests, telemetry=Silent())  # type: ignore[arg-type]
 
     serve(work, by, InvocationClock(NOW, lambda: slow.left))
@@ -70,7 +70,7 @@ def test_a_wake_up_of_what_is_being_drained_is_no_reason_to_look_whether_it_is_b
     by = Controllers(controller, back, Slow().requests, telemetry=Silent())
     time = InvocationClock(NOW, lambda: 30.0)
 
-    serve(Work([], [WakeUp("i-1"), WakeUp("i-2")], [], sweep=False), by, time)
-    serve(Work([], [WakeUp("i-1")], [], sweep=False), by, time)
+    serve(Work([], [WakeUp("i-1"), WakeUp("i-2")], [], [], sweep=False), by, time)
+    serve(Work([], [WakeUp("i-1")], [], [], sweep=False), by, time)
 
     assert looked_at == [["i-2"]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from drainer.drain.listings import LISTINGS_MIN
 from drainer.drain.look import Look
 from drainer.drain.model import (
     UNFINISHED_MAX,
@@ -19,7 +20,6 @@ from drainer.drain.model import (
     Task,
 )
 from drainer.drain.task_look import (
-    LOOKS_MAX,
     StoppedTasks,
     TaskLook,
 )
@@ -120,7 +120,9 @@ def look_at(
     ecs: Ecs, *looks: Look, early: bool = True, stopped: StoppedTasks | None = None
 ) -> TaskLook:
     remembered = stopped if stopped is not None else StoppedTasks()
-    one = TaskLook(ecs, InvocationClock(NOW, ecs.left), remembered)
+    one = TaskLook(
+        ecs, InvocationClock(NOW, ecs.left), remembered, lambda wanted, _: min(wanted, LISTINGS_MIN)
+    )
     one.look(looks, early=early)
     return one
 
@@ -343,8 +345,8 @@ def test_what_is_listed_and_could_not_be_described_stays_unfinished() -> None:
 def test_with_slow_calls_some_of_many_listings_are_complete_in_each_pass() -> None:
     # Listing went on until no time was left to describe anything, so that all of it was thrown
     # away, in every pass, until the deadline.
-    ecs, idle = Ecs(call_seconds=1.0, seconds_left=30), [look(n) for n in range(LOOKS_MAX)]
-    for number in range(LOOKS_MAX):
+    ecs, idle = Ecs(call_seconds=1.0, seconds_left=30), [look(n) for n in range(LISTINGS_MIN)]
+    for number in range(LISTINGS_MIN):
         ecs.lists(f"arn-{number}", task(number, "STOPPED"))
 
     look_at(ecs, *idle)
@@ -358,13 +360,13 @@ def test_the_listings_of_a_later_pass_begin_with_others() -> None:
     listed: set[str] = set()
     for number in range(20):
         ecs = Ecs(call_seconds=1.0, seconds_left=30)
-        idle = [look(n) for n in range(LOOKS_MAX)]
+        idle = [look(n) for n in range(LISTINGS_MIN)]
         for one in idle:
             one.now = NOW + timedelta(seconds=15 * number)
         look_at(ecs, *idle)
         listed |= {one.ec2_instance_id for one in idle if one.listed_at is not None}
 
-    assert len(listed) == LOOKS_MAX
+    assert len(listed) == LISTINGS_MIN
 
 
 def test_what_there_was_no_time_to_describe_is_no_listing_that_counts_as_complete() -> None:
@@ -391,14 +393,14 @@ def test_what_is_listed_beyond_what_an_envelope_holds_is_no_listing() -> None:
 
 def test_a_crowd_is_listed_in_turns_those_first_that_are_closest_to_their_end() -> None:
     # Listing takes two reads an instance, of which ECS grants the account 20 a second.
-    busy = [look(n, counted=1) for n in range(LOOKS_MAX)]
+    busy = [look(n, counted=1) for n in range(LISTINGS_MIN)]
     idle = [look(n + 100) for n in range(5)]
     ecs = Ecs()
 
     look_at(ecs, *busy, *idle)
 
     assert all(one.listed_at for one in idle)
-    assert sum(one.listed_at is not None for one in busy) == LOOKS_MAX - 5
+    assert sum(one.listed_at is not None for one in busy) == LISTINGS_MIN - 5
     assert sum(one.deferred for one in busy) == 5
 
 

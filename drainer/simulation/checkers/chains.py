@@ -29,6 +29,8 @@ Subject = tuple[str, str]
 
 # A duplicate that takes the place of a chain whose record is silent may find it alive after all.
 CHAINS_MAX = 2
+# A message of a chain that is alive is younger, with each delivery that failed.
+LATE = timedelta(seconds=1_500)
 # So many publications of one drain in so many pass intervals are several times those of two chains:
 # something is re-invoked without a delay.
 RACE = 60
@@ -198,7 +200,9 @@ class Chains:
         """Yield a sentence for each open action that has more chains than may be."""
         if not self.account.record_tables.is_writable:
             return  # without a table nothing tells a duplicate from the original
-        for (ec2_instance_id, hook, _), number in _chains(installed).items():
+        # What was published long ago and comes late is a duplicate: it ends where it is read.
+        published_since = (self.account.now - LATE).timestamp()
+        for (ec2_instance_id, hook, _), number in _chains(installed, published_since).items():
             if number > CHAINS_MAX:
                 yield f"{number} chains of {ec2_instance_id} at {hook}"
 
@@ -226,12 +230,10 @@ class Chains:
         )
 
 
-def _chains(installed: Installation) -> Counter[tuple[str, str, str]]:
-    """Count the messages that be re-invoked, by instance, hook and token."""
-    actions = [
-        json.loads(json.loads(message.body)["Message"])["action"]
-        for message in installed.wait_queue.messages
-    ]
+def _chains(installed: Installation, since: float = 0.0) -> Counter[tuple[str, str, str]]:
+    """Count the messages published since an instant, by instance, hook and token."""
+    bodies = [json.loads(json.loads(one.body)["Message"]) for one in installed.wait_queue.messages]
+    actions = [body["action"] for body in bodies if body.get("sent_at", since) >= since]
     # A forged notification has a token of its own; its chain ends at the first answer.
     return Counter(
         (one["ec2_instance_id"], one["lifecycle_hook_name"], one["lifecycle_action_token"])

@@ -39,6 +39,7 @@ ENVELOPES = {"drainer": ["re-invocation"]}
 REQUESTS = {"RequestType": ["Create", "Update", "Delete"]}
 # What the rule of the fast path matches, and what the schedule hands to the function.
 CONTAINER_INSTANCE_CHANGE = "ECS Container Instance State Change"
+TASK_CHANGE = "ECS Task State Change"
 SWEEP = {"drainer": "sweep"}
 # How long a notification takes at most that nothing holds up; AWS says no figure.
 NOTIFICATION_SECONDS_MAX = 20.0
@@ -74,6 +75,9 @@ class Settings:
     wait_window_seconds: float = 1.0
     notification_visibility_seconds: float = 180.0
     wait_visibility_seconds: float = 181.0
+    wake_up_batch_size: int = 500
+    wake_up_window_seconds: float = 1.0
+    wake_up_visibility_seconds: float = 181.0
     receive_count_max: int = 5
     concurrency_max: int = 2
     function_timeout_seconds: float = 30.0
@@ -99,6 +103,7 @@ class Installation:
     wait_dead_letters: Queue
     notifications: EventSourceMapping
     envelopes: EventSourceMapping
+    wake_ups: EventSourceMapping
     function: Function
     rule: Channel[dict[str, Any]]
     schedule: Channel[dict[str, Any]]
@@ -161,7 +166,8 @@ def install(
     topic.subscribe(wait_queue, ENVELOPES)
     if table is not None:
         topic.subscribe(notification_queue, REQUESTS)
-    rule, schedule = _event_bridge(account, notification_queue, function, settings)
+    wake_up_queue = _wake_up_queue(account, settings)
+    rule, schedule = _event_bridge(account, wake_up_queue, function, settings)
     spot = None
     if settings.spot:
         spot = install_spot(account, function, SpotSettings(settings.spot_rules))
@@ -177,6 +183,7 @@ def install(
         wait_dead_letters,
         mapped(notification_queue, settings.notification_batch_size, settings.batch_window_seconds),
         mapped(wait_queue, settings.wait_batch_size, settings.wait_window_seconds),
+        mapped(wake_up_queue, settings.wake_up_batch_size, settings.wake_up_window_seconds),
         function,
         rule,
         schedule,
@@ -218,17 +225,23 @@ def _environment(
 
 
 def _event_bridge(
-    account: Aws, notification_queue: Queue, function: Function, settings: Settings
+    account: Aws, wake_up_queue: Queue, function: Function, settings: Settings
 ) -> tuple[Channel[dict[str, Any]], Channel[dict[str, Any]]]:
     """Wire the rule of the fast path and the schedule of the sweep, so far as they are wanted."""
     # EventBridge puts an event's JSON into a queue as it is, and invokes functions asynchronously.
-    rule: Channel[dict[str, Any]] = Channel(account, lambda event: _put(notification_queue, event))
+    rule: Channel[dict[str, Any]] = Channel(account, lambda event: _put(wake_up_queue, event))
     schedule: Channel[dict[str, Any]] = Channel(account, function.invoke_asynchronously)
     if settings.fast_path:
         account.on_event.append(lambda event: _match(event, rule))
     if settings.sweep_interval_seconds is not None:
         _tick(account, schedule, settings.sweep_interval_seconds)
     return rule, schedule
+
+
+def _wake_up_queue(account: Aws, settings: Settings) -> Queue:
+    # No dead letters: five minutes later an event is of no use.
+    seconds = settings.wake_up_visibility_seconds
+    return Queue(account, "drainer-wake-ups", visibility_timeout_seconds=seconds)
 
 
 def _queue(
@@ -247,8 +260,13 @@ def _queue(
 
 
 def _match(event: dict[str, Any], rule: Channel[dict[str, Any]]) -> None:
-    changed = event["detail-type"] == CONTAINER_INSTANCE_CHANGE
-    if changed and event["detail"].get("status") == "DRAINING":
+    detail = event["detail"]
+    if event["detail-type"] == CONTAINER_INSTANCE_CHANGE:
+        matches = detail.get("status") == "DRAINING"
+    else:
+        stopped = event["detail-type"] == TASK_CHANGE and detail.get("lastStatus") == "STOPPED"
+        matches = stopped and detail.get("containerInstanceArn") is not None
+    if matches:
         rule.send(event)
 
 
