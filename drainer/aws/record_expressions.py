@@ -35,6 +35,7 @@ HAS_ENDED = "attribute_exists(#end)"
 DEMANDS = {
     Demand.ABSENT: ("attribute_not_exists(#instance)",),
     Demand.REPLACES: (),
+    Demand.OVERTAKES: (IS_OPEN, "attribute_not_exists(#token)"),
     Demand.SUCCEEDS: (HAS_ENDED,),
     Demand.FOLLOWS: (IS_OPEN,),
     Demand.JOINS: (IS_OPEN, "attribute_not_exists(#token)"),
@@ -47,6 +48,7 @@ DEMANDS = {
 SETS = {
     Demand.ABSENT: OF_A_CREATION,
     Demand.REPLACES: OF_A_CREATION,
+    Demand.OVERTAKES: OF_A_CREATION,
     Demand.SUCCEEDS: OF_A_CREATION,
     Demand.FOLLOWS: OF_A_PASS,
     Demand.JOINS: OF_A_JOIN,

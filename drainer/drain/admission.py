@@ -89,7 +89,8 @@ def admit(
         |--------------------------------|---------------------|----------------------------------|
         | the table did not answer       | DUPLICATE           | DUPLICATE                        |
         | no record                      | NEW                 | DUPLICATE                        |
-        | ended SETTLE ago or longer     | NEW                 | ENDED                            |
+        | ended SETTLE ago or longer, or | NEW                 | ENDED                            |
+        |   it waited in another state   |                     |                                  |
         | ended less than that ago       | ENDED               | ENDED                            |
         | open, silent, perhaps another  | NEW                 | DUPLICATE                        |
         |   action's (is_of_another)     |                     |                                  |
@@ -103,7 +104,7 @@ def admit(
     unread = record is not read
     silent = record is not None and record.is_silent(now, pass_interval_seconds)
     if drain.origin != Origin.CHAIN:
-        admission = _of_found(drain.origin, record, now, silent=silent, unread=unread)
+        admission = _of_found(drain, record, now, silent=silent, unread=unread)
     elif unread:
         admission = Admission.UNREAD
     else:
@@ -118,7 +119,7 @@ def admit(
     if admission in (Admission.NEW, Admission.JOIN):
         # It follows no record that is there, but what was set DRAINING before is found by this one.
         before = record.drain.cluster if record else None
-        drain = replace(drain, generation=None, cluster=drain.cluster or before)
+        drain = replace(drain, generation=None, cluster=drain.cluster or before, waits_in=None)
     elif record and admission in (Admission.DUE, Admission.TAKEOVER, Admission.LOOK):
         due = admission == Admission.DUE
         drain = earlier_looks.recorded(drain, record, at_own_hop=due, silent=silent)
@@ -142,14 +143,16 @@ def waits_for_another(record: DrainRecord, beside: Iterable[DrainRecord]) -> boo
 
 
 def _of_found(
-    origin: Origin, record: DrainRecord | None, now: datetime, *, silent: bool, unread: bool
+    drain: Drain, record: DrainRecord | None, now: datetime, *, silent: bool, unread: bool
 ) -> Admission:
-    sweeps = origin == Origin.SWEEP
+    sweeps, waits_in = drain.origin == Origin.SWEEP, drain.waits_in
     if unread or record is None:
         return Admission.NEW if sweeps and not unread else Admission.DUPLICATE
     if not record.is_open:
         settled = record.ended_at is not None and now - record.ended_at >= SETTLE
-        return Admission.NEW if sweeps and settled else Admission.ENDED
+        # Another wait state is another action, whatever an answer that is out of date may say.
+        another = None not in (waits_in, before := record.drain.waits_in) and waits_in != before
+        return Admission.NEW if sweeps and (settled or another) else Admission.ENDED
     if sweeps:
         return Admission.TAKEOVER if silent else Admission.DUPLICATE
     # What is known of a silent record without a token may be of an action before this one.

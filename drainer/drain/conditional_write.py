@@ -23,6 +23,9 @@ class Demand(StrEnum):
 
     ABSENT = "absent"  # no record: insert the first one
     REPLACES = "replaces"  # anything: the token of another action was proven
+    # open, no token, the hop as read: what the sweep takes for another action, unless a chain or a
+    # token has come to the record since
+    OVERTAKES = "overtakes"
     SUCCEEDS = "succeeds"  # it has ended: the sweep creates the next one without a token
     FOLLOWS = "follows"  # open, the hop as read: due and takeover
     JOINS = "joins"  # open, no token; the hop as read where the join is also a takeover
@@ -31,6 +34,10 @@ class Demand(StrEnum):
     ENDS = "ends"  # open or over: the answer was accepted
     OVER = "over"  # open: the action was not active any more
     FORGETS = "forgets"  # it has ended: its instance is followed no longer
+
+
+# What begins a generation.
+CREATIONS = frozenset({Demand.ABSENT, Demand.REPLACES, Demand.OVERTAKES, Demand.SUCCEEDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ def holds(condition: Condition, there: Record | None) -> bool:
         return False
     return {
         Demand.REPLACES: True,
+        Demand.OVERTAKES: there.is_open and not there.token,
         Demand.SUCCEEDS: not there.is_open,
         Demand.FOLLOWS: there.is_open,
         Demand.JOINS: there.is_open and not there.token,
@@ -96,7 +104,7 @@ def stored(write: Write, there: Any) -> Any:
     """
     demand = write.condition.demand
     new: Any = write.record
-    if there is None or demand in (Demand.ABSENT, Demand.REPLACES, Demand.SUCCEEDS):
+    if there is None or demand in CREATIONS:
         return new
     if demand == Demand.FORGETS:
         return replace(there, followed=False, pass_id=new.pass_id)

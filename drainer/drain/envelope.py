@@ -85,7 +85,8 @@ def decode(body: dict[str, Any]) -> Drain:
     Return the drain in an envelope's parsed JSON.
 
     Raises:
-        MalformedEventError: A field is missing, unknown or of the wrong kind; says which.
+        MalformedEventError: A field is missing or of the wrong kind, or unknown to an older version
+            than this one; says which.
     """
     version = body.get("version")
     if version not in VERSIONS:
@@ -95,6 +96,9 @@ def decode(body: dict[str, Any]) -> Drain:
     try:
         if version == 1:
             given = _brought_up_to_date(given)
+        if version == VERSION:
+            # A later function may have added a field, and may have been rolled back.
+            given = {name: one for name, one in given.items() if name in DEFAULTS}
         _judge(given, older=version != VERSION)
         for name, most in LISTS_MAX.items():
             if name in given:

@@ -208,14 +208,22 @@ class Finder:
             unseen(looks, error)
             return
         known = _known_to_all(looks)
-        self._describe(cluster, [arn for arn in arns if arn not in known], looks)
+        self._describe(cluster, [arn for arn in arns if arn not in known], looks, listed=True)
 
-    def _describe(self, cluster: str, arns: Sequence[str], looks: list[Look]) -> None:
+    def _describe(
+        self, cluster: str, arns: Sequence[str], looks: list[Look], *, listed: bool = False
+    ) -> None:
         try:
             self._must_have_time()
             described = self._ecs.describe(cluster, list(dict.fromkeys(arns)))
         except RefusedError as error:
-            self._describe_apart(cluster, list(dict.fromkeys(arns)), looks, error)
+            arns = list(dict.fromkeys(arns))
+            if len(arns) == 1:
+                _refused(arns[0], looks, error, listed=listed)
+                return
+            middle = len(arns) // 2
+            self._describe(cluster, arns[:middle], looks, listed=listed)
+            self._describe(cluster, arns[middle:], looks, listed=listed)
             return
         except DrainerError as error:
             unseen(looks, error)
@@ -231,19 +239,6 @@ class Finder:
             for instance in sorted(found, key=lambda one: not one.agent_connected):
                 look.found(cluster, instance)
 
-    def _describe_apart(
-        self, cluster: str, arns: Sequence[str], looks: list[Look], error: RefusedError
-    ) -> None:
-        """Describe those that ECS does not refuse; a message that claims another sees nothing."""
-        if len(arns) > 1:
-            middle = len(arns) // 2
-            self._describe(cluster, arns[:middle], looks)
-            self._describe(cluster, arns[middle:], looks)
-            return
-        claimed = [look for look in looks if look.known_arns() & set(arns)]
-        # An instance found in another cluster only loses its message's wrong reference.
-        unseen(claimed or [look for look in looks if not look.registrations], error)
-
     def _must_have_time(self) -> None:
         # Answers, heartbeats and the way round must not be missed for a look that takes too long.
         if self._time.seconds_left() < ACTING_SECONDS:
@@ -257,3 +252,15 @@ def _known_to_all(looks: Iterable[Look]) -> set[str]:
         found = set(look.registrations)
         by_instance[look.ec2_instance_id] = by_instance.get(look.ec2_instance_id, found) & found
     return set[str]().union(*by_instance.values())
+
+
+def _refused(arn: str, looks: Sequence[Look], error: RefusedError, *, listed: bool) -> None:
+    """
+    Tell those looks that a reference is refused to which it may belong.
+
+    A message that claims another one sees nothing, and the drains beside it do. What ECS has listed
+    may belong to any look that has found nothing.
+    """
+    claimed = [look for look in looks if arn in look.known_arns()]
+    lacking = [look for look in looks if not look.registrations]
+    unseen({*claimed, *lacking} if listed else claimed or lacking, error)

@@ -167,7 +167,8 @@ class Drain(InstanceProgress):
     heartbeat_timeout_seconds: int | None = None  # of the hook; None until it has been looked up
     # since when looks have found Auto Scaling not waiting
     not_waiting_since: datetime | None = None
-    waits_in: str | None = None  # the lifecycle state in which it was first seen to wait
+    # the lifecycle state in which it was first seen to wait, where no token tells actions apart
+    waits_in: str | None = None
     sent_at: datetime | None = None  # when its message was published; None for a notification
     # of the record that the message follows; None where no record is known yet
     generation: int | None = None

@@ -75,8 +75,6 @@ def outlined(item: Mapping[str, Any], open_value: str) -> dict[str, Any]:
     Raises:
         KeyError, TypeError, ValueError: A field is missing, or not as it is written.
     """
-    if odd := {*item} - {*NAMES}:
-        raise KeyError(*sorted(odd))
     end, ended_at = End(item.get("end", "")), instant_in(item, "ended_at")
     if (not end) != (item.get("open") == open_value) or (not end) == bool(ended_at):
         raise ValueError("open, end and ended_at contradict each other")

@@ -216,6 +216,13 @@ def _waits_no_longer(outcome: HookOutcome) -> bool:
 
 
 def _was_draining(outcome: HookOutcome) -> bool:
-    """Whether the instance has been DRAINING for its action, by the message or by the record."""
-    record = outcome.record
-    return bool(outcome.drain.draining_since or (record and record.drain.draining_since))
+    """
+    Whether the instance has been DRAINING for its action, by the message or by the record.
+
+    What goes ahead of its record without a token follows passes that could not write.
+    """
+    record, drain = outcome.record, outcome.drain
+    if record is None:
+        return drain.draining_since is not None
+    ahead = drain.hop > record.hop and not outcome.named
+    return ahead or bool(drain.draining_since or record.drain.draining_since)

@@ -140,7 +140,9 @@ class Controller:
 
         HookActions(self._auto_scaling, self._ecs, self._topic, recorder, time).act(outcomes)
         others = [one for one, _ in admitted if not one.admission.goes_on]
-        return PassReport(tuple(outcomes), (*problems, *observer.problems), tuple(others))
+        return PassReport(
+            tuple(outcomes), (*problems, *recorder.problems, *observer.problems), tuple(others)
+        )
 
     def _stopped_on(
         self,

@@ -214,9 +214,11 @@ def _take_wait_state(look: HookLook, state: str) -> None:
     """
     drain = look.drain
     look.waiting = Waiting.YES
-    if drain.waits_in is None:
+    if drain.action.lifecycle_action_token:
+        look.drain = replace(drain, waits_in=None)
+    elif drain.waits_in is None:
         look.drain = replace(drain, waits_in=state)
-    elif drain.waits_in != state and not drain.action.lifecycle_action_token:
+    elif drain.waits_in != state:
         look.waiting = Waiting.OVER
         look.reason = f"The instance was {drain.waits_in} and is {state}: that is another action"
 

@@ -37,9 +37,11 @@ class Stamp:
 
 def creation(outcome: HookOutcome, stamp: Stamp) -> Write:
     """Return the write that begins the record of what the sweep has found."""
-    is_open = outcome.record is not None and outcome.record.is_open
-    demand = Demand.REPLACES if is_open else Demand.SUCCEEDS
-    return first(outcome, replace(outcome.drain, hop=0), demand, stamp)
+    record, drain = outcome.record, replace(outcome.drain, hop=0)
+    if record is None or not record.is_open:
+        return first(outcome, drain, Demand.SUCCEEDS, stamp)
+    write = first(outcome, drain, Demand.OVERTAKES, stamp)
+    return replace(write, condition=replace(write.condition, hop=record.hop))
 
 
 def claim(outcome: HookOutcome, stamp: Stamp, *, silent: bool) -> Write | None:

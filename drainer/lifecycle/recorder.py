@@ -17,7 +17,7 @@ from drainer.drain.conditional_write import Demand, Write, Written
 from drainer.drain.conditional_write import Outcome as Made
 from drainer.drain.model import Origin
 from drainer.drain.record import DrainRecord, key_of
-from drainer.errors import DrainerError, UnavailableError
+from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from drainer.lifecycle import record_writes
 from drainer.lifecycle.record_writes import ENDS, Stamp
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 WRITING = "The drain's record was not written"
 NOT_READ_AGAIN = "The drain's record could not be read again. The next pass answers"
+PROBLEMS_MAX = 10  # of one kind, in one pass
 NO_TIME_TO_WRITE = "No time was left to write the drain's record"
 
 
@@ -44,6 +45,7 @@ class Recorder:
         self._time = time
         self._pass_interval_seconds = pass_interval_seconds
         self._down: DrainerError | None = None
+        self.problems: list[str] = []  # what somebody has to correct, in words for an operator
 
     def admit(self, drains: Sequence[Drain]) -> list[Admitted]:
         """Read the records of drains, and say what becomes of each."""
@@ -116,6 +118,11 @@ class Recorder:
         self, rows: Iterable[DrainRecord | DrainerError | None], origin: Origin
     ) -> list[Admitted]:
         """Admit drains by their records; what cannot be read is found again."""
+        rows = list(rows)
+        odd = [
+            f"A record was not read: {one}" for one in rows if isinstance(one, MisconfiguredError)
+        ]
+        self.problems += odd[:PROBLEMS_MAX]
         records = [one for one in rows if isinstance(one, DrainRecord) and one.is_open]
         now, interval = self._time.now(), self._pass_interval_seconds
         found = [

@@ -63,7 +63,11 @@ class WaitingInstances:
                 members = [one for one, its_group in waiting.items() if its_group == group]
                 # In an order that differs each time, so that none is always the last.
                 members.sort(key=lambda one: (turn(one, self._now), one))
-                drains += [self._found(one, hook, group) for one in members for hook in ours]
+                drains += [
+                    self._found(one, hook, group, states[one][1])
+                    for one in members
+                    for hook in ours
+                ]
         return drains
 
     def _rotate(self, names: Iterable[str]) -> list[str]:
@@ -107,7 +111,7 @@ class WaitingInstances:
                 self.problems.append(f"The warm pool of group {group!r} was not read: {error}")
         return found
 
-    def _found(self, ec2_instance_id: str, hook: Hook, group: str) -> Drain:
+    def _found(self, ec2_instance_id: str, hook: Hook, group: str, state: str) -> Drain:
         # No earlier time is known: it counts as waiting since now, without a heartbeat.
         timeout = timedelta(seconds=hook.heartbeat_timeout_seconds)
         return Drain(
@@ -116,4 +120,5 @@ class WaitingInstances:
             last_heartbeat_at=self._now - timeout,
             origin=Origin.SWEEP,
             by_event_bridge=True,
+            waits_in=state,
         )

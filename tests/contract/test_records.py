@@ -125,6 +125,7 @@ def writes() -> list[Write]:
     return [
         Write(new, Condition(Demand.ABSENT)),
         Write(following, Condition(Demand.REPLACES, 1)),
+        Write(following, Condition(Demand.OVERTAKES, 1, 4)),
         Write(following, Condition(Demand.SUCCEEDS, 1)),
         Write(new, Condition(Demand.FOLLOWS, 1, 4)),
         Write(new, Condition(Demand.JOINS, 1)),

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 
 NEW, DUE, TAKEOVER = Admission.NEW, Admission.DUE, Admission.TAKEOVER
 JOIN, UNREAD = Admission.JOIN, Admission.UNREAD
-CREATIONS = (Demand.ABSENT, Demand.REPLACES, Demand.SUCCEEDS)
+CREATIONS = (Demand.ABSENT, Demand.REPLACES, Demand.OVERTAKES, Demand.SUCCEEDS)
 STEP, FAULT, TICK = range(3)  # kinds of edges
 
 
@@ -483,7 +483,7 @@ class Turn:
         p = self.p
         demand = (
             Demand.ABSENT if p.found == -1
-            else Demand.REPLACES if p.found == OPEN else Demand.SUCCEEDS
+            else Demand.OVERTAKES if p.found == OPEN else Demand.SUCCEEDS
         )  # fmt: skip
         after = self.table(demand, p, Rec(OPEN, 0, self.facts(), 0), None, 0)
         failed = "cannot create the record; stops"

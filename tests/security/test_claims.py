@@ -114,7 +114,6 @@ ENVELOPE_FIELDS = [
     ("searched_at",),
     ("not_waiting_since",),
     ("sent_at",),
-    ("nobodys_field",),
 ]
 
 

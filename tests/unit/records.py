@@ -25,6 +25,7 @@ RETENTION = timedelta(days=90)
 VERBS = {
     Demand.ABSENT: "create",
     Demand.REPLACES: "replace",
+    Demand.OVERTAKES: "overtake",
     Demand.SUCCEEDS: "create",
     Demand.FOLLOWS: "write",
     Demand.JOINS: "join",

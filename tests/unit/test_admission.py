@@ -273,6 +273,29 @@ def test_what_was_seen_not_to_wait_and_is_silent_since_lends_no_deadline() -> No
     assert (found.admission, found.drain.deadline_at) == (Admission.NEW, None)
 
 
+@pytest.mark.parametrize(
+    ("before", "state", "admission"),
+    [
+        ("ReplacingRootVolume:Wait", "Terminating:Wait", Admission.NEW),
+        ("Terminating:Wait", "Terminating:Wait", Admission.ENDED),
+        (None, "Terminating:Wait", Admission.ENDED),
+        ("Terminating:Wait", None, Admission.ENDED),
+    ],
+)
+def test_the_sweep_begins_at_once_what_waits_in_another_state_than_what_has_ended(
+    before: str | None, state: str | None, admission: Admission
+) -> None:
+    # With a short heartbeat timeout the hook expired while the answer was still taken for old.
+    just_ended = ended(record("", waits_in=before), SECOND)
+
+    found = asked(drain("", origin=Origin.SWEEP, waits_in=state), just_ended)
+
+    assert (found.admission, found.drain.waits_in) == (
+        admission,
+        None if admission == Admission.NEW else state,
+    )
+
+
 def test_what_nobody_has_written_for_three_sweeps_lends_no_deadline() -> None:
     # The table was down for an hour: an action that began meanwhile was answered by the deadline of
     # the one before, with its tasks running.

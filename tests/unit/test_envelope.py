@@ -114,13 +114,16 @@ def test_version_2_cannot_name_a_generation() -> None:
         envelope.decode({**version_2(TYPICAL), "generation": 1})
 
 
-@pytest.mark.parametrize("version", [2, 3])
-def test_an_unknown_field_is_refused(version: int) -> None:
-    # It may change what the others mean.
-    body = version_2(TYPICAL) if version == 2 else written(TYPICAL)
-
+def test_an_unknown_field_of_an_older_version_is_refused() -> None:
+    # What an older version wrote is known; more than that was written by somebody else.
     with pytest.raises(MalformedEventError, match="verdict"):
-        envelope.decode({**body, "verdict": "drained"})
+        envelope.decode({**version_2(TYPICAL), "verdict": "drained"})
+
+
+@pytest.mark.parametrize("value", ["drained", 10**300, ["a"] * 100_000, None])
+def test_an_unknown_field_of_this_version_is_left_out(value: Any) -> None:
+    # A function that was rolled back refused what the later one had sent: its drains were lost.
+    assert envelope.decode({**written(TYPICAL), "verdict": value}) == TYPICAL
 
 
 @pytest.mark.parametrize("generation", [-1, 1.5, True, "1", 10**12])

@@ -491,6 +491,17 @@ def test_a_refused_description_that_nobody_claims_spoils_nothing_that_was_found(
     assert not stranger.denied
 
 
+def test_a_listed_one_that_is_refused_hides_no_instance_behind_a_message_that_claims_it() -> None:
+    # The other drain of the instance took it for registered nowhere, and answered CONTINUE.
+    ecs = Ecs({"payments": [of(1)]}, refuses=frozenset({"arn-1"}))
+    claims, other = known(1), look(1)
+
+    found(ecs, claims, other, clusters=["payments"])
+
+    assert (claims.denied, other.denied) == (True, True)
+    assert (claims.absent, other.absent) == (False, False)
+
+
 def test_a_throttled_description_is_not_followed_by_a_search() -> None:
     # A search that finds nothing after it would call an instance absent that was not looked at.
     ecs = Ecs({"payments": [of(1)]}, describing_fails=THROTTLED)

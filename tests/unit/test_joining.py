@@ -4,6 +4,7 @@ A token that joins the sweep's record: when its instance is set DRAINING, and wh
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,19 @@ def test_a_join_never_sets_draining_unwritten_what_has_been_draining(account: Ac
     account.records.unmade = DENIED
 
     assert not any(follow(account, 4 * JOINING_PASSES_MAX))
+
+
+# An operator had set it ACTIVE, and a task was placed that the other chain's listings lack.
+def test_a_chain_ahead_of_a_record_that_cannot_be_written_does_not_set_draining_again(
+    account: Account,
+) -> None:
+    account.records.unmade = DENIED
+    there = account.record()
+    ahead = replace(there.drain, generation=there.generation, hop=there.hop + 1)
+
+    account.run(ahead)
+
+    assert "set DRAINING" not in account.log
 
 
 # Delivered again, it was a dead letter after five receives, a quarter of an hour later.

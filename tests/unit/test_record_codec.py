@@ -177,8 +177,6 @@ def test_what_every_record_has_is_never_made_up(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"verdict": "drained"}, "verdict"),
-        ({"v" * 900: "drained"}, "vvv"),
         ({"hop": "7"}, "not a count"),
         ({"hop": -1}, "not a count"),
         ({"generation": 1.5}, "not a count"),
@@ -214,6 +212,13 @@ def test_an_odd_item_is_an_error_of_one_sentence(changes: dict[str, Any], says: 
 
     assert says in str(error.value)
     assert len(str(error.value)) <= 200
+
+
+def test_an_attribute_that_a_later_version_has_added_is_left_out() -> None:
+    # A function that was rolled back could not read the records of the later one, and lost them.
+    item = record_codec.encode(OPEN, RETENTION)
+
+    assert record_codec.decode({**item, "verdict": "drained"}) == OPEN
 
 
 @pytest.mark.parametrize("name", record_codec.APART)
@@ -262,6 +267,8 @@ THERE: dict[str, DrainRecord | None] = {
             Condition(Demand.REPLACES, 2),
             {"open", "no token", "behind", "answered", "answered, no token", "over"},
         ),
+        (Condition(Demand.OVERTAKES, 2, 7), {"no token"}),
+        (Condition(Demand.OVERTAKES, 2, 6), set()),
         (Condition(Demand.SUCCEEDS, 2), {"answered", "answered, no token", "over"}),
         (Condition(Demand.FOLLOWS, 2, 7), {"open", "no token"}),
         (Condition(Demand.JOINS, 2), {"no token"}),

@@ -407,6 +407,22 @@ def test_what_the_sweep_finds_is_created_and_due(
     assert (records.rows[KEY].hop, records.rows[KEY].generation) == (1, generation)
 
 
+@pytest.mark.parametrize("meanwhile", [None, replace(SWEPT, hop=SWEPT.hop + 1), OWN])
+def test_what_the_sweep_takes_for_another_action_is_overtaken_unless_something_came_to_it(
+    meanwhile: DrainRecord | None,
+) -> None:
+    # A token that joined in between was erased, and its chain told that it is another action's.
+    records = table(SWEPT)
+    if meanwhile is not None:
+        records.meanwhile[KEY] = meanwhile
+    one = outcome(Admission.NEW, SWEPT, found())
+
+    recorder(records).create([one])
+
+    assert one.duplicate == (meanwhile is not None)
+    assert records.rows[KEY].generation == SWEPT.generation + (meanwhile is None)
+
+
 def found() -> Drain:
     deadline_at = NOW + timedelta(hours=1)
     return replace(notification(), action=NAMELESS, origin=Origin.SWEEP, deadline_at=deadline_at)
