@@ -189,3 +189,41 @@ def test_heartbeats_may_come_until_the_hook_that_says_the_deadline_is_read(
 
     assert len(told) == bool(sentence)
     assert all(sentence in one for one in told)
+
+
+def re_invokes(chains: Chains, token: str, *, table_fails: bool) -> None:
+    """Let an invocation publish a drain's re-invocation."""
+    named = {"ec2_instance_id": INSTANCE, "lifecycle_hook_name": HOOK}
+    body = {"action": {**named, "lifecycle_action_token": token}, "hop": 1}
+    chains.invocation_begins()
+    if table_fails:
+        chains.table_failed("dynamodb", "InternalServerError")
+    assert [*chains.published([{"Message": json.dumps(body)}], calls_fail=True)] == []
+
+
+# Seed 8264: a sweep began the drain, the notification's token joined its record, and the table was
+# never read again. A message without a token answers no hook: its timeout ends the wait. A drainer
+# that drops a token that its messages had, or whose table answers, is not excused.
+@pytest.mark.parametrize(
+    ("before", "table_fails", "writable", "excused"),
+    [
+        ("", True, False, True),
+        ("", True, True, False),
+        ("", False, False, False),
+        ("0", True, False, False),
+        ("of an earlier action", True, False, True),
+    ],
+)
+def test_a_token_that_the_table_alone_knew_is_lost_with_the_table(
+    workload: Workload, chains: Chains, before: str, *, table_fails: bool, writable: bool,
+    excused: bool,
+) -> None:  # fmt: skip
+    left = action(0, 5 * TIMEOUT_SECONDS, "timeout")
+    judge = liveness(workload, chains, left, displaced=frozenset())
+    judge.account.record_tables.is_writable = writable
+    re_invokes(chains, before, table_fails=False)
+    re_invokes(chains, "", table_fails=table_fails)
+
+    told = [one.sentence for one in judge.violations()]
+
+    assert told == ([] if excused else [f"{INSTANCE} was answered by its hook's timeout"])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from drainer.simulation.aws import Aws
     from drainer.simulation.scenario.installation import Installation
     from drainer.simulation.scenario.promises import Workload
+    from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
 
 # The EC2 instance and the hook that a message is about.
 Subject = tuple[str, str]
@@ -51,6 +52,8 @@ class Chains:
         unknown: what of it had no record, so that the function cannot know when it began.
         lost: what no message of need come again, without the function's doing.
         table_failed_at: when a call of the table of records last failed.
+        tokens: the tokens that re-invocations have had.
+        without_token: what an invocation that could not read the table has re-invoked without.
     """
 
     account: Aws
@@ -59,6 +62,8 @@ class Chains:
     unknown: set[Subject] = field(default_factory=set)
     lost: set[Subject] = field(default_factory=set)
     table_failed_at: datetime | None = None
+    tokens: set[str] = field(default_factory=set)
+    without_token: set[Subject] = field(default_factory=set)
     _recorded: set[Subject] = field(default_factory=set)
     _lately: dict[Subject, deque[datetime]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=RACE))
@@ -107,6 +112,7 @@ class Chains:
             calls_fail: whether calls fail at present.
         """
         yield from self._claimed_twice(batch)
+        self._note_tokens(batch)
         now, interval = self.account.now, self.workload.pass_interval_seconds
         for subject in [*subjects(entry["Message"] for entry in batch)]:
             self._published[subject] = now
@@ -120,6 +126,21 @@ class Chains:
                 lately.clear()
                 seconds = span.total_seconds()
                 yield f"{' at '.join(subject)} goes round {RACE} times in {seconds:.0f} s"
+
+    def _note_tokens(self, batch: Iterable[Mapping[str, Any]]) -> None:
+        for action in filter(None, (json.loads(one["Message"]).get("action") for one in batch)):
+            token = action.get("lifecycle_action_token")
+            if token:
+                self.tokens.add(token)
+            elif self._doubtful:
+                self.without_token.add((action["ec2_instance_id"], action["lifecycle_hook_name"]))
+
+    def only_the_table_knew(self, action: LifecycleAction) -> bool:
+        """
+        Whether an action's token joined the record of a sweep, and no message could learn it since.
+        """
+        subject = action.ec2_instance_id, action.hook.name
+        return subject in self.without_token and action.token not in self.tokens
 
     def _claimed_twice(self, batch: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         """
