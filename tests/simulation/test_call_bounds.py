@@ -227,3 +227,27 @@ def test_a_token_that_the_table_alone_knew_is_lost_with_the_table(
     told = [one.sentence for one in judge.violations()]
 
     assert told == ([] if excused else [f"{INSTANCE} was answered by its hook's timeout"])
+
+
+# What the pass that set DRAINING could not write, no later record need say.
+@pytest.mark.parametrize("fails", ["before", "after", "in another", "never"])
+def test_what_is_set_draining_while_a_call_of_the_table_fails_is_unrecorded(
+    chains: Chains, fails: str
+) -> None:
+    def fail(when: str) -> None:
+        if when == fails:
+            chains.table_failed("dynamodb", "AccessDeniedException")
+
+    chains.invocation_begins()
+    fail("before")
+    with chains.another_invocation():
+        chains.invocation_begins()
+        fail("in another")
+    chains.set_draining(["arn"])
+    fail("after")
+
+    assert chains.unrecorded == ({"arn"} if fails in {"before", "after"} else set())
+
+    chains.invocation_begins()
+    chains.set_draining(["arn"])
+    assert chains.unrecorded == set()

@@ -54,6 +54,8 @@ class Chains:
         table_failed_at: when a call of the table of records last failed.
         tokens: the tokens that re-invocations have had.
         without_token: what an invocation that could not read the table has re-invoked without.
+        unrecorded: the container instances that were last set DRAINING by an invocation of which a
+            call of the table failed.
     """
 
     account: Aws
@@ -64,6 +66,7 @@ class Chains:
     table_failed_at: datetime | None = None
     tokens: set[str] = field(default_factory=set)
     without_token: set[Subject] = field(default_factory=set)
+    unrecorded: set[str] = field(default_factory=set)
     _recorded: set[Subject] = field(default_factory=set)
     _lately: dict[Subject, deque[datetime]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=RACE))
@@ -73,13 +76,14 @@ class Chains:
     _doubtful: bool = False
     _claimed: set[Subject] = field(default_factory=set)
     _passed_on: set[Subject] = field(default_factory=set)
+    _drained: set[str] = field(default_factory=set)
 
     def invocation_begins(self) -> None:
         """Forget what earlier invocations have published, once that is in a queue."""
         since = self.account.now - timedelta(seconds=UNDER_WAY_SECONDS)
         self._published = {one: at for one, at in self._published.items() if at > since}
         self._doubtful = False
-        self._claimed, self._passed_on = set(), set()
+        self._claimed, self._passed_on, self._drained = set(), set(), set()
 
     def claims_are_left(self) -> None:
         """Note what the function has claimed and not published: it waits until it is silent."""
@@ -88,20 +92,28 @@ class Chains:
     @contextmanager
     def another_invocation(self) -> Iterator[None]:
         """Judge an invocation that runs while another one is under way, for itself."""
-        outer = self._doubtful, self._claimed, self._passed_on
+        outer = self._doubtful, self._claimed, self._passed_on, self._drained
         try:
             yield
         finally:
-            self._doubtful, self._claimed, self._passed_on = outer
+            self._doubtful, self._claimed, self._passed_on, self._drained = outer
 
     def table_failed(self, service: str, code: str) -> None:
         """Note that the invocation cannot know what the table of records holds."""
         if service == "dynamodb" and code != "ConditionalCheckFailedException":
             self._doubtful, self.table_failed_at = True, self.account.now
+            self.unrecorded |= self._drained
         if service == "dynamodb" and code == "ResourceNotFoundException":
             # The records are gone with it, and what they knew.
             self._recorded.clear()
             self.unknown |= self.astray
+
+    def set_draining(self, arns: Iterable[str]) -> None:
+        """Note that the invocation has set container instances DRAINING."""
+        self._drained |= {*arns}
+        self.unrecorded -= self._drained
+        if self._doubtful:
+            self.unrecorded |= self._drained
 
     def published(self, batch: Iterable[Mapping[str, Any]], *, calls_fail: bool) -> Iterator[str]:
         """
