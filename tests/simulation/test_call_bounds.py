@@ -144,10 +144,11 @@ def liveness(
     chains: Chains,
     *actions: LifecycleAction,
     displaced: frozenset[str] = frozenset({INSTANCE}),
+    writable: bool = True,
 ) -> Liveness:
     account: Any = SimpleNamespace(
         auto_scaling=SimpleNamespace(actions=actions),
-        record_tables=SimpleNamespace(is_writable=True),
+        record_tables=SimpleNamespace(is_writable=writable),
         ecs=SimpleNamespace(clusters={}),
         history=[],
     )
@@ -219,8 +220,7 @@ def test_a_token_that_the_table_alone_knew_is_lost_with_the_table(
     excused: bool,
 ) -> None:  # fmt: skip
     left = action(0, 5 * TIMEOUT_SECONDS, "timeout")
-    judge = liveness(workload, chains, left, displaced=frozenset())
-    judge.account.record_tables.is_writable = writable
+    judge = liveness(workload, chains, left, displaced=frozenset(), writable=writable)
     re_invokes(chains, before, table_fails=False)
     re_invokes(chains, "", table_fails=table_fails)
 
