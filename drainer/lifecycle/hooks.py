@@ -80,6 +80,10 @@ class Hooks:
         self._topic_arn = topic_arn
         self._hooks: dict[str, dict[str, Hook]] = {}
 
+    def has_read(self, auto_scaling_group_name: str) -> bool:
+        """Whether a group's hooks are known in this pass without another call."""
+        return auto_scaling_group_name in self._hooks
+
     def of_group(self, auto_scaling_group_name: str) -> dict[str, Hook]:
         """
         Return a group's hooks by name.

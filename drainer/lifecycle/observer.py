@@ -20,6 +20,7 @@ from drainer.errors import DrainerError, RefusedError, UnavailableError
 from drainer.lifecycle import rules
 from drainer.lifecycle.hooks import LATER_STATES, is_waiting
 from drainer.lifecycle.look import HookLook, Waiting
+from drainer.lifecycle.sweep import LOOKING_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -149,10 +150,15 @@ class Observer:
         for look in looks:
             by_group[look.drain.action.auto_scaling_group_name].append(look)
         # In an order that differs each time, so that none is always the last.
-        for group in sorted(by_group, key=lambda group: (turn(group, self._now), group)):
+        groups = sorted(by_group, key=lambda group: (turn(group, self._now), group))
+        for position, group in enumerate(groups):
             members = by_group[group]
+            # With all the time spent on hooks, a crowd of groups that comes together in each pass
+            # would be looked at in none. The first one's are read while there is time to act.
+            at_once = not position or self._hooks.has_read(group)
+            needed = ACTING_SECONDS + (0.0 if at_once else LOOKING_SECONDS)
             try:
-                if self._time.seconds_left() < ACTING_SECONDS:
+                if self._time.seconds_left() < needed:
                     raise UnavailableError("No time was left to read the hook: the next pass does")
                 hooks = self._hooks.of_group(group)
             except DrainerError as error:

@@ -30,8 +30,8 @@ GROUPS_TOGETHER = 50
 SWEEP_SECONDS = 300.0
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 
-# The time that a sweep leaves of an invocation (30 s in infra/drainer.yaml) to look at what it
-# finds.
+# The time that reading the hooks of many groups, one call each, leaves of an invocation (30 s in
+# infra/drainer.yaml) to look at the instances that wait there: 5 s of it to describe tasks.
 LOOKING_SECONDS = 8.0
 
 

@@ -144,10 +144,11 @@ def liveness(
     chains: Chains,
     *actions: LifecycleAction,
     displaced: frozenset[str] = frozenset({INSTANCE}),
+    writable: bool = True,
 ) -> Liveness:
     account: Any = SimpleNamespace(
         auto_scaling=SimpleNamespace(actions=actions),
-        record_tables=SimpleNamespace(is_writable=True),
+        record_tables=SimpleNamespace(is_writable=writable),
         ecs=SimpleNamespace(clusters={}),
         history=[],
     )
@@ -189,3 +190,64 @@ def test_heartbeats_may_come_until_the_hook_that_says_the_deadline_is_read(
 
     assert len(told) == bool(sentence)
     assert all(sentence in one for one in told)
+
+
+def re_invokes(chains: Chains, token: str, *, table_fails: bool) -> None:
+    """Let an invocation publish a drain's re-invocation."""
+    named = {"ec2_instance_id": INSTANCE, "lifecycle_hook_name": HOOK}
+    body = {"action": {**named, "lifecycle_action_token": token}, "hop": 1}
+    chains.invocation_begins()
+    if table_fails:
+        chains.table_failed("dynamodb", "InternalServerError")
+    assert [*chains.published([{"Message": json.dumps(body)}], calls_fail=True)] == []
+
+
+# Seed 8264: a sweep began the drain, the notification's token joined its record, and the table was
+# never read again. A message without a token answers no hook: its timeout ends the wait. A drainer
+# that drops a token that its messages had, or whose table answers, is not excused.
+@pytest.mark.parametrize(
+    ("before", "table_fails", "writable", "excused"),
+    [
+        ("", True, False, True),
+        ("", True, True, False),
+        ("", False, False, False),
+        ("0", True, False, False),
+        ("of an earlier action", True, False, True),
+    ],
+)
+def test_a_token_that_the_table_alone_knew_is_lost_with_the_table(
+    workload: Workload, chains: Chains, before: str, *, table_fails: bool, writable: bool,
+    excused: bool,
+) -> None:  # fmt: skip
+    left = action(0, 5 * TIMEOUT_SECONDS, "timeout")
+    judge = liveness(workload, chains, left, displaced=frozenset(), writable=writable)
+    re_invokes(chains, before, table_fails=False)
+    re_invokes(chains, "", table_fails=table_fails)
+
+    told = [one.sentence for one in judge.violations()]
+
+    assert told == ([] if excused else [f"{INSTANCE} was answered by its hook's timeout"])
+
+
+# What the pass that set DRAINING could not write, no later record need say.
+@pytest.mark.parametrize("fails", ["before", "after", "in another", "never"])
+def test_what_is_set_draining_while_a_call_of_the_table_fails_is_unrecorded(
+    chains: Chains, fails: str
+) -> None:
+    def fail(when: str) -> None:
+        if when == fails:
+            chains.table_failed("dynamodb", "AccessDeniedException")
+
+    chains.invocation_begins()
+    fail("before")
+    with chains.another_invocation():
+        chains.invocation_begins()
+        fail("in another")
+    chains.set_draining(["arn"])
+    fail("after")
+
+    assert chains.unrecorded == ({"arn"} if fails in {"before", "after"} else set())
+
+    chains.invocation_begins()
+    chains.set_draining(["arn"])
+    assert chains.unrecorded == set()

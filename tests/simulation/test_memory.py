@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from drainer.aws.records import RecordTable
 from drainer.drain import record_codec
 from drainer.drain.conditional_write import Condition, Demand, Outcome, Write
-from drainer.drain.model import Drain, LifecycleAction
+from drainer.drain.model import Drain, LifecycleAction, Place
 from drainer.drain.record import DrainRecord, End, key_of
 from drainer.simulation.aws import Aws
 from drainer.simulation.checkers.memory import Memory
@@ -31,6 +31,8 @@ class Story:
 
     account: Aws = field(default_factory=lambda: Aws(now=START))
     failed_at: datetime | None = None
+    unrecorded: set[str] = field(default_factory=set)
+    clusters: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.account.record_tables.create(TABLE)
@@ -64,14 +66,21 @@ class Story:
         self.arn = container_instance.arn
         self.account.ecs.set_status(container_instance, status)
 
-    def write(self, number: int, *, token: bool = True, ended: bool = True) -> None:
+    def write(
+        self, number: int, *, token: bool = True, ended: bool = True, **of_drain: Any
+    ) -> None:
         """Write the record of the action of this number, as the drainer does."""
         met, now = self.instance.past[number], self.account.now
         name = met.token if token else ""
         action = LifecycleAction(GROUP, "drainer", self.instance.ec2_instance_id, name)
         began_at = met.started_at + timedelta(seconds=0 if token else 5)
         record = DrainRecord(
-            key_of(action), 1, 1, "pass", Drain(action, began_at, began_at), written_at=now
+            key_of(action),
+            1,
+            1,
+            "pass",
+            Drain(action, began_at, **{"last_heartbeat_at": began_at, **of_drain}),
+            written_at=now,
         )
         if ended:
             record = replace(record, end=End.OVER, ended_at=now)
@@ -81,7 +90,8 @@ class Story:
 
     @property
     def tells(self) -> bool:
-        return Memory(self.account, lambda: self.failed_at).tells(self.arn, self.instance.past)
+        memory = Memory(self.account, lambda: self.failed_at, self.unrecorded, self.clusters)
+        return memory.tells(self.arn, self.instance.past)
 
 
 @pytest.fixture
@@ -166,3 +176,59 @@ def test_an_open_record_is_an_excuse_only_where_nobody_may_end_it(
     story.write(1, ended=ended)
     story.account.record_tables.tables[TABLE].read_only = read_only
     assert story.tells is tells
+
+
+OTHER_ARN = "arn:aws:ecs:us-east-1:123456789012:container-instance/payments/of-before"
+BEFORE = START
+CONFIRMED = START + timedelta(seconds=2_000)
+
+
+# What a record says is all that the drainer has, where the pass that set DRAINING could not write:
+# that its action was confirmed (seed 8066), of which container instance it is (8674), and of which
+# cluster (9695). A drainer that does not use what the record says is not excused.
+@pytest.mark.parametrize(
+    ("token", "heard_at", "of_drain", "clusters", "tells"),
+    [
+        (True, BEFORE, {}, (), True),
+        (False, BEFORE, {}, (), False),
+        (False, CONFIRMED, {}, (), True),
+        (True, BEFORE, {"container_instance_arn": OTHER_ARN}, (), False),
+        (True, BEFORE, {}, ("no-such-cluster",), False),
+        (True, BEFORE, {}, ("no-such-cluster", CLUSTER), True),
+        (True, BEFORE, {"cluster": "no-such-cluster"}, (CLUSTER,), False),
+        (True, BEFORE, {"cluster": CLUSTER}, ("no-such-cluster",), True),
+    ],
+)
+@pytest.mark.parametrize("unrecorded", [True, False])
+def test_a_record_tells_what_its_passes_knew_where_the_one_that_drained_could_not_write(
+    story: Story,
+    of_drain: dict[str, Any],
+    heard_at: datetime,
+    clusters: tuple[str, ...],
+    *,
+    token: bool,
+    tells: bool,
+    unrecorded: bool,
+) -> None:
+    met_twice(story)
+    story.fail()
+    story.clusters = clusters
+    story.write(1, token=token, last_heartbeat_at=heard_at, **of_drain)
+    story.unrecorded = {story.arn} if unrecorded else set()
+
+    # With a table that answered in that invocation, its record has all of this.
+    assert story.tells is (tells or not unrecorded)
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_a_record_that_names_the_container_instance_among_others_tells_of_it(
+    story: Story, *, others: bool
+) -> None:
+    met_twice(story)
+    own, other = Place(CLUSTER, story.arn), Place(CLUSTER, OTHER_ARN)
+    first, more = (other, (own,)) if others else (own, (other,))
+    arn = first.container_instance_arn
+    story.write(1, cluster=CLUSTER, container_instance_arn=arn, others=more)
+    story.unrecorded = {story.arn}
+
+    assert story.tells

@@ -361,6 +361,38 @@ def test_with_exactly_the_time_that_acting_needs_a_hook_is_read() -> None:
     assert [one.waiting for one in looked(scaling, drain())] == [Waiting.YES]
 
 
+# Seeds 6003 and 9221: thirteen groups of slow hooks came together in each pass, and hooks took the
+# time of each. Their tasks were listed in none, and empty instances waited for their deadlines.
+def test_the_hooks_of_a_crowd_leave_time_to_look_at_those_whose_hooks_were_read() -> None:
+    scaling = crowd(40, call_seconds=0.9, seconds_left=30)
+
+    looks = looked(scaling, *(drain(n, f"g{n:04}") for n in range(40)))
+
+    read = [one for one in looks if one.waiting == Waiting.YES]
+    late = {one.reason for one in looks if one.waiting != Waiting.YES}
+    assert len(read) == 11
+    assert late == {"No time was left to read the hook: the next pass does"}
+    assert scaling.seconds_left >= 20 - 0.9
+
+
+def test_one_groups_hooks_are_read_without_time_to_look() -> None:
+    # An answer or a heartbeat may be due that needs no look.
+    looks = looked(crowd(3, seconds_left=12.0), *(drain(n, f"g{n:04}") for n in range(3)))
+
+    assert [one.waiting for one in looks].count(Waiting.YES) == 1
+
+
+def test_hooks_that_the_sweep_has_read_take_no_time_of_the_look() -> None:
+    scaling = crowd(3, seconds_left=20.0)
+    hooks = Hooks(scaling, TOPIC_ARN)
+    found = sweep(scaling, hooks=hooks).find()
+    scaling.seconds_left = 12.0
+
+    looks = observer(scaling, hooks=hooks).look([due(one) for one in found])
+
+    assert [one.waiting for one in looks] == [Waiting.YES] * 3
+
+
 def test_a_groups_hooks_are_read_once_in_a_pass() -> None:
     # The sweep has read them, and looks at what it has found.
     scaling = AutoScaling({"i-0": ("g", WAIT), "i-1": ("g", WAIT)}, hooks={"g": [HOOK]})

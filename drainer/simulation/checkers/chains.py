@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from drainer.simulation.aws import Aws
     from drainer.simulation.scenario.installation import Installation
     from drainer.simulation.scenario.promises import Workload
+    from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
 
 # The EC2 instance and the hook that a message is about.
 Subject = tuple[str, str]
@@ -53,6 +54,10 @@ class Chains:
         unknown: what of it had no record, so that the function cannot know when it began.
         lost: what no message of need come again, without the function's doing.
         table_failed_at: when a call of the table of records last failed.
+        tokens: the tokens that re-invocations have had.
+        without_token: what an invocation that could not read the table has re-invoked without.
+        unrecorded: the container instances that were last set DRAINING by an invocation of which a
+            call of the table failed.
     """
 
     account: Aws
@@ -61,6 +66,9 @@ class Chains:
     unknown: set[Subject] = field(default_factory=set)
     lost: set[Subject] = field(default_factory=set)
     table_failed_at: datetime | None = None
+    tokens: set[str] = field(default_factory=set)
+    without_token: set[Subject] = field(default_factory=set)
+    unrecorded: set[str] = field(default_factory=set)
     _recorded: set[Subject] = field(default_factory=set)
     _lately: dict[Subject, deque[datetime]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=RACE))
@@ -70,13 +78,14 @@ class Chains:
     _doubtful: bool = False
     _claimed: set[Subject] = field(default_factory=set)
     _passed_on: set[Subject] = field(default_factory=set)
+    _drained: set[str] = field(default_factory=set)
 
     def invocation_begins(self) -> None:
         """Forget what earlier invocations have published, once that is in a queue."""
         since = self.account.now - timedelta(seconds=UNDER_WAY_SECONDS)
         self._published = {one: at for one, at in self._published.items() if at > since}
         self._doubtful = False
-        self._claimed, self._passed_on = set(), set()
+        self._claimed, self._passed_on, self._drained = set(), set(), set()
 
     def claims_are_left(self) -> None:
         """Note what the function has claimed and not published: it waits until it is silent."""
@@ -85,20 +94,28 @@ class Chains:
     @contextmanager
     def another_invocation(self) -> Iterator[None]:
         """Judge an invocation that runs while another one is under way, for itself."""
-        outer = self._doubtful, self._claimed, self._passed_on
+        outer = self._doubtful, self._claimed, self._passed_on, self._drained
         try:
             yield
         finally:
-            self._doubtful, self._claimed, self._passed_on = outer
+            self._doubtful, self._claimed, self._passed_on, self._drained = outer
 
     def table_failed(self, service: str, code: str) -> None:
         """Note that the invocation cannot know what the table of records holds."""
         if service == "dynamodb" and code != "ConditionalCheckFailedException":
             self._doubtful, self.table_failed_at = True, self.account.now
+            self.unrecorded |= self._drained
         if service == "dynamodb" and code == "ResourceNotFoundException":
             # The records are gone with it, and what they knew.
             self._recorded.clear()
             self.unknown |= self.astray
+
+    def set_draining(self, arns: Iterable[str]) -> None:
+        """Note that the invocation has set container instances DRAINING."""
+        self._drained |= {*arns}
+        self.unrecorded -= self._drained
+        if self._doubtful:
+            self.unrecorded |= self._drained
 
     def published(self, batch: Iterable[Mapping[str, Any]], *, calls_fail: bool) -> Iterator[str]:
         """
@@ -109,6 +126,7 @@ class Chains:
             calls_fail: whether calls fail at present.
         """
         yield from self._claimed_twice(batch)
+        self._note_tokens(batch)
         now, interval = self.account.now, self.workload.pass_interval_seconds
         for subject in [*subjects(entry["Message"] for entry in batch)]:
             self._published[subject] = now
@@ -122,6 +140,21 @@ class Chains:
                 lately.clear()
                 seconds = span.total_seconds()
                 yield f"{' at '.join(subject)} goes round {RACE} times in {seconds:.0f} s"
+
+    def _note_tokens(self, batch: Iterable[Mapping[str, Any]]) -> None:
+        for action in filter(None, (json.loads(one["Message"]).get("action") for one in batch)):
+            token = action.get("lifecycle_action_token")
+            if token:
+                self.tokens.add(token)
+            elif self._doubtful:
+                self.without_token.add((action["ec2_instance_id"], action["lifecycle_hook_name"]))
+
+    def only_the_table_knew(self, action: LifecycleAction) -> bool:
+        """
+        Whether an action's token joined the record of a sweep, and no message could learn it since.
+        """
+        subject = action.ec2_instance_id, action.hook.name
+        return subject in self.without_token and action.token not in self.tokens
 
     def _claimed_twice(self, batch: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         """

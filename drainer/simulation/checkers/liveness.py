@@ -23,7 +23,8 @@ that instant or of C. The exceptions:
 * Among more than 400 clusters of which none is named, an instance is found by a chain only: it is
   left to its hook's timeout where a message about it was lost.
 * Where the table of records is gone permanently, or it may not be written, a drain whose message
-  was lost has no deadline that could be kept: it is left to its hook's timeout.
+  was lost has no deadline that could be kept: it is left to its hook's timeout. So is one that the
+  sweep began, if the table alone knew its token: no message without a token answers its hook.
 * Where its group's hooks cannot be read, its deadline is not known: heartbeats keep it until then.
 * An instance that is in no cluster: where besides a cluster is named that does not exist, and a
   message about it was lost, it is left to its hook's timeout, which is not restarted.
@@ -134,6 +135,7 @@ class Liveness:
         """Whether nothing but its hook's timeout may be left to an action."""
         lost = (action.ec2_instance_id, action.hook.name) in self.chains.astray
         unheard = (action.ec2_instance_id, action.hook.name) in self.chains.lost
+        unheard |= self.chains.only_the_table_knew(action)
         if unheard and not self.account.record_tables.is_writable:
             return True
         if lost and len(self.account.ecs.clusters) > CLUSTERS_WITHOUT_TOKEN_MAX:

@@ -144,7 +144,12 @@ class World(SeedWorld):
             lambda: self.faults.ceased_at,
             self.liveness().within,
             self.safety.drained,
-            Memory(account, lambda: self.chains.table_failed_at).tells,
+            Memory(
+                account,
+                lambda: self.chains.table_failed_at,
+                self.chains.unrecorded,
+                [*filter(None, self.workload.environ["DRAINER_CLUSTERS"].split(","))],
+            ).tells,
             self.safety.violated,
         )
         account.at(self.faults.ceased_at + timedelta(seconds=SETTLED_SECONDS), self._count_chains)
@@ -296,6 +301,8 @@ class World(SeedWorld):
             calls_fail |= not self.account.record_tables.is_writable
             for sentence in self.chains.published(entries, calls_fail=calls_fail):
                 self.safety.violated("bounds", sentence)
+        if parameters.get("status") == "DRAINING":
+            self.chains.set_draining(parameters["containerInstances"])
         if operation == "UpdateItem":
             self.chains.recorded(parameters["Key"])
             self.safety.recorded(parameters["Key"])
