@@ -341,7 +341,7 @@ def test_the_fast_path_can_be_switched_off(render: Render) -> None:
         assert name not in dict(stack.resources(kind))
 
 
-def test_the_log_is_json_kept_for_a_while_and_the_function_is_traced(
+def test_the_log_is_json_kept_for_a_while_and_passes_are_not_traced(
     stack: DeployedStack,
 ) -> None:
     # A log group that Lambda makes by itself never expires.
@@ -350,4 +350,11 @@ def test_the_log_is_json_kept_for_a_while_and_the_function_is_traced(
     assert function["LoggingConfig"]["LogFormat"] == "JSON"
     assert stack.physical_ids["LogGroup"] == function["LoggingConfig"]["LogGroup"]
     assert only(stack, "AWS::Logs::LogGroup")["RetentionInDays"] == "30"
-    assert function["TracingConfig"]["Mode"] == "Active"
+    # Traces were half of what a drain of two hours cost.
+    assert function["TracingConfig"]["Mode"] == "PassThrough"
+
+
+def test_passes_are_traced_where_somebody_asks_for_it(render: Render) -> None:
+    traced = render("drainer.yaml", Tracing="Active")
+
+    assert only(traced, "AWS::Lambda::Function")["TracingConfig"]["Mode"] == "Active"
