@@ -110,8 +110,8 @@ def _assumed() -> str:
     return textwrap.fill(
         f"assumed: an invocation takes {base:.0f} ms, {call:.0f} ms for each call and {record:.0f} "
         f"ms for each of DynamoDB's, and no cold start; the drainer has {drainer}, arm64, the "
-        f"others {other}, x86_64; ECS sends no event when a task ends whose stop the scheduler "
-        "requested; boto3 tries again as it does for each program.",
+        f"others {other}, x86_64; ECS sends no container instance event at the end of a task whose "
+        "stop the scheduler requested; boto3 tries again as it does for each program.",
         tables.COLUMNS,
     )
 
