@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # An event source mapping of a standard queue long-polls for 20 s, with at least two pollers.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
-QUEUES, POLLERS, POLL_SECONDS = 2, 2, 20
+POLLERS, POLL_SECONDS = 2, 20
 HOUR_SECONDS = 3_600
 
 
@@ -26,6 +26,6 @@ def idle_month(sources: Sources) -> Mapping[Item, float]:
     scene.meter.begin()
     scene.account.run_for(HOUR_SECONDS)
     hour = dict(deployed.bill().counts)
-    hour[Item.SQS] += QUEUES * POLLERS * HOUR_SECONDS / POLL_SECONDS
+    hour[Item.SQS] += shipped().queues * POLLERS * HOUR_SECONDS / POLL_SECONDS
     month = {item: count * HOURS_PER_MONTH for item, count in hour.items()}
     return money({**month, Item.ALARMS: shipped().alarms})

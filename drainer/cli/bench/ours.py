@@ -61,6 +61,7 @@ class Shipped:
     memory_gigabytes: float
     traced: bool
     alarms: int
+    queues: int  # that Lambda polls
 
 
 def shipped() -> Shipped:
@@ -69,7 +70,8 @@ def shipped() -> Shipped:
     function = dict(stack.resources("AWS::Lambda::Function"))["Function"]
     alarms = sum(1 for _ in stack.resources("AWS::CloudWatch::Alarm"))
     traced = function.get("TracingConfig", {}).get("Mode") == "Active"
-    return Shipped(int(function["MemorySize"]) / 1_024, traced, alarms)
+    queues = sum(1 for _ in stack.resources("AWS::Lambda::EventSourceMapping"))
+    return Shipped(int(function["MemorySize"]) / 1_024, traced, alarms, queues)
 
 
 class Deployed:
