@@ -14,7 +14,6 @@ from drainer.drain.listings import Listings
 from drainer.drain.may_leave import Act
 from drainer.drain.record import key_of
 from drainer.drain.task_look import StoppedTasks
-from drainer.errors import DrainerError
 from drainer.lifecycle import rules
 from drainer.lifecycle.acting import HookActions
 from drainer.lifecycle.early_heartbeats import EarlyHeartbeats
@@ -26,7 +25,7 @@ from drainer.lifecycle.rules import Step
 from drainer.lifecycle.sweep import WaitingInstances
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from drainer.codec import Topic
     from drainer.config import Config
@@ -40,8 +39,9 @@ if TYPE_CHECKING:
     from drainer.lifecycle.records import Records
     from drainer.lifecycle.rules import HookDecision
 
-# The most drains that a sweep takes up: ten passes of a hundred. The next sweeps take up others.
-SWEPT_MAX = 1_000
+# The most drains that are found beside the messages: ten passes of a hundred. The next sweeps find
+# the others.
+FOUND_MAX = 1_000
 
 # What acting on a drain takes at most of the time that looking could have, its record's write
 # included: a hundred take 10 s more.
@@ -112,13 +112,14 @@ class Controller:
             draining_again=recorder.draining_again,
         )
         told = [*zip(recorder.admit(drains), (drain.action for drain in drains), strict=True)]
-        found = recorder.woken(wake_ups)
-        known = {key_of(one.action) for one in drains}
-        found += self._stopped_on(stopped, recorder, known, problems)
+        found = recorder.silent() if sweep else []
+        found += recorder.woken(wake_ups) + recorder.stopped(stopped)
         if sweep:
             waiting = WaitingInstances(self._auto_scaling, hooks, time_to_look)
-            found += self._swept(waiting, recorder, known, problems)
-        admitted = [*told, *((one, None) for one in found)]
+            found += recorder.waiting(waiting.find())
+            problems += waiting.problems
+        served = {key_of(action) for one, action in told if one.admission.goes_on}
+        admitted = [*told, *((one, None) for one in _once(found, served)[:FOUND_MAX])]
         passing = [one for one, _ in admitted if one.admission.goes_on]
         messages = [message for one, message in admitted if one.admission.goes_on]
         beats = EarlyHeartbeats(
@@ -144,41 +145,13 @@ class Controller:
             tuple(outcomes), (*problems, *recorder.problems, *observer.problems), tuple(others)
         )
 
-    def _stopped_on(
-        self,
-        stopped: Collection[str],
-        recorder: Recorder,
-        known: set[Key],
-        problems: list[str],
-    ) -> list[Admitted]:
-        """Return the open drains of container instances on which a task has stopped."""
-        try:
-            found = recorder.stopped(stopped)
-        except DrainerError as error:
-            # Such an event is not delivered again: the next pass of each drain looks.
-            problems.append(f"Open records could not be listed: {error}")
-            return []
-        return [one for one in found if key_of(one.drain.action) not in known]
 
-    def _swept(
-        self,
-        waiting: WaitingInstances,
-        recorder: Recorder,
-        known: set[Key],
-        problems: list[str],
-    ) -> list[Admitted]:
-        """Return what the sweep resumes, and what waits of which there is no record."""
-        silent: list[Admitted] = []
-        try:
-            silent = [one for one in recorder.silent() if key_of(one.drain.action) not in known]
-        except DrainerError as error:
-            # A waiting instance is also found by Auto Scaling's list, and its record by its key.
-            problems.append(f"Open records could not be listed: {error}")
-        taken = known | {key_of(one.drain.action) for one in silent}
-        admitted = recorder.waiting(waiting.find())
-        problems += waiting.problems
-        new = [one for one in admitted if key_of(one.drain.action) not in taken]
-        return [*silent, *new][:SWEPT_MAX]
+def _once(found: Iterable[Admitted], served: Collection[Key]) -> list[Admitted]:
+    """Return the first of each drain that no message serves: it may be found in four ways."""
+    by_key: dict[Key, Admitted] = {}
+    for one in found:
+        by_key.setdefault(key_of(one.drain.action), one)
+    return [one for key, one in by_key.items() if key not in served]
 
 
 def _withheld(decision: HookDecision, admitted: Admitted, look: HookLook) -> HookDecision:

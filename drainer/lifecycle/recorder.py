@@ -83,15 +83,12 @@ class Recorder:
         Return the open drains of container instances on which a task has stopped.
 
         Where the set of tasks is not closed, one more look cannot release the instance. The index
-        tells at once, and for half a read unit, that nothing is being drained.
-
-        Raises:
-            DrainerError: The index could not be read.
+        tells at once, and for half a read unit, that nothing is being drained. Where it cannot be
+        read, the next pass of each drain looks.
         """
         if not container_instance_arns or self._down is not None:
             return []
-        rows = self._records.read(self._records.open_keys()).values()
-        records = [one for one in rows if isinstance(one, DrainRecord) and one.drain.closed]
+        records = [one for one in self._open() if isinstance(one, DrainRecord) and one.drain.closed]
         return self._found(
             [
                 one
@@ -105,14 +102,19 @@ class Recorder:
         """
         Return the drains whose chains are lost, the nearest deadline first.
 
-        Raises:
-            DrainerError: The index could not be read.
+        Where the index cannot be read, Auto Scaling's list finds what waits.
         """
-        rows = self._records.read(self._records.open_keys()).values()
         return sorted(
-            self._found(rows, Origin.SWEEP),
+            self._found(self._open(), Origin.SWEEP),
             key=lambda one: one.drain.deadline_at or one.drain.started_at,
         )
+
+    def _open(self) -> Collection[DrainRecord | DrainerError | None]:
+        try:
+            return self._records.read(self._records.open_keys()).values()
+        except DrainerError as error:
+            self.problems.append(f"Open records could not be listed: {error}")
+            return ()
 
     def _found(
         self, rows: Iterable[DrainRecord | DrainerError | None], origin: Origin

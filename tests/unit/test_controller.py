@@ -20,7 +20,7 @@ from drainer.errors import (
     UnavailableError,
 )
 from drainer.lifecycle.acting import NO_TIME
-from drainer.lifecycle.controller import SWEPT_MAX, PassReport
+from drainer.lifecycle.controller import FOUND_MAX, PassReport
 from tests.unit.account import (
     HOOK,
     LOOKS,
@@ -947,8 +947,8 @@ def test_what_waits_right_after_a_drain_has_ended_is_that_drains(
 def test_no_sweep_sees_more_through_than_it_can() -> None:
     # What is silent comes before what is new: its hook has waited longest.
     account = Account()
-    lost = {instance_id(number) for number in range(SWEPT_MAX, SWEPT_MAX + 5)}
-    for number in range(SWEPT_MAX + 5):
+    lost = {instance_id(number) for number in range(FOUND_MAX, FOUND_MAX + 5)}
+    for number in range(FOUND_MAX + 5):
         account.states[instance_id(number)] = WAIT
         if instance_id(number) in lost:
             silent = record(nameless(number), written_at=START - timedelta(hours=1))
@@ -957,7 +957,7 @@ def test_no_sweep_sees_more_through_than_it_can() -> None:
     report = account.run(sweep=True)
 
     seen = {outcome.drain.action.ec2_instance_id for outcome in report.outcomes}
-    assert (len(report.outcomes), lost <= seen) == (SWEPT_MAX, True)
+    assert (len(report.outcomes), lost <= seen) == (FOUND_MAX, True)
 
 
 # -- what a notification adds to a sweep's record

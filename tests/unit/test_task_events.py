@@ -134,6 +134,26 @@ def test_a_message_of_the_same_drain_is_served_once() -> None:
     assert len(account.run(message, stopped=[arn]).outcomes) == 1
 
 
+def test_two_events_of_one_drain_are_one_look() -> None:
+    # Two looks would answer it twice, and the second answer is refused: an error in the log.
+    account = Account()
+    account.follows(0, closed=True)
+    arn = account.record().drain.container_instance_arn or ""
+
+    assert len(account.run(wake_ups=[instance_id(0)], stopped=[arn]).outcomes) == 1
+    assert account.done.count("complete") == 1
+
+
+def test_a_duplicate_message_hides_no_event() -> None:
+    # A task has stopped; the message that is dropped beside it does not look.
+    account = Account()
+    old = replace(account.follows(0, closed=True), hop=0)
+    arn = account.record().drain.container_instance_arn or ""
+
+    [outcome] = account.run(old, stopped=[arn]).outcomes
+    assert outcome.answered
+
+
 def test_an_index_that_cannot_be_read_is_said_and_spoils_no_drain() -> None:
     account = Account()
     message = account.follows(0, closed=True)
