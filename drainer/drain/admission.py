@@ -115,7 +115,7 @@ def admit(
         behind = sweeps or drain.hop <= record.hop
         if behind and earlier_looks.is_of_another(record, now, silent=silent):
             admission = Admission.NEW if sweeps else Admission.DUPLICATE
-            drain = earlier_looks.begun_at(now, drain) if sweeps else drain
+            drain = earlier_looks.begun_again(now, drain) if sweeps else drain
     if admission in (Admission.NEW, Admission.JOIN):
         # It follows no record that is there, but what was set DRAINING before is found by this one.
         before = record.drain.cluster if record else None

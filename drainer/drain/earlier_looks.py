@@ -10,12 +10,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from drainer.drain.model import Drain
+from drainer.drain.model import Drain, Origin
 from drainer.drain.record import silent_after
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from drainer.drain.model import LifecycleAction
     from drainer.drain.record import DrainRecord
 
 
@@ -41,17 +42,24 @@ def is_of_another(record: DrainRecord, now: datetime, *, silent: bool) -> bool:
     return now >= record.written_at + longest
 
 
-def begun_at(now: datetime, drain: Drain) -> Drain:
-    """Return the drain of an action of which nothing is known but that it may wait."""
-    timeout = timedelta(seconds=drain.heartbeat_timeout_seconds or 0)
+def begun_at(
+    now: datetime, action: LifecycleAction, heartbeat_timeout_seconds: int | None
+) -> Drain:
+    """Return the drain of an action of which nothing is known to the sweep but that it may wait."""
+    # It counts as waiting since now, without a heartbeat.
     return Drain(
-        action=drain.action,
+        action=action,
         started_at=now,
-        last_heartbeat_at=now - timeout,
-        origin=drain.origin,
+        last_heartbeat_at=now - timedelta(seconds=heartbeat_timeout_seconds or 0),
+        origin=Origin.SWEEP,
         by_event_bridge=True,
-        unfinished=drain.unfinished,
     )
+
+
+def begun_again(now: datetime, drain: Drain) -> Drain:
+    """Return the drain of what the sweep has found and takes for another action than before."""
+    new = begun_at(now, drain.action, drain.heartbeat_timeout_seconds)
+    return replace(new, unfinished=drain.unfinished)
 
 
 def recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: bool) -> Drain:

@@ -6,19 +6,20 @@ It changes nothing.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from drainer.drain.earlier_looks import begun_at
 from drainer.drain.finder import ACTING_SECONDS
 from drainer.drain.look import turn
-from drainer.drain.model import Drain, LifecycleAction, Origin
+from drainer.drain.model import LifecycleAction
 from drainer.errors import DrainerError
 from drainer.lifecycle.hooks import is_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from drainer.drain.model import Hook
+    from drainer.drain.model import Drain, Hook
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.hooks import AutoScalingReads, Hooks
 
@@ -112,13 +113,5 @@ class WaitingInstances:
         return found
 
     def _found(self, ec2_instance_id: str, hook: Hook, group: str, state: str) -> Drain:
-        # No earlier time is known: it counts as waiting since now, without a heartbeat.
-        timeout = timedelta(seconds=hook.heartbeat_timeout_seconds)
-        return Drain(
-            action=LifecycleAction(group, hook.name, ec2_instance_id, ""),
-            started_at=self._now,
-            last_heartbeat_at=self._now - timeout,
-            origin=Origin.SWEEP,
-            by_event_bridge=True,
-            waits_in=state,
-        )
+        action = LifecycleAction(group, hook.name, ec2_instance_id, "")
+        return replace(begun_at(self._now, action, hook.heartbeat_timeout_seconds), waits_in=state)
