@@ -213,11 +213,11 @@ class Finder:
     def _describe(
         self, cluster: str, arns: Sequence[str], looks: list[Look], *, listed: bool = False
     ) -> None:
+        arns = list(dict.fromkeys(arns))
         try:
             self._must_have_time()
-            described = self._ecs.describe(cluster, list(dict.fromkeys(arns)))
+            described = self._ecs.describe(cluster, arns)
         except RefusedError as error:
-            arns = list(dict.fromkeys(arns))
             if len(arns) == 1:
                 _refused(arns[0], looks, error, listed=listed)
                 return
