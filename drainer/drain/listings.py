@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
 LISTINGS_MIN = 10
 
-# An execution environment that has listed little may list more, so that the tasks of a hundred are
-# known within a minute. Two environments that begin with all of it make 80 reads within seconds.
+# An execution environment that has listed little may list more, so that a small crowd of short
+# drains is listed before its tasks have ended. Two environments that begin with all of it make 80
+# reads within seconds.
 LISTINGS_MAX = 20
 LISTINGS_A_SECOND = 4.0
 
