@@ -23,6 +23,11 @@ PATTERNS = {
     "AutoScalingGroupName": re.compile(r"[^\x00-\x1f]{1,255}"),
 }
 
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-account-settings.html
+CONTAINER_INSTANCE_ARN = re.compile(
+    r"arn:[a-z-]{3,20}:ecs:[a-z0-9-]{1,30}:\d{12}:container-instance/[A-Za-z0-9_/-]{1,300}"
+)
+
 YEAR_MIN, YEAR_MAX = 2000, 2200
 
 # ECS's own hook for managed instance draining; its notifications come by EventBridge, and are

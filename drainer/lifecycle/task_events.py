@@ -8,19 +8,14 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from drainer.drain.model import StoppedTask
 from drainer.errors import MalformedEventError, QuietError
-from drainer.fields import quoted
+from drainer.fields import CONTAINER_INSTANCE_ARN, quoted
 
 DETAIL_TYPE = "ECS Task State Change"
 KEY = "containerInstanceArn"  # a task on Fargate has none
-
-CONTAINER_INSTANCE_ARN = re.compile(
-    r"arn:[a-z-]{3,20}:ecs:[a-z0-9-]{1,30}:\d{12}:container-instance/[A-Za-z0-9_/-]{1,300}"
-)
 
 
 def is_on_instance(detail: Any) -> bool:

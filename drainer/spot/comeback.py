@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.config import CLUSTER
 from drainer.drain.attributes import INTERRUPTED
-from drainer.fields import PATTERNS
+from drainer.fields import CONTAINER_INSTANCE_ARN, PATTERNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 VALUE = re.compile(r"(?:stop|hibernate)/([0-9]{1,10})")
 # What a recommendation leaves is no comeback: the instance is there, and may be taken any time.
 ADVISED = re.compile(r"recommend/[0-9]{1,10}")
-ARN = re.compile(r"arn:aws[a-z-]*:ecs:[a-z0-9-]+:[0-9]{12}:container-instance/[\w/-]{1,300}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,11 @@ def read(detail: Any, now: datetime) -> Comeback | None:
         return None
     cluster, arn = detail.get("clusterArn"), detail.get("containerInstanceArn")
     ec2_instance_id = detail.get("ec2InstanceId")
-    patterns = ((cluster, CLUSTER), (arn, ARN), (ec2_instance_id, PATTERNS["EC2InstanceId"]))
+    patterns = (
+        (cluster, CLUSTER),
+        (arn, CONTAINER_INSTANCE_ARN),
+        (ec2_instance_id, PATTERNS["EC2InstanceId"]),
+    )
     if not all(isinstance(value, str) and pattern.fullmatch(value) for value, pattern in patterns):
         return None
     return Comeback(str(cluster), str(arn), str(ec2_instance_id), ends_at)
