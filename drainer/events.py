@@ -18,7 +18,8 @@ from drainer.drain.model import Drain, LifecycleAction, StoppedTask, Sweep, Wake
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
 from drainer.fields import ECS_OWN_HOOK, PATTERNS, identifiers, instant, quoted
 from drainer.lifecycle import container_instance_events, task_events
-from drainer.spot import comeback, events
+from drainer.spot import comeback
+from drainer.spot import events as spot_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +35,7 @@ EVENT_BRIDGE_DETAIL_TYPE = "EC2 Instance-terminate Lifecycle Action"
 HEARTBEAT_TIMEOUT_SECONDS_MAX = 7_200
 
 # The messages that a record can carry, and the results of reading one: a message or an error.
-Spotted = events.Interruption | events.TaskInterruption | comeback.Comeback
+Spotted = spot_events.Interruption | spot_events.TaskInterruption | comeback.Comeback
 Asked = (
     Drain | WakeUp | StoppedTask | Sweep | Spotted | request.Request | re_invocation.Continuation
 )
@@ -118,8 +119,8 @@ def _event(record: dict[str, Any], now: datetime) -> Asked:
     source, detail_type, detail = map(record.get, ("source", "detail-type", "detail"))
     if detail_type == task_events.DETAIL_TYPE and task_events.is_on_instance(detail):
         return task_events.read(source, detail)
-    if detail_type in events.DETAIL_TYPES:
-        return events.read(record, now)
+    if detail_type in spot_events.DETAIL_TYPES:
+        return spot_events.read(record, now)
     if detail_type == container_instance_events.DETAIL_TYPE:
         back = comeback.read(detail, now) if source == "aws.ecs" else None
         return back or container_instance_events.read(source, detail)
