@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from drainer.drain.admission import Admission
-from drainer.drain.conditional_write import Demand
+from drainer.drain.conditional_write import CREATIONS, Demand
 from tests.model import concrete
 from tests.model.values import (
     ACCEPTED,
@@ -66,7 +66,6 @@ if TYPE_CHECKING:
 
 NEW, DUE, TAKEOVER = Admission.NEW, Admission.DUE, Admission.TAKEOVER
 JOIN, UNREAD = Admission.JOIN, Admission.UNREAD
-CREATIONS = (Demand.ABSENT, Demand.REPLACES, Demand.OVERTAKES, Demand.SUCCEEDS)
 STEP, FAULT, TICK = range(3)  # kinds of edges
 
 

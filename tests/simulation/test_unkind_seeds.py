@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
@@ -14,23 +14,15 @@ from drainer import handler
 from drainer.simulation.aws import Aws
 from drainer.simulation.runs.world import Options, World
 from drainer.simulation.scenario.stopped_crowd import add_stopped_tasks
-from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX
+from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX, AnswerKind
 from drainer.simulation.services.ecs.definitions import TaskProfile
 
 if TYPE_CHECKING:
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
-    from drainer.simulation.services.ecs.answer_lag import AnswerKind
     from drainer.simulation.services.ecs.model import Task
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-ANSWERS: tuple[AnswerKind, ...] = (
-    "ListTasks RUNNING",
-    "ListTasks STOPPED",
-    "DescribeTasks",
-    "DescribeContainerInstances",
-    "DescribeContainerInstances counts",
-    "ListContainerInstances",
-)
+ANSWERS: tuple[AnswerKind, ...] = get_args(AnswerKind)
 HOURS = 6
 
 
