@@ -89,13 +89,9 @@ class Recorder:
         if not container_instance_arns or self._down is not None:
             return []
         records = [one for one in self._open() if isinstance(one, DrainRecord) and one.drain.closed]
+        arns = set(container_instance_arns)
         return self._found(
-            [
-                one
-                for one in records
-                if not one.container_instances.isdisjoint(container_instance_arns)
-            ],
-            Origin.WAKE_UP,
+            [one for one in records if one.container_instances & arns], Origin.WAKE_UP
         )
 
     def silent(self) -> list[Admitted]:
