@@ -115,7 +115,7 @@ class Controller:
         found = recorder.silent() if sweep else []
         found += recorder.woken(wake_ups) + recorder.stopped(stopped)
         if sweep:
-            waiting = WaitingInstances(self._auto_scaling, hooks, time_to_look)
+            waiting = WaitingInstances(self._auto_scaling, hooks, time_to_look, observer.now)
             found += recorder.waiting(waiting.find())
             problems += waiting.problems
         served = {key_of(action) for one, action in told if one.admission.goes_on}

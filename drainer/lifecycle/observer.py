@@ -67,7 +67,7 @@ class Observer:
         self._time = time
         self._draining_again = draining_again
         self._config = config
-        self._now = time.now()
+        self.now = time.now()
         self._problems: list[str] = []
 
     @property
@@ -108,7 +108,7 @@ class Observer:
         return HookLook(
             ec2_instance_id=drain.action.ec2_instance_id,
             drain=drain,
-            now=self._now,
+            now=self.now,
             # How far a search has come does not count without a token.
             in_turns=bool(drain.action.lifecycle_action_token),
             proven=_is_proven(admitted),
@@ -150,7 +150,7 @@ class Observer:
         for look in looks:
             by_group[look.drain.action.auto_scaling_group_name].append(look)
         # In an order that differs each time, so that none is always the last.
-        groups = sorted(by_group, key=lambda group: (turn(group, self._now), group))
+        groups = sorted(by_group, key=lambda group: (turn(group, self.now), group))
         for position, group in enumerate(groups):
             members = by_group[group]
             # With all the time spent on hooks, a crowd of groups that comes together in each pass

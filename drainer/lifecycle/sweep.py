@@ -18,6 +18,7 @@ from drainer.lifecycle.hooks import is_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from drainer.drain.model import Drain, Hook
     from drainer.invocation import InvocationClock
@@ -37,12 +38,23 @@ LOOKING_SECONDS = 8.0
 
 
 class WaitingInstances:
-    """One sweep's search of all groups."""
+    """
+    One sweep's search of all groups.
 
-    def __init__(self, auto_scaling: AutoScalingReads, hooks: Hooks, time: InvocationClock) -> None:
+    Args:
+        now: When the pass began: a drain must not begin after the looks and heartbeats of its pass.
+    """
+
+    def __init__(
+        self,
+        auto_scaling: AutoScalingReads,
+        hooks: Hooks,
+        time: InvocationClock,
+        now: datetime,
+    ) -> None:
         self._auto_scaling = auto_scaling
         self._hooks = hooks
-        self._now = time.now()
+        self._now = now
         self._seconds_left = time.seconds_left
         self.problems: list[str] = []
 

@@ -848,6 +848,18 @@ def test_the_sweep_creates_its_record_before_it_keeps_the_hook_waiting() -> None
     assert account.record().drain.deadline_at == NOW + LONGEST
 
 
+def test_what_a_slow_sweep_finds_does_not_begin_after_its_first_heartbeat() -> None:
+    # The record tells by that heartbeat that Auto Scaling has confirmed the action: else an
+    # instance that comes back would stay DRAINING.
+    account = Account(call_seconds=2)
+    account.has(0, "ACTIVE", task())
+
+    account.run(sweep=True)
+
+    assert "set DRAINING" in account.done
+    assert account.record().may_have_drained
+
+
 @pytest.mark.parametrize("error", [THROTTLED, DENIED])
 def test_nothing_heartbeats_of_which_there_is_no_record(error: DrainerError) -> None:
     # Nobody would remember its deadline: it was kept waiting for 48 hours.

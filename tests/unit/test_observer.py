@@ -170,7 +170,7 @@ def sweep(
     scaling: AutoScaling, now: datetime = NOW, hooks: Hooks | None = None
 ) -> WaitingInstances:
     own = hooks or Hooks(scaling, TOPIC_ARN)
-    return WaitingInstances(scaling, own, InvocationClock(now, scaling.left))
+    return WaitingInstances(scaling, own, InvocationClock(now, scaling.left), now)
 
 
 # -- lifecycle states
