@@ -77,6 +77,7 @@ ENVIRONMENT = {
     "records_table": _TABLE,
     "record_retention_days": whole(1, RECORD_RETENTION_DAYS_MAX),
     "verify_stacks": one_of(Switch),
+    "use_fast_path": one_of(Switch),
 }
 
 
@@ -99,6 +100,7 @@ class Config:
         records_table: The DynamoDB table that holds the records of drains and of requests.
         record_retention_days: How long a record is kept after its drain's end.
         verify_stacks: Whether CloudFormation is asked if it waits before a request is believed.
+        use_fast_path: Whether ECS's events of stopped tasks reach the function.
     """
 
     topic_arn: str
@@ -113,6 +115,7 @@ class Config:
     records_table: str = ""
     record_retention_days: int = RECORD_RETENTION_DAYS_DEFAULT
     verify_stacks: bool = False
+    use_fast_path: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
@@ -129,7 +132,8 @@ class Config:
         settings = read(ENVIRONMENT, values, problems)
         if problems:
             raise MisconfiguredError("The function's environment: " + ". ".join(problems))
-        settings["verify_stacks"] = settings.get("verify_stacks") == Switch.TRUE
+        for name in ("verify_stacks", "use_fast_path"):
+            settings[name] = settings.get(name) == Switch.TRUE
         return cls(**settings)
 
     def policy(self, metadata: str | None) -> tuple[Policy, tuple[Problem, ...]]:

@@ -107,52 +107,42 @@ def serve(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
     others = [one for one in work.requests if one not in first]
     # Lifecycle actions come first, since theirs are the shorter timeouts; but not always.
     retries = serve_requests(first, by, time)
-    undelivered, open_ones = serve_drains(work, by, time)
-    retries.update(undelivered)
+    retries.update(serve_drains(work, by, time))
     retries.update(serve_requests(others, by, time))
-    # An instance that is being drained has not come back.
-    wake_ups = [wake_up for wake_up in work.wake_ups if wake_up.ec2_instance_id not in open_ones]
-    if work.sweep or wake_ups:
-        returned = by.reactivation.run(wake_ups, sweep=work.sweep, time=time)
+    if work.sweep or work.wake_ups:
+        returned = by.reactivation.run(work.wake_ups, sweep=work.sweep, time=time)
         by.telemetry.returned(returned)
     if work.sweep:
         serve_requests(_lost(by, time.now()), by, time)
     return retries
 
 
-def serve_drains(
-    work: Work, by: Controllers, time: InvocationClock
-) -> tuple[dict[Key, str], set[str]]:
-    """Run a pass; return what must be delivered again, and the instances that have a drain."""
-    if not (work.drains or work.wake_ups or work.stopped or work.sweep):
-        return {}, set()
+def serve_drains(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
+    """Run a pass; return what must be delivered again, and why."""
+    if not (work.drains or work.stopped or work.sweep):
+        return {}
     try:
         report = by.controller.run_pass(
             work.drains,
             time=time,
-            wake_ups=sorted({wake_up.ec2_instance_id for wake_up in work.wake_ups}),
             stopped=[one.container_instance_arn for one in work.stopped],
             sweep=work.sweep,
         )
     except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
         by.telemetry.crashed(error, [drain.action.ec2_instance_id for drain in work.drains])
-        if len(work.drains) <= 1 and not (work.wake_ups or work.stopped or work.sweep):
+        if len(work.drains) <= 1 and not (work.stopped or work.sweep):
             said = f"{type(error).__name__}: {error}"
-            return {events.key_of(drain.action): said for drain in work.drains}, set()
+            return {events.key_of(drain.action): said for drain in work.drains}
         alone = [Work([drain], [], [], [], sweep=False) for drain in work.drains]
         served = [serve_drains(one, by, time) for one in alone]
-        return (
-            {key: said for retries, _ in served for key, said in retries.items()},
-            {one for _, open_ones in served for one in open_ones},
-        )
+        return {key: said for retries in served for key, said in retries.items()}
     by.telemetry.passed(report)
     # Wake-ups and sweeps are not delivered again: the chain and the next sweep come anyway.
-    retries: dict[Key, str] = {
+    return {
         events.key_of(outcome.message): outcome.retry_reason
         for outcome in report.outcomes
         if outcome.retry_reason and outcome.message
     }
-    return retries, {outcome.drain.action.ec2_instance_id for outcome in report.outcomes}
 
 
 def serve_requests(

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from drainer.drain.model import Drain, Origin
-from drainer.drain.record import silent_after
+from drainer.drain.record import interval_of, silent_after
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -97,7 +97,9 @@ def as_if_new(drain: Drain, now: datetime, pass_interval_seconds: int) -> Drain:
     A late message may be a duplicate from before the instance was ACTIVE again. Tasks may have been
     placed since, which its listings do not have. Only the record could tell.
     """
-    if drain.sent_at is not None and now - drain.sent_at < silent_after(pass_interval_seconds):
+    if drain.sent_at is not None and now - drain.sent_at < silent_after(
+        interval_of(drain, pass_interval_seconds)
+    ):
         return drain
     # It stays one that was DRAINING before: what is found ACTIVE then is published before it is set
     # DRAINING again, so that no other message's pass takes it for DRAINING all the time.

@@ -172,6 +172,7 @@ class Drain(InstanceProgress):
     sent_at: datetime | None = None  # when its message was published; None for a notification
     # of the record that the message follows; None where no record is known yet
     generation: int | None = None
+    quiet: bool = False  # whether the next pass comes QUIET_SECONDS later, and not at the interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ one pass.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from drainer.drain.model import Origin
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +34,16 @@ SETTLE = timedelta(seconds=120)
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
 REASON_CHARACTERS_MAX = 200
 TASKS_MAX = 10
+
+
+# The delay of the queue for drains of which nothing changes (lifecycle/pace.py). With more,
+# their messages would be delivered again before their records are silent, see above.
+QUIET_SECONDS = 75
+
+
+def interval_of(drain: Drain, pass_interval_seconds: int) -> int:
+    """Return the seconds after which the next pass of a drain comes."""
+    return max(QUIET_SECONDS, pass_interval_seconds) if drain.quiet else pass_interval_seconds
 
 
 def silent_after(pass_interval_seconds: int) -> timedelta:
@@ -185,10 +197,24 @@ class DrainRecord(Record):
         """
         return bool(self.token) or self.drain.last_heartbeat_at >= self.drain.started_at
 
+    def is_silent(self, now: datetime, pass_interval_seconds: int) -> bool:
+        """Whether the record is open and no pass has written it for long."""
+        return Record.is_silent(self, now, interval_of(self.drain, pass_interval_seconds))
+
     @property
     def token(self) -> str:
         """The lifecycle action token; empty where it is unknown. Never log it."""
         return self.drain.action.lifecycle_action_token
+
+    def next_message(self) -> Drain:
+        """Return what the message on its way to the next pass says, with the short delay."""
+        return replace(
+            self.drain,
+            origin=Origin.CHAIN,
+            hop=self.hop,
+            generation=self.generation,
+            quiet=False,
+        )
 
     def expires_at(self, retention: timedelta) -> datetime:
         """Return when DynamoDB may delete the record: never while its action can still wait."""

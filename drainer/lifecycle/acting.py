@@ -15,7 +15,7 @@ from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsA
 from drainer.drain.admission import Admission
 from drainer.drain.may_leave import Act
 from drainer.errors import DrainerError, MisconfiguredError, ThrottledError
-from drainer.lifecycle import heartbeats
+from drainer.lifecycle import heartbeats, pace
 from drainer.lifecycle.hooks import AutoScalingReads
 from drainer.lifecycle.rules import Step
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from drainer.codec import Topic
     from drainer.drain.actions import Ecs
-    from drainer.drain.model import LifecycleAction, LifecycleActionResult
+    from drainer.drain.model import Drain, LifecycleAction, LifecycleActionResult
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.outcome import HookOutcome
     from drainer.lifecycle.recorder import Recorder
@@ -93,6 +93,7 @@ class HookActions:
                 _put_off([o for o in unit if not (o.published or o.duplicate)])
             else:
                 _put_off(unit)
+        self._hurry([o for o in outcomes if o.admitted.admission == Admission.LOOK and not o.ended])
         # Calls that an instance waits for come before those that only operators and the next action
         # need.
         self._recorder.end([o for o in outcomes if o.ended and not o.duplicate])
@@ -162,24 +163,45 @@ class HookActions:
             slowest = max(slowest, left - self._time.seconds_left())
 
     def _publish(self, unit: Sequence[HookOutcome], sent_at: datetime) -> None:
-        encoded: list[tuple[HookOutcome, str]] = []
-        for outcome in unit:
-            try:
-                following = replace(outcome.following(), sent_at=sent_at)
-                encoded.append((outcome, envelope.encode(following)))
-            except DrainerError as error:
-                outcome.put_off(f"The re-invocation was not encoded: {error}")
-        if not encoded:
-            return
-        try:
-            refusals = self._topic.publish([text for _, text in encoded])
-        except DrainerError as error:
-            refusals = dict.fromkeys(range(len(encoded)), str(error))
-        for position, (outcome, _) in enumerate(encoded):
+        refusals = self._send([outcome.following() for outcome in unit], sent_at)
+        for position, outcome in enumerate(unit):
             if position in refusals:
                 outcome.put_off(f"The re-invocation was not published: {refusals[position]}")
             else:
                 outcome.published = True
+
+    def _send(self, drains: Sequence[Drain], sent_at: datetime) -> dict[int, str]:
+        """Publish at most TOGETHER_MAX messages; return by position why some were not."""
+        refusals, encoded = {}, {}
+        for position, drain in enumerate(drains):
+            try:
+                encoded[position] = envelope.encode(replace(drain, sent_at=sent_at))
+            except DrainerError as error:
+                refusals[position] = str(error)
+        if encoded:
+            positions = [*encoded]
+            try:
+                refused = self._topic.publish([*encoded.values()])
+            except DrainerError as error:
+                refused = dict.fromkeys(range(len(encoded)), str(error))
+            refusals |= {positions[number]: why for number, why in refused.items()}
+        return refusals
+
+    def _hurry(self, woken: Sequence[HookOutcome]) -> None:
+        """
+        Publish the messages of quiet drains again, with the short delay.
+
+        Such a message has the hop of the one that is on its way. The pass of the first one that
+        comes claims it, and the other is a duplicate, as SQS may deliver one too.
+        """
+        hurried = [o for o in woken if o.record is not None and pace.may_be_hurried(o.look)]
+        for start in range(0, len(hurried), TOGETHER_MAX):
+            unit = hurried[start : start + TOGETHER_MAX]
+            messages = [o.record.next_message() for o in unit if o.record is not None]
+            # Without time for it, the message that is on its way comes a little later.
+            refusals = self._send(messages, self._time.now()) if self._has_time() else {}
+            for position, why in refusals.items():
+                unit[position].add_error("The next pass was not hurried", why)
 
 
 def _put_off(outcomes: Sequence[HookOutcome]) -> None:

@@ -82,7 +82,6 @@ class Controller:
         drains: Sequence[Drain],
         *,
         time: InvocationClock,
-        wake_ups: Sequence[str] = (),
         stopped: Collection[str] = (),
         sweep: bool = False,
     ) -> PassReport:
@@ -91,7 +90,6 @@ class Controller:
 
         Args:
             drains: At most one for each lifecycle action.
-            wake_ups: Ids of EC2 instances at whose open drains to look too.
             stopped: ARNs of container instances on which a task has stopped, to look at too.
             sweep: Whether to resume drains whose chains are lost, and to look at everything that
                 waits under a hook of ours, too.
@@ -113,7 +111,7 @@ class Controller:
         )
         told = [*zip(recorder.admit(drains), (drain.action for drain in drains), strict=True)]
         found = recorder.silent() if sweep else []
-        found += recorder.woken(wake_ups) + recorder.stopped(stopped)
+        found += recorder.stopped(stopped)
         if sweep:
             waiting = WaitingInstances(self._auto_scaling, hooks, time_to_look, observer.now)
             found += recorder.waiting(waiting.find())
@@ -147,7 +145,7 @@ class Controller:
 
 
 def _once(found: Iterable[Admitted], served: Collection[Key]) -> list[Admitted]:
-    """Return the first of each drain that no message serves: it may be found in four ways."""
+    """Return the first of each drain that no message serves: it may be found in three ways."""
     by_key: dict[Key, Admitted] = {}
     for one in found:
         by_key.setdefault(key_of(one.drain.action), one)

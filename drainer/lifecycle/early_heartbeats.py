@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from drainer.drain.actions import CALL_SECONDS, failure_of
 from drainer.drain.admission import Admission
 from drainer.drain.finder import ACTING_SECONDS
+from drainer.drain.record import interval_of
 from drainer.lifecycle import heartbeats
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ class EarlyHeartbeats:
         # agree.
         if now >= drain.deadline_at or drain.not_waiting_since is not None:
             return False
-        return heartbeats.half_is_over(drain, now, self._pass_interval_seconds)
+        interval_seconds = interval_of(drain, self._pass_interval_seconds)
+        return heartbeats.half_is_over(drain, now, interval_seconds)
 
     def _send(self, drains: Mapping[int, Drain]) -> None:
         for position, drain in sorted(

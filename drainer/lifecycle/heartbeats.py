@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from drainer.drain.model import Origin
+from drainer.drain.record import interval_of
 from drainer.lifecycle.look import Waiting
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def is_due(look: HookLook) -> bool:
         return True
     if drain.origin == Origin.SWEEP:
         return True  # no message comes again if it cannot be published: the next look may be far
-    return half_is_over(drain, look.now, look.pass_interval_seconds)
+    return half_is_over(drain, look.now, interval_of(drain, look.pass_interval_seconds))
 
 
 def runs_out_at(drain: Drain) -> datetime:

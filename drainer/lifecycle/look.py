@@ -7,9 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from drainer.drain.look import Look
 from drainer.drain.model import DRAIN_TIMEOUT_SECONDS_MAX, Drain, LifecycleActionResult
+
+if TYPE_CHECKING:
+    from drainer.drain.record import DrainRecord
 
 GLOBAL_TIMEOUT_MARGIN_SECONDS = 120
 
@@ -34,6 +38,9 @@ class HookLook(Look):
     # before; None where there is none
     draining_again: datetime | None = None
     pass_interval_seconds: int  # the time between two passes
+    # the record that this pass goes by; None where it has read none
+    before: DrainRecord | None = None
+    has_events: bool = False  # whether ECS's events of stopped tasks reach the function
     # what is answered at the deadline where the hook says nothing else
     deadline_result: LifecycleActionResult
 

@@ -18,6 +18,7 @@ from drainer.drain.record import key_of
 from drainer.drain.task_look import TaskLook
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 from drainer.lifecycle import rules
+from drainer.lifecycle.early_heartbeats import RECORDED
 from drainer.lifecycle.hooks import LATER_STATES, is_waiting
 from drainer.lifecycle.look import HookLook, Waiting
 from drainer.lifecycle.sweep import LOOKING_SECONDS
@@ -114,6 +115,8 @@ class Observer:
             proven=_is_proven(admitted),
             pass_interval_seconds=self._config.pass_interval_seconds,
             deadline_result=self._config.deadline_result,
+            before=admitted.record if admitted.admission in RECORDED else None,
+            has_events=self._config.use_fast_path,
         )
 
     def _look_at_lifecycle(self, looks: list[HookLook]) -> None:

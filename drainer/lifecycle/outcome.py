@@ -78,6 +78,7 @@ class HookOutcome(Outcome):
             hop=drain.hop + 1 if self.hop is None else self.hop,
             last_heartbeat_at=look.now if self.heartbeat else drain.last_heartbeat_at,
             not_waiting_since=(drain.not_waiting_since or seen_at) if waits_not else None,
+            quiet=self.decision.quiet and not self.errors,
         )
 
     def put_off(self, why: str) -> None:

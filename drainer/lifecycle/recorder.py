@@ -72,12 +72,6 @@ class Recorder:
             if not (one.record and waits_for_another(one.record, beside[one.record.key.instance]))
         ]
 
-    def woken(self, ec2_instance_ids: Sequence[str]) -> list[Admitted]:
-        """Return the open drains of EC2 instances about which there was an event."""
-        asks = ec2_instance_ids and self._down is None
-        found = self._records.of_instance(ec2_instance_ids) if asks else {}
-        return self._found([one for some in found.values() for one in some], Origin.WAKE_UP)
-
     def stopped(self, container_instance_arns: Collection[str]) -> list[Admitted]:
         """
         Return the open drains of container instances on which a task has stopped.

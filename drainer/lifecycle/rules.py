@@ -19,7 +19,7 @@ from drainer.drain import may_leave
 from drainer.drain.may_leave import Act, Decision
 from drainer.drain.model import LifecycleActionResult, Origin
 from drainer.drain.task_set import ANSWER_LAG
-from drainer.lifecycle import heartbeats
+from drainer.lifecycle import heartbeats, pace
 from drainer.lifecycle.look import Waiting
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class HookDecision(Decision):
     # limit
     republish: bool = False
     hop_limit: bool = False  # whether there were more hops than can be; the sweep goes on
+    quiet: bool = False  # whether the re-invocation takes the queue with the longer delay
 
 
 def is_over(look: HookLook) -> bool:
@@ -135,6 +136,7 @@ def decide(look: HookLook) -> HookDecision:
         heartbeat=heartbeats.is_due(look),
         republish=republish,
         hop_limit=is_beyond_hop_limit(look),
+        quiet=re_invokes and pace.is_quiet(look, instance.phase),
     )
 
 

@@ -5,6 +5,7 @@ The filter policies: each real message reaches its queue, and nothing else reach
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -47,19 +48,18 @@ TEST_NOTIFICATION = {
 }
 LAUNCH = {**NOTIFICATION, "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-ENVELOPE = encode(
-    Drain(
-        action=LifecycleAction(
-            auto_scaling_group_name="web",
-            lifecycle_hook_name="drainer",
-            ec2_instance_id="i-0123456789abcdef0",
-            lifecycle_action_token="465e0162-e6af-4786-b4e8-bb544ae58790",
-        ),
-        started_at=NOON,
-        last_heartbeat_at=NOON,
-        hop=1,
-    )
+DRAIN = Drain(
+    action=LifecycleAction(
+        auto_scaling_group_name="web",
+        lifecycle_hook_name="drainer",
+        ec2_instance_id="i-0123456789abcdef0",
+        lifecycle_action_token="465e0162-e6af-4786-b4e8-bb544ae58790",
+    ),
+    started_at=NOON,
+    last_heartbeat_at=NOON,
+    hop=1,
 )
+ENVELOPE, QUIET = encode(DRAIN), encode(replace(DRAIN, quiet=True))
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,7 @@ ENVELOPE = encode(
     [
         pytest.param(json.dumps(NOTIFICATION), ["NoticeQueue"], id="a notification"),
         pytest.param(ENVELOPE, ["WaitQueue"], id="an envelope"),
+        pytest.param(QUIET, ["QuietQueue"], id="a quiet one"),
         pytest.param(json.dumps(TEST_NOTIFICATION), [], id="a test notification"),
         pytest.param(json.dumps(LAUNCH), [], id="a launch"),
         pytest.param('{"drainer": "something else"}', [], id="a foreign message"),

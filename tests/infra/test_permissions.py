@@ -190,6 +190,7 @@ SENDERS = {
     "NoticeQueuePolicy": [["Topic"]],
     "WakeUpQueuePolicy": [["FastPath", "StoppedTasks"]],
     "WaitQueuePolicy": [["Topic"]],
+    "QuietQueuePolicy": [["Topic"]],
     "SubscriptionDeadLetterQueuePolicy": [["Topic"]],
     "FunctionDeadLetterQueuePolicy": [["Sweep", "EventBridgeNotices"]],
 }

@@ -186,8 +186,9 @@ def test_a_response_url_is_encrypted_wherever_it_rests(stack: DeployedStack) -> 
         invocations["DestinationConfig"]["OnFailure"]["Destination"],
     }
 
-    # No request comes by the events of ECS.
-    fed = {one["EventSourceArn"] for one in mappings} - {stack.physical_ids["WakeUpQueue"]}
+    # No request comes by the events of ECS, and none is quiet.
+    others = {stack.physical_ids["WakeUpQueue"], stack.physical_ids["QuietQueue"]}
+    fed = {one["EventSourceArn"] for one in mappings} - others
     assert on_the_way == fed
     for arn in on_the_way | kept:
         assert queues[arn.rpartition("-")[2]]["SqsManagedSseEnabled"] is True, arn

@@ -15,6 +15,7 @@ from drainer import events, telemetry
 from drainer.aws.ecs import DESCRIBE_MAX, UPDATE_STATE_MAX
 from drainer.config import ENVIRONMENT, Config
 from drainer.drain.model import Sweep
+from drainer.drain.record import QUIET_SECONDS, silent_after
 from drainer.lifecycle import container_instance_events as wake_ups
 from drainer.lifecycle import task_events
 from tests.loops import some
@@ -140,11 +141,13 @@ def test_defect_25_the_defaults_of_template_and_program_are_the_same(
 
     assert Config(
         topic_arn=stack.physical_ids["Topic"],
-        # These three have no default that would do for both: without a stack there is no table, and
+        # These four have no default that would do for both: without a stack there is no table, and
         # who runs the program elsewhere may have no CloudFormation to ask.
         requests_table=stack.physical_ids["RequestsTable"],
         records_table=stack.physical_ids["Records"],
         verify_stacks=True,
+        # Without the stack's queues there is no fast path.
+        use_fast_path=True,
     ) == Config.from_environment(variables)
 
 
@@ -334,11 +337,30 @@ def test_the_fast_path_can_be_switched_off(render: Render) -> None:
         ("AWS::Events::Rule", "FastPath"),
         ("AWS::Events::Rule", "StoppedTasks"),
         ("AWS::SQS::Queue", "WakeUpQueue"),
+        ("AWS::SQS::Queue", "QuietQueue"),
+        ("AWS::SNS::Subscription", "QuietSubscription"),
+        ("AWS::Lambda::EventSourceMapping", "QuietEventSourceMapping"),
         ("AWS::Lambda::EventSourceMapping", "WakeUpEventSourceMapping"),
         ("AWS::CloudWatch::Alarm", "FastPathFailedAlarm"),
         ("AWS::CloudWatch::Alarm", "StoppedTasksFailedAlarm"),
     ):
         assert name not in dict(stack.resources(kind))
+    # Without the queue of quiet drains every envelope takes the other one.
+    subscriptions = dict(stack.resources("AWS::SNS::Subscription"))
+    assert subscriptions["EnvelopeSubscription"]["FilterPolicy"] == {"drainer": ["re-invocation"]}
+    variables = only(stack, "AWS::Lambda::Function")["Environment"]["Variables"]
+    assert variables["DRAINER_USE_FAST_PATH"] == "false"
+
+
+def test_quiet_drains_wait_as_long_as_the_program_thinks(stack: DeployedStack) -> None:
+    # Waiting longer, their records would count as silent, and two chains would go on.
+    queue = dict(stack.resources("AWS::SQS::Queue"))["QuietQueue"]
+
+    assert queue["DelaySeconds"] == QUIET_SECONDS
+    silent = silent_after(QUIET_SECONDS).total_seconds()
+    function = only(stack, "AWS::Lambda::Function")
+    assert silent <= queue["VisibilityTimeout"] - function["Timeout"]
+    assert sources(stack)["QuietQueue"]["BatchSize"] == DESCRIBE_MAX
 
 
 def test_the_log_is_json_kept_for_a_while_and_passes_are_not_traced(

@@ -65,6 +65,7 @@ ADMITTED = {
     "NoticeQueue": {"the topic"},
     "WakeUpQueue": {"the fast path", "the stopped tasks"},
     "WaitQueue": {"the topic"},
+    "QuietQueue": {"the topic"},
     "SubscriptionDeadLetterQueue": {"the topic"},
     "FunctionDeadLetterQueue": {"the sweep", "the notifications"},
     # SQS itself moves messages into these two, and asks no policy.

@@ -170,8 +170,8 @@ def test_an_idle_month_is_alarms_pollers_and_sweeps() -> None:
 
     assert month[Item.ALARMS] == pytest.approx(0.10 * ours.shipped().alarms)
     assert ours.shipped().alarms > 10
-    # Three queues with two pollers each, that ask three times a minute.
-    assert month[Item.SQS] == pytest.approx(3 * 2 * 3 * 60 * 730 * 0.40 / 1_000_000)
+    # Four queues with two pollers each, that ask three times a minute.
+    assert month[Item.SQS] == pytest.approx(4 * 2 * 3 * 60 * 730 * 0.40 / 1_000_000)
     assert month[Item.LAMBDA_REQUESTS] == pytest.approx(12 * 730 * 0.20 / 1_000_000)
     assert month[Item.SNS] == 0
 

@@ -90,7 +90,7 @@ def message(instance: str = INSTANCE, proof: str = "of its own") -> str:
 
 def waiting(*bodies: str) -> Installation:
     messages = [SimpleNamespace(body=body) for body in bodies]
-    return SimpleNamespace(wait_queue=SimpleNamespace(messages=messages))  # type: ignore[return-value]
+    return SimpleNamespace(waiting=messages)  # type: ignore[return-value]
 
 
 def test_the_chains_of_an_instance_at_a_hook_are_counted(chains: Chains) -> None:

@@ -718,6 +718,7 @@ def test_without_the_switch_nothing_is_wired(account: Aws) -> None:
     assert set(given) == {
         "DRAINER_TOPIC_ARN",
         "DRAINER_PASS_INTERVAL_SECONDS",
+        "DRAINER_USE_FAST_PATH",
         "DRAINER_RECORDS_TABLE",
     }
     assert (installed.requests_table, account.tables.tables) == (None, {})

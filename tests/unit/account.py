@@ -111,6 +111,7 @@ class Account:
     fails: dict[str, DrainerError] = field(default_factory=dict)
     refused_arns: set[str] = field(default_factory=set)
     unpublished: set[int] = field(default_factory=set)
+    fast_path: bool = False
     seconds_left: float = 100.0
     call_seconds: float = 0.0
     log: list[str] = field(default_factory=list)
@@ -160,7 +161,8 @@ class Account:
 
     def run(self, *drains: Drain, now: datetime = NOW, **more: Any) -> PassReport:
         """Run one pass."""
-        controller = Controller(self, self, self, self.records, CONFIG)
+        config = replace(CONFIG, use_fast_path=self.fast_path)
+        controller = Controller(self, self, self, self.records, config)
         return controller.run_pass(drains, time=InvocationClock(now, self.left), **more)
 
     def left(self) -> float:

@@ -243,7 +243,7 @@ def test_an_empty_instance_whose_record_cannot_be_read_again_is_not_answered_yet
     due = account.follows()
     account.records.unread_again = THROTTLED
 
-    outcome = only(account.run(wake_ups=[instance_id(0)]) if wakes else account.run(due))
+    outcome = only(account.run(stopped=["arn-0"]) if wakes else account.run(due))
 
     assert (account.answered, outcome.answered, outcome.retry_reason) == ([], None, "")
     assert outcome.published is not wakes
@@ -790,7 +790,7 @@ def test_a_wake_up_answers_what_is_drained_and_ends_its_record() -> None:
     account = Account()
     account.follows()
 
-    outcome = only(account.run(wake_ups=[instance_id(0)]))
+    outcome = only(account.run(stopped=["arn-0"]))
 
     assert outcome.answered
     assert account.record().end == End.CONTINUE
@@ -808,7 +808,7 @@ def test_a_wake_up_does_nothing_else(status: str, since: object) -> None:
     )
     before = account.record()
 
-    account.run(wake_ups=[instance_id(0)])
+    account.run(stopped=["arn-0"])
 
     assert account.done == []
     assert account.record() == before
@@ -818,7 +818,7 @@ def test_a_wake_up_without_a_record_is_about_nothing_of_ours() -> None:
     account = Account()
     account.has(0, "DRAINING", task())
 
-    assert account.run(wake_ups=[instance_id(0)]).outcomes == ()
+    assert account.run(stopped=["arn-0"]).outcomes == ()
     assert account.done == []
 
 
@@ -827,7 +827,7 @@ def test_a_wake_up_that_sees_no_wait_ends_nothing() -> None:
     account.follows()
     account.states[instance_id(0)] = "Terminating:Proceed"
 
-    account.run(wake_ups=[instance_id(0)])
+    account.run(stopped=["arn-0"])
 
     assert account.record().is_open
 

@@ -733,22 +733,8 @@ def test_nothing_to_admit_asks_for_nothing() -> None:
     called: list[str] = []
     one_pass = recorder(Records(call=called.append))
 
-    assert (one_pass.admit([]), one_pass.woken([]), one_pass.draining_again([])) == ([], [], {})
+    assert (one_pass.admit([]), one_pass.stopped([]), one_pass.draining_again([])) == ([], [], {})
     assert called == []
-
-
-def test_a_wake_up_finds_the_open_drains_of_its_instances() -> None:
-    second = record(drain(action=action(0, TOKEN, "second")))
-    ended = record(drain(action=action(0, TOKEN, "third")), end=End.OVER, ended_at=NOW)
-    records = table(OWN, second, ended, record(drain(1)), record(drain(2)))
-    records.unread[key_of(action(1))] = DENIED
-
-    woken = recorder(records).woken([instance_id(0), instance_id(1)])
-
-    assert [(one.record, one.admission) for one in woken] == [
-        (OWN, Admission.LOOK), (second, Admission.LOOK),
-    ]  # fmt: skip
-    assert {one.drain.origin for one in woken} == {Origin.WAKE_UP}
 
 
 def test_the_sweep_resumes_what_is_silent_the_nearest_deadline_first() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.report import Report, Step
 from drainer.dispatch import Controllers, Work, serve
-from drainer.drain.model import Drain, LifecycleAction, WakeUp
+from drainer.drain.model import Drain, LifecycleAction
 from drainer.invocation import InvocationClock
 from drainer.telemetry import Silent
 
@@ -48,29 +48,3 @@ def test_what_is_served_second_is_dated_by_when_it_is_served() -> None:
     serve(work, by, InvocationClock(NOW, lambda: slow.left))
 
     assert slow.times == [NOW, NOW + timedelta(seconds=10)]
-
-
-def test_a_wake_up_of_what_is_being_drained_is_no_reason_to_look_whether_it_is_back() -> None:
-    # Each task that ends costs a second query of the same records.
-    looked_at: list[list[str]] = []
-
-    def run_pass(*_: Any, **__: Any) -> Any:
-        action = LifecycleAction("g", "drainer", "i-1", "token")
-        outcome = SimpleNamespace(
-            drain=SimpleNamespace(action=action), retry_reason="", message=None
-        )
-        return SimpleNamespace(outcomes=(outcome,), problems=())
-
-    def run(wake_ups: Any, **_: Any) -> Any:
-        looked_at.append([wake_up.ec2_instance_id for wake_up in wake_ups])
-        return []
-
-    controller: Any = SimpleNamespace(run_pass=run_pass)
-    back: Any = SimpleNamespace(run=run)
-    by = Controllers(controller, back, Slow().requests, telemetry=Silent())
-    time = InvocationClock(NOW, lambda: 30.0)
-
-    serve(Work([], [WakeUp("i-1"), WakeUp("i-2")], [], [], sweep=False), by, time)
-    serve(Work([], [WakeUp("i-1")], [], [], sweep=False), by, time)
-
-    assert looked_at == [["i-2"]]

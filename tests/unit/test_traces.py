@@ -345,7 +345,7 @@ def told_by(account: Account, row: Row) -> tuple[str, str, str, tuple[str, ...]]
         *messages(account, row),
         now=now,
         sweep=row.what == "sweep",
-        wake_ups=[instance_id()] if row.what == "wake-up" else [],
+        stopped=["arn-0"] if row.what == "wake-up" else [],
     )
 
     return row.clock, row.message, found, tuple(calls(account, *before))

@@ -190,3 +190,12 @@ def follow_nothing() -> None:
 def follow_what_was_never_drained() -> None:
     """Set ACTIVE later on what no drain of ours has set DRAINING."""
     swap(DrainRecord, "may_have_drained", value=True)
+
+
+def hurry_with_the_next_hop() -> None:
+    """Publish a quiet drain's next hop at an event, so that its own message is not first."""
+
+    def following(self: Any) -> Any:
+        return replace(right(self), hop=self.hop + 1)
+
+    right: Callable[..., Any] = swap(DrainRecord, "next_message", following)

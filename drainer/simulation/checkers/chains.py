@@ -75,6 +75,7 @@ class Chains:
     )
     _published: dict[Subject, datetime] = field(default_factory=dict)
     _hops: set[tuple[Any, ...]] = field(default_factory=set)
+    _quiet: set[tuple[Any, ...]] = field(default_factory=set)
     _doubtful: bool = False
     _claimed: set[Subject] = field(default_factory=set)
     _passed_on: set[Subject] = field(default_factory=set)
@@ -174,9 +175,13 @@ class Chains:
                 action["lifecycle_hook_name"],
                 *(body["generation"], body["hop"], *self.account.record_tables.tables.values()),
             )
-            if hop in self._hops:
+            quiet = body.get("quiet", False)
+            # What waits for a minute may be published again to come sooner: a duplicate.
+            if hop in self._hops and (quiet or hop not in self._quiet):
                 yield f"hop {hop[3]} of {hop[0]} at {hop[1]} is published by two passes"
             self._hops.add(hop)
+            if quiet:
+                self._quiet.add(hop)
 
     def recorded(self, key: Mapping[str, Any]) -> None:
         """Note that the function has written the record of a drain."""
@@ -218,6 +223,7 @@ class Chains:
             message.body
             for queue in (
                 installed.wait_queue,
+                installed.quiet_queue,
                 installed.notification_queue,
                 installed.wait_dead_letters,
                 installed.dead_notifications,
@@ -265,13 +271,20 @@ class Chains:
 
 def _chains(installed: Installation, since: float = 0.0) -> Counter[tuple[str, str, str]]:
     """Count the messages published since an instant, by instance, hook and token."""
-    bodies = [json.loads(json.loads(one.body)["Message"]) for one in installed.wait_queue.messages]
-    actions = [body["action"] for body in bodies if body.get("sent_at", since) >= since]
-    # A forged notification has a token of its own; its chain ends at the first answer.
-    return Counter(
-        (one["ec2_instance_id"], one["lifecycle_hook_name"], one["lifecycle_action_token"])
-        for one in actions
-    )
+    found: dict[tuple[Any, ...], list[bool]] = defaultdict(list)
+    for message in installed.waiting:
+        body = json.loads(json.loads(message.body)["Message"])
+        if body.get("sent_at", since) >= since:
+            action = body["action"]
+            names = action["ec2_instance_id"], action["lifecycle_hook_name"]
+            # A forged notification has a token of its own; its chain ends at the first answer.
+            hop = body.get("generation"), body.get("hop")
+            found[(*names, action["lifecycle_action_token"], *hop)].append(body.get("quiet", False))
+    chains: Counter[tuple[str, str, str]] = Counter()
+    for (instance, hook, token, *_), are_quiet in found.items():
+        # What is quiet and was published again, to come sooner, is one chain.
+        chains[instance, hook, token] += 1 if any(are_quiet) else len(are_quiet)
+    return chains
 
 
 def subjects(messages: Iterable[str]) -> Iterator[Subject]:

@@ -6,7 +6,6 @@ None of it is a fault; it is what owners of groups do with instances that come b
 
 from __future__ import annotations
 
-from random import Random
 from typing import TYPE_CHECKING
 
 from drainer.simulation.scenario.promises import FOREIGN_TARGET, Promise
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from drainer.simulation.services.auto_scaling.model import Group, Instance
 
 LAUNCH_HOOK = "warm-up"
-# How much of what comes out of a pool its owner keeps from tasks for a while.
-DRAINED_SHARE = 0.75
 # Things begin within this time, and an instance that has gone back to its pool is wanted again.
 BEGIN_SECONDS = 900.0
 AGAIN_SECONDS_MAX = 1_500.0
@@ -98,9 +95,7 @@ def _keep_from_tasks(workload: Workload, instance: Instance) -> None:
     A sweep may have taken the launching hook before the pool for one of ours, and made a record.
     """
     met = [workload.promise(action).ours for action in instance.past]
-    # Drawn apart, so that everything else of a seed stays as it is.
-    drains = Random(instance.ec2_instance_id).random() < DRAINED_SHARE
-    if len(met) > 1 and not any(met) and drains:
+    if len(met) > 1 and not any(met):
         workload.account.after(1, lambda: _drain(workload, instance))
 
 

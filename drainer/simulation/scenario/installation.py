@@ -21,9 +21,9 @@ from drainer.simulation.scenario.spot_installation import (
 )
 from drainer.simulation.services.messaging.call_time import CallTime, scripted
 from drainer.simulation.services.messaging.channel import Channel
-from drainer.simulation.services.messaging.delivery import SnsApi, Topic
+from drainer.simulation.services.messaging.delivery import Policy, SnsApi, Topic
 from drainer.simulation.services.messaging.functions import EventSourceMapping, Function
-from drainer.simulation.services.messaging.queues import Queue
+from drainer.simulation.services.messaging.queues import Queue, QueueMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from drainer.simulation.services.messaging.functions import Handler
 
 NOTIFICATIONS = {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}
-ENVELOPES = {"drainer": ["re-invocation"]}
+ENVELOPES: Policy = {"drainer": ["re-invocation"]}
+NOT_QUIET: Policy = {**ENVELOPES, "quiet": [{"exists": False}]}
+QUIET: Policy = {**ENVELOPES, "quiet": [True]}
 REQUESTS = {"RequestType": ["Create", "Update", "Delete"]}
 # What the rule of the fast path matches, and what the schedule hands to the function.
 CONTAINER_INSTANCE_CHANGE = "ECS Container Instance State Change"
@@ -69,6 +71,7 @@ class Settings:
     """
 
     pass_interval_seconds: int = 15
+    quiet_seconds: int = 75
     notification_batch_size: int = 10
     batch_window_seconds: float = 0.0
     wait_batch_size: int = 100
@@ -99,10 +102,12 @@ class Installation:
     topic: Topic
     notification_queue: Queue
     wait_queue: Queue
+    quiet_queue: Queue
     dead_notifications: Queue
     wait_dead_letters: Queue
     notifications: EventSourceMapping
     envelopes: EventSourceMapping
+    quiet_envelopes: EventSourceMapping
     wake_ups: EventSourceMapping
     function: Function
     rule: Channel[dict[str, Any]]
@@ -121,7 +126,12 @@ class Installation:
 
     def is_followed(self, token: str) -> bool:
         """Whether a message is on its way that has the token of a lifecycle action."""
-        return any(token in message.body for message in self.wait_queue.messages)
+        return any(token in message.body for message in self.waiting)
+
+    @property
+    def waiting(self) -> list[QueueMessage]:
+        """The envelopes that wait for the next pass of their drains."""
+        return [*self.wait_queue.messages, *self.quiet_queue.messages]
 
 
 def install(
@@ -159,11 +169,8 @@ def install(
     function = _function(account, made, settings, time)
     receives, seconds = settings.receive_count_max, settings.notification_visibility_seconds
     notification_queue, dead_notifications = _queue(account, "notifications", receives, seconds)
-    wait_seconds = settings.wait_visibility_seconds
-    wait_queue, wait_dead_letters = _queue(account, "wait", receives, wait_seconds)
-    wait_queue.delay_seconds = settings.pass_interval_seconds
     topic.subscribe(notification_queue, NOTIFICATIONS)
-    topic.subscribe(wait_queue, ENVELOPES)
+    wait_queue, quiet_queue, wait_dead_letters = _wait_queues(account, topic, settings)
     if table is not None:
         topic.subscribe(notification_queue, REQUESTS)
     wake_up_queue = _wake_up_queue(account, settings)
@@ -179,10 +186,12 @@ def install(
         topic,
         notification_queue,
         wait_queue,
+        quiet_queue,
         dead_notifications,
         wait_dead_letters,
         mapped(notification_queue, settings.notification_batch_size, settings.batch_window_seconds),
         mapped(wait_queue, settings.wait_batch_size, settings.wait_window_seconds),
+        mapped(quiet_queue, settings.wait_batch_size, settings.wait_window_seconds),
         mapped(wake_up_queue, settings.wake_up_batch_size, settings.wake_up_window_seconds),
         function,
         rule,
@@ -218,6 +227,7 @@ def _environment(
         "DRAINER_TOPIC_ARN": topic.arn,
         "DRAINER_RECORDS_TABLE": records,
         "DRAINER_PASS_INTERVAL_SECONDS": str(settings.pass_interval_seconds),
+        "DRAINER_USE_FAST_PATH": str(settings.fast_path).lower(),
     }
     if table is not None:
         environment |= {"DRAINER_REQUESTS_TABLE": table.name, "DRAINER_VERIFY_STACKS": "true"}
@@ -242,6 +252,25 @@ def _wake_up_queue(account: Aws, settings: Settings) -> Queue:
     # No dead letters: five minutes later an event is of no use.
     seconds = settings.wake_up_visibility_seconds
     return Queue(account, "drainer-wake-ups", visibility_timeout_seconds=seconds)
+
+
+def _wait_queues(account: Aws, topic: Topic, settings: Settings) -> tuple[Queue, Queue, Queue]:
+    """Create the two queues that delay envelopes, and the one for their dead letters."""
+    receives, seconds = settings.receive_count_max, settings.wait_visibility_seconds
+    wait_queue, dead_letters = _queue(account, "wait", receives, seconds)
+    wait_queue.delay_seconds = settings.pass_interval_seconds
+    quiet_queue = Queue(
+        account,
+        "drainer-quiet",
+        delay_seconds=settings.quiet_seconds,
+        visibility_timeout_seconds=seconds,
+        receive_count_max=receives,
+        dead_letters=dead_letters,
+    )
+    topic.subscribe(wait_queue, NOT_QUIET if settings.fast_path else ENVELOPES)
+    if settings.fast_path:
+        topic.subscribe(quiet_queue, QUIET)
+    return wait_queue, quiet_queue, dead_letters
 
 
 def _queue(

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering.html
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,6 @@ from drainer.simulation.services.messaging.channel import Channel
 from drainer.simulation.services.messaging.functions import Function
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from drainer.simulation.account import Account
     from drainer.simulation.records import Notification
     from drainer.simulation.services.messaging.queues import Queue
@@ -27,6 +26,11 @@ PUBLISH_BYTES_MAX = 262_144
 # "must be less than 100 characters long"
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 SUBJECT_CHARACTERS_MAX = 100
+
+# A filter policy: for each key of the body one of these values, or whether the key is there.
+# https://docs.aws.amazon.com/sns/latest/dg/attribute-key-matching.html
+FilterValue = str | bool | Mapping[str, bool]
+Policy = Mapping[str, Sequence[FilterValue]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Subscription:
 
     arn: str
     endpoint: Queue | Function
-    filter_policy: Mapping[str, Sequence[str]] | None
+    filter_policy: Policy | None
     channel: Channel[Publication]
 
     def wants(self, message: str) -> bool:
@@ -63,8 +67,15 @@ class Subscription:
         except ValueError:
             return False
         return isinstance(body, dict) and all(
-            body.get(name) in values for name, values in self.filter_policy.items()
+            any(_matches(body, name, value) for value in values)
+            for name, values in self.filter_policy.items()
         )
+
+
+def _matches(body: Mapping[str, Any], name: str, value: FilterValue) -> bool:
+    if isinstance(value, dict):
+        return (name in body) is value["exists"]
+    return name in body and body[name] == value
 
 
 class Topic:
@@ -88,7 +99,7 @@ class Topic:
     def subscribe(
         self,
         endpoint: Queue | Function,
-        filter_policy: Mapping[str, Sequence[str]] | None = None,
+        filter_policy: Policy | None = None,
     ) -> Subscription:
         """Subscribe a queue or a function."""
         arn = f"{self.arn}:{self._account.uuid()}"
