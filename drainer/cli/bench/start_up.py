@@ -343,6 +343,11 @@ def _starts(found: dict[str, list[Measured]]) -> Table:
     return table
 
 
+def billed_seconds(cpu: float, megabytes: int) -> float:
+    """Return how long an invocation takes that computes so long on a whole processor."""
+    return cpu * VCPU_MEGABYTES / megabytes + WAITING_SECONDS
+
+
 def _sizes(ones: list[Measured]) -> Table:
     """Return what the CPU of a start and of a pass would take and cost at each memory size."""
     table = Table(
@@ -354,8 +359,8 @@ def _sizes(ones: list[Measured]) -> Table:
     cold, warm = median(one.cold for one in ones), median(one.warm for one in ones)
     price = PRICES[Item.LAMBDA_ARM].dollars
     for size in MEMORY_SIZES:
-        share, gigabytes = size / VCPU_MEGABYTES, size / 1_024
-        started, passed = cold / share + WAITING_SECONDS, warm / share + WAITING_SECONDS
+        started, passed = billed_seconds(cold, size), billed_seconds(warm, size)
+        gigabytes = size / 1_024
         table.add_row(
             f"{size:,}",
             f"{started:.1f} s",
