@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drainer import events
-from drainer.custom_resource import controller as requests
-from drainer.custom_resource.re_invocation import Continuation
+from drainer.custom_resource.re_invocation import Continuation, furthest
 from drainer.custom_resource.report import Report, Step
 from drainer.custom_resource.request import Request
 from drainer.drain.model import Drain, StoppedTask, Sweep, WakeUp
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from drainer.custom_resource.controller import Asked, RequestController
+    from drainer.custom_resource.controller import RequestController
+    from drainer.custom_resource.re_invocation import Asked
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.controller import Controller
     from drainer.lifecycle.reactivation import Reactivation
@@ -52,9 +52,7 @@ class Work:
             drains=events.collapse([one for one in known if isinstance(one, Drain)]),
             wake_ups=list(dict.fromkeys(one for one in known if isinstance(one, WakeUp))),
             stopped=list(dict.fromkeys(one for one in known if isinstance(one, StoppedTask))),
-            requests=requests.furthest(
-                one for one in known if isinstance(one, Request | Continuation)
-            ),
+            requests=furthest(one for one in known if isinstance(one, Request | Continuation)),
             sweep=any(isinstance(one, Sweep) for one in known),
         )
 

@@ -16,34 +16,24 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from drainer import clock, events
 from drainer.aws import calls
 from drainer.aws.auto_scaling import AutoScalingGateway
-from drainer.aws.custom_resource import TargetGateway
 from drainer.aws.ecs import EcsGateway
-from drainer.aws.former_requests import RequestTable
 from drainer.aws.records import RecordTable
-from drainer.aws.response_url_client import ResponseUrlClient
-from drainer.aws.spot import SpotGateway
 from drainer.aws.topic import TopicGateway
 from drainer.config import Config
-from drainer.custom_resource.answers import Answers
-from drainer.custom_resource.belief import Belief
-from drainer.custom_resource.controller import RequestController
-from drainer.custom_resource.reactivation import TargetReactivation
-from drainer.custom_resource.recorder import RequestRecorder
-from drainer.custom_resource.target_drain import TargetDrain
 from drainer.dispatch import Controllers, Work, key_of, serve, serve_interruptions
 from drainer.drain import record_codec
 from drainer.errors import DrainerError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.controller import Controller
 from drainer.lifecycle.reactivation import Reactivation
-from drainer.spot.controller import InterruptionController
 from drainer.telemetry import Powertools, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from drainer.custom_resource.controller import Respond
+    from drainer.custom_resource.controller import RequestController, Respond
+    from drainer.spot.controller import InterruptionController
     from drainer.telemetry import Telemetry
 
     Function = Callable[[Any, Any], dict[str, Any] | None]
@@ -123,28 +113,27 @@ def _compose(
     records = RecordTable(lambda _: dynamodb, table, record_codec, days)
     controller = Controller(auto_scaling, ecs, topic, records, config)
 
+    # Most installations never see an interruption of Spot or a request of CloudFormation: what acts
+    # on them is imported and made for the first one.
     @cache
     def interruptions() -> InterruptionController:
-        # Made for the first interruption, since most installations never see one.
-        spot, targets = SpotGateway(client("ecs"), client("elbv2")), TargetGateway(cache(client))
-        return InterruptionController(
-            auto_scaling, ecs, spot, targets, config, drains=records, sleep=sleep
+        from drainer.wiring import interruptions as wiring  # noqa: PLC0415
+
+        return wiring.controller(
+            client,
+            auto_scaling=auto_scaling,
+            ecs=ecs,
+            records=records,
+            config=config,
+            sleep=sleep,
         )
 
-    @cache  # made for the first request of CloudFormation, for the same reason
+    @cache
     def requests() -> RequestController:
-        targets = TargetGateway(cache(client))
-        belief = Belief(targets, config)
-        back = TargetReactivation(ecs, targets)
-        return RequestController(
-            answers=Answers(TargetDrain(ecs, targets), back, belief, config),
-            belief=belief,
-            recorder=RequestRecorder(
-                RequestTable(lambda _: dynamodb, table, days, config.requests_table), config
-            ),
-            topic=topic,
-            respond=respond or ResponseUrlClient(),
-            config=config,
+        from drainer.wiring import requests as wiring  # noqa: PLC0415
+
+        return wiring.controller(
+            client, dynamodb=dynamodb, ecs=ecs, topic=topic, config=config, respond=respond
         )
 
     back = Reactivation(auto_scaling, ecs, records, config.clusters)
@@ -171,19 +160,26 @@ def _production() -> Function:
     # "If you don't supply a valid timestamp, Lambda will assign the log the level INFO": a filter
     # above INFO would then drop errors.
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
-    logger, metrics, tracer = Logger(use_rfc3339=True), Metrics(), Tracer()
+    logger, metrics = Logger(use_rfc3339=True), Metrics()
     function = build(
-        os.environ, calls.client, clock.now, Powertools(logger, metrics), sleep=clock.sleep
+        os.environ, calls.clients(), clock.now, Powertools(logger, metrics), sleep=clock.sleep
     )
-    return tracer.capture_lambda_handler(
-        logger.inject_lambda_context(metrics.log_metrics(function), log_event=False),
-        capture_response=False,
-    )
+    return logger.inject_lambda_context(metrics.log_metrics(function), log_event=False)
+
+
+@cache
+def _traced() -> Function:
+    """Return the same function, which tells X-Ray of itself and of each call."""
+    return Tracer().capture_lambda_handler(_production(), capture_response=False)
 
 
 def lambda_handler(event: Any, context: Any) -> dict[str, Any] | None:
-    """Serve one invocation: the function's entry point, `drainer.handler.lambda_handler`."""
-    return _production()(event, context)
+    """Serve one invocation: the function's entry point, by way of `drainer.start`."""
+    # X-Ray's library brings asyncio with it and takes a tenth of a start. Few invocations are
+    # sampled unless the stack asks for it, and the first of them imports it.
+    # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    sampled = "Sampled=1" in os.environ.get("_X_AMZN_TRACE_ID", "")
+    return (_traced if sampled else _production)()(event, context)
 
 
 # The clients are made in the INIT phase, before the first event waits for them. A wrong setting

@@ -9,6 +9,7 @@ machine has a Python of the function's own version. It uploads nothing.
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -63,7 +65,9 @@ PROGRAM = frozenset(
         "lifecycle",
         "settings.py",
         "spot",
+        "start.py",
         "telemetry.py",
+        "wiring",
     }
 )
 
@@ -73,6 +77,13 @@ PROGRAM = frozenset(
 BOTOCORE_SERVICES = frozenset(
     {"autoscaling", "cloudformation", "dynamodb", "ec2", "ecs", "elbv2", "sns", "xray"}
 )
+
+# What endpoints.json calls those of them that it calls by another name.
+ENDPOINT_NAMES = frozenset({*BOTOCORE_SERVICES, "elasticloadbalancing"})
+ENDPOINTS = "botocore/data/endpoints.json"
+MODEL_SUFFIX = "/service-2.json.gz"
+# Apache's licence asks that a changed file says so.
+CHANGED = "Shortened by infra/package.py to what the function reads"
 
 # What installers and type checkers leave behind; RECORD and its like differ between machines.
 NAMES_LEFT_OUT = frozenset({"__pycache__", "INSTALLER", "RECORD", "REQUESTED", "examples-1.json"})
@@ -117,8 +128,10 @@ def build(output: Path, python: str | None) -> bytes:
     """
     with tempfile.TemporaryDirectory() as folder:
         libraries, compiled = Path(folder) / "libraries", Path(folder) / "compiled"
+        shortened = Path(folder) / "shortened"
         install(function_requirements(PROJECT / "requirements.txt"), libraries)
         files = program_files(PROJECT / "drainer") | library_files(libraries)
+        files = with_short_models(files, shortened)
         if python is not None:
             files |= bytecode_files(files, python, compiled)
         unzipped_bytes = sum(path.stat().st_size for path in files.values())
@@ -260,6 +273,79 @@ def library_files(libraries: Path) -> dict[str, Path]:
     return files
 
 
+def with_short_models(files: dict[str, Path], folder: Path) -> dict[str, Path]:
+    """
+    Return the files, with botocore's descriptions of services cut to what a client reads.
+
+    Each start parses them: 1.3 MB of endpoints of four hundred services, and of each service that
+    it calls the newest model, three quarters of which are the manual's text.
+    """
+    latest: dict[str, str] = {}
+    for name in sorted(files):
+        if name.endswith(MODEL_SUFFIX):
+            latest[service_of(name)] = name
+    # botocore takes the newest model: the versions before it are dead weight.
+    kept = {
+        name: path
+        for name, path in files.items()
+        if service_of(name) not in latest or name.startswith(folder_of(latest[service_of(name)]))
+    }
+    for name in latest.values():
+        model = json.loads(gzip.decompress(kept.pop(name).read_bytes()))
+        # Not compressed: what a compressor makes depends on its build.
+        inner = name.removesuffix(".gz")
+        kept[inner] = write_json(folder / inner, without_documentation(model))
+    endpoints = json.loads(kept[ENDPOINTS].read_bytes())
+    for partition in endpoints["partitions"]:
+        services = partition["services"].items()
+        partition["services"] = {key: one for key, one in services if key in ENDPOINT_NAMES}
+    kept[ENDPOINTS] = write_json(folder / ENDPOINTS, endpoints)
+    return kept
+
+
+def service_of(name: str) -> str:
+    """
+    Return the service that a file of botocore's data describes; empty for another file.
+    """
+    match name.split("/"):
+        case ["botocore", "data", service, _, _]:
+            return service
+        case _:
+            return ""
+
+
+def folder_of(name: str) -> str:
+    """
+    Return the folder of a file in the zip.
+    """
+    return name[: name.rindex("/") + 1]
+
+
+def without_documentation(model: Any) -> Any:
+    """
+    Return a model without its texts; a member that is called "documentation" has a shape.
+    """
+    if isinstance(model, list):
+        return [without_documentation(one) for one in model]
+    if not isinstance(model, dict):
+        return model
+    return {
+        key: without_documentation(value)
+        for key, value in model.items()
+        if not (key == "documentation" and isinstance(value, str))
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> Path:
+    """
+    Write what has been shortened, with the sentence that says so, and return its path.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"changed": CHANGED, **content}, separators=(",", ":"))
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 def is_wanted(inner: Path) -> bool:
     """
     Tell whether a file belongs in any zip: no caches, no installer's notes, no C sources.
@@ -273,9 +359,6 @@ def is_called(inner: Path) -> bool:
     """
     match inner.parts:
         case ("bin", *_):
-            return False
-        # The models behind boto3.resource, which nobody uses here.
-        case ("boto3", "data" | "examples", *_):
             return False
         # A file beside the services' folders (endpoints, partitions, retries) serves them all.
         case ("botocore", "data", service, _, *_):

@@ -78,7 +78,11 @@ MAY_IMPORT = {
     "telemetry": {*PRODUCT, *PRODUCTS},
     "aws": {*PRODUCT, *PRODUCTS, "aws"},
     "dispatch": {*PRODUCT, *PRODUCTS, "events", "telemetry"},
-    "handler": {*PRODUCT, *PRODUCTS, "aws", "clock", "dispatch", "events", "telemetry"},
+    "wiring": {*PRODUCT, *PRODUCTS, "aws"},
+    "handler": {
+        *(*PRODUCT, *PRODUCTS, "aws", "clock", "dispatch", "events", "telemetry", "wiring"),
+    },
+    "start": {"handler"},
 }
 # The same for the simulation, where each service is a room; `embedded` stands apart. What a service
 # does to another it is given by `aws`, which alone knows all of them.
@@ -130,7 +134,7 @@ PLAIN_LIBRARY = {
 }
 # What else a production module may import, and why it alone.
 LIBRARIES = {
-    "aws.calls": {"boto3", "botocore"},  # the one module that knows AWS's library
+    "aws.calls": {"botocore"},  # the one module that knows AWS's library
     # What no other write has: it must differ between two functions that know nothing of each other.
     "aws.records": {"secrets"},
     "clock": {"time"},  # the one reader of the time
@@ -138,6 +142,7 @@ LIBRARIES = {
     "handler": {"aws_lambda_powertools", "os", "warnings"},
     # The answers to CloudFormation, which are no calls of an AWS API; and silence about their URLs.
     "aws.response_url_client": {"logging", "urllib3"},
+    "start": {"gc"},  # what a start makes is no garbage
     "telemetry": {"aws_lambda_powertools"},  # logs and metrics
 }
 # What begins the command line is no part of the function.
@@ -147,6 +152,7 @@ EMBEDDED = "drainer/simulation/embedded"
 
 # Who besides the production gateways imports AWS's library.
 AWS_LIBRARY = {
+    "drainer/cli/bench/start_up.py": "gives aws-cdk's handler the libraries of a runtime",
     "drainer/aws/calls.py": "the one production module that knows AWS's library",
     "drainer/cli/redrive.py": "an operator's command: it has its own calls, and its own errors",
     "drainer/simulation/account.py": "AWS's own names of methods",
@@ -523,7 +529,9 @@ def test_defect_27_no_module_keeps_state() -> None:
     assert_none(MODULES, state_kept)
     # The function is made when Lambda starts it, and what answers Spot or CloudFormation when
     # one of them first asks; they hold clients and settings.
-    assert cached == {"handler._production", "handler.interruptions", "handler.requests"}
+    assert cached == {
+        *("handler._production", "handler._traced", "handler.interruptions", "handler.requests"),
+    }
 
 
 # In a Lambda function the import is the cold start: it is billed, and its failures have no event.
@@ -548,8 +556,6 @@ def judge(event, arguments):
 sys.addaudithook(judge)
 for name in {modules!r}:
     importlib.import_module(name)
-import boto3
-assert boto3.DEFAULT_SESSION is None, "a client was made"
 assert sys.modules["drainer.handler"]._production.cache_info().currsize == 0
 """
     done = subprocess.run(  # noqa: S603 - our own program

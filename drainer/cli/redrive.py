@@ -181,7 +181,7 @@ def show(
     dry_run: bool,
     as_json: bool,
     console: Console,
-    client: Callable[[str], Any] = calls.client,
+    client: Callable[[str], Any] | None = None,
     wait_seconds: int = WAIT_SECONDS,
 ) -> int:
     """
@@ -189,6 +189,7 @@ def show(
 
     Region, profile and endpoint are those of boto3's usual environment.
     """
+    client = client or calls.clients()
     try:
         outputs = stack_outputs(client("cloudformation"), stack)
         run = Redrive(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from drainer.custom_resource.belief import Seen
 from drainer.custom_resource.properties import Status
-from drainer.custom_resource.re_invocation import Continuation, encode
+from drainer.custom_resource.re_invocation import Continuation, encode, hop_of
 from drainer.custom_resource.record import admit
 from drainer.custom_resource.report import Pass, Report, Step
 from drainer.custom_resource.request import Answer, Request, response
@@ -31,18 +31,15 @@ from drainer.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from drainer.codec import Topic
     from drainer.config import Config
     from drainer.custom_resource.answers import Answers
     from drainer.custom_resource.belief import Belief
     from drainer.custom_resource.progress import RequestProgress
+    from drainer.custom_resource.re_invocation import Asked
     from drainer.custom_resource.record import RequestRecord
     from drainer.custom_resource.recorder import RequestRecorder
     from drainer.invocation import InvocationClock
-
-Asked = Request | Continuation
 
 # Answering makes up to three attempts of three seconds, and waits in between.
 ANSWERING_SECONDS = 11.0
@@ -188,17 +185,3 @@ class RequestController:
         if refusals := self._topic.publish([text]):
             raise UnavailableError(f"The re-invocation was not published: {refusals[0]}")
         report.step = Step.RE_INVOKE
-
-
-def hop_of(one: Asked) -> int:
-    """Return how many re-invocations led here; none to the request itself."""
-    return one.hop if isinstance(one, Continuation) else 0
-
-
-def furthest(asked: Iterable[Asked]) -> list[Asked]:
-    """Return one message for each request, the one that has come furthest."""
-    found: dict[str, Asked] = {}
-    for one in asked:
-        if one.key not in found or hop_of(one) > hop_of(found[one.key]):
-            found[one.key] = one
-    return list(found.values())

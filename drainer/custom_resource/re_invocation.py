@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drainer.codec import COUNT_MAX, KIND, KIND_KEY
+from drainer.custom_resource.request import Request
 from drainer.errors import MalformedEventError
 from drainer.fields import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 # Of a request's re-invocation; the one before may be under way while the function is updated.
 VERSION, VERSION_BEFORE = 2, 1
@@ -30,6 +31,10 @@ class Continuation:
     key: str
     hop: int
     postponed: bool = False  # an invocation had no time for it: the next one begins with it
+
+
+# What a message may ask for: a request to begin with, or to go on with.
+Asked = Request | Continuation
 
 
 def encode(one: Continuation) -> str:
@@ -56,3 +61,17 @@ def read(body: Mapping[str, Any]) -> Continuation:
     if isinstance(hop, bool) or not isinstance(hop, int) or not 0 <= hop <= COUNT_MAX:
         raise MalformedEventError(f"envelope: hop is {quoted(hop)}")
     return Continuation(key, hop, postponed=body.get("postponed") is True)
+
+
+def hop_of(one: Asked) -> int:
+    """Return how many re-invocations led here; none to the request itself."""
+    return one.hop if isinstance(one, Continuation) else 0
+
+
+def furthest(asked: Iterable[Asked]) -> list[Asked]:
+    """Return one message for each request, the one that has come furthest."""
+    found: dict[str, Asked] = {}
+    for one in asked:
+        if one.key not in found or hop_of(one) > hop_of(found[one.key]):
+            found[one.key] = one
+    return list(found.values())

@@ -172,9 +172,9 @@ def test_productions_clients_look_where_the_environment_says(production: Simulat
     production.cluster("payments")
     arn = production.topic("drainer")
 
-    assert ecs.EcsGateway(calls.client("ecs")).find("payments", [INSTANCE_ID]) == []
-    assert auto_scaling.AutoScalingGateway(calls.client("autoscaling")).group_names() == []
-    assert topic.TopicGateway(calls.client("sns"), arn).publish(["{}"]) == {}
+    assert ecs.EcsGateway(calls.clients()("ecs")).find("payments", [INSTANCE_ID]) == []
+    assert auto_scaling.AutoScalingGateway(calls.clients()("autoscaling")).group_names() == []
+    assert topic.TopicGateway(calls.clients()("sns"), arn).publish(["{}"]) == {}
 
 
 def test_defect_28_a_few_throttles_are_boto3s_business(production: SimulationFace) -> None:
@@ -188,7 +188,7 @@ def test_defect_28_a_few_throttles_are_boto3s_business(production: SimulationFac
 
     production.account.interceptors.append(throttle)
 
-    assert len(ecs.EcsGateway(calls.client("ecs")).clusters()) == 1
+    assert len(ecs.EcsGateway(calls.clients()("ecs")).clusters()) == 1
     assert [call.error for call in production.account.calls] == [
         *["ThrottlingException"] * (ATTEMPTS - 1),
         None,
@@ -202,7 +202,7 @@ def test_defect_28_throttles_that_last_are_told_after_a_few_attempts(
     production.refuse("ListClusters", "ThrottlingException")
 
     with pytest.raises(UnavailableError, match="ListClusters"):
-        ecs.EcsGateway(calls.client("ecs")).clusters()
+        ecs.EcsGateway(calls.clients()("ecs")).clusters()
 
     assert len(production.account.calls) == ATTEMPTS
 

@@ -37,8 +37,9 @@ assert callable(drainer.handler.lambda_handler)
 from drainer.aws import calls, custom_resource, records, spot
 assert calls.__file__.startswith(sys.argv[1])
 made = calls.CALLS, custom_resource.CUSTOM_RESOURCE_CALLS, spot.SPOT_CALLS, records.RECORD_CALLS
+client = calls.clients()
 for service in {service for each in made for service in each}:
-    calls.client(service)
+    client(service)
 # What answers CloudFormation.
 import urllib3
 assert urllib3.__file__.startswith(sys.argv[1])

@@ -174,7 +174,7 @@ def test_defect_25_the_runtime_is_current_and_the_code_is_the_packaged_zip(
     assert function["Runtime"] == "python3.13"
     assert function["Architectures"] == ["arm64"]
     assert function["Code"] == "../build/drainer.zip"
-    assert function["Handler"] == "drainer.handler.lambda_handler"
+    assert function["Handler"] == "drainer.start.lambda_handler"
 
 
 def test_defect_19_whatever_fails_for_good_is_kept_and_alarmed(stack: DeployedStack) -> None:

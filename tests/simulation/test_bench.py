@@ -18,6 +18,7 @@ from drainer.cli.bench.plan import Row, default_rows
 from drainer.cli.bench.prices import PRICES, Item, money
 from drainer.cli.bench.retries import Retries
 from drainer.cli.bench.sleeping import CHAIN_MAX, SleepingFunction, drain
+from drainer.cli.bench.start_up import VCPU_MEGABYTES, WAITING_SECONDS, billed_seconds
 from drainer.cli.bench.subjects import CDK, CHAIN, SAMPLE, SHIPPED, subjects
 from drainer.cli.bench.threads import VirtualThreads
 from drainer.simulation.aws import Aws
@@ -360,3 +361,12 @@ def test_the_rows_of_the_bench_have_every_size_and_length() -> None:
     assert sizes == {1, 10, 100, 300, 1_000, 5_000}
     assert {row.drain.length for row in rows} == set(LENGTHS.values())
     assert {row.drain.tasks for row in rows} == {1, 20}
+
+
+# The memory size is chosen by these: with the share upside down the smallest would look fastest.
+def test_half_the_memory_computes_twice_as_long_and_waits_as_long() -> None:
+    whole = billed_seconds(0.5, VCPU_MEGABYTES)
+    quarter = billed_seconds(0.5, VCPU_MEGABYTES // 4)
+
+    assert whole == pytest.approx(0.5 + WAITING_SECONDS)
+    assert quarter == pytest.approx(2.0 + WAITING_SECONDS, rel=0.01)

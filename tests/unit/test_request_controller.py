@@ -15,14 +15,9 @@ from drainer.config import Config
 from drainer.custom_resource import record as request_codec
 from drainer.custom_resource.answers import Answers
 from drainer.custom_resource.belief import Belief
-from drainer.custom_resource.controller import (
-    ANSWERING_SECONDS,
-    GIVEN_UP,
-    RequestController,
-    furthest,
-)
+from drainer.custom_resource.controller import ANSWERING_SECONDS, GIVEN_UP, RequestController
 from drainer.custom_resource.progress import RequestProgress
-from drainer.custom_resource.re_invocation import Continuation
+from drainer.custom_resource.re_invocation import Continuation, furthest
 from drainer.custom_resource.reactivation import Restored
 from drainer.custom_resource.record import PASS_SECONDS_MAX, RequestRecord, key_of
 from drainer.custom_resource.recorder import SWEPT_MAX, RequestRecorder

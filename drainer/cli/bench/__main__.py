@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drainer import clock
-from drainer.cli.bench import cdk, idle, ours, picture, results, sleeping, tables
+from drainer.cli.bench import cdk, idle, ours, picture, results, sleeping, start_up, tables
 from drainer.cli.bench.drains import LENGTHS, Drain, TooLongError
 from drainer.cli.bench.fleets import FLEETS, drain_fleet
 from drainer.cli.bench.outcome import measure
@@ -27,6 +27,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 JSON, PICTURE = DOCS / "bench.json", DOCS / "bench.svg"
 # What is tried instead of a crowd that takes too long.
 FALLBACK = {5_000: 3_000}
+STARTS = 15
 COLLECT_AFTER = (100_000, 50, 100)
 
 
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
                 f"the response {cost.lag_seconds:.0f} s after the last task"
             )
         return
+    if asked.start_up:
+        sys.exit(start_up.show(asked.start_up))
     if asked.draw:
         kept = results.read(JSON)
         PICTURE.write_text(picture.draw(kept), encoding="utf-8")
@@ -144,6 +147,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tasks", nargs="+", type=int, help="tasks on each instance (default: 1)")
     parser.add_argument("--lengths", nargs="+", choices=[*LENGTHS], help="of a drain (default: 7m)")
     parser.add_argument("--fleets", action="store_true", help="drain Spot Fleets for a stack")
+    parser.add_argument(
+        "--start-up", type=int, nargs="?", const=STARTS, metavar="RUNS",
+        help=f"compare the CPU of cold starts (default: {STARTS} of each)",
+    )  # fmt: skip
     parser.add_argument("--draw", action="store_true", help="show and draw what was kept")
     return parser
 

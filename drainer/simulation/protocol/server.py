@@ -17,6 +17,7 @@ from drainer.simulation.protocol.wire import parse_request, render_answer, rende
 from drainer.simulation.records import ApiError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from datetime import datetime
     from types import TracebackType
@@ -52,19 +53,27 @@ class Server:
         failures: exceptions that are mistakes of the simulation; a test should see none.
     """
 
-    def __init__(self, account: Account, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        account: Account,
+        now: Callable[[], datetime] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.account = account
         self.lock = threading.RLock()
         self.failures: list[BaseException] = []
         self._now = now
         self._stopping = threading.Event()
         self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._threads: list[threading.Thread] = []
 
     @property
     def url(self) -> str:
         """The endpoint URL, for every service."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def start(self) -> Self:
         """Begin to serve and to let time pass."""
