@@ -14,6 +14,7 @@ from drainer.custom_resource import controller as requests
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.report import Report, Step
 from drainer.custom_resource.request import Request
+from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.model import Drain, StoppedTask, Sweep, WakeUp
 from drainer.errors import DrainerError
 from drainer.spot.comeback import Comeback
@@ -69,12 +70,14 @@ class Controllers:
         reactivation: Brings back what was drained and stays.
         requests: Makes what passes over requests; asked where there is one, or may be.
         telemetry: Where to report to.
+        waiting: Returns how many notifications Lambda has not received; asked by each sweep.
     """
 
     controller: Controller
     reactivation: Reactivation
     requests: Callable[[], RequestController]
     telemetry: Telemetry
+    waiting: Callable[[], int] = int
 
 
 def serve_interruptions(
@@ -116,7 +119,10 @@ def serve(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
         returned = by.reactivation.run(wake_ups, sweep=work.sweep, time=time)
         by.telemetry.returned(returned)
     if work.sweep:
-        serve_requests(_lost(by, time.now()), by, time)
+        lost = _lost(by, time.now())
+        by.telemetry.impaired({"chains_lost": len(lost)})
+        serve_requests(lost, by, time)
+        _report_waiting(by, time)
     return retries
 
 
@@ -171,6 +177,21 @@ def serve_requests(
         if report.step == Step.RETRY:
             retries[one.key] = report.reason
     return retries
+
+
+def _report_waiting(by: Controllers, time: InvocationClock) -> None:
+    """
+    Report notifications and requests of CloudFormation that Lambda has not received.
+
+    In a crowd a sweep may find some. Three sweeps in a row find some if Lambda does not read the
+    queue, and no other invocation would show that.
+    """
+    if time.seconds_left() < CALL_SECONDS:
+        return  # the next sweep looks
+    try:
+        by.telemetry.impaired({"messages_waiting": by.waiting()})
+    except DrainerError as error:
+        by.telemetry.failed(f"The notification queue was not read: {error}")
 
 
 def _lost(by: Controllers, now: datetime) -> list[Continuation]:

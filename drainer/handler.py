@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import warnings
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
-from drainer import clock, events
+from drainer import attention, clock, events
 from drainer.aws import calls
 from drainer.aws.auto_scaling import AutoScalingGateway
 from drainer.aws.custom_resource import TargetGateway
 from drainer.aws.ecs import EcsGateway
 from drainer.aws.former_requests import RequestTable
+from drainer.aws.queue import QueueGateway
 from drainer.aws.records import RecordTable
 from drainer.aws.response_url_client import ResponseUrlClient
 from drainer.aws.spot import SpotGateway
@@ -37,14 +38,13 @@ from drainer.invocation import InvocationClock
 from drainer.lifecycle.controller import Controller
 from drainer.lifecycle.reactivation import Reactivation
 from drainer.spot.controller import InterruptionController
-from drainer.telemetry import Powertools, Silent
+from drainer.telemetry import Powertools, Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from drainer.custom_resource.controller import Respond
-    from drainer.telemetry import Telemetry
 
     Function = Callable[[Any, Any], dict[str, Any] | None]
 
@@ -75,7 +75,7 @@ def build(
         MisconfiguredError: A setting is wrong; names it.
     """
     config = Config.from_environment(environ)
-    report_to = telemetry or Silent()
+    report_to = telemetry or Telemetry()
     controllers, interruptions = _compose(config, client, report_to, respond, sleep)
 
     def function(event: Any, context: Any) -> dict[str, Any] | None:
@@ -88,6 +88,8 @@ def build(
         for record in received:
             if isinstance(record.content, DrainerError):
                 report_to.refused(record.record_id, record.content)
+        if ages := attention.late(event, contents, time.now()):
+            report_to.attended(attention.of_late(ages))
         # An interruption has two minutes, and everything else has longer.
         retries = serve_interruptions(contents, interruptions, report_to, time)
         retries.update(serve(Work.of(contents), controllers, time))
@@ -148,7 +150,9 @@ def _compose(
         )
 
     back = Reactivation(auto_scaling, ecs, records, config.clusters)
-    return Controllers(controller, back, requests, telemetry), interruptions
+    queue = QueueGateway(cache(partial(client, "sqs")), config.notice_queue_url)
+    waiting = queue.waiting if config.notice_queue_url else int
+    return Controllers(controller, back, requests, telemetry, waiting), interruptions
 
 
 def _partial_response(event: Any, failed: Mapping[str, str]) -> dict[str, Any]:
@@ -172,9 +176,9 @@ def _production() -> Function:
     # above INFO would then drop errors.
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
     logger, metrics, tracer = Logger(use_rfc3339=True), Metrics(), Tracer()
-    function = build(
-        os.environ, calls.client, clock.now, Powertools(logger, metrics), sleep=clock.sleep
-    )
+    minutes = Config.from_environment(os.environ).long_drain_alarm_minutes
+    telemetry = Powertools(logger, metrics, minutes)
+    function = build(os.environ, calls.client, clock.now, telemetry, sleep=clock.sleep)
     return tracer.capture_lambda_handler(
         logger.inject_lambda_context(metrics.log_metrics(function), log_event=False),
         capture_response=False,

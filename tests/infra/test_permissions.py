@@ -190,8 +190,10 @@ SENDERS = {
     "NoticeQueuePolicy": [["Topic"]],
     "WakeUpQueuePolicy": [["FastPath", "StoppedTasks"]],
     "WaitQueuePolicy": [["Topic"]],
-    "SubscriptionDeadLetterQueuePolicy": [["Topic"]],
-    "FunctionDeadLetterQueuePolicy": [["Sweep", "EventBridgeNotices"]],
+    "DeadLetterQueuePolicy": [
+        ["Topic"],
+        ["Sweep", "FastPath", "StoppedTasks", "EventBridgeNotices"],
+    ],
 }
 
 

@@ -237,9 +237,7 @@ def test_a_sweep_or_a_wake_up_that_failed_is_dropped(stack: Stack, body: str) ->
 @pytest.mark.parametrize(
     "body", ["{nope", "[]", '{"hello": "world"}', by_sns("{nope"), failed(None), "[" * 5000]
 )
-def test_what_cannot_be_understood_stays_where_it_is_and_is_named(
-    stack: Stack, body: str
-) -> None:
+def test_what_cannot_be_understood_stays_where_it_is_and_is_named(stack: Stack, body: str) -> None:
     # What is deleted here is gone permanently, and nobody has looked at it.
     message_id = stack.put(body)
     stack.put(ENVELOPE)

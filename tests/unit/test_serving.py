@@ -11,7 +11,7 @@ from drainer.custom_resource.report import Report, Step
 from drainer.dispatch import Controllers, Work, serve
 from drainer.drain.model import Drain, LifecycleAction, WakeUp
 from drainer.invocation import InvocationClock
-from drainer.telemetry import Silent
+from drainer.telemetry import Telemetry
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -43,7 +43,7 @@ def test_what_is_served_second_is_dated_by_when_it_is_served() -> None:
         LifecycleAction("g", "drainer", "i-1", "token"), started_at=NOW, last_heartbeat_at=NOW
     )
     work = Work([drain], [], [], [Continuation("key", 1)], sweep=False)
-    by = Controllers(slow, SimpleNamespace(), slow.requests, telemetry=Silent())  # type: ignore[arg-type]
+    by = Controllers(slow, SimpleNamespace(), slow.requests, telemetry=Telemetry())  # type: ignore[arg-type]
 
     serve(work, by, InvocationClock(NOW, lambda: slow.left))
 
@@ -67,7 +67,7 @@ def test_a_wake_up_of_what_is_being_drained_is_no_reason_to_look_whether_it_is_b
 
     controller: Any = SimpleNamespace(run_pass=run_pass)
     back: Any = SimpleNamespace(run=run)
-    by = Controllers(controller, back, Slow().requests, telemetry=Silent())
+    by = Controllers(controller, back, Slow().requests, telemetry=Telemetry())
     time = InvocationClock(NOW, lambda: 30.0)
 
     serve(Work([], [WakeUp("i-1"), WakeUp("i-2")], [], [], sweep=False), by, time)

@@ -44,6 +44,17 @@ class SeedWorld:
         for one in returned:
             self.trace.say("returned", f"{one.ec2_instance_id} {one.done} {one.error}")
 
+    def attended(self, event: Any) -> None:
+        """Tell of an event that an operator has to see."""
+        self.trace.say("attention", f"{event.event}: {event.reason}")
+
+    def failed(self, reason: str) -> None:
+        """Tell of a call that failed."""
+        self.trace.say("failed", reason)
+
+    def impaired(self, causes: Any) -> None:
+        """Tell of nothing: the passes have told."""
+
     # The way into the account
 
     def ask(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
