@@ -74,3 +74,46 @@ def test_a_wake_up_of_what_is_being_drained_is_no_reason_to_look_whether_it_is_b
     serve(Work([], [WakeUp("i-1")], [], [], sweep=False), by, time)
 
     assert looked_at == [["i-2"]]
+
+
+def test_requests_whose_chain_is_lost_and_notifications_that_wait_are_reported_by_a_sweep() -> None:
+    # Three sweeps in a row that find some raise an alarm: Lambda does not read a queue.
+    told: list[dict[str, int]] = []
+
+    class Reports(Telemetry):
+        def impaired(self, causes: Any) -> None:
+            told.append(dict(causes))
+
+    def lost(_: datetime, *, former: bool) -> list[Continuation]:
+        return [] if former else [Continuation("key", 1)]
+
+    slow = Slow()
+    recorder = SimpleNamespace(lost=lost)
+    controller: Any = slow
+    served: Any = SimpleNamespace(run_pass=slow.requests().run_pass, recorder=recorder)
+    back: Any = SimpleNamespace(run=lambda *_, **__: [])
+    by = Controllers(controller, back, lambda: served, Reports(), waiting=lambda: 7)
+
+    serve(Work([], [], [], [], sweep=True), by, InvocationClock(NOW, lambda: slow.left))
+
+    assert told == [{"chains_lost": 1}, {"messages_waiting": 7}]
+
+
+def test_a_sweep_without_time_does_not_ask_for_what_waits() -> None:
+    # A call that hangs for seconds would have the invocation killed, with the sweep's own work.
+    slow = Slow()
+    slow.left = 13.0
+    served: Any = SimpleNamespace(recorder=SimpleNamespace(lost=lambda *_, **__: []))
+    back: Any = SimpleNamespace(run=lambda *_, **__: [])
+    controller: Any = slow
+    asked: list[int] = []
+
+    def waiting() -> int:
+        asked.append(1)
+        return 0
+
+    by = Controllers(controller, back, lambda: served, Telemetry(), waiting=waiting)
+
+    serve(Work([], [], [], [], sweep=True), by, InvocationClock(NOW, lambda: slow.left))
+
+    assert asked == []
