@@ -56,7 +56,6 @@ CALLS = {
         "UpdateContainerInstancesState",
     ),
     "sns": ("PublishBatch",),
-    "sqs": ("GetQueueAttributes",),
 }
 
 # Two hundred pages hold 20,000 tasks or clusters, and 10,000 instances of Auto Scaling groups; an

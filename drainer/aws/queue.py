@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.calls import ask, understood
+from drainer.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# What a sweep calls beside the operations of every pass; infra/drainer.yaml grants it.
+QUEUE_CALLS = {"sqs": ("GetQueueAttributes",)}
 WAITING = "ApproximateNumberOfMessages"
 
 
@@ -35,4 +38,7 @@ class QueueGateway:
         """
         call = self._client().get_queue_attributes
         answer = ask(call, QueueUrl=self._url, AttributeNames=[WAITING])
-        return int(answer["Attributes"][WAITING])
+        number = answer["Attributes"][WAITING]
+        if not (number.isascii() and number.isdigit()):
+            raise UnavailableError(f"{WAITING} is no number")
+        return int(number)
