@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Telemetry:
-    """Where a function reports to. This one keeps silent: for simulations by the thousand."""
+    """Where a function reports to. This one reports nothing, for simulations by the thousand."""
 
     def passed(self, report: PassReport) -> None:
         """Report a pass."""

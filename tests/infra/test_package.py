@@ -35,9 +35,10 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import drainer.handler
 assert callable(drainer.handler.lambda_handler)
-from drainer.aws import calls, custom_resource, records, spot
+from drainer.aws import calls, custom_resource, queue, records, spot
 assert calls.__file__.startswith(sys.argv[1])
 made = calls.CALLS, custom_resource.CUSTOM_RESOURCE_CALLS, spot.SPOT_CALLS, records.RECORD_CALLS
+made += (queue.QUEUE_CALLS,)
 for service in {service for each in made for service in each}:
     calls.client(service)
 # What answers CloudFormation.
