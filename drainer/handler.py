@@ -76,6 +76,7 @@ def build(
     """
     config = Config.from_environment(environ)
     report_to = telemetry or Telemetry()
+    report_to.long_drain_minutes = config.long_drain_alarm_minutes
     controllers, interruptions = _compose(config, client, report_to, respond, sleep)
 
     def function(event: Any, context: Any) -> dict[str, Any] | None:
@@ -176,9 +177,9 @@ def _production() -> Function:
     # above INFO would then drop errors.
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
     logger, metrics, tracer = Logger(use_rfc3339=True), Metrics(), Tracer()
-    minutes = Config.from_environment(os.environ).long_drain_alarm_minutes
-    telemetry = Powertools(logger, metrics, minutes)
-    function = build(os.environ, calls.client, clock.now, telemetry, sleep=clock.sleep)
+    function = build(
+        os.environ, calls.client, clock.now, Powertools(logger, metrics), sleep=clock.sleep
+    )
     return tracer.capture_lambda_handler(
         logger.inject_lambda_context(metrics.log_metrics(function), log_event=False),
         capture_response=False,

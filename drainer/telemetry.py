@@ -34,7 +34,14 @@ if TYPE_CHECKING:
 
 
 class Telemetry:
-    """Where a function reports to. This one reports nothing, for simulations by the thousand."""
+    """
+    Where a function reports to. This one reports nothing, for simulations by the thousand.
+
+    Attributes:
+        long_drain_minutes: Of what age, and of each multiple of it, a drain is told.
+    """
+
+    long_drain_minutes = LONG_DRAIN_ALARM_MINUTES_DEFAULT
 
     def passed(self, report: PassReport) -> None:
         """Report a pass."""
@@ -67,15 +74,9 @@ class Telemetry:
 class Powertools(Telemetry):
     """Reports by Powertools for AWS Lambda: Logger and Metrics."""
 
-    def __init__(
-        self,
-        logger: Logger,
-        metrics: Metrics,
-        long_drain_minutes: int = LONG_DRAIN_ALARM_MINUTES_DEFAULT,
-    ) -> None:
+    def __init__(self, logger: Logger, metrics: Metrics) -> None:
         self._logger = logger
         self._metrics = metrics
-        self._long_drain_minutes = long_drain_minutes
 
     def passed(self, report: PassReport) -> None:
         """Report a pass: a line for each drain, warnings for what failed, and counts."""
@@ -98,7 +99,7 @@ class Powertools(Telemetry):
                 self._logger.warning("call failed", extra={"reason": error, **names})
             if outcome.retry_reason:
                 self._logger.error("retry", extra={"reason": outcome.retry_reason, **names})
-            for event in attention.of_drain(outcome, self._long_drain_minutes):
+            for event in attention.of_drain(outcome, self.long_drain_minutes):
                 self._attend(event, names)
             self._measure(outcome)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 QUEUE_URL = "https://sqs.us-east-1.amazonaws.com/123456789012/drainer-NoticeQueue"
 SWEEP = {"drainer": "sweep"}
-LONG_DRAIN_MINUTES = 60
+LONG_DRAIN_MINUTES = 45
 Metric = dict[str, Any]
 
 
@@ -61,12 +61,11 @@ def setting() -> Told:
         "DRAINER_CLUSTERS": "payments",
         "DRAINER_RECORDS_TABLE": account.record_tables.create("drainer-Records").name,
         "DRAINER_NOTICE_QUEUE_URL": QUEUE_URL,
+        "DRAINER_LONG_DRAIN_ALARM_MINUTES": str(LONG_DRAIN_MINUTES),
     }
     log = StringIO()
     metrics = Metrics(service="drainer", namespace="Drainer")
-    telemetry = Powertools(
-        Logger(service=f"drainer-{uuid4()}", stream=log), metrics, LONG_DRAIN_MINUTES
-    )
+    telemetry = Powertools(Logger(service=f"drainer-{uuid4()}", stream=log), metrics)
     function = handler.build(environ, account.client, account.clock, telemetry)
     made = Told(account, metrics.log_metrics(function), topic.arn, log)
     account.apis["sqs"] = SimpleNamespace(get_queue_attributes=made.attributes)
@@ -185,7 +184,7 @@ def test_a_long_drain_is_told_each_time_that_its_minutes_pass_and_not_in_between
         if "Attention" in measured():
             at_minutes.append(minute)
 
-    assert at_minutes == [60, 120]
+    assert at_minutes == [45, 90, 135]
     assert {line["event"] for line in setting.told("attention")} == {"long drain"}
 
 
@@ -202,9 +201,9 @@ def test_without_its_record_a_long_drain_is_told_by_its_message() -> None:
     # While the table is down each pass would tell it anew, and the alarm would stay on.
     later = SimpleNamespace(now=START.replace(hour=14), remaining=(), counted=0, hops_max=9)
     sent = SimpleNamespace(
-        started_at=START, sent_at=START.replace(hour=13, minute=59), hop=9, origin=Origin.CHAIN
+        started_at=START, sent_at=START.replace(hour=13, minute=29), hop=9, origin=Origin.CHAIN
     )
-    just_sent = SimpleNamespace(**{**vars(sent), "sent_at": START.replace(hour=14)})
+    just_sent = SimpleNamespace(**{**vars(sent), "sent_at": START.replace(hour=13, minute=31)})
 
     assert events(outcome(look=later, drain=sent)) == ["long drain"]
     assert events(outcome(look=later, drain=just_sent)) == []

@@ -23,6 +23,7 @@ class SeedWorld:
     trace: Trace
     faults: Faults
     call_time: CallTime
+    long_drain_minutes: int
 
     # What the function reports to
 
