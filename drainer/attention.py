@@ -43,8 +43,8 @@ class Attention:
     reason: str
 
 
-def of_drain(outcome: HookOutcome, long_drain_minutes: int) -> Iterator[Attention]:
-    """Yield what a pass over a drain has to tell."""
+def of_drain(outcome: HookOutcome, long_drain_minutes: int, now: datetime) -> Iterator[Attention]:
+    """Yield what a pass over a drain has to tell; `now` is after whatever it has written."""
     decision, look = outcome.decision, outcome.look
     if outcome.answered is not None and decision.phase == HookPhase.OVERDUE:
         left = len(look.remaining) or look.counted
@@ -60,7 +60,7 @@ def of_drain(outcome: HookOutcome, long_drain_minutes: int) -> Iterator[Attentio
             f"does not delay its messages: check DelaySeconds. The sweep goes on",
         )
     goes_on = outcome.answered is None and decision.step != Step.STOP
-    if goes_on and _crosses(outcome, long_drain_minutes):
+    if goes_on and _crosses(outcome, long_drain_minutes, now):
         yield Attention(
             "long drain",
             f"The drain has lasted for {age_minutes(outcome)} minutes. Its instance costs money "
@@ -159,14 +159,21 @@ def age_minutes(outcome: HookOutcome) -> float:
     return round(age.total_seconds() / SECONDS_PER_MINUTE, 1)
 
 
-def _crosses(outcome: HookOutcome, minutes: int) -> bool:
-    """Whether so many minutes, once more, have passed since the pass before this one."""
+def _crosses(outcome: HookOutcome, minutes: int, now: datetime) -> bool:
+    """
+    Whether so many minutes, once more, have passed since the pass before this one.
+
+    That pass told of what had passed by its report, which came after its write and its message.
+    Measured from its look, a drain that crosses while a pass is under way would not be told.
+    """
     if outcome.admitted.admission == Admission.LOOK:
         return False  # the next pass tells, which writes the record
     drain, record = outcome.drain, outcome.record
-    before = record.written_at if record else drain.sent_at or drain.started_at
+    # Where the table cannot be written, the message knows.
+    known = (drain.started_at, drain.sent_at, record.written_at if record else None)
+    before = max(one for one in known if one is not None)
     length = timedelta(minutes=minutes)
-    return (outcome.look.now - drain.started_at) // length > (before - drain.started_at) // length
+    return (now - drain.started_at) // length > (before - drain.started_at) // length
 
 
 def _age_seconds(record: Any, now: datetime) -> float:

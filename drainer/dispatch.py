@@ -151,7 +151,7 @@ def serve_drains(
             {key: said for retries, _ in served for key, said in retries.items()},
             {one for _, open_ones in served for one in open_ones},
         )
-    by.telemetry.passed(report)
+    by.telemetry.passed(report, time.now())
     # Wake-ups and sweeps are not delivered again: the chain and the next sweep come anyway.
     retries: dict[Key, str] = {
         events.key_of(outcome.message): outcome.retry_reason

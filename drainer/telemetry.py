@@ -21,6 +21,7 @@ from drainer.spot.events import Interruption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from aws_lambda_powertools import Logger, Metrics
 
@@ -43,8 +44,8 @@ class Telemetry:
 
     long_drain_minutes = LONG_DRAIN_ALARM_MINUTES_DEFAULT
 
-    def passed(self, report: PassReport) -> None:
-        """Report a pass."""
+    def passed(self, report: PassReport, now: datetime) -> None:
+        """Report a pass, at an instant after it."""
 
     def refused(self, record_id: str, refusal: DrainerError) -> None:
         """Report a record that asks for nothing we do."""
@@ -78,7 +79,7 @@ class Powertools(Telemetry):
         self._logger = logger
         self._metrics = metrics
 
-    def passed(self, report: PassReport) -> None:
+    def passed(self, report: PassReport, now: datetime) -> None:
         """Report a pass: a line for each drain, warnings for what failed, and counts."""
         for problem in report.problems:
             self._logger.error("misconfigured", reason=problem)
@@ -99,7 +100,7 @@ class Powertools(Telemetry):
                 self._logger.warning("call failed", extra={"reason": error, **names})
             if outcome.retry_reason:
                 self._logger.error("retry", extra={"reason": outcome.retry_reason, **names})
-            for event in attention.of_drain(outcome, self.long_drain_minutes):
+            for event in attention.of_drain(outcome, self.long_drain_minutes, now):
                 self._attend(event, names)
             self._measure(outcome)
 

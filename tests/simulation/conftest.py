@@ -44,7 +44,7 @@ class Reports(Telemetry):
     requests: list[Report] = field(default_factory=list)
     returns: list[Returned] = field(default_factory=list)
 
-    def passed(self, report: PassReport) -> None:
+    def passed(self, report: PassReport, now: datetime) -> None:
         self.passes.append(report)
 
     def refused(self, record_id: str, refusal: DrainerError) -> None:

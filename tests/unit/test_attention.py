@@ -117,7 +117,7 @@ def leave_with_a_job(setting: Told) -> None:
 
 
 def events(one: Any) -> list[str]:
-    return [told.event for told in attention.of_drain(one, LONG_DRAIN_MINUTES)]
+    return [told.event for told in attention.of_drain(one, LONG_DRAIN_MINUTES, one.look.now)]
 
 
 def reported(report: Callable[[Powertools], None]) -> list[dict[str, Any]]:
@@ -164,7 +164,7 @@ def test_a_limit_of_hops_is_told_with_what_to_check() -> None:
     # The chain has ended, and only sweeps look at the instance.
     stopped = SimpleNamespace(phase="draining", hop_limit=True, step="stop")
 
-    [told] = attention.of_drain(outcome(decision=stopped), LONG_DRAIN_MINUTES)
+    [told] = attention.of_drain(outcome(decision=stopped), LONG_DRAIN_MINUTES, START)
 
     assert told.event == "hop limit"
     assert "check DelaySeconds" in told.reason
@@ -207,6 +207,19 @@ def test_without_its_record_a_long_drain_is_told_by_its_message() -> None:
 
     assert events(outcome(look=later, drain=sent)) == ["long drain"]
     assert events(outcome(look=later, drain=just_sent)) == []
+
+
+def test_a_drain_that_crosses_while_a_pass_is_under_way_is_told_once() -> None:
+    # A pass of a crowd takes seconds. The next one counts from its write, so that what lies between
+    # look and write would be told by neither.
+    looked, wrote, told_at = (START + timedelta(minutes=45, seconds=s) for s in (-2, 1, 2))
+    look = SimpleNamespace(now=looked, remaining=(), counted=0, hops_max=9)
+    first = outcome(look=look, record=SimpleNamespace(written_at=looked - timedelta(seconds=15)))
+    second = outcome(look=look, record=SimpleNamespace(written_at=wrote))
+    later = told_at + timedelta(seconds=15)
+
+    assert [one.event for one in attention.of_drain(first, 45, told_at)] == ["long drain"]
+    assert [*attention.of_drain(second, 45, later)] == []
 
 
 def test_a_crash_is_told(setting: Told, measured: Callable[[], Metric]) -> None:

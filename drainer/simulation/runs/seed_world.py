@@ -10,6 +10,8 @@ from drainer.simulation.faults.faults import READS
 from drainer.simulation.records import ApiError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from drainer.simulation.aws import Aws
     from drainer.simulation.faults.faults import Faults
     from drainer.simulation.scenario.trace import Trace
@@ -27,7 +29,7 @@ class SeedWorld:
 
     # What the function reports to
 
-    def passed(self, report: Any) -> None:
+    def passed(self, report: Any, now: datetime) -> None:
         """Tell of nothing where no instance leaves."""
 
     def refused(self, record_id: str, refusal: Any) -> None:
