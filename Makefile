@@ -84,7 +84,7 @@ mutate: $(VENV)/.development ## Change one place of the code at a time and run i
 	  $(if $(JOBS),--jobs $(JOBS)) $(if $(AT_LEAST),--at-least $(AT_LEAST))
 
 .PHONY: redrive
-redrive: $(VENV)/.demo ## Send the messages in the dead-letter queues again (STACK=drainer)
+redrive: $(VENV)/.demo ## Send the messages in the dead-letter queue again (STACK=drainer)
 	@$(BIN)/python -m drainer redrive --stack $(or $(STACK),drainer)
 
 .PHONY: log

@@ -36,6 +36,9 @@ PASS_INTERVAL_SECONDS_DEFAULT = 15
 PASS_INTERVAL_SECONDS_MAX = 300
 RECORD_RETENTION_DAYS_DEFAULT = 90
 RECORD_RETENTION_DAYS_MAX = 365
+LONG_DRAIN_ALARM_MINUTES_DEFAULT = 60
+# 48 hours, which no drain exceeds.
+LONG_DRAIN_ALARM_MINUTES_MAX = 2_880
 
 # "Up to 255 letters (uppercase and lowercase), numbers, underscores, and hyphens are allowed."
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateCluster.html
@@ -46,6 +49,9 @@ TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1
 # (underscore), - (dash), . (dot)"
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 TABLE = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+
+# What Ref gives for a queue, in any partition and on an emulator.
+QUEUE_URL = re.compile(r"[!-~]{1,1000}")
 
 
 class Switch(StrEnum):
@@ -76,6 +82,8 @@ ENVIRONMENT = {
     "requests_table": _TABLE,
     "records_table": _TABLE,
     "record_retention_days": whole(1, RECORD_RETENTION_DAYS_MAX),
+    "long_drain_alarm_minutes": whole(1, LONG_DRAIN_ALARM_MINUTES_MAX),
+    "notice_queue_url": matching(QUEUE_URL, "the URL of an SQS queue"),
     "verify_stacks": one_of(Switch),
     "use_fast_path": one_of(Switch),
 }
@@ -99,6 +107,8 @@ class Config:
             CloudFormation; empty for none.
         records_table: The DynamoDB table that holds the records of drains and of requests.
         record_retention_days: How long a record is kept after its drain's end.
+        long_drain_alarm_minutes: Of what age, and of each multiple of it, a drain is told.
+        notice_queue_url: The queue of notifications; empty where no sweep looks at it.
         verify_stacks: Whether CloudFormation is asked if it waits before a request is believed.
         use_fast_path: Whether ECS's events of stopped tasks reach the function.
     """
@@ -114,6 +124,8 @@ class Config:
     requests_table: str = ""
     records_table: str = ""
     record_retention_days: int = RECORD_RETENTION_DAYS_DEFAULT
+    long_drain_alarm_minutes: int = LONG_DRAIN_ALARM_MINUTES_DEFAULT
+    notice_queue_url: str = ""
     verify_stacks: bool = False
     use_fast_path: bool = False
 

@@ -13,6 +13,7 @@ from drainer import events
 from drainer.custom_resource.re_invocation import Continuation, furthest
 from drainer.custom_resource.report import Report, Step
 from drainer.custom_resource.request import Request
+from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.model import Drain, StoppedTask, Sweep, WakeUp
 from drainer.errors import DrainerError
 from drainer.spot.comeback import Comeback
@@ -67,12 +68,14 @@ class Controllers:
         reactivation: Brings back what was drained and stays.
         requests: Makes what passes over requests; asked where there is one, or may be.
         telemetry: Where to report to.
+        waiting: Returns how many notifications Lambda has not received; asked by each sweep.
     """
 
     controller: Controller
     reactivation: Reactivation
     requests: Callable[[], RequestController]
     telemetry: Telemetry
+    waiting: Callable[[], int] = int
 
 
 def serve_interruptions(
@@ -111,7 +114,10 @@ def serve(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
         returned = by.reactivation.run(work.wake_ups, sweep=work.sweep, time=time)
         by.telemetry.returned(returned)
     if work.sweep:
-        serve_requests(_lost(by, time.now()), by, time)
+        lost = _lost(by, time.now())
+        by.telemetry.impaired({"chains_lost": len(lost)})
+        serve_requests(lost, by, time)
+        _report_waiting(by, time)
     return retries
 
 
@@ -134,7 +140,7 @@ def serve_drains(work: Work, by: Controllers, time: InvocationClock) -> dict[Key
         alone = [Work([drain], [], [], [], sweep=False) for drain in work.drains]
         served = [serve_drains(one, by, time) for one in alone]
         return {key: said for retries in served for key, said in retries.items()}
-    by.telemetry.passed(report)
+    by.telemetry.passed(report, time.now())
     # Wake-ups and sweeps are not delivered again: the chain and the next sweep come anyway.
     return {
         events.key_of(outcome.message): outcome.retry_reason
@@ -159,6 +165,21 @@ def serve_requests(
         if report.step == Step.RETRY:
             retries[one.key] = report.reason
     return retries
+
+
+def _report_waiting(by: Controllers, time: InvocationClock) -> None:
+    """
+    Report notifications and requests of CloudFormation that Lambda has not received.
+
+    In a crowd a sweep may find some. Three sweeps in a row find some if Lambda does not read the
+    queue, and no other invocation would show that.
+    """
+    if time.seconds_left() < CALL_SECONDS:
+        return  # the next sweep looks
+    try:
+        by.telemetry.impaired({"messages_waiting": by.waiting()})
+    except DrainerError as error:
+        by.telemetry.failed(f"The notification queue was not read: {error}")
 
 
 def _lost(by: Controllers, now: datetime) -> list[Continuation]:

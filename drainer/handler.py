@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import warnings
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 
-from drainer import clock, events
+from drainer import attention, clock, events
 from drainer.aws import calls
 from drainer.aws.auto_scaling import AutoScalingGateway
 from drainer.aws.ecs import EcsGateway
+from drainer.aws.queue import QueueGateway
 from drainer.aws.records import RecordTable
 from drainer.aws.topic import TopicGateway
 from drainer.config import Config
@@ -26,7 +27,7 @@ from drainer.errors import DrainerError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.controller import Controller
 from drainer.lifecycle.reactivation import Reactivation
-from drainer.telemetry import Powertools, Silent
+from drainer.telemetry import Powertools, Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from drainer.custom_resource.controller import RequestController, Respond
     from drainer.spot.controller import InterruptionController
-    from drainer.telemetry import Telemetry
 
     Function = Callable[[Any, Any], dict[str, Any] | None]
 
@@ -65,7 +65,8 @@ def build(
         MisconfiguredError: A setting is wrong; names it.
     """
     config = Config.from_environment(environ)
-    report_to = telemetry or Silent()
+    report_to = telemetry or Telemetry()
+    report_to.long_drain_minutes = config.long_drain_alarm_minutes
     controllers, interruptions = _compose(config, client, report_to, respond, sleep)
 
     def function(event: Any, context: Any) -> dict[str, Any] | None:
@@ -78,6 +79,8 @@ def build(
         for record in received:
             if isinstance(record.content, DrainerError):
                 report_to.refused(record.record_id, record.content)
+        if ages := attention.late(event, contents, time.now()):
+            report_to.attended(attention.of_late(ages))
         # An interruption has two minutes, and everything else has longer.
         retries = serve_interruptions(contents, interruptions, report_to, time)
         retries.update(serve(Work.of(contents), controllers, time))
@@ -137,7 +140,9 @@ def _compose(
         )
 
     back = Reactivation(auto_scaling, ecs, records, config.clusters)
-    return Controllers(controller, back, requests, telemetry), interruptions
+    queue = QueueGateway(cache(partial(client, "sqs")), config.notice_queue_url)
+    waiting = queue.waiting if config.notice_queue_url else int
+    return Controllers(controller, back, requests, telemetry, waiting), interruptions
 
 
 def _partial_response(event: Any, failed: Mapping[str, str]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ PROBE_TIMEOUT_SECONDS = 30
 PROGRAM = frozenset(
     {
         "__init__.py",
+        "attention.py",
         "aws",
         "clock.py",
         "codec.py",
@@ -63,6 +64,7 @@ PROGRAM = frozenset(
         "handler.py",
         "invocation.py",
         "lifecycle",
+        "log_lines.py",
         "settings.py",
         "spot",
         "start.py",
@@ -75,7 +77,7 @@ PROGRAM = frozenset(
 # all of these but one: cloudformation, dynamodb and ec2 for custom resources alone, elbv2 for Spot
 # alone. The X-Ray SDK makes a client of its own when it is imported outside Lambda.
 BOTOCORE_SERVICES = frozenset(
-    {"autoscaling", "cloudformation", "dynamodb", "ec2", "ecs", "elbv2", "sns", "xray"}
+    {"autoscaling", "cloudformation", "dynamodb", "ec2", "ecs", "elbv2", "sns", "sqs", "xray"}
 )
 
 # What endpoints.json calls those of them that it calls by another name.

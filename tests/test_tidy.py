@@ -56,7 +56,6 @@ LONG_MODULES = {
     "lifecycle.recorder": 295,  # the store, what is read of it, and what came of writes
     "spot.events": 265,  # what is read of two kinds of events, and their targets
     "spot.targets": 265,  # the waves, what may leave of each, and what will be late
-    "telemetry": 292,  # a method for each kind of report, with its line and its counts
 }
 IMPORTS_SECONDS_MAX = 120
 
@@ -75,12 +74,22 @@ MAY_IMPORT = {
     "config": DRAIN,
     **{product: {*PRODUCT, product} for product in PRODUCTS},
     "events": {*PRODUCT, *PRODUCTS},
-    "telemetry": {*PRODUCT, *PRODUCTS},
+    "attention": {*PRODUCT, *PRODUCTS},
+    "log_lines": {*PRODUCT, *PRODUCTS, "attention"},
+    "telemetry": {*PRODUCT, *PRODUCTS, "attention", "log_lines"},
     "aws": {*PRODUCT, *PRODUCTS, "aws"},
     "dispatch": {*PRODUCT, *PRODUCTS, "events", "telemetry"},
     "wiring": {*PRODUCT, *PRODUCTS, "aws"},
     "handler": {
-        *(*PRODUCT, *PRODUCTS, "aws", "clock", "dispatch", "events", "telemetry", "wiring"),
+        *PRODUCT,
+        *PRODUCTS,
+        "attention",
+        "aws",
+        "clock",
+        "dispatch",
+        "events",
+        "telemetry",
+        "wiring",
     },
     "start": {"handler"},
 }

@@ -102,7 +102,7 @@ def redrive(
     ] = False,
 ) -> None:
     """
-    Send the messages in the stack's dead-letter queues again.
+    Send the messages in the stack's dead-letter queue again.
 
     Each message is sent to its queue or function, and deleted after that. A message that cannot
     be read stays and is shown. An old message is safe: it releases no instance early.

@@ -13,31 +13,30 @@ from drainer import events
 from drainer.codec import KIND, KIND_KEY
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.request import Request
-from drainer.drain.model import Drain, WakeUp
+from drainer.drain.model import Drain, StoppedTask, Sweep, WakeUp
 from drainer.errors import MalformedEventError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 # The stack's outputs (infra/drainer.yaml).
-DEAD_LETTERS = (
-    "SubscriptionDeadLetterQueueUrl",
-    "NoticeDeadLetterQueueUrl",
-    "WaitDeadLetterQueueUrl",
-    "FunctionDeadLetterQueueUrl",
-)
-ASYNCHRONOUS = DEAD_LETTERS[-1]
+DEAD_LETTERS = "DeadLetterQueueUrl"
 NOTIFICATION_QUEUE, WAIT_QUEUE, FUNCTION = "NoticeQueueUrl", "WaitQueueUrl", "FunctionArn"
-OUTPUTS = (*DEAD_LETTERS, NOTIFICATION_QUEUE, WAIT_QUEUE, FUNCTION)
+OUTPUTS = (DEAD_LETTERS, NOTIFICATION_QUEUE, WAIT_QUEUE, FUNCTION)
+
+
+# What Lambda's record of a failed invocation has, and an event of EventBridge.
+EVENT_KEYS = frozenset({"requestPayload", "detail-type"})
 
 
 class Fate(StrEnum):
     """What has become of a message."""
 
     MOVED = "moved"
-    DROPPED = "dropped"  # a sweep: the next one comes anyway
+    DROPPED = "dropped"  # a sweep or a wake-up: others have come since
     KEPT = "kept"  # it cannot be understood
-    FAILED = "failed"  # AWS refused something
+    FAILED = "failed"  # AWS refused to take it
+    SENT = "sent, not deleted"  # AWS refused to delete it, and the next run sends it again
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +45,12 @@ class Result:
     One message and what has become of it.
 
     Attributes:
-        queue: The output that names the dead-letter queue.
         message_id: SQS's id of the message.
         fate: What has become of it.
         to: The output that names where it went; empty where it stays or is gone.
         what: What it is about, or why it stays.
     """
 
-    queue: str
     message_id: str
     fate: Fate
     to: str
@@ -62,7 +59,6 @@ class Result:
     def line(self) -> dict[str, str]:
         """Return it as a JSON object."""
         return {
-            "queue": self.queue.removesuffix("Url"),
             "message_id": self.message_id,
             "fate": self.fate,
             "to": self.to.removesuffix("Url").removesuffix("Arn"),
@@ -80,20 +76,23 @@ class Route:
     what: str
 
 
-def route(queue: str, body: str, now: datetime) -> Route:
-    """Say where a dead letter belongs, by what is in it."""
+def route(body: str, now: datetime) -> Route:
+    """
+    Say where a dead letter belongs, by what is in it.
+
+    Lambda keeps a record with the event in it, EventBridge the event alone, and SNS and SQS the
+    message. SNS wraps whatever is published, so that no publisher can write one of the first two.
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
         parsed = None
-    if queue == ASYNCHRONOUS:
-        # Lambda keeps a record with the event in it; EventBridge keeps the event alone.
-        # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-        record = parsed if isinstance(parsed, dict) else {}
-        event = record.get("requestPayload", record)
-        if event == events.SWEEP:
-            return Route(Fate.DROPPED, "", event, "a sweep")
+    if isinstance(parsed, dict) and not EVENT_KEYS.isdisjoint(parsed):
+        event = parsed.get("requestPayload", parsed)
         return _judged(event, FUNCTION, event, now)
+    if parsed == events.SWEEP:
+        return _judged(parsed, FUNCTION, parsed, now)
     event = {"Records": [{"eventSource": "aws:sqs", "messageId": "-", "body": body}]}
     to = WAIT_QUEUE if _is_envelope(parsed) else NOTIFICATION_QUEUE
     return _judged(event, to, body, now)
@@ -105,6 +104,8 @@ def _judged(event: Any, to: str, content: Any, now: datetime) -> Route:
     if len(refusals) == len(contents):
         return Route(Fate.KEPT, "", None, str(refusals[0]) if refusals else "It has no record")
     understood = next(one for one in contents if one not in refusals)
+    if isinstance(understood, Sweep | WakeUp | StoppedTask):
+        return Route(Fate.DROPPED, "", None, _about(understood))
     return Route(Fate.MOVED, to, content, _about(understood))
 
 
@@ -117,7 +118,7 @@ def _about(content: Any) -> str:
         return f"{content.request_type} of {content.logical_id}"
     if isinstance(content, Continuation):
         return f"envelope of {content.key}"
-    return f"event of {content.ec2_instance_id}" if isinstance(content, WakeUp) else "an event"
+    return "a sweep" if isinstance(content, Sweep) else "an event"
 
 
 def _is_envelope(body: Any) -> bool:

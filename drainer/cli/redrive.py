@@ -1,5 +1,5 @@
 """
-Put back what lies in the stack's dead-letter queues, one message at a time.
+Put back what lies in the stack's dead-letter queue, one message at a time.
 
 A message is deleted only after it has been sent on, so that none is lost; one that is sent twice
 does no harm. It calls the user's own AWS account, so that it knows boto3's clients and errors.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 AWS_ERRORS = (BotoCoreError, ClientError)
 # What is not done by the end of a run.
-STAYING = frozenset({Fate.KEPT, Fate.FAILED})
+STAYING = frozenset({Fate.KEPT, Fate.FAILED, Fate.SENT})
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
 # Long enough that a run of the most messages meets none of them twice.
@@ -63,7 +63,7 @@ def stack_outputs(cloudformation: Any, stack: str) -> dict[str, str]:
 @dataclass(frozen=True, slots=True)
 class Redrive:
     """
-    One run over the four dead-letter queues.
+    One run over the dead-letter queue.
 
     Attributes:
         sqs: boto3's client, or one like it.
@@ -84,39 +84,40 @@ class Redrive:
     def run(self, messages_max: int, tell: Callable[[Result], None]) -> list[Result]:
         """Put back at most so many messages, telling of each; return them all."""
         results: list[Result] = []
-        for queue in DEAD_LETTERS:
-            for result in self._empty(queue, messages_max - len(results)):
-                results.append(result)
-                tell(result)
+        for result in self._empty(messages_max):
+            results.append(result)
+            tell(result)
         return results
 
-    def _empty(self, queue: str, messages_max: int) -> Iterator[Result]:
+    def _empty(self, messages_max: int) -> Iterator[Result]:
         staying: list[str] = []
         try:
             for _ in range(messages_max):
-                result, receipt_handle = self._next(queue)
+                result, receipt_handle = self._next()
                 if result is None:
                     break
                 if self.dry_run or result.fate in STAYING:
                     staying.append(receipt_handle)
                 yield result
-                if result.fate == Fate.FAILED:
-                    break  # what is refused once is refused again
+                # One target's refusal does not keep the messages of the others. Without a way to
+                # read or to delete, each further message would fail or be sent twice.
+                if not receipt_handle or result.fate == Fate.SENT:
+                    break
         finally:
-            self._show_again(queue, [handle for handle in staying if handle])
+            self._show_again([handle for handle in staying if handle])
 
-    def _next(self, queue: str) -> tuple[Result | None, str]:
+    def _next(self) -> tuple[Result | None, str]:
         try:
-            message = self._receive(queue)
+            message = self._receive()
         except AWS_ERRORS as error:
-            return Result(queue, "-", Fate.FAILED, "", f"The queue was not read: {error}"), ""
+            return Result("-", Fate.FAILED, "", f"The queue was not read: {error}"), ""
         if message is None:
             return None, ""
-        return self._serve(queue, message), message["ReceiptHandle"]
+        return self._serve(message), message["ReceiptHandle"]
 
-    def _receive(self, queue: str) -> dict[str, Any] | None:
+    def _receive(self) -> dict[str, Any] | None:
         answer = self.sqs.receive_message(
-            QueueUrl=self.outputs[queue],
+            QueueUrl=self.outputs[DEAD_LETTERS],
             MaxNumberOfMessages=1,
             VisibilityTimeout=VISIBILITY_SECONDS,
             WaitTimeSeconds=self.wait_seconds,
@@ -124,19 +125,19 @@ class Redrive:
         messages: list[dict[str, Any]] = answer.get("Messages", [])
         return messages[0] if messages else None
 
-    def _serve(self, queue: str, message: Mapping[str, Any]) -> Result:
-        message_id, found = message["MessageId"], route(queue, message["Body"], self.now)
+    def _serve(self, message: Mapping[str, Any]) -> Result:
+        message_id, found = message["MessageId"], route(message["Body"], self.now)
         if self.dry_run or found.fate == Fate.KEPT:
-            return Result(queue, message_id, found.fate, found.to, found.what)
-        doing = f"Not sent: {found.what}"
+            return Result(message_id, found.fate, found.to, found.what)
+        fate, doing = Fate.FAILED, "Not sent"
         try:
             self._send(found)
-            doing = f"Sent, but not deleted, and sent again by the next run: {found.what}"
-            url, handle = self.outputs[queue], message["ReceiptHandle"]
+            fate, doing = Fate.SENT, "Sent, but not deleted, and sent again by the next run"
+            url, handle = self.outputs[DEAD_LETTERS], message["ReceiptHandle"]
             self.sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
         except AWS_ERRORS as error:
-            return Result(queue, message_id, Fate.FAILED, found.to, f"{doing}: {error}")
-        return Result(queue, message_id, found.fate, found.to, found.what)
+            return Result(message_id, fate, found.to, f"{doing}: {found.what}: {error}")
+        return Result(message_id, found.fate, found.to, found.what)
 
     def _send(self, found: Route) -> None:
         if found.to == FUNCTION:
@@ -148,12 +149,12 @@ class Redrive:
         elif found.to:
             self.sqs.send_message(QueueUrl=self.outputs[found.to], MessageBody=found.content)
 
-    def _show_again(self, queue: str, receipt_handles: Sequence[str]) -> None:
+    def _show_again(self, receipt_handles: Sequence[str]) -> None:
         """Make what stays visible at once, for the alarm and for the next run."""
         for handle in receipt_handles:
             try:
                 self.sqs.change_message_visibility(
-                    QueueUrl=self.outputs[queue], ReceiptHandle=handle, VisibilityTimeout=0
+                    QueueUrl=self.outputs[DEAD_LETTERS], ReceiptHandle=handle, VisibilityTimeout=0
                 )
             except AWS_ERRORS:
                 return  # they come back by themselves, when their time is over
@@ -161,16 +162,15 @@ class Redrive:
 
 def table(results: Sequence[Result], *, dry_run: bool) -> Table:
     """Return what has become of the messages: counts, and each that stays by its id."""
-    made = Table("from", "fate", "to", "messages", "what")
-    counts = Counter((one.queue, one.fate, one.to) for one in results if one.fate not in STAYING)
-    for (queue, fate, to), count in counts.items():
-        line = Result(queue, "", fate, to, "").line()
+    made = Table("fate", "to", "messages", "what")
+    counts = Counter((one.fate, one.to) for one in results if one.fate not in STAYING)
+    for (fate, to), count in counts.items():
         told = f"would be {fate}" if dry_run else str(fate)
-        made.add_row(line["queue"], told, line["to"], str(count), "")
+        made.add_row(told, Result("", fate, to, "").line()["to"], str(count), "")
     for one in results:
         if one.fate in STAYING:
             line = one.line()
-            made.add_row(line["queue"], line["fate"], line["to"], one.message_id, one.what)
+            made.add_row(line["fate"], line["to"], one.message_id, one.what)
     return made
 
 

@@ -20,7 +20,7 @@ from drainer.simulation.aws import Aws
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.messaging.delivery import SnsApi
 from drainer.simulation.services.messaging.functions import Context
-from drainer.telemetry import Silent
+from drainer.telemetry import Telemetry
 from tests.fuzz.mutations import ACTION, DELETION, NOW, REQUEST, STRANGE, by_sqs, mutated, seeds
 from tests.fuzz.reading import judge
 
@@ -62,7 +62,7 @@ def test_a_hundred_thousand_events_are_read_or_refused_and_crash_nothing() -> No
         assert kinds[name] > RECEIVED / 50, kinds
 
 
-class Reports(Silent):
+class Reports(Telemetry):
     """Of what the function reports, only crashes matter here."""
 
     def __init__(self) -> None:

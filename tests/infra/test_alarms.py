@@ -15,6 +15,7 @@ import pytest
 from botocore import xform_name
 
 from drainer.simulation.template import DeployedStack, read_template
+from tests.loops import some
 
 if TYPE_CHECKING:
     from tests.infra.conftest import Render
@@ -122,24 +123,81 @@ def test_by_default_a_quarter_of_an_hour_without_an_invocation_is_told(render: R
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_every_rule_that_cannot_invoke_raises_an_alarm(render: Render, template: str) -> None:
-    # A rule that may not invoke its target says so in this metric, and to no user.
+def test_what_a_rule_could_not_deliver_raises_an_alarm(render: Render, template: str) -> None:
+    # A rule that may not invoke its target says so to no user. Its event goes to the dead-letter
+    # queue at once, and is not retried.
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     stack = render(template, **EVERYTHING_ON[template])
-    rules = {stack.physical_ids[name] for name, _ in stack.resources("AWS::Events::Rule")}
-    failing = [one for one in alarms(stack).values() if one["MetricName"] == "FailedInvocations"]
+    (alarm,) = (one for one in alarms(stack).values() if one["Namespace"] == "AWS/SQS")
+    targets = [one for _, rule in stack.resources("AWS::Events::Rule") for one in rule["Targets"]]
 
-    assert rules
-    assert {one["Dimensions"][0]["Value"] for one in failing} == rules
-    for one in failing:
-        assert one["Namespace"] == "AWS/Events"
-        assert [each["Name"] for each in one["Dimensions"]] == ["RuleName"]
+    assert len(targets) == len(dict(stack.resources("AWS::Events::Rule"))) > 1
+    kept = {one["DeadLetterConfig"]["Arn"] for one in targets}
+    assert kept == {stack.physical_ids["DeadLetterQueue"]}
+    assert [one["Name"] for one in alarm["Dimensions"]] == ["QueueName"]
+    assert {alarm["Dimensions"][0]["Value"].removesuffix(".QueueName")} == kept
+    assert alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+    # The first message is told, within a minute.
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Maximum", 1)
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (60, 1)
+
+
+def test_what_lambda_drops_or_throttles_ends_in_the_dead_letters(render: Render) -> None:
+    # Throttles and dropped loops have no alarm of their own. A message that is refused again and
+    # again must be kept, and told, before its lifecycle action ends.
+    stack = render("drainer.yaml")
+    queues = dict(stack.resources("AWS::SQS::Queue"))
+
+    for name in ("NoticeQueue", "WaitQueue"):
+        policy = queues[name]["RedrivePolicy"]
+        assert policy["deadLetterTargetArn"] == stack.physical_ids["DeadLetterQueue"]
+        assert policy["maxReceiveCount"] * queues[name]["VisibilityTimeout"] <= 1_000
+    ((_, invocations),) = stack.resources("AWS::Lambda::EventInvokeConfig")
+    kept_at = invocations["DestinationConfig"]["OnFailure"]["Destination"]
+    assert kept_at == stack.physical_ids["DeadLetterQueue"]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_an_alarm_reads_one_metric(render: Render, template: str) -> None:
+    # The price is for each alarm metric: an expression over four costs as much as four alarms,
+    # and a composite alarm as much as five. https://aws.amazon.com/cloudwatch/pricing/
+    stack = render(template, **EVERYTHING_ON[template])
+
+    for one in some(alarms(stack).values()):
+        assert one["MetricName"]
+        assert "Metrics" not in one
+    assert not dict(stack.resources("AWS::CloudWatch::CompositeAlarm"))
+
+
+def test_the_function_is_not_the_only_witness_of_its_own_end(render: Render) -> None:
+    # What reports by the function is silent when the function is.
+    told = alarms(render("drainer.yaml"))
+
+    assert {one["Namespace"] for one in told.values()} == {"AWS/Lambda", "AWS/SQS", "Drainer"}
+    assert told["FunctionErrorsAlarm"]["MetricName"] == "Errors"
+    assert (told["FunctionErrorsAlarm"]["Threshold"], told["FunctionErrorsAlarm"]["Period"]) == (
+        1,
+        300,
+    )
+
+
+def test_what_needs_attention_is_told_at_once_and_what_is_impaired_if_it_lasts(
+    render: Render,
+) -> None:
+    # An alarm that stays for an hour hides the next event. One that rings for a single throttled
+    # look is switched off.
+    told = alarms(render("drainer.yaml"))
+    at_once, lasting = told["AttentionAlarm"], told["ImpairedAlarm"]
+
+    assert (at_once["Period"], at_once["EvaluationPeriods"]) == (60, 1)
+    assert lasting["Period"] * lasting["DatapointsToAlarm"] == 900
+    # One of the periods may have no sweep in it, nor a pass of the longest interval: both come
+    # every five minutes, some seconds early or late.
+    assert lasting["Period"] >= 300
+    assert lasting["EvaluationPeriods"] == lasting["DatapointsToAlarm"] + 1
+    for one in (at_once, lasting):
         assert (one["Statistic"], one["Threshold"]) == ("Sum", 1)
-
-
-def test_a_rule_that_is_switched_off_has_no_alarm(render: Render) -> None:
-    # An alarm on a rule that was not made refers to nothing, and the deployment fails.
-    assert "EventBridgeNoticesFailedAlarm" not in alarms(render("drainer.yaml"))
-    assert "RebalanceRecommendationsFailedAlarm" not in alarms(render("spot.yaml"))
+        assert one["TreatMissingData"] == "notBreaching"
 
 
 @pytest.mark.parametrize("name", ["drainer", "second"])
@@ -156,17 +214,3 @@ def test_two_stacks_in_one_account_do_not_alarm_for_each_other(render: Render, n
     assert ours
     for one in ours:
         assert one["Dimensions"] == [{"Name": "service", "Value": name}]
-
-
-def test_a_drain_that_lasts_longer_than_an_hour_is_told(render: Render) -> None:
-    # Without a deadline by default, a drain that is stuck would cost two days of an instance.
-    alarm = alarms(render("drainer.yaml"))["LongDrainAlarm"]
-    longest = render("drainer.yaml").template["Parameters"]["PassIntervalSeconds"]["MaxValue"]
-
-    assert (alarm["MetricName"], alarm["Statistic"]) == ("DrainAgeMinutes", "Maximum")
-    assert (alarm["Threshold"], alarm["EvaluationPeriods"]) == ("60", 1)
-    # A period without a pass would end the alarm while the drain goes on.
-    assert alarm["Period"] >= 2 * longest
-    assert alarms(render("drainer.yaml", LongDrainAlarmMinutes="90"))["LongDrainAlarm"][
-        "Threshold"
-    ] == ("90")

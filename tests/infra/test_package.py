@@ -18,6 +18,7 @@ import pytest
 
 from drainer.aws.calls import CALLS
 from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
+from drainer.aws.queue import QUEUE_CALLS
 from drainer.aws.records import RECORD_CALLS
 from drainer.aws.spot import SPOT_CALLS
 
@@ -34,10 +35,11 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import drainer.handler
 assert callable(drainer.handler.lambda_handler)
-from drainer.aws import calls, custom_resource, records, spot
+from drainer.aws import calls, custom_resource, queue, records, spot
 assert calls.__file__.startswith(sys.argv[1])
 made = calls.CALLS, custom_resource.CUSTOM_RESOURCE_CALLS, spot.SPOT_CALLS, records.RECORD_CALLS
 client = calls.clients()
+made += (queue.QUEUE_CALLS,)
 for service in {service for each in made for service in each}:
     client(service)
 # What answers CloudFormation.
@@ -115,7 +117,7 @@ def test_every_service_that_is_called_keeps_its_model(drainer_zip: Path) -> None
     found = names(drainer_zip)
     services = {name.split("/")[2] for name in found if name.startswith("botocore/data/")}
 
-    called = {*CALLS, *CUSTOM_RESOURCE_CALLS, *RECORD_CALLS, *SPOT_CALLS}
+    called = {*CALLS, *CUSTOM_RESOURCE_CALLS, *QUEUE_CALLS, *RECORD_CALLS, *SPOT_CALLS}
 
     assert called | {"xray"} == {name for name in services if "." not in name}
     assert "botocore/data/endpoints.json" in found

@@ -14,6 +14,7 @@ import pytest
 from drainer.aws.calls import CALLS
 from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
 from drainer.aws.former_requests import FORMER_CALLS
+from drainer.aws.queue import QUEUE_CALLS
 from drainer.aws.records import INDEX, RECORD_CALLS
 from tests.loops import some
 
@@ -66,6 +67,7 @@ def test_defect_24_the_role_grants_exactly_the_calls_that_the_program_makes(
             *CALLS.items(),
             *CUSTOM_RESOURCE_CALLS.items(),
             *FORMER_CALLS.items(),
+            *QUEUE_CALLS.items(),
             *RECORD_CALLS.items(),
         )
         for call in calls
@@ -191,8 +193,10 @@ SENDERS = {
     "WakeUpQueuePolicy": [["FastPath", "StoppedTasks"]],
     "WaitQueuePolicy": [["Topic"]],
     "QuietQueuePolicy": [["Topic"]],
-    "SubscriptionDeadLetterQueuePolicy": [["Topic"]],
-    "FunctionDeadLetterQueuePolicy": [["Sweep", "EventBridgeNotices"]],
+    "DeadLetterQueuePolicy": [
+        ["Topic"],
+        ["Sweep", "FastPath", "StoppedTasks", "EventBridgeNotices"],
+    ],
 }
 
 

@@ -98,7 +98,7 @@ def test_a_queue_admits_messages_before_its_subscription_is_made(render: Render)
     subscriptions = [one for one in resources.values() if one["Type"] == "AWS::SNS::Subscription"]
     for one in some(subscriptions):
         queue, _ = one["Properties"]["Endpoint"]["Fn::GetAtt"]
-        assert one["DependsOn"] == [f"{queue}Policy", "SubscriptionDeadLetterQueuePolicy"]
+        assert one["DependsOn"] == [f"{queue}Policy", "DeadLetterQueuePolicy"]
 
 
 def tables(stack: DeployedStack) -> dict[str, dict[str, Any]]:

@@ -294,15 +294,6 @@ def test_the_role_may_read_the_queue_before_lambda_is_told_to() -> None:
     }
 
 
-def test_what_is_denied_is_alarmed_by_the_metric_that_the_program_counts() -> None:
-    # It is not tried again, so that no dead letter tells of it.
-    alarms = dict(rendered("spot.yaml").resources("AWS::CloudWatch::Alarm"))
-    source = (PROJECT / "drainer" / "telemetry.py").read_text()
-
-    assert alarms["DeniedAlarm"]["MetricName"] == "InterruptionsDenied"
-    assert '"InterruptionsDenied"' in source
-
-
 def test_what_did_not_arrive_is_kept_from_our_rules_only_and_alarmed() -> None:
     # A warning that was lost without a trace is blamed on the load balancer.
     stack = rendered("spot.yaml", **ALL_ON, AlarmTopicArn=f"arn:aws:sns:{REGION}:{ACCOUNT_ID}:ops")

@@ -145,6 +145,7 @@ def test_defect_25_the_defaults_of_template_and_program_are_the_same(
         # who runs the program elsewhere may have no CloudFormation to ask.
         requests_table=stack.physical_ids["RequestsTable"],
         records_table=stack.physical_ids["Records"],
+        notice_queue_url=stack.physical_ids["NoticeQueue"],
         verify_stacks=True,
         # Without the stack's queues there is no fast path.
         use_fast_path=True,
@@ -198,33 +199,28 @@ def test_defect_19_whatever_fails_for_good_is_kept_and_alarmed(stack: DeployedSt
         ),
     }
 
-    assert len(keepers) == 4
-    assert keepers == watched
+    # One queue, since each alarm costs money while nothing happens.
+    assert keepers == watched == {stack.physical_ids["DeadLetterQueue"]}
     # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     for name in ("NoticeQueue", "WaitQueue"):
         assert queues[name]["RedrivePolicy"]["maxReceiveCount"] >= 5
 
 
 def test_defect_19_what_matters_is_alarmed(stack: DeployedStack) -> None:
-    # A drain that meets its deadline, or a drainer that sees nothing, must reach a person.
-    metrics = {
+    # A drain that meets its deadline, or a drainer that sees nothing, must reach a person. What the
+    # first two of the program's stand for is in tests/unit/test_attention.py.
+    metrics = [
         (alarm["Namespace"], alarm["MetricName"])
         for _, alarm in stack.resources("AWS::CloudWatch::Alarm")
-    }
+    ]
 
-    assert {
-        ("Drainer", "DeadlinesPassed"),
-        ("Drainer", "DrainAgeMinutes"),
-        ("Drainer", "UnseenPasses"),
-        ("Drainer", "RequestTimeouts"),
-        ("Drainer", "RequestsUnanswered"),
-        ("AWS/Events", "FailedInvocations"),
-        ("AWS/Lambda", "Errors"),
+    assert metrics == [
         ("AWS/Lambda", "Invocations"),
-        ("AWS/Lambda", "Throttles"),
-        ("AWS/Lambda", "RecursiveInvocationsDropped"),
-        ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
-    } <= metrics
+        ("AWS/Lambda", "Errors"),
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+        ("Drainer", "Attention"),
+        ("Drainer", "Impaired"),
+    ]
 
 
 def test_defect_19_alarms_watch_metrics_that_the_program_emits(stack: DeployedStack) -> None:
@@ -237,16 +233,7 @@ def test_defect_19_alarms_watch_metrics_that_the_program_emits(stack: DeployedSt
         if alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
     ]
 
-    assert {alarm["MetricName"] for alarm in ours} == {
-        "DeadlinesPassed",
-        "DrainAgeMinutes",
-        "Crashes",
-        "HopLimitsReached",
-        "CallsFailed",
-        "UnseenPasses",
-        "RequestTimeouts",
-        "RequestsUnanswered",
-    }
+    assert {alarm["MetricName"] for alarm in ours} == {"Attention", "Impaired"}
     for alarm in ours:
         service = {"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}
         assert f'"{alarm["MetricName"]}"' in emitted
@@ -341,8 +328,6 @@ def test_the_fast_path_can_be_switched_off(render: Render) -> None:
         ("AWS::SNS::Subscription", "QuietSubscription"),
         ("AWS::Lambda::EventSourceMapping", "QuietEventSourceMapping"),
         ("AWS::Lambda::EventSourceMapping", "WakeUpEventSourceMapping"),
-        ("AWS::CloudWatch::Alarm", "FastPathFailedAlarm"),
-        ("AWS::CloudWatch::Alarm", "StoppedTasksFailedAlarm"),
     ):
         assert name not in dict(stack.resources(kind))
     # Without the queue of quiet drains every envelope takes the other one.

@@ -40,12 +40,7 @@ TASKS_GONE_SECONDS = 410.0
 # A pass interval, and what a busy machine's second is in the account's time.
 ANSWERED_WITHIN_SECONDS = 120.0
 QUEUES = ("NoticeQueueUrl", "WaitQueueUrl")
-DEAD_LETTER_QUEUES = (
-    "SubscriptionDeadLetterQueueUrl",
-    "NoticeDeadLetterQueueUrl",
-    "WaitDeadLetterQueueUrl",
-    "FunctionDeadLetterQueueUrl",
-)
+DEAD_LETTER_QUEUES = ("DeadLetterQueueUrl",)
 
 NONSENSE = {
     "malformed JSON": "{",
@@ -294,6 +289,6 @@ def test_a_notification_that_always_fails_becomes_a_dead_letter(deployed: Deploy
     }
     account.client("sns").publish(TopicArn=broken.outputs["TopicArn"], Message=json.dumps(message))
 
-    dead_letters = broken.outputs["NoticeDeadLetterQueueUrl"]
+    dead_letters = broken.outputs["DeadLetterQueueUrl"]
     deployed.wait_until(lambda: deployed.messages_in(dead_letters) == 1)
     assert deployed.messages_in(broken.outputs["NoticeQueueUrl"]) == 0

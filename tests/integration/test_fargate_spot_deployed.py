@@ -347,7 +347,7 @@ def test_nothing_is_left_in_the_dead_letters(deployed: Deployed) -> None:
     # A dead letter is an interruption that nobody followed.
     for url in (
         deployed.spot.outputs["DeadLetterQueueUrl"],
-        deployed.drainer.outputs["FunctionDeadLetterQueueUrl"],
+        deployed.drainer.outputs["DeadLetterQueueUrl"],
         deployed.spot.physical_ids["Queue"],
     ):
         answer = deployed.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])

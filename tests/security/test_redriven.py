@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.cli.dead_letters import (
-    DEAD_LETTERS,
-    FUNCTION,
-    NOTIFICATION_QUEUE,
-    WAIT_QUEUE,
-    Fate,
-    route,
-)
+from drainer.cli.dead_letters import FUNCTION, NOTIFICATION_QUEUE, WAIT_QUEUE, Fate, route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,14 +19,13 @@ if TYPE_CHECKING:
     from drainer.simulation.services.messaging.queues import Queue
     from tests.simulation.conftest import World
 
-SUBSCRIPTION, NOTIFICATIONS, WAITING, ASYNCHRONOUS = DEAD_LETTERS
 DAY_SECONDS = 86_400
 SWEEP_SECONDS, PASS_SECONDS = 300, 15 + 1
 
 
-def put_back(world: World, name: str, body: str) -> None:
+def put_back(world: World, body: str) -> None:
     """Do as the command does: ask where it belongs, and send it there."""
-    found = route(name, body, world.account.now)
+    found = route(body, world.account.now)
     assert found.fate == Fate.MOVED
     if found.to == FUNCTION:
         world.installed.function.invoke_asynchronously(found.content)
@@ -82,7 +74,7 @@ def test_what_a_broken_function_has_left_behind_is_drained_after_the_repair(
     ended_by_then = world.account.auto_scaling.actions[-1].ended_by
 
     for body in letters:
-        put_back(world, NOTIFICATIONS, body)
+        put_back(world, body)
     action = world.until_answered()
     world.run(DAY_SECONDS)
 
@@ -107,18 +99,16 @@ def test_a_message_of_any_age_changes_nothing_about_a_drain_or_after_it(
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS, fast_path=True)
     world.group(4)
     world.service(4)
-    kept: dict[str, list[tuple[str, str]]] = {"notification": [], "envelope": []}
+    kept: dict[str, list[str]] = {"notification": [], "envelope": []}
     topic = world.installed.topic
 
-    def keep(name: str, queue: str, publication: Publication) -> tuple[float, ...]:
-        kept[name].append((queue, publication.message))
+    def keep(name: str, publication: Publication) -> tuple[float, ...]:
+        kept[name].append(publication.message)
         return (0.0,)
 
-    # The last one leads to the queue of quiet drains, whose dead letters come back to the other.
-    names = ("notification", "envelope", "envelope")
-    queues = (NOTIFICATIONS, WAITING, WAITING)
-    for subscription, name, queue in zip(topic.subscriptions, names, queues, strict=True):
-        subscription.channel.faults.append(partial(keep, name, queue))
+    # The last one leads to the queue of quiet drains.
+    for subscription, name in zip(topic.subscriptions, (*kept, "envelope"), strict=True):
+        subscription.channel.faults.append(partial(keep, name))
     world.scale_in()
     world.account.run_for(380)
     letters = {
@@ -129,8 +119,8 @@ def test_a_message_of_any_age_changes_nothing_about_a_drain_or_after_it(
     }[kind]
 
     def redrive() -> None:
-        for queue, body in letters:
-            put_back(world, queue, body)
+        for body in letters:
+            put_back(world, body)
 
     assert letters
     world.account.after(after_seconds, redrive)
@@ -175,7 +165,7 @@ def test_an_event_of_auto_scaling_that_failed_is_served_after_the_repair(
     }
     world.run(600)
 
-    put_back(world, ASYNCHRONOUS, json.dumps(record))
+    put_back(world, json.dumps(record))
     world.until_answered()
 
     assert action.ended_by == "completed"

@@ -66,11 +66,14 @@ ADMITTED = {
     "WakeUpQueue": {"the fast path", "the stopped tasks"},
     "WaitQueue": {"the topic"},
     "QuietQueue": {"the topic"},
-    "SubscriptionDeadLetterQueue": {"the topic"},
-    "FunctionDeadLetterQueue": {"the sweep", "the notifications"},
-    # SQS itself moves messages into these two, and asks no policy.
-    "NoticeDeadLetterQueue": set[str](),
-    "WaitDeadLetterQueue": set[str](),
+    # SQS itself moves messages here too, and asks no policy.
+    "DeadLetterQueue": {
+        "the topic",
+        "the fast path",
+        "the stopped tasks",
+        "the sweep",
+        "the notifications",
+    },
 }
 SENDING = {"AWS::SNS::Topic": "sns:Publish", "AWS::SQS::Queue": "sqs:SendMessage"}
 # What only an owner may do: read on, silence, or change who may do what.

@@ -17,6 +17,7 @@ from drainer.simulation.scenario.shipped import role_policy, shipped_stack
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction, LifecycleHook
 from drainer.simulation.services.iam.gate import Gate
 from drainer.simulation.services.messaging.delivery import SnsApi
+from drainer.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ CLUSTER = "payments"
 
 
 @dataclass
-class Reports:
+class Reports(Telemetry):
     """What the function reported, kept instead of logged."""
 
     passes: list[PassReport] = field(default_factory=list)
@@ -43,7 +44,7 @@ class Reports:
     requests: list[Report] = field(default_factory=list)
     returns: list[Returned] = field(default_factory=list)
 
-    def passed(self, report: PassReport) -> None:
+    def passed(self, report: PassReport, now: datetime) -> None:
         self.passes.append(report)
 
     def refused(self, record_id: str, refusal: DrainerError) -> None:

@@ -170,11 +170,36 @@ def test_an_idle_month_is_alarms_pollers_and_sweeps() -> None:
     month = idle_month(ours.Sources())
 
     assert month[Item.ALARMS] == pytest.approx(0.10 * ours.shipped().alarms)
-    assert ours.shipped().alarms > 10
-    # Four queues with two pollers each, that ask three times a minute.
-    assert month[Item.SQS] == pytest.approx(4 * 2 * 3 * 60 * 730 * 0.40 / 1_000_000)
+    assert ours.shipped().alarms == 5
+    # Each queue has two pollers, that ask three times a minute; and each sweep asks once.
+    polls = ours.shipped().queues * 2 * 3 * 60
+    assert month[Item.SQS] == pytest.approx((polls + 12) * 730 * 0.40 / 1_000_000)
     assert month[Item.LAMBDA_REQUESTS] == pytest.approx(12 * 730 * 0.20 / 1_000_000)
     assert month[Item.SNS] == 0
+
+
+def test_an_idle_month_costs_less_than_a_dollar() -> None:
+    # Whoever drains ten instances a month does not pay thirty times their price for the watch.
+    assert sum(idle_month(ours.Sources()).values()) < 1.00
+
+
+def test_the_readme_and_the_kept_results_name_the_price_of_an_idle_month() -> None:
+    # A queue or an alarm more is paid for by everybody, whether anything drains or not.
+    month = {str(item): round(cost, 4) for item, cost in idle_month(ours.Sources()).items()}
+
+    assert (
+        f"the stack costs ${sum(month.values()):.2f} a month"
+        in (JSON.parents[1] / "README.md").read_text()
+    )
+    assert json.loads(JSON.read_text())["idle"] == month
+
+
+def test_an_alarm_over_an_expression_costs_each_of_its_metrics() -> None:
+    # Four alarms in one expression look like a saving, and are none.
+    read = {"MetricStat": {"Stat": "Sum"}}
+
+    assert ours.metrics_read({"MetricName": "Errors"}) == 1
+    assert ours.metrics_read({"Metrics": [read, read, {"Expression": "m1 + m2"}]}) == 2
 
 
 # -- the meter

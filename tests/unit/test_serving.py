@@ -11,7 +11,7 @@ from drainer.custom_resource.report import Report, Step
 from drainer.dispatch import Controllers, Work, serve
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.invocation import InvocationClock
-from drainer.telemetry import Silent
+from drainer.telemetry import Telemetry
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -43,8 +43,51 @@ def test_what_is_served_second_is_dated_by_when_it_is_served() -> None:
         LifecycleAction("g", "drainer", "i-1", "token"), started_at=NOW, last_heartbeat_at=NOW
     )
     work = Work([drain], [], [], [Continuation("key", 1)], sweep=False)
-    by = Controllers(slow, SimpleNamespace(), slow.requests, telemetry=Silent())  # type: ignore[arg-type]
+    by = Controllers(slow, SimpleNamespace(), slow.requests, telemetry=Telemetry())  # type: ignore[arg-type]
 
     serve(work, by, InvocationClock(NOW, lambda: slow.left))
 
     assert slow.times == [NOW, NOW + timedelta(seconds=10)]
+
+
+def test_requests_whose_chain_is_lost_and_notifications_that_wait_are_reported_by_a_sweep() -> None:
+    # Three sweeps in a row that find some raise an alarm: Lambda does not read a queue.
+    told: list[dict[str, int]] = []
+
+    class Reports(Telemetry):
+        def impaired(self, causes: Any) -> None:
+            told.append(dict(causes))
+
+    def lost(_: datetime, *, former: bool) -> list[Continuation]:
+        return [] if former else [Continuation("key", 1)]
+
+    slow = Slow()
+    recorder = SimpleNamespace(lost=lost)
+    controller: Any = slow
+    served: Any = SimpleNamespace(run_pass=slow.requests().run_pass, recorder=recorder)
+    back: Any = SimpleNamespace(run=lambda *_, **__: [])
+    by = Controllers(controller, back, lambda: served, Reports(), waiting=lambda: 7)
+
+    serve(Work([], [], [], [], sweep=True), by, InvocationClock(NOW, lambda: slow.left))
+
+    assert told == [{"chains_lost": 1}, {"messages_waiting": 7}]
+
+
+def test_a_sweep_without_time_does_not_ask_for_what_waits() -> None:
+    # A call that hangs for seconds would have the invocation killed, with the sweep's own work.
+    slow = Slow()
+    slow.left = 13.0
+    served: Any = SimpleNamespace(recorder=SimpleNamespace(lost=lambda *_, **__: []))
+    back: Any = SimpleNamespace(run=lambda *_, **__: [])
+    controller: Any = slow
+    asked: list[int] = []
+
+    def waiting() -> int:
+        asked.append(1)
+        return 0
+
+    by = Controllers(controller, back, lambda: served, Telemetry(), waiting=waiting)
+
+    serve(Work([], [], [], [], sweep=True), by, InvocationClock(NOW, lambda: slow.left))
+
+    assert asked == []

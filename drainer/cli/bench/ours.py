@@ -25,6 +25,8 @@ from drainer.simulation.services.messaging.call_time import CallTime, scripted
 from drainer.telemetry import Powertools
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from drainer.cli.bench.drains import Scene
     from drainer.simulation.scenario.installation import Installation
 
@@ -60,7 +62,7 @@ class Shipped:
 
     memory_gigabytes: float
     traced: bool
-    alarms: int
+    alarms: int  # by the metrics that they read
     queues: int  # that Lambda polls
 
 
@@ -68,10 +70,15 @@ def shipped() -> Shipped:
     """Read the template."""
     stack = shipped_stack("123456789012", "us-east-1")
     function = dict(stack.resources("AWS::Lambda::Function"))["Function"]
-    alarms = sum(1 for _ in stack.resources("AWS::CloudWatch::Alarm"))
+    alarms = sum(metrics_read(alarm) for _, alarm in stack.resources("AWS::CloudWatch::Alarm"))
     traced = function.get("TracingConfig", {}).get("Mode") == "Active"
     queues = sum(1 for _ in stack.resources("AWS::Lambda::EventSourceMapping"))
     return Shipped(int(function["MemorySize"]) / 1_024, traced, alarms, queues)
+
+
+def metrics_read(alarm: Mapping[str, Any]) -> int:
+    """Return how many metrics an alarm reads: its price is for each of them."""
+    return sum("MetricStat" in one for one in alarm.get("Metrics", ())) or 1
 
 
 class Deployed:

@@ -27,7 +27,7 @@ class Item(StrEnum):
     DYNAMODB_READS = "DynamoDB: read units"
     XRAY = "X-Ray: traces recorded"
     LOGS = "CloudWatch: GB of logs taken in"
-    ALARMS = "CloudWatch: alarm-months"
+    ALARMS = "CloudWatch: months of alarm metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ PRICES = {
     Item.DYNAMODB_READS: Price(0.125, 1_000_000, f"{AWS}/dynamodb/pricing/on-demand/"),
     Item.XRAY: Price(5.00, 1_000_000, f"{AWS}/xray/pricing/"),
     Item.LOGS: Price(0.50, 1, f"{AWS}/cloudwatch/pricing/"),
+    # For each metric that a standard alarm reads, also by an expression. A composite alarm costs
+    # $0.50, and a custom metric $0.30 for a month of hours in which it is sent.
     Item.ALARMS: Price(0.10, 1, f"{AWS}/cloudwatch/pricing/"),
 }
 

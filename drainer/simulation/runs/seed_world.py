@@ -10,6 +10,8 @@ from drainer.simulation.faults.faults import READS
 from drainer.simulation.records import ApiError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from drainer.simulation.aws import Aws
     from drainer.simulation.faults.faults import Faults
     from drainer.simulation.scenario.trace import Trace
@@ -23,10 +25,11 @@ class SeedWorld:
     trace: Trace
     faults: Faults
     call_time: CallTime
+    long_drain_minutes: int
 
     # What the function reports to
 
-    def passed(self, report: Any) -> None:
+    def passed(self, report: Any, now: datetime) -> None:
         """Tell of nothing where no instance leaves."""
 
     def refused(self, record_id: str, refusal: Any) -> None:
@@ -43,6 +46,17 @@ class SeedWorld:
         """Tell of instances that are in service again."""
         for one in returned:
             self.trace.say("returned", f"{one.ec2_instance_id} {one.done} {one.error}")
+
+    def attended(self, event: Any) -> None:
+        """Tell of an event that an operator has to see."""
+        self.trace.say("attention", f"{event.event}: {event.reason}")
+
+    def failed(self, reason: str) -> None:
+        """Tell of a call that failed."""
+        self.trace.say("failed", reason)
+
+    def impaired(self, causes: Any) -> None:
+        """Tell of nothing: the passes have told."""
 
     # The way into the account
 

@@ -197,7 +197,7 @@ class World(SeedWorld):
 
     # What the function reports to
 
-    def passed(self, report: Any) -> None:
+    def passed(self, report: Any, now: datetime) -> None:  # noqa: ARG002 (the report is dated)
         """Tell of a pass."""
         if self.trace.on:
             for outcome in report.outcomes:
