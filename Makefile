@@ -36,9 +36,11 @@ setup: $(VENV)/.development ## Make the environment for development
 demo: package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot, fargate-spot or spot-fleet)
 	@$(BIN)/python -m drainer demo --scenario $(SCENARIO) $(if $(FACTOR),--factor $(FACTOR))
 
+# Each worker, and each program that tests start, would else compile all sources again.
 .PHONY: test
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.development ## Run all tests
-	@$(BIN)/python -m pytest -n 4 --dist loadscope $(TESTS)
+	@$(BIN)/python -m pytest -n 3 --dist loadscope $(TESTS)
 
 .PHONY: lint
 lint: $(VENV)/.development ## Check style, types and templates

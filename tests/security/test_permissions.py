@@ -62,7 +62,12 @@ def drain_with_all_that_can_be(world: World) -> None:
     world.group(
         4,
         heartbeat_timeout_seconds=60,
-        metadata={"standalone_tasks": "stop", "standalone_grace_seconds": 30},
+        # What is refused keeps it until its deadline, and passes after the first few are alike.
+        metadata={
+            "drain_timeout_seconds": 900,
+            "standalone_tasks": "stop",
+            "standalone_grace_seconds": 30,
+        },
     )
     ecs = world.account.ecs
     unregistered = ecs.container_instance(world.oldest)

@@ -20,7 +20,7 @@ from drainer.simulation.faults.past import Past
 from drainer.simulation.runs.lag import measure
 from drainer.simulation.runs.request_world import run_request_seed
 from drainer.simulation.runs.run import Result, run_seed
-from drainer.simulation.runs.world import Options
+from drainer.simulation.runs.world import Options, World
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 
 # So many as it takes to meet every kind of fault; by the thousand they are run by `make simulate`.
@@ -130,6 +130,18 @@ def test_a_seed_is_the_same_each_time(seed: int) -> None:
 
     assert len(first.lines) > 50
     assert first == again
+
+
+@pytest.mark.parametrize("first_only", [True, False])
+def test_after_the_first_violation_a_hunt_runs_no_function(first_only: bool) -> None:
+    # Half of a hunt's time went into what follows; and a hunt that ended sooner would miss bugs.
+    world = World(3, Options(first_only=first_only))
+    world.install(handler.build)
+    world.safety.violated("test", "the first")
+    world.run()
+
+    assert str(world.safety.violations[0]).endswith("test: the first")
+    assert (world.safety.answered == 0) == first_only
 
 
 def test_a_seed_is_the_same_in_another_process() -> None:

@@ -66,6 +66,7 @@ def task(
 STOPPED = task("STOPPED", "STOPPED")
 
 
+@cache
 def instance(status: str = "DRAINING", running: int = 0, pending: int = 0) -> ContainerInstance:
     return container_instance(
         ARN, ACTION.ec2_instance_id, status, running_tasks=running, pending_tasks=pending
@@ -73,7 +74,7 @@ def instance(status: str = "DRAINING", running: int = 0, pending: int = 0) -> Co
 
 
 def drain(hop: int = 5, since: datetime | None = START, **changes: Any) -> Drain:
-    of: dict[str, Any] = {"closed": True, "settled": True, **changes}
+    of: dict[str, Any] = {"closed": True, "settled": True, "policy": POLICY, **changes}
     return Drain(
         action=ACTION,
         started_at=START,
@@ -81,12 +82,16 @@ def drain(hop: int = 5, since: datetime | None = START, **changes: Any) -> Drain
         hop=hop,
         deadline_at=START + timedelta(hours=1),
         heartbeat_timeout_seconds=1800,
-        policy=POLICY,
         cluster="payments",
         container_instance_arn=ARN,
         draining_since=since,
         **of,
     )
+
+
+# Many looks of the small space have the same past, and nothing changes it.
+kept_drain = cache(drain)
+POLICIES = {rule: replace(POLICY, standalone_tasks=rule) for rule in StandaloneTasks}
 
 
 def look_at(
@@ -146,9 +151,11 @@ def what_the_world_can_look_like() -> Iterator[HookLook]:
             TASKS if status else [()], (0, 1) if status else (0,), (False, True), (None, START),
             (False, True), StandaloneTasks, INSTANTS if status is None else (None, START),
         ):  # fmt: skip
-            a_drain = replace(
-                drain(since=since, closed=known, settled=known),
-                policy=replace(POLICY, standalone_tasks=standalone),
+            a_drain = kept_drain(
+                since=since,
+                closed=known,
+                settled=known,
+                policy=POLICIES[standalone],
                 listed_at=instant,
                 searched_at=instant,
                 absent_since=instant,
@@ -178,9 +185,11 @@ def what_can_be_known_of_the_tasks() -> Iterator[HookLook]:
         if was_settled and not settled:
             continue
         rule = StandaloneTasks.IGNORE if ignore else StandaloneTasks.WAIT
-        a_drain = replace(
-            drain(since=since, closed=closed, settled=was_settled),
-            policy=replace(POLICY, standalone_tasks=rule),
+        a_drain = kept_drain(
+            since=since,
+            closed=closed,
+            settled=was_settled,
+            policy=POLICIES[rule],
             listed_at=before,
             missing_since=missing_since,
             unfinished=("gone",) if is_missing else (),

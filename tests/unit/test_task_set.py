@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ def look(of: InstanceProgress, seconds: float, *tasks: Task, **seen: Any) -> Loo
     )
 
 
+@cache
 def task(last: str = "RUNNING", id: str = TASK_ID) -> Task:
     wanted = "RUNNING" if last == "RUNNING" else "STOPPED"
     return Task(id, Owner.SERVICE, "service:web", desired_status=wanted, last_status=last)
@@ -133,7 +135,8 @@ def closes_without_it(life: Life, lags: Lags, rule: Rule) -> bool | None:
             listings += 1
         tasks = [answer] if ids and answer else []
         missing = (TASK_ID,) if ids and not answer else ()
-        known = replace(known, unfinished=tuple({*known.unfinished, *missing}))
+        if missing:
+            known = replace(known, unfinished=missing)  # there is no other task
         known = task_set.carry_on(look(known, seconds, *tasks, missing=missing, **seen), known)
         if known.closed:
             return TASK_ID not in known.unfinished and seconds < life.stopped

@@ -117,13 +117,15 @@ def _judge(service: str, operation: str, parameters: dict[str, Any]) -> None:
 
 def _form(value: Any) -> Any:
     """Return what the judgement depends on: names, types, numbers, and how short a text is."""
-    if isinstance(value, str):
+    # Made of every part of every call: half a million times where three hundred instances leave.
+    kind = type(value)
+    if kind is str:
         return min(len(value), MINIMUM_CHARACTERS_MAX)
-    if isinstance(value, dict):
-        return tuple([(name, _form(one)) for name, one in value.items()])
-    if isinstance(value, list | tuple):
-        return (type(value), *map(_form, value))
-    return (type(value), repr(value))
+    if kind is dict:
+        return (*value, *map(_form, value.values()))
+    if kind in (list, tuple):
+        return (kind, *map(_form, value))
+    return (kind, repr(value))
 
 
 def _refusal(error: ApiError) -> dict[str, Any]:

@@ -67,12 +67,14 @@ class Options:
         judged: whether botocore's models judge every call; costs a third of the time.
         fast_path: whether the rule of the fast path is there.
         sweep: whether the sweep's schedule is there.
+        first_only: whether only the first violation counts: after it no function runs any more.
     """
 
     steps: bool = False
     judged: bool = False
     fast_path: bool = True
     sweep: bool = True
+    first_only: bool = False
 
 
 @dataclass(eq=False)
@@ -221,6 +223,8 @@ class World(SeedWorld):
 
         def guarded(event: Any, context: Any) -> dict[str, Any] | None:
             nonlocal function
+            if self.options.first_only and self.safety.violations:
+                return None
             if self.rivals.running:
                 # An environment has one invocation at a time.
                 with self.safety.another_invocation(), self.chains.another_invocation():
