@@ -19,6 +19,7 @@ from drainer.lifecycle.acting import HookActions
 from drainer.lifecycle.early_heartbeats import EarlyHeartbeats
 from drainer.lifecycle.hooks import Hooks
 from drainer.lifecycle.observer import Observer
+from drainer.lifecycle.open_drains import OpenDrains
 from drainer.lifecycle.outcome import HookOutcome
 from drainer.lifecycle.recorder import Recorder
 from drainer.lifecycle.rules import Step
@@ -76,6 +77,7 @@ class Controller:
         self._config = config
         self._stopped = StoppedTasks()
         self._listings = Listings()
+        self._open_drains = OpenDrains()
 
     def run_pass(
         self,
@@ -111,7 +113,7 @@ class Controller:
         )
         told = [*zip(recorder.admit(drains), (drain.action for drain in drains), strict=True)]
         found = recorder.silent() if sweep else []
-        found += recorder.stopped(stopped)
+        found += recorder.stopped(stopped, self._open_drains)
         if sweep:
             waiting = WaitingInstances(self._auto_scaling, hooks, time_to_look, observer.now)
             found += recorder.waiting(waiting.find())

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from drainer.drain.model import Drain, LifecycleActionResult
     from drainer.drain.record import Key
     from drainer.invocation import InvocationClock
+    from drainer.lifecycle.open_drains import OpenDrains
     from drainer.lifecycle.outcome import HookOutcome
     from drainer.lifecycle.records import Records
 
 WRITING = "The drain's record was not written"
 NOT_READ_AGAIN = "The drain's record could not be read again. The next pass answers"
+NOT_LISTED = "Open records could not be listed"
 PROBLEMS_MAX = 10  # of one kind, in one pass
 NO_TIME_TO_WRITE = "No time was left to write the drain's record"
 
@@ -72,7 +74,9 @@ class Recorder:
             if not (one.record and waits_for_another(one.record, beside[one.record.key.instance]))
         ]
 
-    def stopped(self, container_instance_arns: Collection[str]) -> list[Admitted]:
+    def stopped(
+        self, container_instance_arns: Collection[str], open_drains: OpenDrains
+    ) -> list[Admitted]:
         """
         Return the open drains of container instances on which a task has stopped.
 
@@ -82,11 +86,12 @@ class Recorder:
         """
         if not container_instance_arns or self._down is not None:
             return []
-        records = [one for one in self._open() if isinstance(one, DrainRecord) and one.drain.closed]
-        arns = set(container_instance_arns)
-        return self._found(
-            [one for one in records if one.container_instances & arns], Origin.WAKE_UP
-        )
+        try:
+            found = open_drains.of(container_instance_arns, self._records)
+        except DrainerError as error:
+            self.problems.append(f"{NOT_LISTED}: {error}")
+            return []
+        return self._found([one for one in found if one.drain.closed], Origin.WAKE_UP)
 
     def silent(self) -> list[Admitted]:
         """
@@ -94,17 +99,15 @@ class Recorder:
 
         Where the index cannot be read, Auto Scaling's list finds what waits.
         """
+        try:
+            rows = self._records.read(self._records.open_keys()).values()
+        except DrainerError as error:
+            self.problems.append(f"{NOT_LISTED}: {error}")
+            return []
         return sorted(
-            self._found(self._open(), Origin.SWEEP),
+            self._found(rows, Origin.SWEEP),
             key=lambda one: one.drain.deadline_at or one.drain.started_at,
         )
-
-    def _open(self) -> Collection[DrainRecord | DrainerError | None]:
-        try:
-            return self._records.read(self._records.open_keys()).values()
-        except DrainerError as error:
-            self.problems.append(f"Open records could not be listed: {error}")
-            return ()
 
     def _found(
         self, rows: Iterable[DrainRecord | DrainerError | None], origin: Origin

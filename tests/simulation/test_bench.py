@@ -202,6 +202,19 @@ def test_an_alarm_over_an_expression_costs_each_of_its_metrics() -> None:
     assert ours.metrics_read({"Metrics": [read, read, {"Expression": "m1 + m2"}]}) == 2
 
 
+def test_a_task_that_stops_elsewhere_costs_an_invocation_and_a_query() -> None:
+    # Listing what runs there would take the reads that drains need.
+    quiet, busy = (idle_month(ours.Sources(), stops) for stops in (0, 2_400))
+
+    stops = 100 * 730
+    assert busy[Item.LAMBDA_REQUESTS] - quiet[Item.LAMBDA_REQUESTS] == pytest.approx(
+        stops * 0.20 / 1_000_000
+    )
+    assert busy[Item.DYNAMODB_READS] - quiet[Item.DYNAMODB_READS] == pytest.approx(
+        0.5 * stops * 0.125 / 1_000_000
+    )
+
+
 # -- the meter
 
 

@@ -19,6 +19,7 @@ from drainer.drain.record import DrainRecord, End, key_of
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.look import HookLook, Waiting
+from drainer.lifecycle.open_drains import OpenDrains
 from drainer.lifecycle.outcome import HookOutcome
 from drainer.lifecycle.recorder import NO_TIME_TO_WRITE, Recorder
 from drainer.lifecycle.rules import HookDecision, Step
@@ -733,7 +734,11 @@ def test_nothing_to_admit_asks_for_nothing() -> None:
     called: list[str] = []
     one_pass = recorder(Records(call=called.append))
 
-    assert (one_pass.admit([]), one_pass.stopped([]), one_pass.draining_again([])) == ([], [], {})
+    assert (
+        one_pass.admit([]),
+        one_pass.stopped([], OpenDrains()),
+        one_pass.draining_again([]),
+    ) == ([], [], {})
     assert called == []
 
 

@@ -13,6 +13,7 @@ from drainer.drain.admission import Admission
 from drainer.drain.listings import LISTINGS_A_SECOND, LISTINGS_MAX, LISTINGS_MIN, Listings
 from drainer.drain.model import Origin, Place, StoppedTask
 from drainer.errors import MalformedEventError, MisconfiguredError, QuietError
+from drainer.lifecycle.open_drains import OpenDrains
 from drainer.lifecycle.task_events import DETAIL_TYPE
 from tests.unit.account import NOW as PASS
 from tests.unit.account import TOKEN, Account, action, drain, instance_id, record
@@ -20,7 +21,9 @@ from tests.unit.records import Records
 from tests.unit.test_recorder import recorder
 
 if TYPE_CHECKING:
-    from drainer.drain.record import DrainRecord
+    from collections.abc import Iterable
+
+    from drainer.drain.record import DrainRecord, Key
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ARN = f"arn:aws:ecs:us-east-1:123456789012:container-instance/payments/{32 * 'b'}"
@@ -76,7 +79,7 @@ def test_a_task_on_fargate_is_left_to_spot() -> None:
 def looked_at(*there: DrainRecord, arn: str = ARN) -> list[str]:
     records = Records()
     records.put(*there)
-    found = recorder(records).stopped({arn})
+    found = recorder(records).stopped({arn}, OpenDrains())
     assert {one.admission for one in found} <= {Admission.LOOK}
     assert {one.drain.origin for one in found} <= {Origin.WAKE_UP}
     return [one.drain.action.ec2_instance_id for one in found]
@@ -109,7 +112,7 @@ def test_a_drain_without_a_token_that_is_silent_is_not_looked_at() -> None:
 def test_nothing_is_asked_where_no_task_has_stopped() -> None:
     called: list[str] = []
 
-    assert recorder(Records(call=called.append)).stopped(()) == []
+    assert recorder(Records(call=called.append)).stopped((), OpenDrains()) == []
     assert called == []
 
 
@@ -164,6 +167,36 @@ def test_an_index_that_cannot_be_read_is_said_and_spoils_no_drain() -> None:
 
     assert len(report.outcomes) == 1
     assert report.problems == ("Open records could not be listed: Query: AccessDeniedException",)
+
+
+def test_the_records_of_a_crowd_are_read_once_and_then_those_of_an_event() -> None:
+    # For each batch of events a thousand records would be read, and the answers wait meanwhile.
+    read: list[list[Key]] = []
+
+    class Counted(Records):
+        def read(self, keys: Iterable[Key]) -> dict[Key, Any]:
+            read.append([*keys])
+            return super().read(read[-1])
+
+    records, drains = Counted(), OpenDrains()
+    arns = [f"{ARN[:-1]}{number}" for number in range(3)]
+    there = [record(drain(n, **CLOSED | {"container_instance_arn": a})) for n, a in enumerate(arns)]
+    records.put(*there)
+
+    assert drains.of([arns[1]], records) == [there[1]]
+    assert drains.of([arns[2]], records) == [there[2]]
+    assert drains.of(["another"], records) == []
+    assert read == [[one.key for one in there], [there[2].key], []]
+
+
+def test_a_drain_whose_container_instance_was_not_known_is_read_again() -> None:
+    records, drains = Records(), OpenDrains()
+    records.put(record(drain(0, container_instance_arn=None)))
+    assert drains.of([ARN], records) == []
+
+    records.put(found := record(drain(0, **CLOSED)))
+
+    assert drains.of([ARN], records) == [found]
 
 
 # -- how many may be listed

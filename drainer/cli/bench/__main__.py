@@ -86,13 +86,15 @@ def run(rows: list[Row], published: Published | str, command: str) -> results.Re
             continue
         kept.append(results.figures(outcome))
     versions = {} if isinstance(published, str) else {cdk.PACKAGE: published.version}
+    quiet, busy = (idle.idle_month(ours.Sources(), n) for n in (0, idle.STOPS_A_DAY))
     return results.Results(
         clock.now().date().isoformat(),
         command,
         versions,
         kept,
         left_out,
-        {str(item): round(cost, 4) for item, cost in idle.idle_month(ours.Sources()).items()},
+        {str(item): round(cost, 4) for item, cost in quiet.items()},
+        round(sum(busy.values()) - sum(quiet.values()), 4),
     )
 
 

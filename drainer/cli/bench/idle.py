@@ -21,14 +21,37 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 POLLERS, POLL_SECONDS = 2, 20
 HOUR_SECONDS = 3_600
+STOPPED = {
+    "source": "aws.ecs",
+    "detail-type": "ECS Task State Change",
+    "detail": {
+        "lastStatus": "STOPPED",
+        "containerInstanceArn": "arn:aws:ecs:us-east-1:123456789012:container-instance/c/another",
+    },
+}
 
 
-def idle_month(sources: Sources) -> Mapping[Item, float]:
-    """Return what a month costs, by what is paid for: one hour is run, and counted 730 times."""
+# A deployment of a few hundred tasks that are replaced often; each stop is an event.
+STOPS_A_DAY = 20_000
+
+
+def idle_month(sources: Sources, stops_a_day: int = 0) -> Mapping[Item, float]:
+    """
+    Return what a month costs, by what is paid for: one hour is run, and counted 730 times.
+
+    Args:
+        sources: What wakes the function.
+        stops_a_day: How many tasks stop on container instances that are not drained.
+    """
     scene = Scene(Drain(1), 0)
     deployed = Deployed(scene, sources)
     scene.meter.begin()
-    scene.account.run_for(HOUR_SECONDS)
+    stops = stops_a_day // 24
+    for _ in range(stops):
+        deployed.installed.rule.send(STOPPED)
+        scene.account.run_for(HOUR_SECONDS / stops)
+    if not stops:
+        scene.account.run_for(HOUR_SECONDS)
     hour = dict(deployed.bill().counts)
     hour[Item.SQS] += shipped().queues * POLLERS * HOUR_SECONDS / POLL_SECONDS
     # Each sweep reads the notification queue's attributes, which the simulated account has not.

@@ -73,6 +73,7 @@ class Results:
         rows: the figures.
         left_out: what was not run, and why.
         idle: what a month of the drainer costs that drains nothing, by what is paid for.
+        stops_cost: what idle.STOPS_A_DAY tasks that stop each day cost beside that.
     """
 
     date: str
@@ -81,6 +82,7 @@ class Results:
     rows: list[Figures]
     left_out: list[str] = field(default_factory=list)
     idle: dict[str, float] = field(default_factory=dict)
+    stops_cost: float = 0.0
 
     def write(self, path: Path) -> None:
         """Keep the results."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from drainer.cli.bench import growth
+from drainer.cli.bench.idle import STOPS_A_DAY
 from drainer.cli.bench.prices import PRICES
 from drainer.cli.bench.subjects import CDK, EXPLAINED, SAMPLE, SHIPPED
 
@@ -153,6 +154,7 @@ def _idle(results: Results) -> Table:
         if cost >= 0.0005:  # noqa: PLR2004 - what three digits can show
             table.add_row(item, f"{cost:.3f}")
     table.add_row("all", f"{sum(results.idle.values()):.2f}")
+    table.caption = f"{STOPS_A_DAY:,} tasks that stop each day cost {results.stops_cost:.2f} more"
     return table
 
 

@@ -78,8 +78,8 @@ class Settings:
     wait_window_seconds: float = 1.0
     notification_visibility_seconds: float = 180.0
     wait_visibility_seconds: float = 181.0
-    wake_up_batch_size: int = 500
-    wake_up_window_seconds: float = 1.0
+    wake_up_batch_size: int = 10
+    wake_up_window_seconds: float = 0.0
     wake_up_visibility_seconds: float = 181.0
     receive_count_max: int = 5
     concurrency_max: int = 2
