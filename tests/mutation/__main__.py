@@ -1,8 +1,8 @@
 """
-Change the product in one place at a time, and see whether the unit tests notification.
+Change the product in one place at a time, and see whether the unit tests notice.
 
 `make mutate [FILES=drainer/drain/finder.py] [SAMPLE=200]`. Ends with 1 if the score of all files
-together is below --at-least. Only tests/unit is asked by default: a simulation notifications most
+together is below --at-least. Only tests/unit is asked by default: a simulation notices most
 mutants too, but takes minutes, and does not say which line is wrong.
 """
 
@@ -65,7 +65,7 @@ def sources(root: Path, name: Path) -> list[str]:
 
 def say(line: str) -> None:
     """
-    Tell whoever waits.
+    Say how far it is.
     """
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -1,5 +1,5 @@
 """
-The mutation test itself: what it changes, what it notifications, and what it says of it.
+The mutation test itself: what it changes, what it notices, and what it says of it.
 """
 
 from __future__ import annotations
