@@ -75,7 +75,7 @@ def admit(
         | the record's token, or none and its generation: |                                     |
         |   the record has ended                          | ENDED                               |
         |   perhaps of another action (is_of_another),    | DUPLICATE: the sweep begins another |
-        |   and not ahead of the record                   |                                     |
+        |   and not ahead of the record, or sent long ago |                                     |
         |   its hop is the record's or ahead; without a   | DUE, at its own hop                 |
         |   token by no more than passes can have made    |                                     |
         |   the record is silent                          | TAKEOVER, at the record's hop       |
@@ -109,13 +109,12 @@ def admit(
         admission = Admission.UNREAD
     else:
         admission = _of_message(drain, record, now, silent=silent)
-    if admission in (Admission.DUE, Admission.TAKEOVER) and record:
-        # Not so what has gone ahead of the record: passes that could not write have kept it alive.
+    follows = record is not None and admission in (Admission.DUE, Admission.TAKEOVER)
+    behind = record is None or not _is_ahead(drain, record, now, pass_interval_seconds)
+    if record and follows and behind and earlier_looks.is_of_another(record, now, silent=silent):
         sweeps = drain.origin == Origin.SWEEP
-        behind = sweeps or drain.hop <= record.hop
-        if behind and earlier_looks.is_of_another(record, now, silent=silent):
-            admission = Admission.NEW if sweeps else Admission.DUPLICATE
-            drain = earlier_looks.begun_again(now, drain) if sweeps else drain
+        admission = Admission.NEW if sweeps else Admission.DUPLICATE
+        drain = earlier_looks.begun_again(now, drain) if sweeps else drain
     if admission in (Admission.NEW, Admission.JOIN):
         # It follows no record that is there, but what was set DRAINING before is found by this one.
         before = record.drain.cluster if record else None
@@ -127,6 +126,16 @@ def admit(
         drain = earlier_looks.as_if_new(drain, now, pass_interval_seconds)
     error = read if isinstance(read, DrainerError) else None
     return Admitted(admission, drain, record, error)
+
+
+def _is_ahead(drain: Drain, record: DrainRecord, now: datetime, pass_interval_seconds: int) -> bool:
+    """
+    Whether passes that could not write the record have kept it alive.
+
+    The last of them has sent the message, so that one sent long ago shows nothing.
+    """
+    late = earlier_looks.is_late(drain, now, pass_interval_seconds)
+    return drain.origin == Origin.CHAIN and drain.hop > record.hop and not late
 
 
 def waits_for_another(record: DrainRecord, beside: Iterable[DrainRecord]) -> bool:

@@ -90,6 +90,12 @@ def recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: boo
     )
 
 
+def is_late(drain: Drain, now: datetime, pass_interval_seconds: int) -> bool:
+    """Whether its message was sent so long ago that another may have gone on meanwhile."""
+    silent = silent_after(interval_of(drain, pass_interval_seconds))
+    return drain.sent_at is not None and now - drain.sent_at >= silent
+
+
 def as_if_new(drain: Drain, now: datetime, pass_interval_seconds: int) -> Drain:
     """
     Return the drain of a message that counts for the record, as far as it can be believed.
@@ -97,9 +103,7 @@ def as_if_new(drain: Drain, now: datetime, pass_interval_seconds: int) -> Drain:
     A late message may be a duplicate from before the instance was ACTIVE again. Tasks may have been
     placed since, which its listings do not have. Only the record could tell.
     """
-    if drain.sent_at is not None and now - drain.sent_at < silent_after(
-        interval_of(drain, pass_interval_seconds)
-    ):
+    if drain.sent_at is not None and not is_late(drain, now, pass_interval_seconds):
         return drain
     # It stays one that was DRAINING before: what is found ACTIVE then is published before it is set
     # DRAINING again, so that no other message's pass takes it for DRAINING all the time.

@@ -314,6 +314,20 @@ def test_what_nobody_has_written_for_three_sweeps_lends_no_deadline() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent", "expected"),
+    [(SILENT - SECOND, Admission.DUE), (SILENT, Admission.DUPLICATE)],
+)
+def test_a_late_message_ahead_of_an_unwatched_record_may_be_of_the_action_before(
+    sent: timedelta, expected: Admission
+) -> None:
+    # Writes were denied for half an hour, and an operator had ended the first action: the second
+    # one was answered at the deadline of the first, with its tasks running.
+    message = drain("", generation=GENERATION, hop=HOP + 1, sent_at=NOW - sent)
+
+    assert asked(message, record("", age=UNWATCHED_MAX)).admission == expected
+
+
+@pytest.mark.parametrize(
     ("token", "age", "ahead"), [("", SECOND, 0), (TOKEN, SILENT, 0), ("", SILENT, 1)]
 )
 def test_a_look_that_did_not_see_it_wait_ends_no_chain_that_is_alive(
