@@ -103,7 +103,9 @@ def as_if_new(drain: Drain, now: datetime, pass_interval_seconds: int) -> Drain:
     A late message may be a duplicate from before the instance was ACTIVE again. Tasks may have been
     placed since, which its listings do not have. Only the record could tell.
     """
-    if drain.sent_at is not None and not is_late(drain, now, pass_interval_seconds):
+    known = drain.sent_at is not None and not is_late(drain, now, pass_interval_seconds)
+    # Beside a quiet one another of its hop may have come sooner.
+    if known and not drain.quiet:
         return drain
     # It stays one that was DRAINING before: what is found ACTIVE then is published before it is set
     # DRAINING again, so that no other message's pass takes it for DRAINING all the time.

@@ -207,7 +207,7 @@ class DrainRecord(Record):
         return self.drain.action.lifecycle_action_token
 
     def next_message(self) -> Drain:
-        """Return what the message on its way to the next pass says, with the short delay."""
+        """Return the message on its way to the next pass, with the short delay."""
         return replace(
             self.drain,
             origin=Origin.CHAIN,

@@ -202,7 +202,9 @@ class TaskLook:
     def _listed(self, look: Look) -> list[str]:
         listed: dict[str, None] = {}
         for instance in look.candidates:
-            for desired_status in ("RUNNING", "STOPPED"):
+            # What ECS wants to run is counted. What it has told to stop since is not.
+            confirmed = look.confirms and task_set.is_closed(look)
+            for desired_status in ("STOPPED",) if confirmed else ("RUNNING", "STOPPED"):
                 self._must_have_time(DESCRIBING_SECONDS)
                 ids = self._ecs.task_ids(
                     instance.cluster,

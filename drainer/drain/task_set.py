@@ -66,6 +66,8 @@ def all_stopped(look: Look) -> bool:
     """Whether each task of a closed set is STOPPED, but for those that do not keep the instance."""
     if not (is_closed(look) and look.described) or look.blocking or look.unexplained:
         return False
+    if look.confirms and look.listed_at is None and not look.missing:
+        return False
     since = look.drain.missing_since
     return not look.missing or (since is not None and look.now >= since + MISSING_FOR)
 
@@ -88,7 +90,8 @@ def needs_listing(look: Look, *, early: bool) -> bool:
         return False
     if is_closed(look):
         # The counts know of a task that the set lacks.
-        return look.unexplained > 0 and not any(task.wanted for task in look.blocking)
+        lacks = look.unexplained > 0 and not any(task.wanted for task in look.blocking)
+        return lacks or (look.confirms and not look.blocking and not look.missing)
     if not early and _is_busy(look):
         return False
     due_at = (drain.listed_at or drain.draining_since) + ANSWER_LAG

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 from drainer.drain import envelope
 from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsActions, failure_of
 from drainer.drain.admission import Admission
+from drainer.drain.earlier_looks import forgetting
 from drainer.drain.may_leave import Act
 from drainer.errors import DrainerError, MisconfiguredError, ThrottledError
-from drainer.lifecycle import heartbeats, pace
+from drainer.lifecycle import heartbeats
 from drainer.lifecycle.hooks import AutoScalingReads
 from drainer.lifecycle.rules import Step
 
@@ -189,19 +190,24 @@ class HookActions:
 
     def _hurry(self, woken: Sequence[HookOutcome]) -> None:
         """
-        Publish the messages of quiet drains again, with the short delay.
+        Publish the messages of quiet drains again, with the short delay: ECS's answer may be older
+        than its event, and name the task as one that is wanted.
 
         Such a message has the hop of the one that is on its way. The pass of the first one that
         comes claims it, and the other is a duplicate, as SQS may deliver one too.
         """
-        hurried = [o for o in woken if o.record is not None and pace.may_be_hurried(o.look)]
+        # Of what it knows the record tells: where none is read, the pass has to look for itself.
+        hurried = [
+            (one, forgetting(one.record.next_message()))
+            for one in woken
+            if one.record is not None and one.drain.quiet
+        ]
         for start in range(0, len(hurried), TOGETHER_MAX):
             unit = hurried[start : start + TOGETHER_MAX]
-            messages = [o.record.next_message() for o in unit if o.record is not None]
             # Without time for it, the message that is on its way comes a little later.
-            refusals = self._send(messages, self._time.now()) if self._has_time() else {}
-            for position, why in refusals.items():
-                unit[position].add_error("The next pass was not hurried", why)
+            messages = [message for _, message in unit] if self._has_time() else []
+            for position, why in self._send(messages, self._time.now()).items():
+                unit[position][0].add_error("The next pass was not hurried", why)
 
 
 def _put_off(outcomes: Sequence[HookOutcome]) -> None:

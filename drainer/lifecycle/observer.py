@@ -98,6 +98,7 @@ class Observer:
         for look in looks:
             look.seen_at = self._time.now()
             look.to_report = look.is_late
+            look.confirms = look.drain.quiet and not look.is_late
             look.take_from_other_hook()
         self._tasks.look(waiting, early=True)
         return looks

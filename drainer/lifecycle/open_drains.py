@@ -7,30 +7,41 @@ would all be read for each batch of wake-ups.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from drainer.drain.record import DrainRecord
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from drainer.drain.record import Key
     from drainer.lifecycle.records import Records
 
 
+# An agent that registers again is known by its events so much later; until then passes find it.
+KNOWN_FOR = timedelta(seconds=300)
+
+
 class OpenDrains:
-    """The container instances of open drains. One registered since is found by the next pass."""
+    """The container instances of open drains, as they were within the last minutes."""
 
     def __init__(self) -> None:
         self._container_instances: dict[Key, frozenset[str]] = {}
+        self._since: datetime | None = None
 
-    def of(self, container_instance_arns: Collection[str], records: Records) -> list[DrainRecord]:
+    def of(
+        self, container_instance_arns: Collection[str], records: Records, now: datetime
+    ) -> list[DrainRecord]:
         """
         Return the records, read now, of open drains that have one of the container instances.
 
         Raises:
             DrainerError: The index could not be read.
         """
+        if self._since is None or now - self._since >= KNOWN_FOR:
+            self._container_instances, self._since = {}, now
         before, arns = self._container_instances, set(container_instance_arns)
         keys = records.open_keys()
         sought = [one for one in keys if not arns.isdisjoint(before.get(one, arns))]

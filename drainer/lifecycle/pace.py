@@ -52,15 +52,6 @@ def is_quiet(look: HookLook, phase: StrEnum) -> bool:
     return lasts and ends_at < look.deadline_at and not _has_tasks_to_stop(look)
 
 
-def may_be_hurried(look: HookLook) -> bool:
-    """
-    Whether to look again soon at a quiet drain, as an event says that something has changed.
-
-    Where a task is wanted, its end is another event. Where none is, the answer may be out of date.
-    """
-    return look.drain.quiet and not any(task.wanted for task in look.blocking)
-
-
 def _is_due_first(look: HookLook) -> bool:
     """Whether a heartbeat falls due before the next pass, which this one does not send."""
     drain = look.drain

@@ -87,7 +87,7 @@ class Recorder:
         if not container_instance_arns or self._down is not None:
             return []
         try:
-            found = open_drains.of(container_instance_arns, self._records)
+            found = open_drains.of(container_instance_arns, self._records, self._time.now())
         except DrainerError as error:
             self.problems.append(f"{NOT_LISTED}: {error}")
             return []

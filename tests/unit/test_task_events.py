@@ -13,7 +13,7 @@ from drainer.drain.admission import Admission
 from drainer.drain.listings import LISTINGS_A_SECOND, LISTINGS_MAX, LISTINGS_MIN, Listings
 from drainer.drain.model import Origin, Place, StoppedTask
 from drainer.errors import MalformedEventError, MisconfiguredError, QuietError
-from drainer.lifecycle.open_drains import OpenDrains
+from drainer.lifecycle.open_drains import KNOWN_FOR, OpenDrains
 from drainer.lifecycle.task_events import DETAIL_TYPE
 from tests.unit.account import NOW as PASS
 from tests.unit.account import TOKEN, Account, action, drain, instance_id, record
@@ -183,20 +183,31 @@ def test_the_records_of_a_crowd_are_read_once_and_then_those_of_an_event() -> No
     there = [record(drain(n, **CLOSED | {"container_instance_arn": a})) for n, a in enumerate(arns)]
     records.put(*there)
 
-    assert drains.of([arns[1]], records) == [there[1]]
-    assert drains.of([arns[2]], records) == [there[2]]
-    assert drains.of(["another"], records) == []
+    assert drains.of([arns[1]], records, PASS) == [there[1]]
+    assert drains.of([arns[2]], records, PASS) == [there[2]]
+    assert drains.of(["another"], records, PASS) == []
     assert read == [[one.key for one in there], [there[2].key], []]
 
 
 def test_a_drain_whose_container_instance_was_not_known_is_read_again() -> None:
     records, drains = Records(), OpenDrains()
     records.put(record(drain(0, container_instance_arn=None)))
-    assert drains.of([ARN], records) == []
+    assert drains.of([ARN], records, PASS) == []
 
     records.put(found := record(drain(0, **CLOSED)))
 
-    assert drains.of([ARN], records) == [found]
+    assert drains.of([ARN], records, PASS) == [found]
+
+
+def test_an_agent_that_has_registered_again_is_known_by_its_events_after_minutes() -> None:
+    # For the rest of a drain of hours each of its events would be dropped.
+    records, drains = Records(), OpenDrains()
+    records.put(record(drain(0, **CLOSED | {"container_instance_arn": "before"})))
+    assert drains.of([ARN], records, PASS) == []
+    records.put(found := record(drain(0, **CLOSED)))
+
+    assert drains.of([ARN], records, PASS + KNOWN_FOR - timedelta(seconds=1)) == []
+    assert drains.of([ARN], records, PASS + KNOWN_FOR) == [found]
 
 
 # -- how many may be listed
