@@ -9,8 +9,8 @@ It ends with its `with` block, and with the process.
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -22,6 +22,8 @@ from drainer.simulation.embedded.deployment import Deployment
 from drainer.simulation.embedded.gateway import Gateway
 from drainer.simulation.protocol.server import Server
 from drainer.simulation.records import ApiError
+
+Entered = TypeVar("Entered")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +94,10 @@ class EmbeddedAccount:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def enter(self, context: AbstractContextManager[Entered]) -> Entered:
+        """Enter a context that ends with the account."""
+        return self._stack.enter_context(context)
 
     @property
     def lock(self) -> RLock:

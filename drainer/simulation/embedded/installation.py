@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drainer.simulation.embedded.account import IMAGE_PARAMETER
+from drainer.simulation.embedded.bus import Bus
 from drainer.simulation.embedded.shape import ClusterShape, Physics, build, shape_of
 from drainer.simulation.embedded.watch import Watch
 from drainer.simulation.template import DeployedStack, read_template
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 DRAINER_STACK = "drainer"
 CLUSTER_STACK = "shop"
+# The rules by which ECS's events reach the function (infra/drainer.yaml); ministack has no ECS.
+FAST_PATH = ("FastPath", "StoppedTasks")
 # A cold start takes about a second of this machine, and many of one that is busy: this bounds what
 # hangs, and says nothing about how fast it has to be.
 WARM_WITHIN_SECONDS = 180.0
@@ -94,8 +97,12 @@ def install(
         {**cluster_parameters, "DrainerStack": DRAINER_STACK, "ImageId": IMAGE_PARAMETER},
     )
     shape = shape_of(cluster)
+    rules = [drainer.physical_ids[one] for one in FAST_PATH if one in drainer.physical_ids]
+    bus = embedded.enter(Bus(embedded.client, rules, embedded.time)) if rules else None
     with embedded.catching_up() as account:
         build(account, shape, physics)
+        if bus is not None:
+            account.on_event.append(bus.listen)
     return Installation(drainer, cluster, shape, watch)
 
 
