@@ -169,12 +169,7 @@ class Chains:
             body = json.loads(entry["Message"])
             if body.get("generation") is None:
                 continue  # nothing was written yet
-            action = body["action"]
-            hop = (
-                action["ec2_instance_id"],
-                action["lifecycle_hook_name"],
-                *(body["generation"], body["hop"], *self.account.record_tables.tables.values()),
-            )
+            hop = self._hop(body)
             quiet = body.get("quiet", False)
             # What waits for a minute may be published again to come sooner: a duplicate.
             if hop in self._hops and (quiet or hop not in self._quiet):
@@ -182,6 +177,11 @@ class Chains:
             self._hops.add(hop)
             if quiet:
                 self._quiet.add(hop)
+
+    def _hop(self, body: Mapping[str, Any]) -> tuple[Any, ...]:
+        action, tables = body["action"], self.account.record_tables.tables.values()
+        names = action["ec2_instance_id"], action["lifecycle_hook_name"]
+        return (*names, body["generation"], body["hop"], *tables)
 
     def recorded(self, key: Mapping[str, Any]) -> None:
         """Note that the function has written the record of a drain."""
@@ -200,6 +200,9 @@ class Chains:
     def not_published(self, batch: Iterable[Mapping[str, Any]]) -> None:
         """Note what the topic has not taken: its message may be given up before it does."""
         self.lost |= set(subjects(entry["Message"] for entry in batch))
+        for body in (json.loads(entry["Message"]) for entry in batch):
+            if body.get("quiet") and body.get("generation") is not None:
+                self._quiet.add(self._hop(body))  # an event publishes it all the same
 
     def buried(self, installed: Installation) -> None:
         """Note what lies in the dead-letter queues as astray."""
