@@ -25,7 +25,7 @@ PATTERNS = {
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-account-settings.html
 CONTAINER_INSTANCE_ARN = re.compile(
-    r"arn:[a-z-]{3,20}:ecs:[a-z0-9-]{1,30}:\d{12}:container-instance/[A-Za-z0-9_/-]{1,300}"
+    r"arn:aws[a-z-]{0,17}:ecs:[a-z0-9-]{1,30}:[0-9]{12}:container-instance/[A-Za-z0-9_/-]{1,300}"
 )
 
 YEAR_MIN, YEAR_MAX = 2000, 2200

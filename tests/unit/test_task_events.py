@@ -60,6 +60,8 @@ def test_a_task_that_has_not_stopped_is_no_reason_to_look(status: str | None) ->
         stopped(source="shop.orders"),
         stopped(containerInstanceArn="i-0123456789abcdef0"),
         stopped(containerInstanceArn=f"{ARN}\n"),
+        stopped(containerInstanceArn=ARN.replace(":aws:", ":another:")),
+        stopped(containerInstanceArn=ARN.replace("123456789012", "\u0661" * 12)),
         stopped(containerInstanceArn=ARN + 300 * "x"),
         stopped(containerInstanceArn=[ARN]),
     ],
