@@ -201,10 +201,9 @@ class TaskLook:
 
     def _listed(self, look: Look) -> list[str]:
         listed: dict[str, None] = {}
+        statuses = task_set.statuses_to_list(look)
         for instance in look.candidates:
-            # What ECS wants to run is counted. What it has told to stop since is not.
-            confirmed = look.confirms and task_set.is_closed(look)
-            for desired_status in ("STOPPED",) if confirmed else ("RUNNING", "STOPPED"):
+            for desired_status in statuses:
                 self._must_have_time(DESCRIBING_SECONDS)
                 ids = self._ecs.task_ids(
                     instance.cluster,

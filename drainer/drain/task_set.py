@@ -98,6 +98,13 @@ def needs_listing(look: Look, *, early: bool) -> bool:
     return look.now >= due_at
 
 
+def statuses_to_list(look: Look) -> tuple[str, ...]:
+    """Return the desired statuses of which the tasks are to be listed."""
+    # What ECS wants to run is counted. What it has told to stop since the set was closed is not.
+    confirms = look.confirms and is_closed(look) and not look.unexplained
+    return ("STOPPED",) if confirms else ("RUNNING", "STOPPED")
+
+
 def _is_busy(look: Look) -> bool:
     """Whether what is known of the tasks suffices to say that some keep the instance."""
     if look.ignores_standalone or wants_to_stop(look):

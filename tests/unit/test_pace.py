@@ -173,6 +173,19 @@ def test_before_the_answer_what_is_stopped_is_listed_once_more() -> None:
     assert len(account.answered) == 1
 
 
+def test_a_task_that_is_counted_and_not_known_is_listed_too() -> None:
+    # Placed while the instance was ACTIVE, a standalone task is not told to stop. Unknown, it would
+    # be neither named nor stopped where that is wanted, until the deadline.
+    account = Account(fast_path=True)
+    message = known(account, task(1, "STOPPED"), quiet=True)
+    account.has(0, "DRAINING", task(1, "STOPPED"), task(2, owner=Owner.STANDALONE))
+
+    account.run(message)
+
+    assert account.record().drain.unfinished == (task(2).id,)
+    assert account.answered == []
+
+
 def test_of_two_messages_of_a_hop_the_first_goes_on() -> None:
     # Else one chain would become two with each event.
     account = Account(fast_path=True)
