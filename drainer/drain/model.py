@@ -177,7 +177,7 @@ class Drain(InstanceProgress):
 
 @dataclass(frozen=True, slots=True)
 class WakeUp:
-    """An event that says that now is a good time to look at an EC2 instance, by its id."""
+    """An event about an EC2 instance, by its id, which may be back in service."""
 
     ec2_instance_id: str
 

@@ -1,7 +1,8 @@
 """
-Read ECS's container instance events: each is a reason to look now (a wake-up).
+Read ECS's container instance events: each is a reason to look whether an instance is back in
+service.
 
-They are best effort: their content does not count, and a lost one costs a pass interval.
+They are best effort: their content does not count, and where one is lost the next sweep looks.
 """
 
 from __future__ import annotations
