@@ -327,15 +327,22 @@ def test_an_envelope_may_wait_longer_and_an_odd_stamp_is_no_reason_to_fail(setti
 # -- if it lasts
 
 
-def test_a_look_that_fails_impairs(setting: Told, measured: Callable[[], Metric]) -> None:
-    # One throttled look is nothing; a wrong permission lasts, and its instances wait.
+def denied(
+    setting: Told, measured: Callable[[], Metric], operation: str
+) -> tuple[dict[str, Any], Metric]:
+    """Let an instance leave while an operation is denied; return what is told and measured."""
     setting.account.auto_scaling.scale_in("payments-asg", 1)
-    setting.refuse("ListContainerInstances", "AccessDeniedException")
+    setting.refuse(operation, "AccessDeniedException")
 
     setting.function(setting.sqs(*setting.notifications), Context())
-    counted = measured()
-
     [line] = setting.told("impaired")
+    return line, measured()
+
+
+def test_a_look_that_fails_impairs(setting: Told, measured: Callable[[], Metric]) -> None:
+    # One throttled look is nothing; a wrong permission lasts, and its instances wait.
+    line, counted = denied(setting, measured, "ListContainerInstances")
+
     assert line["unseen"] == 1
     assert counted["UnseenPasses"] == [1.0]
     assert counted["Impaired"] >= [1.0]
@@ -343,13 +350,8 @@ def test_a_look_that_fails_impairs(setting: Told, measured: Callable[[], Metric]
 
 
 def test_a_call_that_fails_impairs(setting: Told, measured: Callable[[], Metric]) -> None:
-    setting.account.auto_scaling.scale_in("payments-asg", 1)
-    setting.refuse("UpdateContainerInstancesState", "AccessDeniedException")
+    line, counted = denied(setting, measured, "UpdateContainerInstancesState")
 
-    setting.function(setting.sqs(*setting.notifications), Context())
-    counted = measured()
-
-    [line] = setting.told("impaired")
     assert line["calls_failed"] == 1
     assert counted["CallsFailed"] == counted["Impaired"] == [1.0]
 
