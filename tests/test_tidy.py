@@ -162,6 +162,7 @@ EMBEDDED = "drainer/simulation/embedded"
 
 # Who besides the production gateways imports AWS's library.
 AWS_LIBRARY = {
+    "drainer/cli/account/session.py": "the clients and errors of all commands on a user's account",
     "drainer/cli/bench/start_up.py": "gives aws-cdk's handler the libraries of a runtime",
     "drainer/aws/calls.py": "the one production module that knows AWS's library",
     "drainer/cli/redrive.py": "an operator's command: it has its own calls, and its own errors",

@@ -1,0 +1,63 @@
+"""
+Clients of the user's own AWS account.
+
+Region and profile are found as the AWS CLI finds them. A command reads with these clients; what may
+write says so in its help.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AWS_ERRORS = (BotoCoreError, ClientError)
+# A command that failed, and a command that was typed wrongly. 130 is a shell's code for SIGINT.
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+# People wait for an answer: at most 3 attempts of 10 s. The adaptive mode slows down where the
+# account is throttled, so that a command takes no reads from drains in progress.
+# https://docs.aws.amazon.com/boto3/latest/guide/retries.html
+CONFIG = Config(
+    connect_timeout=3,
+    read_timeout=10,
+    retries={"mode": "adaptive", "total_max_attempts": 3},
+    user_agent_extra="drainer-cli",
+)
+
+
+def clients(region: str | None = None, profile: str | None = None) -> Callable[[str], Any]:
+    """
+    Return what makes a service's client, each made once.
+
+    Raises:
+        BotoCoreError: There is no such profile, or no Region is set.
+    """
+    session = Session(profile=profile)
+    made: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        if service not in made:
+            made[service] = session.create_client(service, region_name=region, config=CONFIG)
+        return made[service]
+
+    return client
+
+
+def code_of(error: Exception) -> str:
+    """Return AWS's code of an error, or the error's name where no answer came."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", "")) or type(error).__name__
+    return type(error).__name__
+
+
+def fail(sentence: str, advice: str = "", *, code: int = EXIT_FAILED) -> int:
+    """Print an error in one line, with what to do; return the exit code."""
+    print(f"error: {sentence}{f': {advice}' if advice else ''}", file=sys.stderr)
+    return code
