@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 UNWATCHED_MAX = timedelta(seconds=900)
 
 
+# Two looks are a pass interval and a pass apart: 45 s by default. In a longer time an operator may
+# set an instance ACTIVE and DRAINING again, and a task that was placed in between may be stopping:
+# it is in no count, and in no listing that was made before.
+WATCHED_WITHIN = timedelta(seconds=60)
+
+
 def is_of_another(record: DrainRecord, now: datetime, *, silent: bool) -> bool:
     """
     Whether what waits now is likely another action than that of a record without a token.
@@ -88,6 +94,13 @@ def recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: boo
         sent_at=drain.sent_at,
         generation=record.generation,
     )
+
+
+def unconfirmed(drain: Drain, record: DrainRecord | None, now: datetime) -> Drain:
+    """Return the drain, its tasks to be listed once more if no pass has looked for a minute."""
+    last_at = record.written_at if record else drain.sent_at
+    watched = last_at is not None and now - last_at <= WATCHED_WITHIN
+    return drain if watched or not drain.closed else replace(drain, listed_at=None)
 
 
 def is_late(drain: Drain, now: datetime, pass_interval_seconds: int) -> bool:

@@ -29,8 +29,8 @@ class Look:
     elsewhere: bool = True  # whether it is sought in other clusters than those that are named, too
     remembers: bool = True  # whether `drain` says which registrations earlier passes have found
     in_turns: bool = False  # whether a search of all clusters may be spread over several passes
-    # whether what is STOPPED is listed once more before the instance may leave: no look has seen it
-    # for so long that it may have been ACTIVE, and DRAINING again
+    # whether what is STOPPED is listed once more before the instance may leave: for a time no look
+    # has seen it DRAINING, so that it may have been ACTIVE
     confirms: bool = False
     to_report: bool = False  # whether every task that is left is to be named, as at a deadline
     # the container instances that were described, by ARN

@@ -66,8 +66,11 @@ def all_stopped(look: Look) -> bool:
     """Whether each task of a closed set is STOPPED, but for those that do not keep the instance."""
     if not (is_closed(look) and look.described) or look.blocking or look.unexplained:
         return False
-    if look.confirms and look.listed_at is None and not look.missing:
-        return False
+    return _has_waited_for_missing(look) and not (look.confirms and look.listed_at is None)
+
+
+def _has_waited_for_missing(look: Look) -> bool:
+    """Whether no task is unknown to ECS, or has been for so long that it has stopped."""
     since = look.drain.missing_since
     return not look.missing or (since is not None and look.now >= since + MISSING_FOR)
 
@@ -91,7 +94,7 @@ def needs_listing(look: Look, *, early: bool) -> bool:
     if is_closed(look):
         # The counts know of a task that the set lacks.
         lacks = look.unexplained > 0 and not any(task.wanted for task in look.blocking)
-        return lacks or (look.confirms and not look.blocking and not look.missing)
+        return lacks or (look.confirms and not look.blocking and _has_waited_for_missing(look))
     if not early and _is_busy(look):
         return False
     due_at = (drain.listed_at or drain.draining_since) + ANSWER_LAG
@@ -101,7 +104,7 @@ def needs_listing(look: Look, *, early: bool) -> bool:
 def statuses_to_list(look: Look) -> tuple[str, ...]:
     """Return the desired statuses of which the tasks are to be listed."""
     # What ECS wants to run is counted. What it has told to stop since the set was closed is not.
-    confirms = look.confirms and is_closed(look) and not look.unexplained
+    confirms = look.confirms and is_closed(look) and not (look.unexplained or look.to_report)
     return ("STOPPED",) if confirms else ("RUNNING", "STOPPED")
 
 

@@ -41,6 +41,7 @@ class HookLook(Look):
     # the record that this pass goes by; None where it has read none
     before: DrainRecord | None = None
     has_events: bool = False  # whether ECS's events of stopped tasks reach the function
+    together: int = 1  # how many drains the pass looks at
     # what is answered at the deadline where the hook says nothing else
     deadline_result: LifecycleActionResult
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drainer.drain.admission import Admission
+from drainer.drain.earlier_looks import unconfirmed
 from drainer.drain.finder import ACTING_SECONDS, Finder
 from drainer.drain.look import turn, unseen
 from drainer.drain.record import key_of
@@ -88,7 +89,7 @@ class Observer:
             admitted: The drains.
             before_ecs: Called once it is known what waits, and whose hook holds it.
         """
-        looks = [self._begun(one) for one in admitted]
+        looks = [self._begun(one, len(admitted)) for one in admitted]
         self._look_at_lifecycle(looks)
         self._look_at_hooks([s for s in looks if s.waiting in {Waiting.YES, Waiting.UNSEEN}])
         before_ecs(looks)
@@ -98,15 +99,16 @@ class Observer:
         for look in looks:
             look.seen_at = self._time.now()
             look.to_report = look.is_late
-            look.confirms = look.drain.quiet and not look.is_late
+            look.confirms = look.drain.closed and look.drain.listed_at is None
             look.take_from_other_hook()
         self._tasks.look(waiting, early=True)
         return looks
 
-    def _begun(self, admitted: Admitted) -> HookLook:
+    def _begun(self, admitted: Admitted, together: int) -> HookLook:
         drain = admitted.drain
         if admitted.admission == Admission.JOIN and admitted.record and not drain.policy:
             drain = replace(drain, policy=admitted.record.drain.policy)
+        drain = unconfirmed(drain, admitted.record, self.now)
         return HookLook(
             ec2_instance_id=drain.action.ec2_instance_id,
             drain=drain,
@@ -118,6 +120,7 @@ class Observer:
             deadline_result=self._config.deadline_result,
             before=admitted.record if admitted.admission in RECORDED else None,
             has_events=self._config.use_fast_path,
+            together=together,
         )
 
     def _look_at_lifecycle(self, looks: list[HookLook]) -> None:

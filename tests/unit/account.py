@@ -22,7 +22,7 @@ from drainer.drain.model import (
     Owner,
     Task,
 )
-from drainer.drain.record import DrainRecord, key_of
+from drainer.drain.record import QUIET_SECONDS, DrainRecord, key_of
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.controller import Controller, PassReport
 from tests.unit.ecs import container_instance
@@ -69,6 +69,7 @@ def drain(number: int = 0, **changes: Any) -> Drain:
         cluster="payments",
         container_instance_arn=f"arn-{number}",
         draining_since=START,
+        listed_at=START,
         settled=True,
         closed=True,
         generation=1,
@@ -77,11 +78,12 @@ def drain(number: int = 0, **changes: Any) -> Drain:
 
 
 def record(of: Drain | None = None, **changes: Any) -> DrainRecord:
-    """The record that a drain's latest pass wrote fifteen seconds ago."""
+    """The record that a drain's latest pass wrote, an interval ago."""
     of = of or drain()
+    ago = timedelta(seconds=QUIET_SECONDS if of.quiet else 15)
     known = DrainRecord(
         key_of(of.action), of.generation or 1, of.hop, "an-earlier-pass", of,
-        written_at=NOW - timedelta(seconds=15),
+        written_at=NOW - ago,
     )  # fmt: skip
     return replace(known, **changes)
 

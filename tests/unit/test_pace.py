@@ -48,6 +48,28 @@ def test_a_drain_whose_tasks_are_known_and_none_of_which_has_ended_is_quiet(
     assert account.record().drain.quiet
 
 
+@pytest.mark.parametrize(
+    ("together", "minutes", "quiet"),
+    [(19, 1, True), (20, 1, False), (20, 14, False), (20, 15, True)],
+)
+def test_a_crowd_is_quiet_only_once_it_lasts_longer_than_services_take(
+    together: int, minutes: int, *, quiet: bool
+) -> None:
+    # The listing before the answer of each took so many reads of ECS that the last of 300 instances
+    # was answered after 25 s, and of 1,000 after 42 s.
+    account = Account(fast_path=True)
+    since = NOW - timedelta(minutes=minutes)
+    messages = [
+        account.follows(number, "DRAINING", task(number), unfinished=(task(number).id,),
+                        draining_since=since)
+        for number in range(together)
+    ]  # fmt: skip
+
+    account.run(*messages)
+
+    assert [one.quiet for one in account.published] == [quiet] * together
+
+
 def test_it_is_so_from_the_pass_on_that_closes_the_set() -> None:
     account = Account(fast_path=True)
     listed_at = NOW - timedelta(seconds=30)
@@ -60,7 +82,7 @@ def test_it_is_so_from_the_pass_on_that_closes_the_set() -> None:
     [
         # The next pass would come too late to see what no event tells of.
         pytest.param({"fast_path": False}, {}, id="no events"),
-        pytest.param({}, {"closed": False}, id="tasks that are not known yet"),
+        pytest.param({}, {"closed": False, "listed_at": None}, id="tasks that are not known yet"),
         pytest.param({"tasks": [RUNNING, task(2, "STOPPED")]}, {}, id="a task that has ended"),
         pytest.param({"connected": False}, {"searched_at": START}, id="no agent"),
         # It would be answered, or its tasks stopped, a minute late.
@@ -170,6 +192,53 @@ def test_before_the_answer_what_is_stopped_is_listed_once_more() -> None:
     assert [one for one in account.log if one.startswith("list")] == ["list STOPPED"]
     account.running["arn-0"][1] = task(2, "STOPPED")
     account.run(stopped=["arn-0"])
+    assert len(account.answered) == 1
+
+
+def test_so_it_is_where_a_later_pass_finds_the_last_task_stopped() -> None:
+    # Between two quiet looks the instance was ACTIVE, and got a task that is stopping by now. What
+    # ends the quiet is another task, so that no pass answers yet.
+    account = Account(fast_path=True)
+    message = known(account, task(1), task(3), quiet=True)
+    account.has(0, "DRAINING", task(1), task(2, "DEACTIVATING"), task(3, "STOPPED"))
+    first = replace(message, sent_at=NOW - timedelta(seconds=75))
+    account.records.put(record(first, written_at=NOW - timedelta(seconds=75)))
+    account.run(first)
+    [following_one] = account.published
+    account.has(0, "DRAINING", task(1, "STOPPED"), task(2, "DEACTIVATING"), task(3, "STOPPED"))
+
+    account.run(following_one, now=NOW + timedelta(seconds=15))
+
+    assert account.answered == []
+    assert account.record().drain.unfinished == (task(2).id,)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status", "lists"),
+    [
+        # The record was written 15 s before.
+        pytest.param(45, "DRAINING", False, id="watched"),
+        pytest.param(46, "DRAINING", True, id="its chain was lost for a time"),
+        pytest.param(15, None, True, id="its last look failed"),
+    ],
+)
+def test_so_it_is_after_any_time_in_which_nobody_looked(
+    seconds: int, status: str | None, lists: bool
+) -> None:
+    account = Account(fast_path=False)
+    message = known(account, task(1), listed_at=START)
+    now = NOW
+    if status is None:
+        account.fails = {"describe": UnavailableError("Rate exceeded")}
+        account.run(message, now=now)
+        [message] = account.published
+        account.fails = {}
+    account.has(0, "DRAINING", task(1, "STOPPED"))
+    now += timedelta(seconds=seconds)
+
+    account.run(message, now=now)
+
+    assert ("list STOPPED" in account.log) is lists
     assert len(account.answered) == 1
 
 
