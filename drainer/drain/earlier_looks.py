@@ -122,7 +122,12 @@ def as_if_new(drain: Drain, now: datetime, pass_interval_seconds: int) -> Drain:
         return drain
     # It stays one that was DRAINING before: what is found ACTIVE then is published before it is set
     # DRAINING again, so that no other message's pass takes it for DRAINING all the time.
-    return replace(forgetting(drain), draining_since=drain.draining_since and now)
+    # That Auto Scaling did not wait stays true of its action; a heartbeat asks once more.
+    return replace(
+        forgetting(drain),
+        draining_since=drain.draining_since and now,
+        not_waiting_since=drain.not_waiting_since,
+    )
 
 
 def forgetting(drain: Drain) -> Drain:

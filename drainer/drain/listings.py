@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-# Listing takes two reads or more for each container instance, of which ECS grants the account a
-# burst of 100 and 20 a second. A crowd is listed in turns, while its tasks drain: passes of a
-# hundred drains each, ten of which list, make ten passes in 15 s possible.
+# Listing takes a read for each container instance, of which ECS grants the account a burst of 100
+# and 20 a second. A crowd is listed in turns, while its tasks drain: passes of a hundred drains
+# each, twenty of which list, make ten passes in 15 s possible.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
-LISTINGS_MIN = 10
+LISTINGS_MIN = 20
 
 # An execution environment that has listed little may list more, so that a small crowd of short
 # drains is listed before its tasks have ended. Two environments that begin with all of it make 80
 # reads within seconds.
-LISTINGS_MAX = 20
-LISTINGS_A_SECOND = 4.0
+LISTINGS_MAX = 40
+LISTINGS_A_SECOND = 8.0
 
 
 class Listings:

@@ -47,8 +47,8 @@ class Look:
     tasks: dict[str, Task] = field(default_factory=dict)  # the tasks that were described, by id
     missing: tuple[str, ...] = ()  # the unfinished tasks that ECS said it does not know
     described: bool = False  # whether each unfinished task was described or is missing
-    # when the tasks of both desired statuses had been listed; None where this look has not listed
-    # them
+    # when its tasks had been listed, of the desired statuses that this look had to list
+    # (task_set.py); None where it has not listed any
     listed_at: datetime | None = None
     deferred: bool = False  # whether a part of the look was put off to a later pass
     failed: bool = False  # whether a call failed in a way that asking elsewhere cannot change

@@ -182,7 +182,7 @@ class TaskLook:
         look.missing = (*look.missing, *missing)
 
     def _list(self, looks: Sequence[Look]) -> None:
-        """List the tasks of both desired statuses, and describe those not known to be over."""
+        """List the tasks, and describe those not known to be over."""
         listed: dict[Look, tuple[datetime, list[str]]] = {}
         for look in looks:
             try:

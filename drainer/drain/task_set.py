@@ -5,12 +5,13 @@ ECS says no figure for how late its answers may be, and each kind of answer is l
 task that ECS has just told to stop can be missing from both listings at once, and free memory
 proves nothing, since a stopping task's memory counts as free. So a task that any look has seen
 stays in the set until it is seen STOPPED; and the set is *closed*, which means that no task is
-missing from it, after two listings of both desired statuses:
+missing from it, after two listings:
 
-* the first is begun at least VIEW_LAG after the container instance was set DRAINING, so that every
-  task which was placed before that is visible in one listing, but for one whose desired status has
-  changed within the last VIEW_LAG;
-* the second is begun at least VIEW_LAG after the first one's end, when that task is visible too.
+* the first, of the tasks that ECS wants to run, is begun at least ANSWER_LAG after the container
+  instance was set DRAINING, so that every task which was placed before that is visible in it, but
+  for one that ECS had told to stop by then;
+* the second, of the tasks that ECS has told to stop, is begun at least ANSWER_LAG after the first
+  one's end, when such a task is visible.
 
 No task is placed on a container instance that is DRAINING, so a closed set only shrinks. The look
 that finds each of its tasks STOPPED releases the instance; no further listing is needed.
@@ -77,7 +78,7 @@ def _has_waited_for_missing(look: Look) -> bool:
 
 def needs_listing(look: Look, *, early: bool) -> bool:
     """
-    Whether the tasks of both desired statuses are to be listed in this look.
+    Whether tasks are to be listed in this look.
 
     Args:
         look: What has been seen so far, the unfinished tasks among it.
@@ -103,9 +104,12 @@ def needs_listing(look: Look, *, early: bool) -> bool:
 
 def statuses_to_list(look: Look) -> tuple[str, ...]:
     """Return the desired statuses of which the tasks are to be listed."""
+    if look.to_report:
+        return ("RUNNING", "STOPPED")
+    if not is_closed(look):
+        return ("RUNNING",) if look.drain.listed_at is None else ("STOPPED",)
     # What ECS wants to run is counted. What it has told to stop since the set was closed is not.
-    confirms = look.confirms and is_closed(look) and not (look.unexplained or look.to_report)
-    return ("STOPPED",) if confirms else ("RUNNING", "STOPPED")
+    return ("RUNNING", "STOPPED") if look.unexplained else ("STOPPED",)
 
 
 def _is_busy(look: Look) -> bool:

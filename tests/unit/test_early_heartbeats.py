@@ -155,7 +155,7 @@ def test_heartbeats_leave_time_for_the_look_and_the_rest_follows_it() -> None:
 
     early = account.log[: account.log.index("describe")].count("heartbeat")
     assert 0 < early < 60
-    assert "list RUNNING" in account.log
+    assert "list STOPPED" in account.log
     assert account.log.count("heartbeat") > early
     assert account.late == []
 

@@ -418,7 +418,7 @@ def test_tasks_are_listed_while_ecs_still_counts_some() -> None:
 
     observer(scaling, ecs=ecs).look([due(known)])
 
-    assert ecs.listed == ["RUNNING", "STOPPED"]
+    assert ecs.listed == ["RUNNING"]
 
 
 @pytest.mark.parametrize("state", ["InService", "Terminating:Proceed"])

@@ -86,7 +86,7 @@ class Life:
 
 @dataclass(frozen=True)
 class Lags:
-    """How late the answers of each kind are: two listings of each desired status, descriptions."""
+    """How late the answers of each kind are: two listings, of either status, and descriptions."""
 
     running: tuple[int, int]
     stopped: tuple[int, int]
@@ -99,6 +99,7 @@ class Rule:
 
     draining_since: int = 0
     listed_at: int = 0
+    other_status: bool = False  # whether they list the status that the other listing should have
 
 
 def lives() -> Iterator[Life]:
@@ -128,8 +129,11 @@ def closes_without_it(life: Life, lags: Lags, rule: Rule) -> bool | None:
         ids = set(known.unfinished)
         a_look = look(known, seconds, *([answer] if ids and answer else ()))
         if task_set.needs_listing(a_look, early=True):
-            late = (lags.running[listings], "RUNNING"), (lags.stopped[listings], "STOPPED")
-            ids |= {TASK_ID for lag, status in late if life.listed(seconds - lag, status)}
+            late = {"RUNNING": lags.running[listings], "STOPPED": lags.stopped[listings]}
+            statuses = set(task_set.statuses_to_list(a_look))
+            if rule.other_status:
+                statuses = late.keys() - statuses
+            ids |= {TASK_ID for one in statuses if life.listed(seconds - late[one], one)}
             # A listing says that it was made at its end.
             seen["listed_at"] = at(seconds + rule.listed_at)
             listings += 1
@@ -162,6 +166,7 @@ def test_no_closed_set_lacks_a_task_that_has_not_stopped_however_late_the_answer
         pytest.param(Rule(draining_since=-5), id="first listing 15 s after DRAINING"),
         pytest.param(Rule(listed_at=-20), id="second listing with the first"),
         pytest.param(Rule(listed_at=-5), id="second listing 15 s after the first"),
+        pytest.param(Rule(other_status=True), id="first the stopped ones, then the wanted ones"),
     ],
 )
 def test_each_second_of_the_rule_is_needed(rule: Rule) -> None:

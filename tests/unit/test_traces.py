@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from drainer.drain.model import Hook
@@ -376,9 +377,9 @@ def messages(account: Account, row: Row) -> list[Drain]:
 def calls(account: Account, logged: int, published: int, answered: int) -> Iterator[str]:
     """Yield the calls since then, in the words of the scripts."""
     sent, answers = iter(account.published[published:]), iter(account.answered[answered:])
-    for name in account.log[logged:]:
-        if name == "list STOPPED":
-            yield "list tasks"  # the second of its two calls
+    for before, name in pairwise(["", *account.log[logged:]]):
+        if name.startswith("list ") and not before.startswith("list "):
+            yield "list tasks"  # of either desired status, or of both
         elif name == "publish":
             following = next(sent, None)
             yield f"publish {following.hop}" if following else "publish fails"
