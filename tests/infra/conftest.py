@@ -26,6 +26,8 @@ EXPORTS = {
     "drainer-TopicArn": TOPIC_ARN,
     "drainer-FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:drainer-Function",
     "drainer-RoleName": "drainer-Role",
+    "drainer-LogGroupName": "drainer-LogGroup",
+    "drainer-DeadLetterQueueArn": f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:drainer-DeadLetterQueue",
 }
 # What Ref gives where it is not a plain name; a queue's is its URL, but here only its ARN matters.
 ARNS = {
@@ -39,6 +41,7 @@ ARNS = {
 REQUIRED = {
     "drainer.yaml": {},
     "attach.yaml": {"AutoScalingGroupName": "web"},
+    "dashboard.yaml": {},
     "examples/cluster.yaml": {},
     "examples/group-with-hook.yaml": {
         "ClusterName": "payments",
