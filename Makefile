@@ -101,8 +101,8 @@ bench: $(VENV)/.demo ## Drain one account with the drainer, with aws-cdk and wit
 	@$(BIN)/python -m drainer.cli.bench $(WHAT)
 
 .PHONY: docs
-docs: $(VENV)/.development ## Write the generated parts of the README again
-	@$(BIN)/python -m drainer.cli.readme README.md
+docs: $(VENV)/.development ## Write the generated parts of README.md and docs/ again, and docs/drain.svg
+	@$(BIN)/python -m drainer.cli.readme
 
 .PHONY: package
 package: $(VENV)/.demo ## Build build/drainer.zip, the same bytes every time
