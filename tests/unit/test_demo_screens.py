@@ -111,6 +111,14 @@ def test_what_has_been_answered_waits_for_nothing() -> None:
     assert drain_screen.why([late]) == ""
 
 
+def test_a_crowd_without_tasks_has_no_empty_table() -> None:
+    # A heading without a row reads as a figure that is missing.
+    screen = shown(drain_screen.screen([DRAINED, DRAINED], BEGAN_AT, BEGAN_AT))
+
+    assert "no task remains" in screen
+    assert "tasks remaining" not in screen
+
+
 def test_a_line_has_no_double_blanks() -> None:
     line = drain_screen.plain_line(
         [drain(task("service:web", "RUNNING"), task("service:web", "RUNNING"), phase="active")]

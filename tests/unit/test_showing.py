@@ -126,7 +126,7 @@ def test_programs_get_data_and_no_prose() -> None:
         ]
     )
     with voice.working("deploying"):
-        voice.say("Time runs 12 times as fast.")
+        voice.say("time runs 12 times as fast")
         voice.say("61 resources", event="deployed", resources=61)
     runner.follow(voice, lambda: next(frames), math.inf)
 

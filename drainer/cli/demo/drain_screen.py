@@ -161,4 +161,5 @@ def _many(drains: Sequence[DrainTrack], elapsed: Text) -> RenderableType:
     heartbeats = sum(len(drain.action.heartbeats) for drain in drains)
     hops = max(hop_of(drain) for drain in drains)
     foot = Text(f"hops {hops}   heartbeats {heartbeats}", style="dim")
-    return Group(elapsed, phases, Text(why(drains), style="dim"), tasks, foot)
+    left = (tasks,) if statuses else (Text("no task remains"),)
+    return Group(elapsed, phases, Text(why(drains), style="dim"), *left, foot)

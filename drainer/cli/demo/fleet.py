@@ -65,7 +65,8 @@ class FleetShow(Show):
 
     def begin(self) -> None:
         """Update the stack."""
-        self.embedded.time.sleep(BEFORE_SECONDS)
+        with self.voice.working(f"requests for {BEFORE_SECONDS:.0f} s before it happens"):
+            self.embedded.time.sleep(BEFORE_SECONDS)
         self.watch = FleetWatch(self.stage)
         self.began_at = self.embedded.time.now()
         self.voice.say(

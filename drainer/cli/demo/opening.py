@@ -34,4 +34,4 @@ def check(zip_file: Path) -> None:
 def announce(voice: Voice, scenario: Scenario, name: str, factor: float) -> None:
     """Say what is shown, and how fast."""
     voice.say(scenario.title, event="scenario", name=name, factor=factor)
-    voice.say(f"Time runs {factor:g} times as fast.")
+    voice.say(f"time runs {factor:g} times as fast")

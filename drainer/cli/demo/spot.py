@@ -66,7 +66,8 @@ class SpotShow(Show):
 
     def begin(self) -> None:
         """Let Spot take something back."""
-        self.embedded.time.sleep(BEFORE_SECONDS)
+        with self.voice.working(f"requests for {BEFORE_SECONDS:.0f} s before it happens"):
+            self.embedded.time.sleep(BEFORE_SECONDS)
         subject, tasks, warned_at = self.stage.strike()
         self.voice.say(
             f"Spot takes back {subject}: two minutes",
