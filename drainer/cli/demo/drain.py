@@ -52,7 +52,9 @@ class DrainShow(Show):
             event="deployed",
             resources=count,
             instances=shape.group.desired,
-            services={service.name: service.desired_count for service in shape.services},
+            services={
+                one.name: None if one.daemon else one.desired_count for one in shape.services
+            },
         )
 
     def begin(self) -> None:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from drainer.cli.demo.voice import Voice
 
 INFRA = Path(drainer.__file__).resolve().parent.parent / "infra"
-# People wait two minutes for a demo; ten seconds of them are for starting and ending.
-WALL_SECONDS_MAX = 110.0
+# Of real time, for what hangs. A demo takes a minute; fifty drains at once take two where others
+# use the processors too. What is stuck in the account is ended by the scenario's own limit.
+WALL_SECONDS_MAX = 180.0
 LOOK_EVERY_SECONDS = 0.2
 # Requests before something happens, so that there is something under way; none takes as long as the
 # deregistration delay, so that all can end.
@@ -158,7 +159,7 @@ def follow(
                 return frame
             if time.monotonic() > until:
                 raise DemoError(
-                    f"not done after {WALL_SECONDS_MAX:.0f} seconds of real time: is the "
-                    "machine busy, or --factor below 6?"
+                    f"not done after {WALL_SECONDS_MAX:.0f} seconds of real time: try again "
+                    "when less runs on this machine, or with a --factor of 12 or more"
                 )
             time.sleep(LOOK_EVERY_SECONDS)

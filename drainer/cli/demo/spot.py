@@ -144,8 +144,8 @@ class SpotShow(Show):
         return {
             "taken_back": snapshot.subject,
             "reads": list(snapshot.reads),
-            "draining_after_seconds": snapshot.drained_after,
-            "targets_draining_after_seconds": snapshot.deregistered_after,
+            "draining_after_seconds": _rounded(snapshot.drained_after),
+            "targets_draining_after_seconds": _rounded(snapshot.deregistered_after),
             "late": sorted({sentence for line in lines for sentence in line.get("late", ())}),
             "lifecycle_actions": [
                 {"result": drain.action.result, "ended_by": drain.action.ended_by}
@@ -162,3 +162,7 @@ class SpotShow(Show):
             if drain.ec2_instance_id == snapshot.subject
         )
         return snapshot.gone and (self.scenario.kind == "fargate" or answered)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
