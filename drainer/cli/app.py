@@ -88,8 +88,6 @@ def demo(
         for sentence in found:
             typer.echo(f"FAILED: {sentence}", err=True)
         raise typer.Exit(1)
-    if not as_json:
-        voice.console.print(chosen.kept, style="green")
 
 
 @app.command(

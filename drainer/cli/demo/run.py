@@ -64,4 +64,7 @@ def run(scenario: Scenario, factor: float, zip_file: Path, voice: Voice) -> list
             voice.tell({"event": "summary", "problems": found, **show.figures()})
         else:
             show.summarise(voice.console, found)
+            if not found:
+                # Before the account is deleted, which takes seconds.
+                voice.console.print(scenario.kept, style="green")
     return found
