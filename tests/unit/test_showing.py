@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.testing import CliRunner
 
+from drainer.__main__ import advice
 from drainer.cli.app import app
 from drainer.cli.demo import runner
 from drainer.cli.demo.drain_screen import PHASE_STYLES
@@ -198,3 +199,32 @@ def test_screens_use_colours_that_show_on_both_backgrounds() -> None:
     styles = {*STATUS_STYLES.values(), *PHASE_STYLES.values(), *TARGET_STYLES.values()}
 
     assert styles <= {"green", "yellow", "red", "cyan", "dim"}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "told"),
+    [
+        ("/usr", "run `make demo`, then .venv/bin/python"),
+        (
+            "/srv/.venv",
+            "delete the environment (rm -rf /srv/.venv) and run `make demo`",
+        ),
+    ],
+)
+def test_without_a_library_it_says_what_to_do(prefix: str, told: str) -> None:
+    # In an environment that has lost one, `make demo` alone would say the same again, for ever.
+    assert told in advice("No module named 'typer'", prefix, "/usr")
+
+
+def test_a_python_without_the_libraries_is_told_so() -> None:
+    # A traceback of an import names the line of the program, and no remedy.
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "drainer"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: No module named '\w+': run `make demo`.*\n", done.stderr)
