@@ -119,4 +119,4 @@ class FleetShow(Show):
             console.print(table, highlight=False)
         console.print()
         if not found:
-            console.print(sentence(self.snapshot), highlight=False, markup=False)
+            self.voice.say(sentence(self.snapshot))
