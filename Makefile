@@ -6,8 +6,26 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SCENARIO ?= drain
+# As the demo itself names them, read before there is a Python that could be asked.
+SCENARIOS = $(shell sed -n 's/^    [A-Z_]* = "\([a-z-]*\)"$$/\1/p' drainer/cli/demo/scenarios.py)
+ZIP := build/drainer.zip
+# What goes into the zip, and what builds it. Folders are named for what is deleted from them.
+ZIP_SOURCES = infra/package.py requirements.txt $(shell find drainer -name __pycache__ -prune -o \
+  -path drainer/cli -prune -o -path drainer/simulation -prune -o \( -name '*.py' -o -type d \) -print)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE ?=
+# What an interrupted build has left is no zip.
+.DELETE_ON_ERROR:
+
+# Installs what a file of requirements names: a dot each second, and pip's own words if it fails.
+define install
+	@echo "installing $(2) into $(VENV), once ..."
+	@$(BIN)/python -m pip install --requirement $(1) >$(VENV)/pip.log 2>&1 & pip=$$!; \
+	  trap 'kill $$pip' INT TERM; \
+	  while kill -0 $$pip 2>/dev/null; do printf .; sleep 1; done; echo; \
+	  wait $$pip || { tail -n 20 $(VENV)/pip.log >&2; \
+	    echo "error: pip failed: see $(VENV)/pip.log" >&2; exit 1; }
+endef
 
 .PHONY: help
 help: ## Show the targets
@@ -16,24 +34,38 @@ help: ## Show the targets
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: Python 3.11 or later is needed: use make PYTHON=python3.13 ..." >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
+	@echo "making the Python environment $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { echo "error: no environment could be made in $(VENV):" \
+	  "install Python's venv (Debian: python3-venv), delete $(VENV) and try again" >&2; exit 1; }
 
-$(VENV)/.demo: requirements.txt | $(BIN)/python
-	@echo "installing what the demo needs into $(VENV) ..."
+# An environment whose Python was upgraded or moved, or that was made without pip.
+.PHONY: environment
+environment: | $(BIN)/python
+	@$(BIN)/python -c 'import pip' 2>/dev/null || { echo "error: the Python environment $(VENV)" \
+	  "is broken: delete it (rm -rf $(VENV)) and try again" >&2; exit 1; }
+
+$(VENV)/.demo: requirements.txt | environment
 	@sed '/^# -- development/,$$d' requirements.txt > $(VENV)/demo.txt
-	@$(BIN)/python -m pip install --quiet --requirement $(VENV)/demo.txt
+	$(call install,$(VENV)/demo.txt,what the demo needs)
 	@touch $@
 
-$(VENV)/.development: requirements.txt | $(BIN)/python
-	@echo "installing what development needs into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --requirement requirements.txt
+$(VENV)/.development: requirements.txt | environment
+	$(call install,requirements.txt,what development needs)
 	@touch $(VENV)/.demo $@
 
 .PHONY: setup
 setup: $(VENV)/.development ## Make the environment for development
 
+.PHONY: arguments
+arguments:
+	@case " $(SCENARIOS) " in *" $(SCENARIO) "*) ;; \
+	  *) echo "error: SCENARIO=$(SCENARIO) is not one of: $(SCENARIOS)" >&2; exit 2;; esac
+	@test -z "$(FACTOR)" || \
+	  awk -v factor="$(FACTOR)" 'BEGIN { exit factor !~ /^[0-9.]+$$/ || factor < 1 || factor > 40 }' || \
+	  { echo "error: FACTOR=$(FACTOR) is no number from 1 to 40" >&2; exit 2; }
+
 .PHONY: demo
-demo: package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot, fargate-spot or spot-fleet)
+demo: arguments package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot, fargate-spot or spot-fleet)
 	@$(BIN)/python -m drainer demo --scenario $(SCENARIO) $(if $(FACTOR),--factor $(FACTOR))
 
 # Each worker, and each program that tests start, would else compile all sources again.
@@ -101,12 +133,15 @@ bench: $(VENV)/.demo ## Drain one account with the drainer, with aws-cdk and wit
 	@$(BIN)/python -m drainer.cli.bench $(WHAT)
 
 .PHONY: docs
-docs: $(VENV)/.development ## Write the generated parts of the README again
-	@$(BIN)/python -m drainer.cli.readme README.md
+docs: $(VENV)/.development ## Write the generated parts of README.md and docs/ again, and docs/drain.svg
+	@$(BIN)/python -m drainer.cli.readme
 
 .PHONY: package
-package: $(VENV)/.demo ## Build build/drainer.zip, the same bytes every time
-	@$(BIN)/python infra/package.py --output build/drainer.zip
+package: $(ZIP) ## Build build/drainer.zip if something has changed, the same bytes every time
+
+$(ZIP): $(ZIP_SOURCES) | $(VENV)/.demo
+	@echo "building $@ ..."
+	@$(BIN)/python infra/package.py --output $@
 
 .PHONY: bucket
 bucket:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from drainer.cli.readme import pages
 from drainer.simulation.template import read_template
 from tests.loops import some
 
@@ -110,9 +111,10 @@ def spoken(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
-def readme() -> Iterator[Text]:
-    for number, line in enumerate(plain_lines(PROJECT / "README.md"), start=1):
-        yield Text(f"README.md:{number}", line)
+def documentation() -> Iterator[Text]:
+    for path in pages(PROJECT):
+        for number, line in enumerate(plain_lines(path), start=1):
+            yield Text(f"{path.relative_to(PROJECT)}:{number}", line)
 
 
 def plain_lines(path: Path) -> list[str]:
@@ -272,7 +274,7 @@ def comments(source: str) -> Iterator[tuple[int, str]]:
         yield begun, " ".join(words)
 
 
-SOURCES = (readme, templates, messages, command_line, code)
+SOURCES = (documentation, templates, messages, command_line, code)
 
 
 def unwanted(text: str, words: dict[str, str] = INSTEAD) -> list[str]:

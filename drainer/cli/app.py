@@ -4,6 +4,7 @@ The command line: arguments in, exit codes out; what it does is elsewhere.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -61,16 +62,23 @@ def demo(
     In spot-fleet, CloudFormation replaces a fleet. It exits with 0 only if the old fleet was
     cancelled after its last task, no request was cut and each request got one response.
     """
-    # The emulator and the simulation take half a second to import; --help need not.
-    from drainer.cli.demo.run import run  # noqa: PLC0415 (see above)
-    from drainer.cli.demo.voice import Voice  # noqa: PLC0415 (see above)
+    from drainer.cli.demo import opening  # noqa: PLC0415 (only this command needs it)
+    from drainer.cli.demo.voice import Voice, console_of  # noqa: PLC0415 (the same)
 
-    voice, chosen = Voice(Console(), as_json), SCENARIOS[scenario]
+    voice, chosen = Voice(console_of(sys.stdout), as_json), SCENARIOS[scenario]
     try:
+        opening.check(zip_file)
+        opening.announce(voice, chosen, scenario, factor)
+        # The emulator and the simulation take a second to import: the first line need not wait.
+        from drainer.cli.demo.run import run  # noqa: PLC0415 (see above)
+
         found = run(chosen, factor, zip_file, voice)
     except KeyboardInterrupt:
         typer.echo("interrupted: the embedded account was deleted", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except opening.DemoError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
     except Exception as error:
         typer.echo(f"error: the demo failed: {type(error).__name__}: {error}", err=True)
         for note in getattr(error, "__notes__", []):
@@ -80,8 +88,6 @@ def demo(
         for sentence in found:
             typer.echo(f"FAILED: {sentence}", err=True)
         raise typer.Exit(1)
-    if not as_json:
-        voice.console.print(chosen.kept, style="green")
 
 
 @app.command(

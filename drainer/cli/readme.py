@@ -1,19 +1,22 @@
 """
-Write the generated parts of the README: state machine, bench, settings, permissions.
+Write the generated parts of README.md and docs/: state machine, bench, settings, permissions,
+alarms, costs and the picture of a drain.
 
-Each part comes from the code or the templates themselves, so that it cannot say something else;
-a test fails where the README is stale, and `make docs` writes it again.
+Each part comes from the code, the templates or a run, so that it cannot say something else; a test
+fails where a page is stale, and `make docs` writes it again.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drainer.cli import drain_picture
 from drainer.cli.bench import results, tables
+from drainer.cli.bench.idle import STOPS_A_DAY
+from drainer.cli.bench.subjects import CDK, SHIPPED
 from drainer.drain import may_leave
 from drainer.drain.may_leave import Act
 from drainer.lifecycle import rules
@@ -21,8 +24,12 @@ from drainer.lifecycle.rules import Step
 from drainer.simulation.template import read_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator
 
+    from drainer.cli.bench.results import Results
+
+ROOT = Path(__file__).resolve().parents[2]
+BEGIN = re.compile(r"<!-- begin ([a-z-]+) \(make docs\) -->\n")
 ACTS = {
     Act.LEAVE: "it may leave",
     Act.SET_DRAINING: "set `DRAINING`, wait",
@@ -144,36 +151,107 @@ def _sentence(parameter: dict[str, Any]) -> str:
     return " ".join(parameter["Description"].split()).replace("|", "\\|")
 
 
-def render(text: str, root: Path) -> str:
-    """Return the README's text with its generated parts written again."""
+def alarms(infra: Path) -> str:
+    """Return the alarms as a table; each description says what happened, the harm and a command."""
+    rows = ["| alarm | what happened | harm | run |", "|---|---|---|---|"]
+    for file in ("drainer.yaml", "spot.yaml"):
+        for name, resource in read_template(infra / file)["Resources"].items():
+            if resource["Type"] == "AWS::CloudWatch::Alarm":
+                text = resource["Properties"]["AlarmDescription"]
+                text = text["Fn::Sub"] if isinstance(text, dict) else text
+                happened, _, rest = " ".join(text.split()).partition(" Harm: ")
+                harm, _, command = rest.partition(" Run: ")
+                cells = (happened, harm[:1].upper() + harm[1:], command)
+                whose = "" if file == "drainer.yaml" else f" of `infra/{file}`"
+                rows.append(f"| `{name}`{whose} | {' | '.join(_defaults(file, infra, *cells))} |")
+    return "\n".join(rows)
+
+
+def _defaults(file: str, infra: Path, *texts: str) -> Iterator[str]:
+    """Yield texts with the defaults of the parameters that they name."""
+    parameters = read_template(infra / file)["Parameters"]
+    own = {"AWS::StackName": "drainer" if file == "drainer.yaml" else "drainer-spot"}
+    own |= {name: str(parameter.get("Default", name)) for name, parameter in parameters.items()}
+    for text in texts:
+        yield re.sub(r"\$\{([\w:]+)\}", lambda found: own.get(found[1], found[1]), text)
+
+
+def costs(kept: Results) -> str:
+    """Return what the drainer costs, by the latest run of the bench."""
+    by_length = {
+        (row.subject, row.length): row.dollars
+        for row in kept.rows
+        if (row.instances, row.tasks) == (1, 1)
+    }
+    minutes, hours = by_length[SHIPPED, "seven minutes"], by_length[SHIPPED, "two hours"]
+    rows = [
+        (f"US East (N. Virginia), `{kept.command}` of {kept.date}", "dollars"),
+        ("---", "---:"),
+        ("installed and idle, with all alarms, a month", f"{sum(kept.idle.values()):.2f}"),
+        (f"{STOPS_A_DAY:,} tasks that stop each day, a month more", f"{kept.stops_cost:.2f}"),
+        ("one drain of seven minutes", f"{minutes / 1_000:.5f}"),
+        ("1,000 drains of seven minutes", f"{minutes:.2f}"),
+        (
+            "the same by a Lambda function that waits inside (aws-cdk's `InstanceDrainHook`)",
+            f"{by_length[CDK, 'seven minutes']:.2f}",
+        ),
+        ("1,000 drains of two hours", f"{hours:.2f}"),
+    ]
+    return "\n".join(f"| {what} | {dollars} |" for what, dollars in rows)
+
+
+def parts(root: Path) -> dict[str, str]:
+    """Return the generated parts by their names."""
     infra = root / "infra"
     own = {name for pair in DRAIN_SETTINGS for name in (pair, f"{pair}s")}
-    parts = {
+    # As kept by the latest run: the bench takes minutes.
+    kept = results.read(root / "docs" / "bench.json")
+    return {
         "diagram": diagram(),
         "instance-table": instance_table(),
         "hook-table": hook_table(),
-        # As kept by the latest run: the bench takes minutes.
-        "bench": tables.markdown(results.read(root / "docs" / "bench.json")),
+        "bench": tables.markdown(kept),
+        "costs": costs(kept),
         "settings": settings(infra),
         "stack-parameters": parameters(infra / "drainer.yaml", lambda name: name not in own),
+        "hook-parameters": parameters(infra / "attach.yaml", lambda name: name not in own),
+        "spot-parameters": parameters(infra / "spot.yaml", lambda _: True),
         "permissions": permissions(infra),
+        "alarms": alarms(infra),
     }
-    for name, part in parts.items():
+
+
+def pages(root: Path) -> list[Path]:
+    """Return what people read: the README and the pages of docs/."""
+    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+
+
+def named(text: str) -> list[str]:
+    """Return the generated parts that a page has."""
+    return BEGIN.findall(text)
+
+
+def render(text: str, made: dict[str, str]) -> str:
+    """Return a page's text with its generated parts written again."""
+    for name in named(text):
         begin, end = f"<!-- begin {name} (make docs) -->", f"<!-- end {name} -->"
-        if begin not in text or end not in text:
-            raise ValueError(f"the README has no part {name!r}: {begin} ... {end}")
+        if name not in made or end not in text:
+            raise ValueError(f"a page has a part that is not generated, or has no end: {name}")
         before, _, rest = text.partition(begin)
         after = rest.partition(end)[2]
-        text = f"{before}{begin}\n{part}\n{end}{after}"
+        text = f"{before}{begin}\n{made[name]}\n{end}{after}"
     return text
 
 
-def main(arguments: Iterable[str]) -> None:
-    """Write the generated parts of the named README again."""
-    for name in arguments:
-        path = Path(name).resolve()
-        path.write_text(render(path.read_text(), path.parent))
+def main() -> None:
+    """Write the generated parts of all pages again, and the picture of a drain."""
+    made = parts(ROOT)
+    for path in pages(ROOT):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(render(text, made), encoding="utf-8")
+    picture = drain_picture.draw(drain_picture.tell())
+    (ROOT / "docs" / "drain.svg").write_text(picture, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -183,13 +183,13 @@ def test_an_idle_month_costs_less_than_a_dollar() -> None:
     assert sum(idle_month(ours.Sources()).values()) < 1.00
 
 
-def test_the_readme_and_the_kept_results_name_the_price_of_an_idle_month() -> None:
+def test_the_page_and_the_kept_results_name_the_price_of_an_idle_month() -> None:
     # A queue or an alarm more is paid for by everybody, whether anything drains or not.
     month = {str(item): round(cost, 4) for item, cost in idle_month(ours.Sources()).items()}
 
     assert (
         f"the stack costs ${sum(month.values()):.2f} a month"
-        in (JSON.parents[1] / "README.md").read_text()
+        in (JSON.parent / "operating.md").read_text()
     )
     assert json.loads(JSON.read_text())["idle"] == month
 

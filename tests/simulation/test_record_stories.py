@@ -290,7 +290,7 @@ def test_what_comes_back_while_nobody_may_write_serves_again_once_somebody_may(
 
     world.run(HOUR)
     assert instance.lifecycle_state == "InService"
-    assert ("DRAINING", not forgets_agent) in status()  # the limit that the README names
+    assert ("DRAINING", not forgets_agent) in status()  # the limit that docs/limits.md names
     assert len(open_records(world)) == 1
 
     table.read_only = False

@@ -1,5 +1,5 @@
 """
-The results as text: tables of 80 columns, and the short one of the README.
+The results as text: tables of 80 columns, and the short one of docs/how-it-works.md.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _prices() -> str:
 
 
 def markdown(results: Results) -> str:
-    """Return the table of the README."""
+    """Return the table of docs/how-it-works.md."""
     rows = [row for row in results.rows if row.length == README_LENGTH and row.tasks == 1]
     by_size: dict[int, dict[str, Figures]] = {}
     for row in rows:
@@ -196,7 +196,7 @@ def markdown(results: Results) -> str:
         [
             *lines,
             "",
-            "![Released with tasks alive, last answer, and price](docs/bench.svg)",
+            "![Released with tasks alive, last answer, and price](bench.svg)",
             f"`{results.command}`, {results.date}: {README_CELL}.",
         ]
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from drainer.cli.demo import report
-from drainer.cli.demo.drain_screen import plain_line, screen
+from drainer.cli.demo.drain_screen import data, plain_line, screen, why
 from drainer.cli.demo.drain_verdict import problems
 from drainer.cli.demo.runner import INFRA, Frame, Show
 from drainer.simulation.embedded.installation import install, warm_up
@@ -47,7 +47,15 @@ class DrainShow(Show):
             f"{service.name} ({'daemon' if service.daemon else f'{service.desired_count} tasks'})"
             for service in shape.services
         )
-        self.voice.say(f"{count} resources, {shape.group.desired} instances run {services}")
+        self.voice.say(
+            f"{count} resources, {shape.group.desired} instances run {services}",
+            event="deployed",
+            resources=count,
+            instances=shape.group.desired,
+            services={
+                one.name: None if one.daemon else one.desired_count for one in shape.services
+            },
+        )
 
     def begin(self) -> None:
         """Lower the group's desired capacity."""
@@ -63,7 +71,19 @@ class DrainShow(Show):
                     profile=NEVER_STOPS if seconds is None else None,
                 )
         desired = shape.group.desired - self.scenario.leaving
-        self.voice.say(f"scale-in: desired capacity {shape.group.desired} -> {desired}")
+        self.voice.say(
+            f"scale-in: desired capacity {shape.group.desired} -> {desired}",
+            event="scale-in",
+            desired_before=shape.group.desired,
+            desired=desired,
+        )
+        if deadline := self.scenario.parameters.get("DrainTimeoutSeconds"):
+            self.voice.say(
+                f"the deadline is {deadline} s later, and its answer {self.scenario.result}",
+                event="deadline",
+                after_seconds=int(deadline),
+                answer=self.scenario.result,
+            )
         self.began_at = self.embedded.time.now()
         self.embedded.client("autoscaling").set_desired_capacity(
             AutoScalingGroupName=shape.group.name, DesiredCapacity=desired
@@ -78,6 +98,8 @@ class DrainShow(Show):
             plain_line(drains),
             lambda: screen(drains, now, self.began_at),
             is_last=self._settled(now),
+            why=why(drains),
+            data=data(drains),
         )
 
     def problems(self) -> list[str]:

@@ -4,14 +4,14 @@ What the drains look like at this moment, for a terminal and as plain lines.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.text import Text
 
-from drainer.cli.demo.screen import duration, facts, status_text, table
+from drainer.cli.demo.screen import duration, facts, short, status_text, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,9 @@ PHASES = (
     "overdue",
     "answered",
 )
-PHASE_STYLES = {"unseen": "red", "overdue": "red", "answered": "green", "closing": "yellow"}
+PHASE_STYLES = {"unseen": "yellow", "overdue": "red", "answered": "green", "closing": "yellow"}
+# It looks like an error, and is the ordinary answer to a look that does not show all.
+UNSEEN = "unseen: not everything was read in this pass, so the next pass looks again"
 
 
 def screen(drains: Sequence[DrainTrack], now: datetime, began_at: datetime) -> RenderableType:
@@ -58,20 +60,44 @@ def plain_line(drains: Sequence[DrainTrack]) -> str:
     if not drains:
         return "waiting for the lifecycle action to begin"
     statuses = Counter(
-        f"{task.owner} {task.last_status}" for drain in drains for task in drain.remaining
+        f"{short(task.owner)} {task.last_status}" for drain in drains for task in drain.remaining
     )
     if len(drains) > DETAILED_MAX:
         phases = Counter(drain.phase for drain in drains)
         statuses = Counter(task.last_status for drain in drains for task in drain.remaining)
         who = ", ".join(f"{phases[phase]} {phase}" for phase in PHASES if phase in phases)
     else:
-        who = f"{drains[0].phase:<9} {drains[0].instance.lifecycle_state}"
+        who = f"{drains[0].phase}, {drains[0].instance.lifecycle_state}"
     what = ", ".join(
         status if count == 1 else f"{count} x {status}" for status, count in statuses.items()
     )
     heartbeats = sum(len(drain.action.heartbeats) for drain in drains)
     beats = f", heartbeats {heartbeats}" if heartbeats else ""
     return f"{who}: {what or 'no task left'}{beats}"
+
+
+def why(drains: Sequence[DrainTrack]) -> str:
+    """Return what is waited for, in the function's own words; and what unseen means."""
+    waiting = [drain for drain in drains if not drain.answered_at]
+    if any(drain.phase == "unseen" for drain in waiting):
+        return UNSEEN
+    if len(drains) == DETAILED_MAX and waiting:
+        return str(waiting[0].latest_pass.get("reason") or "")
+    return ""
+
+
+def data(drains: Sequence[DrainTrack]) -> dict[str, Any]:
+    """Return what is seen of the drains, for programs."""
+    tasks: dict[str, Counter[str]] = defaultdict(Counter)
+    for drain in drains:
+        for task in drain.remaining:
+            tasks[task.owner][task.last_status] += 1
+    return {
+        "phases": Counter(drain.phase for drain in drains),
+        "lifecycle_states": Counter(drain.instance.lifecycle_state for drain in drains),
+        "tasks": tasks,
+        "heartbeats": sum(len(drain.action.heartbeats) for drain in drains),
+    }
 
 
 def hop_of(drain: DrainTrack) -> int:
@@ -89,8 +115,9 @@ def _one(drain: DrainTrack, now: datetime, elapsed: Text) -> RenderableType:
         ("hop", str(hop_of(drain)), "heartbeats", str(len(action.heartbeats))),
         ("deadline in", _deadline(drain, now), "hook times out in", _due(drain, now)),
     ]
-    reason = str(drain.latest_pass.get("reason") or f"{len(drain.remaining)} tasks")
-    waits_for = Text.assemble(("waits for    ", "dim"), reason, overflow="ellipsis", no_wrap=True)
+    reason = why([drain]) or f"{len(drain.remaining)} tasks"
+    # A table of its own, so that a reason of two lines does not widen the columns above it.
+    waits_for = facts([("waits for  ", "nothing: it is answered" if drain.answered_at else reason)])
     return Group(elapsed, facts(rows), waits_for, Text(), _tasks(drain, now))
 
 
@@ -134,4 +161,5 @@ def _many(drains: Sequence[DrainTrack], elapsed: Text) -> RenderableType:
     heartbeats = sum(len(drain.action.heartbeats) for drain in drains)
     hops = max(hop_of(drain) for drain in drains)
     foot = Text(f"hops {hops}   heartbeats {heartbeats}", style="dim")
-    return Group(elapsed, phases, Text(), tasks, foot)
+    left = (tasks,) if statuses else (Text("no task remains"),)
+    return Group(elapsed, phases, Text(why(drains), style="dim"), *left, foot)

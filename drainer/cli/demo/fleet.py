@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from drainer.cli.demo.fleet_screen import (
     chronicle,
     chronicle_table,
+    data,
     fleets_table,
     plain_line,
     screen,
@@ -54,16 +55,23 @@ class FleetShow(Show):
         service = stage.service
         self.voice.say(
             f"{count} resources, {fleet.fleet_id} of {len(fleet.instances)} instances runs "
-            f"{service.name} ({service.desired} tasks) and a standalone task"
+            f"{service.name} ({service.desired} tasks) and a standalone task",
+            event="deployed",
+            resources=count,
+            instances=len(fleet.instances),
+            services={service.name: service.desired},
         )
         self.voice.say("a custom resource stands in for Spot Fleets: the emulator has none")
 
     def begin(self) -> None:
         """Update the stack."""
-        self.embedded.time.sleep(BEFORE_SECONDS)
+        with self.voice.working(f"requests for {BEFORE_SECONDS:.0f} s before it happens"):
+            self.embedded.time.sleep(BEFORE_SECONDS)
         self.watch = FleetWatch(self.stage)
         self.began_at = self.embedded.time.now()
-        self.voice.say("updating the stack: a new image, so a new fleet", elapsed=0.0)
+        self.voice.say(
+            "updating the stack: a new image, so a new fleet", elapsed=0.0, event="update"
+        )
         self.stage.change_image()
 
     def look(self) -> Frame:
@@ -79,6 +87,7 @@ class FleetShow(Show):
             plain_line(snapshot),
             lambda: screen(snapshot, self.began_at),
             is_last=told and not (at_work or snapshot.under_way),
+            data=data(snapshot),
         )
 
     def problems(self) -> list[str]:
@@ -110,4 +119,4 @@ class FleetShow(Show):
             console.print(table, highlight=False)
         console.print()
         if not found:
-            console.print(sentence(self.snapshot), highlight=False, markup=False)
+            self.voice.say(sentence(self.snapshot))

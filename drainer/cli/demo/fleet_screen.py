@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.table import Table
@@ -16,7 +16,6 @@ from drainer.cli.demo.screen import STATUS_STYLES, duration, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Any
 
     from rich.console import RenderableType
 
@@ -53,14 +52,31 @@ def plain_line(snapshot: FleetSnapshot) -> str:
     return f"{snapshot.stack_status}: {fleets}, requests cut {len(snapshot.cut)}"
 
 
+def data(snapshot: FleetSnapshot) -> dict[str, Any]:
+    """Return what changes seldom, for programs."""
+    return {
+        "stack": snapshot.stack_status,
+        "fleets": {
+            name: {
+                "request": fleet.state,
+                "instances": Counter(fleet.instances.values()),
+                "tasks": Counter(_statuses(fleet)),
+            }
+            for name, fleet in zip(NAMES, snapshot.fleets, strict=False)
+        },
+        "cut": len(snapshot.cut),
+    }
+
+
 def fleets_table(snapshot: FleetSnapshot) -> Table:
     """Return the fleets, one row each."""
     made = table("fleet", "", "request", "instances", "tasks")
     made.columns[-1].no_wrap = False
     for name, fleet in zip(NAMES, snapshot.fleets, strict=False):
-        tasks = Text()
-        for status, count in Counter(_statuses(fleet)).items():
-            tasks.append(f"{count} {status} ", style=STATUS_STYLES.get(status, ""))
+        tasks = Text(" ").join(
+            Text(f"{count} {status}", style=STATUS_STYLES.get(status, ""))
+            for status, count in Counter(_statuses(fleet)).items()
+        )
         shortened = f"{fleet.fleet_id[:12]}..."
         made.add_row(name, shortened, fleet.state, _counted(fleet.instances.values()), tasks)
     return made

@@ -4,6 +4,7 @@ What the demo says at the end: the timeline, the answer, and how soon after the 
 
 from __future__ import annotations
 
+from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from drainer.simulation.embedded.watch import DrainTrack
 
+OVERDUE = "overdue"
 # Timelines of more drains than this say less than the summary.
 TIMELINES_MAX = 2
 
@@ -68,10 +70,33 @@ def show(
         console.print(legend(blocks=blocks))
     console.print()
     console.print(facts(_rows(figures)), highlight=False)
+    console.print()
+    for sentence in endings(drains):
+        console.print(sentence, highlight=False, markup=False)
+
+
+def endings(drains: Sequence[DrainTrack]) -> list[str]:
+    """Say how the drains ended, the most frequent ending first."""
+    return [
+        sentence if count == 1 else f"{count} x {sentence}"
+        for sentence, count in Counter(map(_ending, drains)).most_common()
+    ]
+
+
+def _ending(drain: DrainTrack) -> str:
+    action, state = drain.action, drain.instance.lifecycle_state.rpartition(":")[2].lower()
+    if action.ended_at is None:
+        return "not answered"
+    left = len(drain.remaining)
+    tasks = f"{left or 'no'} task{'' if left == 1 else 's'} left"
+    if drain.latest_pass.get("phase") == OVERDUE:
+        return f"deadline passed: {action.result}, {state}, {tasks}"
+    return f"drained: {action.result}, {state}, {tasks}"
 
 
 def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
     calls = figures["calls"]
+    width = max((len(str(count)) for count in calls.values()), default=1)
     rows = [
         ("drains", str(figures["drains"])),
         ("answer", ", ".join(figures["answers"])),
@@ -80,14 +105,20 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str]]:
             "after the last STOPPED",
             _range(figures["answered_after_last_task_stopped_seconds"]),
         ),
-        ("tasks left", ", ".join(figures["tasks_left"]) or "none"),
+        ("tasks left", "\n".join(_brief(task) for task in figures["tasks_left"]) or "none"),
         ("tasks killed", ", ".join(figures["tasks_killed"]) or "none"),
         ("instances are now", ", ".join(figures["lifecycle_states"])),
         ("passes, hops", f"{figures['passes']}, {figures['hops_max']}"),
         ("heartbeats", str(figures["heartbeats"])),
-        ("calls", ", ".join(f"{calls[name]}\u00a0{name}" for name in sorted(calls))),
+        ("calls", "\n".join(f"{calls[name]:>{width}} {name}" for name in sorted(calls))),
     ]
     return [(name, text) for name, text in rows if text]
+
+
+def _brief(task: str) -> str:
+    """Shorten the id of a task that is left; JSON has all of it."""
+    named, _, task_id = task.rpartition(" ")
+    return f"{named} {task_id[:8]}"
 
 
 def _spread(values: Sequence[float]) -> dict[str, float] | None:

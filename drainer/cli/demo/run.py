@@ -38,23 +38,33 @@ def run(scenario: Scenario, factor: float, zip_file: Path, voice: Voice) -> list
         voice: how to show it.
 
     Raises:
-        DemoError: there is no zip to deploy, or it took too long.
+        DemoError: it took too long.
     """
     until = time.monotonic() + WALL_SECONDS_MAX
-    voice.say(f"{scenario.title}. Time runs {factor:g} times as fast")
-    voice.say(f"deploying {scenario.deploys} ...")
-    with account(factor, zip_file) as embedded, ExitStack() as closing:
-        show = SHOWS[scenario.kind](scenario, embedded, voice, closing)
-        show.deploy(zip_file)
+    with ExitStack() as closing:
+        with voice.working(f"deploying {scenario.deploys}"):
+            embedded = closing.enter_context(account(factor))
+            inner = closing.enter_context(ExitStack())
+            show = SHOWS[scenario.kind](scenario, embedded, voice, inner)
+            show.deploy(zip_file)
         show.begin()
         last = follow(voice, show.look, until, scenario.limit_seconds)
         if last.elapsed > scenario.limit_seconds:
-            voice.say("the drains took longer than the limit", elapsed=last.elapsed)
+            limit = scenario.limit_seconds
+            voice.say(
+                "this took longer than the limit",
+                elapsed=last.elapsed,
+                event="limit passed",
+                limit_seconds=limit,
+            )
         found = show.problems()
         found += [f"the simulation failed: {failure!r}" for failure in show.failures()]
         found += [f"the function reported: {line.get('reason')}" for line in show.warnings()]
         if voice.as_json:
-            voice.tell({"message": "summary", "problems": found, **show.figures()})
+            voice.tell({"event": "summary", "problems": found, **show.figures()})
         else:
             show.summarise(voice.console, found)
+            if not found:
+                # Before the account is deleted, which takes seconds.
+                voice.console.print(scenario.kept, style="green")
     return found

@@ -68,6 +68,7 @@ SCENARIOS = {
             "DeadlineResult": "ABANDON",
             "HeartbeatTimeoutSeconds": "300",
         },
+        kept="the deadline was answered ABANDON, and no task was killed",
         standalone_seconds=None,
         result="ABANDON",
     ),

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 STATUS_STYLES = {
     "RUNNING": "green",
     "DEACTIVATING": "yellow",
-    "STOPPING": "dark_orange",
-    "DEPROVISIONING": "dark_orange",
+    "STOPPING": "yellow",
+    "DEPROVISIONING": "yellow",
     "STOPPED": "dim",
 }
 
@@ -41,13 +41,18 @@ def status_text(status: str, default: str = "") -> Text:
 
 def table(*columns: str) -> Table:
     """Return a table without rows; a column of figures begins with `>`, and gives way first."""
-    made = Table(box=None, padding=(0, 2), header_style="dim")
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for name in columns:
         if name.startswith(">"):
             made.add_column(name[1:], justify="right")
         else:
             made.add_column(name, no_wrap=True)
     return made
+
+
+def short(owner: str) -> str:
+    """Return the owner of a task without its kind, which is part of its name."""
+    return owner.partition(":")[2] or owner
 
 
 def facts(rows: Iterable[Sequence[RenderableType]]) -> Table:

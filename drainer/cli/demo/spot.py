@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from drainer.cli.demo.runner import BEFORE_SECONDS, INFRA, MIX, Frame, Show
-from drainer.cli.demo.screen import since
-from drainer.cli.demo.spot_screen import plain_line, requests_table, screen
+from drainer.cli.demo.screen import facts, since
+from drainer.cli.demo.spot_screen import data, plain_line, requests_table, screen
 from drainer.cli.demo.spot_verdict import problems
 from drainer.simulation.embedded.shape import Physics
 from drainer.simulation.embedded.spot import ec2_stage, fargate_stage, warm_up
@@ -54,14 +54,28 @@ class SpotShow(Show):
         count = sum(len(stack.physical_ids) for stack in self.stage.stacks)
         services = ", ".join(f"{one.name} ({one.desired} tasks)" for one in self.stage.services)
         groups = len(self.stage.streams)
-        self.voice.say(f"{count} resources, {services} behind {groups} target group(s)")
+        behind = f"{groups} target group{'' if groups == 1 else 's'}"
+        self.voice.say(
+            f"{count} resources, {services} behind {behind}",
+            event="deployed",
+            resources=count,
+            target_groups=groups,
+            services={one.name: one.desired for one in self.stage.services},
+        )
         warm_up(self.stage)
 
     def begin(self) -> None:
         """Let Spot take something back."""
-        self.embedded.time.sleep(BEFORE_SECONDS)
+        with self.voice.working(f"requests for {BEFORE_SECONDS:.0f} s before it happens"):
+            self.embedded.time.sleep(BEFORE_SECONDS)
         subject, tasks, warned_at = self.stage.strike()
-        self.voice.say(f"Spot takes back {subject}: two minutes", elapsed=0.0)
+        self.voice.say(
+            f"Spot takes back {subject}: two minutes",
+            elapsed=0.0,
+            event="interruption",
+            subject=subject,
+            tasks=len(tasks),
+        )
         self.watch = SpotWatch(self.stage, subject, tasks, warned_at)
 
     def look(self) -> Frame:
@@ -76,6 +90,7 @@ class SpotShow(Show):
             plain_line(snapshot),
             lambda: screen(snapshot),
             is_last=elapsed > REQUESTS_SECONDS and self._settled(snapshot),
+            data=data(snapshot),
         )
 
     def problems(self) -> list[str]:
@@ -111,21 +126,31 @@ class SpotShow(Show):
         console.print()
         console.print(requests_table(self.snapshot), highlight=False)
         console.print()
-        for name, value in self._told().items():
-            console.print(f"{name:<30} {value}", highlight=False, markup=False, soft_wrap=True)
+        told = self._told()
+        ended = [f"{one['result']} by {one['ended_by']}" for one in told["lifecycle_actions"]]
+        rows = [
+            ("taken back", told["taken_back"]),
+            ("reads before the first write", "\n".join(told["reads"]) or "none"),
+            ("DRAINING after", since(told["draining_after_seconds"])),
+            ("targets draining after", since(told["targets_draining_after_seconds"])),
+            ("will be late", "\n".join(told["late"]) or "nothing"),
+            ("lifecycle action", "\n".join(ended) or "none"),
+        ]
+        console.print(facts(rows), highlight=False, markup=False)
 
-    def _told(self) -> dict[str, str]:
+    def _told(self) -> dict[str, Any]:
         snapshot = self.snapshot
         lines = self.stage.watch.said("interruption")
-        late = sorted({sentence for line in lines for sentence in line.get("late", ())})
-        ended = [f"{drain.action.result} by {drain.action.ended_by}" for drain in snapshot.drains]
         return {
-            "taken back": snapshot.subject,
-            "reads before the first write": ", ".join(snapshot.reads) or "none",
-            "DRAINING after": since(snapshot.drained_after),
-            "targets draining after": since(snapshot.deregistered_after),
-            "will be late": "; ".join(late) or "nothing",
-            "lifecycle action": ", ".join(ended) or "none",
+            "taken_back": snapshot.subject,
+            "reads": list(snapshot.reads),
+            "draining_after_seconds": _rounded(snapshot.drained_after),
+            "targets_draining_after_seconds": _rounded(snapshot.deregistered_after),
+            "late": sorted({sentence for line in lines for sentence in line.get("late", ())}),
+            "lifecycle_actions": [
+                {"result": drain.action.result, "ended_by": drain.action.ended_by}
+                for drain in snapshot.drains
+            ],
         }
 
     def _settled(self, snapshot: SpotSnapshot) -> bool:
@@ -137,3 +162,7 @@ class SpotShow(Show):
             if drain.ec2_instance_id == snapshot.subject
         )
         return snapshot.gone and (self.scenario.kind == "fargate" or answered)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
