@@ -80,12 +80,12 @@ class Rule:
     Attributes:
         groups: The Auto Scaling groups that its pattern names; empty for all.
         without: The groups that its pattern leaves out.
-        pattern: The pattern as it is.
+        pattern: The pattern as it is, in JSON.
         functions: The ARNs of the functions among its targets.
     """
 
     name: str
-    pattern: Mapping[str, Any]
+    pattern: str
     groups: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
     description: str = ""

@@ -181,4 +181,4 @@ def rule_of(raw: Mapping[str, Any]) -> Rule | None:
         but = one.get("anything-but", []) if isinstance(one, dict) else []
         left_out.update([but] if isinstance(but, str) else but if isinstance(but, list) else [])
     description = raw.get("Description", "")
-    return Rule(raw["Name"], pattern, groups, frozenset(left_out), description)
+    return Rule(raw["Name"], raw["EventPattern"], groups, frozenset(left_out), description)

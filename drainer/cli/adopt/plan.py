@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from drainer.cli.adopt.facts import AccountFacts, Drainer, HookFacts, Rule, Unread
-from drainer.cli.adopt.samples import Name, Recognised, recognise
+from drainer.cli.adopt.samples import Name, Recognised, recognise, told_by_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,12 +96,13 @@ def findings(facts: AccountFacts, cluster: str = "") -> list[Finding]:
 
 
 def _finding(hook: HookFacts, drainer: Drainer | Unread, cluster: str) -> Finding:
-    old = recognise(hook)
     if isinstance(drainer, Drainer) and hook.target == drainer.topic_arn:
-        if old is None or old.listener.rule is None:
+        told = told_by_rules(hook)
+        if not told:
             return Finding(hook, Kind.ADOPTED)
-        steps = tuple(_rule_steps(hook, old.listener.rule))
-        return Finding(hook, Kind.STILL_TOLD, old, Change({}, {}, steps, "It is adopted already"))
+        change_ = Change({}, {}, tuple(_rule_steps(hook)), "The hook notifies the drainer already")
+        return Finding(hook, Kind.STILL_TOLD, told[0], change_)
+    old = recognise(hook)
     if old is None:
         return Finding(hook, Kind.UNKNOWN)
     return Finding(hook, Kind.OLD, old, change(hook, old, drainer, cluster))
@@ -165,8 +166,7 @@ def _steps(
         f"drainer adopt --apply {shlex.quote(hook.key)}",
         aws("autoscaling put-lifecycle-hook", put),
     )
-    if old.listener.rule is not None:
-        yield from _rule_steps(hook, old.listener.rule)
+    yield from _rule_steps(hook)
     yield Step(
         "Wait until no instance waits that began to leave before the change. The old function goes "
         "on with these. The drainer's sweep finds them too, within 5 minutes, and the first answer "
@@ -188,21 +188,25 @@ def _ownership(hook: HookFacts, old: Recognised) -> str:
     )
 
 
-def _rule_steps(hook: HookFacts, rule: Rule) -> Iterator[Step]:
-    said = f"At once after that: rule {rule.name} tells the old function of every instance that "
-    said += "leaves this group, whatever the hook's target is, and that function releases early. "
-    name = {"Name": rule.name}
-    if rule.groups == {hook.group}:
-        yield Step(
-            said + "Disable it. The way back: aws events enable-rule",
-            aws("events disable-rule", name),
+def _rule_steps(hook: HookFacts) -> Iterator[Step]:
+    rules = {one.listener.rule for one in told_by_rules(hook) if one.listener.rule is not None}
+    for rule in sorted(rules, key=lambda one: one.name):
+        said = (
+            f"At once after that: rule {rule.name} tells the old function of every instance that "
+            "leaves this group, whatever the hook's target is. That function releases early. "
         )
-        return
-    described = {"Description": rule.description} if rule.description else {}
-    before = {**name, "EventPattern": json.dumps(rule.pattern), **described}
-    after = {**before, "EventPattern": json.dumps(without(rule, hook.group))}
-    yield Step(said + "Leave the group out of its pattern.", aws("events put-rule", after))
-    yield Step("The way back for the rule:", aws("events put-rule", before))
+        name = {"Name": rule.name}
+        if rule.groups == {hook.group}:
+            said += "Disable the rule. The way back: aws events enable-rule"
+            yield Step(said, aws("events disable-rule", name))
+            continue
+        described = {"Description": rule.description} if rule.description else {}
+        before = {**name, "EventPattern": rule.pattern, **described}
+        after = {**before, "EventPattern": json.dumps(without(rule, hook.group))}
+        said += "Leave the group out of its pattern. Run drainer adopt again before you change "
+        said += "another group: its pattern is another then."
+        yield Step(said, aws("events put-rule", after))
+        yield Step("The way back for the rule:", aws("events put-rule", before))
 
 
 def without(rule: Rule, group: str) -> dict[str, Any]:
@@ -211,8 +215,9 @@ def without(rule: Rule, group: str) -> dict[str, Any]:
     if not rule.groups:
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
         left = [{"anything-but": sorted({*rule.without, group})}]
-    detail = {**rule.pattern.get("detail", {}), "AutoScalingGroupName": left}
-    return {**rule.pattern, "detail": detail}
+    pattern: dict[str, Any] = json.loads(rule.pattern)
+    detail = {**pattern.get("detail", {}), "AutoScalingGroupName": left}
+    return {**pattern, "detail": detail}
 
 
 # -- the role with which Auto Scaling notifies
@@ -284,9 +289,7 @@ def aws(words: str, parameters: Mapping[str, Any]) -> str:
 
 def waiting_command(group: str) -> str:
     """Return the command that lists which instances of a group wait at a terminating hook."""
-    query = (
-        "AutoScalingGroups[].Instances[?contains(LifecycleState, 'Terminating:Wait')].InstanceId"
-    )
+    query = "AutoScalingGroups[].Instances[?LifecycleState==`Terminating:Wait`].InstanceId"
     return aws("autoscaling describe-auto-scaling-groups", {}) + (
         f" \\\n  --auto-scaling-group-names {shlex.quote(group)} \\\n  --query {shlex.quote(query)}"
     )

@@ -90,7 +90,10 @@ class Adopt:
         )
         if not yes and not self.ask(f"Change {key}?{waiting}"):
             return fail("not confirmed", "the hook was not changed")
-        file = self._save(key, change.back)
+        try:
+            file = self._save(key, change.back)
+        except OSError as error:
+            return fail(f"the way back was not saved, so {key} was not changed: {error}")
         self._say(f"\nThe way back is saved: drainer adopt --back {file}", "")
         code = self._put(change.put)
         if code == EXIT_OK:

@@ -55,16 +55,31 @@ class Recognised:
 
 
 def recognise(hook: HookFacts) -> Recognised | None:
-    """Return the old drainer that serves a hook; None if none is recognised."""
-    for listener in hook.listeners:
-        function = listener.function
-        if isinstance(function, Unread):
-            continue
-        for told_by in (_widdix, _getsocial, _cdk, _sample):
-            found = told_by(hook, listener, function)
-            if found is not None:
-                return found
-    return None
+    """
+    Return the old drainer that serves a hook; None if none is recognised.
+
+    Where the hook has a target, that is whom its owner means. A rule for all groups matches too.
+    """
+    found = (
+        _recognised(hook, one)
+        for one in hook.listeners
+        if bool(hook.target) == (one.route != Route.RULE)
+    )
+    return next((one for one in found if one is not None), None)
+
+
+def told_by_rules(hook: HookFacts) -> list[Recognised]:
+    """Return the old drainers that EventBridge tells of a hook, whatever the hook's target is."""
+    found = [_recognised(hook, one) for one in hook.listeners if one.route == Route.RULE]
+    return [one for one in found if one is not None]
+
+
+def _recognised(hook: HookFacts, listener: Listener) -> Recognised | None:
+    function = listener.function
+    if isinstance(function, Unread):
+        return None
+    found = (tell(hook, listener, function) for tell in (_widdix, _getsocial, _cdk, _sample))
+    return next((one for one in found if one is not None), None)
 
 
 def _widdix(hook: HookFacts, listener: Listener, function: Function) -> Recognised | None:

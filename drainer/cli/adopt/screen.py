@@ -8,7 +8,7 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.adopt.facts import Unread
+from drainer.cli.adopt.facts import Route, Unread
 from drainer.cli.adopt.plan import Kind, aws
 
 if TYPE_CHECKING:
@@ -115,6 +115,13 @@ def _facts(found: Finding) -> Iterator[tuple[str, str]]:
         yield "old", f"{said}{old.name}, function {old.function.name}"
         yield "wrong", old.wrong
         yield "told by", old.why
+        others = {
+            one.function.name
+            for one in hook.listeners
+            if one.route != Route.RULE and not isinstance(one.function, Unread)
+        } - {old.function.name}
+        if others:
+            yield "too", f"Its target also tells {', '.join(sorted(others))}: no more afterwards"
     if hook.waiting:
         more = len(hook.waiting) - WAITING_SHOWN_MAX
         named = ", ".join(hook.waiting[:WAITING_SHOWN_MAX])
