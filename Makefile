@@ -66,6 +66,10 @@ simulate-requests: $(VENV)/.demo ## Do the same for requests of CloudFormation (
 simulate-mutations: $(VENV)/.demo ## Show that the checkers catch each deliberate bug, and after how many seeds
 	@$(BIN)/python -m drainer.cli.simulate --mutations
 
+.PHONY: adopt-seeds
+adopt-seeds: $(VENV)/.development ## Change the hooks of five old drainers while instances drain (SEEDS=200, or SEED=7)
+	@$(BIN)/python -m tests.adopt $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
+
 .PHONY: simulate-lag
 simulate-lag: $(VENV)/.demo ## Show the seconds from the last task to the answer, with and without the fast path
 	@$(BIN)/python -m drainer.cli.simulate --lag

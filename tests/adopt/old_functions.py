@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -148,10 +149,8 @@ def cdk_model(client: Client, sleep: Sleep, *, cluster: str) -> Handler:
         tasks = ecs.list_tasks(cluster=cluster, containerInstance=arns[0])["taskArns"]
         while busy(arns[0], tasks):
             sleep(10.0)
-        try:
+        with suppress(Exception):  # so does the original
             answer(auto_scaling, message, "LifecycleActionToken")
-        except Exception:  # noqa: BLE001, S110 - so does the original
-            pass
 
     return handle
 
@@ -290,10 +289,13 @@ class OldDrainers:
         queue = Queue(self._account, "epsilon", visibility_timeout_seconds=60.0)
         hops: Counter[str] = Counter()
 
+        def again(body: dict[str, Any]) -> None:
+            queue.send(json.dumps(body))
+
         def send(body: dict[str, Any]) -> None:
             hops[body["LifecycleActionToken"]] += 1
             if self._loops or hops[body["LifecycleActionToken"]] < CHAIN_MAX:
-                self._account.after(WIDDIX_SECONDS, lambda: queue.send(json.dumps(body)))
+                self._account.after(WIDDIX_SECONDS, lambda: again(body))
 
         def told(notification: Notification) -> None:
             if notification.target_arn == PLANTED["epsilon"].target_arn:

@@ -239,16 +239,19 @@ class PlantedAccount:
         if not operation.startswith(READS) and not allowed:
             raise AssertionError(f"a reading calls {operation}")
         try:
-            if operation in self.denied:
-                raise ApiError("AccessDenied", "not allowed", 403)
-            if self.auto_scaling and model.service_model.service_name == "autoscaling":
-                answer = self.auto_scaling(operation, parameters)
-            else:
-                answer = getattr(self, f"_{operation}")(parameters)
+            answer = self._perform(model.service_model.service_name, operation, parameters)
         except ApiError as error:
             said = {"Code": error.code, "Message": error.message}
             return SimpleNamespace(status_code=error.http_status), {"Error": said}
         return SimpleNamespace(status_code=200), answer
+
+    def _perform(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        if operation in self.denied:
+            raise ApiError("AccessDenied", "not allowed", 403)
+        if self.auto_scaling and service == "autoscaling":
+            return self.auto_scaling(operation, parameters)
+        answer: dict[str, Any] = getattr(self, f"_{operation}")(parameters)
+        return answer
 
     # Auto Scaling
 

@@ -407,10 +407,14 @@ def test_a_saved_way_back_is_not_written_over(tmp_path: Path) -> None:
         "{",
         "[]",
         '{"region": "us-east-1", "put": {"AutoScalingGroupName": "a"}}',
-        '{"region": "us-east-1", "put": {"AutoScalingGroupName": "a", "LifecycleHookName": "b",'
-        ' "NotificationTargetARN": "", "ForceDelete": true}}',
-        '{"region": "eu-west-1", "put": {"AutoScalingGroupName": "a", "LifecycleHookName": "b",'
-        ' "NotificationTargetARN": ""}}',
+        (
+            '{"region": "us-east-1", "put": {"AutoScalingGroupName": "a", "LifecycleHookName": "b",'
+            ' "NotificationTargetARN": "", "ForceDelete": true}}'
+        ),
+        (
+            '{"region": "eu-west-1", "put": {"AutoScalingGroupName": "a", "LifecycleHookName": "b",'
+            ' "NotificationTargetARN": ""}}'
+        ),
     ],
     ids=["no JSON", "no object", "too little", "too much", "another Region"],
 )
