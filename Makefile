@@ -112,6 +112,11 @@ docs: $(VENV)/.development ## Write the generated parts of the README again
 package: $(VENV)/.demo ## Build build/drainer.zip, the same bytes every time
 	@$(BIN)/python infra/package.py --output build/drainer.zip
 
+# Building the wheel takes setuptools, which is among what development needs.
+.PHONY: release
+release: $(VENV)/.development package ## Build build/release/drainer-VERSION.tar.gz, the same bytes for the same commit
+	@$(BIN)/python infra/release.py --zip build/drainer.zip --output build/release
+
 .PHONY: bucket
 bucket:
 	@test -n "$(BUCKET)" || { echo "error: no S3 bucket for the zip: use make deploy BUCKET=..." >&2; exit 2; }

@@ -113,7 +113,9 @@ class Story(SeedWorld):
                 account.advance_to(START + timedelta(seconds=seconds))
                 self._change(name, Path(folder))
         limit = max(self.faults.ceased_at, account.now) + timedelta(seconds=LIMIT_SECONDS)
-        while account.auto_scaling.lifecycle.open and account.now < limit:
+        while account.now < limit and (
+            account.auto_scaling.lifecycle.open or len(self._left_out_at) < len(PLANTED)
+        ):
             account.advance_to(account.next_event_at() or limit)
         self.old.end()
         self._judge()
