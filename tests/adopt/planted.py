@@ -201,6 +201,7 @@ class PlantedAccount:
         hooks: The hooks of each group, by name; `PutLifecycleHook` changes them if it is admitted.
         states: The lifecycle states of each group's instances.
         roles: The roles that exist.
+        recursive_loop: What each function is set to.
         denied: Operations that are refused.
         calls: The operations that were called.
         auto_scaling: Answers the calls of Auto Scaling instead, where it is given.
@@ -213,6 +214,7 @@ class PlantedAccount:
         self.patterns: dict[str, Mapping[str, Any]] = {"delta": RULE_PATTERN}
         self.roles = {ROLE.rpartition("/")[2]}
         self.hook_stacks = {"alpha-hook": "alpha-stack"}
+        self.recursive_loop = "Terminate"
         self.denied: set[str] = set()
         self.calls: list[str] = []
         self.auto_scaling: Callable[[str, dict[str, Any]], dict[str, Any]] | None = None
@@ -317,7 +319,7 @@ class PlantedAccount:
         return {"Configuration": configuration, "Code": {"Location": f"https://code/{one.name}"}}
 
     def _GetFunctionRecursionConfig(self, _: Any) -> dict[str, Any]:  # noqa: N802
-        return {"RecursiveLoop": "Terminate"}
+        return {"RecursiveLoop": self.recursive_loop}
 
     def _ListRolePolicies(self, _: Any) -> dict[str, Any]:  # noqa: N802
         return {"PolicyNames": ["inline"], "IsTruncated": False}

@@ -81,6 +81,27 @@ def test_what_is_wrong_is_said_with_the_numbers_of_that_function() -> None:
     assert "after 7200 s" in wrong["epsilon"]
 
 
+def test_a_loop_that_lambda_lets_go_on_is_not_said_to_die() -> None:
+    # Some have set RecursiveLoop to Allow by hand.
+    account = PlantedAccount()
+    account.recursive_loop = "Allow"
+    wrong = [one.old.wrong for one in found(account).values() if one.old]
+
+    assert not any("dies after" in one for one in wrong)
+    assert sum("loops for ever" in one for one in wrong) == 3
+
+
+def test_a_sample_that_does_not_sleep_is_not_said_to_last_for_seconds() -> None:
+    # An older release of ecs-cid-sample publishes again at once.
+    account = PlantedAccount()
+    sources = {"index.py": "ecs.update_container_instances_state()\nsns.publish()\n"}
+    account.planted["alpha"] = replace(PLANTED["alpha"], source=sources)
+    old = found(account)["alpha"].old
+    assert old is not None
+
+    assert "dies after about 16 hops: Lambda" in old.wrong
+
+
 def test_a_name_alone_recognises_nothing_and_another_name_hides_nothing() -> None:
     # Names are the first thing that people change, and the first that a stranger's function shares.
     account, stranger = PlantedAccount(), "print('no drain here')"

@@ -77,7 +77,9 @@ def adopt(
         else:
             code = run.show(as_json=as_json)
     except AWS_ERRORS as error:
-        raise typer.Exit(fail(f"AWS was not read: {error}")) from None
+        said = str(error).rstrip(".")
+        advice = "check --region, --profile and your login"
+        raise typer.Exit(fail(f"AWS was not read: {said}", advice)) from None
     except (KeyboardInterrupt, typer.Abort):
         raise typer.Exit(EXIT_INTERRUPTED) from None
     raise typer.Exit(code)

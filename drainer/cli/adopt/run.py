@@ -10,6 +10,7 @@ import json
 import re
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from drainer.cli.account.session import AWS_ERRORS, EXIT_OK, EXIT_USAGE, fail
@@ -193,6 +194,10 @@ def fetch(address: str) -> bytes:
     """
     if not address.startswith("https://"):
         raise OSError("not an address of AWS")
-    with urllib.request.urlopen(address, timeout=FETCH_SECONDS_MAX) as answer:  # noqa: S310 - https
-        content: bytes = answer.read(ZIP_BYTES_MAX + 1)
+    try:
+        # S310 asks for the scheme, which is https.
+        with urllib.request.urlopen(address, timeout=FETCH_SECONDS_MAX) as answer:  # noqa: S310
+            content: bytes = answer.read(ZIP_BYTES_MAX + 1)
+    except HTTPException as error:
+        raise OSError(type(error).__name__) from error
     return content

@@ -166,7 +166,10 @@ def _does(function: Function, action: str, sign: Sign) -> bool | None:
 def _dies(function: Function, seconds: int) -> str:
     if function.recursive_loop == ALLOWED:
         return "; loops for ever (RecursiveLoop is Allow)"
-    return f"; dies after about {HOPS} hops ({seconds} s): Lambda stops its loop"
+    # An older release of ecs-cid-sample publishes again at once.
+    sleeps = isinstance(function.signs, Unread) or Sign.SLEEPS in function.signs
+    after = f" ({seconds} s)" if sleeps or seconds == HOPS * WIDDIX_SECONDS else ""
+    return f"; dies after about {HOPS} hops{after}: Lambda stops its loop"
 
 
 def _why(hook: HookFacts, told: set[str], function: Function) -> str:
