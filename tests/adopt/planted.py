@@ -201,6 +201,7 @@ class PlantedAccount:
         hooks: The hooks of each group, by name; `PutLifecycleHook` changes them if it is admitted.
         states: The lifecycle states of each group's instances.
         roles: The roles that exist.
+        forgets: Parameters of `PutLifecycleHook` that do not stay.
         recursive_loop: What each function is set to.
         denied: Operations that are refused.
         calls: The operations that were called.
@@ -215,6 +216,7 @@ class PlantedAccount:
         self.roles = {ROLE.rpartition("/")[2]}
         self.hook_stacks = {"alpha-hook": "alpha-stack"}
         self.recursive_loop = "Terminate"
+        self.forgets: set[str] = set()
         self.denied: set[str] = set()
         self.calls: list[str] = []
         self.auto_scaling: Callable[[str, dict[str, Any]], dict[str, Any]] | None = None
@@ -275,7 +277,7 @@ class PlantedAccount:
 
     def _PutLifecycleHook(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         hook = self.hooks[given["AutoScalingGroupName"]][given["LifecycleHookName"]]
-        hook.update(given)
+        hook.update({name: one for name, one in given.items() if name not in self.forgets})
         if not hook.get("NotificationTargetARN"):
             hook.pop("NotificationTargetARN", None)
         return {}

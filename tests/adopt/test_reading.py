@@ -115,6 +115,32 @@ def test_a_name_alone_recognises_nothing_and_another_name_hides_nothing() -> Non
     assert by_group["alpha"].change is None
 
 
+def test_a_function_of_which_neither_role_nor_source_is_read_is_not_guessed() -> None:
+    # InstanceDrainHook and the samples differ in nothing else that can be seen.
+    account = PlantedAccount()
+    account.denied.add("GetRolePolicy")
+    account.planted["gamma"] = replace(PLANTED["gamma"], code_bytes=9_000_000)
+
+    assert found(account)["gamma"].kind == Kind.UNKNOWN
+
+
+def test_a_python_function_that_names_no_cluster_is_not_taken_for_aws_cdks() -> None:
+    account = PlantedAccount()
+    account.planted["gamma"] = replace(PLANTED["gamma"], variables={"TABLE": "t"})
+
+    assert found(account)["gamma"].kind == Kind.UNKNOWN
+
+
+def test_a_sample_that_was_given_its_cluster_is_still_a_sample() -> None:
+    # Many have put the cluster's name into the environment.
+    account = PlantedAccount()
+    account.planted["alpha"] = replace(PLANTED["alpha"], variables={"CLUSTER": "shop"})
+    old = found(account)["alpha"].old
+
+    assert old is not None
+    assert old.name.value == PLANTED["alpha"].old
+
+
 @pytest.mark.parametrize("denied", ["GetRolePolicy", "ListRolePolicies"])
 def test_the_source_is_enough_where_the_role_may_not_be_read(denied: str) -> None:
     account = PlantedAccount()
@@ -340,13 +366,16 @@ def test_reading_writes_nothing_and_shows_no_secret(
 def test_the_first_line_answers_and_sentences_fit_the_screen(tmp_path: Path) -> None:
     account = PlantedAccount()
     account.states["alpha-asg"] = {f"i-{number:017x}": "Terminating:Wait" for number in range(5)}
+    account.hooks["beta-asg"]["beta-hook"] |= {"NotificationTargetARN": TOPIC, "RoleARN": ROLE}
+    account.patterns.clear()
     run = Run(account, tmp_path)
     run.adopt.show(as_json=False)
     lines = run.text.splitlines()
 
     assert lines[0] == (
-        "5 hooks of old drainers in 5 groups, 0 of the drainer, 0 unknown, 0 of ECS."
+        "3 hooks of old drainers in 5 groups, 1 of the drainer, 1 unknown, 0 of ECS."
     )
+    assert not any("beta" in line for line in lines)
     assert "! alpha-asg/alpha-hook" in lines
     assert any(line.startswith("  waiting   5 now: i-") for line in lines)
     assert any(line.endswith("and 2 more") for line in lines)
@@ -398,6 +427,7 @@ def test_the_saved_way_back_restores_the_hook(tmp_path: Path) -> None:
     for name in names:
         run = Run(account, tmp_path)
         run.adopt.apply(f"{name}-asg/{name}-hook", yes=True, dry_run=False)
+        assert run.asked == []
     files = sorted(tmp_path.iterdir())
     for file in files:
         assert Run(account, tmp_path).adopt.restore(file, yes=True, dry_run=False) == 0
@@ -446,7 +476,9 @@ def test_a_file_that_is_no_way_back_is_refused(tmp_path: Path, text: str) -> Non
     assert Run(PlantedAccount(), tmp_path).adopt.restore(file, yes=True, dry_run=False) == 2
 
 
-def test_a_hook_that_is_not_recognised_is_not_changed(tmp_path: Path) -> None:
+def test_a_hook_that_is_not_recognised_is_not_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     # What its function does is not known: another owner may wait for the hook.
     account = PlantedAccount(may_write=True)
     account.planted["alpha"] = replace(PLANTED["alpha"], source={"index.py": "pass"}, actions=())
@@ -454,6 +486,18 @@ def test_a_hook_that_is_not_recognised_is_not_changed(tmp_path: Path) -> None:
     assert Run(account, tmp_path).adopt.apply(KEY, yes=True, dry_run=False) == 1
     assert Run(account, tmp_path).adopt.apply("a/b", yes=True, dry_run=False) == 2
     assert "PutLifecycleHook" not in account.calls
+    assert "its function was not recognised" in capsys.readouterr().err
+
+
+def test_a_hook_that_differs_after_the_change_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Somebody's stack update came in between, and the change is not there.
+    account = PlantedAccount(may_write=True)
+    account.forgets = {"HeartbeatTimeout"}
+
+    assert Run(account, tmp_path).adopt.apply(KEY, yes=True, dry_run=False) == 1
+    assert "the hook differs in HeartbeatTimeout" in capsys.readouterr().err
 
 
 def test_a_refused_change_is_an_error_and_the_hook_stays(
