@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from drainer.cli.adopt.facts import Unread
 from drainer.cli.adopt.plan import (
@@ -25,6 +26,7 @@ from drainer.cli.adopt.plan import (
 )
 from drainer.cli.adopt.reader import Reader
 from drainer.cli.adopt.run import Adopt
+from drainer.cli.app import app
 from drainer.config import METADATA
 from drainer.simulation.template import read_template
 from tests.adopt.planted import FUNCTION, PLANTED, ROLE, RULE_PATTERN, TOPIC, PlantedAccount
@@ -337,7 +339,8 @@ def test_without_a_role_the_plan_makes_one_and_changes_nothing_before() -> None:
     assert change.blocked
 
 
-def test_the_role_of_an_attached_group_is_taken() -> None:
+def test_the_role_of_another_group_is_not_taken() -> None:
+    # It goes when that group's stack is deleted; then every instance here goes undrained at once.
     account = PlantedAccount()
     account.roles.clear()
     role = f"{ROLE}-of-attach"
@@ -345,8 +348,34 @@ def test_the_role_of_an_attached_group_is_taken() -> None:
     change = found(account)["alpha"].change
     assert change is not None
 
-    assert change.put["RoleARN"] == role
-    assert not change.blocked
+    assert change.put["RoleARN"] == ROLE
+    assert change.blocked
+
+
+def test_a_role_that_is_named_is_taken() -> None:
+    account = PlantedAccount()
+    account.roles.clear()
+    facts = Reader(account.client, account.fetch, "drainer", f"{ROLE}-named").read()
+    [alpha] = [one for one in findings(facts) if one.hook.name == "alpha-hook"]
+    assert alpha.change is not None
+
+    assert alpha.change.put["RoleARN"] == f"{ROLE}-named"
+    assert not alpha.change.blocked
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--apply", KEY, "--back", "a.json"], "--apply and --back exclude each other"),
+        (["--back", "missing.json", "--region", "us-east-1"], "missing.json was not read"),
+    ],
+)
+def test_what_is_typed_wrongly_is_one_line_on_stderr(words: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, ["adopt", *words])
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: {said}")
+    assert result.stderr.count("\n") == 1
 
 
 def test_reading_writes_nothing_and_shows_no_secret(

@@ -116,7 +116,7 @@ def test_a_source_is_read_at_the_top_of_the_zip_and_up_to_a_size() -> None:
         )
     )
 
-    assert found == {Sign.PUBLISHES}
+    assert found == frozenset({Sign.PUBLISHES})
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", zipped({"main": "x"})])

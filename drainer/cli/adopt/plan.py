@@ -129,7 +129,7 @@ def change(
     }
     if metadata and "NotificationMetadata" not in back:
         back = {**back, "NotificationMetadata": NO_METADATA}
-    blocked = "" if drainer.role_arn else "No role may notify the topic yet: run step 1"
+    blocked = "" if drainer.role_arn else "No role may notify the topic yet: run steps 1 and 2"
     return Change(put, back, tuple(_steps(hook, old, drainer, put)), blocked)
 
 

@@ -76,7 +76,7 @@ class Reader:
                 self._hook(group, raw, rules, waiting, drainer) for raw in raws if raw not in own
             ]
         if isinstance(drainer, Drainer):
-            drainer = replace(drainer, role_arn=self._role(drainer, hooks))
+            drainer = replace(drainer, role_arn=self._role(drainer))
         return AccountFacts(drainer, tuple(hooks), ecs_own, len(groups), tuple(problems))
 
     def _groups(self) -> dict[str, tuple[str, ...]]:
@@ -165,15 +165,15 @@ class Reader:
         key = attributes.get("KmsMasterKeyId", "")
         return Drainer(self._stack, topic_arn, outputs["FunctionArn"], kms_key=key)
 
-    def _role(self, drainer: Drainer, hooks: Sequence[HookFacts]) -> str:
-        """Return the role that notifies the drainer: named, of a hook of its own, or planned."""
-        of_hooks = [
-            str(one.settings["RoleARN"])
-            for one in hooks
-            if one.target == drainer.topic_arn and one.settings.get("RoleARN")
-        ]
-        if self._role_arn or of_hooks:
-            return self._role_arn or of_hooks[0]
+    def _role(self, drainer: Drainer) -> str:
+        """
+        Return the role that notifies the drainer: the one that is named, or the one of the plan.
+
+        Never that of another group: it goes with that group's stack, and then each instance here
+        would go undrained at once.
+        """
+        if self._role_arn:
+            return self._role_arn
         try:
             answer = self._client("iam").get_role(RoleName=role_name(drainer))
         except AWS_ERRORS:
