@@ -164,7 +164,7 @@ def test_the_role_is_enough_where_the_source_may_not_be_read() -> None:
     assert old == {name: one.old for name, one in PLANTED.items()}
 
 
-def test_what_cannot_be_read_is_said_and_does_not_end_the_command() -> None:
+def test_what_cannot_be_read_is_said_and_does_not_end_the_command(tmp_path: Path) -> None:
     account = PlantedAccount()
     account.denied |= {"GetFunction", "ListRules"}
     facts = Reader(account.client, account.fetch, "drainer").read()
@@ -173,6 +173,9 @@ def test_what_cannot_be_read_is_said_and_does_not_end_the_command() -> None:
     assert facts.problems == ("The rules of EventBridge: AccessDenied",)
     assert by_group["alpha-asg"].kind == Kind.UNKNOWN
     assert "AccessDenied" in by_group["alpha-asg"].hook.problems[0]
+    run = Run(account, tmp_path)
+    assert run.adopt.show(as_json=False) == 4
+    assert "? not read: The rules of EventBridge: AccessDenied" in run.text
 
 
 def test_without_a_drainer_the_old_ones_are_still_told() -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from drainer.cli.adopt.plan import Finding
 
 FETCH_SECONDS_MAX = 10
+# Something was not read, and the rest is shown.
+EXIT_UNREAD = 4
 REQUIRED = {"AutoScalingGroupName", "LifecycleHookName", "NotificationTargetARN"}
 
 
@@ -68,7 +70,7 @@ class Adopt:
                 print(line)
         else:
             screen.show(facts, found, self.console)
-        return EXIT_OK
+        return EXIT_UNREAD if facts.problems else EXIT_OK
 
     def apply(self, key: str, *, yes: bool, dry_run: bool) -> int:
         """Change the hook of this group and name, with one call."""
