@@ -98,6 +98,10 @@ simulate-requests: $(VENV)/.demo ## Do the same for requests of CloudFormation (
 simulate-mutations: $(VENV)/.demo ## Show that the checkers catch each deliberate bug, and after how many seeds
 	@$(BIN)/python -m drainer.cli.simulate --mutations
 
+.PHONY: adopt-seeds
+adopt-seeds: $(VENV)/.development ## Change the hooks of five old drainers while instances drain (SEEDS=200, or SEED=7)
+	@$(BIN)/python -m tests.adopt $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
+
 .PHONY: simulate-lag
 simulate-lag: $(VENV)/.demo ## Show the seconds from the last task to the answer, with and without the fast path
 	@$(BIN)/python -m drainer.cli.simulate --lag
@@ -142,6 +146,11 @@ package: $(ZIP) ## Build build/drainer.zip if something has changed, the same by
 $(ZIP): $(ZIP_SOURCES) | $(VENV)/.demo
 	@echo "building $@ ..."
 	@$(BIN)/python infra/package.py --output $@
+
+# Building the wheel takes setuptools, which is among what development needs.
+.PHONY: release
+release: $(VENV)/.development package ## Build build/release/drainer-VERSION.tar.gz, the same bytes for the same commit
+	@$(BIN)/python infra/release.py --zip build/drainer.zip --output build/release
 
 .PHONY: bucket
 bucket:

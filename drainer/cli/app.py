@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from drainer.cli.adopt.command import EPILOG as ADOPT_EPILOG
+from drainer.cli.adopt.command import adopt
 from drainer.cli.demo.scenarios import SCENARIOS, ScenarioName
 
 # A shell's code for a command ended by SIGINT.
@@ -119,3 +121,6 @@ def redrive(
 
     code = show(stack, messages_max, dry_run=dry_run, as_json=as_json, console=Console())
     raise typer.Exit(code)
+
+
+app.command(epilog=ADOPT_EPILOG)(adopt)

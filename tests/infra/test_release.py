@@ -1,0 +1,277 @@
+"""
+A release: complete, the same bytes every time, and enough to install the drainer by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from drainer.simulation.embedded.account import EmbeddedAccount
+from drainer.simulation.template import TEMPLATE_BODY_BYTES_MAX, read_template
+from tests.loops import some
+
+PROJECT = Path(__file__).resolve().parents[2]
+INFRA = PROJECT / "infra"
+SCRIPT = INFRA / "release.py"
+RELEASE_SECONDS_MAX = 300
+# Bounds a test that hangs, and nothing else.
+REAL_SECONDS_MAX = 120.0
+FACTOR = 10.0
+VERSION = "0.1.0"
+NAME = f"drainer-{VERSION}"
+BUCKET = "my-bucket"
+
+
+def make(drainer_zip: Path, output: Path) -> str:
+    command = [sys.executable, str(SCRIPT), "--zip", str(drainer_zip), "--output", str(output)]
+    done = subprocess.run(  # noqa: S603 - our own script
+        command,
+        check=True,
+        cwd=output.parent,
+        capture_output=True,
+        text=True,
+        timeout=RELEASE_SECONDS_MAX,
+    )
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def release(drainer_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a release, as its archive unpacks."""
+    output = tmp_path_factory.mktemp("release")
+    make(drainer_zip, output / "made")
+    with tarfile.open(output / "made" / f"{NAME}.tar.gz") as archive:
+        archive.extractall(output / "unpacked", filter="data")
+    return output / "unpacked" / NAME
+
+
+def names(folder: Path) -> set[str]:
+    return {one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file()}
+
+
+def test_a_release_holds_all_that_an_installation_needs(release: Path, drainer_zip: Path) -> None:
+    # What is missing is missed by somebody who has neither Python nor make.
+    expected = {
+        f"{NAME}.zip",
+        f"{NAME}-py3-none-any.whl",
+        *("drainer.yaml", "attach.yaml", "spot.yaml", "sam.yaml"),
+        *("LICENSE", "CHANGELOG.md", "README.md", "SHA256SUMS"),
+        *(f"examples/{one.name}" for one in (INFRA / "examples").glob("*.yaml")),
+        *(f"terraform/{name}" for name in names(INFRA / "terraform") if name.endswith(".tf")),
+    }
+    found = names(release)
+
+    assert expected - found == set()
+    assert {one.partition("/")[0] for one in found - expected} <= {"docs", "terraform"}
+    assert (release / f"{NAME}.zip").read_bytes() == drainer_zip.read_bytes()
+    for name in ("attach.yaml", "spot.yaml", "examples/cluster.yaml"):
+        assert (release / name).read_bytes() == (INFRA / name).read_bytes()
+    assert "Apache License" in (release / "LICENSE").read_text()
+    assert f"## {VERSION}" in (release / "CHANGELOG.md").read_text()
+
+
+def test_the_checksums_are_those_of_all_other_files(release: Path) -> None:
+    lines = (release / "SHA256SUMS").read_text().splitlines()
+    said = {name: digest for digest, name in (line.split("  ") for line in lines)}
+
+    assert set(said) == names(release) - {"SHA256SUMS"}
+    assert said == {
+        name: hashlib.sha256((release / name).read_bytes()).hexdigest() for name in said
+    }
+
+
+def test_the_release_is_the_same_from_another_folder_at_another_time(
+    release: Path, drainer_zip: Path, tmp_path: Path
+) -> None:
+    # If two builds differ, nobody can tell whether what is installed is what was published.
+    said = make(drainer_zip, tmp_path / "again")
+    archives = [
+        release.parents[1] / "made" / f"{NAME}.tar.gz",
+        tmp_path / "again" / f"{NAME}.tar.gz",
+    ]
+    first, second = (hashlib.sha256(one.read_bytes()).hexdigest() for one in archives)
+
+    assert first == second
+    assert second in said
+
+
+def test_entries_of_the_archive_carry_no_time_owner_or_machine(release: Path) -> None:
+    with tarfile.open(release.parents[1] / "made" / f"{NAME}.tar.gz") as archive:
+        entries = archive.getmembers()
+
+    assert [one.name for one in entries] == sorted(one.name for one in entries)
+    assert {(one.mtime, one.uid, one.gid, one.uname, one.mode) for one in entries} == {
+        (315_532_800, 0, 0, "", 0o644)
+    }
+
+
+def test_the_released_template_is_ours_but_for_the_place_of_its_code(release: Path) -> None:
+    # A template that was changed by hand for a release is one that no test has seen.
+    ours, released = (read_template(one / "drainer.yaml") for one in (INFRA, release))
+    code = released["Resources"]["Function"]["Properties"].pop("Code")
+    place = {name: released["Parameters"].pop(name) for name in ("CodeBucket", "CodeKey")}
+    ours["Resources"]["Function"]["Properties"].pop("Code")
+    ours["Resources"]["Function"].pop("Metadata")
+
+    assert released == ours
+    assert code == {"S3Bucket": {"Ref": "CodeBucket"}, "S3Key": {"Ref": "CodeKey"}}
+    assert "Default" not in place["CodeBucket"]
+    assert place["CodeKey"]["Default"] == f"{NAME}.zip"
+
+
+def test_the_application_is_ours_with_what_a_repository_asks_for(release: Path) -> None:
+    ours, application = read_template(INFRA / "drainer.yaml"), read_template(release / "sam.yaml")
+    code = application["Resources"]["Function"]["Properties"].pop("Code")
+    metadata = application.pop("Metadata")["AWS::ServerlessRepo::Application"]
+    ours["Resources"]["Function"]["Properties"].pop("Code")
+
+    assert application.pop("Transform") == "AWS::Serverless-2016-10-31"
+    assert application == ours
+    assert (release / code).is_file()
+    # https://docs.aws.amazon.com/serverlessrepo/latest/devguide/serverlessrepo-how-to-publish.html
+    assert {"Name", "Description", "Author", "SemanticVersion"} <= set(metadata)
+    assert (metadata["SemanticVersion"], metadata["SpdxLicenseId"]) == (VERSION, "Apache-2.0")
+    assert (release / metadata["LicenseUrl"]).is_file()
+    assert (release / metadata["ReadmeUrl"]).is_file()
+    assert len(metadata["Description"]) <= 256
+
+
+@pytest.mark.parametrize("name", ["drainer.yaml", "sam.yaml"])
+def test_cfn_lint_finds_nothing_in_a_released_template(release: Path, name: str) -> None:
+    # The others are those of the repository, which tests/infra/test_templates.py checks.
+    from cfnlint.api import lint_file  # takes most of a second
+
+    assert [str(match) for match in lint_file(release / name)] == []
+
+
+def test_a_released_template_needs_no_bucket_of_its_own(release: Path) -> None:
+    # `aws cloudformation deploy` refuses a larger one without --s3-bucket.
+    for name in ("drainer.yaml", "attach.yaml", "spot.yaml"):
+        assert (release / name).stat().st_size <= TEMPLATE_BODY_BYTES_MAX, name
+
+
+def test_a_template_that_takes_its_code_in_another_way_is_refused() -> None:
+    # A release whose function has no code would be seen by its first user.
+    template = (INFRA / "drainer.yaml").read_text().replace("build/drainer.zip", "other.zip")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import release; "
+        "release.released_template(sys.stdin.read())"
+    )
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", program, str(INFRA)],
+        input=template,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "must hold this line once: Code: ../build/drainer.zip" in done.stderr
+
+
+def test_the_wheel_has_the_command_and_what_it_needs(release: Path) -> None:
+    with zipfile.ZipFile(release / f"{NAME}-py3-none-any.whl") as wheel:
+        found = wheel.namelist()
+        info = f"{NAME}.dist-info"
+        entry_points = wheel.read(f"{info}/entry_points.txt").decode()
+        metadata = wheel.read(f"{info}/METADATA").decode()
+
+    assert "drainer = drainer.cli.app:app" in entry_points
+    assert [line for line in metadata.splitlines() if line.startswith("Requires-Dist")] == [
+        "Requires-Dist: botocore>=1.43",
+        "Requires-Dist: rich>=15",
+        "Requires-Dist: typer>=0.29",
+    ]
+    assert f"{info}/licenses/LICENSE" in found
+    assert {one.partition("/")[0] for one in found} == {"drainer", info}
+
+
+def test_the_wheels_command_starts_without_the_sources(release: Path, tmp_path: Path) -> None:
+    # A module that is missing in the wheel is found by its first user.
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    command += ["--target", str(tmp_path), str(release / f"{NAME}-py3-none-any.whl")]
+    subprocess.run(command, check=True, timeout=RELEASE_SECONDS_MAX)  # noqa: S603 - pip
+    program = "import sys; from drainer.cli.app import app; sys.argv[0] = 'drainer'; app()"
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", program, "adopt", "--region", "eu-west-1", "--back", "none.json"],
+        cwd=tmp_path,
+        env={"PATH": os.defpath, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: none.json was not read: FileNotFoundError\n"
+
+
+def aws(account: EmbeddedAccount, folder: Path, *words: str) -> None:
+    """Run the AWS CLI in a folder, as a user does."""
+    done = subprocess.run(  # noqa: S603 - the AWS CLI
+        [sys.executable, "-m", "awscli", *words],
+        cwd=folder,
+        env={
+            "PATH": os.defpath,
+            "AWS_ENDPOINT_URL": account._gateway.url,
+            "AWS_DEFAULT_REGION": account.client("s3").meta.region_name,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        },
+        capture_output=True,
+        text=True,
+        timeout=REAL_SECONDS_MAX,
+        check=False,
+    )
+    assert done.returncode == 0, f"{words}: {done.stdout} {done.stderr}"
+
+
+def test_the_commands_of_the_installation_install_the_drainer(release: Path) -> None:
+    # Whoever has a release and the AWS CLI types these, and has neither Python nor make.
+    deploy = ("cloudformation", "deploy", "--capabilities", "CAPABILITY_IAM")
+    with EmbeddedAccount(factor=FACTOR) as account:
+        account.client("s3").create_bucket(Bucket=BUCKET)
+        aws(account, release, "s3", "cp", f"{NAME}.zip", f"s3://{BUCKET}/")
+        template = ("--stack-name", "drainer", "--template-file", "drainer.yaml")
+        aws(account, release, *deploy, *template, "--parameter-overrides", f"CodeBucket={BUCKET}")
+        template = ("--stack-name", "drainer-spot", "--template-file", "spot.yaml")
+        aws(account, release, *deploy, *template)
+        cloudformation = account.client("cloudformation")
+        stacks = {one["StackName"]: one for one in cloudformation.describe_stacks()["Stacks"]}
+        outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks["drainer"]["Outputs"]}
+        is_taken = takes_a_message(account, outputs)
+
+    assert {name: one["StackStatus"] for name, one in stacks.items()} == {
+        "drainer": "CREATE_COMPLETE",
+        "drainer-spot": "CREATE_COMPLETE",
+    }
+    assert is_taken
+
+
+def takes_a_message(account: EmbeddedAccount, outputs: dict[str, str]) -> bool:
+    """Whether the deployed function runs: it takes a test notification from its queue."""
+    sqs, url = account.client("sqs"), outputs["NoticeQueueUrl"]
+    message = {"Event": "autoscaling:TEST_NOTIFICATION", "Service": "AWS Auto Scaling"}
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"Message": json.dumps(message)}))
+    counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    deadline = time.monotonic() + REAL_SECONDS_MAX
+    while time.monotonic() < deadline:
+        answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counts)
+        if all(answer["Attributes"][one] == "0" for one in some(counts)):
+            dead = sqs.get_queue_attributes(
+                QueueUrl=outputs["DeadLetterQueueUrl"], AttributeNames=counts[:1]
+            )
+            return bool(dead["Attributes"][counts[0]] == "0")
+        time.sleep(0.1)
+    return False
