@@ -159,21 +159,26 @@ def age_minutes(outcome: HookOutcome) -> float:
     return round(age.total_seconds() / SECONDS_PER_MINUTE, 1)
 
 
-def _crosses(outcome: HookOutcome, minutes: int, now: datetime) -> bool:
+def told_until(outcome: HookOutcome) -> datetime | None:
     """
-    Whether so many minutes, once more, have passed since the pass before this one.
+    Return the instant until which earlier passes have told of a drain; None if this one tells not.
 
-    That pass told of what had passed by its report, which came after its write and its message.
-    Measured from its look, a drain that crosses while a pass is under way would not be told.
+    The pass before this one told of what had passed by its report, which came after its write and
+    its message. Measured from its look, what happens while a pass is under way would not be told.
     """
     if outcome.admitted.admission == Admission.LOOK:
-        return False  # the next pass tells, which writes the record
+        return None  # the next pass tells, which writes the record
     drain, record = outcome.drain, outcome.record
     # Where the table cannot be written, the message knows.
     known = (drain.started_at, drain.sent_at, record.written_at if record else None)
-    before = max(one for one in known if one is not None)
+    return max(one for one in known if one is not None)
+
+
+def _crosses(outcome: HookOutcome, minutes: int, now: datetime) -> bool:
+    """Whether so many minutes, once more, have passed since the pass before this one."""
+    before, since = told_until(outcome), outcome.drain.started_at
     length = timedelta(minutes=minutes)
-    return (now - drain.started_at) // length > (before - drain.started_at) // length
+    return before is not None and (now - since) // length > (before - since) // length
 
 
 def _age_seconds(record: Any, now: datetime) -> float:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from drainer.custom_resource.controller import RequestController
     from drainer.custom_resource.re_invocation import Asked
     from drainer.invocation import InvocationClock
-    from drainer.lifecycle.controller import Controller
+    from drainer.lifecycle.controller import Controller, PassReport
     from drainer.lifecycle.reactivation import Reactivation
     from drainer.spot.controller import InterruptionController
     from drainer.telemetry import Telemetry
@@ -69,6 +69,7 @@ class Controllers:
         requests: Makes what passes over requests; asked where there is one, or may be.
         telemetry: Where to report to.
         waiting: Returns how many notifications Lambda has not received; asked by each sweep.
+        notify: Tells operators of single drains, after a pass.
     """
 
     controller: Controller
@@ -76,6 +77,7 @@ class Controllers:
     requests: Callable[[], RequestController]
     telemetry: Telemetry
     waiting: Callable[[], int] = int
+    notify: Callable[[PassReport, InvocationClock], None] = lambda *_: None
 
 
 def serve_interruptions(
@@ -141,6 +143,7 @@ def serve_drains(work: Work, by: Controllers, time: InvocationClock) -> dict[Key
         served = [serve_drains(one, by, time) for one in alone]
         return {key: said for retries in served for key, said in retries.items()}
     by.telemetry.passed(report, time.now())
+    by.notify(report, time)
     # Wake-ups and sweeps are not delivered again: the chain and the next sweep come anyway.
     return {
         events.key_of(outcome.message): outcome.retry_reason

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from drainer.aws.auto_scaling import AutoScalingGateway
 from drainer.aws.ecs import EcsGateway
 from drainer.aws.queue import QueueGateway
 from drainer.aws.records import RecordTable
-from drainer.aws.topic import TopicGateway
+from drainer.aws.topic import OperatorTopicGateway, TopicGateway
 from drainer.config import Config
 from drainer.dispatch import Controllers, Work, key_of, serve, serve_interruptions
 from drainer.drain import record_codec
@@ -142,7 +143,13 @@ def _compose(
     back = Reactivation(auto_scaling, ecs, records, config.clusters)
     queue = QueueGateway(cache(partial(client, "sqs")), config.notice_queue_url)
     waiting = queue.waiting if config.notice_queue_url else int
-    return Controllers(controller, back, requests, telemetry, waiting), interruptions
+    by = Controllers(controller, back, requests, telemetry, waiting)
+    if config.operator_topic_arn:
+        from drainer.operator_messages import OperatorMessages  # noqa: PLC0415 (a start without it is shorter)
+
+        told = OperatorTopicGateway(client("sns"), config.operator_topic_arn)
+        by = replace(by, notify=OperatorMessages(told, telemetry).tell)
+    return by, interruptions
 
 
 def _partial_response(event: Any, failed: Mapping[str, str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from botocore import xform_name
 
 from drainer.aws.auto_scaling import AutoScalingGateway
 from drainer.aws.ecs import EcsGateway
-from drainer.aws.topic import TopicGateway
+from drainer.aws.topic import OperatorTopicGateway, TopicGateway
 from drainer.drain import model
 from drainer.simulation.protocol.client import service_model
 from drainer.simulation.records import ApiError
@@ -110,6 +110,9 @@ class Face(ABC):
 
     def our_topic(self, arn: str) -> TopicGateway:
         return TopicGateway(Recording("sns", self.client("sns"), self.asked), arn)
+
+    def operator_topic(self, arn: str) -> OperatorTopicGateway:
+        return OperatorTopicGateway(Recording("sns", self.client("sns"), self.asked), arn)
 
     def operations(self) -> list[str]:
         """

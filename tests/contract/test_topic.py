@@ -65,3 +65,20 @@ def test_a_missing_topic_is_an_error(face: Face) -> None:
 
     with pytest.raises(MisconfiguredError, match="NotFound"):
         face.our_topic(f"{arn}-gone").publish(["{}"])
+
+
+def test_operators_get_a_subject_and_a_text_for_each_protocol(face: Face) -> None:
+    arn = face.topic("ops")
+    texts = {"default": "one", "email": "two", "https": '{"version": "1.0"}'}
+
+    refusals = face.operator_topic(arn).publish([("drainer: it nears its deadline", texts)])
+
+    assert refusals == {}
+    assert face.published(arn) == 1
+    (asked,) = face.asked
+    (entry,) = asked.parameters["PublishBatchRequestEntries"]
+    assert (entry["Subject"], entry["MessageStructure"]) == (
+        "drainer: it nears its deadline",
+        "json",
+    )
+    assert json.loads(entry["Message"]) == texts

@@ -1,0 +1,203 @@
+"""
+Tell operators of a drain: once when it nears its deadline, and once when that has passed.
+
+An alarm's text is fixed and names no instance. A message that is not delivered is not repeated:
+the alarm and the log tell of the same.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from drainer.attention import told_until
+from drainer.drain.actions import CALL_SECONDS
+from drainer.errors import DrainerError
+from drainer.lifecycle.rules import HookPhase, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from drainer.invocation import InvocationClock
+    from drainer.lifecycle.controller import PassReport
+    from drainer.lifecycle.outcome import HookOutcome
+    from drainer.telemetry import Telemetry
+
+# How long before its deadline a drain is told of: time to act on it, but not more than a quarter
+# of the time that it was given.
+NEAR = timedelta(minutes=15)
+
+# One PublishBatch for each pass. When hundreds of drains near their deadlines together, ten have a
+# message, and the last one says how many others there are.
+MESSAGES_MAX = 10
+TASKS_NAMED_MAX = 5
+TEXT_CHARACTERS_MAX = 200
+
+
+class OperatorTopic(Protocol):
+    """Where the messages go."""
+
+    def publish(self, messages: Sequence[tuple[str, Mapping[str, str]]]) -> dict[int, str]:
+        """Publish at most MESSAGES_MAX messages; return refusals by position."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorMessage:
+    """
+    What is told of one drain.
+
+    Attributes:
+        event: Its name for programs.
+        headline: A sentence without a full stop that begins with the EC2 instance's id.
+        lines: What is known, a line each.
+        commands: What to do: a purpose, and the command.
+        drain: The group, the hook and the EC2 instance.
+    """
+
+    event: str
+    headline: str
+    lines: tuple[str, ...]
+    commands: tuple[tuple[str, str], ...]
+    drain: tuple[str, str, str]
+
+    @property
+    def subject(self) -> str:
+        """Return the subject of an e-mail: ASCII, on one line, of less than 100 characters."""
+        # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+        return f"drainer: {self.headline}".encode("ascii", "replace").decode()[:99]
+
+    def texts(self) -> dict[str, str]:
+        """
+        Return its texts by the protocol of a subscription.
+
+        Amazon Q Developer in chat applications subscribes by `https`, and shows nothing but its
+        own schema.
+        https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
+        """
+        steps = [f"{purpose}: {command}" for purpose, command in self.commands]
+        text = "\n".join([f"{self.headline}.", *self.lines, "", *steps])
+        group, hook, ec2_instance_id = self.drain
+        chat = {
+            "version": "1.0",
+            "source": "custom",
+            "content": {
+                "textType": "client-markdown",
+                "title": self.headline,
+                "description": "\n".join(self.lines),
+                "nextSteps": steps,
+                "keywords": ["drainer", group],
+            },
+            "metadata": {
+                "threadId": f"{group}|{hook}|{ec2_instance_id}",
+                "eventType": self.event,
+                "summary": self.headline,
+            },
+        }
+        return {"default": text, "email": text, "https": json.dumps(chat)}
+
+
+def of_pass(report: PassReport, now: datetime) -> list[OperatorMessage]:
+    """Return what operators are told of after a pass; at most MESSAGES_MAX."""
+    found = [message for outcome in report.outcomes if (message := _of(outcome, now))]
+    told = found[:MESSAGES_MAX]
+    if len(found) > MESSAGES_MAX:
+        others = len(found) - MESSAGES_MAX
+        more = f"{others} other drains of the same pass have no message of their own."
+        told[-1] = _and(told[-1], more)
+    return told
+
+
+def _of(outcome: HookOutcome, now: datetime) -> OperatorMessage | None:
+    decision = outcome.decision
+    if outcome.answered is not None and decision.phase == HookPhase.OVERDUE:
+        return _missed(outcome)
+    goes_on = outcome.answered is None and decision.step != Step.STOP
+    return _near(outcome, now) if goes_on and _nears(outcome, now) else None
+
+
+def _nears(outcome: HookOutcome, now: datetime) -> bool:
+    """Whether the time before its deadline has begun since the pass before this one."""
+    before, began_at = told_until(outcome), outcome.drain.started_at
+    ends_at = outcome.look.deadline_at
+    near_at = ends_at - min(NEAR, (ends_at - began_at) / 4)
+    return before is not None and before < near_at <= now < ends_at
+
+
+def _near(outcome: HookOutcome, now: datetime) -> OperatorMessage:
+    look, policy = outcome.look, outcome.drain.policy
+    ends_at = look.deadline_at
+    minutes = round((ends_at - now).total_seconds() / 60)
+    result = policy.deadline_result if policy else look.deadline_result
+    return _message(
+        outcome,
+        "drain-nears-deadline",
+        "nears its deadline",
+        f"Deadline: {ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, in {minutes} minutes. The hook "
+        f"is answered {result} then, and tasks that are left are killed with the instance, unless "
+        f"the group retains it.",
+        f"It waits for: {_plain(outcome.decision.reason)}",
+    )
+
+
+def _missed(outcome: HookOutcome) -> OperatorMessage:
+    left = len(outcome.look.remaining) or outcome.look.counted
+    return _message(
+        outcome,
+        "drain-missed-deadline",
+        "has missed its deadline",
+        f"The hook was answered {outcome.answered} with {left} tasks left. They are killed with "
+        f"the instance, unless the group retains it.",
+    )
+
+
+def _message(outcome: HookOutcome, event: str, happens: str, *lines: str) -> OperatorMessage:
+    action, look = outcome.drain.action, outcome.look
+    group, instance = _plain(action.auto_scaling_group_name), action.ec2_instance_id
+    cluster = _plain((outcome.drain.cluster or "").rpartition("/")[2]) or "unknown"
+    tasks = [_plain(str(task)) for task in look.remaining[:TASKS_NAMED_MAX]]
+    named = [f"Tasks: {', '.join(tasks)}"] if tasks else []
+    return OperatorMessage(
+        event=event,
+        headline=f"{instance} {happens}",
+        lines=(f"Group {group}, cluster {cluster}.", *lines, *named),
+        commands=(("See why", f"drainer explain {instance}"),),
+        drain=(group, _plain(action.lifecycle_hook_name), instance),
+    )
+
+
+def _and(message: OperatorMessage, line: str) -> OperatorMessage:
+    return OperatorMessage(
+        message.event, message.headline, (*message.lines, line), message.commands, message.drain
+    )
+
+
+def _plain(text: str) -> str:
+    """Return a text that came from elsewhere, on one line, bounded, without mentions in chat."""
+    kept = "".join(one for one in text if one.isprintable() and one not in "`<>@")
+    return kept[:TEXT_CHARACTERS_MAX]
+
+
+class OperatorMessages:
+    """Publishes what operators are told of after a pass."""
+
+    def __init__(self, topic: OperatorTopic, telemetry: Telemetry) -> None:
+        self._topic = topic
+        self._telemetry = telemetry
+
+    def tell(self, report: PassReport, time: InvocationClock) -> None:
+        """Publish the messages of a pass, if there is time for it; what fails is reported."""
+        found = of_pass(report, time.now())
+        if not found:
+            return
+        refused = {"No time was left in the invocation"}
+        if time.seconds_left() >= 2 * CALL_SECONDS:
+            try:
+                refusals = self._topic.publish([(one.subject, one.texts()) for one in found])
+                refused = set(refusals.values())
+            except DrainerError as error:
+                refused = {str(error)}
+        for reason in sorted(refused):
+            self._telemetry.failed(f"A message to operators was not published: {reason}")
