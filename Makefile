@@ -72,7 +72,7 @@ demo: arguments package ## Watch a drain on an embedded account (SCENARIO=drain,
 .PHONY: test
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/.development ## Run all tests
-	@$(BIN)/python -m pytest -n 3 --dist loadscope $(TESTS)
+	@$(BIN)/python -m pytest -n 4 --dist loadscope $(TESTS)
 
 .PHONY: lint
 lint: $(VENV)/.development ## Check style, types and templates

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadScopeScheduling
 
-# What takes longer than some seconds, the longest first. The first two wait and the next two
-# compute, and the second of each has the other's kind behind it.
+# What takes longer than some seconds, the longest first. Those with an embedded account wait, and
+# stand between those that compute, so that two of four workers always have something to compute.
 LONG = (
     "tests/integration/test_custom_resource_deployed.py",
+    "tests/security/test_forgery.py",
+    "tests/simulation/test_simulate.py",
     "tests/integration/test_spot_interruption.py",
     "tests/simulation/test_mutations.py",
-    "tests/security/test_forgery.py",
     "tests/integration/test_deployed.py",
     "tests/integration/test_fargate_spot_deployed.py",
     "tests/infra/test_package.py",
     "tests/infra/test_release.py",
-    "tests/simulation/test_simulate.py",
     "tests/simulation/test_drains.py",
     "tests/simulation/test_custom_resource.py",
     "tests/simulation/test_nets.py",

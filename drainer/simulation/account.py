@@ -7,8 +7,9 @@ It knows no service: they know it, and `aws.py` puts them together.
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import defaultdict, deque
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 EVENTS_MAX = 10_000_000
 # Enough for the timeline of a large run, small enough to stay within a laptop's memory.
 RECORDS_MAX = 500_000
+# A method's name for an operation's; asked of each call.
+_method_name = cache(xform_name)
 
 
 class Performs(Protocol):
@@ -66,7 +69,9 @@ class Account:
         self.random = Random(seed)
         self.interceptors: list[Callable[[Call], None]] = []
         self.calls: deque[Call] = deque(maxlen=RECORDS_MAX)
-        self.history: deque[Fact] = deque(maxlen=RECORDS_MAX)
+        self.history: deque[Fact] = deque()
+        # The same facts by their kinds, for who asks for one kind must not walk through all.
+        self._facts: defaultdict[str, deque[Fact]] = defaultdict(deque)
         self.on_notification: list[Callable[[Notification], None]] = []
         self.on_event: list[Callable[[dict[str, Any]], None]] = []
         self.spent: Callable[[], float] = lambda: 0.0
@@ -92,7 +97,8 @@ class Account:
 
     def after(self, seconds: float, do: Callable[[], None]) -> None:
         """Enter `do` in the timetable, so many seconds from now."""
-        self.at(self.now + timedelta(seconds=seconds), do)
+        # Most is planned for this very instant.
+        self.at(self.now + timedelta(seconds=seconds) if seconds else self.now, do)
 
     def next_event_at(self) -> datetime | None:
         """Say when the next call of the timetable is due."""
@@ -160,7 +166,7 @@ class Account:
         return answer
 
     def _find(self, service: str, operation: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        perform = getattr(self.apis.get(service), xform_name(operation), None)
+        perform = getattr(self.apis.get(service), _method_name(operation), None)
         if perform is None:
             message = f"the simulated account does not know {service}:{operation}"
             raise ApiError("InvalidAction", message)
@@ -170,15 +176,19 @@ class Account:
 
     def record(self, kind: str, **about: Any) -> None:
         """Add a fact to the history."""
-        self.history.append(Fact(self.now, kind, about))
+        if len(self.history) == RECORDS_MAX:
+            oldest = self.history.popleft()
+            self._facts[oldest.kind].popleft()
+        fact = Fact(self.now, kind, about)
+        self.history.append(fact)
+        self._facts[kind].append(fact)
 
     def facts(self, kind: str, **about: Any) -> list[Fact]:
         """Return the facts of one kind whose values agree with those given."""
         return [
             fact
-            for fact in self.history
-            if fact.kind == kind
-            and all(fact.about.get(name) == value for name, value in about.items())
+            for fact in self._facts[kind]
+            if all(fact.about.get(name) == value for name, value in about.items())
         ]
 
     def emit(

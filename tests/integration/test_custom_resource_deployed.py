@@ -56,11 +56,11 @@ class Story:
     records: list[dict[str, Any]]
 
 
-def deploy(embedded: EmbeddedAccount, drainer_zip: Path, **parameters: str) -> FleetStage:
+def deploy(embedded: EmbeddedAccount, embedded_zip: Path, **parameters: str) -> FleetStage:
     return fleet_stage(
         embedded,
         infra=INFRA,
-        zip_file=drainer_zip,
+        zip_file=embedded_zip,
         parameters={**PARAMETERS, **parameters},
         physics=Physics(),
         mix=MIX,
@@ -113,9 +113,9 @@ def records_of(stage: FleetStage) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def story(drainer_zip: Path) -> Story:
+def story(embedded_zip: Path) -> Story:
     with EmbeddedAccount(factor=FACTOR) as embedded:
-        stage = deploy(embedded, drainer_zip)
+        stage = deploy(embedded, embedded_zip)
         created = until(stage, "CREATE_COMPLETE", answers=1)
         physical_ids = dict(stage.example.physical_ids)
         # ECS itself moves no such task, and waits for none.
@@ -191,10 +191,10 @@ def test_the_records_say_so_and_keep_no_secret(story: Story) -> None:
     assert "cfn-response" not in str(story.records)
 
 
-def test_what_cannot_be_drained_in_time_is_answered_as_its_policy_says(drainer_zip: Path) -> None:
+def test_what_cannot_be_drained_in_time_is_answered_as_its_policy_says(embedded_zip: Path) -> None:
     # Without an answer the stack would wait for its hour, and then be stuck.
     with EmbeddedAccount(factor=FACTOR) as embedded:
-        stage = deploy(embedded, drainer_zip, DrainTimeoutSeconds="240", OnTimeout="SUCCESS")
+        stage = deploy(embedded, embedded_zip, DrainTimeoutSeconds="240", OnTimeout="SUCCESS")
         run_job(stage, stage.physical_id("Fleet"), None)
         stage.change_image()
         snapshot = until(stage, "UPDATE_COMPLETE", answers=3)
@@ -208,11 +208,11 @@ def test_what_cannot_be_drained_in_time_is_answered_as_its_policy_says(drainer_z
 
 
 def test_an_update_that_is_rolled_back_drains_the_new_fleet_and_leaves_the_old_one(
-    drainer_zip: Path,
+    embedded_zip: Path,
 ) -> None:
     # The update fails at a wrong property, which has its sentence among the stack's events.
     with EmbeddedAccount(factor=FACTOR) as embedded:
-        stage = deploy(embedded, drainer_zip)
+        stage = deploy(embedded, embedded_zip)
         with embedded.catching_up() as account:
             # There when the update fails, as they are where something takes its time to fail.
             account.fleets.boot_seconds = 0.0
@@ -374,10 +374,10 @@ class Direct:
 
 
 @pytest.fixture(scope="module")
-def direct(drainer_zip: Path) -> Iterator[Direct]:
+def direct(embedded_zip: Path) -> Iterator[Direct]:
     with EmbeddedAccount(factor=FACTOR) as embedded:
         deployment = embedded.deployment()
-        deployment.upload(drainer_zip)
+        deployment.upload(embedded_zip)
         template = read_template(INFRA / "drainer.yaml")
         # ministack knows no topic as service token, so that no stack has a row that could confirm
         # what is published here. That rows are asked for, the stories above show.

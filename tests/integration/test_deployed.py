@@ -103,13 +103,13 @@ class Deployed:
 
 
 @pytest.fixture(scope="module")
-def deployed(drainer_zip: Path) -> Iterator[Deployed]:
+def deployed(embedded_zip: Path) -> Iterator[Deployed]:
     """Deploy, and let three instances leave; all drains are over when the tests begin."""
     with EmbeddedAccount(factor=FACTOR) as account:
         installation = install(
             account,
             infra=INFRA,
-            zip_file=drainer_zip,
+            zip_file=embedded_zip,
             # By its chain alone: with the fast path most passes of so long a drain are spared.
             drainer_parameters={"UseFastPath": "false"},
             cluster_parameters={"InstanceCount": "6", "InstanceCountMax": "6", "TaskCount": "12"},

@@ -181,7 +181,7 @@ def example_without(resource_type: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def deployed(drainer_zip: Path) -> Iterator[Deployed]:
+def deployed(embedded_zip: Path) -> Iterator[Deployed]:
     """
     All three templates, with every kind of event switched on.
     """
@@ -201,7 +201,7 @@ def deployed(drainer_zip: Path) -> Iterator[Deployed]:
             )
 
         deployment = Deployment(client, region=REGION, account_id=ACCOUNT_ID)
-        deployment.upload(drainer_zip)
+        deployment.upload(embedded_zip)
         drainer = deployment.create_stack("drainer", read_template(INFRA / "drainer.yaml"), {})
         spot = deployment.create_stack(
             "spot",

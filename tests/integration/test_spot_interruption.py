@@ -40,14 +40,14 @@ CLUSTER = {
 
 
 def stage_of(
-    embedded: EmbeddedAccount, drainer_zip: Path, kind: str, targets: str
+    embedded: EmbeddedAccount, embedded_zip: Path, kind: str, targets: str
 ) -> AbstractContextManager[Stage]:
     drainer = {"InterruptedTargets": targets}
     if kind == "ec2":
         return ec2_stage(
             embedded,
             infra=INFRA,
-            zip_file=drainer_zip,
+            zip_file=embedded_zip,
             parameters=CLUSTER,
             physics=PHYSICS,
             mix=MIX,
@@ -56,20 +56,20 @@ def stage_of(
     return fargate_stage(
         embedded,
         infra=INFRA,
-        zip_file=drainer_zip,
+        zip_file=embedded_zip,
         parameters={"TaskCount": "6"},
         mix=MIX,
         drainer_parameters=drainer,
     )
 
 
-def interrupted(drainer_zip: Path, kind: str, targets: str) -> SpotSnapshot:
+def interrupted(embedded_zip: Path, kind: str, targets: str) -> SpotSnapshot:
     """
     Let Spot take something back, and return how it stands when all requests have ended.
     """
     with (
         EmbeddedAccount(factor=FACTOR) as embedded,
-        stage_of(embedded, drainer_zip, kind, targets) as stage,
+        stage_of(embedded, embedded_zip, kind, targets) as stage,
     ):
         warm_up(stage)
         embedded.time.sleep(BEFORE_SECONDS)
@@ -86,9 +86,9 @@ def interrupted(drainer_zip: Path, kind: str, targets: str) -> SpotSnapshot:
 
 @pytest.mark.parametrize(("kind", "groups", "reads"), [("ec2", 1, 3), ("fargate", 2, 1)])
 def test_no_request_is_cut_that_the_two_minutes_allow(
-    drainer_zip: Path, kind: str, groups: int, reads: int
+    embedded_zip: Path, kind: str, groups: int, reads: int
 ) -> None:
-    view = interrupted(drainer_zip, kind, "deregister")
+    view = interrupted(embedded_zip, kind, "deregister")
 
     assert len(view.groups) == groups
     assert [group.needless for group in view.groups] == [()] * groups
@@ -99,7 +99,7 @@ def test_no_request_is_cut_that_the_two_minutes_allow(
 
 # Were none cut here, the test before would show nothing.
 @pytest.mark.parametrize("kind", ["ec2", "fargate"])
-def test_where_targets_are_left_to_ecs_requests_are_cut(drainer_zip: Path, kind: str) -> None:
-    view = interrupted(drainer_zip, kind, "leave")
+def test_where_targets_are_left_to_ecs_requests_are_cut(embedded_zip: Path, kind: str) -> None:
+    view = interrupted(embedded_zip, kind, "leave")
 
     assert all(group.needless for group in view.groups)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SEEDS_MAX = 500
 # So many new objects before the garbage collector looks at them, where Python has 700.
-COLLECTED_AFTER = 20_000
+COLLECTED_AFTER = 100_000
 # What production calls an answer that may be given later, and one that never will be taken.
 ANSWER_ERRORS = (UnavailableError, MisconfiguredError)
 # One seed of lifecycle actions, or of CloudFormation's requests, as processes can be sent them.

@@ -19,9 +19,9 @@ from botocore.validate import ParamValidator
 
 from drainer.simulation.records import ApiError
 
-# No text of these services has a longer minimum (DynamoDB's export has 112), and botocore judges
-# neither maximum nor pattern.
-MINIMUM_CHARACTERS_MAX = 128
+# No text or list of these services has a larger minimum (DynamoDB's export has 112), and botocore
+# judges neither maximum nor pattern.
+MINIMUM_MAX = 128
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,11 +120,12 @@ def _form(value: Any) -> Any:
     # Made of every part of every call: half a million times where three hundred instances leave.
     kind = type(value)
     if kind is str:
-        return min(len(value), MINIMUM_CHARACTERS_MAX)
+        return min(len(value), MINIMUM_MAX)
     if kind is dict:
         return (*value, *map(_form, value.values()))
     if kind in (list, tuple):
-        return (kind, *map(_form, value))
+        # Each row is judged for itself: which forms there are counts, and not how often.
+        return (kind, min(len(value), MINIMUM_MAX), frozenset(map(_form, value)))
     return (kind, repr(value))
 
 

@@ -21,6 +21,9 @@ Item = dict[str, dict[str, Any]]
 EXISTS = re.compile(r"attribute_(not_)?exists\((#\w+)\)")
 EQUALS = re.compile(r"(#\w+) = (:\w+)")
 UNLESS_THERE = re.compile(r"(#\w+) = if_not_exists\((#\w+), (:\w+)\)")
+# What a condition can ask of a name, beside equality with a value, whose key begins with a colon.
+THERE, NOT_THERE = "there", "not there"
+BRACKETS = re.compile(r"^\((.*)\)$")
 UPDATE = re.compile(r"SET (.+?)(?: REMOVE (.+))?")
 CLAUSES = re.compile(r", (?=#)")
 # "Up to 4 KB" is the longest expression.
@@ -28,6 +31,8 @@ CLAUSES = re.compile(r", (?=#)")
 EXPRESSION_BYTES_MAX = 4 * 1_024
 # Which names are set and removed are a few hundred combinations.
 EXPRESSIONS_KEPT_MAX = 10_000
+# Each number of an item is read again whenever the item is.
+NUMBERS_KEPT_MAX = 10_000
 
 
 class Expressions:
@@ -42,23 +47,16 @@ class Expressions:
         """Judge terms that all must hold; in brackets, terms of which one must."""
         if condition is None:
             return True
-        _bounded(condition)
         # Every term is judged, so that every name is looked up.
-        terms = [self._any(term, item) for term in condition.split(" AND ")]
-        return all(terms)
+        terms = [[self._atom(*atom, item) for atom in term] for term in _terms(condition)]
+        return all(map(any, terms))
 
-    def _any(self, term: str, item: Item) -> bool:
-        inner = term[1:-1] if term.startswith("(") and term.endswith(")") else term
-        atoms = [self._atom(one, item) for one in inner.split(" OR ")]
-        return any(atoms)
-
-    def _atom(self, text: str, item: Item) -> bool:
-        if found := EXISTS.fullmatch(text):
-            return (self._name(found[2]) in item) != bool(found[1])
-        if found := EQUALS.fullmatch(text):
-            present, value = item.get(self._name(found[1])), self._value(found[2])
-            return present is not None and plain(present) == plain(value)
-        raise invalid(f"Invalid ConditionExpression: {text}")
+    def _atom(self, name: str, wanted: str, item: Item) -> bool:
+        present = item.get(self._name(name))
+        if wanted in (THERE, NOT_THERE):
+            return (present is not None) == (wanted == THERE)
+        value = self._value(wanted)
+        return present is not None and plain(present) == plain(value)
 
     def updated(self, update: str, item: Item, *, fixed: Collection[str]) -> Item:
         """Return an item with the changes of an update that sets and removes."""
@@ -104,6 +102,28 @@ class Expressions:
 
 
 @lru_cache(EXPRESSIONS_KEPT_MAX)
+def _terms(condition: str) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """
+    Return the terms of a condition, all of which must hold, and of each the atoms, one of which.
+
+    An atom is a name and the key of the value that it must have, or whether it must be there.
+    """
+    _bounded(condition)
+    return tuple(
+        tuple(map(_atom, BRACKETS.sub(r"\1", term).split(" OR ")))
+        for term in condition.split(" AND ")
+    )
+
+
+def _atom(text: str) -> tuple[str, str]:
+    if found := EXISTS.fullmatch(text):
+        return found[2], NOT_THERE if found[1] else THERE
+    if found := EQUALS.fullmatch(text):
+        return found[1], found[2]
+    raise invalid(f"Invalid ConditionExpression: {text}")
+
+
+@lru_cache(EXPRESSIONS_KEPT_MAX)
 def _parsed(update: str) -> tuple[tuple[tuple[str, str, str], ...], tuple[str, ...]]:
     """
     Return what an update sets, and what it removes.
@@ -138,7 +158,7 @@ def _copied(value: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "L":
         return {kind: [_copied(one) for one in inner]}
     if kind == "N":
-        plain(value)
+        _number(inner)
     return {kind: inner}
 
 
@@ -159,10 +179,15 @@ def plain(value: Mapping[str, Any]) -> Any:
         return {name: plain(one) for name, one in inner.items()}
     if kind == "L":
         return [plain(one) for one in inner]
+    return _number(inner)
+
+
+@lru_cache(NUMBERS_KEPT_MAX)
+def _number(text: str) -> Decimal:
     try:
-        return Decimal(inner)
+        return Decimal(text)
     except InvalidOperation:
-        message = f"The parameter cannot be converted to a numeric value: {inner}"
+        message = f"The parameter cannot be converted to a numeric value: {text}"
         raise invalid(message) from None
 
 

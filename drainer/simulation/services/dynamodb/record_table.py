@@ -69,6 +69,8 @@ class RecordTable:
     rows: dict[tuple[str, str], Version] = field(default_factory=dict)
     # The keys of each partition: a query must not read the whole table.
     _partitions: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    # The keys of the items that an index has, or had before the latest write.
+    _indexed: dict[str, dict[tuple[str, str], None]] = field(default_factory=dict)
     leaves_over: Callable[[], bool] = lambda: False
     repeats: Callable[[], bool] = lambda: False
     read_only: bool = False
@@ -83,6 +85,16 @@ class RecordTable:
         if key not in self.rows:
             self._partitions.setdefault(key[0], []).append(key)
         self.rows[key] = version
+        for name, (partition, _) in self.indexes.items():
+            keys = self._indexed.setdefault(name, {})
+            if partition in version.item or partition in version.before:
+                keys[key] = None
+            else:
+                keys.pop(key, None)
+
+    def of_index(self, name: str) -> list[tuple[tuple[str, str], Version]]:
+        """Return the keys and items that an index may show."""
+        return [(key, self.rows[key]) for key in self._indexed.get(name, ())]
 
     def of_partition(self, value: Any) -> list[tuple[tuple[str, str], Version]]:
         """Return the keys and items of one partition."""
@@ -201,7 +213,7 @@ class DynamoDbItemsApi(DynamoDbApi):
         )
         value = expressions.equal_to(parameters["KeyConditionExpression"], partition)
         expressions.all_used()
-        rows = table.rows.items() if index else table.of_partition(value.get("S"))
+        rows = table.of_index(index) if index else table.of_partition(value.get("S"))
         found = [
             (key, item)
             for key, row in rows
@@ -227,8 +239,10 @@ class DynamoDbItemsApi(DynamoDbApi):
 
     def _seen(self, table: RecordTable, row: Version, *, late: bool) -> Item:
         """Return an item as a read sees it: an index has it later."""
+        if not late:
+            return row.item
         fresh_at = row.written_at + timedelta(seconds=table.index_lag_seconds)
-        return row.before if late and self._clock() < fresh_at else row.item
+        return row.before if self._clock() < fresh_at else row.item
 
     def _record_table(self, name: str) -> RecordTable:
         table = self._records.tables.get(name.rpartition("/")[2])

@@ -5,6 +5,7 @@ A gate before each call: what IAM is asked when an operation is called, and how 
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from drainer.simulation.records import ApiError
@@ -31,6 +32,7 @@ DENIED = {
 # boto3's name for a service, where IAM has another.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
 IAM_NAMES = {"elbv2": "elasticloadbalancing"}
+REQUESTS_KEPT_MAX = 10_000
 
 
 class Account(Protocol):
@@ -58,7 +60,11 @@ def requests(call: Call, account: Account) -> list[Request]:
     find = RESOURCES.get(operation)
     resources = find(account, call.parameters) if find else ["*"]
     service = IAM_NAMES.get(call.service, call.service)
-    return [Request(f"{service}:{operation}", one) for one in resources]
+    return [_request(f"{service}:{operation}", one) for one in resources]
+
+
+# A drain asks for the same again and again.
+_request = lru_cache(REQUESTS_KEPT_MAX)(Request)
 
 
 def _arn(account: Account, service: str, kind: str, reference: str) -> str:

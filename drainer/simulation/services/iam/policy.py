@@ -49,6 +49,7 @@ class Policy:
 
     def __init__(self, statements: Iterable[Mapping[str, Any]]) -> None:
         self.statements = tuple(statements)
+        self._of_action = cache(self._find_of_action)
         for statement in self.statements:
             unknown = set(statement) - STATEMENT_KEYS
             operators = set(statement.get("Condition", ())) - CONDITION_OPERATORS
@@ -59,8 +60,19 @@ class Policy:
     def allowing(self, request: Request) -> tuple[str, ...]:
         """Return the Sids of the statements that allow the request."""
         return tuple(
-            statement["Sid"] for statement in self.statements if _allows(statement, request)
+            statement["Sid"]
+            for statement in self._of_action(request.action)
+            if _allows(statement, request)
         )
+
+    def _find_of_action(self, action: str) -> Sequence[Mapping[str, Any]]:
+        # "The prefix and the action name are case insensitive."
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_action.html
+        return [
+            statement
+            for statement in self.statements
+            if any(_matches(one.lower(), action.lower()) for one in _list(statement["Action"]))
+        ]
 
     @property
     def actions(self) -> set[str]:
@@ -69,12 +81,9 @@ class Policy:
 
 
 def _allows(statement: Mapping[str, Any], request: Request) -> bool:
-    # "The prefix and the action name are case insensitive."
-    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_action.html
-    action = request.action.lower()
+    """Judge a statement on the request's action by everything else."""
     return (
-        any(_matches(one.lower(), action) for one in _list(statement["Action"]))
-        and any(_matches(one, request.resource) for one in _list(statement["Resource"]))
+        any(_matches(one, request.resource) for one in _list(statement["Resource"]))
         and _admits(statement.get("Principal"), request.principal)
         and all(
             any(_matches(one, request.context.get(key, "")) for one in _list(wanted))

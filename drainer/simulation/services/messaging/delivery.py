@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.records import ApiError, stamp
@@ -26,6 +27,8 @@ PUBLISH_BYTES_MAX = 262_144
 # "must be less than 100 characters long"
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 SUBJECT_CHARACTERS_MAX = 100
+# Each subscription of a topic judges the same message, one right after the other.
+BODIES_KEPT_MAX = 8
 
 # A filter policy: for each key of the body one of these values, or whether the key is there.
 # https://docs.aws.amazon.com/sns/latest/dg/attribute-key-matching.html
@@ -62,14 +65,21 @@ class Subscription:
         """
         if self.filter_policy is None:
             return True
-        try:
-            body = json.loads(message)
-        except ValueError:
-            return False
-        return isinstance(body, dict) and all(
+        body = _body(message)
+        return body is not None and all(
             any(_matches(body, name, value) for value in values)
             for name, values in self.filter_policy.items()
         )
+
+
+@lru_cache(BODIES_KEPT_MAX)
+def _body(message: str) -> Mapping[str, Any] | None:
+    """Return a message's JSON object, None if it is none."""
+    try:
+        body = json.loads(message)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _matches(body: Mapping[str, Any], name: str, value: FilterValue) -> bool:

@@ -44,9 +44,11 @@ class Context:
 
     def get_remaining_time_in_millis(self) -> int:
         """Return the milliseconds until Lambda ends the invocation."""
+        # Asked of more often than any other: four times for each call.
         seconds = (self.ends_at - self.clock()).total_seconds()
-        seconds -= self.call_time.spent if self.call_time else 0.0
-        return max(0, int(seconds * 1000))
+        if self.call_time is not None:
+            seconds -= self.call_time.spent
+        return int(seconds * 1000) if seconds > 0 else 0
 
 
 class Function:

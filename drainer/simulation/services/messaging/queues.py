@@ -53,7 +53,7 @@ class QueueMessage:
             "md5OfBody": hashlib.md5(self.body.encode(), usedforsecurity=False).hexdigest(),
             "eventSource": "aws:sqs",
             "eventSourceARN": queue.arn,
-            "awsRegion": queue.arn.split(":")[3],
+            "awsRegion": queue.region,
         }
 
 
@@ -79,6 +79,7 @@ class Queue:
         self._account = account
         self.name = name
         self.arn = account.arn("sqs", name)
+        self.region = account.region
         self.delay_seconds = delay_seconds
         self.visibility_timeout_seconds = visibility_timeout_seconds
         self._receive_count_max = receive_count_max
