@@ -64,23 +64,17 @@ resource "aws_sns_topic_subscription" "notice_subscription" {
   # notifications and launches out.
   # https://docs.aws.amazon.com/sns/latest/dg/sns-message-filtering-scope.html
   filter_policy_scope = "MessageBody"
-  filter_policy       = jsonencode({ LifecycleTransition = ["autoscaling:EC2_INSTANCE_TERMINATING"] })
-  redrive_policy      = jsonencode({ deadLetterTargetArn = aws_sqs_queue.dead_letter_queue.arn })
-
-  depends_on = [
-    aws_sqs_queue_policy.notice_queue_policy,
-    aws_sqs_queue_policy.dead_letter_queue_policy,
-  ]
-}
-
-resource "aws_sns_topic_subscription" "request_subscription" {
-  topic_arn           = aws_sns_topic.topic.arn
-  protocol            = "sqs"
-  endpoint            = aws_sqs_queue.notice_queue.arn
-  filter_policy_scope = "MessageBody"
-  # All three types of CloudFormation. Notifications and envelopes do not have this key.
+  # One subscription for both kinds of messages: SNS rejects a second one of the same queue with
+  # "Subscription already exists with different attributes". Notifications and envelopes have no
+  # RequestType, and these are all types of CloudFormation.
+  # https://docs.aws.amazon.com/sns/latest/dg/and-or-logic.html
   # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requesttypes.html
-  filter_policy  = jsonencode({ RequestType = ["Create", "Update", "Delete"] })
+  filter_policy = jsonencode({
+    "$or" = [
+      { LifecycleTransition = ["autoscaling:EC2_INSTANCE_TERMINATING"] },
+      { RequestType = ["Create", "Update", "Delete"] },
+    ]
+  })
   redrive_policy = jsonencode({ deadLetterTargetArn = aws_sqs_queue.dead_letter_queue.arn })
 
   depends_on = [
