@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from drainer.cli.terraform import hcl
-from drainer.cli.terraform.source import Fields, Items
 from drainer.cli.terraform.words import comment, snake
 
 if TYPE_CHECKING:
@@ -235,6 +234,3 @@ def only_key(value: Any) -> str | None:
             # A statement's "Condition" holds operators, a condition's the name of another.
             return None if name == "Condition" and not isinstance(value[name], str) else str(name)
     return None
-
-
-__all__ = ["Fields", "Items", "Reference", "Scope", "UnknownError", "local", "only_key"]

@@ -19,7 +19,7 @@ ASSIGNMENT = re.compile(r'(?P<lead>\s*(?:"[^"]*"|[\w-]+))\s+= (?P<value>.*)')
 OPEN, CLOSED = "([{", ")]}"
 
 
-def literal(value: str | float | bool) -> str:  # noqa: FBT001 - a value, and no switch
+def literal(value: str | float | bool) -> str:
     """Return a string, a number or a boolean as HCL."""
     if isinstance(value, bool):
         return "true" if value else "false"

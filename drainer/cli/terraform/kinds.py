@@ -100,7 +100,7 @@ RETRY = Block(
         "MaximumRetryAttempts": "maximum_retry_attempts",
     },
 )
-POLICY_DOCUMENT = {"PolicyName": "name", "PolicyDocument": Json("policy")}
+POLICY_DOCUMENT: Places = {"PolicyName": "name", "PolicyDocument": Json("policy")}
 
 KINDS = {
     "AWS::AutoScaling::LifecycleHook": Kind(

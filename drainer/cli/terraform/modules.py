@@ -4,19 +4,20 @@ The files of a module, from its template.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drainer.cli.terraform import hcl
-from drainer.cli.terraform.expressions import Scope, local
-from drainer.cli.terraform.kinds import KINDS
+from drainer.cli.terraform.expressions import Scope
 from drainer.cli.terraform.resources import Resources, reference
-from drainer.cli.terraform.source import Fields, header, read
+from drainer.cli.terraform.source import header, read
 from drainer.cli.terraform.variables import type_of, variable, variable_of
 from drainer.cli.terraform.words import comment, snake, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from drainer.cli.terraform.source import Fields
 
 WRITTEN = "# Written by `make terraform` from infra/{0}: change that file, and not this one."
 # What `make terraform-test` was run with is in docs/terraform.md.
@@ -136,6 +137,3 @@ class Module:
                 hcl.assignment("value", self._scope.value(output["Value"])),
             ]
             yield hcl.block(f'output "{snake(name)}"', body)
-
-
-__all__ = ["KINDS", "Any", "local", "module_files"]

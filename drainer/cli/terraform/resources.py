@@ -58,7 +58,7 @@ class Resources:
 
     def _resource(self, name: str, resource: Fields) -> Iterator[str]:
         kind = KINDS[resource["Type"]]
-        properties: Fields = resource.get("Properties") or {}
+        properties: Fields = resource["Properties"]
         body = _Body()
         if "Condition" in resource:
             body.attribute("count", f"{local(resource['Condition'])} ? 1 : 0")
@@ -68,8 +68,7 @@ class Resources:
             body.attribute(attribute, text.replace("{logical_id}", name))
         self._fill(body, properties, kind.places)
         self._depend(body, resource, properties)
-        above = [*self._all.above[name]]
-        above += [line for key in ("DependsOn", "Properties") for line in resource.above.get(key, ())]
+        above = [*self._all.above[name], *resource.above.get("DependsOn", ())]
         yield self._whole(kind.type, name, body, above)
         for key, value in properties.items():
             place = kind.places.get(key)
@@ -108,8 +107,8 @@ class Resources:
         # In a template a role has its policies from the beginning.
         addresses += [
             f"aws_iam_role_policy.{snake(role)}"
-            for role in self._all
-            if self._all[role]["Type"] == ROLE and {"Fn::GetAtt": [role, "Arn"]} in properties.values()
+            for role, one in self._all.items()
+            if one["Type"] == ROLE and {"Fn::GetAtt": [role, "Arn"]} in properties.values()
         ]
         if addresses:
             body.gap()
@@ -132,19 +131,10 @@ class Resources:
 
     def _put(self, body: _Body, place: Place, value: Any, lines: Sequence[str]) -> None:
         match place:
-            case str() if only_key(value) == "Fn::Sub" and isinstance(value["Fn::Sub"], str):
-                text = {"Fn::Sub": commanded(value["Fn::Sub"])}
-                body.attribute(place, self._scope.value(text), lines)
-            case str():
-                body.attribute(place, self._scope.value(value), lines)
-            case Json():
-                body.attribute(place.attribute, self._scope.json(value), lines)
-            case Only():
-                (item,) = value
-                body.attribute(place.attribute, self._scope.value(item), lines)
-            case Pairs():
-                pairs = {one["Name"]: one["Value"] for one in value}
-                body.attribute(place.attribute, self._scope.value(pairs), lines)
+            case Apart():
+                pass  # written beside it
+            case Block():
+                self._blocks(body, place, value, lines)
             case Keys():
                 for one in value:
                     name = {"HASH": "hash_key", "RANGE": "range_key"}[one["KeyType"]]
@@ -152,20 +142,29 @@ class Resources:
             case Zip():
                 body.attribute("filename", "var.zip_file")
                 body.attribute("source_code_hash", "filebase64sha256(var.zip_file)")
-            case Block():
-                self._blocks(body, place, value, lines)
-            case Apart():
-                pass  # written beside it
+            case _:
+                body.attribute(*self._attribute(place, value), lines)
+
+    def _attribute(self, place: str | Json | Only | Pairs, value: Any) -> tuple[str, str]:
+        match place:
+            case Json(attribute):
+                return attribute, self._scope.json(value)
+            case Only(attribute):
+                (item,) = value
+                return attribute, self._scope.value(item)
+            case Pairs(attribute):
+                return attribute, self._scope.value({one["Name"]: one["Value"] for one in value})
+        if only_key(value) == "Fn::Sub" and isinstance(value["Fn::Sub"], str):
+            value = {"Fn::Sub": commanded(value["Fn::Sub"])}
+        return place, self._scope.value(value)
 
     def _blocks(self, body: _Body, place: Block, value: Any, lines: Sequence[str]) -> None:
-        for one in value if isinstance(value, list) else [value]:
+        above = getattr(value, "above", {}) if isinstance(value, list) else {}
+        for number, one in enumerate(value if isinstance(value, list) else [value]):
             inner = _Body()
-            above = getattr(value, "above", {}).get(0, ()) if isinstance(value, list) else ()
-            if len(place.places) == 1 and "Variables" in place.places:
-                lines = [*lines]
             self._fill(inner, one, place.places)
-            body.block(place.name, inner, [*lines, *comment(above, self._scope.names)])
-            lines = []
+            own = comment(above.get(number, ()), self._scope.names)
+            body.block(place.name, inner, [*(lines if number == 0 else ()), *own])
 
 
 class _Body:

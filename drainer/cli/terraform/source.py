@@ -71,7 +71,7 @@ class Source:
             return items
         if node.tag.startswith("!"):
             return node.value
-        return self._scalars.construct_object(node)  # type: ignore[no-untyped-call]
+        return self._scalars.construct_object(node)
 
     def _above(self, node: yaml.Node) -> list[str]:
         found: list[str] = []
@@ -88,7 +88,10 @@ class Source:
 def read(path: Path) -> Fields:
     """Return the template in a file, with its comments."""
     text = path.read_text(encoding="utf-8")
-    template: Fields = Source(text).read(yaml.compose(text, yaml.SafeLoader))
+    node = yaml.compose(text, yaml.SafeLoader)
+    if node is None:
+        raise ValueError(f"{path.name} is empty")
+    template: Fields = Source(text).read(node)
     return template
 
 

@@ -70,9 +70,7 @@ def variable(
     return hcl.block(f'variable "{name}"', ["\n".join(body)])
 
 
-def variable_of(
-    name: str, parameter: Fields, above: Sequence[str], names: Iterable[str]
-) -> str:
+def variable_of(name: str, parameter: Fields, above: Sequence[str], names: Iterable[str]) -> str:
     """Return the variable that a parameter becomes, with its default and its bounds."""
     kind = type_of(parameter)
     default = ""

@@ -19,6 +19,12 @@ PHRASES = {
     "of this stack": "of this module",
     "after this stack exists": "after this module is applied",
     "is deployed": "is used",
+    "CloudFormation would reject the stack because of the property": (
+        "Lambda would reject the setting"
+    ),
+    "two stacks in one account": "two drainers in one account",
+    "stack shows ALARM": "module shows ALARM",
+    "stack, the role of every attached hook": "module, the role of every attached hook",
 }
 # `make log` and `make redrive` find their queues and logs by a stack, which a module does not have.
 LOG_GROUP, DEAD_LETTERS = "${LogGroup}", "${DeadLetterQueue}"

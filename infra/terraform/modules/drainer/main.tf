@@ -439,7 +439,7 @@ resource "aws_lambda_function" "function" {
       DRAINER_NOTICE_QUEUE_URL = aws_sqs_queue.notice_queue.url
       # A request is served only if CloudFormation says that its stack is being changed.
       DRAINER_VERIFY_STACKS = "true"
-      # The dimension of every metric: two stacks in one account must not alarm for each other.
+      # The dimension of every metric: two drainers in one account must not alarm for each other.
       POWERTOOLS_SERVICE_NAME      = var.name
       POWERTOOLS_METRICS_NAMESPACE = "Drainer"
     }
@@ -454,7 +454,7 @@ resource "aws_lambda_function" "function" {
 # once, and the limit on hops in the envelope.
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 # The property and loop detection exist in "all commercial Regions". In other Regions
-# CloudFormation would reject the stack because of the property.
+# Lambda would reject the setting.
 resource "aws_lambda_function_recursion_config" "function" {
   count = local.detects_recursive_loops ? 1 : 0
 
@@ -986,7 +986,7 @@ resource "aws_iam_role_policy" "role" {
 # A function that is not invoked has no data in this metric. An idle function is invoked by each
 # sweep, unless its rule has no permission or Lambda throttles all invocations. As many periods of
 # three minutes as the sweep interval has minutes are three intervals: 15 minutes by default. A new
-# stack shows ALARM until the first sweep.
+# module shows ALARM until the first sweep.
 resource "aws_cloudwatch_metric_alarm" "not_invoked_alarm" {
   alarm_name = "${var.name}-NotInvokedAlarm"
   alarm_description = join(" ", [

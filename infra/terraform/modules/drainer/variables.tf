@@ -255,7 +255,7 @@ variable "record_retention_days" {
 
 variable "topic_kms_key_arn" {
   # The key's policy must let these use kms:GenerateDataKey* and kms:Decrypt: the role of this
-  # stack, the role of every attached hook, the role that runs a stack with a Custom::ECSDrain,
+  # module, the role of every attached hook, the role that runs a stack with a Custom::ECSDrain,
   # and each AWS service that publishes here. With the AWS-managed key alias/aws/sns only SNS
   # could publish. If a notification is rejected, the hook's default result applies at once,
   # undrained.
