@@ -104,6 +104,25 @@ bench: $(VENV)/.demo ## Drain one account with the drainer, with aws-cdk and wit
 docs: $(VENV)/.development ## Write the generated parts of the README again
 	@$(BIN)/python -m drainer.cli.readme README.md
 
+# Where the AWS provider lies, in the layout of `terraform providers mirror`; found where it is usual.
+TF_PLUGIN_DIR ?= $(shell for each in /opt/tf-plugins /opt/terraform/plugins "$$HOME/.terraform.d/plugins" \
+  /usr/local/share/terraform/plugins /usr/share/terraform/plugins; do \
+  test -d "$$each/registry.terraform.io/hashicorp/aws" && { echo "$$each"; break; }; done)
+
+.PHONY: terraform
+terraform: $(VENV)/.demo ## Write the Terraform modules from the templates again
+	@$(BIN)/python -m drainer.cli.terraform
+
+.PHONY: terraform-test
+terraform-test: export TF_PLUGIN_DIR := $(TF_PLUGIN_DIR)
+terraform-test: $(VENV)/.development ## Run Terraform on the modules (TF_PLUGIN_DIR: where the AWS provider is)
+	@$(BIN)/python -m pytest -rs tests/terraform
+
+.PHONY: cdk-test
+cdk-test: $(VENV)/.development ## Fetch aws-cdk-lib with npm and compile the example of docs/cdk.md
+	@npm install --no-save --no-audit --no-fund --loglevel=error --prefix build/cdk aws-cdk-lib@2.276.0 constructs@10.4.2
+	@$(BIN)/python -m pytest -rs tests/terraform/test_cdk.py
+
 .PHONY: package
 package: $(VENV)/.demo ## Build build/drainer.zip, the same bytes every time
 	@$(BIN)/python infra/package.py --output build/drainer.zip

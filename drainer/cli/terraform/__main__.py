@@ -1,5 +1,5 @@
 """
-The command: write the modules, or say which are not as their templates are.
+The command: write the modules.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def main() -> None:
 def modules() -> dict[Path, str]:
     """Return the text of each file of the modules, by its path."""
     return {
-        MODULES / name.removesuffix(".yaml") / file: text
-        for name in NAMES
-        for file, text in module_files(INFRA / name).items()
+        MODULES / name / file: text
+        for name, files in module_files(INFRA).items()
+        for file, text in files.items()
     }
 
 

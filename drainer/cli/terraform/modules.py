@@ -14,7 +14,7 @@ from drainer.cli.terraform.variables import type_of, variable, variable_of
 from drainer.cli.terraform.words import comment, snake, spoken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from drainer.cli.terraform.source import Fields
@@ -47,9 +47,15 @@ DATA = {
 }
 
 
-def module_files(path: Path) -> dict[str, str]:
-    """Return the texts of the module that a template becomes, by the names of its files."""
-    return Module(path.name, read(path), header(path)).files()
+def module_files(folder: Path) -> dict[str, dict[str, str]]:
+    """Return the files of each module, by their names, from the templates in a folder."""
+    templates = {name: read(folder / name) for name in NAMES}
+    # One module's descriptions name variables of another.
+    names = {name for one in templates.values() for name in one["Parameters"]}
+    return {
+        name.removesuffix(".yaml"): Module(name, one, header(folder / name), names).files()
+        for name, one in templates.items()
+    }
 
 
 class Module:
@@ -57,14 +63,16 @@ class Module:
     A template on its way to a module.
     """
 
-    def __init__(self, name: str, template: Fields, heading: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, template: Fields, heading: Sequence[str], names: Iterable[str] = ()
+    ) -> None:
         self._name = name
         self._template = template
         self._parameters = {
             key: value for key, value in template["Parameters"].items() if key != IMPORTING
         }
         self._scope = Scope(
-            names=frozenset({*self._parameters, *template["Resources"]}),
+            names=frozenset({*names, *self._parameters, *template["Resources"]}),
             parameters={key: type_of(value) for key, value in self._parameters.items()},
             resources={key: reference(key, one) for key, one in template["Resources"].items()},
         )

@@ -124,7 +124,8 @@ class Resources:
             if place is not None:
                 self._put(body, place, value, lines)
                 continue
-            inner = {f"{name}.{key}": one for key, one in dict(value).items()}
+            inside = value.items() if isinstance(value, dict) else ()
+            inner = {f"{name}.{key}": one for key, one in inside}
             if not inner or not inner.keys() <= places.keys():
                 raise UnknownError(f"the property {name}")
             self._fill(body, inner, places)

@@ -16,7 +16,6 @@ PHRASES = {
     "attach.yaml": "module attach",
     "spot.yaml": "module spot",
     "the drainer's stack": "module drainer",
-    "of this stack": "of this module",
     "after this stack exists": "after this module is applied",
     "is deployed": "is used",
     "CloudFormation would reject the stack because of the property": (

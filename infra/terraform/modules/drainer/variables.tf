@@ -101,7 +101,7 @@ variable "interrupted_targets" {
 variable "pass_interval_seconds" {
   # SQS allows a delay of 0 to 900 seconds; a hook's shortest heartbeat timeout is 30 seconds.
   # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
-  description = "Seconds between two looks at a draining instance, 1 to 300. Keep it under a third of the shortest HeartbeatTimeoutSeconds of the attached groups."
+  description = "Seconds between two looks at a draining instance, 1 to 300. Keep it under a third of the shortest heartbeat_timeout_seconds of the attached groups."
   type        = number
   default     = 15
   nullable    = false
