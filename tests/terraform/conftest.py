@@ -52,7 +52,7 @@ class Terraform:
             timeout=SECONDS_MAX,
             check=False,
         )
-        assert done.returncode == 0, done.stdout[-4_000:] + done.stderr[-4_000:]
+        assert done.returncode == 0, f"{done.stdout[-4_000:]}{done.stderr[-4_000:]}"
         return done.stdout
 
 
@@ -79,7 +79,7 @@ def plugins() -> Path:
 
 
 @pytest.fixture(scope="session")
-def sources(program: str, plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     The modules and examples in a folder where Terraform may write.
     """

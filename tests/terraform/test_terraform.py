@@ -6,14 +6,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.terraform.conftest import MODULES, Terraform, initialized
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 
@@ -24,9 +20,7 @@ def test_everything_is_formatted_as_terraform_does_it(program: str) -> None:
 
 
 @pytest.fixture(scope="module", params=["cluster", "modules"])
-def tested(
-    request: pytest.FixtureRequest, program: str, plugins: Path, sources: Path
-) -> Iterator[Terraform]:
+def tested(request: pytest.FixtureRequest, program: str, plugins: Path, sources: Path) -> Terraform:
     """
     A configuration that uses the modules: the example, and all three with nothing else.
     """
@@ -38,7 +32,7 @@ def tested(
     shutil.copy(HERE / f"{request.param}.tftest.hcl", folder)
     (folder / "mocks").mkdir()
     shutil.copy(HERE / "mocks.tfmock.hcl", folder / "mocks")
-    yield initialized(program, plugins, folder)
+    return initialized(program, plugins, folder)
 
 
 def test_the_provider_knows_every_attribute_and_its_bounds(tested: Terraform) -> None:
