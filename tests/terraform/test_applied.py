@@ -138,7 +138,7 @@ def deployed(account: EmbeddedAccount, drainer_zip: Path) -> Iterator[tuple[str,
     others = {"DrainerStack": STACKS["drainer.yaml"]}
     parameters = {
         "drainer.yaml": {},
-        "attach.yaml": {**others, **METADATA, "AutoScalingGroupName": "other"},
+        "attach.yaml": {**others, **METADATA, "AutoScalingGroupName": "web"},
         "spot.yaml": others,
     }
     for template, name in STACKS.items():
@@ -158,6 +158,17 @@ def test_a_module_makes_what_its_stack_makes(applied: Applied) -> None:
     for one in some(found):
         expected = stack.of(one.type, one.in_stack)
         assert module.of(one.type, one.in_module) == expected, one.logical_id
+
+
+def test_what_the_emulators_cloudformation_leaves_out_is_made(applied: Applied) -> None:
+    # Lambda drops a chain of re-invocations after 16 hops; a record that stays is a secret kept.
+    client = applied.account.client
+    function = client("lambda").get_function_recursion_config(FunctionName="terra-Function")
+
+    assert function["RecursiveLoop"] == "Allow"
+    for name in ("terra-Records", "terra-RequestsTable"):
+        kept = client("dynamodb").describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+        assert kept == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
 
 
 def names(found: list[Resource], where: str) -> dict[str, str]:
