@@ -27,7 +27,7 @@ VARYING = {
     *("storedBytes", "LastProcessingResult", "StateReason", "StateReasonData", "StateValue"),
 }
 # What ministack answers for resources of CloudFormation only, or for others only. Provider 5.100
-# sets a queue's MaximumMessageSize to 256 KiB, and AWS's default is 1 MiB; no message has 2 KiB.
+# sets a queue's MaximumMessageSize to 256 KiB, the most that SNS takes; AWS's default is 1 MiB.
 EMULATORS = {
     *("ConfirmationWasAuthenticated", "CreatedBy", "DisplayName", "KMSKeyArn", "StateReasonCode"),
     *("LastUpdateStatus", "LastUpdateStatusReason", "LastUpdateStatusReasonCode"),
