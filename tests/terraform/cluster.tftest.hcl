@@ -97,3 +97,20 @@ run "a_cluster_with_a_certificate" {
     error_message = "The services are behind HTTPS."
   }
 }
+
+run "a_cluster_with_a_capacity_provider" {
+  variables {
+    use_capacity_provider = true
+  }
+
+  # Otherwise ECS adds a hook of its own.
+  assert {
+    condition     = aws_ecs_capacity_provider.instances[0].auto_scaling_group_provider[0].managed_draining == "DISABLED"
+    error_message = "The drainer alone drains."
+  }
+
+  assert {
+    condition     = alltrue([for one in aws_ecs_service.service : length(one.capacity_provider_strategy) == 1])
+    error_message = "The services use the capacity provider."
+  }
+}

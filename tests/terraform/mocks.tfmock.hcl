@@ -44,6 +44,12 @@ mock_resource "aws_ecs_task_definition" {
   }
 }
 
+mock_resource "aws_autoscaling_group" {
+  defaults = {
+    arn = "arn:aws:autoscaling:eu-west-1:111122223333:autoScalingGroup:1:autoScalingGroupName/mock"
+  }
+}
+
 mock_resource "aws_launch_template" {
   defaults = { id = "lt-0123456789abcdef0", latest_version = 7 }
 }

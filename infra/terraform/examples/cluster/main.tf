@@ -215,8 +215,6 @@ resource "aws_lb_listener_rule" "service" {
 }
 
 # ---------------------------------------------------------------- cluster and its group
-# No capacity provider: with one, ECS managed instance draining would do the drainer's work.
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html
 resource "aws_ecs_cluster" "cluster" {
   name = var.name
 }
@@ -284,7 +282,7 @@ resource "aws_autoscaling_group" "instances" {
   vpc_zone_identifier = aws_subnet.public[*].id
   min_size            = 0
   max_size            = var.instance_count_max
-  desired_capacity    = var.instance_count
+  desired_capacity    = var.use_capacity_provider ? null : var.instance_count
   # Long enough for the agent to register.
   default_instance_warmup = 120
 
@@ -321,6 +319,17 @@ resource "aws_autoscaling_group" "instances" {
     propagate_at_launch = true
   }
 
+  # ECS adds this tag to the group of a capacity provider; Terraform would remove it again.
+  # https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/ecs_capacity_provider
+  dynamic "tag" {
+    for_each = var.use_capacity_provider ? [1] : []
+    content {
+      key                 = "AmazonECSManaged"
+      value               = true
+      propagate_at_launch = true
+    }
+  }
+
   # A group is deleted when its last instance has been drained and has ended.
   timeouts {
     delete = "60m"
@@ -333,6 +342,33 @@ resource "aws_autoscaling_group" "instances" {
     aws_iam_role_policy_attachment.instances,
     aws_vpc_security_group_egress_rule.anywhere,
   ]
+}
+
+# With its default, ECS managed instance draining, ECS would add a hook of its own, and an instance
+# would wait for both.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instance-draining.html
+resource "aws_ecs_capacity_provider" "instances" {
+  count = var.use_capacity_provider ? 1 : 0
+
+  name = "${var.name}-instances"
+
+  auto_scaling_group_provider {
+    auto_scaling_group_arn         = aws_autoscaling_group.instances.arn
+    managed_draining               = "DISABLED"
+    managed_termination_protection = "DISABLED"
+
+    managed_scaling {
+      status          = "ENABLED"
+      target_capacity = 100
+    }
+  }
+}
+
+resource "aws_ecs_cluster_capacity_providers" "instances" {
+  count = var.use_capacity_provider ? 1 : 0
+
+  cluster_name       = aws_ecs_cluster.cluster.name
+  capacity_providers = aws_ecs_capacity_provider.instances[*].name
 }
 
 # ---------------------------------------------------------------- services
@@ -360,13 +396,21 @@ resource "aws_ecs_service" "service" {
 
   name            = each.key
   cluster         = aws_ecs_cluster.cluster.id
-  launch_type     = "EC2"
+  launch_type     = var.use_capacity_provider ? null : "EC2"
   task_definition = aws_ecs_task_definition.service[each.key].arn
   desired_count   = each.value.least
   # With a maximum of 100 as well a drain could never move a task.
   # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
   deployment_minimum_healthy_percent = 100
   deployment_maximum_percent         = 200
+
+  dynamic "capacity_provider_strategy" {
+    for_each = aws_ecs_capacity_provider.instances[*].name
+    content {
+      capacity_provider = capacity_provider_strategy.value
+      weight            = 1
+    }
+  }
 
   deployment_circuit_breaker {
     enable   = true
@@ -394,7 +438,11 @@ resource "aws_ecs_service" "service" {
     ignore_changes = [desired_count]
   }
 
-  depends_on = [aws_lb_listener_rule.service, aws_autoscaling_group.instances]
+  depends_on = [
+    aws_lb_listener_rule.service,
+    aws_autoscaling_group.instances,
+    aws_ecs_cluster_capacity_providers.instances,
+  ]
 }
 
 resource "aws_appautoscaling_target" "service" {

@@ -78,7 +78,7 @@ variable "instance_type" {
 }
 
 variable "instance_count" {
-  description = "Number of EC2 instances that the group starts with."
+  description = "Number of EC2 instances of the group. Not used with a capacity provider."
   type        = number
   default     = 2
   nullable    = false
@@ -88,6 +88,13 @@ variable "instance_count_max" {
   description = "Most EC2 instances that the group may have."
   type        = number
   default     = 4
+  nullable    = false
+}
+
+variable "use_capacity_provider" {
+  description = "Whether ECS sets the number of EC2 instances by what the services need, through a capacity provider."
+  type        = bool
+  default     = false
   nullable    = false
 }
 
