@@ -278,6 +278,25 @@ def test_the_outputs_are_those_of_the_template(template: str) -> None:
     assert set(outputs) == {snake(name) for name in read_template(INFRA / template)["Outputs"]}
 
 
+def test_the_documented_installation_gives_each_module_what_it_needs() -> None:
+    # The first thing that a user copies.
+    import hcl2
+
+    text = (INFRA.parent / "docs" / "terraform.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```hcl\n(.*?)```", text, flags=re.DOTALL)
+    modules_used = {
+        name.strip('"'): body for one in hcl2.loads(code)["module"] for name, body in one.items()
+    }
+
+    assert {f"{name}.yaml" for name in modules_used} == set(NAMES)
+    for name, body in some(modules_used.items()):
+        variables = blocks(f"{name}.yaml", "variables.tf", "variable")
+        given = {key for key in body if not key.startswith("__")} - {"source"}
+        needed = {key for key, one in variables.items() if "default" not in one}
+        assert needed <= given <= set(variables), name
+        assert body["source"] == f'"./infra/terraform/modules/{name}"'
+
+
 # -- what is written is read by people
 
 
