@@ -51,7 +51,8 @@ def module_files(folder: Path) -> dict[str, dict[str, str]]:
     """Return the files of each module, by their names, from the templates in a folder."""
     templates = {name: read(folder / name) for name in NAMES}
     # One module's descriptions name variables of another.
-    names = {name for one in templates.values() for name in one["Parameters"]}
+    named = ("Parameters", "Outputs")
+    names = {name for one in templates.values() for key in named for name in one[key]}
     return {
         name.removesuffix(".yaml"): Module(name, one, header(folder / name), names).files()
         for name, one in templates.items()

@@ -35,6 +35,8 @@ COMMANDS = {
         f"`aws sqs receive-message --queue-url {DEAD_LETTERS} --max-number-of-messages 10`"
     ),
 }
+# A module's output is given to another module by the user.
+IMPORTED = re.compile(r", imported by \w+\.yaml")
 HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 WORD = re.compile(r"\b[A-Z][A-Za-z0-9]*\b")
 
@@ -46,6 +48,7 @@ def snake(name: str) -> str:
 
 def spoken(text: str, names: Iterable[str]) -> str:
     """Return a sentence with the template's names and phrases as the module has them."""
+    text = IMPORTED.sub("", text)
     for phrase, instead in PHRASES.items():
         text = text.replace(phrase, instead)
     # A name of one word ("Topic", "Cluster") may be a word of the sentence, and stays.

@@ -1,12 +1,12 @@
 # Written by `make terraform` from infra/drainer.yaml: change that file, and not this one.
 
 output "topic_arn" {
-  description = "Topic that hooks notify, imported by module attach. Also the ServiceToken of a Custom::ECSDrain."
+  description = "Topic that hooks notify. Also the ServiceToken of a Custom::ECSDrain."
   value       = aws_sns_topic.topic.arn
 }
 
 output "function_arn" {
-  description = "The function, imported by module spot. Also a ServiceToken of a Custom::ECSDrain."
+  description = "The function. Also a ServiceToken of a Custom::ECSDrain."
   value       = aws_lambda_function.function.arn
 }
 
@@ -21,7 +21,7 @@ output "role_arn" {
 }
 
 output "role_name" {
-  description = "Name of the function's role, imported by module spot."
+  description = "Name of the function's role."
   value       = aws_iam_role.role.name
 }
 
