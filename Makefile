@@ -140,6 +140,25 @@ bench: $(VENV)/.demo ## Drain one account with the drainer, with aws-cdk and wit
 docs: $(VENV)/.development ## Write the generated parts of README.md and docs/ again, and docs/drain.svg
 	@$(BIN)/python -m drainer.cli.readme
 
+# The folder of a file system mirror of providers, in one of the places where software is kept.
+# https://developer.hashicorp.com/terraform/cli/config/config-file#implied-local-mirror-directories
+TF_PLUGIN_DIR ?= $(shell find "$$HOME/.terraform.d" "$$HOME/.local/share/terraform" /usr/local/share \
+  /usr/share/terraform /opt -name 'terraform-provider-aws*' -path '*/registry.terraform.io/*' \
+  2>/dev/null | sed -n '1s|/registry.terraform.io/.*||p')
+
+.PHONY: terraform
+terraform: $(VENV)/.demo ## Write the Terraform modules from the templates again
+	@$(BIN)/python -m drainer.cli.terraform
+
+.PHONY: terraform-test
+terraform-test: $(VENV)/.development ## Run Terraform on the modules (TF_PLUGIN_DIR: where the AWS provider is)
+	@TF_PLUGIN_DIR="$(TF_PLUGIN_DIR)" $(BIN)/python -m pytest -rs tests/terraform
+
+.PHONY: cdk-test
+cdk-test: $(VENV)/.development ## Fetch aws-cdk-lib with npm and compile the example of docs/cdk.md
+	@npm install --no-save --no-audit --no-fund --loglevel=error --prefix build/cdk aws-cdk-lib@2.276.0 constructs@10.8.1
+	@$(BIN)/python -m pytest -rs tests/terraform/test_cdk.py
+
 .PHONY: package
 package: $(ZIP) ## Build build/drainer.zip if something has changed, the same bytes every time
 

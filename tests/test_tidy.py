@@ -37,6 +37,7 @@ TESTS = [path for path in ALL if path.is_relative_to(PROJECT / "tests")]
 TEXTS = [
     *(path for path in ALL if path != Path(__file__).resolve()),
     *sorted((PROJECT / "infra").rglob("*.yaml")),
+    *sorted((PROJECT / "infra").rglob("*.tf")),
     *sorted((PROJECT / ".ci").glob("*")),
     *sorted(PROJECT.glob("*.md")),
     PROJECT / "Makefile",

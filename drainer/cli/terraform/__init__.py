@@ -1,0 +1,1 @@
+"""The Terraform modules, written from the CloudFormation templates."""
