@@ -19,6 +19,7 @@ locals {
   detects_recursive_loops  = local.partition == "aws"
   use_topic_kms_key        = var.topic_kms_key_arn != ""
   use_permissions_boundary = var.permissions_boundary_arn != ""
+  tell_operators           = var.operator_topic_arn != ""
   notify_alarms            = var.alarm_topic_arn != ""
   has_fast_path            = var.use_fast_path
   serves_event_bridge      = var.serve_event_bridge_notices
@@ -436,7 +437,8 @@ resource "aws_lambda_function" "function" {
       DRAINER_RECORD_RETENTION_DAYS    = var.record_retention_days
       DRAINER_LONG_DRAIN_ALARM_MINUTES = var.long_drain_alarm_minutes
       # What waits here at a sweep is not read by Lambda.
-      DRAINER_NOTICE_QUEUE_URL = aws_sqs_queue.notice_queue.url
+      DRAINER_NOTICE_QUEUE_URL   = aws_sqs_queue.notice_queue.url
+      DRAINER_OPERATOR_TOPIC_ARN = var.operator_topic_arn
       # A request is served only if CloudFormation says that its stack is being changed.
       DRAINER_VERIFY_STACKS = "true"
       # The dimension of every metric: two drainers in one account must not alarm for each other.
@@ -896,6 +898,14 @@ resource "aws_iam_role_policy" "role" {
           Resource = aws_sns_topic.topic.arn
         },
       ],
+      local.tell_operators ? [
+        {
+          Sid      = "TellOperators"
+          Effect   = "Allow"
+          Action   = "sns:Publish"
+          Resource = var.operator_topic_arn
+        },
+      ] : [],
       local.use_topic_kms_key ? [
         # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
         {

@@ -44,3 +44,8 @@ output "dead_letter_queue_url" {
   description = "Messages and events that failed permanently or were not delivered."
   value       = aws_sqs_queue.dead_letter_queue.url
 }
+
+output "dead_letter_queue_arn" {
+  description = "The queue of dead_letter_queue_url."
+  value       = aws_sqs_queue.dead_letter_queue.arn
+}

@@ -309,3 +309,20 @@ variable "alarm_topic_arn" {
     error_message = "At most 2048 characters."
   }
 }
+
+variable "operator_topic_arn" {
+  description = "ARN of the SNS topic, without a KMS key, that gets a message when a drain nears its deadline and when it has passed. Empty: none."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^$|^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", var.operator_topic_arn))
+    error_message = "The ARN of an SNS topic, or empty."
+  }
+
+  validation {
+    condition     = length(var.operator_topic_arn) <= 2048
+    error_message = "At most 2048 characters."
+  }
+}
