@@ -138,6 +138,7 @@ class Case:
             "DescribeServices",
         )
 
-    def said(self, event: ServiceEvent) -> Evidence:
-        """Return an event as evidence."""
-        return Evidence(f'"{event.message}"', "service event", event.at)
+    def said(self, event: ServiceEvent, times: int = 1) -> Evidence:
+        """Return an event as evidence, and how many there are like it."""
+        often = f", {times} times" if times > 1 else ""
+        return Evidence(f'"{event.message}"{often}', "service event", event.at)

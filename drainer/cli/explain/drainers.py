@@ -37,6 +37,7 @@ class Group:
     maximum: int | None = None
     suspended: tuple[str, ...] = ()
     hooks: tuple[Hook, ...] | None = None
+    retains: bool = False  # whether ABANDON keeps the instance
     simple_policies: tuple[str, ...] | None = None
     terminating_since: datetime | None = None
     failed_launch: str = ""
@@ -52,6 +53,7 @@ class DrainState:
     deadline_at: datetime | None
     deadline_result: str
     draining_since: datetime | None
+    last_heartbeat_at: datetime
     hop: int
     phase: str
     reason: str

@@ -237,6 +237,8 @@ class Facts:
     group: Group | None = None
     stack: Stack | None = None
     drain: DrainState | None = None
+    # whether the drainer's record was read, so that without one it has none
+    is_record_read: bool = True
     unread: tuple[Unread, ...] = ()
     reads: int = 0
 

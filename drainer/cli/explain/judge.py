@@ -61,6 +61,8 @@ SERVICE_RULES: tuple[Callable[[Case], Finding | None], ...] = (
 )
 # What is no news while anything else holds the instance.
 BACKGROUND = frozenset({Cause.DAEMON, Cause.ON_COURSE})
+# A disconnected agent gets no order to stop, so that these wait for it.
+BEHIND_THE_AGENT = frozenset({Cause.STOP_TIMEOUT, Cause.STUCK_STOPPING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,11 @@ def judge(facts: Facts) -> Verdict:
     found += [
         finding for name in _wanted(facts) for finding in [_of_service(facts, name)] if finding
     ]
-    front = [one for one in found if one.cause not in BACKGROUND]
-    behind = [one for one in found if one.cause in BACKGROUND]
+    behind_it = BACKGROUND
+    if any(one.cause == Cause.AGENT_DISCONNECTED for one in found):
+        behind_it |= BEHIND_THE_AGENT
+    front = [one for one in found if one.cause not in behind_it]
+    behind = [one for one in found if one.cause in behind_it]
     if front:
         return Verdict(tuple(by_importance(front)), tuple(by_importance(behind)))
     return Verdict(tuple(by_importance(behind)) or (_silent(facts),))

@@ -59,26 +59,24 @@ def blocked_group(case: Case, seen: Evidence) -> Finding | None:
             ),
             how="Its cooldown begins only after the instance has left Terminating:Wait.",
         )
-    why = ""
+    what = ""
     if group.desired is not None and group.maximum is not None and group.desired >= group.maximum:
-        why = f"at its maximum of {group.maximum}"
+        what, brief, advice = "is at its maximum", "group full", "Raise the group's maximum size."
     elif "Launch" in group.suspended:
-        why = "launches are suspended"
+        what, brief = "may not launch", "no launches"
+        advice = "Resume the group's process Launch."
     elif group.failed_launch:
-        why = "its launches fail"
-    if not why:
+        what, brief, advice = "cannot launch", "launch fails", "Fix what the activity names."
+    if not what:
         return None
-    advice = {
-        "launches are suspended": "Resume the process Launch of the group.",
-        "its launches fail": "Fix what the failed activity names.",
-    }.get(why, "Raise the group's maximum size.")
+    size = f"{group.desired} of at most {group.maximum} instances"
     return Finding(
         cause=Cause.GROUP_CANNOT_GROW,
         pace=Pace.STUCK,
         name=case.service.name,
-        clauses=(f"{{name}}: its group cannot grow, {why}", "{name}: its group cannot grow"),
-        brief="group full" if "maximum" in why else "no launches",
-        evidence=(Evidence(f"{where}: {group.failed_launch or why}", "Auto Scaling"), seen),
+        clauses=(f"{{name}}: an instance, and its group {what}", f"{{name}}: its group {what}"),
+        brief=brief,
+        evidence=(Evidence(f"{where}: {group.failed_launch or size}", "Auto Scaling"), seen),
         actions=(Action(advice),),
         how="The group adds no instance without that.",
     )

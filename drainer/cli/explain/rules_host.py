@@ -5,10 +5,10 @@ Rules about the instance as a whole: the drainer, the agent, and what waits afte
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from drainer.cli.explain.causes import Cause, Pace
-from drainer.cli.explain.drainers import WAITING, Hook
+from drainer.cli.explain.drainers import WAITING, Hook, Stack
 from drainer.cli.explain.finding import Action, Evidence, Finding, counted
 
 if TYPE_CHECKING:
@@ -49,84 +49,88 @@ def is_waiting(facts: Facts) -> bool:
     return facts.group is not None and facts.group.lifecycle_state in WAITING
 
 
+class Symptom(NamedTuple):
+    """Why the drainer does not go on with a drain, as far as its stack shows."""
+
+    cause: Cause
+    clause: str
+    brief: str
+    why: str
+    action: Action
+    evidence: Evidence | None = None
+
+
 def drainer(facts: Facts) -> list[Finding]:
     """The drainer itself does not work on this drain."""
-    stack = facts.stack
-    if stack is None or not (facts.drain or (own_hook(facts) and is_waiting(facts))):
+    stack, drain = facts.stack, facts.drain
+    if stack is None or not (drain or (own_hook(facts) and is_waiting(facts))):
         return []
-    if facts.drain and facts.drain.ended:
+    if drain and drain.ended:
         return []
     if stack.disabled:
         return [_disabled(facts, stack.disabled)]
-    lost = facts.drain.silent if facts.drain else True
-    if not lost:
+    if not (drain.silent if drain else facts.is_record_read):
         return []
     at = next_sweep(facts)
-    sweep = ", the sweep comes at {until}" if at else ""
-    seen = [last_write(facts)]
-    told: tuple[Cause, str, str, str, tuple[Action, ...]]
-    if stack.throttles:
-        seen.append(Evidence(f"{counted(stack.throttles, 'throttle')} in 15m", "CloudWatch"))
-        told = (
-            Cause.FUNCTION_THROTTLED,
-            "the drainer's function: Lambda throttles it",
-            "throttled",
-            "Lambda's concurrency is used up",
-            (Action("Raise the account's or the function's concurrency."),),
-        )
-    elif stack.errors:
-        seen.append(Evidence(f"{counted(stack.errors, 'failed invocation')} in 15m", "CloudWatch"))
-        told = (
-            Cause.FUNCTION_FAILING,
-            "the drainer's function: its invocations fail",
-            "function fails",
-            "The function fails",
-            (
-                Action(
-                    "Read its log:",
-                    (f"make log STACK={stack.name} FIND='?ERROR ?errorType ?timeout'",),
-                ),
-            ),
-        )
-    elif stack.dead_letters:
-        seen.append(Evidence(f"{counted(stack.dead_letters, 'message')} in the queue", "SQS"))
-        told = (
-            Cause.DEAD_LETTERS,
-            f"the drainer: {counted(stack.dead_letters, 'dead letter')}{sweep}",
-            "dead letters",
-            "The message failed 5 times",
-            (
-                Action(
-                    "Show them, then send them again:", (f"drainer redrive --stack {stack.name}",)
-                ),
-            ),
-        )
-    else:
-        told = (
-            Cause.CHAIN_LOST,
-            f"the drainer: its chain is lost{sweep}",
-            "chain lost",
-            "A message was lost",
-            (Action("Wait for the sweep: it takes the drain up again."),),
-        )
-    cause, clause, brief, why, actions = told
+    found = _symptom(stack, "the sweep at {until}" if at else "the sweep")
+    swept = at is not None and found.cause in {Cause.CHAIN_LOST, Cause.DEAD_LETTERS}
     return [
         Finding(
-            cause=cause,
-            pace=Pace.WAITS
-            if at and cause in {Cause.CHAIN_LOST, Cause.DEAD_LETTERS}
-            else Pace.STUCK,
-            clauses=(clause, clause.partition(",")[0]),
-            brief=brief,
+            cause=found.cause,
+            pace=Pace.WAITS if swept else Pace.STUCK,
+            clauses=(found.clause,),
+            brief=found.brief,
             until=at,
-            evidence=tuple(seen),
-            actions=actions,
-            how=f"{why}. The sweep comes every {counted(stack.sweep_minutes, 'minute')}.",
+            evidence=(*([found.evidence] if found.evidence else []), last_write(facts)),
+            actions=(found.action,),
+            how=f"{found.why}. The sweep comes every {counted(stack.sweep_minutes, 'minute')}.",
         )
     ]
 
 
+def _symptom(stack: Stack, sweep: str) -> Symptom:
+    if stack.throttles:
+        return Symptom(
+            Cause.FUNCTION_THROTTLED,
+            "the drainer's function: Lambda throttles it",
+            "throttled",
+            "Lambda's concurrency is used up",
+            Action("Raise the account's or the function's concurrency."),
+            Evidence(f"{counted(stack.throttles, 'throttle')} in 15m", "CloudWatch"),
+        )
+    if stack.errors:
+        return Symptom(
+            Cause.FUNCTION_FAILING,
+            "the drainer's function: its invocations fail",
+            "function fails",
+            "The function fails",
+            Action(
+                "Read its log:",
+                (f"make log STACK={stack.name} FIND='?ERROR ?errorType ?timeout'",),
+            ),
+            Evidence(f"{counted(stack.errors, 'failed invocation')} in 15m", "CloudWatch"),
+        )
+    if stack.dead_letters:
+        letters = counted(stack.dead_letters, "dead letter")
+        return Symptom(
+            Cause.DEAD_LETTERS,
+            f"{sweep}: {letters}",
+            "dead letters",
+            "The message failed 5 times",
+            Action("Show them, then send them again:", (f"drainer redrive --stack {stack.name}",)),
+            Evidence(letters, "SQS"),
+        )
+    return Symptom(
+        Cause.CHAIN_LOST,
+        f"{sweep}: the drainer's chain is lost",
+        "chain lost",
+        "A message was lost",
+        Action("Wait for the sweep: it takes the drain up again."),
+    )
+
+
 def last_write(facts: Facts) -> Evidence:
+    """Return when the drainer last wrote the record as evidence."""
     if facts.drain is None:
         return Evidence("no record of this drain: no notification has been handled", "record")
     return Evidence(f"last pass (hop {facts.drain.hop})", "record", facts.drain.written_at)

@@ -84,7 +84,7 @@ WORDS = {
         (ADD, STOP_FIRST, "For the next release: host port 0, so that ECS chooses a free one."),
     ),
     Cause.NO_ENI: Words(
-        ("no other instance has a network interface free", "no network interface free"),
+        ("no other instance has a free network interface", "no other instance has a free ENI"),
         "ENI",
         (ADD, "Or larger instances, or the account setting awsvpcTrunking."),
     ),
@@ -94,12 +94,12 @@ WORDS = {
         ("Add an instance in that zone.", "Or let the service use more zones."),
     ),
     Cause.PLACEMENT_CONSTRAINT: Words(
-        ("its placement constraint fits no other instance", "its placement constraint"),
+        ("no other instance fits its placement rule", "its placement rule"),
         "constraint",
         ("Add an instance that fits the constraint.", "Or change the constraint."),
     ),
     Cause.DISTINCT_INSTANCE: Words(
-        ("each other instance already runs one of its tasks", "one task per instance"),
+        ("each other instance runs one of its tasks", "one task per instance"),
         "distinct",
         (ADD, STOP_FIRST),
     ),
@@ -149,7 +149,7 @@ def place(case: Case) -> Finding | None:
         clauses=tuple("{name}: " + one for one in _filled(words.clauses, fields)),
         brief=_filled((words.brief,), fields, otherwise="port")[0],
         evidence=(
-            *([case.said(events[0][0])] if events else []),
+            *([case.said(events[0][0], len(events))] if events else []),
             *(
                 Evidence(f"task {task.short_id}: {task.stopped_reason}", "DescribeTasks")
                 for task, _ in failed[:1]
@@ -157,7 +157,7 @@ def place(case: Case) -> Finding | None:
             case.counts(),
             *_room(case),
         ),
-        actions=(*_group_actions(case), *(Action(text) for text in words.actions)),
+        actions=tuple(_adding(case) if text == ADD else Action(text) for text in words.actions),
         how="No place becomes free without one of these.",
     )
 
@@ -228,7 +228,7 @@ def _fields(case: Case, named: Mapping[str, str]) -> dict[str, str]:
             if all(name not in one.attributes for one in others)
         ]
         if missing:
-            fields["attribute"] = missing[0]
+            fields["attribute"] = missing[0].rpartition("ecs.capability.")[2]
     if "port" not in fields and len(needs.ports) == 1:
         fields["port"] = str(*needs.ports)
     return fields
@@ -260,19 +260,17 @@ def _room(case: Case) -> list[Evidence]:
     ]
 
 
-def _group_actions(case: Case) -> list[Action]:
-    """Return the command that adds an instance, where the group may grow."""
+def _adding(case: Case) -> Action:
+    """Return how to add an instance to the group."""
     group = case.facts.group
     if group is None or group.desired is None or group.maximum is None:
-        return []
+        return Action(ADD)
     if group.desired >= group.maximum:
-        return [Action(f"Raise the group's maximum: it is at {group.desired} of {group.maximum}.")]
-    return [
-        Action(
-            f"Add an instance. The group is at {group.desired} of at most {group.maximum}.",
-            (
-                f"aws autoscaling set-desired-capacity --desired-capacity {group.desired + 1} \\",
-                f"  --auto-scaling-group-name {group.name}",
-            ),
-        )
-    ]
+        return Action(f"{ADD} Raise its maximum first: it is at {group.desired} of it.")
+    return Action(
+        f"{ADD} It is at {group.desired} of at most {group.maximum}.",
+        (
+            f"aws autoscaling set-desired-capacity --desired-capacity {group.desired + 1} \\",
+            f"  --auto-scaling-group-name {group.name}",
+        ),
+    )

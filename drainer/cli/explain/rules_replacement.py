@@ -219,10 +219,12 @@ def starting(case: Case) -> Finding | None:
 
 
 def running(case: Case) -> list[Task]:
+    """Return the replacements that run."""
     return [task for task in case.live if task.last == "RUNNING" and task.started_at]
 
 
 def is_running(case: Case) -> bool:
+    """Whether any replacement runs."""
     return bool(running(case))
 
 

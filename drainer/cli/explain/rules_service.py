@@ -152,7 +152,7 @@ def blue_green(case: Case) -> Finding | None:
         brief="deployment holds",
         until=hook.expires_at if hook else None,
         evidence=(
-            *(Evidence(text, "DescribeServiceDeployments") for text in said),
+            *(Evidence(text, "deployment") for text in said),
             case.counts(),
         ),
         actions=(

@@ -150,7 +150,7 @@ def _deregistering(facts: Facts, name: str, tasks: Sequence[Task]) -> Finding:
     left = ", {left} left" if until else ""
     evidence = [*_seen(name, tasks)]
     if delays and began:
-        text = f"deregistration delay {max(delays)} s, began"
+        text = f"deregistration begun, delay {max(delays)} s"
         evidence.append(Evidence(text, "target group", began))
     draining = sum(one.state == "draining" for group in groups for one in group.targets or ())
     if draining:
