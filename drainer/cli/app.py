@@ -12,6 +12,7 @@ from rich.console import Console
 
 from drainer.cli.demo.scenarios import SCENARIOS, ScenarioName
 from drainer.cli.explain import command as explaining
+from drainer.cli.status import command as overview
 
 # A shell's code for a command ended by SIGINT.
 EXIT_INTERRUPTED = 130
@@ -117,3 +118,4 @@ def redrive(
 
 
 app.command(epilog=explaining.EPILOG)(explaining.explain)
+app.command(epilog=overview.EPILOG)(overview.status)

@@ -259,6 +259,7 @@ def record(
     group: str = GROUP,
     written: datetime = NOW - 5 * SECOND,
     end: End = End.OPEN,
+    deadline: timedelta = timedelta(hours=1, minutes=12),
     **more: Any,
 ) -> dict[str, Any]:
     """
@@ -270,7 +271,7 @@ def record(
         started_at=BEGAN,
         last_heartbeat_at=NOW - MINUTE,
         hop=100,
-        deadline_at=NOW + timedelta(hours=1, minutes=12),
+        deadline_at=NOW + deadline,
         draining_since=BEGAN,
         cluster=CLUSTER,
         container_instance_arn=instance_arn(instance),

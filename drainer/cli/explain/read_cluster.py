@@ -57,17 +57,23 @@ class ClusterReader:
 
     def tasks_of(self, container_instance_arn: str) -> tuple[Task, ...] | None:
         """Return the tasks of an instance, also those that are stopping: 3 reads or more."""
-        return self._tasks(containerInstance=container_instance_arn)
+        arns = self.task_arns(container_instance_arn)
+        return None if arns is None else self.described(arns)
+
+    def task_arns(self, container_instance_arn: str) -> list[str] | None:
+        """Return the ARNs of the same tasks: 2 reads or more."""
+        return self._listed(containerInstance=container_instance_arn)
 
     def tasks_of_service(self, service: str, now: datetime) -> tuple[Task, ...] | None:
         """Return a service's tasks; of those that stopped, the ones of the last two hours."""
-        found = self._tasks(most=1, serviceName=service)
+        arns = self._listed(most=1, serviceName=service)
+        found = None if arns is None else self.described(arns)
         if found is None:
             return None
         old = now - STOPPED_SINCE
         return tuple(one for one in found if one.stopped_at is None or one.stopped_at > old)
 
-    def _tasks(self, most: int = PAGES_MAX, **of: Any) -> tuple[Task, ...] | None:
+    def _listed(self, most: int = PAGES_MAX, **of: Any) -> list[str] | None:
         arns: list[str] = []
         for desired in DESIRED:
             found = self._reads.pages(
@@ -83,7 +89,7 @@ class ClusterReader:
             if found is None:
                 return None
             arns += found
-        return self.described(arns)
+        return arns
 
     def described(self, arns: Iterable[str]) -> tuple[Task, ...] | None:
         """Return the tasks of these ARNs: 1 read for each 100."""

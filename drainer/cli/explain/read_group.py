@@ -10,6 +10,7 @@ from drainer.cli.explain.drainers import Group, Hook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from drainer.cli.explain.reads import Reads
 
@@ -27,7 +28,7 @@ def read_group(reads: Reads, ec2_instance_id: str) -> Group | None:
         return None
     name, state = instances[0]["AutoScalingGroupName"], instances[0]["LifecycleState"]
     group = _described(reads, name)
-    started, failed = _activities(reads, name, ec2_instance_id)
+    activities = read_activities(reads, name)
     return Group(
         name=name,
         lifecycle_state=state,
@@ -37,8 +38,8 @@ def read_group(reads: Reads, ec2_instance_id: str) -> Group | None:
         hooks=read_hooks(reads, name),
         retains=_retains(group),
         simple_policies=_simple_policies(reads, name),
-        terminating_since=started,
-        failed_launch=failed,
+        terminating_since=terminating_since(activities, ec2_instance_id),
+        failed_launch=_failed_launch(activities),
     )
 
 
@@ -91,15 +92,21 @@ def _simple_policies(reads: Reads, name: str) -> tuple[str, ...] | None:
     )
 
 
-def _activities(reads: Reads, name: str, ec2_instance_id: str) -> tuple[Any, str]:
-    """Return since when the instance is terminating, and why the newest launch failed."""
+def read_activities(reads: Reads, name: str) -> list[Mapping[str, Any]]:
+    """Return the newest activities of a group: 1 read."""
     answer = reads.ask(
         SERVICE,
         "describe_scaling_activities",
         AutoScalingGroupName=name,
         MaxRecords=ACTIVITIES_MAX,
     )
-    activities = (answer or {}).get("Activities", [])
+    return list((answer or {}).get("Activities", ()))
+
+
+def terminating_since(
+    activities: Sequence[Mapping[str, Any]], ec2_instance_id: str
+) -> datetime | None:
+    """Return since when an instance is terminating; None where no activity says so."""
     # "Terminating EC2 instance: i-..."; an activity has no other field for the instance.
     started = [
         one["StartTime"]
@@ -107,6 +114,11 @@ def _activities(reads: Reads, name: str, ec2_instance_id: str) -> tuple[Any, str
         if ec2_instance_id in one.get("Description", "")
         and one["Description"].startswith("Terminating")
     ]
+    return max(started, default=None)
+
+
+def _failed_launch(activities: Sequence[Mapping[str, Any]]) -> str:
+    """Return why the newest launch failed; empty if it did not."""
     launches = [one for one in activities if one.get("Description", "").startswith("Launching")]
     failed = launches[0] if launches and launches[0].get("StatusCode") == "Failed" else {}
-    return max(started, default=None), str(failed.get("StatusMessage", ""))
+    return str(failed.get("StatusMessage", ""))

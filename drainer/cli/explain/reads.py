@@ -62,7 +62,7 @@ class Reads:
         Return an answer; None where there was none, and {} for an error that says absence.
 
         Args:
-            service: Whose operation it is.
+            service: The service of the operation.
             operation: As the client's method is called.
             absent: The codes of AWS that say that what is asked for does not exist.
             parameters: Of the operation.

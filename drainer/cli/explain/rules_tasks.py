@@ -40,7 +40,9 @@ def standalone(facts: Facts) -> list[Finding]:
             cause=Cause.STANDALONE_TASK,
             pace=Pace.WAITS,
             name=first.family,
-            clauses=(one, "a standalone job: {name}") if len(jobs) == 1 else (many,),
+            clauses=(one, "a standalone job: {name}", "job {name}")
+            if len(jobs) == 1
+            else (many, f"{len(jobs)} standalone jobs"),
             brief="job" if len(jobs) == 1 else counted(len(jobs), "job"),
             since=first.started_at,
             evidence=tuple(

@@ -199,16 +199,16 @@ def as_json(one: Explanation) -> dict[str, Any]:
         "lifecycle_state": group.lifecycle_state if group else None,
         "hook": one.deadline.hook if one.deadline else None,
         "stack": facts.stack.name if facts.stack else None,
-        "draining_since": _utc(facts.draining_since),
+        "draining_since": utc(facts.draining_since),
         "sentence": one.first_line,
         "outlook": one.outlook,
         "cause": str(one.verdict.main.cause),
         "causes": [_finding(found, one.clock) for found in one.verdict.findings],
         "background": [_finding(found, one.clock) for found in one.verdict.background],
         "tasks_left": None if facts.tasks is None else [task.arn for task in facts.remaining],
-        "deadline_at": _utc(one.deadline.at) if one.deadline else None,
+        "deadline_at": utc(one.deadline.at) if one.deadline else None,
         "deadline_result": one.deadline.result if one.deadline else None,
-        "expected_at": _utc(one.estimate.at),
+        "expected_at": utc(one.estimate.at),
         "estimate": one.estimate.how,
         "reads": facts.reads,
         "unread": [{"what": missing.what, "why": missing.why} for missing in facts.unread],
@@ -221,11 +221,11 @@ def _finding(found: Finding, clock: Clock) -> dict[str, Any]:
         "name": found.name,
         "pace": str(found.pace),
         "waits_for": waits_for(found, clock, 1_000),
-        "since": _utc(found.since),
-        "until": _utc(found.until),
+        "since": utc(found.since),
+        "until": utc(found.until),
         "how": found.how,
         "evidence": [
-            {"at": _utc(fact.at), "text": fact.text, "source": fact.source}
+            {"at": utc(fact.at), "text": fact.text, "source": fact.source}
             for fact in found.evidence
         ],
         "actions": [
@@ -234,6 +234,6 @@ def _finding(found: Finding, clock: Clock) -> dict[str, Any]:
     }
 
 
-def _utc(at: datetime | None) -> str | None:
-
+def utc(at: datetime | None) -> str | None:
+    """Return an instant as programs read it."""
     return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -68,10 +68,12 @@ def shortened(name: str) -> Iterator[str]:
 
 def waits_for(finding: Finding, clock: Clock, room: int) -> str:
     """Return what a finding says in so many columns: the longest form that fits."""
-    for form in finding.clauses:
+    # Last the brief form, with the name: a word without it says nothing in a list of services.
+    forms = [*finding.clauses, *(["{name}: " + finding.brief] if finding.name else [])]
+    for form in forms:
         if len(said := clause(finding, form, clock)) <= room:
             return said
-    for form in finding.clauses:
+    for form in forms:
         for name in shortened(finding.name):
             if len(said := clause(finding, form, clock, name)) <= room:
                 return said
