@@ -396,6 +396,21 @@ def test_half_a_listing_is_no_listing() -> None:
     assert "not read" in explain(account).lines[0]
 
 
+def test_half_of_the_descriptions_is_none() -> None:
+    # One hundred stopped tasks are described, and the batch with the running one is throttled.
+    account = draining(ours=False)
+    for _ in range(100):
+        account.task("service:web", "STOPPED")
+    TOGETHER[Cause.STANDALONE_TASK](account)
+    account.aws.refuses = lambda name, parameters: (
+        "ThrottlingException"
+        if name == "ecs:DescribeTasks" and len(parameters["tasks"]) == 1
+        else ""
+    )
+
+    assert "not read: its tasks" in explain(account).lines[0]
+
+
 def test_a_service_that_was_not_read_is_named() -> None:
     account = by_drainer(TOGETHER[Cause.IMAGE_PULL])
     account.aws.denied["ecs:DescribeServices"] = "AccessDeniedException"

@@ -100,6 +100,8 @@ class ClusterReader:
             by="tasks",
             values=list(dict.fromkeys(arns)),
             size=HUNDRED,
+            # The tasks of a batch that was not read would look as if they had ended.
+            whole=True,
             cluster=self._cluster,
         )
         return None if answers is None else tuple(parse.task(one) for one in answers)

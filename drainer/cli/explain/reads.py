@@ -121,14 +121,20 @@ class Reads:
         by: str,
         values: Sequence[Any],
         size: int,
+        whole: bool = False,
         **parameters: Any,
     ) -> list[Any] | None:
-        """Return the items of all values, so many in a call; None where none could be read."""
+        """
+        Return the items of all values, so many in a call; None where none could be read.
+
+        With `whole` a part is not enough: then one failed call leaves all unread.
+        """
         answers = [
             self.ask(service, operation, **parameters, **{by: list(some)})
             for some in batched(values, size)
         ]
-        if values and all(one is None for one in answers):
+        missing = sum(one is None for one in answers)
+        if missing and (whole or missing == len(answers)):
             return None
         return [item for one in answers if one for item in one.get(key, [])]
 
