@@ -1,7 +1,7 @@
 """
 Reads all facts of one draining container instance, drained by the drainer, by ECS or by hand.
 
-First the instance is found, which takes one read for each cluster. The rest is 15 to 40 reads for
+First the instance is found, which takes one read for each cluster. The rest is 10 to 40 reads for
 an instance with a few services, and never more than READS_MAX. A failed read leaves a gap that the
 screen names.
 """
