@@ -444,6 +444,17 @@ def test_names_of_any_length_leave_room_for_each_cause(length: int, number: int)
     assert ("more" in text) == (number > 3)
 
 
+def test_a_first_line_keeps_the_names_that_fit() -> None:
+    found = [
+        finding(Cause.PORT_TAKEN, Pace.STUCK, "api", "port 8080"),
+        finding(Cause.IMAGE_PULL, Pace.STUCK, "web", "image pull"),
+        finding(Cause.TASK_PROTECTED, Pace.WAITS, "queue", "1 protected"),
+    ]
+
+    assert several(found, 47) == "api (port 8080), web (image pull), 1 protected"
+    assert several(found, 60).endswith("queue (1 protected)")
+
+
 def test_a_long_name_is_cut_and_not_the_reason() -> None:
     one = finding(Cause.NO_MEMORY, Pace.STUCK, "n" * 255)
 

@@ -268,11 +268,12 @@ def test_ecs_holds_an_instance_that_the_drainer_has_released() -> None:
 
 
 def test_a_container_instance_is_found_by_its_arn() -> None:
-    account = by_ecs(TOGETHER[Cause.NO_CPU])
+    account = by_drainer(TOGETHER[Cause.NO_CPU])
     shown = explain(account, instance=instance_arn(HERE))
 
     assert shown.code == 0
     assert shown.lines[0].startswith(HERE)
+    assert "the deadline passes" in shown.lines[1]
     assert "ecs:ListClusters" not in account.aws.calls
 
 

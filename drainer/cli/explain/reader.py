@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # An account has 10,000 clusters at most; a search of more than these takes more than ten seconds.
 CLUSTERS_MAX = 200
 CLUSTER_PAGES_MAX = 20
+ARN_PART = ":container-instance/"
 
 
 class NotFoundError(LookupError):
@@ -67,8 +68,12 @@ def explainable(
     Raises:
         NotFoundError: It is in no cluster that was read.
     """
-    installed = _installed(reads, instance, stack, now)
-    found = find(reads, instance, cluster or installed.cluster or None)
+    if ARN_PART in instance:
+        found = find(reads, instance, None)
+        installed = _installed(reads, found.ec2_instance_id, stack, now)
+    else:
+        installed = _installed(reads, instance, stack, now)
+        found = find(reads, instance, cluster or installed.cluster or None)
     reader = ClusterReader(reads, found.cluster)
     tasks = reader.tasks_of(found.arn)
     group = read_group(reads, found.ec2_instance_id)
@@ -119,7 +124,7 @@ def find(reads: Reads, instance: str, cluster: str | None) -> ContainerInstance:
     Raises:
         NotFoundError: It is in no cluster that was read.
     """
-    if ":container-instance/" in instance:
+    if ARN_PART in instance:
         # arn:aws:ecs:REGION:ACCOUNT:container-instance/CLUSTER/ID
         cluster = instance.split("/")[1]
     names = [cluster] if cluster else clusters(reads)
@@ -142,7 +147,7 @@ def clusters(reads: Reads) -> list[str]:
 
 
 def _in_cluster(reads: Reads, instance: str, cluster: str) -> Sequence[ContainerInstance]:
-    if ":container-instance/" in instance:
+    if ARN_PART in instance:
         arns: list[str] | None = [instance]
     else:
         # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/cluster-query-language.html

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 COLUMNS = 80
 NAME_CHARACTERS_MIN = 3
+# Below this several names cannot be told apart, and fewer names are better.
+SHORT_NAME_CHARACTERS = 8
 # A name is cut with two dots, which no name of ECS has.
 CUT = ".."
 # How many causes the first line names. All of them are in the list below it.
@@ -92,21 +94,23 @@ def first_line(instance: str, verdict: Verdict, clock: Clock) -> str:
 
 
 def several(findings: Sequence[Finding], room: int) -> str:
-    """Return the first causes in so many columns: with names, short names, or none."""
+    """Return the first causes in so many columns: with as many names as fit, the first ones."""
     shown, more = findings[:NAMED_MAX], len(findings) - NAMED_MAX
     end = f", {more} more" if more > 0 else ""
-    longest = max(len(one.name) for one in shown)
-    for length in range(longest, NAME_CHARACTERS_MIN - 1, -1):
-        said = ", ".join(_named(one, length) for one in shown) + end
-        if len(said) <= room:
-            return said
+    for named in range(len(shown), -1, -1):
+        for length in range(max(len(one.name) for one in shown), SHORT_NAME_CHARACTERS - 1, -1):
+            parts = [_named(one, length) for one in shown[:named]]
+            said = ", ".join([*parts, *(one.brief for one in shown[named:])]) + end
+            if len(said) <= room:
+                return said
     return (", ".join(one.brief for one in shown) + end)[:room]
 
 
 def _named(finding: Finding, length: int) -> str:
     if not finding.name:
         return finding.brief
-    name = finding.name if len(finding.name) <= length else finding.name[: length - 2] + CUT
+    is_short = len(finding.name) <= length
+    name = finding.name if is_short else finding.name[: length - len(CUT)] + CUT
     return f"{name} ({finding.brief})"
 
 
