@@ -97,8 +97,9 @@ def several(findings: Sequence[Finding], room: int) -> str:
     """Return the first causes in so many columns: with as many names as fit, the first ones."""
     shown, more = findings[:NAMED_MAX], len(findings) - NAMED_MAX
     end = f", {more} more" if more > 0 else ""
+    longest = max(SHORT_NAME_CHARACTERS, *(len(one.name) for one in shown))
     for named in range(len(shown), -1, -1):
-        for length in range(max(len(one.name) for one in shown), SHORT_NAME_CHARACTERS - 1, -1):
+        for length in range(longest, SHORT_NAME_CHARACTERS - 1, -1):
             parts = [_named(one, length) for one in shown[:named]]
             said = ", ".join([*parts, *(one.brief for one in shown[named:])]) + end
             if len(said) <= room:
