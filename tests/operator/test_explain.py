@@ -236,10 +236,17 @@ def test_the_end_is_estimated_from_delay_timeout_and_look(
     assert answer(account, capsys)["expected_at"] == "2026-11-22T14:03:33Z"
 
 
-def test_no_end_is_promised_where_somebody_has_to_act(capsys: pytest.CaptureFixture[str]) -> None:
-    account = by_drainer(TOGETHER[Cause.TARGET_DRAINING], TOGETHER[Cause.NO_CPU])
-
-    assert answer(account, capsys)["expected_at"] is None
+@pytest.mark.parametrize(
+    "plants",
+    [
+        (TOGETHER[Cause.TARGET_DRAINING], TOGETHER[Cause.NO_CPU]),
+        (OURS[Cause.FUNCTION_FAILING],),
+    ],
+)
+def test_no_end_is_promised_where_somebody_has_to_act(
+    plants: tuple[Callable[[Account], None], ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer(by_drainer(*plants), capsys)["expected_at"] is None
 
 
 def test_an_estimate_past_the_deadline_says_so() -> None:
@@ -289,8 +296,7 @@ def test_all_pages_are_read() -> None:
     # The tasks of a second page would be a drain that seems to have finished.
     account = draining(ours=False)
     account.aws.page_size = 1
-    for _ in range(3):
-        account.task("service:web", "STOPPED")
+    ALONE[Cause.DAEMON](account)
     TOGETHER[Cause.STANDALONE_TASK](account)
 
     assert "a standalone job" in explain(account).lines[0]
