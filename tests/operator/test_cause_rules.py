@@ -10,6 +10,7 @@ from drainer.cli.explain import rules_host, rules_replacement, rules_tasks
 from drainer.cli.explain.case import Case
 from drainer.cli.explain.causes import Cause, Pace
 from drainer.cli.explain.drainers import Group, Hook, Stack
+from drainer.cli.explain.estimate import estimate_of
 from drainer.cli.explain.facts import (
     Container,
     ContainerInstance,
@@ -24,7 +25,8 @@ from drainer.cli.explain.facts import (
     TaskDefinition,
 )
 from drainer.cli.explain.finding import Finding, by_importance
-from drainer.cli.explain.judge import judge
+from drainer.cli.explain.forecast import replaced
+from drainer.cli.explain.judge import Verdict, judge
 from drainer.cli.explain.scheduler import is_deadlocked, lacks, limits
 from drainer.cli.explain.sentences import Clock, several, waits_for
 from tests.operator.planted import BEGAN, HERE, MINUTE, NOW, SECOND
@@ -403,6 +405,89 @@ def test_a_notification_that_never_came_is_found() -> None:
 def test_a_drained_instance_without_a_hook_is_finished() -> None:
     # ECS leaves it DRAINING: to call that stuck sends somebody searching.
     assert cause(tasks=(), group=None) == Cause.FINISHED
+
+
+# -- the estimate
+
+
+def moving(**more: Any) -> Facts:
+    """
+    Return facts of a service with two tasks here, of which ECS replaces one in each round.
+    """
+    both = (task(), task(arn=f"{ARN}:task/c/{'d' * 32}"))
+    one = service(desired=4, running=4, maximum_percent=125, **more)
+    return facts(tasks=both, services={"web": one}, elsewhere={"web": ()})
+
+
+def test_rounds_are_estimated_as_measured() -> None:
+    # Start to stop took 100 s the last two times: two rounds, and the stop timeout.
+    events = (
+        said("has stopped 1 running tasks: (task a).", timedelta(hours=2)),
+        said("has started 1 tasks: (task b).", timedelta(hours=2, seconds=110)),
+        said("has stopped 1 running tasks: (task c).", timedelta(hours=3)),
+        said("has started 1 tasks: (task d).", timedelta(hours=3, seconds=90)),
+    )
+    found = replaced(moving(events=events), "web")
+
+    assert found is not None
+    assert found.at == NOW + 200 * SECOND
+    assert found.how == "web: 2 rounds of 100 s (as measured) for start and health check."
+
+
+def test_rounds_are_estimated_by_the_starts_of_other_tasks() -> None:
+    seen = newer(ago=timedelta(days=1), started_at=NOW - timedelta(days=1) + 20 * SECOND)
+    found = replaced(replace(moving(), elsewhere={"web": (seen,)}), "web")
+
+    assert found is not None
+    assert found.at == NOW + 2 * 60 * SECOND
+
+
+def test_what_goes_on_behind_a_cause_counts_in_the_estimate() -> None:
+    # The job ends at once; the service behind it takes minutes more.
+    one = moving(events=(said("has started 1 tasks: (task a)."),))
+    verdict = judge(one)
+    target = Finding(
+        cause=Cause.TARGET_DRAINING, pace=Pace.MOVES, clauses=(), brief="", until=NOW + SECOND
+    )
+    alone = estimate_of(one, verdict)
+    behind = estimate_of(one, Verdict((target,), verdict.findings))
+
+    assert verdict.main.cause == Cause.ON_COURSE
+    assert alone.at is not None
+    assert behind.at == alone.at
+
+
+def test_daemons_stop_after_the_others() -> None:
+    daemon = task(group="service:logs", definition="d")
+    alone = facts(tasks=(task("STOPPING", stopping_at=NOW),))
+    both = replace(
+        alone,
+        tasks=(*(alone.tasks or ()), daemon),
+        services={**alone.services, "logs": service(scheduling="DAEMON")},
+        definitions={"d": TaskDefinition(arn="d", stop_seconds=45)},
+    )
+    first, second = (estimate_of(one, judge(one)).at for one in (alone, both))
+
+    assert first is not None
+    assert second == first + 45 * SECOND
+
+
+@pytest.mark.parametrize(("ago", "left"), [(310, 20), (290, 30)])
+def test_a_stop_that_was_ordered_with_the_deregistration_begins_after_its_delay(
+    ago: int, left: int
+) -> None:
+    # Otherwise a task behind a load balancer would have 0 s left from its first second on.
+    stopping = task("STOPPING", stopping_at=NOW - timedelta(seconds=ago))
+    events = (said("has begun draining connections on 1 tasks.", timedelta(seconds=ago)),)
+    found = rules_tasks.closing(
+        facts(
+            tasks=(stopping,),
+            services={"web": service(target_groups=("t",), events=events)},
+            target_groups={"t": TargetGroup(arn="t", targets=(), delay_seconds=300)},
+        )
+    )
+
+    assert [one.until for one in found] == [NOW + timedelta(seconds=left)]
 
 
 # -- sentences

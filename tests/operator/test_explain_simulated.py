@@ -5,6 +5,7 @@ A second witness: the simulated account, which was written to judge the drainer,
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -12,6 +13,7 @@ import pytest
 from botocore.config import Config
 
 from drainer.cli.explain.causes import Cause
+from drainer.cli.explain.estimate import MANAGED_LOOK
 from drainer.cli.explain.reader import explainable
 from drainer.cli.explain.reads import Reads
 from drainer.cli.explain.sentences import Clock
@@ -96,7 +98,7 @@ def simulated() -> Iterator[Callable[..., Drained]]:
     def made(**service: Any) -> Drained:
         account = Aws(now=START)
         account.auto_scaling.create_group("payments-asg", cluster="payments", desired=3)
-        account.ecs.create_service("payments", "web", desired=3, **service)
+        account.ecs.create_service("payments", "web", **({"desired": 3} | service))
         servers.append(Server(account).__enter__())
         return Drained(account, servers[-1])
 
@@ -125,6 +127,35 @@ def test_a_simulated_drain_is_explained_at_each_moment(
     assert Cause.TARGET_DRAINING in causes
     assert Cause.STOP_TIMEOUT in causes
     assert causes[-1] == Cause.FINISHED
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        {"desired": 6},
+        {"maximum_percent": 134, "desired": 9},
+        {"minimum_healthy_percent": 50, "maximum_percent": 100},
+        {"stop_seconds": 100.0},
+        {"start_seconds": 40.0},
+    ],
+    ids=str,
+)
+def test_the_end_of_a_simulated_drain_is_estimated(
+    simulated: Callable[..., Drained], service: dict[str, Any]
+) -> None:
+    # An estimate that is wrong by half is worse than none: people plan their night by it.
+    drain = simulated(**service)
+    drain.start()
+    seen = list(drain.until_drained())
+    end = seen[-1][0].clock.now
+    errors = []
+    for one, _ in seen[:-1]:
+        assert one.estimate.at is not None
+        left = (end - one.clock.now).total_seconds()
+        errors.append(abs((one.estimate.at - MANAGED_LOOK - end).total_seconds()) / left)
+
+    assert len(errors) > 10
+    assert median(errors) <= 0.2
 
 
 def test_a_simulated_service_that_cannot_move_is_explained(

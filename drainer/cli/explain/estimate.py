@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from drainer.cli.explain.causes import Cause, Pace
 from drainer.cli.explain.drainers import MANAGED_HOOK
+from drainer.cli.explain.facts import DAEMON
+from drainer.cli.explain.forecast import replaced
 from drainer.cli.explain.rules_tasks import STOP_SECONDS_DEFAULT
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ MANAGED_LOOK = timedelta(seconds=60)
 ABANDON = "ABANDON"
 # What still follows when the cause has ended.
 THEN_STOPS = frozenset({Cause.TARGET_DRAINING})
-THEN_LEAVES = frozenset({Cause.TASK_PROTECTED, Cause.GRACE_PERIOD, Cause.STARTING})
+REPLACED = frozenset({Cause.STARTING, Cause.ON_COURSE})
+THEN_LEAVES = frozenset({Cause.TASK_PROTECTED, Cause.GRACE_PERIOD, *REPLACED})
 
 
 class Deadline(NamedTuple):
@@ -82,26 +85,57 @@ def estimate_of(facts: Facts, verdict: Verdict) -> Estimate:
         return Estimate(None, f"none. {stuck[0].how}")
     if verdict.main.cause == Cause.FINISHED:
         return Estimate(None, verdict.main.how)
-    endless = [one for one in verdict.findings if one.until is None]
+    every = [*verdict.findings, *verdict.background]
+    ends = [(one, _end(facts, one)) for one in every if one.cause != Cause.DAEMON]
+    endless = [one for one, end in ends if end is None]
     if endless:
         return Estimate(None, f"none. {endless[0].how}")
-    last = max(verdict.findings, key=lambda one: _end(facts, one))
-    managed = facts.drain is None
-    look = MANAGED_LOOK if managed else NEXT_LOOK
-    how = f"{last.how} {_then(facts, last)}Until the next look: {look.seconds} s."
-    return Estimate(_end(facts, last) + look, how)
+    known = [end for _, end in ends if end]
+    last = max(known, default=_End(facts.now, ""))
+    at, parts = last.at, [last.how] if last.how else []
+    if daemons := _daemons(facts):
+        at += timedelta(seconds=daemons)
+        parts.append(f"Then {daemons} s for the daemons.")
+    look = MANAGED_LOOK if facts.drain is None else NEXT_LOOK
+    parts.append(f"Until the next look: {look.seconds} s.")
+    return Estimate(at + look, " ".join(parts))
 
 
-def _end(facts: Facts, finding: Finding) -> datetime:
-    until = max(finding.until or facts.now, facts.now)
-    return until + timedelta(seconds=_delay(facts, finding) + _stop(facts, finding))
+def _daemons(facts: Facts) -> int:
+    """Return how long the daemons take, which stop after the others."""
+    tasks = [
+        task
+        for task in facts.remaining
+        if task.wanted
+        and (service := facts.services.get(task.service)) is not None
+        and service.scheduling == DAEMON
+    ]
+    if not tasks:
+        return 0
+    found = (facts.definitions.get(task.definition) for task in tasks)
+    return max((one.stop_seconds for one in found if one), default=STOP_SECONDS_DEFAULT)
 
 
-def _then(facts: Facts, finding: Finding) -> str:
+class _End(NamedTuple):
+    """When a cause and what follows it end, and how that was computed."""
+
+    at: datetime
+    how: str
+
+
+def _end(facts: Facts, finding: Finding) -> _End | None:
+    """Return when a cause has ended with all that follows it; None if that is not known."""
+    until, how = finding.until, finding.how
+    if until is None and finding.cause in REPLACED and (found := replaced(facts, finding.name)):
+        until, how = found
+    if until is None:
+        return None
     delay, stop = _delay(facts, finding), _stop(facts, finding)
     parts = [f"{delay} s of deregistration delay"] if delay else []
     parts += [f"up to {stop} s of stop timeout"] if stop else []
-    return f"Then {' and '.join(parts)}. " if parts else ""
+    then = f" Then {' and '.join(parts)}." if parts else ""
+    at = max(until, facts.now) + timedelta(seconds=delay + stop)
+    return _End(at, f"{how}{then}")
 
 
 def _delay(facts: Facts, finding: Finding) -> int:
@@ -113,7 +147,7 @@ def _delay(facts: Facts, finding: Finding) -> int:
 
 
 def _stop(facts: Facts, finding: Finding) -> int:
-    if finding.cause not in THEN_STOPS | THEN_LEAVES:
+    if not finding.name or finding.cause not in THEN_STOPS | THEN_LEAVES:
         return 0
     definitions = (
         facts.definitions.get(task.definition)

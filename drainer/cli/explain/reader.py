@@ -209,6 +209,6 @@ def _with_targets(
     services: Mapping[str, Service], held: Sequence[Service], remaining: Sequence[Task]
 ) -> list[Service]:
     """Return the services whose targets tell: those that are held, and those that deregister."""
-    names = {one.service for one in remaining if one.last == "DEACTIVATING"}
+    names = {one.service for one in remaining if not one.wanted}
     names |= {one.name for one in held}
     return [one for name, one in services.items() if name in names]

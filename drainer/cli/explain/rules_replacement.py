@@ -25,6 +25,9 @@ PULL_LONG = timedelta(minutes=5)
 # "Task without health checks and load balancers: healthy 40 s after RUNNING".
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
 HEALTHY_AFTER = timedelta(seconds=40)
+# Five checks with 30 s between them are the default of a target group, and ten are the most.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
+CHECKED_WITHIN = timedelta(minutes=10)
 # One failed check heals by itself: captures of 22 services had 27 such events, and each healed.
 UNHEALTHY_SIGNS = 2
 CRASHES = 2
@@ -200,14 +203,12 @@ def starting(case: Case) -> Finding | None:
     if not pending and not new:
         return None
     number = counted(len(pending) + len(new), "replacement")
-    ends = [task.started_at + HEALTHY_AFTER for task in new if task.started_at]
     return Finding(
         cause=Cause.STARTING,
         pace=Pace.MOVES,
         name=case.service.name,
         clauses=(f"{{name}}: {number} starting", "{name}: starting"),
         brief="starting",
-        until=max(ends) if ends and not pending and "initial" not in states else None,
         evidence=(
             *(Evidence(f"{task.short_id} {task.last}", TASKS) for task in (*pending, *new)[:3]),
             *(Evidence(f"target {state}: {why}", "target health") for state, why in states.items()),

@@ -22,6 +22,8 @@ TASKS = "DescribeTasks"
 # https://github.com/aws/amazon-ecs-agent/blob/master/agent/engine/docker_task_engine.go
 STOP_TRIES, STOP_BUFFER_SECONDS = 5, 120
 STOP_SECONDS_DEFAULT = 30
+# ECS's scheduler looks every ten seconds.
+SAME_MOMENT = timedelta(seconds=15)
 # An order to stop reaches a connected agent within seconds.
 ORDER_LATE = timedelta(minutes=10)
 
@@ -184,12 +186,12 @@ def _stopping(facts: Facts, name: str, tasks: Sequence[Task]) -> Finding:
         definition = facts.definitions.get(task.definition)
         return timedelta(seconds=definition.stop_seconds if definition else STOP_SECONDS_DEFAULT)
 
-    ends = [task.stopping_at + allowed(task) for task in tasks if task.stopping_at]
+    begun = [(began_stop(facts, task), allowed(task)) for task in tasks]
+    ends = [at + allowed for at, allowed in begun if at]
     until = max(ends) if ends else None
-    worst = max(allowed(task) for task in tasks)
-    if until and facts.now > until - worst + STOP_TRIES * (
-        worst + timedelta(seconds=STOP_BUFFER_SECONDS)
-    ):
+    worst = max(allowed for _, allowed in begun)
+    tries = STOP_TRIES * (worst + timedelta(seconds=STOP_BUFFER_SECONDS))
+    if until and facts.now > until - worst + tries:
         return _stuck(facts, name, tasks)
     what = "1 task" if len(tasks) == 1 else f"{len(tasks)} tasks"
     return Finding(
@@ -210,6 +212,24 @@ def _stopping(facts: Facts, name: str, tasks: Sequence[Task]) -> Finding:
         actions=(Action("For the next time: end at SIGTERM, or set a shorter stopTimeout."),),
         how="Beginning of STOPPING + the task definition's stop timeouts.",
     )
+
+
+def began_stop(facts: Facts, task: Task) -> datetime | None:
+    """
+    Return since when the containers of a task are told to stop.
+
+    AWS does not say whether stoppingAt is set before the targets are deregistered. If it is, the
+    stop begins after the deregistration delay at the latest.
+    """
+    service = facts.services.get(task.service)
+    if task.stopping_at is None or service is None:
+        return task.stopping_at
+    groups = [facts.target_groups.get(arn) for arn in service.target_groups]
+    delay = max((one.delay_seconds or 0 for one in groups if one), default=0)
+    deregistered = began_deregistering(service) or task.stopping_at
+    if not delay or task.stopping_at > deregistered + SAME_MOMENT:
+        return task.stopping_at
+    return min(facts.now, deregistered + timedelta(seconds=delay))
 
 
 def _ordered(facts: Facts, name: str, tasks: Sequence[Task]) -> Finding:
