@@ -418,6 +418,35 @@ def test_half_of_the_descriptions_is_none() -> None:
     assert "not read: its tasks" in explain(account).lines[0]
 
 
+def test_an_unread_group_is_not_called_absent() -> None:
+    # "No hook holds it" makes somebody terminate an instance that a hook still holds.
+    account = draining(ours=False)
+    account.aws.denied["autoscaling:DescribeAutoScalingInstances"] = "AccessDenied"
+
+    assert explain(account).lines[1] == "Whether a lifecycle hook holds it was not read."
+
+
+def test_a_service_of_codedeploy_is_explained() -> None:
+    # It has task sets: no deployments, no task definition and no load balancers of its own.
+    account = draining(ours=True)
+    account.held("blue")
+    one = account.cluster.services["blue"]
+    group = account.target_group("blue", "healthy")
+    times = {"createdAt": NOW, "updatedAt": NOW}
+    balancers = one.pop("loadBalancers")
+    one["taskSets"] = [
+        {"id": f"ecs-svc/{status}", "status": status, "loadBalancers": balancers, **times}
+        for status in ("PRIMARY", "ACTIVE")
+    ]
+    del one["deployments"], one["taskDefinition"]
+    shown = explain(account)
+
+    assert shown.lines[0] == f"{HERE} waits for blue: a deployment is in progress."
+    assert group in account.aws.target_groups
+    assert "elbv2:DescribeTargetHealth" in account.aws.calls
+    assert "ecs:DescribeTaskDefinition" in account.aws.calls
+
+
 def test_a_service_that_was_not_read_is_named() -> None:
     account = by_drainer(TOGETHER[Cause.IMAGE_PULL])
     account.aws.denied["ecs:DescribeServices"] = "AccessDeniedException"
@@ -455,7 +484,7 @@ def test_json_is_one_object_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert found["causes"][0]["until"] == "2026-11-22T15:40:00Z"
     assert found["deadline_at"] == "2026-11-22T15:14:00Z"
-    assert found["reads"] == 21
+    assert found["reads"] == 22
     assert len(found["tasks_left"]) == 1
 
 

@@ -147,6 +147,9 @@ def test_who_drains_is_said_for_each_group() -> None:
     assert status(account)[1][0] == (
         "no group in cluster payments: 1 leaving (by hand, no hook waits)"
     )
+    attributes = account.cluster.instances[instance_arn(HERE)]["attributes"]
+    attributes.append({"name": "drainer.interrupted", "value": "x"})
+    assert status(account)[1][0].endswith("(by drainer, for Spot)")
 
 
 def test_a_near_deadline_needs_attention() -> None:

@@ -101,6 +101,10 @@ def service(found: Mapping[str, Any]) -> Service:
     events = (
         ServiceEvent(one["createdAt"], one.get("message", "")) for one in found.get("events", ())
     )
+    # A service that CodeDeploy or another controller steers has task sets for deployments.
+    sets = found.get("taskSets", ())
+    balancers = [*found.get("loadBalancers", ())]
+    balancers += [balancer for one in sets for balancer in one.get("loadBalancers", ())]
     return Service(
         name=found["serviceName"],
         arn=found.get("serviceArn", ""),
@@ -120,8 +124,9 @@ def service(found: Mapping[str, Any]) -> Service:
             (one.get("type", ""), one.get("expression", ""))
             for one in found.get("placementConstraints", ())
         ),
-        target_groups=tuple(dict.fromkeys(_target_groups(found.get("loadBalancers", ())))),
-        deployments=tuple(_deployment(one) for one in found.get("deployments", ())),
+        target_groups=tuple(dict.fromkeys(_target_groups(balancers))),
+        deployments=tuple(_deployment(one) for one in found.get("deployments", ()))
+        or _of_task_sets(sets),
         events=tuple(sorted(events, key=lambda one: one.at, reverse=True)),
         service_deployment=found.get("currentServiceDeployment", ""),
     )
@@ -143,6 +148,15 @@ def _deployment(found: Mapping[str, Any]) -> Deployment:
         rollout=found.get("rolloutState", ""),
         reason=found.get("rolloutStateReason", ""),
         failed_tasks=found.get("failedTasks", 0),
+    )
+
+
+def _of_task_sets(sets: Sequence[Mapping[str, Any]]) -> tuple[Deployment, ...]:
+    """Return task sets as deployments: with two of them the newer one is rolled out."""
+    rollout = "IN_PROGRESS" if len(sets) > 1 else "COMPLETED"
+    return tuple(
+        Deployment(id=one.get("id", ""), status=one.get("status", ""), rollout=rollout)
+        for one in sets
     )
 
 

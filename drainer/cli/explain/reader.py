@@ -89,7 +89,7 @@ def explainable(
         instance=found,
         tasks=tasks,
         services=services,
-        definitions=_definitions(reader, held, remaining),
+        definitions=_definitions(reader, services, held, remaining),
         elsewhere=elsewhere,
         others=_others(reader, found) if stuck else None,
         target_groups=reader.target_groups(_with_targets(services, held, remaining)),
@@ -194,10 +194,19 @@ def _has_live(tasks: Sequence[Task]) -> bool:
 
 
 def _definitions(
-    reader: ClusterReader, held: Sequence[Service], remaining: Sequence[Task]
+    reader: ClusterReader,
+    services: Mapping[str, Service],
+    held: Sequence[Service],
+    tasks: Sequence[Task],
 ) -> dict[str, TaskDefinition]:
-    stopping = [one.definition for one in remaining if not one.wanted]
-    return reader.definitions([*(one.definition for one in held[:SERVICES_MAX]), *stopping])
+    """Return the definitions of replacements, of tasks that stop, and of daemons."""
+    names = {one.name for one in held[:SERVICES_MAX] if one.definition}
+    own = [
+        one.definition
+        for one in tasks
+        if one.service in services and not (one.wanted and one.service in names)
+    ]
+    return reader.definitions([*(one.definition for one in held[:SERVICES_MAX]), *own])
 
 
 def _others(reader: ClusterReader, here: ContainerInstance) -> tuple[ContainerInstance, ...] | None:

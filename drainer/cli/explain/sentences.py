@@ -26,6 +26,8 @@ NAME_CHARACTERS_MIN = 3
 SHORT_NAME_CHARACTERS = 8
 # A name is cut with two dots, which no name of ECS has.
 CUT = ".."
+# Without it an instance seems to be in no group.
+GROUP_READ = "DescribeAutoScalingInstances"
 # How many causes the first line names. All of them are in the list below it.
 NAMED_MAX = 3
 
@@ -120,6 +122,8 @@ def outlook(
 ) -> str:
     """Return the second line: what happens without an action."""
     if verdict.main.cause == Cause.FINISHED:
+        if any(one.what == GROUP_READ for one in facts.unread):
+            return "Whether a lifecycle hook holds it was not read."
         return "No lifecycle hook holds it. It stays DRAINING until it is terminated."
     in_time = deadline is None or estimate.at is None or estimate.at <= deadline.at
     if verdict.main.pace == Pace.MOVES and in_time:

@@ -16,6 +16,7 @@ from drainer.cli.explain.finding import counted
 from drainer.cli.explain.judge import judge
 from drainer.cli.explain.rules_host import own_hook
 from drainer.cli.explain.sentences import waits_for
+from drainer.drain.attributes import DRAINED_FOR, INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,11 @@ DEADLINE_NEAR = timedelta(minutes=15)
 # A replacement that starts, becomes healthy and lets the old one go takes less.
 REPLACED_WITHIN = timedelta(minutes=15)
 SEE = ", see explain"
+# What the drainer leaves on an instance that no hook holds.
+ATTRIBUTES = {
+    DRAINED_FOR: "by drainer, for CloudFormation",
+    INTERRUPTED: "by drainer, for Spot",
+}
 
 
 class Mark(StrEnum):
@@ -203,6 +209,9 @@ def drained_by(facts: Facts) -> str:
     if facts.drain and not facts.drain.ended:
         return "by drainer"
     if group is None or group.lifecycle_state not in WAITING:
+        for attribute, by in ATTRIBUTES.items():
+            if attribute in facts.instance.attributes:
+                return by
         return "by hand, no hook waits"
     if own_hook(facts):
         return "by drainer, no record"
