@@ -179,11 +179,23 @@ def test_three_hundred_drains_fit_on_a_screen() -> None:
         *("GROUP", "CLUSTER", "LEAVING", "draining", "closing", "unseen", "DEADLINE")
     ]
     assert lines[1].split() == [GROUP, CLUSTER, "300/12", "300", "0", "0", "1h12m"]
-    assert lines[3] == "20 of 300 need attention:"
-    assert lines[5].endswith("payments..: api: port is take")
+    assert lines[3] == "20 of 300 need attention (the tasks of 20 were read)."
+    assert lines[5].endswith("  api: port is taken")
     assert len(lines) < 40
     assert [one for one in lines if len(one) > COLUMNS] == []
     assert lines[-1].startswith("Why: drainer explain i-")
+
+
+def test_many_drains_of_several_groups_name_their_group() -> None:
+    account = many(49)
+    account.aws.in_groups["i-00000000000000001"]["AutoScalingGroupName"] = "batch-asg"
+    account.aws.groups["batch-asg"] = account.aws.groups[GROUP] | {
+        "AutoScalingGroupName": "batch-asg"
+    }
+    lines = status(account, terminal=True)[1]
+
+    assert any(one.endswith("  batch-asg: api: port is taken") for one in lines)
+    assert any("  payments..: api: port is ta" in one for one in lines)
 
 
 @pytest.mark.parametrize("asked", [{"all_rows": True}, {"group": GROUP}])
@@ -205,6 +217,19 @@ def test_three_hundred_drains_take_few_reads_of_ecs() -> None:
     # The clusters, 4 lists of instances and 4 descriptions, 2 lists of tasks for each of 20 drains,
     # and one read each of their tasks, services and protection.
     assert account.aws.counts()["ecs"] <= 1 + 4 + 4 + 2 * 20 + 3
+
+
+def test_the_tasks_of_lost_and_of_urgent_drains_are_read() -> None:
+    # Of 300 drains 20 are looked into: those that need it most.
+    account = many(0)
+    for count in range(60):
+        add(account, f"i-{count:017x}", written=NOW, deadline=timedelta(hours=3))
+    add(account, "i-0000000000000lost", written=NOW - 10 * MINUTE, deadline=timedelta(hours=9))
+    add(account, "i-00000000000urgent", written=NOW, deadline=16 * MINUTE)
+    lines = status(account, terminal=True)[1]
+
+    assert any(one.startswith("! i-0000000000000lost") for one in lines)
+    assert any(one.startswith("! i-00000000000urgent") for one in lines)
 
 
 def test_only_the_named_group_is_shown() -> None:
@@ -247,6 +272,32 @@ def test_an_unread_cluster_is_said_and_the_others_are_shown() -> None:
     assert code == 4
     assert "? not read: cluster ledger: AccessDeniedException" in lines
     assert HERE in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "exit_code"),
+    [
+        ("ecs:ListClusters", "AccessDeniedException", 4),
+        ("ecs:ListClusters", "ExpiredTokenException", 4),
+        ("ecs:ListContainerInstances", "ThrottlingException", 5),
+    ],
+)
+def test_an_account_that_was_not_read_is_not_called_quiet(
+    operation: str, code: str, exit_code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # "No drains" with an expired token sends the person on call back to bed.
+    account = many(3)
+    account.aws.denied[operation] = code
+
+    assert status(account) == (exit_code, [])
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_cluster_that_does_not_exist_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(many(0), cluster="paymets") == (3, [])
+    assert capsys.readouterr().err == (
+        "error: there is no such cluster: check --cluster and --region\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,11 @@ def look(
     """
     reads = Reads(client, READS_MAX)
     names = [cluster] if cluster else clusters(reads)
-    instances = [one for name in names for one in _draining(reads, name)]
+    found = [_draining(reads, name) for name in names]
+    instances = [one for some in found for one in some or ()]
+    # Without any answer of ECS it cannot be said that nothing drains.
+    is_blank = bool(reads.errors) and all(one is None for one in found)
+    error = reads.errors[-1] if is_blank else None
     state, drains = _drainer(reads, stack, clock.now)
     groups, sizes = _groups(reads, instances, drains)
     shown = [one for one in instances if group in {None, _name(groups, one)}]
@@ -89,18 +93,20 @@ def look(
         clusters=len(names),
         sizes=sizes,
         stack=state,
+        error=error,
         unread=tuple(reads.unread),
         reads=dict(reads.counts),
     )
 
 
-def _draining(reads: Reads, cluster: str) -> tuple[ContainerInstance, ...]:
+def _draining(reads: Reads, cluster: str) -> tuple[ContainerInstance, ...] | None:
+    """Return the instances that drain in a cluster; None where it was not read."""
     before = len(reads.unread)
     found = ClusterReader(reads, cluster).instances("DRAINING")
     if found is None:
         why = reads.unread[before].why if len(reads.unread) > before else "as others"
         reads.missed(f"cluster {cluster}", why)
-    return found or ()
+    return found
 
 
 def _drainer(
@@ -163,13 +169,18 @@ def _groups(
 def _first(
     instances: Sequence[ContainerInstance], drains: Mapping[str, DrainState]
 ) -> Sequence[ContainerInstance]:
-    """Return the drains whose tasks are listed: the lost ones first, then the oldest."""
+    """Return the drains whose tasks are listed: the lost first, then the nearest deadlines."""
 
-    def order(one: ContainerInstance) -> tuple[bool, datetime, str]:
+    def order(one: ContainerInstance) -> tuple[bool, datetime, datetime, str]:
         drain = drains.get(one.ec2_instance_id)
-        lost = drain is None or drain.silent
-        since = drain.draining_since if drain and drain.draining_since else LONG_AGO
-        return not lost, since, one.ec2_instance_id
+        if drain is None:
+            return False, LONG_AGO, LONG_AGO, one.ec2_instance_id
+        return (
+            not drain.silent,
+            drain.deadline_at or LONG_AGO,
+            drain.draining_since or LONG_AGO,
+            one.ec2_instance_id,
+        )
 
     return sorted(instances, key=order)[:DETAILED_MAX]
 

@@ -95,6 +95,7 @@ class Status:
         clusters: How many clusters were asked.
         sizes: How many instances each group is to have.
         stack: The drainer's stack; None where there is none, or it was not read.
+        error: Why ECS could not be read at all; None where it could.
         unread: What was not read.
         reads: How many reads were made of each service.
     """
@@ -105,6 +106,7 @@ class Status:
     clusters: int
     sizes: dict[str, int]
     stack: Stack | None
+    error: Exception | None = None
     unread: tuple[Unread, ...]
     reads: dict[str, int]
 

@@ -110,14 +110,17 @@ def _cut(name: str, columns: int) -> str:
 
 def _attention(status: Status) -> Iterator[Line]:
     rows = status.attention
+    read = sum(row.tasks is not None or row.mark == Mark.UNREAD for row in status.rows)
+    closely = f" (the tasks of {read} were read)" if read < len(status.rows) else ""
+    verb = "needs" if len(rows) == 1 else "need"
+    yield Line(f"{len(rows) or 'None'} of {len(status.rows)} {verb} attention{closely}.", RED)
     if not rows:
         return
-    verb = "needs" if len(rows) == 1 else "need"
-    yield Line(f"{len(rows)} of {len(status.rows)} {verb} attention:", RED)
-    yield Line(HEADING.replace("WAITS FOR", "GROUP, WAITS FOR"), DIM)
+    is_one = len({row.group for row in status.rows}) == 1
+    yield Line(HEADING if is_one else HEADING.replace("WAITS FOR", "GROUP, WAITS FOR"), DIM)
     for row in rows[:ATTENTION_MAX]:
-        group = _cut(row.group, 10)
-        yield row_line(row, status.now, f"{group}: {row.waits_for}" if group else row.waits_for)
+        group = "" if is_one or not row.group else f"{_cut(row.group, 10)}: "
+        yield row_line(row, status.now, f"{group}{row.waits_for}")
     if len(rows) > ATTENTION_MAX:
         yield Line(f"  and {len(rows) - ATTENTION_MAX} more: drainer status --all", DIM)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK
-from drainer.cli.explain.refusal import EXIT_NO_ACCESS, EXIT_NO_ANSWER
+from drainer.cli.explain.refusal import EXIT_NO_ACCESS, EXIT_NO_ANSWER, refused
 from drainer.cli.explain.screen import DIM, Line
 from drainer.cli.explain.sentences import Clock
 from drainer.cli.status.reader import look
@@ -53,6 +53,8 @@ def show(
 ) -> int:
     """Show the drains once; return the exit code."""
     status = _look(asked, client, Clock(now, zone))
+    if status.error is not None:
+        return refused(status.error)
     if asked.as_json:
         for row in status.rows:
             print(json.dumps(row_json(row, status.now)))
@@ -88,6 +90,8 @@ def watch(
     while looks is None or number < looks:
         clock = Clock(now(), zone)
         status = _look(asked, client, clock)
+        if number == 0 and status.error is not None:
+            return refused(status.error)
         seconds = interval(status.reads.get("ecs", 0))
         shown, changed, said = remembered.take(status, clock)
         if asked.as_json:
