@@ -87,7 +87,7 @@ def lines(one: Explanation, cause: Cause | None = None) -> list[Line]:
         instance = one.facts.instance.ec2_instance_id
         shown += [
             Line(""),
-            Line(f"Details of one: drainer explain {instance} --cause {main.cause}", DIM),
+            Line(f"Details: drainer explain {instance} --cause {main.cause}", DIM),
         ]
     return shown
 
