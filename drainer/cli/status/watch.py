@@ -25,7 +25,7 @@ INTERVAL_SECONDS_MIN = 5
 READS_A_SECOND = 0.8
 GONE_LASTS = timedelta(seconds=30)
 RECENT_MAX = 4
-# From these columns on a line says when, which changes with every look.
+# The first character of a line that has changed since the last look.
 CHANGED = "*"
 
 
