@@ -14,6 +14,8 @@ from rich.console import Console
 from drainer.cli.adopt.command import EPILOG as ADOPT_EPILOG
 from drainer.cli.adopt.command import adopt
 from drainer.cli.demo.scenarios import SCENARIOS, ScenarioName
+from drainer.cli.explain import command as explaining
+from drainer.cli.status import command as overview
 
 # A shell's code for a command ended by SIGINT.
 EXIT_INTERRUPTED = 130
@@ -124,3 +126,5 @@ def redrive(
 
 
 app.command(epilog=ADOPT_EPILOG)(adopt)
+app.command(epilog=explaining.EPILOG)(explaining.explain)
+app.command(epilog=overview.EPILOG)(overview.status)

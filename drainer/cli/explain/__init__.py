@@ -1,0 +1,3 @@
+"""
+Why a container instance is still draining, for any drain: with or without the drainer's stack.
+"""

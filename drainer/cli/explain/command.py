@@ -1,0 +1,74 @@
+"""
+`drainer explain`: its arguments.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from drainer.cli.explain.causes import Cause  # noqa: TC001 (Typer reads it)
+
+EPILOG = (
+    "Examples: `drainer explain i-0a1f4c8e2b7d93650` searches all clusters for the instance. "
+    "`drainer explain i-0a1f4c8e2b7d93650 --cluster payments` reads that cluster only. "
+    "`drainer explain i-0a1f4c8e2b7d93650 --cause image-pull` shows one of several causes. "
+    "`drainer explain i-0a1f4c8e2b7d93650 --json` prints JSON for programs."
+)
+
+ClusterOption = Annotated[str | None, typer.Option(help="The ECS cluster. Empty: all clusters.")]
+StackOption = Annotated[str, typer.Option(help="The drainer's stack. It may be absent.")]
+RegionOption = Annotated[str | None, typer.Option(help="The AWS Region, as the AWS CLI has it.")]
+ProfileOption = Annotated[str | None, typer.Option(help="The profile of the AWS CLI.")]
+
+
+def explain(  # noqa: PLR0917 (Typer gives names)
+    instance: Annotated[
+        str, typer.Argument(help="The EC2 instance's id, or the container instance's ARN.")
+    ],
+    cluster: ClusterOption = None,
+    cause: Annotated[
+        Cause | None,
+        typer.Option(metavar="CAUSE", help="Which of several causes to show in detail."),
+    ] = None,
+    stack: StackOption = "drainer",
+    region: RegionOption = None,
+    profile: ProfileOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, times in UTC.")
+    ] = False,
+) -> None:
+    """
+    Say why a container instance is still draining.
+
+    Works for each DRAINING container instance, by the drainer, by ECS managed draining or by hand.
+    The first line names the cause. Below it: evidence, what to do, and an estimate of the end.
+
+    It only reads. The search makes one read for each cluster until the instance is found. The rest
+    makes 10 to 40 reads for an instance with a few services, and 150 at most.
+    Exits with 0 if the instance was explained, with 1 if its tasks could not be read, with 3 if it
+    was not found or is not DRAINING, with 4 if access is missing, with 5 if AWS did not answer.
+    """
+    # boto3 takes a quarter of a second to import; --help need not.
+    from rich.console import Console  # noqa: PLC0415 (see above)
+
+    from drainer import clock  # noqa: PLC0415 (see above)
+    from drainer.cli.account.session import AWS_ERRORS, clients  # noqa: PLC0415 (see above)
+    from drainer.cli.explain.refusal import refused  # noqa: PLC0415 (see above)
+    from drainer.cli.explain.show import show  # noqa: PLC0415 (see above)
+
+    try:
+        code = show(
+            instance,
+            cluster=cluster,
+            stack=stack,
+            cause=cause,
+            json_wanted=as_json,
+            client=clients(region, profile),
+            now=clock.now(),
+            console=Console(),
+        )
+    except AWS_ERRORS as error:
+        code = refused(error)
+    raise typer.Exit(code)

@@ -1,0 +1,3 @@
+"""
+What drains in an account, one line for each container instance.
+"""
