@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from drainer.cli.demo.scenarios import SCENARIOS, ScenarioName
+from drainer.cli.doctor import command as doctor
 
 # A shell's code for a command ended by SIGINT.
 EXIT_INTERRUPTED = 130
@@ -113,3 +114,6 @@ def redrive(
 
     code = show(stack, messages_max, dry_run=dry_run, as_json=as_json, console=Console())
     raise typer.Exit(code)
+
+
+app.command(epilog=doctor.EPILOG)(doctor.doctor)
