@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from drainer.cli.account.reader import Unread
-    from drainer.cli.doctor.facts import Group, Stack
+    from drainer.cli.doctor.facts import Group
+    from drainer.cli.doctor.stack_facts import Stack
     from drainer.cli.doctor.verdicts import Finding
 
 # A new ECS-optimized image comes about every two weeks. After three months an agent lacks fixes.

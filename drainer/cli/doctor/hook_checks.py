@@ -19,7 +19,8 @@ from drainer.drain.model import LifecycleActionResult
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from drainer.cli.doctor.facts import Group, Hook, Stack
+    from drainer.cli.doctor.facts import Group, Hook
+    from drainer.cli.doctor.stack_facts import Stack
     from drainer.cli.doctor.verdicts import Finding
     from drainer.drain.model import Policy
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.cli.account.reader import Unread, each, is_gone
 from drainer.cli.doctor import read_clusters, read_groups
-from drainer.cli.doctor.facts import Account, Group, Topic
+from drainer.cli.doctor.facts import Account, Group
 from drainer.cli.doctor.hook_checks import MANAGED, OwnHook, own_hooks
 from drainer.cli.doctor.read_roles import read_role
 from drainer.cli.doctor.read_stack import read_stack, topic
+from drainer.cli.doctor.stack_facts import Topic
 from drainer.cli.history.read_records import read_records, seconds_by_group
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from drainer.cli.account.reader import Reader
-    from drainer.cli.doctor.facts import Role, Stack
+    from drainer.cli.doctor.facts import Role
     from drainer.cli.doctor.read_clusters import Found
+    from drainer.cli.doctor.stack_facts import Stack
 
 # How far back drains are compared with the hook's timeouts.
 PAST = timedelta(days=30)

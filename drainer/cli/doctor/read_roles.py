@@ -12,10 +12,11 @@ from urllib.parse import unquote
 
 from drainer.cli.account.reader import DENIED, Unread, is_gone
 from drainer.cli.doctor import policies
-from drainer.cli.doctor.facts import Role, Topic
+from drainer.cli.doctor.facts import Role
 
 if TYPE_CHECKING:
     from drainer.cli.account.reader import Reader
+    from drainer.cli.doctor.stack_facts import Topic
 
 SERVICE = "autoscaling.amazonaws.com"
 PUBLISH = "sns:Publish"

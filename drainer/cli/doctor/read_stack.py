@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.cli.account.reader import Unread, each, is_gone
-from drainer.cli.doctor.facts import (
+from drainer.cli.doctor.stack_checks import DEAD_LETTERS, RULES, SOURCES
+from drainer.cli.doctor.stack_facts import (
     Alarm,
     Attached,
     Day,
@@ -21,7 +22,6 @@ from drainer.cli.doctor.facts import (
     Subscription,
     Topic,
 )
-from drainer.cli.doctor.stack_checks import DEAD_LETTERS, RULES, SOURCES
 
 if TYPE_CHECKING:
     from datetime import datetime

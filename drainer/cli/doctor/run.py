@@ -18,7 +18,7 @@ from drainer.cli.account.session import (
     clients,
     fail,
 )
-from drainer.cli.doctor import screen, table
+from drainer.cli.doctor import judge, screen, table
 from drainer.cli.doctor.read_account import Wanted, read_account
 from drainer.cli.doctor.verdicts import Verdict
 
@@ -61,7 +61,7 @@ def run(
         if account.code not in DENIED:
             advice = "check the name and --region"
         return fail(account.why, advice, code=EXIT_USAGE)
-    results = table.run(account, names)
+    results = judge.run(account, names)
     if isinstance(account.stack, Unread) and not account.groups:
         advice = "name the stack with --stack, or a group"
         return fail(account.stack.why, advice, code=EXIT_USAGE)

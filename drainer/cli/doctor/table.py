@@ -4,19 +4,21 @@ All checks, in the order in which they are shown. `docs/doctor.md` explains each
 
 from __future__ import annotations
 
-from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from drainer.cli.account.reader import Unread
-from drainer.cli.doctor import group_checks, hook_checks, service_checks, stack_checks
-from drainer.cli.doctor.group_checks import Checked
-from drainer.cli.doctor.hook_checks import OwnHook, own_hooks
-from drainer.cli.doctor.verdicts import Check, Finding, Result, Verdict
+from drainer.cli.doctor import (
+    function_checks,
+    group_checks,
+    hook_checks,
+    service_checks,
+    stack_checks,
+)
+from drainer.cli.doctor.verdicts import Check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from drainer.cli.doctor.facts import Account, Stack
+    from drainer.cli.doctor.group_checks import Checked
+    from drainer.cli.doctor.hook_checks import OwnHook
+    from drainer.cli.doctor.stack_facts import Stack
 
 STACK: tuple[Check[Stack], ...] = (
     Check("topic", "the stack's topic", "It exists.", stack_checks.topic),
@@ -42,31 +44,31 @@ STACK: tuple[Check[Stack], ...] = (
         "function",
         "state and reserved concurrency of the function",
         "It is active and may run.",
-        stack_checks.function_state,
+        function_checks.function_state,
     ),
     Check(
         "settings",
         "environment of the function",
         "The function accepts it.",
-        stack_checks.settings,
+        function_checks.settings,
     ),
     Check(
         "recursion",
         "recursive-loop detection of the function",
         "RecursiveLoop is Allow.",
-        stack_checks.recursion,
+        function_checks.recursion,
     ),
     Check(
         "function-errors",
         "errors and throttles of the last 24 hours",
         "0 errors and 0 throttles in 24 hours.",
-        stack_checks.errors,
+        function_checks.errors,
     ),
     Check(
         "sweep",
         "rules of EventBridge, and invocations of the last 24 hours",
         "The rules are enabled, and sweeps run.",
-        stack_checks.sweep,
+        function_checks.sweep,
     ),
     Check(
         "dead-letters",
@@ -74,18 +76,18 @@ STACK: tuple[Check[Stack], ...] = (
         "The dead-letter queue is empty.",
         stack_checks.dead_letters,
     ),
-    Check("table", "status of the table of records", "It is active.", stack_checks.table),
+    Check("table", "status of the table of records", "It is active.", function_checks.table),
     Check(
         "alarms",
         "alarms of the stack and their listeners",
         "Each alarm has a listener, and none rings.",
-        stack_checks.alarms,
+        function_checks.alarms,
     ),
     Check(
         "attached",
         "stacks made from infra/attach.yaml",
         "Each attaches a group that exists.",
-        stack_checks.attached,
+        function_checks.attached,
     ),
 )
 
@@ -204,62 +206,6 @@ HOOK: tuple[Check[OwnHook], ...] = (
     ),
 )
 
-NAMES = tuple(check.name for check in (*STACK, *GROUP, *HOOK))
-# A group without a hook that was not named: only this is said of it.
-UNHOOKED = "hook"
-
-
-def run(account: Account, names: frozenset[str]) -> list[Result]:
-    """Return what the named checks find in an account, the stack first."""
-    found = chain(_of_stack(account, names), _of_groups(account, names))
-    return [*found, *_of_unhooked(account, names)]
-
-
-def _of_stack(account: Account, names: frozenset[str]) -> Iterator[Result]:
-    stack = account.stack
-    for check in STACK:
-        if check.name not in names:
-            continue
-        if isinstance(stack, Unread):
-            yield Result("stack", check.name, check.looks_at, _unread(stack.why))
-        else:
-            yield from _results(f"stack {stack.name}", check, check.findings(stack))
-
-
-def _of_groups(account: Account, names: frozenset[str]) -> Iterator[Result]:
-    for group in account.groups:
-        checked = Checked(group, account.stack, account.now)
-        for check in GROUP:
-            if check.name in names:
-                yield from _results(group.name, check, check.findings(checked))
-        if isinstance(group.hooks, Unread):
-            for skipped in HOOK:
-                if skipped.name in names:
-                    finding = _unread(group.hooks.why)
-                    yield Result(group.name, skipped.name, skipped.looks_at, finding)
-        for own in own_hooks(group, account.stack):
-            for of_hook in HOOK:
-                if of_hook.name in names:
-                    yield from _results(group.name, of_hook, of_hook.findings(own))
-
-
-def _of_unhooked(account: Account, names: frozenset[str]) -> Iterator[Result]:
-    if UNHOOKED not in names:
-        return
-    looks_at = "groups with container instances"
-    if isinstance(account.unhooked, Unread):
-        yield Result("other groups", UNHOOKED, looks_at, _unread(account.unhooked.why))
-        return
-    for name in account.unhooked:
-        sentence = "It has instances in a cluster and no hook: they leave undrained."
-        fix = f"drainer doctor {name}"
-        yield Result(name, UNHOOKED, looks_at, Finding(Verdict.NOTE, sentence, fix=fix))
-
-
-def _results(subject: str, check: Check[Any], findings: list[Finding]) -> Iterator[Result]:
-    for finding in findings:
-        yield Result(subject, check.name, check.looks_at, finding)
-
-
-def _unread(why: str) -> Finding:
-    return Finding(Verdict.NOT_READ, why)
+NAMES = tuple(
+    [one.name for one in STACK] + [one.name for one in GROUP] + [one.name for one in HOOK]
+)
