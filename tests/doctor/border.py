@@ -32,7 +32,7 @@ class WriteError(AssertionError):
     """
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """
     A call that AWS refuses, for what it asks for does not exist; its argument is AWS's code.
     """
@@ -106,7 +106,7 @@ class Border:
         assert method in self.answers, f"the fake has no answer to {method}"
         try:
             answer = self.answers[method](given)
-        except Gone as error:
+        except GoneError as error:
             return _refusal(str(error))
         report = ParamValidator().validate(answer, model.output_shape)
         assert not report.has_errors(), f"{method}: {report.generate_report()}"

@@ -8,7 +8,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.doctor.border import REGION, Gone
+from tests.doctor.border import REGION, GoneError
 from tests.doctor.healthy_stack import Given, summary, there
 from tests.doctor.names import (
     BALANCED,
@@ -231,13 +231,13 @@ class HealthyGroup:
 
     def _images(self, given: Given) -> Given:
         if given["ImageIds"][0] not in self.images:
-            raise Gone("InvalidAMIID.NotFound")
+            raise GoneError("InvalidAMIID.NotFound")
         made = self.images[given["ImageIds"][0]].strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return {"Images": [{"ImageId": given["ImageIds"][0], "CreationDate": made}]}
 
     def _role(self, given: Given) -> Given:
         if given["RoleName"] not in self.roles:
-            raise Gone("NoSuchEntity")
+            raise GoneError("NoSuchEntity")
         return {
             "Role": {
                 "Path": "/",

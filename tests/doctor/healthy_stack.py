@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.template import read_template
-from tests.doctor.border import Gone
+from tests.doctor.border import GoneError
 from tests.doctor.names import (
     GROUP,
     NOW,
@@ -170,7 +170,7 @@ class HealthyStack:
         Return the stack's resources as CloudFormation lists them.
         """
         if not self.exists:
-            raise Gone("ValidationError")
+            raise GoneError("ValidationError")
         return [
             summary(name, kind, self.resources[name])
             for name, kind in self.kinds.items()
@@ -202,7 +202,7 @@ class HealthyStack:
     def _imports(self, given: Given) -> Given:
         assert given["ExportName"] == "drainer-TopicArn"
         if not self.imports:
-            raise Gone("ValidationError")
+            raise GoneError("ValidationError")
         return {"Imports": self.imports}
 
     def _stacks(self, given: Given) -> Given:
@@ -241,11 +241,11 @@ def there(found: dict[str, Any], key: str, code: str = "ResourceNotFoundExceptio
     Return what has a name, or refuse the call as AWS does for what does not exist.
     """
     if key not in found:
-        raise Gone(code)
+        raise GoneError(code)
     return found[key]
 
 
 def existing(body: Given) -> Given:
     if not body:
-        raise Gone("ResourceNotFoundException")
+        raise GoneError("ResourceNotFoundException")
     return body

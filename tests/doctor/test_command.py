@@ -59,10 +59,12 @@ def test_a_wrong_check_exits_with_1_and_comes_first_with_its_fix() -> None:
     code, shown = typed(account, GROUP, only=("hook-role", "scale-in-protection", "hook"))
 
     assert code == 1
-    assert shown.splitlines()[0] == f"{GROUP}: 1 wrong, 1 warnings. 3 checks."
+    assert shown.splitlines()[0] == f"{GROUP}: 1 wrong, 1 warning. 3 checks."
     lines = [line for line in shown.splitlines() if not line.startswith(" ") and line]
     assert [line.split()[0] for line in lines[1:]] == ["wrong", "warning", "ok"]
-    assert "  fix      aws cloudformation deploy --template-file infra/attach.yaml" in shown
+    # The stack that has the hook, by what it imports: a second one could not make the same hook.
+    fix = "aws cloudformation deploy --template-file infra/attach.yaml --stack-name "
+    assert f"  fix      {fix}drainer-payments --cap" in shown
     assert "  effect   Auto Scaling applies the default result at once" in shown
 
 

@@ -90,7 +90,7 @@ def protection(one: Checked) -> Iterator[Finding]:
         return
     if any(each.managed_protection for each in known(group.providers)):
         return
-    what = f"{len(protected)} instances: {_few(protected)}" if protected else "new instances"
+    what = f"{_few(protected)}" if protected else "new instances"
     yield warning(
         f"Scale-in protection is on for {what}.",
         "Scaling in passes them by, and an instance refresh waits for them and fails.",
@@ -134,8 +134,8 @@ def retained(one: Checked) -> Iterator[Finding]:
     """Find instances that a hook has abandoned and that are billed since."""
     if found := [each.id for each in one.group.instances if each.state == RETAINED]:
         yield warning(
-            f"{len(found)} instances are {RETAINED}: {_few(found)}.",
-            "They are billed until someone terminates them.",
+            f"{RETAINED}: {_few(found)}.",
+            "Retained instances are billed until someone terminates them.",
             "aws autoscaling terminate-instance-in-auto-scaling-group "
             f"--no-should-decrement-desired-capacity --instance-id {found[0]}",
         )

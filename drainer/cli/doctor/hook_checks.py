@@ -85,10 +85,13 @@ def own_hooks(group: Group, stack: Stack | Unread) -> list[OwnHook]:
 
 def attach(own: OwnHook) -> str:
     """Return the command that writes the hook again."""
+    name = own.group.name
+    attached = () if isinstance(own.stack, Unread) else own.stack.attached
+    named = [] if isinstance(attached, Unread) else [one for one in attached if one.group == name]
     return (
         "aws cloudformation deploy --template-file infra/attach.yaml --stack-name "
-        f"drainer-{own.group.name} --capabilities CAPABILITY_IAM --parameter-overrides "
-        f"AutoScalingGroupName={own.group.name}"
+        f"{named[0].stack if named else f'drainer-{name}'} --capabilities CAPABILITY_IAM "
+        f"--parameter-overrides AutoScalingGroupName={name}"
     )
 
 

@@ -83,15 +83,10 @@ def _is_fine(name: str, results: Iterable[Result]) -> bool:
 def _headline(subject: str, results: Sequence[Result]) -> Text:
     verdicts = [one.finding.verdict for one in results]
     checks = len({one.check for one in results})
-    parts = [
-        f"{verdicts.count(verdict)} {word}"
-        for verdict, word in (
-            (Verdict.WRONG, "wrong"),
-            (Verdict.WARNING, "warnings"),
-            (Verdict.NOT_READ, "not read"),
-        )
-        if verdict in verdicts
-    ]
+    shown = (Verdict.WRONG, Verdict.WARNING, Verdict.NOT_READ)
+    parts = [f"{verdicts.count(one)} {one}" for one in shown if one in verdicts]
+    # "2 wrong" and "2 not read", but "2 warnings".
+    parts = [f"{one}s" if one.endswith("ing") and one != "1 warning" else one for one in parts]
     worst = min(verdicts, key=ORDER.index)
     return Text(f"{subject}: {', '.join(parts) or 'no problems'}. {checks} checks.", STYLES[worst])
 

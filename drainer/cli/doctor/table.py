@@ -4,7 +4,7 @@ All checks, in the order in which they are shown. `docs/doctor.md` explains each
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drainer.cli.doctor import (
     function_checks,
@@ -206,6 +206,5 @@ HOOK: tuple[Check[OwnHook], ...] = (
     ),
 )
 
-NAMES = tuple(
-    [one.name for one in STACK] + [one.name for one in GROUP] + [one.name for one in HOOK]
-)
+EVERY: tuple[Check[Any], ...] = (*STACK, *GROUP, *HOOK)
+NAMES = tuple(check.name for check in EVERY)
