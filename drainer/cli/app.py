@@ -12,6 +12,7 @@ from rich.console import Console
 
 from drainer.cli.demo.scenarios import SCENARIOS, ScenarioName
 from drainer.cli.doctor import command as doctor
+from drainer.cli.history import command as history
 
 # A shell's code for a command ended by SIGINT.
 EXIT_INTERRUPTED = 130
@@ -117,3 +118,5 @@ def redrive(
 
 
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
+app.command(epilog=history.HISTORY_EPILOG)(history.history)
+app.command(epilog=history.REPORT_EPILOG)(history.report)

@@ -155,5 +155,5 @@ def test_every_call_of_the_command_is_in_the_operators_policy() -> None:
         account.managed["arn:aws:iam::123456789012:policy/all"] = {"Statement": []}
         account.results(GROUP)
         used |= account.border.calls
-    # What only `history` and `report` call (tests/unit/test_history.py).
+    # What only `history` and `report` call (tests/history/test_command.py).
     assert used | {"logs:FilterLogEvents"} == granted
