@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from drainer import clock
 from drainer.cli.app import app
-from drainer.cli.history.command import Asked
+from drainer.cli.history.asked import Asked
 from drainer.cli.history.run import history, report
 from drainer.drain.record import End
 from tests.doctor.border import Border, GoneError

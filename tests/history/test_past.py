@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from drainer.cli.history.asked import since_of
 from drainer.cli.history.past import EITHER, Pass, Span, past_of, percentile, summary_of
 from drainer.cli.history.read_past import passes_in
 from drainer.cli.history.read_records import seconds_by_group
-from drainer.cli.history.since import since_of
+from drainer.drain.model import Owner, Task
 from drainer.drain.record import DrainRecord, End
 from tests.doctor.names import GROUP, NOW
 from tests.doctor.past import record
@@ -64,6 +65,16 @@ def test_the_phases_of_a_drain_are_as_long_as_the_drain() -> None:
 
     # The last pass is of the next action of the same instance.
     assert sum(span.seconds for span in past_of(one, found, NOW).spans) == 420
+
+
+def test_a_log_that_has_only_the_answer_says_nothing_of_the_time_before() -> None:
+    # Its lines are kept for less time than records.
+    one = record(seconds=420)
+
+    past = past_of(one, passes(one, (420, "drained", set())), NOW)
+
+    assert past.spans == (Span("active", 4), Span(EITHER, 416))
+    assert not past.is_measured
 
 
 def test_an_instance_that_was_never_set_draining_was_active() -> None:
@@ -122,11 +133,12 @@ def test_many_drains_are_summed_up() -> None:
     drains = []
     for count in range(1, 21):
         one = record(seconds=count * 60.0, group=f"g{count % 2}", instance=f"i-{count}")
-        found = passes(one, (1, "draining", {WEB}), (count * 60.0, "drained", set()))
+        found = passes(one, (1, "active", {WEB}), (count * 60.0, "drained", set()))
         drains.append(past_of(one, found, NOW))
     cut = record(seconds=9_000, end=End.CONTINUE, phase="overdue", tasks=("a", "b"))
     drains.append(past_of(cut, passes(cut, (9_000, "overdue", {JOB})), NOW))
-    drains.append(past_of(record(end=End.OPEN, phase="draining", tasks=("x",)), [], NOW))
+    still = record(seconds=60_000, end=End.OPEN, phase="draining", tasks=("x",))
+    drains.append(past_of(still, passes(still, (1, "draining", {"service:slow"})), NOW))
 
     sums = summary_of(drains)
 
@@ -136,7 +148,7 @@ def test_many_drains_are_summed_up() -> None:
     assert (sums.left, sums.left_in) == (2, 1)
     assert sums.slowest == ((JOB, 9_000), (WEB, 600))
     assert sum(sums.shares.values()) == pytest.approx(1)
-    assert next(iter(sums.shares)) == "active"
+    assert [*sums.shares] == ["active", "draining", EITHER]
 
 
 def test_no_drains_have_no_percentiles() -> None:
@@ -154,7 +166,8 @@ def test_lines_of_the_log_that_are_no_passes_are_left_out() -> None:
     def event(**line: object) -> dict[str, object]:
         return {"timestamp": 1_700_000_000_000, "message": json.dumps(line)}
 
-    good = event(ec2_instance_id="i-1", phase="closing", remaining=[f"service CLOSING {WEB} ab"])
+    task = Task("9f2e07b1", Owner.SERVICE, WEB, "STOPPED", "DEACTIVATING")
+    good = event(ec2_instance_id="i-1", phase="closing", remaining=[str(task)])
     bad = [
         {"timestamp": 0, "message": "START RequestId"},
         event(phase="closing"),

@@ -4,11 +4,12 @@ The arguments of `drainer history` and `drainer report`; what they do is in `run
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 (Typer reads it)
 from typing import Annotated
 
 import typer
+
+from drainer.cli.history.asked import Asked
 
 HISTORY_EPILOG = (
     "Examples: `drainer history` shows the last 7 days. "
@@ -30,18 +31,6 @@ NoLog = Annotated[
 ]
 Region = Annotated[str | None, typer.Option(help="AWS Region.")]
 Profile = Annotated[str | None, typer.Option(help="Profile of the AWS CLI.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What both commands take."""
-
-    since: str
-    group: str | None = None
-    stack: str = "drainer"
-    with_log: bool = True
-    region: str | None = None
-    profile: str | None = None
 
 
 def history(  # noqa: PLR0917 (an option of Typer is a parameter)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # A browser shows so many bars without delay, and a person reads no more.
 BARS_MAX = 1_000
 TICKS = 4
+# How a bar ends.
+ENDS = (("end", "ended"), ("left", "ended with tasks left"), ("open", "open"))
 # The classes of the style sheet; what it does not know is shown as `other`.
 CLASSES = {phase: phase for phase in PHASES if phase != EITHER} | {EITHER: "either"}
 
@@ -99,7 +101,8 @@ def _legend(sums: Summary) -> str:
         f"<li><i class='{_class(phase)}'></i>{escape(phase)} {share:.0%}</li>"
         for phase, share in sums.shares.items()
     )
-    return f"<ul class=legend>{''.join(items)}</ul>" if sums.shares else ""
+    ends = (f"<li><b class={name}></b>{text}</li>" for name, text in ENDS)
+    return f"<ul class=legend>{''.join((*items, *ends))}</ul>" if sums.shares else ""
 
 
 def _groups(subject: Subject, drains: Sequence[Past], longest: float) -> Iterator[str]:
@@ -121,7 +124,9 @@ def _ticks(longest: float) -> Iterator[str]:
 
 
 def _row(subject: Subject, one: Past, longest: float) -> str:
-    ended = subject.shown(one.ended_at) if one.ended_at else "open"
+    ended = (
+        one.ended_at.astimezone(subject.zone).strftime("%m-%d %H:%M") if one.ended_at else "open"
+    )
     took, end = duration(one.seconds), "left" if one.left and not one.is_open else "end"
     left = f", {counted(one.left, 'task')} left" if one.left else ""
     bar = "".join(_span(span, longest) for span in one.spans)

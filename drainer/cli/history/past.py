@@ -33,6 +33,8 @@ PHASES = (
     str(Phase.UNSEEN),
 )
 DRAINED = {str(Phase.DRAINED), str(Phase.UNREGISTERED)}
+# What a pass finds at the end of a drain takes no time of it.
+ENDS = {*DRAINED, str(HookPhase.OVER), str(HookPhase.OVERDUE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def past_of(record: DrainRecord, passes: Sequence[Pass], now: datetime) -> Past:
     began, until = drain.started_at, record.ended_at or now
     own = sorted((one for one in passes if began <= one.at <= until), key=lambda one: one.at)
     since = drain.draining_since
+    looks = [one for one in own if one.phase not in ENDS]
     return Past(
         instance=drain.action.ec2_instance_id,
         group=drain.action.auto_scaling_group_name,
@@ -111,10 +114,10 @@ def past_of(record: DrainRecord, passes: Sequence[Pass], now: datetime) -> Past:
         decision=decision(record),
         left=max(len(record.tasks), 0 if record.phase in DRAINED else _counted(record)),
         tasks=record.tasks,
-        spans=_spans(own, began, until, since) if own else _outline(began, until, since),
+        spans=_spans(looks, began, until, since) if looks else _outline(began, until, since),
         reason=record.reason,
         waits=_waits(own, began, until),
-        is_measured=bool(own),
+        is_measured=bool(looks),
     )
 
 
@@ -227,7 +230,8 @@ def summary_of(drains: Sequence[Past], slowest_max: int = 5) -> Summary:
     for one in drains:
         for span in one.spans:
             totals[span.phase] += span.seconds
-        for owner, seconds in one.waits.items():
+        # What an open drain waits for may take longer yet.
+        for owner, seconds in () if one.is_open else one.waits.items():
             waits[owner].append(seconds)
     whole = sum(totals.values()) or 1.0
     medians = ((owner, percentile(each, 50)) for owner, each in waits.items())

@@ -21,17 +21,17 @@ from drainer.cli.account.session import (
     fail,
 )
 from drainer.cli.history import screen
+from drainer.cli.history.asked import since_of
 from drainer.cli.history.page import Subject, page
 from drainer.cli.history.past import counted
 from drainer.cli.history.read_past import Drains, read_past
-from drainer.cli.history.since import since_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import tzinfo
     from pathlib import Path
 
-    from drainer.cli.history.command import Asked
+    from drainer.cli.history.asked import Asked
 
 
 def history(

@@ -1,14 +1,27 @@
 """
-How far back a command looks, as it is typed.
+What both commands are asked for, and how far back that is.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 DURATION = re.compile(r"([1-9][0-9]{0,3})([mhdw])")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What both commands take."""
+
+    since: str
+    group: str | None = None
+    stack: str = "drainer"
+    with_log: bool = True
+    region: str | None = None
+    profile: str | None = None
 
 
 def since_of(text: str, now: datetime) -> datetime:
