@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from drainer.cli.attach import command as attach
 from drainer.cli.demo.scenarios import SCENARIOS, ScenarioName
 from drainer.cli.doctor import command as doctor
 from drainer.cli.history import command as history
@@ -120,3 +121,6 @@ def redrive(
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
 app.command(epilog=history.HISTORY_EPILOG)(history.history)
 app.command(epilog=history.REPORT_EPILOG)(history.report)
+app.command(epilog=attach.ATTACH_EPILOG)(attach.attach)
+app.command(epilog=attach.DETACH_EPILOG)(attach.detach)
+app.command("list", epilog=attach.LIST_EPILOG)(attach.list_groups)

@@ -40,7 +40,7 @@ def test_the_guide_says_of_each_check_why_it_matters_how_to_fix_and_how_to_skip_
         assert lines[2] == f"- Skip: `--skip {name}`"
 
 
-@pytest.mark.parametrize("name", ["doctor.md", "history.md"])
+@pytest.mark.parametrize("name", ["attach.md", "doctor.md", "history.md"])
 def test_the_guides_are_in_plain_english(name: str) -> None:
     lines = some((PROJECT / "docs" / name).read_text(encoding="utf-8").splitlines())
 

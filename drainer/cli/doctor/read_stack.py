@@ -52,7 +52,7 @@ def read_stack(reader: Reader, name: str, region: str, now: datetime) -> Stack |
     topic_arn = resources["Topic"]
     alarms = _alarms(reader, [one for key, one in resources.items() if key.endswith("Alarm")])
     actions = () if isinstance(alarms, Unread) else [a for one in alarms for a in one.actions]
-    attached = _attached(reader, name)
+    attaching = attached(reader, name)
     return Stack(
         name=name,
         region=region,
@@ -72,8 +72,8 @@ def read_stack(reader: Reader, name: str, region: str, now: datetime) -> Stack |
         listeners=each(
             (one for one in actions if ":sns:" in one), lambda arn: _listeners(reader, arn)
         ),
-        attached=attached,
-        attached_groups=_existing(reader, attached),
+        attached=attaching,
+        attached_groups=_existing(reader, attaching),
         table=_table(reader, resources["Records"]) if "Records" in resources else None,
     )
 
@@ -223,7 +223,8 @@ def _listeners(reader: Reader, arn: str) -> int | Unread | None:
     return found if isinstance(found, Unread) else sum(one.confirmed for one in found)
 
 
-def _attached(reader: Reader, stack: str) -> tuple[Attached, ...] | Unread:
+def attached(reader: Reader, stack: str) -> tuple[Attached, ...] | Unread:
+    """Return the stacks that import the topic of the drainer's stack."""
     names = reader.pages(
         "cloudformation", "list_imports", "Imports", ExportName=f"{stack}-TopicArn"
     )
@@ -243,10 +244,10 @@ def _attached(reader: Reader, stack: str) -> tuple[Attached, ...] | Unread:
     return tuple(found)
 
 
-def _existing(reader: Reader, attached: tuple[Attached, ...] | Unread) -> frozenset[str] | Unread:
-    if isinstance(attached, Unread):
-        return attached
-    names = sorted({one.group for one in attached if one.group})
+def _existing(reader: Reader, there: tuple[Attached, ...] | Unread) -> frozenset[str] | Unread:
+    if isinstance(there, Unread):
+        return there
+    names = sorted({one.group for one in there if one.group})
     # Without names AWS would describe every group.
     found = reader.batches(
         "autoscaling",
