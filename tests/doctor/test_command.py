@@ -17,7 +17,7 @@ from drainer.cli.app import app
 from drainer.cli.doctor import screen, table
 from drainer.cli.doctor.run import run
 from drainer.cli.doctor.verdicts import Verdict
-from tests.doctor.border import Border
+from tests.doctor.border import Border, GoneError
 from tests.doctor.faults import protected, publish_denied
 from tests.doctor.healthy import Healthy
 from tests.doctor.healthy_group import group, hook
@@ -122,6 +122,44 @@ def test_without_any_group_to_read_it_exits_with_2(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == (
         "error: no permission for autoscaling:DescribeAutoScalingGroups: "
         "log in, or add a permission of infra/operator-policy.json\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("ExpiredToken", "error: the AWS token has expired: log in (aws sso login), or set "),
+        ("InvalidClientTokenId", "error: AWS does not know these credentials: log in "),
+        ("Throttling", "error: autoscaling:DescribeAutoScalingGroups: Throttling: check the name"),
+    ],
+)
+def test_what_is_wrong_with_the_caller_is_said_once(
+    code: str, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A list of thirty checks that were not read would hide it.
+    account = Healthy()
+
+    def refused(_: Any) -> Any:
+        raise GoneError(code)
+
+    account.border.answers["autoscaling.describe_auto_scaling_groups"] = refused
+
+    assert typed(account) == (2, "")
+    assert capsys.readouterr().err.startswith(error)
+
+
+def test_without_credentials_it_says_how_to_log_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    assert run((), STACK, region="eu-central-1") == 2
+    assert capsys.readouterr().err == (
+        "error: no AWS credentials found: log in (aws sso login), or set --profile or AWS_PROFILE\n"
     )
 
 

@@ -50,6 +50,29 @@ GONE = frozenset(
 )
 
 
+# What is wrong with the caller and not with the thing asked for: the sentence, and what to do.
+LOG_IN = "log in (aws sso login), or set --profile or AWS_PROFILE"
+NO_CREDENTIALS = ("no AWS credentials found", LOG_IN)
+EXPIRED = ("the AWS token has expired", LOG_IN)
+INVALID = ("AWS does not know these credentials", LOG_IN)
+UNREACHED = ("AWS was not reached", "check the network and --region, and try again")
+OF_THE_CALLER = {
+    "NoCredentialsError": NO_CREDENTIALS,
+    "PartialCredentialsError": NO_CREDENTIALS,
+    "SSOTokenLoadError": NO_CREDENTIALS,
+    "ExpiredToken": EXPIRED,
+    "ExpiredTokenException": EXPIRED,
+    "TokenRetrievalError": EXPIRED,
+    "UnauthorizedSSOTokenError": EXPIRED,
+    "AuthFailure": INVALID,
+    "InvalidClientTokenId": INVALID,
+    "UnrecognizedClientException": INVALID,
+    "ConnectTimeoutError": UNREACHED,
+    "EndpointConnectionError": UNREACHED,
+    "ReadTimeoutError": UNREACHED,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Unread:
     """A value that could not be read: why, in one line, and AWS's code."""
@@ -122,6 +145,13 @@ class Reader:
         self.calls[service] += 1
         if service in PACED and self.calls[service] > UNPACED_CALLS:
             self.sleep(PAUSE_SECONDS)
+
+
+def refusal(value: Unread, advice: str) -> tuple[str, str]:
+    """Return why a command cannot go on and what to do; `advice` is for a wrong name."""
+    if value.code in DENIED:
+        return value.why, "log in, or add a permission of infra/operator-policy.json"
+    return OF_THE_CALLER.get(value.code, (value.why, advice))
 
 
 def is_gone(value: object) -> bool:

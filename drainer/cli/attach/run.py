@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drainer import clock
-from drainer.cli.account.reader import Reader, Unread
+from drainer.cli.account.reader import Reader, Unread, refusal
 from drainer.cli.account.screen import short
 from drainer.cli.account.session import (
     AWS_ERRORS,
@@ -237,7 +237,7 @@ def _drainer(at: Terminal, name: str) -> Stack | int:
     region = at.client("cloudformation").meta.region_name
     stack = read_stack(at.reader, name, region, clock.now())
     if isinstance(stack, Unread):
-        return fail(stack.why, "name the drainer's stack with --stack, or deploy it")
+        return fail(*refusal(stack, "name the drainer's stack with --stack, or deploy it"))
     return stack
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from drainer import clock
-from drainer.cli.account.reader import DENIED, Reader, Unread
+from drainer.cli.account.reader import Reader, Unread, refusal
 from drainer.cli.account.session import (
     AWS_ERRORS,
     EXIT_FAILED,
@@ -57,14 +57,11 @@ def run(
         advice = "set --region, --profile, AWS_REGION or AWS_PROFILE"
         return fail(str(error).rstrip("."), advice, code=EXIT_USAGE)
     if isinstance(account, Unread):
-        advice = "log in, or add a permission of infra/operator-policy.json"
-        if account.code not in DENIED:
-            advice = "check the name and --region"
-        return fail(account.why, advice, code=EXIT_USAGE)
+        return fail(*refusal(account, "check the name and --region"), code=EXIT_USAGE)
     results = judge.run(account, names)
     if isinstance(account.stack, Unread) and not account.groups:
-        advice = "name the stack with --stack, or a group"
-        return fail(account.stack.why, advice, code=EXIT_USAGE)
+        why = refusal(account.stack, "name the stack with --stack, or a group")
+        return fail(*why, code=EXIT_USAGE)
     _show(console or Console(), results, as_json=as_json)
     return code_of(results, strict=strict)
 

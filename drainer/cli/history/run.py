@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from drainer import clock
-from drainer.cli.account.reader import DENIED, Reader, Unread
+from drainer.cli.account.reader import Reader, Unread, refusal
 from drainer.cli.account.session import (
     AWS_ERRORS,
     EXIT_FAILED,
@@ -102,9 +102,7 @@ def _read(asked: Asked, client: Callable[[str], Any] | None) -> tuple[Subject, D
     found = read_past(reader, asked.stack, since, now, with_log=asked.with_log)
     if isinstance(found, Unread):
         advice = f"name the stack with --stack, and check --region ({region})"
-        if found.code in DENIED:
-            advice = "log in, or add a permission of infra/operator-policy.json"
-        return fail(found.why, advice)
+        return fail(*refusal(found, advice))
     chosen = tuple(one for one in found.drains if asked.group in {None, one.group})
     return Subject(asked.stack, region, since, now), replace(found, drains=chosen)
 
