@@ -15,6 +15,7 @@ from drainer.cli.doctor.stack_checks import config
 from drainer.cli.doctor.verdicts import warning, wrong
 from drainer.config import Config, is_own_metadata
 from drainer.drain.model import LifecycleActionResult
+from drainer.lifecycle.look import GLOBAL_TIMEOUT_MARGIN_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +33,8 @@ HOOK_NAME = "drainer"
 # ecs-cid-sample "ASGTerminateHook", and their topics alike. Other drainers say what they do.
 OTHER_DRAINERS = re.compile(r"drain|ASGTerminateHook|ASGSNSTopic", re.IGNORECASE)
 
-# The global timeout less this is the last instant for the answer (drainer/lifecycle: 180 s).
-ANSWER_SECONDS = 180
+# The answer comes so many passes before the global timeout, and a margin (lifecycle/look.py).
+PASSES_BEFORE_THE_END = 4
 # A heartbeat is sent when half of the timeout has passed, by a pass of a chain.
 PASSES_IN_A_TIMEOUT = 3
 # The longest time until a sweep goes on with a chain that was lost (SweepIntervalMinutes <= 5),
@@ -66,7 +67,8 @@ class OwnHook:
     @property
     def limit_seconds(self) -> int:
         """How long a drain may last before it must be answered."""
-        return self.hook.global_seconds - ANSWER_SECONDS
+        passes = PASSES_BEFORE_THE_END * self.config.pass_interval_seconds
+        return self.hook.global_seconds - GLOBAL_TIMEOUT_MARGIN_SECONDS - passes
 
 
 def is_own(hook: Hook, topic_arn: str) -> bool:

@@ -10,6 +10,7 @@ from drainer.cli.account.reader import Unread
 from drainer.cli.doctor.facts import known
 from drainer.cli.doctor.verdicts import warning, wrong
 from drainer.config import Config
+from drainer.drain.record import QUIET_SECONDS
 from drainer.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ SUBSCRIPTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
 # The same without the fast path, which has no queue for quiet drains.
 SLOW_SUBSCRIPTIONS = (*SUBSCRIPTIONS[:2], (WAITS, {"drainer": ["re-invocation"]}))
 
-# The delay of the queue of quiet drains (QUIET_SECONDS in drainer/drain/record.py).
-QUIET_DELAY = 75
 # "set the visibility timeout to at least six times the function timeout"
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
 VISIBILITY_FACTOR = 6
@@ -102,7 +101,7 @@ def arns(stack: Stack) -> dict[str, str]:
 def queues(stack: Stack) -> Iterator[Finding]:
     """Find queues with a wrong delay, a short visibility timeout or no dead letters."""
     interval = config(stack).pass_interval_seconds
-    delays = {NOTIFICATIONS: 0, WAITS: interval, QUIETS: max(QUIET_DELAY, interval), WAKE_UPS: 0}
+    delays = {NOTIFICATIONS: 0, WAITS: interval, QUIETS: QUIET_SECONDS, WAKE_UPS: 0}
     function = known(stack.function)
     for name, value in stack.queues.items():
         queue = known(value)
