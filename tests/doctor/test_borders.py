@@ -14,7 +14,7 @@ from tests.doctor import faults
 from tests.doctor.faults import FAULTS, metadata, of_group, of_hook, queue, reserved
 from tests.doctor.healthy import Healthy
 from tests.doctor.healthy_group import instance
-from tests.doctor.names import CLUSTER, GROUP, IMAGE, NOW
+from tests.doctor.names import CLUSTER, GROUP, IMAGE, NOW, TOPIC
 from tests.doctor.past import ended
 from tests.loops import some
 
@@ -201,7 +201,7 @@ def test_without_the_fast_path_a_stack_has_fewer_queues_and_another_filter() -> 
     account.mappings = [
         one for one in account.mappings if not one["EventSourceArn"].endswith(("Quiet", "WakeUp"))
     ]
-    listed = account.subscriptions[faults.TOPIC]
+    listed = account.subscriptions[TOPIC]
     listed[:] = [one for one in listed if "QuietQueue" not in one["Endpoint"]]
     for one in listed:
         if "WaitQueue" in one["Endpoint"]:

@@ -6,16 +6,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from drainer.cli.doctor import table
 from drainer.cli.doctor.verdicts import Verdict
+from tests.doctor.border import GoneError
 from tests.doctor.faults import FAULTS
 from tests.doctor.healthy import FAULTS as FAULTY
 from tests.doctor.healthy import Healthy
-from tests.doctor.names import GROUP, ROLE_NAME, TOPIC
+from tests.doctor.names import CLUSTER, GROUP, ROLE_NAME, TOPIC
 from tests.loops import some
+
+if TYPE_CHECKING:
+    from tests.doctor.healthy_stack import Given
 
 POLICY = Path(__file__).resolve().parents[2] / "infra" / "operator-policy.json"
 STACK = {one.name for one in table.STACK}
@@ -78,6 +83,28 @@ def test_each_read_of_a_healthy_account_is_denied_once() -> None:
     account.results(GROUP)
 
     assert account.border.calls == {*READS, *OTHERS}
+
+
+def test_a_cluster_that_is_denied_hides_no_other() -> None:
+    # A role is often limited to the clusters of its team.
+    account = Healthy()
+    account.clusters["others"] = {"i-0e20d7a4c18f9b563": "ACTIVE"}
+    listed = account.border.answers["ecs.list_container_instances"]
+
+    def refused(given: Given) -> Given:
+        if given["cluster"] == "others":
+            raise GoneError("AccessDeniedException")
+        return listed(given)
+
+    account.border.answers["ecs.list_container_instances"] = refused
+
+    assert not_read(account) == set()
+    # Whether another group has instances there is not known.
+    (last,) = [one for one in account.results() if one.finding.verdict == Verdict.NOT_READ]
+    assert (last.subject, last.check) == ("other groups", "hook")
+
+    account.clusters[CLUSTER].clear()
+    assert "cluster" in not_read(account)
 
 
 def test_what_was_denied_is_named() -> None:

@@ -76,8 +76,9 @@ def _chosen(
             clusters = found.of(one["InstanceId"] for one in body.get("Instances", ()))
             if not isinstance(clusters, Unread) and clusters:
                 unhooked.append(name)
-    unread = isinstance(found.clusters, Unread) and not wanted.groups
-    return chosen, found.clusters if unread else tuple(unhooked)  # type: ignore[return-value]
+    if found.unread and not wanted.groups:
+        return chosen, found.unread
+    return chosen, tuple(unhooked)
 
 
 def _with_clusters(reader: Reader, group: Group, found: Found) -> Group:

@@ -28,17 +28,22 @@ STOP_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The clusters that were read, and the capacity providers of all of them."""
+    """The clusters that were read, why others were not, and the capacity providers of all."""
 
-    clusters: tuple[Cluster, ...] | Unread
+    clusters: tuple[Cluster, ...]
+    unread: Unread | None
     providers: Mapping[str, tuple[Provider, ...]] | Unread
 
     def of(self, instances: Iterable[str]) -> tuple[Cluster, ...] | Unread:
-        """Return the clusters in which any of these EC2 instances is registered."""
-        if isinstance(self.clusters, Unread):
-            return self.clusters
+        """
+        Return the clusters in which any of these EC2 instances is registered.
+
+        An instance in none of those that were read may be in one that was not.
+        """
         wanted = set(instances)
-        return tuple(one for one in self.clusters if wanted & one.registered)
+        found = tuple(one for one in self.clusters if wanted & one.registered)
+        known = {id_ for one in found for id_ in one.registered}
+        return self.unread if self.unread and wanted - known else found
 
     def providers_of(self, group: str) -> tuple[Provider, ...] | Unread:
         """Return the capacity providers of a group."""
@@ -53,14 +58,13 @@ def read_clusters(reader: Reader) -> Found:
     if not isinstance(arns, Unread) and len(arns) > CLUSTERS_MAX:
         arns = Unread(f"there are {len(arns)} clusters, more than {CLUSTERS_MAX}")
     if isinstance(arns, Unread):
-        return Found(arns, arns)
-    found: list[Cluster] = []
-    for arn in arns:
-        one = _cluster(reader, arn.rpartition("/")[2])
-        if isinstance(one, Unread):
-            return Found(one, _providers(reader, arns))
-        found.append(one)
-    return Found(tuple(found), _providers(reader, arns))
+        return Found((), arns, arns)
+    read = [_cluster(reader, arn.rpartition("/")[2]) for arn in arns]
+    return Found(
+        clusters=tuple(one for one in read if isinstance(one, Cluster)),
+        unread=next((one for one in read if isinstance(one, Unread)), None),
+        providers=_providers(reader, arns),
+    )
 
 
 def cluster_exists(reader: Reader, name: str) -> bool | Unread:
