@@ -163,6 +163,17 @@ def test_without_credentials_it_says_how_to_log_in(
     )
 
 
+def test_ctrl_c_exits_as_a_shell_expects() -> None:
+    account = Healthy()
+
+    def interrupted(_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    account.border.answers["ecs.list_clusters"] = interrupted
+
+    assert typed(account) == (130, "")
+
+
 def test_without_stack_and_hooks_it_says_which_stack_is_missing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -202,6 +202,17 @@ def test_a_stack_that_is_not_the_drainers_is_named(capsys: pytest.CaptureFixture
     assert f"the stack {STACK} has no table of records" in capsys.readouterr().err
 
 
+def test_ctrl_c_exits_as_a_shell_expects() -> None:
+    made = border()
+
+    def interrupted(_: Given) -> Given:
+        raise KeyboardInterrupt
+
+    made.answers["dynamodb.scan"] = interrupted
+
+    assert shown(made) == (130, [])
+
+
 def test_a_wrong_time_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(border(), since="yesterday")[0] == 2
     assert capsys.readouterr().err == (

@@ -13,6 +13,7 @@ from drainer.cli.account.reader import Reader, Unread, refusal
 from drainer.cli.account.session import (
     AWS_ERRORS,
     EXIT_FAILED,
+    EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
     clients,
@@ -53,6 +54,8 @@ def run(
         found = made("autoscaling").meta.region_name
         reader = Reader(made, clock.sleep)
         account = read_account(reader, Wanted(stack, found, groups), clock.now())
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     except AWS_ERRORS as error:
         advice = "set --region, --profile, AWS_REGION or AWS_PROFILE"
         return fail(str(error).rstrip("."), advice, code=EXIT_USAGE)

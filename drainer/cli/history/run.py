@@ -15,6 +15,7 @@ from drainer.cli.account.reader import Reader, Unread, refusal
 from drainer.cli.account.session import (
     AWS_ERRORS,
     EXIT_FAILED,
+    EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
     clients,
@@ -95,11 +96,13 @@ def _read(asked: Asked, client: Callable[[str], Any] | None) -> tuple[Subject, D
     try:
         made = client or clients(asked.region, asked.profile)
         region = made("cloudformation").meta.region_name
+        reader = Reader(made, clock.sleep)
+        found = read_past(reader, asked.stack, since, now, with_log=asked.with_log)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     except AWS_ERRORS as error:
         advice = "set --region, --profile, AWS_REGION or AWS_PROFILE"
         return fail(str(error).rstrip("."), advice, code=EXIT_USAGE)
-    reader = Reader(made, clock.sleep)
-    found = read_past(reader, asked.stack, since, now, with_log=asked.with_log)
     if isinstance(found, Unread):
         advice = f"name the stack with --stack, and check --region ({region})"
         return fail(*refusal(found, advice))
