@@ -135,6 +135,16 @@ def test_without_the_log_the_records_are_shown_and_the_reason_is_said() -> None:
     assert len([line for line in lines if "i-0a1f" in line]) == 3
 
 
+def test_a_log_whose_lines_have_expired_is_said() -> None:
+    made = three_drains()
+    empty: Given = {"events": []}
+    made.answers["logs.filter_log_events"] = lambda _: empty
+
+    _, lines = shown(made)
+
+    assert lines[-1].endswith("so that two phases are one: it has no line of these drains")
+
+
 def test_the_log_is_not_read_if_that_is_asked_for() -> None:
     made = three_drains()
 

@@ -63,7 +63,11 @@ def read_past(
         (past_of(record, read.get(_id(record), ()), now) for record in found.records),
         key=lambda one: (one.is_open, one.ended_at or one.began_at),
     )
-    why = passes.why if isinstance(passes, Unread) and found.records and with_log else ""
+    why = ""
+    if with_log and drains and isinstance(passes, Unread):
+        why = passes.why
+    elif with_log and drains and not any(one.is_measured for one in drains):
+        why = "it has no line of these drains"
     return Drains(tuple(drains), found.malformed, why)
 
 
