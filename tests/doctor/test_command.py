@@ -62,9 +62,7 @@ def test_a_wrong_check_exits_with_1_and_comes_first_with_its_fix() -> None:
     assert shown.splitlines()[0] == f"{GROUP}: 1 wrong, 1 warning. 3 checks."
     lines = [line for line in shown.splitlines() if not line.startswith(" ") and line]
     assert [line.split()[0] for line in lines[1:]] == ["wrong", "warning", "ok"]
-    # The stack that has the hook, by what it imports: a second one could not make the same hook.
-    fix = "aws cloudformation deploy --template-file infra/attach.yaml --stack-name "
-    assert f"  fix      {fix}drainer-payments --cap" in shown
+    assert f"  fix      drainer detach {GROUP}, then drainer attach {GROUP}" in shown
     assert "  effect   Auto Scaling applies the default result at once" in shown
 
 

@@ -5,12 +5,18 @@ Which hooks are the drainer's, and what is said of hooks that EventBridge serves
 from __future__ import annotations
 
 import json
+import re
+from typing import Any
 
-from tests.doctor.faults import own
+from typer.main import get_command
+
+from drainer.cli.app import app
+from tests.doctor.faults import FAULTS, own
 from tests.doctor.healthy import Healthy
 from tests.doctor.healthy_group import hook
 from tests.doctor.names import CLUSTER, GROUP, arn
 from tests.doctor.past import ended
+from tests.loops import some
 
 GONE = arn("sns", "drainer-Topic-0000")
 
@@ -65,7 +71,43 @@ def test_the_longest_of_all_drains_is_compared() -> None:
     (found,) = [one for one in account.results(GROUP) if one.check == "heartbeat"]
 
     assert found.finding.sentence == "A drain here lasted 1h01m, and at most 1h is allowed."
-    assert found.finding.fix.endswith("DrainTimeoutSeconds=7400")
+    options = "--heartbeat-timeout-seconds 1800 --drain-timeout-seconds 7400"
+    assert found.finding.fix == f"drainer attach {GROUP} {options}"
+
+
+def test_a_hook_in_its_groups_own_template_is_changed_there() -> None:
+    # `drainer attach` would make a second hook beside it.
+    account = Healthy()
+    account.imports.clear()
+    own(account).update(HeartbeatTimeout=300)
+
+    (found,) = [one for one in account.results(GROUP) if one.check == "heartbeat"]
+
+    assert found.finding.fix == (
+        "Change the hook drainer where it was made: --heartbeat-timeout-seconds 1800"
+    )
+
+
+def test_each_fix_that_is_a_command_of_the_drainer_can_be_typed() -> None:
+    # A fix that the command line does not know is found at three in the morning.
+    fixes: list[str] = []
+    for _, plant, _ in FAULTS:
+        account = Healthy()
+        plant(account)
+        fixes += [one.finding.fix for one in account.results(GROUP)]
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    options = {name for command in commands.values() for name in _names(command)}
+
+    pattern = re.compile(r"(?:^|then |: )drainer (\w+)([^,.]*)")
+    typed = [words for fix in some(fixes) for words in pattern.findall(fix)]
+    assert {command for command, _ in typed} >= {"attach", "detach", "doctor", "redrive"}
+    for command, rest in some(typed):
+        assert command in commands
+        assert set(re.findall(r"--[a-z-]+", rest)) <= options
+
+
+def _names(command: Any) -> list[str]:
+    return [name for one in command.params for name in one.opts]
 
 
 def test_drains_of_other_groups_say_nothing_of_this_one() -> None:

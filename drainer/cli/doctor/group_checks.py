@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drainer.cli.doctor.facts import known
-from drainer.cli.doctor.hook_checks import HOOK_NAME, MANAGED, own_hooks
+from drainer.cli.doctor.hook_checks import MANAGED, own_hooks
 from drainer.cli.doctor.verdicts import warning, wrong
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def hook(one: Checked) -> Iterator[Finding]:
     yield wrong(
         f"{one.name} has no hook of the drainer.",
         "Its instances are terminated with their tasks.",
-        "aws cloudformation deploy --template-file infra/attach.yaml --stack-name "
-        f"drainer-{one.name} --capabilities CAPABILITY_IAM --parameter-overrides "
-        f"AutoScalingGroupName={one.name} HookName={HOOK_NAME}",
+        f"drainer attach {one.name}",
     )
 
 

@@ -14,7 +14,7 @@ from drainer.cli.doctor.facts import known
 from drainer.cli.doctor.stack_checks import config
 from drainer.cli.doctor.verdicts import warning, wrong
 from drainer.config import Config, is_own_metadata
-from drainer.drain.model import LifecycleActionResult
+from drainer.drain.model import DRAIN_TIMEOUT_SECONDS_MAX, LifecycleActionResult
 from drainer.lifecycle.look import GLOBAL_TIMEOUT_MARGIN_SECONDS
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ PASSES_IN_A_TIMEOUT = 3
 # while half of the timeout has passed already.
 SWEEP_SECONDS = 300
 UNDRAINED = "Auto Scaling applies the default result at once: instances go undrained."
+HEARTBEAT = "--heartbeat-timeout-seconds 1800"
 TIMES_OUT = "Instances wait until the hook times out, and go undrained."
 
 
@@ -85,16 +86,26 @@ def own_hooks(group: Group, stack: Stack | Unread) -> list[OwnHook]:
     return [OwnHook(one, group, stack) for one in group.hooks if is_own(one, topic_arn)]
 
 
-def attach(own: OwnHook) -> str:
-    """Return the command that writes the hook again."""
+def attach(own: OwnHook, options: str = "") -> str:
+    """Return the command that changes the hook, where a stack of infra/attach.yaml made it."""
+    if not _is_attached(own):
+        return f"Change the hook {own.hook.name} where it was made: {options or 'its template'}"
+    return f"drainer attach {own.group.name} {options}".rstrip()
+
+
+def again(own: OwnHook) -> str:
+    """Return the commands that make hook and role again: CloudFormation updates no drift."""
     name = own.group.name
-    attached = () if isinstance(own.stack, Unread) else own.stack.attached
-    named = [] if isinstance(attached, Unread) else [one for one in attached if one.group == name]
-    return (
-        "aws cloudformation deploy --template-file infra/attach.yaml --stack-name "
-        f"{named[0].stack if named else f'drainer-{name}'} --capabilities CAPABILITY_IAM "
-        f"--parameter-overrides AutoScalingGroupName={name}"
-    )
+    if not _is_attached(own):
+        return attach(own)
+    return f"drainer detach {name}, then drainer attach {name}"
+
+
+def _is_attached(own: OwnHook) -> bool:
+    """Whether a stack of infra/attach.yaml has made the hook, as far as was read."""
+    if isinstance(own.stack, Unread) or isinstance(own.stack.attached, Unread):
+        return True
+    return any(one.group == own.group.name for one in own.stack.attached)
 
 
 def target(own: OwnHook) -> Iterator[Finding]:
@@ -103,11 +114,11 @@ def target(own: OwnHook) -> Iterator[Finding]:
     if not hook.target:
         # EventBridge has its notifications, which a rule of the stack may serve.
         if "EventBridgeNotices" not in known(own.stack).resources:
-            yield wrong(f"{hook.name} has no notification target.", TIMES_OUT, attach(own))
+            yield wrong(f"{hook.name} has no notification target.", TIMES_OUT, again(own))
         return
     if not known(own.group.targets.get(hook.target, Unread("the target was not read"))):
         yield wrong(
-            f"{hook.name} notifies {hook.target}, which does not exist.", UNDRAINED, attach(own)
+            f"{hook.name} notifies {hook.target}, which does not exist.", UNDRAINED, again(own)
         )
         return
     stack = known(own.stack)
@@ -115,7 +126,7 @@ def target(own: OwnHook) -> Iterator[Finding]:
         yield wrong(
             f"{hook.name} notifies {hook.target}, not the topic of the stack {stack.name}.",
             TIMES_OUT,
-            f"{attach(own)}, or name the other stack: drainer doctor --stack ...",
+            f"{again(own)}. Or name the other stack: drainer doctor --stack ...",
         )
 
 
@@ -127,17 +138,17 @@ def role(own: OwnHook) -> Iterator[Finding]:
     found = known(own.group.roles.get(hook.role, Unread("the role was not read")))
     name = hook.role.rpartition("/")[2] or "(none)"
     if found is None:
-        yield wrong(f"The role {name} of {hook.name} does not exist.", UNDRAINED, attach(own))
+        yield wrong(f"The role {name} of {hook.name} does not exist.", UNDRAINED, again(own))
         return
     if not found.trusted:
         sentence = f"Auto Scaling may not assume the role {name}."
-        yield wrong(sentence, UNDRAINED, attach(own))
+        yield wrong(sentence, UNDRAINED, again(own))
     if denied := known(found.denied):
         evaluated = "by IAM's simulation" if found.simulated else "by its policies"
         yield wrong(
             f"The role {name} may not call {', '.join(denied)} ({evaluated}).",
             UNDRAINED,
-            attach(own),
+            again(own),
         )
 
 
@@ -158,7 +169,7 @@ def metadata(own: OwnHook) -> Iterator[Finding]:
         yield wrong(
             f"The metadata names the cluster {cluster}, which does not exist.",
             "Each drain searches all clusters first, and the log says misconfigured.",
-            f"{attach(own)} Cluster=...",
+            attach(own, "--cluster ..."),
         )
         return
     there = [one.name for one in known(own.group.clusters)]
@@ -166,14 +177,14 @@ def metadata(own: OwnHook) -> Iterator[Finding]:
         yield warning(
             f"The metadata names the cluster {cluster}, the instances are in {there[0]}.",
             "Each drain searches all clusters first, and the log says misconfigured.",
-            f"{attach(own)} Cluster={there[0]}",
+            attach(own, f"--cluster {there[0]}"),
         )
 
 
 def heartbeat(own: OwnHook) -> Iterator[Finding]:
     """Find a heartbeat timeout that ends drains before they are done."""
     hook, seconds = own.hook, own.hook.heartbeat_seconds
-    fix = f"{attach(own)} HeartbeatTimeoutSeconds=1800"
+    fix = attach(own, HEARTBEAT)
     interval = own.config.pass_interval_seconds
     if seconds < PASSES_IN_A_TIMEOUT * interval:
         yield wrong(
@@ -197,10 +208,11 @@ def heartbeat(own: OwnHook) -> Iterator[Finding]:
     if longest := max(known(own.group.drain_seconds), default=0):
         until = min(own.limit_seconds, own.policy.drain_timeout_seconds)
         if longest >= until:
+            longer = min(DRAIN_TIMEOUT_SECONDS_MAX, round(2 * longest))
             yield wrong(
                 f"A drain here lasted {short(longest)}, and at most {short(until)} is allowed.",
                 "The deadline passes while tasks run, and they are killed.",
-                f"{fix} DrainTimeoutSeconds={min(172_800, round(2 * longest))}",
+                attach(own, f"{HEARTBEAT} --drain-timeout-seconds {longer}"),
             )
 
 
@@ -216,7 +228,7 @@ def default_result(own: OwnHook) -> Iterator[Finding]:
         yield warning(
             f"The default result of {own.hook.name} is ABANDON, beside {', '.join(others)}.",
             "If this hook times out, Auto Scaling skips the other hooks.",
-            f"{attach(own)} DefaultResult=CONTINUE",
+            attach(own, "--default-result CONTINUE"),
         )
     if own.policy.deadline_result == LifecycleActionResult.ABANDON and not own.group.retains:
         yield warning(
