@@ -87,6 +87,31 @@ def test_an_instance_that_was_never_set_draining_was_active() -> None:
     assert past.decision == "in no cluster"
 
 
+def test_two_passes_at_once_make_no_empty_phase() -> None:
+    # A wake-up and a re-invocation may look in the same instant.
+    one = record(seconds=420)
+    found = passes(
+        one,
+        (0, "unseen", {WEB}),
+        (200, "draining", {WEB}),
+        (200, "unready", {WEB}),
+        (201, "over", set()),
+    )
+
+    assert past_of(one, found, NOW).spans == (Span("unseen", 200), Span("unready", 220))
+
+
+def test_a_cluster_is_shown_by_its_name() -> None:
+    one = record()
+    arn = "arn:aws:ecs:eu-central-1:123456789012:cluster/payments"
+
+    assert past_of(one, [], NOW).cluster == "payments"
+    assert (
+        past_of(replace(one, drain=replace(one.drain, cluster=arn)), [], NOW).cluster == "payments"
+    )
+    assert past_of(replace(one, drain=replace(one.drain, cluster=None)), [], NOW).cluster == ""
+
+
 def test_a_drain_that_is_open_lasts_until_now() -> None:
     one = record(seconds=420, end=End.OPEN, phase="closing", ended_at=NOW, tasks=("a", "b"))
 
