@@ -13,8 +13,11 @@ from rich.console import Console
 
 from drainer.cli.adopt.command import EPILOG as ADOPT_EPILOG
 from drainer.cli.adopt.command import adopt
+from drainer.cli.attach import command as attach
 from drainer.cli.demo.scenarios import SCENARIOS, ScenarioName
+from drainer.cli.doctor import command as doctor
 from drainer.cli.explain import command as explaining
+from drainer.cli.history import command as history
 from drainer.cli.status import command as overview
 
 # A shell's code for a command ended by SIGINT.
@@ -128,3 +131,9 @@ def redrive(
 app.command(epilog=ADOPT_EPILOG)(adopt)
 app.command(epilog=explaining.EPILOG)(explaining.explain)
 app.command(epilog=overview.EPILOG)(overview.status)
+app.command(epilog=doctor.EPILOG)(doctor.doctor)
+app.command(epilog=history.HISTORY_EPILOG)(history.history)
+app.command(epilog=history.REPORT_EPILOG)(history.report)
+app.command(epilog=attach.ATTACH_EPILOG)(attach.attach)
+app.command(epilog=attach.DETACH_EPILOG)(attach.detach)
+app.command("list", epilog=attach.LIST_EPILOG)(attach.list_groups)

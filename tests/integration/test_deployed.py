@@ -11,15 +11,23 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.simulation.embedded.account import EmbeddedAccount
+from drainer.cli.account.reader import Reader, Unread
+from drainer.cli.doctor import judge, table
+from drainer.cli.doctor.read_account import Wanted, read_account
+from drainer.cli.doctor.verdicts import Verdict
+from drainer.cli.history.past import PHASES
+from drainer.cli.history.read_past import read_past
+from drainer.simulation.embedded.account import REGION, EmbeddedAccount
 from drainer.simulation.embedded.installation import Installation, install, warm_up
 from drainer.simulation.embedded.shape import Physics
 from drainer.simulation.template import read_template
+from tests.loops import some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -268,6 +276,48 @@ def test_nothing_is_left_in_any_queue_and_no_invocation_failed(deployed: Deploye
     assert left == dict.fromkeys(DEAD_LETTER_QUEUES, 0)
     assert [one for one in deployed.log_lines() if one.get("message") == "crashed"] == []
     assert deployed.account.failures == []
+
+
+def test_the_doctor_finds_no_fault_but_what_the_account_cannot_show(deployed: Deployed) -> None:
+    # A check that finds a fault in what is shipped would be skipped by everyone.
+    reader = Reader(deployed.account.client, time.sleep)
+    wanted = Wanted("drainer", REGION)
+
+    found = read_account(reader, wanted, deployed.account.time.now())
+
+    assert not isinstance(found, Unread), found
+    results = judge.run(found, frozenset(table.NAMES))
+    by_verdict = {
+        verdict: {one.check for one in results if one.finding.verdict == verdict}
+        for verdict in Verdict
+    }
+    # ministack ignores RecursiveLoop and has no metrics of Lambda. The simulated group names no
+    # launch template and has no policies. What is deployed here has no AlarmTopicArn and no
+    # maintenance policy.
+    assert by_verdict[Verdict.WRONG] == {"recursion", "sweep"}
+    assert by_verdict[Verdict.WARNING] == {"alarms", "launch-before-terminate"}
+    assert by_verdict[Verdict.NOT_READ] == {"image", "scaling-policies", "stop-time"}
+    assert len(by_verdict[Verdict.OK]) == len(table.NAMES) - 7
+
+
+def test_the_history_has_each_drain_with_its_phases(deployed: Deployed) -> None:
+    reader = Reader(deployed.account.client, time.sleep)
+    now = deployed.account.time.now()
+
+    found = read_past(reader, "drainer", now - timedelta(days=1), now)
+
+    assert not isinstance(found, Unread), found
+    assert (found.malformed, found.log) == (0, "")
+    instances = {deployed.first, deployed.doubled, deployed.crowded}
+    assert {one.instance for one in found.drains} == instances
+    for one in some(found.drains):
+        assert (one.decision, one.left) == ("drained", 0)
+        phases = {span.phase: span.seconds for span in one.spans}
+        assert {"draining", "closing"} <= {*phases} <= {*PHASES}
+        # The service's tasks are replaced before they stop, and the daemon leaves last.
+        assert max(phases, key=lambda phase: phases[phase]) == "draining"
+        assert one.seconds >= TASKS_GONE_SECONDS
+        assert max(one.waits, key=lambda owner: one.waits[owner]).endswith("DaemonService")
 
 
 def test_a_notification_that_always_fails_becomes_a_dead_letter(deployed: Deployed) -> None:

@@ -1,0 +1,3 @@
+"""
+`drainer attach`, `detach` and `list`: a group's hook, made and deleted by CloudFormation.
+"""

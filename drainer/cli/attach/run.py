@@ -1,0 +1,277 @@
+"""
+`drainer attach`, `detach` and `list`: show the change, ask, and make it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drainer import clock
+from drainer.cli.account.reader import Reader, Unread, refusal
+from drainer.cli.account.screen import short
+from drainer.cli.account.session import (
+    AWS_ERRORS,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    clients,
+    fail,
+)
+from drainer.cli.attach import plan
+from drainer.cli.attach.stacks import StackError, Stacks
+from drainer.cli.doctor import read_groups
+from drainer.cli.doctor.facts import Group
+from drainer.cli.doctor.hook_checks import own_hooks
+from drainer.cli.doctor.read_stack import read_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from drainer.cli.doctor.stack_facts import Stack
+
+TEMPLATE = Path(__file__).resolve().parents[3] / "infra" / "attach.yaml"
+WAITING = ":Wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """
+    The account, and the person at the terminal.
+
+    Attributes:
+        client: Returns the client of a service.
+        sleep: Waits for so many seconds.
+        ask: Asks a question; None where there is no one to ask.
+        yes: Whether not to ask.
+        dry_run: Whether to change nothing.
+    """
+
+    client: Callable[[str], Any]
+    sleep: Callable[[float], None] = clock.sleep
+    ask: Callable[[str], str] | None = None
+    yes: bool = False
+    dry_run: bool = False
+
+    @property
+    def reader(self) -> Reader:
+        """What reads this account."""
+        return Reader(self.client, self.sleep)
+
+    @property
+    def stacks(self) -> Stacks:
+        """CloudFormation's stacks."""
+        return Stacks(self.client("cloudformation"), self.sleep)
+
+    def agrees(self, question: str) -> bool | None:
+        """Return whether the change may be made; None where there is no one to ask."""
+        if self.yes:
+            return True
+        if self.ask is None:
+            return None
+        return self.ask(f"{question} Type yes to go on: ").strip().lower() == "yes"
+
+
+def terminal(region: str | None, profile: str | None, *, yes: bool, dry_run: bool) -> Terminal:
+    """
+    Return the terminal of a command.
+
+    Raises:
+        BotoCoreError: There is no such profile, or no Region is set.
+    """
+    made = clients(region, profile)
+    ask = input if sys.stdin.isatty() else None
+    return Terminal(made, ask=ask, yes=yes, dry_run=dry_run)
+
+
+def guarded(command: Callable[[Terminal], int], make: Callable[[], Terminal]) -> int:
+    """Run a command; return its exit code, with errors in one line."""
+    try:
+        return command(make())
+    except StackError as error:
+        return fail(f"CloudFormation: {error}")
+    except AWS_ERRORS as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: what CloudFormation has begun goes on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def attach(wanted: plan.Wanted, at: Terminal) -> int:
+    """Attach a group, or change how it is attached; return the exit code."""
+    stack = _drainer(at, wanted.drainer)
+    if isinstance(stack, int):
+        return stack
+    attached = stack.attached
+    if isinstance(attached, Unread):
+        return fail(attached.why)
+    own = [one.stack for one in attached if one.group == wanted.group]
+    group = _group(at, wanted.group, stack)
+    if isinstance(group, int):
+        return group
+    if not own and (hooks := own_hooks(group, stack)):
+        return fail(
+            f"{wanted.group} has the hook {hooks[0].hook.name} already",
+            "change it where it was made",
+        )
+    name = own[0] if own else wanted.stack or plan.stack_name(wanted.group)
+    before = _parameters(at.stacks.describe(name))
+    if before is not None and not own:
+        return fail(f"the stack {name} exists and attaches another group", "use --attach-stack")
+    key = getattr(stack.topic, "kms_key", "")
+    given = plan.parameters(wanted, key if key.startswith("arn:") else "", before)
+    if before is not None and (old := set(before) - _template_parameters()):
+        given = [one for one in given if one["ParameterKey"] not in old]
+    print(f"{'Change' if own else 'Create'} the stack {name}:")
+    _print(plan.settings_lines(given, before))
+    if at.dry_run:
+        print("No changes made (--dry-run).")
+        return EXIT_OK
+    return _changed(at, name, given, is_new=before is None)
+
+
+def _changed(at: Terminal, name: str, given: list[dict[str, Any]], *, is_new: bool) -> int:
+    stacks, body = at.stacks, TEMPLATE.read_text(encoding="utf-8")
+    label = clock.now().strftime("drainer-%Y%m%dT%H%M%SZ")
+    change_set = stacks.change_set(name, label, body, given, is_new=is_new)
+    if change_set is None:
+        print(f"nothing to do: the stack {name} is up to date")
+        return EXIT_OK
+    _print(plan.change_lines(change_set.changes))
+    agreed = False
+    try:
+        agreed = bool(answer := at.agrees("Make these changes?"))
+    finally:
+        # Also after Ctrl-C: a stack in review would be in the way of the next try.
+        if not agreed:
+            stacks.discard(change_set)
+    if not agreed:
+        return _not_made(answer)
+    print(f"{stacks.execute(change_set)}: check it with drainer doctor")
+    return EXIT_OK
+
+
+def _not_made(answer: bool | None) -> int:
+    if answer is None:
+        return fail("there is no terminal to ask at", "add --yes", code=EXIT_USAGE)
+    print("No changes made.")
+    return EXIT_FAILED
+
+
+def detach(group: str, drainer: str, at: Terminal) -> int:
+    """Delete the stack that attaches a group; return the exit code."""
+    stack = _drainer(at, drainer)
+    if isinstance(stack, int):
+        return stack
+    if isinstance(stack.attached, Unread):
+        return fail(stack.attached.why)
+    names = [one.stack for one in stack.attached if one.group == group]
+    if not names:
+        return fail(f"no stack of infra/attach.yaml attaches {group}", "see drainer list")
+    print(f"Delete the stack {names[0]}:")
+    _print(("  - TerminatingHook (AWS::AutoScaling::LifecycleHook)", "  - NotificationRole"))
+    print(f"Instances of {group} are then terminated with their tasks.")
+    if waiting := _waiting(at, group):
+        # "any remaining lifecycle actions ... CONTINUE for terminating instances"
+        # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeleteLifecycleHook.html
+        print(f"{len(waiting)} wait now and go on at once, undrained: {', '.join(waiting)}.")
+    if at.dry_run:
+        print("No changes made (--dry-run).")
+        return EXIT_OK
+    if not (answer := at.agrees("Detach it?")):
+        return _not_made(answer)
+    at.stacks.delete(names[0])
+    print(f"{group} is detached.")
+    return EXIT_OK
+
+
+def list_groups(drainer: str, at: Terminal, *, as_json: bool) -> int:
+    """List the groups that the drainer's stack drains; return the exit code."""
+    stack = _drainer(at, drainer)
+    if isinstance(stack, int):
+        return stack
+    bodies = read_groups.listed(at.reader, ())
+    if isinstance(bodies, Unread):
+        return fail(bodies.why)
+    attached = () if isinstance(stack.attached, Unread) else stack.attached
+    stacks = {one.group: one.stack for one in attached}
+    rows = list(_rows(at.reader, bodies, stack, stacks))
+    if as_json:
+        for row in rows:
+            print(json.dumps(row))
+        return EXIT_OK
+    if not rows:
+        print(f"The stack {drainer} drains no group: drainer attach GROUP")
+        return EXIT_OK
+    print(f"{'GROUP':<24}  {'STACK':<24}  HEARTBEAT  DEADLINE  CLUSTER")
+    for row in rows:
+        beat, until = short(row["heartbeat_seconds"]), short(row["deadline_seconds"])
+        made = row["stack"] or "(in its group)"
+        print(f"{row['group']:<24}  {made:<24}  {beat:>9}  {until:>8}  {row['cluster'] or 'any'}")
+    return EXIT_OK
+
+
+def _rows(
+    reader: Reader, bodies: Iterable[dict[str, Any]], stack: Stack, stacks: Mapping[str, str]
+) -> Iterable[dict[str, Any]]:
+    for body in sorted(bodies, key=lambda one: str(one["AutoScalingGroupName"])):
+        name = body["AutoScalingGroupName"]
+        for own in own_hooks(Group(name, read_groups.hooks(reader, name)), stack):
+            yield {
+                "group": name,
+                "stack": stacks.get(name, ""),
+                "hook": own.hook.name,
+                "heartbeat_seconds": own.hook.heartbeat_seconds,
+                "deadline_seconds": min(own.policy.drain_timeout_seconds, own.limit_seconds),
+                "deadline_result": str(own.policy.deadline_result),
+                "cluster": own.policy.cluster or "",
+            }
+
+
+def _drainer(at: Terminal, name: str) -> Stack | int:
+    """Return the drainer's stack, or the exit code where there is none."""
+    region = at.client("cloudformation").meta.region_name
+    stack = read_stack(at.reader, name, region, clock.now())
+    if isinstance(stack, Unread):
+        return fail(*refusal(stack, "name the drainer's stack with --stack, or deploy it"))
+    return stack
+
+
+def _group(at: Terminal, name: str, stack: Stack) -> Group | int:
+    bodies = read_groups.listed(at.reader, (name,))
+    if isinstance(bodies, Unread):
+        return fail(bodies.why)
+    if not bodies:
+        return fail(f"no group {name} in {stack.region}", "check the name and --region")
+    return Group(name, read_groups.hooks(at.reader, name))
+
+
+def _waiting(at: Terminal, name: str) -> list[str]:
+    bodies = read_groups.listed(at.reader, (name,))
+    if isinstance(bodies, Unread) or not bodies:
+        return []
+    instances = bodies[0].get("Instances", ())
+    return [one["InstanceId"] for one in instances if one["LifecycleState"].endswith(WAITING)]
+
+
+def _parameters(stack: Mapping[str, Any] | None) -> dict[str, str] | None:
+    if stack is None:
+        return None
+    return {
+        one["ParameterKey"]: one.get("ParameterValue", "") for one in stack.get("Parameters", ())
+    }
+
+
+def _template_parameters() -> set[str]:
+    """Return the names of the template's parameters; an older stack may have others."""
+    lines = TEMPLATE.read_text(encoding="utf-8").split("\nConditions:")[0].splitlines()
+    return {line.strip(" :") for line in lines if line.startswith("  ") and line[2].isalpha()}
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)

@@ -1,0 +1,119 @@
+"""
+`drainer history` and `drainer report`: read the records, and show or write them.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from drainer import clock
+from drainer.cli.account.reader import Reader, Unread, refusal
+from drainer.cli.account.session import (
+    AWS_ERRORS,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    clients,
+    fail,
+)
+from drainer.cli.history import screen
+from drainer.cli.history.asked import since_of
+from drainer.cli.history.page import Subject, page
+from drainer.cli.history.past import counted
+from drainer.cli.history.read_past import Drains, read_past
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import tzinfo
+    from pathlib import Path
+
+    from drainer.cli.history.asked import Asked
+
+
+def history(
+    asked: Asked,
+    limit: int,
+    *,
+    as_json: bool,
+    client: Callable[[str], Any] | None = None,
+    console: Console | None = None,
+    zone: tzinfo | None = None,
+) -> int:
+    """Show past drains; return the exit code. A test gives clients, console and time zone."""
+    found = _read(asked, client)
+    if isinstance(found, int):
+        return found
+    _, drains = found
+    if as_json:
+        for one in drains.drains:
+            print(screen.line(one))
+        for warning in _warnings(drains):
+            print(warning, file=sys.stderr)
+        return EXIT_OK
+    console = console or Console()
+    for text in screen.lines(drains, clock.now(), limit, zone):
+        console.print(text, soft_wrap=True, highlight=False)
+    return EXIT_OK
+
+
+def report(
+    asked: Asked,
+    output: Path,
+    *,
+    client: Callable[[str], Any] | None = None,
+    zone: tzinfo | None = None,
+) -> int:
+    """Write the report; return the exit code."""
+    found = _read(asked, client)
+    if isinstance(found, int):
+        return found
+    subject, drains = found
+    text = page(replace(subject, zone=zone), drains.drains, _warnings(drains))
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        return fail(f"{output} was not written", error.strerror or "", code=EXIT_FAILED)
+    print(f"{output}: {counted(len(drains.drains), 'drain')}")
+    return EXIT_OK
+
+
+def _read(asked: Asked, client: Callable[[str], Any] | None) -> tuple[Subject, Drains] | int:
+    """Return what was read, or the exit code of what failed."""
+    now = clock.now()
+    try:
+        since = since_of(asked.since, now)
+    except (ValueError, OverflowError):
+        return fail(
+            f"--since {asked.since} names no past time",
+            "write 30m, 24h, 7d, 2w or 2026-11-02",
+            code=EXIT_USAGE,
+        )
+    try:
+        made = client or clients(asked.region, asked.profile)
+        region = made("cloudformation").meta.region_name
+        reader = Reader(made, clock.sleep)
+        found = read_past(reader, asked.stack, since, now, with_log=asked.with_log)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except AWS_ERRORS as error:
+        advice = "set --region, --profile, AWS_REGION or AWS_PROFILE"
+        return fail(str(error).rstrip("."), advice, code=EXIT_USAGE)
+    if isinstance(found, Unread):
+        advice = f"name the stack with --stack, and check --region ({region})"
+        return fail(*refusal(found, advice))
+    chosen = tuple(one for one in found.drains if asked.group in {None, one.group})
+    return Subject(asked.stack, region, since, now), replace(found, drains=chosen)
+
+
+def _warnings(drains: Drains) -> list[str]:
+    found: list[str] = []
+    if drains.log:
+        found.append(f"The log was not read, so that two phases are one: {drains.log}")
+    if drains.malformed:
+        found.append(f"Not understood: {counted(drains.malformed, 'record')}.")
+    return found
