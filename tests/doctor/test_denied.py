@@ -5,6 +5,7 @@ A read that is denied makes the checks that need it say so; all others go on.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ from tests.loops import some
 if TYPE_CHECKING:
     from tests.doctor.healthy_stack import Given
 
-POLICY = Path(__file__).resolve().parents[2] / "infra" / "operator-policy.json"
+PROJECT = Path(__file__).resolve().parents[2]
+POLICY, CAUSES = PROJECT / "infra" / "operator-policy.json", PROJECT / "docs" / "causes.md"
 STACK = {one.name for one in table.STACK}
 OF_FUNCTION = {"mappings", "queues", "function", "settings", "recursion"}
 OF_CLUSTERS = {"cluster", "hook-metadata", "service-cannot-drain", "static-ports"}
@@ -182,5 +184,8 @@ def test_every_call_of_the_command_is_in_the_operators_policy() -> None:
         account.managed["arn:aws:iam::123456789012:policy/all"] = {"Statement": []}
         account.results(GROUP)
         used |= account.border.calls
-    # What only `history` and `report` call (tests/history/test_command.py).
-    assert used | {"logs:FilterLogEvents"} == granted
+    # What only `history` and `report` call (tests/history/test_command.py), and what `status` and
+    # `explain` do (tests/operator/test_causes_page.py).
+    rows = re.findall(r"^\| `([a-z]+)` \| (`.+`) \|$", CAUSES.read_text("utf-8"), re.MULTILINE)
+    others = {f"{of}:{one}" for of, actions in some(rows) for one in re.findall(r"\w+", actions)}
+    assert used | {"logs:FilterLogEvents"} | others == granted

@@ -22,8 +22,7 @@ def sentences(account: Healthy) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("name", "what", "queue_name"),
     [
-        ("NoticeSubscription", "notifications", "NoticeQueue"),
-        ("RequestSubscription", "requests of CloudFormation", "NoticeQueue"),
+        ("NoticeSubscription", "notifications and requests of CloudFormation", "NoticeQueue"),
         ("EnvelopeSubscription", "re-invocations", "WaitQueue"),
         ("QuietSubscription", "quiet re-invocations", "QuietQueue"),
     ],

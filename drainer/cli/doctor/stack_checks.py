@@ -27,13 +27,20 @@ SOURCES = (NOTIFICATIONS, WAITS, QUIETS, WAKE_UPS)
 
 # The queue and the filter of each subscription, as infra/drainer.yaml has them.
 SUBSCRIPTIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
-    (NOTIFICATIONS, {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}),
-    (NOTIFICATIONS, {"RequestType": ["Create", "Update", "Delete"]}),
+    (
+        NOTIFICATIONS,
+        {
+            "$or": [
+                {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]},
+                {"RequestType": ["Create", "Update", "Delete"]},
+            ]
+        },
+    ),
     (WAITS, {"drainer": ["re-invocation"], "quiet": [{"exists": False}]}),
     (QUIETS, {"drainer": ["re-invocation"], "quiet": [True]}),
 )
 # The same without the fast path, which has no queue for quiet drains.
-SLOW_SUBSCRIPTIONS = (*SUBSCRIPTIONS[:2], (WAITS, {"drainer": ["re-invocation"]}))
+SLOW_SUBSCRIPTIONS = (*SUBSCRIPTIONS[:1], (WAITS, {"drainer": ["re-invocation"]}))
 
 # "set the visibility timeout to at least six times the function timeout"
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
@@ -85,10 +92,8 @@ def _delivers(one: Subscription, arn: str, policy: Mapping[str, Any]) -> bool:
 
 
 def _words(policy: Mapping[str, Any]) -> str:
-    if "LifecycleTransition" in policy:
-        return "notifications"
-    if "RequestType" in policy:
-        return "requests of CloudFormation"
+    if "$or" in policy:
+        return "notifications and requests of CloudFormation"
     return "quiet re-invocations" if policy.get("quiet") == [True] else "re-invocations"
 
 
