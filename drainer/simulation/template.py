@@ -39,6 +39,7 @@ NUMERIC_PROPERTIES = frozenset(
 # What GetAtt gives for "Arn" where Ref gives the name that the ARN ends with.
 ARNS_BY_NAME = {
     "AWS::DynamoDB::Table": "arn:{0}:dynamodb:{1}:{2}:table/{3}",
+    "AWS::ECS::Cluster": "arn:{0}:ecs:{1}:{2}:cluster/{3}",
     "AWS::IAM::Role": "arn:{0}:iam::{2}:role/{3}",
 }
 

@@ -34,6 +34,7 @@ ARNS = {
     "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{name}:*",
     "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{name}",
     "AWS::EC2::SpotFleet": "sfr-{name}",
+    "AWS::ECS::TaskDefinition": "arn:aws:ecs:{region}:{account}:task-definition/{name}:1",
 }
 # Parameters without which a stack makes no sense, and which therefore have no default.
 REQUIRED = {

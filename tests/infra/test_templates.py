@@ -20,7 +20,7 @@ INFRA = Path(__file__).resolve().parents[2] / "infra"
 # "A maximum size of 51,200 bytes" for a template that is not uploaded first.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html
 TEMPLATE_BYTES_MAX = 51_200
-UNITS = ("Seconds", "Minutes", "Days", "Megabytes", "Count", "CountMax")
+UNITS = ("Seconds", "Minutes", "Days", "Megabytes", "Count", "CountMax", "Percent")
 # Only these know no default: the stack is about them.
 REQUIRED_PARAMETERS = {
     "AutoScalingGroupName",
@@ -184,11 +184,3 @@ def test_a_name_that_no_stack_exports_is_refused(render: Render) -> None:
     # CloudFormation would stop there, too: "No export named ... found".
     with pytest.raises(TemplateError, match="no stack exports absent-TopicArn"):
         dict(render("attach.yaml", DrainerStack="absent").resources("AWS::IAM::Role"))
-
-
-def test_the_example_has_no_capacity_provider() -> None:
-    # With one, ECS drains the instances itself and the newcomer sees nothing of ours.
-    template = read_template(INFRA / "examples/cluster.yaml")
-    types = {resource["Type"] for resource in template["Resources"].values()}
-
-    assert not any("CapacityProvider" in name for name in types)

@@ -73,7 +73,12 @@ SCENARIOS = {
     ),
     ScenarioName.CROWD: Scenario(
         title="fifty of a hundred instances leave at once",
-        parameters={"InstanceCount": "100", "InstanceCountMax": "100", "TaskCount": "200"},
+        parameters={
+            "InstanceCount": "100",
+            "InstanceCountMax": "100",
+            "TaskCount": "200",
+            "TaskCountMax": "400",
+        },
         limit_seconds=1_000.0,
         leaving=50,
     ),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from drainer.simulation.embedded.account import IMAGE_PARAMETER
 from drainer.simulation.embedded.bus import Bus
 from drainer.simulation.embedded.shape import ClusterShape, Physics, build, shape_of
+from drainer.simulation.embedded.unknown import without_unknown
 from drainer.simulation.embedded.watch import Watch
 from drainer.simulation.template import DeployedStack, read_template
 
@@ -93,7 +94,7 @@ def install(
     drainer, watch = deploy_drainer(embedded, infra, zip_file, drainer_parameters)
     cluster = embedded.deployment().create_stack(
         CLUSTER_STACK,
-        read_template(infra / "examples" / "cluster.yaml"),
+        without_unknown(read_template(infra / "examples" / "cluster.yaml")),
         {**cluster_parameters, "DrainerStack": DRAINER_STACK, "ImageId": IMAGE_PARAMETER},
     )
     shape = shape_of(cluster)

@@ -89,7 +89,6 @@ def shape_of(stack: DeployedStack) -> ClusterShape:
     ((cluster_id, cluster),) = stack.resources("AWS::ECS::Cluster")
     ((group_id, group),) = stack.resources("AWS::AutoScaling::AutoScalingGroup")
     group_name = stack.physical_ids[group_id]
-    hooks = (*_hooks(stack, group_name), *group.get("LifecycleHookSpecificationList", ()))
     return ClusterShape(
         name=cluster.get("ClusterName") or stack.physical_ids[cluster_id],
         group=GroupShape(
@@ -98,7 +97,7 @@ def shape_of(stack: DeployedStack) -> ClusterShape:
             maximum=int(group["MaxSize"]),
             desired=int(group.get("DesiredCapacity") or group["MinSize"]),
             retain_on_abandon=_retains(group),
-            hooks=hooks,
+            hooks=tuple(_hooks(stack, group_name, group)),
         ),
         services=tuple(services_of(stack)),
     )
@@ -144,14 +143,21 @@ def build_service(
     )
 
 
-def _hooks(stack: DeployedStack, group_name: str) -> Iterator[dict[str, Any]]:
+def _hooks(
+    stack: DeployedStack, group_name: str, group: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield the hooks of a group: those inside it, and those that are resources of their own."""
+    for inside in group.get("LifecycleHookSpecificationList", ()):
+        yield _hook(inside, group_name)
     for name, properties in stack.resources("AWS::AutoScaling::LifecycleHook"):
-        if properties["AutoScalingGroupName"] != group_name:
-            continue
-        hook = dict(properties)
-        hook.setdefault("LifecycleHookName", stack.physical_ids[name])
-        hook["HeartbeatTimeout"] = int(hook.get("HeartbeatTimeout", HEARTBEAT_TIMEOUT_SECONDS))
-        yield hook
+        if properties["AutoScalingGroupName"] == group_name:
+            named = {"LifecycleHookName": stack.physical_ids[name], **properties}
+            yield _hook(named, group_name)
+
+
+def _hook(properties: Mapping[str, Any], group_name: str) -> dict[str, Any]:
+    timeout = int(properties.get("HeartbeatTimeout", HEARTBEAT_TIMEOUT_SECONDS))
+    return {**properties, "AutoScalingGroupName": group_name, "HeartbeatTimeout": timeout}
 
 
 def _retains(group: dict[str, Any]) -> bool:
