@@ -25,10 +25,15 @@ UNITS = ("Seconds", "Minutes", "Days", "Megabytes", "Count", "CountMax", "Percen
 REQUIRED_PARAMETERS = {
     "AutoScalingGroupName",
     "ClusterName",
+    "ConnectionArn",
     "DrainerServiceToken",
     "LaunchTemplateId",
     "LaunchTemplateVersion",
+    "ServiceName",
+    "SourceRepository",
     "SubnetIds",
+    "TaskFamily",
+    "VpcId",
 }
 
 
@@ -157,12 +162,21 @@ def test_every_template_with_a_role_takes_a_boundary() -> None:
         "drainer.yaml",
         "fargate-spot.yaml",
         "group-with-hook.yaml",
+        "hybrid.yaml",
+        "pipeline.yaml",
         "spot-fleet.yaml",
     }
 
 
 @pytest.mark.parametrize(
-    "name", ["attach.yaml", "spot.yaml", "examples/cluster.yaml", "examples/group-with-hook.yaml"]
+    "name",
+    [
+        "attach.yaml",
+        "spot.yaml",
+        "examples/cluster.yaml",
+        "examples/group-with-hook.yaml",
+        "examples/hybrid.yaml",
+    ],
 )
 def test_the_drainer_is_imported_and_never_named_by_an_arn(name: str) -> None:
     # CloudFormation refuses to delete a stack whose exports another one imports. Without that, the
