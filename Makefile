@@ -33,7 +33,7 @@ $(VENV)/.development: requirements.txt | $(BIN)/python
 setup: $(VENV)/.development ## Make the environment for development
 
 .PHONY: demo
-demo: package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot, fargate-spot or spot-fleet)
+demo: package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot, fargate-spot, spot-fleet or refresh)
 	@$(BIN)/python -m drainer demo --scenario $(SCENARIO) $(if $(FACTOR),--factor $(FACTOR))
 
 # Each worker, and each program that tests start, would else compile all sources again.

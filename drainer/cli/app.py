@@ -60,6 +60,8 @@ def demo(
     progress. They exit with 0 only if no request was cut that could have ended in two minutes.
     In spot-fleet, CloudFormation replaces a fleet. It exits with 0 only if the old fleet was
     cancelled after its last task, no request was cut and each request got one response.
+    In refresh, a stack update replaces every instance of a group. It exits with 0 only if all are
+    new and no request was cut.
     """
     # The emulator and the simulation take half a second to import; --help need not.
     from drainer.cli.demo.run import run  # noqa: PLC0415 (see above)

@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from drainer.cli.demo import refresh_verdict
 from drainer.simulation.embedded.account import IMAGE_PARAMETER, EmbeddedAccount
 from drainer.simulation.embedded.bus import Bus
 from drainer.simulation.embedded.fleet import fleet_stage
 from drainer.simulation.embedded.fleet_watch import FleetSnapshot, FleetWatch
+from drainer.simulation.embedded.installation import install_cluster
+from drainer.simulation.embedded.roll import RollSnapshot, RollStage, over
 from drainer.simulation.embedded.shape import Physics
 from drainer.simulation.embedded.spot import SPOT_RULES
 from drainer.simulation.embedded.unknown import UNKNOWN_TYPES, without_unknown
@@ -44,6 +47,13 @@ PHYSICS = Physics(healthy_after_seconds=20.0, stop_seconds=10.0)
 # Bounds a test that hangs, and nothing else; no test asserts real time.
 REAL_SECONDS_MAX = 300.0
 TASK_COUNT = 8
+CLUSTER = {
+    "InstanceCount": "2",
+    "InstanceWarmupSeconds": "30",
+    "TaskCount": "4",
+    "ApiTaskCount": "2",
+    "DeregistrationDelaySeconds": "30",
+}
 GUARDED = "examples/guarded-group.yaml"
 CERTIFICATE_ARN = "arn:aws:acm:us-east-1:123456789012:certificate/1234abcd"
 
@@ -55,6 +65,7 @@ class Story:
 
     Attributes:
         drained: the instance that left the group.
+        rolled: the example cluster beside it, whose group a stack update has replaced meanwhile.
         interrupted: the instance of the new fleet that Spot took back, and how it was then.
     """
 
@@ -62,6 +73,7 @@ class Story:
     before: FleetSnapshot
     after: FleetSnapshot
     drained: DrainTrack
+    rolled: RollSnapshot
     interrupted: dict[str, Any]
 
 
@@ -91,29 +103,43 @@ def story(drainer_zip: Path) -> Iterator[Story]:
         spot = embedded.deployment().create_stack("spot", read_template(INFRA / "spot.yaml"), {})
         watch = FleetWatch(stage)
         before = watch.look()
-        ((group_name, group),) = embedded.account.auto_scaling.groups.items()
+        (group,) = embedded.account.auto_scaling.groups.values()
+        roll = roll_stage(stage)
         leaving = next(iter(group.instances))
         embedded.client("autoscaling").terminate_instance_in_auto_scaling_group(
             InstanceId=leaving, ShouldDecrementDesiredCapacity=False
         )
-        assert group_name == stage.example.outputs["AutoScalingGroupName"]
+        assert group.name == stage.example.outputs["AutoScalingGroupName"]
         stage.change_image()
-        wait_until(
-            stage,
-            lambda: (
-                watch.look().stack_status == "UPDATE_COMPLETE"
-                and all(one.answered_at for one in stage.watch.look())
-            ),
-        )
-        (drained,) = stage.watch.look()
+        roll.update()
+        wait_until(stage, lambda: watch.look().stack_status == "UPDATE_COMPLETE")
         after = watch.look()
+        wait_until(stage, lambda: over(roll.look()))
+        roll.stop()
+        wait_until(stage, lambda: not any(one.under_way for one in roll.look().streams))
+        (drained,) = (one for one in stage.watch.look() if one.ec2_instance_id == leaving)
         with Bus(
             embedded.client, [spot.physical_ids[one] for one in SPOT_RULES], embedded.time
         ) as bus:
             interrupted = interrupt(stage, bus)
             assert bus.failures == []
-        yield Story(stage, before, after, drained, interrupted)
+        yield Story(stage, before, after, drained, roll.look(), interrupted)
         assert embedded.failures == []
+
+
+def roll_stage(stage: FleetStage) -> RollStage:
+    """
+    Deploy the example cluster beside the drainer that is there, under requests.
+    """
+    installation = install_cluster(
+        stage.embedded,
+        infra=INFRA,
+        drainer=stage.drainer,
+        watch=stage.watch,
+        parameters=CLUSTER,
+        physics=PHYSICS,
+    )
+    return RollStage(stage.embedded, installation, CLUSTER, MIX)
 
 
 def targets_on(stage: FleetStage, ec2_instance_id: str) -> list[str]:
@@ -159,7 +185,8 @@ def interrupt(stage: FleetStage, bus: Bus) -> dict[str, Any]:
 def test_the_ratio_is_what_was_asked_for(story: Story) -> None:
     # CloudFormation does not compute: a wrong line of the mapping is half of the capacity.
     (fleet,) = story.before.fleets
-    (group,) = story.stage.embedded.account.auto_scaling.groups.values()
+    groups = story.stage.embedded.account.auto_scaling.groups
+    group = groups[story.stage.example.outputs["AutoScalingGroupName"]]
 
     assert (len(fleet.instances), group.minimum) == (2, 2)
 
@@ -198,6 +225,15 @@ def test_an_instance_that_spot_takes_is_drained_within_its_two_minutes(story: St
     assert story.interrupted["status"] == "DRAINING"
     assert story.interrupted["targets"]
     assert "healthy" not in story.interrupted["targets"]
+
+
+def test_a_stack_update_with_a_newer_image_replaces_every_instance_of_the_cluster(
+    story: Story,
+) -> None:
+    # The whole promise of cluster.yaml: an update, and no request is cut.
+    assert refresh_verdict.problems(story.rolled, expected=2) == []
+    assert [one.name.split("-")[1] for one in story.rolled.streams] == ["WebService", "ApiService"]
+    assert story.rolled.wanted.endswith(":2")
 
 
 # -- the others, in the same account
