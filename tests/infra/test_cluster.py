@@ -170,11 +170,12 @@ def test_services_fill_one_instance_before_the_next_and_go_back_from_a_bad_deplo
     cluster: DeployedStack,
 ) -> None:
     # Spread over all instances, each scale-in moves tasks of every service.
-    for name, service in some(cluster.resources("AWS::ECS::Service")):
-        if name in SERVICES:
-            assert service["PlacementStrategies"][-1] == {"Type": "binpack", "Field": "memory"}
-            rollout = service["DeploymentConfiguration"]
-            assert rollout["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
+    services = dict(cluster.resources("AWS::ECS::Service"))
+    for name in some(SERVICES):
+        places = services[name]["PlacementStrategies"]
+        assert places[-1] == {"Type": "binpack", "Field": "memory"}
+        breaker = services[name]["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
+        assert breaker == {"Enable": True, "Rollback": True}
 
 
 def stopped(**detail: str) -> dict[str, Any]:

@@ -146,13 +146,12 @@ def targets_on(stage: FleetStage, ec2_instance_id: str) -> list[str]:
     """
     Return the states of the load balancer's targets on an instance.
     """
+    here = stage.embedded.account.ecs.remaining_tasks(ec2_instance_id)
     return [
         target.state
         for balanced in stage.service.balanced
         for target in balanced.target_group.targets.values()
-        if target.behind is not None
-        and target.behind.container_instance is not None
-        and target.behind.container_instance.ec2_instance_id == ec2_instance_id
+        if target.behind in here
     ]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.simulation.aws import Aws
-from drainer.simulation.protocol.wire import service_model
+from drainer.simulation.protocol.client import service_model
 from drainer.simulation.records import ApiError
 from drainer.simulation.scenario.client_requests import Mix, Requests
 from drainer.simulation.services.auto_scaling.api import AutoScalingApi
@@ -118,7 +118,7 @@ def test_a_refresh_keeps_within_its_bounds(
     account: Aws, group: Group, least: int, most: int | None, expected: tuple[int, int]
 ) -> None:
     # A simulation that replaces all at once would show drains that no refresh begins.
-    maximum = {} if most is None else {"MaxHealthyPercentage": most}
+    maximum: dict[str, Any] = {} if most is None else {"MaxHealthyPercentage": most}
     start(account, MinHealthyPercentage=least, InstanceWarmup=30, **maximum)
 
     assert bounds(account, group) == expected
@@ -224,7 +224,7 @@ def test_one_refresh_at_a_time(account: Aws) -> None:
     ],
 )
 def test_what_aws_refuses_or_the_simulation_has_not_is_refused(
-    account: Aws, preferences: dict[str, int]
+    account: Aws, preferences: dict[str, Any]
 ) -> None:
     # A preference that is ignored makes a refresh look safer than it was.
     with pytest.raises(ApiError, match=r"Healthy|does not know"):

@@ -111,8 +111,9 @@ class RollStage:
         self.wanted = self._launch_template()
         with embedded.catching_up() as account:
             group = account.auto_scaling.groups[self._group_name]
-            for one in (group, *group.instances.values()):
-                one.launch_template = self.wanted
+            group.launch_template = self.wanted
+            for instance in group.instances.values():
+                instance.launch_template = self.wanted
             services = account.ecs.clusters[installation.shape.name].services.values()
             self.streams = tuple(
                 Requests(account, balanced.target_group, mix)

@@ -65,7 +65,13 @@ class RefreshApi:
         return self._scaling.groups[name]
 
     def _describe_refresh(self, refresh: Refresh) -> dict[str, Any]:
-        preferences = refresh.preferences
+        preferences: dict[str, Any] = {
+            "MinHealthyPercentage": refresh.preferences.min_healthy_percent,
+            "InstanceWarmup": int(refresh.preferences.warmup_seconds),
+            "SkipMatching": refresh.preferences.skip_matching,
+        }
+        if refresh.preferences.max_healthy_percent is not None:
+            preferences["MaxHealthyPercentage"] = refresh.preferences.max_healthy_percent
         described = {
             "InstanceRefreshId": refresh.refresh_id,
             "AutoScalingGroupName": refresh.group.name,
@@ -74,14 +80,8 @@ class RefreshApi:
             "StartTime": refresh.started_at,
             "PercentageComplete": refresh.percentage(self._account.now),
             "InstancesToUpdate": len(refresh.old),
-            "Preferences": {
-                "MinHealthyPercentage": preferences.min_healthy_percent,
-                "InstanceWarmup": int(preferences.warmup_seconds),
-                "SkipMatching": preferences.skip_matching,
-            },
+            "Preferences": preferences,
         }
-        if preferences.max_healthy_percent is not None:
-            described["Preferences"]["MaxHealthyPercentage"] = preferences.max_healthy_percent
         if refresh.reason:
             described["StatusReason"] = refresh.reason
         if refresh.ended_at is not None:
