@@ -198,3 +198,17 @@ def test_a_name_that_no_stack_exports_is_refused(render: Render) -> None:
     # CloudFormation would stop there, too: "No export named ... found".
     with pytest.raises(TemplateError, match="no stack exports absent-TopicArn"):
         dict(render("attach.yaml", DrainerStack="absent").resources("AWS::IAM::Role"))
+
+
+def test_every_example_has_its_section_and_says_how_to_remove_it() -> None:
+    # What a newcomer cannot remove goes on costing.
+    text = (INFRA.parent / "docs" / "examples.md").read_text()
+    sections = dict(
+        re.findall(r"^## (\S+\.yaml)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    )
+    examples = {path.name for path in (INFRA / "examples").glob("*.yaml")}
+
+    assert set(sections) == examples | {"infra/pipeline.yaml"}
+    for name, section in some(sections.items()):
+        assert "**What it makes.**" in section, name
+        assert "**How to remove it.**" in section, name
