@@ -267,8 +267,7 @@ def deploy(story: Story, name: str, **parameters: str) -> DeployedStack:
     ids=lambda value: value if isinstance(value, str) else "with" * bool(value),
 )
 def test_an_example_deploys_whole(story: Story, name: str, parameters: dict[str, str]) -> None:
-    # A type that CloudFormation does not know, or a reference to what does not exist, fails the first
-    # deployment of each user.
+    # An unknown type, or a reference that leads nowhere, fails the first deployment of each user.
     stack = deploy(story, name, **parameters)
     template = read_template(INFRA / name)
     expected = {
