@@ -50,7 +50,7 @@ def test_a_group_of_new_instances_that_cut_nothing_is_no_problem() -> None:
     assert problems(SNAPSHOT, expected=1) == []
     assert over(SNAPSHOT)
     assert sentence(SNAPSHOT) == (
-        "1 instances were replaced, each after its last task. 9 requests served, 0 cut."
+        "1 instances were replaced after their last tasks. 9 requests served, 0 cut."
     )
 
 

@@ -45,6 +45,6 @@ def sentence(snapshot: RollSnapshot) -> str:
     served = sum(one.served for one in snapshot.streams)
     cut = sum(len(one.cut) for one in snapshot.streams)
     return (
-        f"{len(snapshot.instances)} instances were replaced, each after its last task. "
+        f"{len(snapshot.instances)} instances were replaced after their last tasks. "
         f"{served} requests served, {cut} cut."
     )
