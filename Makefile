@@ -65,7 +65,7 @@ arguments:
 	  { echo "error: FACTOR=$(FACTOR) is no number from 1 to 40" >&2; exit 2; }
 
 .PHONY: demo
-demo: arguments package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot, fargate-spot or spot-fleet)
+demo: arguments package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot, fargate-spot, spot-fleet or refresh)
 	@$(BIN)/python -m drainer demo --scenario $(SCENARIO) $(if $(FACTOR),--factor $(FACTOR))
 
 # Each worker, and each program that tests start, would else compile all sources again.

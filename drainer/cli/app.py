@@ -68,6 +68,8 @@ def demo(
     progress. They exit with 0 only if no request was cut that could have ended in two minutes.
     In spot-fleet, CloudFormation replaces a fleet. It exits with 0 only if the old fleet was
     cancelled after its last task, no request was cut and each request got one response.
+    In refresh, a stack update replaces every instance of a group. It exits with 0 only if all are
+    new and no request was cut.
     """
     from drainer.cli.demo import opening  # noqa: PLC0415 (only this command needs it)
     from drainer.cli.demo.voice import Voice, console_of  # noqa: PLC0415 (the same)

@@ -39,7 +39,11 @@ NUMERIC_PROPERTIES = frozenset(
 # What GetAtt gives for "Arn" where Ref gives the name that the ARN ends with.
 ARNS_BY_NAME = {
     "AWS::DynamoDB::Table": "arn:{0}:dynamodb:{1}:{2}:table/{3}",
+    "AWS::ECS::Cluster": "arn:{0}:ecs:{1}:{2}:cluster/{3}",
+    "AWS::ECR::Repository": "arn:{0}:ecr:{1}:{2}:repository/{3}",
     "AWS::IAM::Role": "arn:{0}:iam::{2}:role/{3}",
+    "AWS::CodeBuild::Project": "arn:{0}:codebuild:{1}:{2}:project/{3}",
+    "AWS::S3::Bucket": "arn:{0}:s3:::{3}",
 }
 
 SUB_VARIABLE = re.compile(r"\$\{([^!}][^}]*)\}")
@@ -210,6 +214,9 @@ class DeployedStack:
                 return self.resolve(then if self.condition(test) else otherwise)
             case "Fn::Sub":
                 return self._sub(argument)
+            case "Fn::FindInMap":
+                name, first, second = self.resolve(argument)
+                return self.template["Mappings"][name][str(first)][str(second)]
             case "Fn::GetAZs":
                 return [f"{self.pseudo['AWS::Region']}{zone}" for zone in "abc"]
             case "Fn::ImportValue":

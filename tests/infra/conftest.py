@@ -20,6 +20,7 @@ PSEUDO = {
     "AWS::AccountId": ACCOUNT_ID,
     "AWS::Partition": "aws",
     "AWS::StackName": "drainer",
+    "AWS::URLSuffix": "amazonaws.com",
 }
 # What the stack "drainer" exports.
 EXPORTS = {
@@ -36,6 +37,12 @@ ARNS = {
     "AWS::Logs::LogGroup": "arn:aws:logs:{region}:{account}:log-group:{name}:*",
     "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{name}",
     "AWS::EC2::SpotFleet": "sfr-{name}",
+    "AWS::ECS::TaskDefinition": "arn:aws:ecs:{region}:{account}:task-definition/{name}:1",
+}
+# A connection and a repository that a pipeline reads.
+SOURCE = {
+    "ConnectionArn": f"arn:aws:codeconnections:{REGION}:{ACCOUNT_ID}:connection/1234abcd",
+    "SourceRepository": "owner/name",
 }
 # Parameters without which a stack makes no sense, and which therefore have no default.
 REQUIRED = {
@@ -56,7 +63,18 @@ REQUIRED = {
         "LaunchTemplateVersion": "7",
         "SubnetIds": "subnet-0123456789abcdef0",
     },
+    "examples/hybrid.yaml": {
+        "VpcId": "vpc-0123456789abcdef0",
+        "SubnetIds": "subnet-0123456789abcdef0",
+    },
+    "examples/pipeline.yaml": {
+        **SOURCE,
+        "ClusterName": "payments",
+        "ServiceName": "web",
+        "TaskFamily": "web",
+    },
     "examples/spot-fleet.yaml": {"DrainerServiceToken": TOPIC_ARN},
+    "pipeline.yaml": SOURCE,
     "spot.yaml": {},
 }
 

@@ -24,6 +24,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 INFRA = PROJECT / "infra"
 MAKEFILE = (PROJECT / "Makefile").read_text()
 TEMPLATES = ("drainer.yaml", "spot.yaml")
+WITH_ALARMS = (*TEMPLATES, "examples/cluster.yaml")
 # "Length Constraints: Minimum length of 0. Maximum length of 1024."
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 DESCRIPTION_LENGTH_MAX = 1_024
@@ -34,6 +35,7 @@ SHAPE = re.compile(r"[A-Z][^;`]+\. Harm: [^;`]+\. Run: `(?P<command>[^`]+)`")
 EVERYTHING_ON = {
     "drainer.yaml": {"ServeEventBridgeNotices": "true"},
     "spot.yaml": {"ServeRebalanceRecommendations": "true"},
+    "examples/cluster.yaml": {},
 }
 
 
@@ -68,7 +70,7 @@ def is_command(command: str) -> bool:
 
 @pytest.mark.parametrize(
     ("template", "name"),
-    [(one, name) for one in TEMPLATES for name in named(one, everything=True)],
+    [(one, name) for one in WITH_ALARMS for name in named(one, everything=True)],
 )
 def test_an_alarm_says_what_happened_what_harm_it_does_and_what_to_run(
     render: Render, template: str, name: str
@@ -157,7 +159,7 @@ def test_what_lambda_drops_or_throttles_ends_in_the_dead_letters(render: Render)
     assert kept_at == stack.physical_ids["DeadLetterQueue"]
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", WITH_ALARMS)
 def test_an_alarm_reads_one_metric(render: Render, template: str) -> None:
     # The price is for each alarm metric: an expression over four costs as much as four alarms,
     # and a composite alarm as much as five. https://aws.amazon.com/cloudwatch/pricing/

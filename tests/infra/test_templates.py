@@ -20,15 +20,20 @@ INFRA = Path(__file__).resolve().parents[2] / "infra"
 # "A maximum size of 51,200 bytes" for a template that is not uploaded first.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html
 TEMPLATE_BYTES_MAX = 51_200
-UNITS = ("Seconds", "Minutes", "Days", "Megabytes", "Count", "CountMax")
+UNITS = ("Seconds", "Minutes", "Days", "Megabytes", "Count", "CountMax", "Percent")
 # Only these know no default: the stack is about them.
 REQUIRED_PARAMETERS = {
     "AutoScalingGroupName",
     "ClusterName",
+    "ConnectionArn",
     "DrainerServiceToken",
     "LaunchTemplateId",
     "LaunchTemplateVersion",
+    "ServiceName",
+    "SourceRepository",
     "SubnetIds",
+    "TaskFamily",
+    "VpcId",
 }
 
 
@@ -157,12 +162,21 @@ def test_every_template_with_a_role_takes_a_boundary() -> None:
         "drainer.yaml",
         "fargate-spot.yaml",
         "group-with-hook.yaml",
+        "hybrid.yaml",
+        "pipeline.yaml",
         "spot-fleet.yaml",
     }
 
 
 @pytest.mark.parametrize(
-    "name", ["attach.yaml", "spot.yaml", "examples/cluster.yaml", "examples/group-with-hook.yaml"]
+    "name",
+    [
+        "attach.yaml",
+        "spot.yaml",
+        "examples/cluster.yaml",
+        "examples/group-with-hook.yaml",
+        "examples/hybrid.yaml",
+    ],
 )
 def test_the_drainer_is_imported_and_never_named_by_an_arn(name: str) -> None:
     # CloudFormation refuses to delete a stack whose exports another one imports. Without that, the
@@ -186,9 +200,15 @@ def test_a_name_that_no_stack_exports_is_refused(render: Render) -> None:
         dict(render("attach.yaml", DrainerStack="absent").resources("AWS::IAM::Role"))
 
 
-def test_the_example_has_no_capacity_provider() -> None:
-    # With one, ECS drains the instances itself and the newcomer sees nothing of ours.
-    template = read_template(INFRA / "examples/cluster.yaml")
-    types = {resource["Type"] for resource in template["Resources"].values()}
+def test_every_example_has_its_section_and_says_how_to_remove_it() -> None:
+    # What a newcomer cannot remove goes on costing.
+    text = (INFRA.parent / "docs" / "examples.md").read_text()
+    sections = dict(
+        re.findall(r"^## (\S+\.yaml)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    )
+    examples = {path.name for path in (INFRA / "examples").glob("*.yaml")}
 
-    assert not any("CapacityProvider" in name for name in types)
+    assert set(sections) == examples | {"infra/pipeline.yaml"}
+    for name, section in some(sections.items()):
+        assert "**What it makes.**" in section, name
+        assert "**How to remove it.**" in section, name

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from drainer.cli.demo.drain import DrainShow
 from drainer.cli.demo.fleet import FleetShow
+from drainer.cli.demo.refresh import RefreshShow
 from drainer.cli.demo.runner import WALL_SECONDS_MAX, Show, account, follow
 from drainer.cli.demo.spot import SpotShow
 
@@ -24,6 +25,7 @@ SHOWS: dict[str, type[Show]] = {
     "spot": SpotShow,
     "fargate": SpotShow,
     "fleet": FleetShow,
+    "refresh": RefreshShow,
 }
 
 

@@ -18,6 +18,7 @@ class ScenarioName(StrEnum):
     SPOT = "spot"
     FARGATE_SPOT = "fargate-spot"
     SPOT_FLEET = "spot-fleet"
+    REFRESH = "refresh"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Scenario:
     Attributes:
         title: what happens, in one line.
         parameters: of the example; all others keep their defaults.
-        kind: a scale-in, an instance or a task that Spot takes back, or a fleet that is replaced.
+        kind: a scale-in, an instance or a task that Spot takes back, a fleet that is replaced, or a
+            group that is refreshed.
         deploys: what is deployed for it, as it is told.
         kept: what is said if nothing was wrong.
         limit_seconds: within how many of the account's seconds it has to be over.
@@ -40,7 +42,7 @@ class Scenario:
 
     title: str
     parameters: dict[str, str]
-    kind: Literal["drain", "spot", "fargate", "fleet"] = "drain"
+    kind: Literal["drain", "spot", "fargate", "fleet", "refresh"] = "drain"
     deploys: str = "infra/drainer.yaml, the zip and infra/examples/cluster.yaml"
     kept: str = "no instance was released early"
     limit_seconds: float = 900.0
@@ -74,7 +76,12 @@ SCENARIOS = {
     ),
     ScenarioName.CROWD: Scenario(
         title="fifty of a hundred instances leave at once",
-        parameters={"InstanceCount": "100", "InstanceCountMax": "100", "TaskCount": "200"},
+        parameters={
+            "InstanceCount": "100",
+            "InstanceCountMax": "100",
+            "TaskCount": "200",
+            "TaskCountMax": "400",
+        },
         limit_seconds=1_000.0,
         leaving=50,
     ),
@@ -101,5 +108,19 @@ SCENARIOS = {
         kept="the old fleet was cancelled after its last task, and no request was cut",
         parameters={"InstanceCount": "3", "TaskCount": "6", **DELAY},
         standalone_seconds=400.0,
+    ),
+    ScenarioName.REFRESH: Scenario(
+        kind="refresh",
+        title="a stack update with a newer image replaces four instances, two at a time",
+        deploys="drainer.yaml and examples/cluster.yaml",
+        kept="every instance is new, and no request was cut",
+        parameters={
+            "InstanceCount": "4",
+            "InstanceCountMax": "8",
+            "TaskCount": "6",
+            "InstanceWarmupSeconds": "30",
+            **DELAY,
+        },
+        leaving=4,
     ),
 }

@@ -120,23 +120,31 @@ class EmbeddedAccount:
     def client(self, service: str) -> Any:
         """Return a boto3 client of this account."""
         if service not in self._clients:
-            self._clients[service] = boto3.client(
-                service,
-                endpoint_url=self._server.url if service in SIMULATED else self._gateway.url,
-                region_name=REGION,
-                aws_access_key_id="embedded",
-                aws_secret_access_key="embedded",  # noqa: S106 - there is nothing behind it
-                config=Config(
-                    connect_timeout=CALL_SECONDS_MAX,
-                    read_timeout=CALL_SECONDS_MAX,
-                    retries={"total_max_attempts": 1},
-                ),
-            )
+            url = self._server.url if service in SIMULATED else self._gateway.url
+            self._clients[service] = self._make_client(service, url)
         return self._clients[service]
+
+    def emulated(self, service: str) -> Any:
+        """Return a client of what ministack has of a service that the simulation serves."""
+        return self._make_client(service, self._gateway.url)
 
     def deployment(self) -> Deployment:
         """Return what deploys templates here."""
         return Deployment(self.client, region=REGION, account_id=ACCOUNT_ID)
+
+    def _make_client(self, service: str, url: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=url,
+            region_name=REGION,
+            aws_access_key_id="embedded",
+            aws_secret_access_key="embedded",  # noqa: S106 - there is nothing behind it
+            config=Config(
+                connect_timeout=CALL_SECONDS_MAX,
+                read_timeout=CALL_SECONDS_MAX,
+                retries={"total_max_attempts": 1},
+            ),
+        )
 
     def log_tail(self) -> str:
         """Return the last of ministack's log."""

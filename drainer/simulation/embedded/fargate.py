@@ -4,7 +4,6 @@ The service of `infra/examples/fargate-spot.yaml` in the embedded account, as it
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.embedded.shape import deregistration_delay, stop_timeout
@@ -18,27 +17,10 @@ if TYPE_CHECKING:
     from drainer.simulation.services.elb.target_groups import TargetGroup
     from drainer.simulation.template import DeployedStack
 
-# ministack's CloudFormation does not know this type; that the cluster may use its providers is
-# nothing that the simulation asks.
-UNKNOWN_TYPE = "AWS::ECS::ClusterCapacityProviderAssociations"
 TERMINATES = "deregistration_delay.connection_termination.enabled"
 # What nginx takes to finish once it is told to, and what a task takes to start on Fargate.
 FINISH_SECONDS = 5.0
 START_SECONDS = 30.0
-
-
-def without_unknown(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the template without what ministack does not know, and without what waits for it."""
-    copied: dict[str, Any] = json.loads(json.dumps(template))
-    resources = copied["Resources"]
-    unknown = [name for name, one in resources.items() if one["Type"] == UNKNOWN_TYPE]
-    for name in unknown:
-        del resources[name]
-    for one in resources.values():
-        waits_for = one.get("DependsOn", [])
-        if isinstance(waits_for, list):
-            one["DependsOn"] = [name for name in waits_for if name not in unknown]
-    return copied
 
 
 def build_fargate(account: Aws, stack: DeployedStack) -> Service:

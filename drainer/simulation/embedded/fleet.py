@@ -1,5 +1,5 @@
 """
-`infra/examples/spot-fleet.yaml` in the embedded account, and the requests to what runs on it.
+The examples with a Spot Fleet in the embedded account, and the requests to what runs on them.
 
 ministack's CloudFormation really invokes the drainer for the Custom::ECSDrain of the example, and
 orders what is replaced and deleted. It does not know Spot Fleets: a custom resource stands in for
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from drainer.simulation.embedded import fleet_stand_in
 from drainer.simulation.embedded.account import IMAGE_PARAMETER
 from drainer.simulation.embedded.installation import deploy_drainer
-from drainer.simulation.embedded.shape import build_service, services_of
+from drainer.simulation.embedded.shape import build_group, build_service, groups_of, services_of
+from drainer.simulation.embedded.unknown import without_unknown
 from drainer.simulation.scenario.client_requests import Mix, Requests
 from drainer.simulation.services.ec2.spot_fleet import CLUSTER_TAG
 from drainer.simulation.template import read_template
@@ -50,7 +51,7 @@ class FleetStage:
 
     Attributes:
         drainer: the stack of `infra/drainer.yaml`.
-        example: the stack of `infra/examples/spot-fleet.yaml` as it was created.
+        example: the stack of the example as it was created.
         parameters: what it was created with.
         cluster: the name of its cluster.
         service: its service, in the simulation.
@@ -121,8 +122,9 @@ def fleet_stage(
     parameters: Mapping[str, str],
     physics: Physics,
     mix: Mix,
+    example_name: str = "spot-fleet.yaml",
 ) -> FleetStage:
-    """Deploy drainer.yaml and examples/spot-fleet.yaml, and send requests to the service."""
+    """Deploy drainer.yaml and an example with a Spot Fleet, and send requests to the service."""
     drainer, watch = deploy_drainer(embedded, infra, zip_file)
     embedded.client("ssm").put_parameter(
         Name=NEXT_IMAGE_PARAMETER, Value=NEXT_IMAGE_VALUE, Type="String"
@@ -131,15 +133,17 @@ def fleet_stage(
         fleets = embedded.account.fleets
         # The first fleet's instances have been there for long when the requests begin.
         boot_seconds, fleets.boot_seconds = fleets.boot_seconds, 0.0
+    template = with_stand_in(
+        without_unknown(read_template(infra / "examples" / example_name)),
+        deploy_stand_in(embedded),
+    )
+    # ministack's CloudFormation takes functions, no topics.
+    token = {"DrainerServiceToken": drainer.outputs["FunctionArn"]}
     parameters = {
+        **{name: value for name, value in token.items() if name in template["Parameters"]},
         **parameters,
-        # ministack's CloudFormation takes functions, no topics.
-        "DrainerServiceToken": drainer.outputs["FunctionArn"],
         "ImageId": IMAGE_PARAMETER,
     }
-    template = with_stand_in(
-        read_template(infra / "examples" / "spot-fleet.yaml"), deploy_stand_in(embedded)
-    )
     deployment = embedded.deployment()
     example = deployment.create_stack(FLEET_STACK, template, parameters)
     ((cluster_id, _),) = example.resources("AWS::ECS::Cluster")
@@ -147,6 +151,8 @@ def fleet_stage(
     (shape,) = services_of(example)
     with embedded.catching_up() as account:
         account.fleets.boot_seconds = boot_seconds
+        for group in groups_of(example):
+            build_group(account, cluster, group)
         service = build_service(account, cluster, shape, physics)
         (balanced,) = service.balanced
         stream = Requests(account, balanced.target_group, mix)

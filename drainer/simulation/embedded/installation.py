@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from drainer.simulation.embedded.account import IMAGE_PARAMETER
 from drainer.simulation.embedded.bus import Bus
 from drainer.simulation.embedded.shape import ClusterShape, Physics, build, shape_of
+from drainer.simulation.embedded.unknown import without_unknown
 from drainer.simulation.embedded.watch import Watch
 from drainer.simulation.template import DeployedStack, read_template
 
@@ -91,10 +92,30 @@ def install(
 
     """
     drainer, watch = deploy_drainer(embedded, infra, zip_file, drainer_parameters)
+    return install_cluster(
+        embedded,
+        infra=infra,
+        drainer=drainer,
+        watch=watch,
+        parameters=cluster_parameters,
+        physics=physics,
+    )
+
+
+def install_cluster(
+    embedded: EmbeddedAccount,
+    *,
+    infra: Path,
+    drainer: DeployedStack,
+    watch: Watch,
+    parameters: Mapping[str, str],
+    physics: Physics,
+) -> Installation:
+    """Deploy the example cluster beside a drainer that is there."""
     cluster = embedded.deployment().create_stack(
         CLUSTER_STACK,
-        read_template(infra / "examples" / "cluster.yaml"),
-        {**cluster_parameters, "DrainerStack": DRAINER_STACK, "ImageId": IMAGE_PARAMETER},
+        without_unknown(read_template(infra / "examples" / "cluster.yaml")),
+        {**parameters, "DrainerStack": DRAINER_STACK, "ImageId": IMAGE_PARAMETER},
     )
     shape = shape_of(cluster)
     rules = [drainer.physical_ids[one] for one in FAST_PATH if one in drainer.physical_ids]

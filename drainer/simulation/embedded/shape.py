@@ -87,37 +87,46 @@ class ClusterShape:
 def shape_of(stack: DeployedStack) -> ClusterShape:
     """Return the shape of a stack's one cluster, its Auto Scaling group and its services."""
     ((cluster_id, cluster),) = stack.resources("AWS::ECS::Cluster")
-    ((group_id, group),) = stack.resources("AWS::AutoScaling::AutoScalingGroup")
-    group_name = stack.physical_ids[group_id]
-    hooks = (*_hooks(stack, group_name), *group.get("LifecycleHookSpecificationList", ()))
+    (group,) = groups_of(stack)
     return ClusterShape(
         name=cluster.get("ClusterName") or stack.physical_ids[cluster_id],
-        group=GroupShape(
+        group=group,
+        services=tuple(services_of(stack)),
+    )
+
+
+def groups_of(stack: DeployedStack) -> Iterator[GroupShape]:
+    """Yield the shape of each Auto Scaling group that a stack holds."""
+    for name, group in stack.resources("AWS::AutoScaling::AutoScalingGroup"):
+        group_name = stack.physical_ids[name]
+        yield GroupShape(
             name=group_name,
             minimum=int(group["MinSize"]),
             maximum=int(group["MaxSize"]),
             desired=int(group.get("DesiredCapacity") or group["MinSize"]),
             retain_on_abandon=_retains(group),
-            hooks=hooks,
-        ),
-        services=tuple(services_of(stack)),
-    )
+            hooks=tuple(_hooks(stack, group_name, group)),
+        )
 
 
 def build(account: Aws, shape: ClusterShape, physics: Physics) -> None:
     """Make what the shape says in the simulated account, as if it had been running for long."""
-    group = shape.group
-    account.auto_scaling.create_group(
-        group.name,
-        desired=group.desired,
-        cluster=shape.name,
-        minimum=group.minimum,
-        maximum=group.maximum,
-        retain_on_abandon=group.retain_on_abandon,
-    )
+    build_group(account, shape.name, shape.group)
     for service in shape.services:
         build_service(account, shape.name, service, physics)
-    for hook in group.hooks:
+
+
+def build_group(account: Aws, cluster_name: str, shape: GroupShape) -> None:
+    """Make a group in the simulated account, its instances in service and in the cluster."""
+    account.auto_scaling.create_group(
+        shape.name,
+        desired=shape.desired,
+        cluster=cluster_name,
+        minimum=shape.minimum,
+        maximum=shape.maximum,
+        retain_on_abandon=shape.retain_on_abandon,
+    )
+    for hook in shape.hooks:
         account.call("autoscaling", "PutLifecycleHook", hook)
 
 
@@ -144,14 +153,21 @@ def build_service(
     )
 
 
-def _hooks(stack: DeployedStack, group_name: str) -> Iterator[dict[str, Any]]:
+def _hooks(
+    stack: DeployedStack, group_name: str, group: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield the hooks of a group: those inside it, and those that are resources of their own."""
+    for inside in group.get("LifecycleHookSpecificationList", ()):
+        yield _hook(inside, group_name)
     for name, properties in stack.resources("AWS::AutoScaling::LifecycleHook"):
-        if properties["AutoScalingGroupName"] != group_name:
-            continue
-        hook = dict(properties)
-        hook.setdefault("LifecycleHookName", stack.physical_ids[name])
-        hook["HeartbeatTimeout"] = int(hook.get("HeartbeatTimeout", HEARTBEAT_TIMEOUT_SECONDS))
-        yield hook
+        if properties["AutoScalingGroupName"] == group_name:
+            named = {"LifecycleHookName": stack.physical_ids[name], **properties}
+            yield _hook(named, group_name)
+
+
+def _hook(properties: Mapping[str, Any], group_name: str) -> dict[str, Any]:
+    timeout = int(properties.get("HeartbeatTimeout", HEARTBEAT_TIMEOUT_SECONDS))
+    return {**properties, "AutoScalingGroupName": group_name, "HeartbeatTimeout": timeout}
 
 
 def _retains(group: dict[str, Any]) -> bool:

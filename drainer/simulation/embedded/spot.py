@@ -12,13 +12,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from drainer.simulation.embedded.bus import Bus
-from drainer.simulation.embedded.fargate import build_fargate, without_unknown
+from drainer.simulation.embedded.fargate import build_fargate
 from drainer.simulation.embedded.installation import (
     DRAINER_STACK,
     deploy_drainer,
     install,
     wait_until_warm,
 )
+from drainer.simulation.embedded.unknown import without_unknown
 from drainer.simulation.scenario.client_requests import Mix, Requests
 from drainer.simulation.template import read_template
 

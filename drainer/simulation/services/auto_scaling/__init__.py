@@ -1,1 +1,1 @@
-"""EC2 Auto Scaling: groups, lifecycle hooks, warm pools, new root volumes."""
+"""EC2 Auto Scaling: groups, lifecycle hooks, warm pools, new root volumes, refreshes."""

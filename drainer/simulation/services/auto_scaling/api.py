@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from drainer.simulation.paging import page
 from drainer.simulation.records import ApiError
 from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING, TERMINATING, LifecycleHook
+from drainer.simulation.services.auto_scaling.refresh_api import RefreshApi
 from drainer.simulation.services.auto_scaling.shapes import (
     describe_group,
     describe_hook,
@@ -30,7 +31,7 @@ GROUPS_MAX = 100
 HOOKS_MAX = 50
 
 
-class AutoScalingApi:
+class AutoScalingApi(RefreshApi):
     """One method for each operation; each takes and returns what AWS would."""
 
     def __init__(self, account: Account, scaling: AutoScaling) -> None:

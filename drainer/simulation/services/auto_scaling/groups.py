@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drainer.simulation.services.auto_scaling import agents
+from drainer.simulation.services.auto_scaling.instance_refresh import InstanceRefreshes
 from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING
-from drainer.simulation.services.auto_scaling.model import Group
+from drainer.simulation.services.auto_scaling.model import COUNTED, Group
 from drainer.simulation.services.auto_scaling.root_volume import RootVolumes
 from drainer.simulation.services.auto_scaling.transitions import Transitions
 from drainer.simulation.services.auto_scaling.warm_pool import WarmPools
@@ -19,18 +20,6 @@ if TYPE_CHECKING:
     from drainer.simulation.services.auto_scaling.model import Instance, LifecycleState
     from drainer.simulation.services.ecs.clusters import Ecs
 
-# What counts towards the desired capacity; an instance that is leaving or retained does not.
-# https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
-COUNTED: tuple[LifecycleState, ...] = (
-    "Pending",
-    "Pending:Wait",
-    "Pending:Proceed",
-    "InService",
-    "ReplacingRootVolume",
-    "ReplacingRootVolume:Wait",
-    "ReplacingRootVolume:Proceed",
-    "RootVolumeReplaced",
-)
 # From where an instance may be told to terminate.
 TERMINABLE: tuple[LifecycleState, ...] = (
     "InService",
@@ -55,6 +44,7 @@ class AutoScaling(Transitions):
         super().__init__(account, ecs)
         self.warm_pools = WarmPools(account, self)
         self.root_volumes = RootVolumes(account, self)
+        self.refreshes = InstanceRefreshes(account, self, self.root_volumes)
 
     # Builders
 

@@ -45,6 +45,18 @@ LifecycleState = Literal[
     "Warmed:Terminating:Retained",
     "Warmed:Terminated",
 ]
+# What counts towards the desired capacity; an instance that is leaving or retained does not.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
+COUNTED: tuple[LifecycleState, ...] = (
+    "Pending",
+    "Pending:Wait",
+    "Pending:Proceed",
+    "InService",
+    "ReplacingRootVolume",
+    "ReplacingRootVolume:Wait",
+    "ReplacingRootVolume:Proceed",
+    "RootVolumeReplaced",
+)
 PoolState = Literal["Stopped", "Running", "Hibernated"]
 
 
@@ -75,6 +87,7 @@ class Instance:
         waits_in: the state in which it waits for its hooks; None for not.
         then: what follows the hooks.
         forgets_agent: whether its next boot is from a volume that holds no agent's state.
+        launch_template: what it was launched from, or got its root volume from.
     """
 
     ec2_instance_id: str
@@ -87,6 +100,7 @@ class Instance:
     waits_in: LifecycleState | None = None
     then: Callable[[Instance, Result], None] | None = None
     forgets_agent: bool = False
+    launch_template: str = ""
 
     @property
     def is_warm(self) -> bool:
@@ -113,6 +127,7 @@ class Group:
         retain_on_abandon: the retention trigger `TerminateHookAbandon` is set to `retain`.
         tasks_max: the room for tasks on each instance; None is without limit.
         attributes: what its agents set on their container instances.
+        launch_template: what it launches from, as `id:version`.
     """
 
     name: str
@@ -133,3 +148,4 @@ class Group:
     warm_pool: WarmPool | None = None
     attributes: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    launch_template: str = ""

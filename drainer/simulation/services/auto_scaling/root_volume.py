@@ -77,6 +77,7 @@ class RootVolumes:
     def _end(self, instance: Instance) -> None:
         if instance.lifecycle_state != "ReplacingRootVolume:Proceed":
             return
+        instance.launch_template = instance.group.launch_template
         self._transitions.set_state(instance, "RootVolumeReplaced")
         self._transitions.set_state(instance, "Pending")
         self._transitions.boot_after(instance, 0.0, "AutoScalingGroup")

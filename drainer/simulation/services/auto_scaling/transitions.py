@@ -171,7 +171,13 @@ class Transitions(ABC):
         """Make an instance of a group; it has yet to boot."""
         zone = group.availability_zones[group.launched % len(group.availability_zones)]
         group.launched += 1
-        instance = Instance(f"i-{self._account.hexadecimal(17)}", group, zone, self._account.now)
+        instance = Instance(
+            f"i-{self._account.hexadecimal(17)}",
+            group,
+            zone,
+            self._account.now,
+            launch_template=group.launch_template,
+        )
         group.instances[instance.ec2_instance_id] = instance
         self.instances[instance.ec2_instance_id] = instance
         self._account.record(
