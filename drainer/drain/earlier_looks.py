@@ -76,9 +76,10 @@ def recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: boo
         # The action may have ended and another begun meanwhile: nothing but a token would tell.
         facts = forgetting(facts)
     elif ahead and token and token == record.token:
-        # The message follows passes of this action that could not write: it has the newer fields.
+        # The message follows passes of this action that could not write: it has the newer fields,
+        # but for those of a pass of another message that has seen the instance ACTIVE since.
         facts = replace(
-            drain,
+            forgetting(drain) if _was_active_since(drain, record) else drain,
             started_at=facts.started_at,
             deadline_at=earlier(facts.deadline_at, drain.deadline_at),
         )
@@ -96,10 +97,20 @@ def recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: boo
     )
 
 
+def _was_active_since(drain: Drain, record: DrainRecord) -> bool:
+    """Whether the record was written after the message was sent, by a pass that has seen ACTIVE."""
+    since, until = drain.draining_since, record.drain.draining_since
+    if drain.sent_at is None or record.written_at <= drain.sent_at or since is None:
+        return False
+    return until is None or until > since
+
+
 def unconfirmed(drain: Drain, record: DrainRecord | None, now: datetime) -> Drain:
     """Return the drain, its tasks to be listed once more if no pass has looked for a minute."""
     last_at = record.written_at if record else drain.sent_at
-    watched = last_at is not None and now - last_at <= WATCHED_WITHIN
+    # While no task ends, a quiet drain is not looked at for longer than that: whatever has happened
+    # since its last look may have come from an operator.
+    watched = last_at is not None and now - last_at <= WATCHED_WITHIN and not drain.quiet
     return drain if watched or not drain.closed else replace(drain, listed_at=None)
 
 

@@ -107,9 +107,16 @@ def statuses_to_list(look: Look) -> tuple[str, ...]:
     if look.to_report:
         return ("RUNNING", "STOPPED")
     if not is_closed(look):
-        return ("RUNNING",) if look.drain.listed_at is None else ("STOPPED",)
+        if look.drain.listed_at is None:
+            return ("RUNNING",)
+        return ("RUNNING", "STOPPED") if _counts_unknown(look) else ("STOPPED",)
     # What ECS wants to run is counted. What it has told to stop since the set was closed is not.
     return ("RUNNING", "STOPPED") if look.unexplained else ("STOPPED",)
+
+
+def _counts_unknown(look: Look) -> bool:
+    """Whether ECS counts a task that no look has seen: the instance may have been ACTIVE again."""
+    return look.counted > sum(task.wanted for task in look.remaining)
 
 
 def _is_busy(look: Look) -> bool:

@@ -277,7 +277,7 @@ def test_without_a_region_it_exits_with_2(
 
     assert run((), STACK) == 2
     assert capsys.readouterr().err == (
-        "error: You must specify a region: set --region, --profile, AWS_REGION or AWS_PROFILE\n"
+        "error: no AWS Region is set: add --region or set AWS_REGION\n"
     )
 
 

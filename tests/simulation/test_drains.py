@@ -719,7 +719,7 @@ def test_a_pass_of_100_drains_makes_few_calls(world: World) -> None:
     assert counted["DescribeContainerInstances"] == 1
     assert counted["DescribeAutoScalingInstances"] == 2
     assert counted["PublishBatch"] == 10
-    assert counted["ListTasks"] <= 2 * LISTINGS_MAX
+    assert counted.get("ListTasks", 0) <= LISTINGS_MAX
     assert counted["DescribeTasks"] <= 6 + LISTINGS_MAX
     assert "ListContainerInstances" not in counted
 
@@ -902,7 +902,7 @@ def test_a_stop_policy_without_standalone_tasks_costs_no_further_listing(world: 
     world.scale_in()
     world.run(300)
 
-    assert world.calls("ListTasks") == 4  # both desired statuses, twice
+    assert world.calls("ListTasks") == 2  # of one desired status each
 
 
 def test_hundreds_of_standalone_tasks_are_stopped_some_at_a_time(world: World) -> None:

@@ -381,6 +381,30 @@ def test_a_message_ahead_with_the_token_has_the_newer_facts_but_no_later_deadlin
     assert asked(earlier, record()).drain.deadline_at == NOW + timedelta(minutes=1)
 
 
+@pytest.mark.parametrize(
+    ("since", "sent_ago", "forgotten"),
+    [
+        pytest.param(None, 60, True, id="seen ACTIVE since"),
+        pytest.param(NOW - timedelta(seconds=31), 60, True, id="DRAINING since later"),
+        # The record was written 30 s ago, before the message.
+        pytest.param(None, 29, False, id="the message is newer"),
+        pytest.param(EVIDENCE["draining_since"], 60, False, id="DRAINING all the time"),
+    ],
+)
+def test_a_late_message_ahead_does_not_hide_what_another_pass_has_written_since(
+    since: Any, sent_ago: int, *, forgotten: bool
+) -> None:
+    # Two chains go on while the table is down. Once it is back, one sees the instance ACTIVE, and
+    # the late message of the other would answer by its old listings.
+    sent_at = NOW - timedelta(seconds=sent_ago)
+    ahead = drain(generation=GENERATION, hop=HOP + 1, sent_at=sent_at, **EVIDENCE)
+
+    admitted = asked(ahead, record(draining_since=since, age=timedelta(seconds=30)))
+
+    expected = {**FORGOTTEN} if forgotten else EVIDENCE
+    assert evidence(admitted.drain) == expected
+
+
 @pytest.mark.parametrize("since", [None, NOW - timedelta(minutes=1)])
 def test_a_message_ahead_without_a_token_can_only_delay(since: datetime | None) -> None:
     # A pass that could not write has seen the instance ACTIVE: what the record says is outdated.

@@ -213,6 +213,20 @@ def test_so_it_is_where_a_later_pass_finds_the_last_task_stopped() -> None:
     assert account.record().drain.unfinished == (task(2).id,)
 
 
+def test_so_it_is_for_an_event_that_comes_soon_after_a_quiet_look() -> None:
+    # The look before was 45 s ago, and nobody looks again for half a minute: long enough for an
+    # operator to have set the instance ACTIVE and DRAINING.
+    account = Account(fast_path=True)
+    message = known(account, task(1), quiet=True, listed_at=START)
+    account.records.put(record(message, written_at=NOW - timedelta(seconds=45)))
+    account.has(0, "DRAINING", task(1, "STOPPED"), task(2, "DEACTIVATING"))
+
+    account.run(stopped=["arn-0"])
+
+    assert account.answered == []
+    assert "list STOPPED" in account.log
+
+
 @pytest.mark.parametrize(
     ("seconds", "status", "lists"),
     [

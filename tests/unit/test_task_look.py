@@ -258,14 +258,24 @@ def test_no_call_is_begun_without_the_time_that_acting_needs() -> None:
     [
         pytest.param({}, ["RUNNING"], id="the first"),
         pytest.param({"listed_at": FIRST_LISTED_AT}, ["STOPPED"], id="the second"),
-        pytest.param({"closed": True}, ["RUNNING", "STOPPED"], id="a counted task is not known"),
+        # It was placed since the first: somebody has set the instance ACTIVE for a time.
+        pytest.param(
+            {"listed_at": FIRST_LISTED_AT, "counted": 1},
+            ["RUNNING", "STOPPED"],
+            id="the second, and a counted task is not known",
+        ),
+        pytest.param(
+            {"closed": True, "counted": 1},
+            ["RUNNING", "STOPPED"],
+            id="a counted task is not known",
+        ),
     ],
 )
 def test_a_listing_asks_for_what_ecs_wants_to_run_and_the_next_for_what_it_has_told_to_stop(
     of: dict[str, Any], statuses: list[str]
 ) -> None:
     # "The default status filter is RUNNING", which hides every task that is stopping.
-    ecs, one = Ecs(), look(0, counted=1, **of)
+    ecs, one = Ecs(), look(0, **of)
     ecs.lists("arn-0", task(1), task(2, "DEACTIVATING"), task(3, "STOPPED"))
 
     look_at(ecs, one)

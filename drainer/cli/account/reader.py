@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from drainer.cli.account.refusals import DENIED, OF_THE_CALLER
 from drainer.cli.account.session import AWS_ERRORS, code_of
 
 if TYPE_CHECKING:
@@ -22,15 +23,6 @@ PACED = frozenset({"autoscaling", "ecs"})
 UNPACED_CALLS = 20
 PAUSE_SECONDS = 0.2
 
-DENIED = frozenset(
-    {
-        "AccessDenied",
-        "AccessDeniedException",
-        "AuthorizationError",
-        "AuthorizationErrorException",
-        "UnauthorizedOperation",
-    }
-)
 # What says that the thing asked for does not exist. A stack that does not exist is a
 # ValidationError; only where a name was given can that be told from a wrong request.
 GONE = frozenset(
@@ -48,29 +40,6 @@ GONE = frozenset(
         "ValidationError",
     }
 )
-
-
-# What is wrong with the caller and not with the thing asked for: the sentence, and what to do.
-LOG_IN = "log in (aws sso login), or set --profile or AWS_PROFILE"
-NO_CREDENTIALS = ("no AWS credentials found", LOG_IN)
-EXPIRED = ("the AWS token has expired", LOG_IN)
-INVALID = ("AWS does not know these credentials", LOG_IN)
-UNREACHED = ("AWS was not reached", "check the network and --region, and try again")
-OF_THE_CALLER = {
-    "NoCredentialsError": NO_CREDENTIALS,
-    "PartialCredentialsError": NO_CREDENTIALS,
-    "SSOTokenLoadError": NO_CREDENTIALS,
-    "ExpiredToken": EXPIRED,
-    "ExpiredTokenException": EXPIRED,
-    "TokenRetrievalError": EXPIRED,
-    "UnauthorizedSSOTokenError": EXPIRED,
-    "AuthFailure": INVALID,
-    "InvalidClientTokenId": INVALID,
-    "UnrecognizedClientException": INVALID,
-    "ConnectTimeoutError": UNREACHED,
-    "EndpointConnectionError": UNREACHED,
-    "ReadTimeoutError": UNREACHED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +120,8 @@ def refusal(value: Unread, advice: str) -> tuple[str, str]:
     """Return why a command cannot go on and what to do; `advice` is for a wrong name."""
     if value.code in DENIED:
         return value.why, "log in, or add a permission of infra/operator-policy.json"
-    return OF_THE_CALLER.get(value.code, (value.why, advice))
+    sentence, what_to_do, *_ = OF_THE_CALLER.get(value.code, (value.why, advice))
+    return sentence, what_to_do
 
 
 def is_gone(value: object) -> bool:

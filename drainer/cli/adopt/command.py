@@ -50,6 +50,7 @@ def adopt(
     the way back. Only --apply and --back write, after asking: one PutLifecycleHook.
     """
     # botocore takes a quarter of a second to import; --help need not.
+    from drainer.cli.account.refusals import refused  # noqa: PLC0415 (see above)
     from drainer.cli.account.session import (  # noqa: PLC0415 (see above)
         AWS_ERRORS,
         EXIT_INTERRUPTED,
@@ -77,9 +78,7 @@ def adopt(
         else:
             code = run.show(as_json=as_json)
     except AWS_ERRORS as error:
-        said = str(error).rstrip(".")
-        advice = "check --region, --profile and your login"
-        raise typer.Exit(fail(f"AWS was not read: {said}", advice)) from None
+        raise typer.Exit(refused(error)) from None
     except (KeyboardInterrupt, typer.Abort):
         raise typer.Exit(EXIT_INTERRUPTED) from None
     raise typer.Exit(code)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer import clock
 from drainer.cli.account.reader import Reader, Unread, refusal
+from drainer.cli.account.refusals import refused
 from drainer.cli.account.screen import short
 from drainer.cli.account.session import (
     AWS_ERRORS,
@@ -95,7 +96,7 @@ def guarded(command: Callable[[Terminal], int], make: Callable[[], Terminal]) ->
     except StackError as error:
         return fail(f"CloudFormation: {error}")
     except AWS_ERRORS as error:
-        return fail(str(error))
+        return refused(error)
     except KeyboardInterrupt:
         print("interrupted: what CloudFormation has begun goes on", file=sys.stderr)
         return EXIT_INTERRUPTED

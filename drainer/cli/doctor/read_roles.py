@@ -10,7 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from drainer.cli.account.reader import DENIED, Unread, is_gone
+from drainer.cli.account.reader import Unread, is_gone
+from drainer.cli.account.refusals import DENIED
 from drainer.cli.doctor import policies
 from drainer.cli.doctor.facts import Role
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from drainer import clock
 from drainer.cli.account.reader import Reader, Unread, refusal
+from drainer.cli.account.refusals import refused
 from drainer.cli.account.session import (
     AWS_ERRORS,
     EXIT_FAILED,
@@ -57,8 +58,7 @@ def run(
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except AWS_ERRORS as error:
-        advice = "set --region, --profile, AWS_REGION or AWS_PROFILE"
-        return fail(str(error).rstrip("."), advice, code=EXIT_USAGE)
+        return refused(error)
     if isinstance(account, Unread):
         return fail(*refusal(account, "check the name and --region"), code=EXIT_USAGE)
     results = judge.run(account, names)

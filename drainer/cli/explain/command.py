@@ -54,8 +54,8 @@ def explain(  # noqa: PLR0917 (Typer gives names)
     from rich.console import Console  # noqa: PLC0415 (see above)
 
     from drainer import clock  # noqa: PLC0415 (see above)
+    from drainer.cli.account.refusals import refused  # noqa: PLC0415 (see above)
     from drainer.cli.account.session import AWS_ERRORS, clients  # noqa: PLC0415 (see above)
-    from drainer.cli.explain.refusal import refused  # noqa: PLC0415 (see above)
     from drainer.cli.explain.show import show  # noqa: PLC0415 (see above)
 
     try:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from drainer.cli.account.refusals import EXIT_NOT_FOUND, refused
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, fail
 from drainer.cli.explain.causes import Cause
 from drainer.cli.explain.estimate import deadline_of, estimate_of
 from drainer.cli.explain.judge import judge
 from drainer.cli.explain.reader import NotFoundError, explainable
 from drainer.cli.explain.reads import Reads
-from drainer.cli.explain.refusal import EXIT_NOT_FOUND, refused
 from drainer.cli.explain.screen import Explanation, as_json, lines
 from drainer.cli.explain.sentences import Clock
 

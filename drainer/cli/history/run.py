@@ -12,6 +12,7 @@ from rich.console import Console
 
 from drainer import clock
 from drainer.cli.account.reader import Reader, Unread, refusal
+from drainer.cli.account.refusals import refused
 from drainer.cli.account.session import (
     AWS_ERRORS,
     EXIT_FAILED,
@@ -101,8 +102,7 @@ def _read(asked: Asked, client: Callable[[str], Any] | None) -> tuple[Subject, D
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except AWS_ERRORS as error:
-        advice = "set --region, --profile, AWS_REGION or AWS_PROFILE"
-        return fail(str(error).rstrip("."), advice, code=EXIT_USAGE)
+        return refused(error)
     if isinstance(found, Unread):
         advice = f"name the stack with --stack, and check --region ({region})"
         return fail(*refusal(found, advice))

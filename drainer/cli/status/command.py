@@ -54,12 +54,12 @@ def status(  # noqa: PLR0917 (Typer gives names)
     from rich.console import Console  # noqa: PLC0415 (see above)
 
     from drainer import clock  # noqa: PLC0415 (see above)
+    from drainer.cli.account.refusals import refused  # noqa: PLC0415 (see above)
     from drainer.cli.account.session import (  # noqa: PLC0415 (see above)
         AWS_ERRORS,
         EXIT_INTERRUPTED,
         clients,
     )
-    from drainer.cli.explain.refusal import refused  # noqa: PLC0415 (see above)
     from drainer.cli.status.show import Question, show  # noqa: PLC0415 (see above)
     from drainer.cli.status.show import watch as look_again  # noqa: PLC0415 (see above)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from drainer.cli.account.refusals import EXIT_NO_ACCESS, EXIT_NO_ANSWER, refused
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK
-from drainer.cli.explain.refusal import EXIT_NO_ACCESS, EXIT_NO_ANSWER, refused
 from drainer.cli.explain.screen import DIM, Line
 from drainer.cli.explain.sentences import Clock
 from drainer.cli.status.reader import look
