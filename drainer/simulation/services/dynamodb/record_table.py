@@ -94,7 +94,8 @@ class RecordTable:
 
     def of_index(self, name: str) -> list[tuple[tuple[str, str], Version]]:
         """Return the keys and items that an index may show."""
-        return [(key, self.rows[key]) for key in self._indexed.get(name, ())]
+        # An item that DynamoDB has deleted for its age is in no index.
+        return [(key, self.rows[key]) for key in self._indexed.get(name, ()) if key in self.rows]
 
     def of_partition(self, value: Any) -> list[tuple[tuple[str, str], Version]]:
         """Return the keys and items of one partition."""
