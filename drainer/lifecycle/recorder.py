@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 WRITING = "The drain's record was not written"
 NOT_READ_AGAIN = "The drain's record could not be read again. The next pass answers"
+EXTENDED = "The deadline was extended after this pass began. The next pass goes by it"
 NOT_LISTED = "Open records could not be listed"
 PROBLEMS_MAX = 10  # of one kind, in one pass
 NO_TIME_TO_WRITE = "No time was left to write the drain's record"
@@ -170,7 +171,8 @@ class Recorder:
 
         Another pass may have seen the instance ACTIVE meanwhile, when tasks may have been placed:
         it writes that before it sets it DRAINING again. NEW and JOIN do not go by the record. If a
-        record cannot be read again, the next pass answers, past the deadline this one.
+        record cannot be read again, the next pass answers, past the deadline this one. A deadline
+        that was extended meanwhile has not passed.
         """
         based = [o for o in outcomes if o.record and o.admitted.drain.generation]
         if not based:
@@ -183,6 +185,8 @@ class Recorder:
             if before is not None and isinstance(now, DrainRecord):
                 same = (now.generation, now.hop) == (before.generation, before.hop)
                 outcome.duplicate = not same
+                if outcome.look.is_late and now.drain.extended_to != before.drain.extended_to:
+                    outcome.answer_later(EXTENDED)
             elif not outcome.look.is_late:
                 outcome.answer_later(NOT_READ_AGAIN)
 
