@@ -14,6 +14,7 @@ from rich.console import Console
 from drainer.cli.adopt.command import EPILOG as ADOPT_EPILOG
 from drainer.cli.adopt.command import adopt
 from drainer.cli.demo.scenarios import SCENARIOS, ScenarioName
+from drainer.cli.operate import command as operate
 
 # A shell's code for a command ended by SIGINT.
 EXIT_INTERRUPTED = 130
@@ -124,3 +125,4 @@ def redrive(
 
 
 app.command(epilog=ADOPT_EPILOG)(adopt)
+operate.register(app)
