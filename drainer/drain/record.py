@@ -159,7 +159,7 @@ class DrainRecord(Record):
         ended_at: When it ended; None while it is open.
         followed: Whether it has ended, and its instance may come back into service.
         previous: The record that this one replaced; None where there was none.
-        extended_by: For people: who has extended its deadline. At most BY_CHARACTERS_MAX are kept.
+        extended_by: For people: the ARN of the caller that has extended its deadline.
     """
 
     key: Key

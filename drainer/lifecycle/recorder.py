@@ -171,8 +171,7 @@ class Recorder:
 
         Another pass may have seen the instance ACTIVE meanwhile, when tasks may have been placed:
         it writes that before it sets it DRAINING again. NEW and JOIN do not go by the record. If a
-        record cannot be read again, the next pass answers, past the deadline this one. A deadline
-        that was extended meanwhile has not passed.
+        record cannot be read again, the next pass answers, past the deadline this one.
         """
         based = [o for o in outcomes if o.record and o.admitted.drain.generation]
         if not based:

@@ -198,7 +198,7 @@ def test_wait_ends_once_every_task_is_stopped(
     shell: Shell, account: Aws, ids: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     # A script that goes on too early terminates an instance with tasks on it.
-    assert shell.run(drain([ids[0]], wait=True)) == 0
+    assert shell.run(drain([ids[0]], wait=True, timeout="30m")) == 0
 
     assert account.ecs.remaining_tasks(ids[0]) == []
     said = capsys.readouterr().out
@@ -251,7 +251,7 @@ def test_wait_says_that_somebody_has_ended_the_drain(
     # It would else wait for ever, or call tasks that stop later a drain.
     shell.slept = lambda: account.ecs.set_status(registration(account, ids[0]), "ACTIVE")
 
-    assert shell.run(drain([ids[0]], wait=True)) == 1
+    assert shell.run(drain([ids[0]], wait=True, timeout="30m")) == 1
     assert f"{ids[0]} is ACTIVE again" in capsys.readouterr().err
 
 

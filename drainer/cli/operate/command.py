@@ -45,7 +45,7 @@ def drain(
     Set container instances DRAINING. Does not terminate them.
 
     ECS starts the tasks of services elsewhere and then stops them here, within each service's
-    minimum and maximum. Standalone tasks go on until they end. Who and why are kept as attributes
+    minimum and maximum. Standalone tasks go on until they end. Caller and reason become attributes
     of the container instance. --wait watches until no task is left. Ctrl-C ends only the watching.
     """
     _run(
@@ -90,7 +90,7 @@ def release(
     """
     Answer CONTINUE for an instance that waits at a terminating hook.
 
-    Shows the tasks that this cuts, and asks. It cannot be undone.
+    Shows the tasks that this cuts, and asks. There is no way back.
     """
     _run(
         lambda one: one.release(instance, hook),

@@ -46,7 +46,9 @@ def drain(machines: Sequence[Machine], who: str, why: str, now: datetime) -> Pla
     ids = " ".join(dict.fromkeys(one.id for one, _ in active))
     about.append("Sets DRAINING, does not terminate.")
     return Plan(
-        tuple(about), (*_set_status(active, DRAINING), *notes), hint=f"Undo: drainer undrain {ids}"
+        tuple(about),
+        (*_set_status(active, DRAINING), *notes),
+        next_step=f"Undo: drainer undrain {ids}",
     )
 
 
@@ -92,7 +94,7 @@ def _stays_draining(one: Machine) -> Refusal | None:
     if one.waits:
         return Refusal(
             f"{one.id} waits in {one.state}: the drainer would set it DRAINING again",
-            f"it leaves its group for good. Let it go: drainer release {one.id}",
+            f"it leaves its group. Let it go: drainer release {one.id}",
         )
     if one.state.startswith(("Terminating", "Warmed:Terminating", "Detaching")):
         return Refusal(f"{one.id} is {one.state}", "an instance that leaves cannot be kept")

@@ -228,4 +228,4 @@ def free(machine: Machine, now: datetime) -> Plan | Refusal:
     call = Call("autoscaling", "TerminateInstanceInAutoScalingGroup", parameters)
     data = {"instance": machine.id, "group": machine.group, "tasks": len(tasks)}
     step = Step(call, (Item(machine.id, f"Freed {machine.id}.", data=data),))
-    return Plan(about, (step,), f"Terminate {machine.id}?", hint="Follow: drainer status")
+    return Plan(about, (step,), f"Terminate {machine.id}?", next_step="Follow: drainer status")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from drainer.drain.model import Hook
     from drainer.drain.record import DrainRecord
 
-# Who set a container instance DRAINING by hand, when, and why. They are attributes of it, since a
+# What is kept of a drain by hand: its caller and time, and the reason. Attributes hold it, since a
 # drain without a hook has no record, and every reader of a container instance gets its attributes
 # in the same answer, with or without the drainer's stack. A container instance has at most ten.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutAttributes.html

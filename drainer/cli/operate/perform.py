@@ -68,8 +68,8 @@ class Perform:
                 print(NOT_CONFIRMED, file=sys.stderr)
                 return EXIT_FAILED
         failed = self._make(plan)
-        if plan.hint and plan.steps and not self.as_json:
-            print(plan.hint, file=sys.stderr)
+        if plan.next_step and plan.steps and not self.as_json:
+            print(plan.next_step, file=sys.stderr)
         return EXIT_FAILED if failed else EXIT_OK
 
     def _show(self, plan: Plan) -> int:

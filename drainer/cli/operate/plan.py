@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXIT_NOT_FOUND, EXIT_UNREAD = 3, 4
 
 HIDDEN = "***"
-# Who has the token of a lifecycle action can answer it.
+# A lifecycle action can be answered by its token.
 SECRETS = frozenset({"LifecycleActionToken"})
 WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -111,14 +111,14 @@ class Plan:
         steps: The calls, in order.
         question: What is asked before the first call; empty if no task can be cut.
         expected: What has to be typed to go on; empty for yes or no.
-        hint: What is said last.
+        next_step: What is said last.
     """
 
     about: tuple[str, ...]
     steps: tuple[Step, ...] = ()
     question: str = ""
     expected: str = ""
-    hint: str = ""
+    next_step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
