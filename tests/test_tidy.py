@@ -181,6 +181,7 @@ SIMULATION_KNOWS = {
     f"{EMBEDDED}/watch.py": {"aws.calls"},  # the calls to count
 }
 ENVIRONMENT = {
+    "drainer/cli/account/session.py": "the Region, as the AWS CLI finds it",
     "drainer/handler.py": "the function's composition root",
     f"{EMBEDDED}/gateway.py": "the environment of the process that it starts",
     f"{EMBEDDED}/warp/gateway.py": "runs in that process",

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.drain.conditional_write import Demand
 from drainer.drain.record import End
-from drainer.drain.record_fields import KEY_NAMES, NAMES
+from drainer.drain.record_fields import KEY_NAMES, NAMES, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from drainer.drain.conditional_write import Write
 
+OF_AN_EXTENSION = ("extended_to", "extended_by")
 # What a pass sets beside what is its own: the token is the join's to set, and what names the
-# generation is its creator's.
+# generation is its creator's. An extension is the operator's.
 OF_A_PASS = tuple(
     one
     for one in NAMES
-    if one not in {*KEY_NAMES, "generation", "token", "deadline_at", "previous"}
+    if one not in {*KEY_NAMES, "generation", "token", "deadline_at", "previous", *OF_AN_EXTENSION}
 )
 OF_AN_END = tuple(one for one in OF_A_PASS if one != "hop")
 # Not the pass: its own write, should the SDK repeat it, must still be known by its id.
@@ -44,6 +45,7 @@ DEMANDS = {
     Demand.ENDS: (f"({IS_OPEN} OR #end = :over)",),
     Demand.OVER: (IS_OPEN,),
     Demand.FORGETS: (HAS_ENDED,),
+    Demand.EXTENDS: (IS_OPEN,),
 }
 SETS = {
     Demand.ABSENT: OF_A_CREATION,
@@ -57,6 +59,7 @@ SETS = {
     Demand.ENDS: OF_AN_END,
     Demand.OVER: OF_AN_END,
     Demand.FORGETS: ("open", "pass_id"),
+    Demand.EXTENDS: OF_AN_EXTENSION,
 }
 # Set the deadline only where there is none: a join may have lowered it since it was read.
 PASSES = (Demand.FOLLOWS, Demand.ENDS_FIRST, Demand.REOPENS, Demand.ENDS, Demand.OVER)
@@ -72,6 +75,11 @@ def update(write: Write, item: Mapping[str, Any]) -> dict[str, Any]:
     if condition.hop is not None:
         terms.append("#hop = :was_hop")
         values[":was_hop"] = condition.hop
+    if demand == Demand.EXTENDS and condition.extended_to is None:
+        terms.append("attribute_not_exists(#extended_to)")
+    elif demand == Demand.EXTENDS:
+        terms.append("#extended_to = :was_extended_to")
+        values[":was_extended_to"] = seconds(condition.extended_to)
     if demand == Demand.ENDS:
         values[":over"] = str(End.OVER)
     names = SETS[demand]

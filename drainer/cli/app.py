@@ -18,6 +18,7 @@ from drainer.cli.demo.scenarios import SCENARIOS, ScenarioName
 from drainer.cli.doctor import command as doctor
 from drainer.cli.explain import command as explaining
 from drainer.cli.history import command as history
+from drainer.cli.operate import command as operate
 from drainer.cli.status import command as overview
 
 # A shell's code for a command ended by SIGINT.
@@ -139,3 +140,4 @@ app.command(epilog=history.REPORT_EPILOG)(history.report)
 app.command(epilog=attach.ATTACH_EPILOG)(attach.attach)
 app.command(epilog=attach.DETACH_EPILOG)(attach.detach)
 app.command("list", epilog=attach.LIST_EPILOG)(attach.list_groups)
+operate.register(app)

@@ -11,9 +11,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from drainer.drain.earlier_looks import extended
 from drainer.drain.record import DrainRecord, End
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from drainer.drain.record import Record
     from drainer.errors import DrainerError
 
@@ -34,6 +37,7 @@ class Demand(StrEnum):
     ENDS = "ends"  # open or over: the answer was accepted
     OVER = "over"  # open: the action was not active any more
     FORGETS = "forgets"  # it has ended: its instance is followed no longer
+    EXTENDS = "extends"  # open, its extension as read: an operator extends its deadline
 
 
 # What begins a generation.
@@ -49,11 +53,13 @@ class Condition:
         demand: What is demanded.
         generation: As read; 0 for ABSENT.
         hop: As read; None where the hop does not matter.
+        extended_to: As read, for EXTENDS.
     """
 
     demand: Demand
     generation: int = 0
     hop: int | None = None
+    extended_to: datetime | None = None
 
 
 def holds(condition: Condition, there: Record | None) -> bool:
@@ -76,7 +82,12 @@ def holds(condition: Condition, there: Record | None) -> bool:
         Demand.ENDS: there.is_open or there.end == End.OVER,
         Demand.OVER: there.is_open,
         Demand.FORGETS: not there.is_open,
+        Demand.EXTENDS: there.is_open and _extension(there) == condition.extended_to,
     }[demand]
+
+
+def _extension(there: Record) -> datetime | None:
+    return there.drain.extended_to if isinstance(there, DrainRecord) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +110,9 @@ def stored(write: Write, there: Any) -> Any:
 
     A pass and the join of a token may write at the same time. Neither condition names a field that
     the other changes, and neither reverts the other: a pass leaves the token alone and sets a
-    deadline only where there is none, a join sets nothing but these two. The arguments and the
-    result are records of the kind that is written, or None.
+    deadline only where there is none, a join sets nothing but these two. Nor does either touch an
+    operator's extension, which sets nothing else. The arguments and the result are records of the
+    kind that is written, or None.
     """
     demand = write.condition.demand
     new: Any = write.record
@@ -108,6 +120,9 @@ def stored(write: Write, there: Any) -> Any:
         return new
     if demand == Demand.FORGETS:
         return replace(there, followed=False, pass_id=new.pass_id)
+    if demand == Demand.EXTENDS:
+        drain = extended(there.drain, new.drain.extended_to)
+        return replace(there, drain=drain, extended_by=new.extended_by)
     joins = demand == Demand.JOINS
     base = there if joins and write.condition.hop is None else new
     hop = base.hop if demand in (Demand.FOLLOWS, Demand.JOINS) else there.hop
@@ -118,13 +133,15 @@ def stored(write: Write, there: Any) -> Any:
     deadline_at = new.drain.deadline_at
     if not joins:
         deadline_at = there.drain.deadline_at or deadline_at
+    drain = replace(
+        base.drain,
+        action=replace(base.drain.action, lifecycle_action_token=token),
+        deadline_at=deadline_at,
+    )
     return replace(
         following,
-        drain=replace(
-            base.drain,
-            action=replace(base.drain.action, lifecycle_action_token=token),
-            deadline_at=deadline_at,
-        ),
+        drain=extended(drain, there.drain.extended_to),
+        extended_by=there.extended_by,
         previous=there.previous,
     )
 
@@ -164,6 +181,9 @@ def refused(write: Write, there: Record | None) -> Written:
     # A join alone leaves the id of the pass that is there: it knows its repetition by the token.
     joined = write.condition.demand == Demand.JOINS and write.condition.hop is None
     same_token = joined and there.token == write.record.token
+    if write.condition.demand == Demand.EXTENDS:
+        same = there.is_open and _extension(there) == _extension(write.record)
+        return Written(Outcome.DONE) if same else Written(Outcome.REFUSED, there)
     if there.pass_id == write.record.pass_id or same_token:
         return Written(Outcome.DONE)
     return Written(Outcome.REFUSED, there)

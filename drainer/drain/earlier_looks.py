@@ -83,6 +83,7 @@ def recorded(drain: Drain, record: DrainRecord, *, at_own_hop: bool, silent: boo
             started_at=facts.started_at,
             deadline_at=earlier(facts.deadline_at, drain.deadline_at),
         )
+        facts = extended(facts, record.drain.extended_to)
     elif ahead and drain.draining_since != facts.draining_since:
         # A pass that could not write has seen the instance ACTIVE, or DRAINING since later. Without
         # a token this counts only where it delays an answer.
@@ -153,6 +154,24 @@ def forgetting(drain: Drain) -> Drain:
         absent_since=None,
         not_waiting_since=None,
     )
+
+
+def extended(drain: Drain, to: datetime | None) -> Drain:
+    """
+    Return the drain with the deadline that an operator has extended, as its record says.
+
+    The table is read after its pass has begun: a pass that begins past the former deadline has read
+    every extension that was written before it.
+    """
+    if to is None:
+        return replace(drain, extended_to=None)
+    deadline_at = drain.deadline_at and max(drain.deadline_at, to)
+    return replace(drain, extended_to=to, deadline_at=deadline_at)
+
+
+def joined(drain: Drain, record: DrainRecord | None) -> Drain:
+    """Return the drain of a message that joins a record, with the record's extension."""
+    return extended(drain, record.drain.extended_to) if record else drain
 
 
 def earlier(one: datetime | None, other: datetime | None) -> datetime | None:

@@ -163,7 +163,9 @@ class Drain(InstanceProgress):
     origin: Origin = Origin.CHAIN  # where this drain comes from
     # whether the notification came by EventBridge, which carries those of all hooks
     by_event_bridge: bool = False
-    deadline_at: datetime | None = None  # fixed once the hook is known, then only ever tightened
+    # fixed once the hook is known, then only ever tightened; an operator may extend it
+    deadline_at: datetime | None = None
+    extended_to: datetime | None = None  # what an operator has extended it to
     heartbeat_timeout_seconds: int | None = None  # of the hook; None until it has been looked up
     # since when looks have found Auto Scaling not waiting
     not_waiting_since: datetime | None = None

@@ -34,6 +34,7 @@ SETTLE = timedelta(seconds=120)
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
 REASON_CHARACTERS_MAX = 200
 TASKS_MAX = 10
+BY_CHARACTERS_MAX = 200
 
 
 # The delay of the queue for drains of which nothing changes (lifecycle/pace.py). With more,
@@ -158,6 +159,7 @@ class DrainRecord(Record):
         ended_at: When it ended; None while it is open.
         followed: Whether it has ended, and its instance may come back into service.
         previous: The record that this one replaced; None where there was none.
+        extended_by: For people: the ARN of the caller that has extended its deadline.
     """
 
     key: Key
@@ -175,11 +177,13 @@ class DrainRecord(Record):
     ended_at: datetime | None = None
     followed: bool = False
     previous: Previous | None = None
+    extended_by: str = ""
 
     def __post_init__(self) -> None:
         """Keep no more than a record holds of what people are told."""
         object.__setattr__(self, "reason", self.reason[:REASON_CHARACTERS_MAX])
         object.__setattr__(self, "tasks", self.tasks[:TASKS_MAX])
+        object.__setattr__(self, "extended_by", self.extended_by[:BY_CHARACTERS_MAX])
 
     @property
     def container_instances(self) -> frozenset[str]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from drainer.codec import count, instant
 from drainer.drain import envelope
 from drainer.drain.attributes import checksum
+from drainer.drain.earlier_looks import extended
 from drainer.drain.envelope import ENVELOPE_BYTES_MAX
 from drainer.drain.record import (
+    BY_CHARACTERS_MAX,
     REASON_CHARACTERS_MAX,
     TASKS_MAX,
     DrainRecord,
@@ -43,14 +45,15 @@ OPEN, FOLLOWED = "1", "2"
 
 REQUIRED = ("drain", "began_at")
 # What the envelope inside leaves to the item.
-APART = ("action", "started_at", "deadline_at")
+APART = ("action", "started_at", "deadline_at", "extended_to")
 
 
 def encode(record: DrainRecord, retention: timedelta) -> dict[str, Any]:
     """
     Return the record as plain values; what is empty is left out.
 
-    Token and deadline have fields of their own, since the join of a token changes them alone. The
+    Token and deadline have fields of their own, since the join of a token changes them alone, and
+    an operator's extension changes nothing else. An earlier version leaves extensions out. The
     envelope is without them, and without what the key and the beginning say: a write costs one
     unit for each begun kilobyte.
 
@@ -65,6 +68,8 @@ def encode(record: DrainRecord, retention: timedelta) -> dict[str, Any]:
         token=record.token,
         began_at=record.drain.started_at.timestamp(),
         deadline_at=seconds(record.drain.deadline_at),
+        extended_to=seconds(record.drain.extended_to),
+        extended_by=record.extended_by,
         drain=_drain_text(record),
         counts={"running": record.running, "pending": record.pending} if counted else None,
         tasks=list(record.tasks),
@@ -101,7 +106,7 @@ def _decoded(item: Mapping[str, Any]) -> DrainRecord:
     apart = {"action": action, "started_at": item["began_at"]}
     if "deadline_at" in item:
         apart["deadline_at"] = item["deadline_at"]
-    drain = envelope.decode({**body, **apart})
+    drain = extended(envelope.decode({**body, **apart}), instant_in(item, "extended_to"))
     counts = item.get("counts", {"running": 0, "pending": 0})
     return DrainRecord(
         **fields,
@@ -111,6 +116,7 @@ def _decoded(item: Mapping[str, Any]) -> DrainRecord:
         tasks=_tasks(item.get("tasks", [])),
         followed=item.get("open") == FOLLOWED,
         previous=_replaced(item["previous"]) if "previous" in item else None,
+        extended_by=text(item, "extended_by", BY_CHARACTERS_MAX),
     )
 
 

@@ -32,6 +32,8 @@ NAMES = (
     "began_at",
     "written_at",
     "deadline_at",
+    "extended_to",
+    "extended_by",
     "token",
     "phase",
     "reason",

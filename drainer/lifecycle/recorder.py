@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 WRITING = "The drain's record was not written"
 NOT_READ_AGAIN = "The drain's record could not be read again. The next pass answers"
+EXTENDED = "The deadline was extended after this pass began. The next pass goes by it"
 NOT_LISTED = "Open records could not be listed"
 PROBLEMS_MAX = 10  # of one kind, in one pass
 NO_TIME_TO_WRITE = "No time was left to write the drain's record"
@@ -183,6 +184,8 @@ class Recorder:
             if before is not None and isinstance(now, DrainRecord):
                 same = (now.generation, now.hop) == (before.generation, before.hop)
                 outcome.duplicate = not same
+                if outcome.look.is_late and now.drain.extended_to != before.drain.extended_to:
+                    outcome.answer_later(EXTENDED)
             elif not outcome.look.is_late:
                 outcome.answer_later(NOT_READ_AGAIN)
 

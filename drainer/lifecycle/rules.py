@@ -4,8 +4,9 @@ when a re-invocation follows. Pure. `heartbeats.py` says when a heartbeat is due
 instance may leave its cluster is decided in `drainer/drain/may_leave.py`.
 
 The deadline is the notification's time plus the drain timeout, bounded by the hook's global timeout
-less a margin; fixed once, then only ever tightened. Past the deadline the answer is the one that
-the hook's owner has configured, whatever was seen.
+less a margin; fixed once, then only ever tightened, but for an operator's extension within the same
+bound (`drainer extend`). Past the deadline the answer is the one that the hook's owner has
+configured, whatever was seen.
 """
 
 from __future__ import annotations
@@ -149,14 +150,16 @@ def _result(look: HookLook, rule: HookRule) -> LifecycleActionResult:
 
 def deadline(drain: Drain, hook: Hook, policy: Policy, margin_seconds: int) -> datetime:
     """
-    Fix the deadline, or tighten the one there is.
+    Fix the deadline, or tighten the one there is. An operator may have extended it.
 
     "You can extend ... up to the global timeout, which is 48 hours or 100 times the heartbeat
     timeout, whichever is smaller."
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html
     """
-    seconds = min(policy.drain_timeout_seconds, hook.global_timeout_seconds - margin_seconds)
-    fixed = drain.started_at + timedelta(seconds=seconds)
+    limit = drain.started_at + timedelta(seconds=hook.global_timeout_seconds - margin_seconds)
+    asked = drain.started_at + timedelta(seconds=policy.drain_timeout_seconds)
+    extended = max(asked, drain.extended_to) if drain.extended_to else asked
+    fixed = min(extended, limit)
     return min(fixed, drain.deadline_at) if drain.deadline_at else fixed
 
 

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from drainer.aws.records import KEYS_MAX, ROUNDS_MAX, RecordTable
 from drainer.drain import record_codec
 from drainer.drain.conditional_write import Condition, Demand, Outcome, Write, holds, stored
+from drainer.drain.earlier_looks import extended
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, End, Key, Previous, key_of
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
@@ -27,6 +28,7 @@ Drains = RecordTable[DrainRecord]
 TABLE = "drains"
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TOKEN = "465e0162-e6af-4786-b4e8-bb544ae58790"
+EXTENDED = NOON + timedelta(hours=2)
 OTHER_TOKEN = "00000000-e6af-4786-b4e8-bb544ae58790"
 
 
@@ -39,6 +41,11 @@ def record(instance: str = "i-1", *, token: str = TOKEN, hop: int = 1, **more: A
 
 def ended(one: DrainRecord, end: End = End.CONTINUE, **more: Any) -> DrainRecord:
     return replace(one, end=end, ended_at=NOON + timedelta(minutes=2), **more)
+
+
+def extended_record(one: DrainRecord, hours: int = 2) -> DrainRecord:
+    drain = extended(one.drain, NOON + timedelta(hours=hours))
+    return replace(one, drain=drain, extended_by=f"operator {hours}")
 
 
 def gateway(face: Face) -> Drains:
@@ -110,6 +117,8 @@ def situations() -> dict[str, DrainRecord | None]:
         "answered, followed": ended(there, followed=True),
         "answered, no token": ended(record(hop=4, pass_id="there", token="")),
         "over": ended(there, End.OVER),
+        "extended": extended_record(there),
+        "extended, no token": extended_record(record(hop=4, pass_id="there", token="")),
     }
 
 
@@ -136,6 +145,8 @@ def writes() -> list[Write]:
         Write(ended(new), Condition(Demand.ENDS, 1)),
         Write(over, Condition(Demand.OVER, 1)),
         Write(over, Condition(Demand.FORGETS, 1)),
+        Write(extended_record(new, 3), Condition(Demand.EXTENDS, 1)),
+        Write(extended_record(new, 3), Condition(Demand.EXTENDS, 1, extended_to=EXTENDED)),
     ]
 
 

@@ -31,6 +31,7 @@ VERBS = {
     Demand.JOINS: "join",
     Demand.REOPENS: "reopen",
     Demand.FORGETS: "forget",
+    Demand.EXTENDS: "extend",
 }
 
 Read = dict[Key, Any]

@@ -114,6 +114,13 @@ def test_version_2_cannot_name_a_generation() -> None:
         envelope.decode({**version_2(TYPICAL), "generation": 1})
 
 
+def test_an_envelope_of_version_2_that_is_on_its_way_during_an_update_has_no_extension() -> None:
+    # Refused, each drain under way would wait for a sweep.
+    body = {name: one for name, one in version_2(BARE).items() if name != "extended_to"}
+
+    assert envelope.decode(body).extended_to is None
+
+
 def test_an_unknown_field_of_an_older_version_is_refused() -> None:
     # What an older version wrote is known; more than that was written by somebody else.
     with pytest.raises(MalformedEventError, match="verdict"):

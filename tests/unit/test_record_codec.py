@@ -77,7 +77,9 @@ def records(draw: st.DrawFn) -> DrainRecord:
         started_at=draw(INSTANTS),
         last_heartbeat_at=draw(INSTANTS),
         hop=draw(COUNTS),
-        deadline_at=draw(st.none() | INSTANTS),
+        deadline_at=(deadline_at := draw(st.none() | INSTANTS)),
+        # The later of the two is the deadline.
+        extended_to=deadline_at and draw(st.sampled_from([None, deadline_at])),
         draining_since=draw(st.none() | INSTANTS),
         # A set of tasks that lacks one would release the instance while that runs.
         unfinished=tuple(draw(st.lists(st.text("0123456789abcdef", min_size=32, max_size=32)))),
@@ -104,6 +106,7 @@ def records(draw: st.DrawFn) -> DrainRecord:
         tasks=tuple(draw(st.lists(st.text(max_size=36), max_size=12))),
         end=end[0] if end else End.OPEN,
         ended_at=end[1] if end else None,
+        extended_by=draw(st.text(max_size=220)),
         followed=end[2] if end else False,
         previous=draw(
             st.none()

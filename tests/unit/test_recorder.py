@@ -10,6 +10,7 @@ import pytest
 
 from drainer.drain.admission import Admission, Admitted
 from drainer.drain.conditional_write import Demand
+from drainer.drain.earlier_looks import extended
 from drainer.drain.may_leave import Phase
 from drainer.drain.model import (
     LifecycleActionResult,
@@ -468,6 +469,20 @@ def test_what_cannot_be_created_is_not_begun(records: Records, seconds_left: flo
 def meanwhile(there: DrainRecord) -> Records:
     """A table in which another pass has written the record since it was read."""
     return table(replace(there, hop=there.hop + 1, pass_id="another"))
+
+
+# The operator was told that the tasks have until the new deadline. What is drained may go.
+@pytest.mark.parametrize(("late", "step"), [(True, Step.RE_INVOKE), (False, Step.COMPLETE)])
+def test_a_deadline_that_is_extended_before_the_answer_has_not_passed(
+    step: Step, *, late: bool
+) -> None:
+    read = record(drain(generation=2, deadline_at=NOW if late else NOW + SECOND))
+    one = outcome(there=read, step=Step.COMPLETE)
+    now = replace(read, drain=extended(read.drain, NOW + 60 * SECOND))
+
+    recorder(table(now)).drop_outdated([one])
+
+    assert (one.decision.step, one.duplicate) == (step, False)
 
 
 # What others have seen since may be an instance that was ACTIVE, with tasks that no look knows.

@@ -7,6 +7,7 @@ write says so in its help.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ def clients(region: str | None = None, profile: str | None = None) -> Callable[[
         BotoCoreError: There is no such profile, or no Region is set.
     """
     session = Session(profile=profile)
+    # botocore reads AWS_DEFAULT_REGION only, and the AWS CLI both.
+    region = region or os.environ.get("AWS_REGION")
     made: dict[str, Any] = {}
 
     def client(service: str) -> Any:

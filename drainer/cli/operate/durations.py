@@ -1,0 +1,25 @@
+"""
+Read a duration as it is typed: `30m`, `1h30m`, `90s`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+TYPED = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?")
+
+
+def parse(text: str) -> timedelta:
+    """
+    Return the duration.
+
+    Raises:
+        ValueError: It is none, or zero.
+    """
+    found = TYPED.fullmatch(text.strip())
+    if found:
+        hours, minutes, seconds = (int(one or 0) for one in found.groups())
+        if length := timedelta(hours=hours, minutes=minutes, seconds=seconds):
+            return length
+    raise ValueError(f"{text!r} is no duration: write 30m, 1h30m or 90s")

@@ -1,0 +1,215 @@
+"""
+What each command does: read, plan, perform.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from drainer import clock
+from drainer.cli.account.session import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, fail
+from drainer.cli.operate import drains, durations, endings, protection
+from drainer.cli.operate.facts import RETAINED_SUFFIX
+from drainer.cli.operate.follow import Follow
+from drainer.cli.operate.perform import Perform
+from drainer.cli.operate.plan import EXIT_NOT_FOUND, EXIT_UNREAD
+from drainer.cli.operate.reader import Reader
+from drainer.errors import DrainerError, ThrottledError
+from drainer.fields import PATTERNS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+# AWS did not answer: a script may try again later.
+EXIT_THROTTLED = 5
+# An id, or an ARN with the cluster's name in it or without.
+TASK = re.compile(r"(?:arn:[^\s/]{1,100}:task/(?:[A-Za-z0-9_-]{1,255}/)?)?[A-Za-z0-9-]{8,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Operate:
+    """
+    One command on the user's account.
+
+    Attributes:
+        client: Makes a service's client.
+        reader: Reads the account.
+        perform: Shows, asks and writes.
+        now: Returns the present instant.
+        sleep: Waits.
+    """
+
+    client: Callable[[str], Any]
+    reader: Reader
+    perform: Perform
+    now: Callable[[], datetime] = clock.now
+    sleep: Callable[[float], None] = clock.sleep
+
+    def drain(self, ids: Sequence[str], why: str, *, wait: bool, timeout: str) -> int:
+        """Set container instances DRAINING, and wait until no task is left if asked to."""
+        ids = list(dict.fromkeys(ids))
+        if code := _wrong_ids(ids):
+            return code
+        try:
+            limit = durations.parse(timeout) if timeout else None
+        except ValueError as error:
+            return fail(str(error), code=EXIT_USAGE)
+        try:
+            machines = self.reader.machines(ids)
+            who = self.reader.caller()
+        except DrainerError as error:
+            return unread(error)
+        code = self.perform.run(drains.drain(machines, who, why, self.now()))
+        if code != EXIT_OK or not wait or self.perform.dry_run:
+            return code
+        clusters = [row.cluster for one in machines for row in one.registrations]
+        follow = Follow(self.reader.within(clusters), self.now, self.sleep, self.perform.as_json)
+        try:
+            return follow.until_drained(ids, limit)
+        except KeyboardInterrupt:
+            undo = f"Undo: drainer undrain {' '.join(ids)}"
+            print(
+                "\nStill draining: this command only watched. Follow: drainer status --watch\n"
+                + undo,
+                file=sys.stderr,
+            )
+            return EXIT_INTERRUPTED
+
+    def undrain(self, ids: Sequence[str]) -> int:
+        """Set container instances ACTIVE."""
+        ids = list(dict.fromkeys(ids))
+        if code := _wrong_ids(ids):
+            return code
+        try:
+            machines = self.reader.machines(ids, tasks=False)
+        except DrainerError as error:
+            return unread(error)
+        return self.perform.run(drains.undrain(machines))
+
+    def release(self, id_: str, hook: str) -> int:
+        """Answer CONTINUE at a terminating hook."""
+        if code := _wrong_ids([id_]):
+            return code
+        try:
+            [machine] = self.reader.machines([id_])
+            machine = self.reader.with_hooks(machine)
+        except DrainerError as error:
+            return unread(error)
+        try:
+            machine = self.reader.with_records(machine)
+        except (LookupError, DrainerError) as error:
+            # Auto Scaling takes the answer by the instance's id too.
+            print(f"? The action's token was not read: {error}", file=sys.stderr)
+        return self.perform.run(endings.release(machine, hook, self.now()))
+
+    def extend(self, id_: str, length: str) -> int:
+        """Put off the deadline of a drain."""
+        if code := _wrong_ids([id_]):
+            return code
+        try:
+            more = durations.parse(length)
+        except ValueError as error:
+            return fail(str(error), code=EXIT_USAGE)
+        reader = self.reader
+        try:
+            [machine] = reader.states([id_])
+            machine = reader.with_records(reader.with_hooks(machine))
+            table, who = reader.table(), reader.caller()
+        except LookupError as error:
+            advice = "name it with --stack. Only the drainer's own drains can be extended"
+            return fail(str(error.args[0]), advice, code=EXIT_NOT_FOUND)
+        except DrainerError as error:
+            return unread(error)
+        return self.perform.run(endings.extend(machine, more, who, self.now(), table))
+
+    def retained(self) -> int:
+        """List the instances that are retained."""
+        try:
+            states, problems = self.reader.retained_candidates()
+        except DrainerError as error:
+            return unread(error)
+        found = sorted(
+            (group, one, state)
+            for one, (group, state) in states.items()
+            if state.endswith(RETAINED_SUFFIX)
+        )
+        if self.perform.as_json:
+            for group, one, state in found:
+                print(json.dumps({"instance": one, "group": group, "state": state}))
+        elif found:
+            number = f"{len(found)} instance{'s' * (len(found) != 1)}"
+            print(f"{number} retained: billed, and not counted by their groups.")
+            for group, one, state in found:
+                print(f"  {one:<19}  {group}  {state}")
+            print(f"Let one go: drainer retained free {found[0][1]}", file=sys.stderr)
+        else:
+            print("No instance is retained.")
+        for problem in problems:
+            print(f"? Not read: {problem}", file=sys.stderr)
+        return EXIT_UNREAD if problems else EXIT_OK
+
+    def free(self, id_: str) -> int:
+        """Terminate a retained instance."""
+        if code := _wrong_ids([id_]):
+            return code
+        try:
+            [machine] = self.reader.machines([id_])
+        except DrainerError as error:
+            return unread(error)
+        return self.perform.run(endings.free(machine, self.now()))
+
+    def unprotect(self, tasks: Sequence[str], service: str) -> int:
+        """End the protection of tasks."""
+        if bool(tasks) == bool(service):
+            return fail("name tasks or --service, one of the two", code=EXIT_USAGE)
+        if service and not self.reader.has_cluster:
+            return fail("--service needs --cluster", "clusters may have services of one name",
+                        code=EXIT_USAGE)  # fmt: skip
+        tasks = list(dict.fromkeys(tasks))
+        if odd := [one for one in tasks if not TASK.fullmatch(one)]:
+            return fail(f"{odd[0]!r} is no task", "write its id or ARN", code=EXIT_USAGE)
+        try:
+            found = protection.read(self.reader, self.client, tasks, service)
+        except DrainerError as error:
+            return unread(error)
+        return self.perform.run(protection.plan(found, service, self.now()))
+
+
+def operate(
+    client: Callable[[str], Any],
+    cluster: str,
+    stack: str,
+    *,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> Operate:
+    """Return a command that asks at the terminal, if there is one."""
+    answer = _typed if sys.stdin.isatty() else None
+    perform = Perform(client, answer, yes=yes, dry_run=dry_run, as_json=as_json)
+    return Operate(client, Reader(client, [cluster] if cluster else [], stack), perform)
+
+
+def _typed(question: str) -> str:
+    print(f"{question} ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()
+
+
+def _wrong_ids(ids: Sequence[str]) -> int:
+    """Say which id is none, since ids end up in a filter expression; 0 if all are ids."""
+    for one in ids:
+        if not PATTERNS["EC2InstanceId"].fullmatch(one):
+            return fail(f"{one!r} is no EC2 instance id", "write i-...", code=EXIT_USAGE)
+    return EXIT_OK
+
+
+def unread(error: DrainerError) -> int:
+    """Say what could not be read: nothing is changed then."""
+    if isinstance(error, ThrottledError):
+        return fail(f"{error}", "try again later. No changes made", code=EXIT_THROTTLED)
+    return fail(f"{error}", "check your permissions. No changes made", code=EXIT_UNREAD)
