@@ -252,10 +252,10 @@ def test_the_command_replays_a_seed_with_a_trace() -> None:
 
 REQUEST_SEEDS = (
     *range(40),
+    42,  # call answered with failures
     44,  # task protected from scale-in
     54,  # registration left over
     63,  # table deleted
-    116,  # call answered with failures
     233,  # function timed out
 )
 REQUEST_KINDS = {

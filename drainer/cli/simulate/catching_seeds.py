@@ -48,7 +48,7 @@ CATCHING_SEEDS = {
     "publish_what_a_duplicate_finds_next": 0,
     "never_take_over_what_is_silent": 4,
     "take_over_what_is_not_silent": 37,
-    "forget_the_pass_id": 63,
+    "forget_the_pass_id": 25,
     "create_after_the_heartbeat": 319,
     "replace_a_record_unproven": 52,
     "end_the_record_of_another_token": 59,
