@@ -148,6 +148,11 @@ def test_who_drains_is_said_for_each_group() -> None:
         "no group in cluster payments: 1 leaving (by hand, no hook waits)"
     )
     attributes = account.cluster.instances[instance_arn(HERE)]["attributes"]
+    note = "2026-11-20T12:02:00Z assumed-role/ops/anna"
+    attributes.append({"name": "drainer.drained-by", "value": note})
+    assert status(account)[1][0].endswith("(by anna)")
+    attributes.append({"name": "drainer.drained-why", "value": "a kernel with a fix for the disk"})
+    assert status(account)[1][0].endswith("(by anna: a kernel with a)")
     attributes.append({"name": "drainer.interrupted", "value": "x"})
     assert status(account)[1][0].endswith("(by drainer, for Spot)")
 

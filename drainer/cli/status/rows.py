@@ -16,10 +16,11 @@ from drainer.cli.explain.finding import counted
 from drainer.cli.explain.judge import judge
 from drainer.cli.explain.rules_host import own_hook
 from drainer.cli.explain.sentences import waits_for
+from drainer.cli.operate.facts import DRAINED_BY, DRAINED_WHY
 from drainer.drain.attributes import DRAINED_FOR, INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from drainer.cli.explain.drainers import Stack
@@ -33,6 +34,8 @@ DEADLINE_NEAR = timedelta(minutes=15)
 REPLACED_WITHIN = timedelta(minutes=15)
 SEE = ", see explain"
 # What the drainer leaves on an instance that no hook holds.
+# The heading of a group has a line.
+BY_CHARACTERS_MAX = 24
 ATTRIBUTES = {
     DRAINED_FOR: "by drainer, for CloudFormation",
     INTERRUPTED: "by drainer, for Spot",
@@ -214,13 +217,21 @@ def drained_by(facts: Facts) -> str:
         for attribute, by in ATTRIBUTES.items():
             if attribute in facts.instance.attributes:
                 return by
-        return "by hand, no hook waits"
+        return _by_operator(facts.instance.attributes) or "by hand, no hook waits"
     if own_hook(facts):
         return "by drainer, no record"
     names = [hook.name for hook in group.hooks or ()]
     if MANAGED_HOOK in names:
         return "by ECS managed draining"
     return f"hook {names[0]}" if names else "a hook waits"
+
+
+def _by_operator(attributes: Mapping[str, str]) -> str:
+    """Return who has set it DRAINING by `drainer drain`, and why; empty for nobody."""
+    who, why = attributes.get(DRAINED_BY, "").partition(" ")[2], attributes.get(DRAINED_WHY, "")
+    if not who:
+        return ""
+    return f"by {who.rpartition('/')[2]}{f': {why}' if why else ''}"[:BY_CHARACTERS_MAX]
 
 
 def arranged(rows: Sequence[Row]) -> tuple[Row, ...]:
