@@ -227,7 +227,7 @@ def drained_by(facts: Facts) -> str:
 
 
 def _by_operator(attributes: Mapping[str, str]) -> str:
-    """Return who has set it DRAINING by `drainer drain`, and why; empty for nobody."""
+    """Return who has set it DRAINING by `drainer drain`, and why; empty where none has."""
     who, why = attributes.get(DRAINED_BY, "").partition(" ")[2], attributes.get(DRAINED_WHY, "")
     if not who:
         return ""
