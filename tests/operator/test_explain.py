@@ -495,3 +495,15 @@ def test_a_blink_of_the_agent_is_no_cause() -> None:
     here["healthStatus"]["details"][0]["lastUpdated"] = NOW - timedelta(minutes=2)
 
     assert "agent" not in explain(account).lines[0]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_only_a_deadline_of_the_drainer_can_be_extended(*, ours: bool) -> None:
+    # The command needs a record: beside ECS's own draining it would only fail.
+    account = draining(ours=ours)
+    TOGETHER[Cause.STANDALONE_TASK](account)
+
+    told = "\n".join(explain(account).lines)
+
+    assert (f"drainer extend {HERE} 1h" in told) is ours
+    assert "Give it time" in told

@@ -57,7 +57,7 @@ def standalone(facts: Facts) -> list[Finding]:
                 for job in jobs
             ),
             actions=(
-                Action("Give it time: raise the drain's deadline, or let the job end."),
+                _time(facts),
                 Action(
                     "Stop it, if it may be cut:",
                     (
@@ -69,6 +69,13 @@ def standalone(facts: Facts) -> list[Finding]:
             how="A standalone job ends by itself. Draining never stops it.",
         )
     ]
+
+
+def _time(facts: Facts) -> Action:
+    if facts.drain is None or facts.drain.ended:
+        return Action("Give it time: let the job end.")
+    command = f"drainer extend {facts.instance.ec2_instance_id} 1h"
+    return Action("Give it time, by a later deadline:", (command,))
 
 
 def _quoted(started_by: str) -> str:
