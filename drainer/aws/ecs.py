@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.calls import ask, chunks, pages, understood
-from drainer.drain.attributes import DRAINED_FOR, INTERRUPTED
+from drainer.drain.attributes import DRAINED_BY, DRAINED_FOR, INTERRUPTED
 from drainer.drain.model import ContainerInstance, Owner, Task
 from drainer.errors import UnavailableError
 
@@ -205,6 +205,7 @@ def _container_instance(row: dict[str, Any]) -> ContainerInstance:
         pending_tasks=row["pendingTasksCount"],
         drained_for=attributes.get(DRAINED_FOR, ""),
         interrupted=attributes.get(INTERRUPTED, ""),
+        drained_by=attributes.get(DRAINED_BY, ""),
     )
 
 

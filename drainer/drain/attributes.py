@@ -15,6 +15,9 @@ DRAINED_FOR = "drainer.custom-resource"
 # (drainer/spot/comeback.py).
 INTERRUPTED = "drainer.interrupted"
 
+# Set DRAINING by `drainer drain`: when, and by whom. The function does not set it ACTIVE again.
+DRAINED_BY = "drainer.drained-by"
+
 
 def checksum(text: str) -> str:
     """Return a checksum by which tokens and stacks differ. The token itself is not stored."""

@@ -210,6 +210,7 @@ class ContainerInstance:
     drained_for: str = ""  # checksum of the stack for which it was set DRAINING; empty for none
     # what Spot did or recommended for which it was set DRAINING, and until when
     interrupted: str = ""
+    drained_by: str = ""  # who set it DRAINING by `drainer drain`; empty for no one
 
     @property
     def counted_tasks(self) -> int:

@@ -194,9 +194,9 @@ class Reactivation:
         draining = [
             one
             for one in found
-            # Spot and custom resources set their own instances ACTIVE.
+            # Spot, custom resources and operators set their own instances ACTIVE.
             if one.status == "DRAINING"
-            and not (one.drained_for or one.interrupted)
+            and not (one.drained_for or one.interrupted or one.drained_by)
             # Its agent may have registered again: that is not what we have set DRAINING.
             and (not one.agent_connected or _is_known(one, over[one.ec2_instance_id]))
         ]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from drainer.cli.operate.facts import DRAINED_BY, DRAINED_WHY
-from drainer.drain.attributes import INTERRUPTED
+from drainer.cli.operate.facts import DRAINED_WHY
+from drainer.drain.attributes import DRAINED_BY, INTERRUPTED
 from drainer.simulation.aws import Aws
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.ecs.definitions import TaskProfile

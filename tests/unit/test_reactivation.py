@@ -213,9 +213,13 @@ def test_what_could_not_be_set_active_is_tried_again_until_it_is(error: DrainerE
     assert world.followed == []
 
 
-def test_what_spot_takes_or_a_stack_drains_is_left_to_those_who_know_when_it_is_back() -> None:
+def test_what_spot_takes_a_stack_drains_or_an_operator_has_drained_is_left_to_them() -> None:
     # Who has set it DRAINING wants its tasks to leave: ACTIVE again, ECS places others on it.
-    for there in (instance(interrupted="recommend/0"), instance(drained_for="0badcafe")):
+    for there in (
+        instance(interrupted="recommend/0"),
+        instance(drained_for="0badcafe"),
+        instance(drained_by="2026-11-20T12:02:00Z assumed-role/ops/anna"),
+    ):
         world = World({"payments": [there]})
 
         assert world.run() == []

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from drainer.aws.calls import chunks
 from drainer.aws.ecs import UPDATE_STATE_MAX
-from drainer.cli.operate.facts import BY_HAND, DRAINED_BY, DRAINED_WHY
+from drainer.cli.operate.facts import BY_HAND, DRAINED_WHY
 from drainer.cli.operate.plan import EXIT_NOT_FOUND, EXIT_UNREAD, Call, Item, Plan, Refusal, Step
 from drainer.cli.operate.plan import counted as tasks_in
+from drainer.drain.attributes import DRAINED_BY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from drainer.drain.attributes import DRAINED_FOR, INTERRUPTED
+from drainer.drain.attributes import DRAINED_BY, DRAINED_FOR, INTERRUPTED
 from drainer.drain.model import ENDED_STATUSES
 from drainer.lifecycle.hooks import is_waiting
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # drain without a hook has no record, and every reader of a container instance gets its attributes
 # in the same answer, with or without the drainer's stack. A container instance has at most ten.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutAttributes.html
-DRAINED_BY, DRAINED_WHY = "drainer.drained-by", "drainer.drained-why"
+DRAINED_WHY = "drainer.drained-why"
 BY_HAND = (DRAINED_BY, DRAINED_WHY)
 
 RETAINED_SUFFIX = ":Retained"

@@ -16,8 +16,8 @@ from drainer.cli.explain.finding import counted
 from drainer.cli.explain.judge import judge
 from drainer.cli.explain.rules_host import own_hook
 from drainer.cli.explain.sentences import waits_for
-from drainer.cli.operate.facts import DRAINED_BY, DRAINED_WHY
-from drainer.drain.attributes import DRAINED_FOR, INTERRUPTED
+from drainer.cli.operate.facts import DRAINED_WHY
+from drainer.drain.attributes import DRAINED_BY, DRAINED_FOR, INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
