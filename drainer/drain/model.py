@@ -210,7 +210,8 @@ class ContainerInstance:
     drained_for: str = ""  # checksum of the stack for which it was set DRAINING; empty for none
     # what Spot did or recommended for which it was set DRAINING, and until when
     interrupted: str = ""
-    drained_by: str = ""  # who set it DRAINING by `drainer drain`; empty for no one
+    # when and by which caller of `drainer drain` it was set DRAINING; empty for none
+    drained_by: str = ""
 
     @property
     def counted_tasks(self) -> int:
