@@ -171,12 +171,25 @@ class Chains:
                 continue  # nothing was written yet
             hop = self._hop(body)
             quiet = body.get("quiet", False)
-            # What waits for a minute may be published again to come sooner: a duplicate.
-            if hop in self._hops and (quiet or hop not in self._quiet):
+            # What waits for a minute may be published again to come sooner: a duplicate. So may
+            # what a pass has written as quiet, and was ended before it could publish.
+            if hop in self._hops and (quiet or not (hop in self._quiet or self._is_quiet(body))):
                 yield f"hop {hop[3]} of {hop[0]} at {hop[1]} is published by two passes"
             self._hops.add(hop)
             if quiet:
                 self._quiet.add(hop)
+
+    def _is_quiet(self, body: Mapping[str, Any]) -> bool:
+        """Whether the record of a message waits for that very message, quietly."""
+        action = body["action"]
+        group, hook = action["auto_scaling_group_name"], action["lifecycle_hook_name"]
+        key = action["ec2_instance_id"], f"{group}:{hook}"
+        rows = (one.rows.get(key) for one in self.account.record_tables.tables.values())
+        items = [row.item for row in rows if row is not None]
+        return any(
+            item["hop"]["N"] == str(body["hop"]) and json.loads(item["drain"]["S"]).get("quiet")
+            for item in items
+        )
 
     def _hop(self, body: Mapping[str, Any]) -> tuple[Any, ...]:
         action, tables = body["action"], self.account.record_tables.tables.values()
