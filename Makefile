@@ -137,8 +137,9 @@ bench: $(VENV)/.demo ## Drain one account with the drainer, with aws-cdk and wit
 	@$(BIN)/python -m drainer.cli.bench $(WHAT)
 
 .PHONY: docs
-docs: $(VENV)/.development ## Write the generated parts of README.md and docs/ again, and docs/drain.svg
+docs: $(VENV)/.development ## Write the generated parts and pictures of README.md and docs/ again
 	@$(BIN)/python -m drainer.cli.readme
+	@$(BIN)/python -m tests.operator.pictures
 
 # The folder of a file system mirror of providers, in one of the places where software is kept.
 # https://developer.hashicorp.com/terraform/cli/config/config-file#implied-local-mirror-directories
