@@ -33,6 +33,7 @@ CATCHING_SEEDS = {
     "drain_what_does_not_wait": 15,
     "believe_free_memory": 2,
     "close_the_set_too_soon": 134,
+    "list_only_what_is_wanted": 18,
     "forget_what_earlier_looks_have_seen": 367,
     "settle_on_what_is_found_first": 134,
     "search_a_hundred_clusters_and_no_more": 484,

@@ -222,6 +222,11 @@ def close_the_set_too_soon() -> None:
     swap(task_set, "ANSWER_LAG", timedelta(0))
 
 
+def list_only_what_is_wanted() -> None:
+    """List twice what ECS wants to run, and never what it has told to stop."""
+    swap(task_set, "statuses_to_list", lambda _: ("RUNNING",))
+
+
 def forget_what_earlier_looks_have_seen() -> None:
     """Keep no task in the set that this look has not seen (B1)."""
 
@@ -323,6 +328,7 @@ MUTATIONS: tuple[Callable[[], None], ...] = (
     drain_what_does_not_wait,
     believe_free_memory,
     close_the_set_too_soon,
+    list_only_what_is_wanted,
     forget_what_earlier_looks_have_seen,
     settle_on_what_is_found_first,
     search_a_hundred_clusters_and_no_more,
