@@ -16,6 +16,7 @@ from drainer.simulation.checkers.evidence import Evidence
 from drainer.simulation.runs.world import Options, World
 from drainer.simulation.scenario.promises import Promise, Workload
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction, LifecycleHook
+from drainer.simulation.services.dynamodb.record_table import Version
 from drainer.simulation.services.messaging.functions import EventSourceMapping, Function
 from drainer.simulation.services.messaging.queues import Queue
 
@@ -39,7 +40,11 @@ def chains(account: Aws) -> Chains:
 
 
 def entry(hop: int, generation: int | None = 1) -> dict[str, str]:
-    action = {"ec2_instance_id": INSTANCE, "lifecycle_hook_name": "drainer"}
+    action = {
+        "ec2_instance_id": INSTANCE,
+        "auto_scaling_group_name": "g",
+        "lifecycle_hook_name": "drainer",
+    }
     body: dict[str, Any] = {"action": action, "hop": hop}
     if generation is not None:
         body["generation"] = generation
@@ -99,6 +104,21 @@ def test_a_hop_that_two_passes_publish_is_a_violation(chains: Chains) -> None:
 
     [sentence] = published(chains, entry(3))
     assert sentence == "hop 3 of i-0 at drainer is published by two passes"
+
+
+# A pass has written it as quiet, and was ended before it published. Each event publishes the message
+# then, as long as no pass has claimed the hop.
+@pytest.mark.parametrize(("hop", "quiet", "told"), [(3, True, 0), (3, False, 1), (4, True, 1)])
+def test_what_waits_quietly_may_be_published_by_each_event(
+    account: Aws, chains: Chains, hop: int, told: int, *, quiet: bool
+) -> None:
+    [table] = account.record_tables.tables.values()
+    drain = {"S": json.dumps({"quiet": quiet})}
+    item = {"hop": {"N": str(hop)}, "drain": drain}
+    table.rows[INSTANCE, "g:drainer"] = Version(item, {}, START)
+    assert published(chains, entry(3)) == []
+
+    assert len(published(chains, entry(3))) == told
 
 
 # What no write has claimed, and another action's record, are no second pass of the hop.
