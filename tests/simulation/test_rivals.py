@@ -106,8 +106,8 @@ def test_a_hop_that_two_passes_publish_is_a_violation(chains: Chains) -> None:
     assert sentence == "hop 3 of i-0 at drainer is published by two passes"
 
 
-# A pass has written it as quiet, and was ended before it published. Each event publishes the message
-# then, as long as no pass has claimed the hop.
+# A pass has written it as quiet, and was ended before it published. Each event publishes it then,
+# as long as no pass has claimed the hop.
 @pytest.mark.parametrize(("hop", "quiet", "told"), [(3, True, 0), (3, False, 1), (4, True, 1)])
 def test_what_waits_quietly_may_be_published_by_each_event(
     account: Aws, chains: Chains, hop: int, told: int, *, quiet: bool
