@@ -8,7 +8,7 @@ the alarm and the log tell of the same.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -106,7 +106,7 @@ def of_pass(report: PassReport, now: datetime) -> list[OperatorMessage]:
     if len(found) > MESSAGES_MAX:
         others = len(found) - MESSAGES_MAX
         more = f"{others} other drains of the same pass have no message of their own."
-        told[-1] = _and(told[-1], more)
+        told[-1] = replace(told[-1], lines=(*told[-1].lines, more))
     return told
 
 
@@ -165,12 +165,6 @@ def _message(outcome: HookOutcome, event: str, happens: str, *lines: str) -> Ope
         lines=(f"Group {group}, cluster {cluster}.", *lines, *named),
         commands=(("See why", f"drainer explain {instance}"),),
         drain=(group, _plain(action.lifecycle_hook_name), instance),
-    )
-
-
-def _and(message: OperatorMessage, line: str) -> OperatorMessage:
-    return OperatorMessage(
-        message.event, message.headline, (*message.lines, line), message.commands, message.drain
     )
 
 

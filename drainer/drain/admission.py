@@ -119,7 +119,8 @@ def admit(
         # It follows no record that is there, but what was set DRAINING before is found by this one.
         before = record.drain.cluster if record else None
         drain = replace(drain, generation=None, cluster=drain.cluster or before, waits_in=None)
-        drain = earlier_looks.joined(drain, record) if admission == Admission.JOIN else drain
+        if record and admission == Admission.JOIN:
+            drain = earlier_looks.extended(drain, record.drain.extended_to)
     elif record and admission in (Admission.DUE, Admission.TAKEOVER, Admission.LOOK):
         due = admission == Admission.DUE
         drain = earlier_looks.recorded(drain, record, at_own_hop=due, silent=silent)

@@ -169,11 +169,6 @@ def extended(drain: Drain, to: datetime | None) -> Drain:
     return replace(drain, extended_to=to, deadline_at=deadline_at)
 
 
-def joined(drain: Drain, record: DrainRecord | None) -> Drain:
-    """Return the drain of a message that joins a record, with the record's extension."""
-    return extended(drain, record.drain.extended_to) if record else drain
-
-
 def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
     """Return the earlier of two instants, as far as they are known."""
     return min((at for at in (one, other) if at is not None), default=None)
