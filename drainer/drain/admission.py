@@ -126,8 +126,7 @@ def admit(
         drain = earlier_looks.recorded(drain, record, at_own_hop=due, silent=silent)
     elif admission == Admission.UNREAD:
         drain = earlier_looks.as_if_new(drain, now, pass_interval_seconds)
-    error = read if isinstance(read, DrainerError) else None
-    return Admitted(admission, drain, record, error)
+    return Admitted(admission, drain, record, read if isinstance(read, DrainerError) else None)
 
 
 def _is_ahead(drain: Drain, record: DrainRecord, now: datetime, pass_interval_seconds: int) -> bool:

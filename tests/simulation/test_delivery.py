@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from drainer.simulation.aws import Aws
+from drainer.simulation.records import ApiError
 from drainer.simulation.scenario.installation import Settings, install
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.messaging.delivery import SnsApi
@@ -108,6 +109,22 @@ def test_filter_policies_split_a_topic_by_the_message_body(account: Aws, topic: 
         sns.publish(TopicArn=topic.arn, Message=message)
 
     assert (notifications.sent, envelopes.sent, topic.unwanted) == (1, 1, 4)
+
+
+# The template had two subscriptions of one queue: every emulator made both, and AWS rejects that.
+def test_a_queue_is_subscribed_once_and_may_want_one_thing_or_another(
+    account: Aws, topic: Topic
+) -> None:
+    queue, either = Queue(account, "queue"), {"$or": [{"a": ["x"]}, {"b": ["y"], "c": ["z"]}]}
+    subscription = topic.subscribe(queue, either)
+
+    assert topic.subscribe(queue, either) is subscription
+    with pytest.raises(ApiError, match="Subscription already exists with different attributes"):
+        topic.subscribe(queue, {"a": ["x"]})
+    sns = account.client("sns")
+    for body in ({"a": "x"}, {"b": "y"}, {"b": "y", "c": "z"}, {"a": "y", "c": "z"}):
+        sns.publish(TopicArn=topic.arn, Message=json.dumps(body))
+    assert (queue.sent, topic.unwanted) == (2, 2)
 
 
 def test_a_queue_gets_sns_s_own_json_around_the_message(

@@ -64,7 +64,7 @@ class RequestFaults:
             return
         faults.account.stacks.lag_seconds = faults.random.choice(LAGS)
         faults.stale_seconds = min(faults.stale_seconds, installed.wait_queue.delay_seconds)
-        _, envelopes, requests = installed.topic.subscriptions
+        requests, envelopes, *_ = installed.topic.subscriptions
         faults.disturb("re-invocation", envelopes.channel)
         faults.disturb("schedule", installed.schedule)
         requests.channel.faults.append(self._delivered_at_least_once)

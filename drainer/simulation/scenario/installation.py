@@ -21,7 +21,7 @@ from drainer.simulation.scenario.spot_installation import (
 )
 from drainer.simulation.services.messaging.call_time import CallTime, scripted
 from drainer.simulation.services.messaging.channel import Channel
-from drainer.simulation.services.messaging.delivery import Policy, SnsApi, Topic
+from drainer.simulation.services.messaging.delivery import OR, SnsApi, Terms, Topic
 from drainer.simulation.services.messaging.functions import EventSourceMapping, Function
 from drainer.simulation.services.messaging.queues import Queue, QueueMessage
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from drainer.simulation.services.messaging.functions import Handler
 
 NOTIFICATIONS = {"LifecycleTransition": ["autoscaling:EC2_INSTANCE_TERMINATING"]}
-ENVELOPES: Policy = {"drainer": ["re-invocation"]}
-NOT_QUIET: Policy = {**ENVELOPES, "quiet": [{"exists": False}]}
-QUIET: Policy = {**ENVELOPES, "quiet": [True]}
+ENVELOPES: Terms = {"drainer": ["re-invocation"]}
+NOT_QUIET: Terms = {**ENVELOPES, "quiet": [{"exists": False}]}
+QUIET: Terms = {**ENVELOPES, "quiet": [True]}
 REQUESTS = {"RequestType": ["Create", "Update", "Delete"]}
 # What the rule of the fast path matches, and what the schedule hands to the function.
 CONTAINER_INSTANCE_CHANGE = "ECS Container Instance State Change"
@@ -107,8 +107,6 @@ class Installation:
     wait_dead_letters: Queue
     notifications: EventSourceMapping
     envelopes: EventSourceMapping
-    quiet_envelopes: EventSourceMapping
-    wake_ups: EventSourceMapping
     function: Function
     rule: Channel[dict[str, Any]]
     schedule: Channel[dict[str, Any]]
@@ -169,10 +167,9 @@ def install(
     function = _function(account, made, settings, time)
     receives, seconds = settings.receive_count_max, settings.notification_visibility_seconds
     notification_queue, dead_notifications = _queue(account, "notifications", receives, seconds)
-    topic.subscribe(notification_queue, NOTIFICATIONS)
+    wanted = NOTIFICATIONS if table is None else {OR: [NOTIFICATIONS, REQUESTS]}
+    topic.subscribe(notification_queue, wanted)
     wait_queue, quiet_queue, wait_dead_letters = _wait_queues(account, topic, settings)
-    if table is not None:
-        topic.subscribe(notification_queue, REQUESTS)
     wake_up_queue = _wake_up_queue(account, settings)
     rule, schedule = _event_bridge(account, wake_up_queue, function, settings)
     spot = None
@@ -182,6 +179,11 @@ def install(
     def mapped(queue: Queue, size: int, seconds: float) -> EventSourceMapping:
         return EventSourceMapping(account, queue, function, size, seconds, settings.concurrency_max)
 
+    size, seconds = settings.notification_batch_size, settings.batch_window_seconds
+    notifications = mapped(notification_queue, size, seconds)
+    envelopes = mapped(wait_queue, settings.wait_batch_size, settings.wait_window_seconds)
+    mapped(quiet_queue, settings.wait_batch_size, settings.wait_window_seconds)
+    mapped(wake_up_queue, settings.wake_up_batch_size, settings.wake_up_window_seconds)
     return Installation(
         topic,
         notification_queue,
@@ -189,10 +191,8 @@ def install(
         quiet_queue,
         dead_notifications,
         wait_dead_letters,
-        mapped(notification_queue, settings.notification_batch_size, settings.batch_window_seconds),
-        mapped(wait_queue, settings.wait_batch_size, settings.wait_window_seconds),
-        mapped(quiet_queue, settings.wait_batch_size, settings.wait_window_seconds),
-        mapped(wake_up_queue, settings.wake_up_batch_size, settings.wake_up_window_seconds),
+        notifications,
+        envelopes,
         function,
         rule,
         schedule,

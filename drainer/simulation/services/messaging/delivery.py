@@ -33,7 +33,11 @@ BODIES_KEPT_MAX = 8
 # A filter policy: for each key of the body one of these values, or whether the key is there.
 # https://docs.aws.amazon.com/sns/latest/dg/attribute-key-matching.html
 FilterValue = str | bool | Mapping[str, bool]
-Policy = Mapping[str, Sequence[FilterValue]]
+Terms = Mapping[str, Sequence[FilterValue]]
+# Or "$or" alone, and terms of which one set must match.
+# https://docs.aws.amazon.com/sns/latest/dg/and-or-logic.html
+OR = "$or"
+Policy = Terms | Mapping[str, Sequence[Terms]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,8 @@ class Subscription:
         if self.filter_policy is None:
             return True
         body = _body(message)
-        return body is not None and all(
-            any(_matches(body, name, value) for value in values)
-            for name, values in self.filter_policy.items()
-        )
+        any_of: Any = self.filter_policy.get(OR, [self.filter_policy])
+        return body is not None and any(_match(body, terms) for terms in any_of)
 
 
 @lru_cache(BODIES_KEPT_MAX)
@@ -80,6 +82,12 @@ def _body(message: str) -> Mapping[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
+
+
+def _match(body: Mapping[str, Any], terms: Terms) -> bool:
+    return all(
+        any(_matches(body, name, value) for value in values) for name, values in terms.items()
+    )
 
 
 def _matches(body: Mapping[str, Any], name: str, value: FilterValue) -> bool:
@@ -111,7 +119,19 @@ class Topic:
         endpoint: Queue | Function,
         filter_policy: Policy | None = None,
     ) -> Subscription:
-        """Subscribe a queue or a function."""
+        """
+        Subscribe a queue or a function.
+
+        Raises:
+            ApiError: It is subscribed already, with another filter policy. Of this error public
+                threads tell, such as https://github.com/localstack/localstack/issues/8816.
+        """
+        there = [one for one in self.subscriptions if one.endpoint is endpoint]
+        if any(one.filter_policy != filter_policy for one in there):
+            message = "Attributes Reason: Subscription already exists with different attributes"
+            raise ApiError("InvalidParameter", f"Invalid parameter: {message}")
+        if there:
+            return there[0]
         arn = f"{self.arn}:{self._account.uuid()}"
 
         def deliver(publication: Publication) -> None:
