@@ -96,7 +96,7 @@ class OperatorMessage:
                 "summary": self.headline,
             },
         }
-        return {"default": text, "email": text, "https": json.dumps(chat)}
+        return {"default": text, "email": text, "https": json.dumps(chat, ensure_ascii=False)}
 
 
 def of_pass(report: PassReport, now: datetime) -> list[OperatorMessage]:
@@ -114,16 +114,21 @@ def _of(outcome: HookOutcome, now: datetime) -> OperatorMessage | None:
     decision = outcome.decision
     if outcome.answered is not None and decision.phase == HookPhase.OVERDUE:
         return _missed(outcome)
-    goes_on = outcome.answered is None and decision.step != Step.STOP
-    return _near(outcome, now) if goes_on and _nears(outcome, now) else None
+    goes_on = decision.step != Step.STOP and (outcome.look.proven or outcome.heartbeat)
+    return _near(outcome, now) if goes_on and _nears(outcome) else None
 
 
-def _nears(outcome: HookOutcome, now: datetime) -> bool:
-    """Whether the time before its deadline has begun since the pass before this one."""
-    before, began_at = told_until(outcome), outcome.drain.started_at
-    ends_at = outcome.look.deadline_at
+def _nears(outcome: HookOutcome) -> bool:
+    """
+    Whether the time before its deadline has begun since the pass before this one.
+
+    The pass after this one begins where this one's message was sent. What has sent none is a
+    duplicate, or its message comes again: another pass tells.
+    """
+    before, until = told_until(outcome), outcome.published_at
+    began_at, ends_at = outcome.drain.started_at, outcome.look.deadline_at
     near_at = ends_at - min(NEAR, (ends_at - began_at) / 4)
-    return before is not None and before < near_at <= now < ends_at
+    return before is not None and until is not None and before < near_at <= until < ends_at
 
 
 def _near(outcome: HookOutcome, now: datetime) -> OperatorMessage:
@@ -183,15 +188,18 @@ class OperatorMessages:
 
     def tell(self, report: PassReport, time: InvocationClock) -> None:
         """Publish the messages of a pass, if there is time for it; what fails is reported."""
-        found = of_pass(report, time.now())
-        if not found:
-            return
-        refused = {"No time was left in the invocation"}
-        if time.seconds_left() >= 2 * CALL_SECONDS:
-            try:
-                refusals = self._topic.publish([(one.subject, one.texts()) for one in found])
-                refused = set(refusals.values())
-            except DrainerError as error:
-                refused = {str(error)}
+        try:
+            refused = self._publish(of_pass(report, time.now()), time)
+        except DrainerError as error:
+            refused = {str(error)}
+        except Exception as error:  # noqa: BLE001 (the pass is made: it must not come again for this)
+            refused = {f"{type(error).__name__}: {error}"}
         for reason in sorted(refused):
             self._telemetry.failed(f"A message to operators was not published: {reason}")
+
+    def _publish(self, found: Sequence[OperatorMessage], time: InvocationClock) -> set[str]:
+        if not found:
+            return set()
+        if time.seconds_left() < 2 * CALL_SECONDS:
+            return {"No time was left in the invocation"}
+        return set(self._topic.publish([(one.subject, one.texts()) for one in found]).values())
