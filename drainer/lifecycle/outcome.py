@@ -86,6 +86,7 @@ class HookOutcome(Outcome):
             last_heartbeat_at=look.now if self.heartbeat else drain.last_heartbeat_at,
             not_waiting_since=(drain.not_waiting_since or seen_at) if waits_not else None,
             quiet=self.decision.quiet and not self.errors,
+            was_active=drain.was_active or look.status == "ACTIVE",
             # What was not seen DRAINING may have been ACTIVE: its tasks are listed once more.
             listed_at=drain.listed_at if look.status or not drain.closed else None,
         )
