@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from drainer.cli.app import app
 from drainer.cli.attach import command, plan
 from drainer.cli.attach.run import TEMPLATE, Terminal, attach, detach, guarded, list_groups
+from drainer.cli.doctor.read_stack import ATTACHED_MAX
 from drainer.simulation.template import read_template
 from tests.attach.stacks import Account
 from tests.doctor.healthy_group import group, hook
@@ -346,3 +347,71 @@ def test_help_says_what_the_exit_codes_mean(name: str) -> None:
 
     assert "Exits with 0" in words
     assert "Examples: " in words
+
+
+def test_a_group_whose_hooks_were_not_read_is_not_attached_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # A denied call looked like a group without a hook: it got a second one.
+    account = Account(attached=False)
+    account.border.denied.add("autoscaling:DescribeLifecycleHooks")
+
+    assert attach(wanted(), at(account)) == 1
+
+    assert account.written == []
+    assert "no permission for autoscaling:DescribeLifecycleHooks" in capsys.readouterr().err
+
+
+def test_a_group_that_was_not_read_is_not_detached(capsys: pytest.CaptureFixture[str]) -> None:
+    # Instances that wait would be terminated with their tasks, and none was named.
+    account = Account()
+    account.border.denied.add("autoscaling:DescribeAutoScalingGroups")
+
+    assert detach(GROUP, STACK, at(account)) == 1
+
+    assert account.written == []
+    assert "no permission for autoscaling:DescribeAutoScalingGroups" in capsys.readouterr().err
+
+
+def test_an_instance_that_is_launched_does_not_wait_to_leave(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    account = Account()
+    account.groups[0]["Instances"][1]["LifecycleState"] = "Pending:Wait"
+
+    assert detach(GROUP, STACK, at(account)) == 0
+    assert "undrained" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("denied", "shown"),
+    [("autoscaling:DescribeLifecycleHooks", ""), ("cloudformation:ListImports", "  ?  ")],
+)
+def test_a_list_that_is_not_whole_is_said_and_fails(
+    denied: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # "The stack drains no group" is a lie where no hook could be read, and "(in its group)" where
+    # no stack could.
+    account = Account()
+    account.border.denied.add(denied)
+
+    assert list_groups(STACK, at(account), as_json=False) == 1
+
+    said = capsys.readouterr()
+    assert f"no permission for {denied}" in said.err
+    assert "drains no group" not in said.out
+    assert "(in its group)" not in said.out
+    assert shown in said.out
+
+
+def test_more_stacks_than_are_read_are_no_missing_stack(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # The stacks behind the limit seemed not to be there: their groups were attached twice.
+    account = Account(attached=False)
+    account.imports.extend(f"other-{number}" for number in range(ATTACHED_MAX + 1))
+
+    assert attach(wanted(), at(account)) == 1
+
+    assert account.written == []
+    assert f"more than {ATTACHED_MAX}" in capsys.readouterr().err

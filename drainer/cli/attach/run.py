@@ -29,14 +29,14 @@ from drainer.cli.doctor import read_groups
 from drainer.cli.doctor.facts import Group
 from drainer.cli.doctor.hook_checks import own_hooks
 from drainer.cli.doctor.read_stack import read_stack
+from drainer.lifecycle.hooks import is_waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from drainer.cli.doctor.stack_facts import Stack
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "infra" / "attach.yaml"
-WAITING = ":Wait"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +109,14 @@ def attach(wanted: plan.Wanted, at: Terminal) -> int:
         return stack
     attached = stack.attached
     if isinstance(attached, Unread):
-        return fail(attached.why)
+        return _unread(attached)
     own = [one.stack for one in attached if one.group == wanted.group]
     group = _group(at, wanted.group, stack)
     if isinstance(group, int):
         return group
+    if isinstance(group.hooks, Unread):
+        # A second hook with the same target would make each instance drain twice.
+        return _unread(group.hooks)
     if not own and (hooks := own_hooks(group, stack)):
         return fail(
             f"{wanted.group} has the hook {hooks[0].hook.name} already",
@@ -169,14 +172,17 @@ def detach(group: str, drainer: str, at: Terminal) -> int:
     if isinstance(stack, int):
         return stack
     if isinstance(stack.attached, Unread):
-        return fail(stack.attached.why)
+        return _unread(stack.attached)
     names = [one.stack for one in stack.attached if one.group == group]
     if not names:
         return fail(f"no stack of infra/attach.yaml attaches {group}", "see drainer list")
+    waiting = _waiting(at, group)
+    if isinstance(waiting, Unread):
+        return _unread(waiting)
     print(f"Delete the stack {names[0]}:")
     _print(("  - TerminatingHook (AWS::AutoScaling::LifecycleHook)", "  - NotificationRole"))
     print(f"Instances of {group} are then terminated with their tasks.")
-    if waiting := _waiting(at, group):
+    if waiting:
         # "any remaining lifecycle actions ... CONTINUE for terminating instances"
         # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_DeleteLifecycleHook.html
         print(f"{len(waiting)} wait now and go on at once, undrained: {', '.join(waiting)}.")
@@ -197,34 +203,55 @@ def list_groups(drainer: str, at: Terminal, *, as_json: bool) -> int:
         return stack
     bodies = read_groups.listed(at.reader, ())
     if isinstance(bodies, Unread):
-        return fail(bodies.why)
-    attached = () if isinstance(stack.attached, Unread) else stack.attached
-    stacks = {one.group: one.stack for one in attached}
-    rows = list(_rows(at.reader, bodies, stack, stacks))
+        return _unread(bodies)
+    problems: list[str] = []
+    stacks: dict[str, str] | None = None
+    if isinstance(stack.attached, Unread):
+        problems.append(stack.attached.why)
+    else:
+        stacks = {one.group: one.stack for one in stack.attached}
+    rows = list(_rows(at.reader, bodies, stack, stacks, problems))
+    _show_rows(rows, drainer, as_json=as_json, is_whole=not problems)
+    for problem in problems:
+        print(f"? Not read: {problem}", file=sys.stderr)
+    return EXIT_FAILED if problems else EXIT_OK
+
+
+def _show_rows(
+    rows: Sequence[Mapping[str, Any]], drainer: str, *, as_json: bool, is_whole: bool
+) -> None:
     if as_json:
         for row in rows:
             print(json.dumps(row))
-        return EXIT_OK
+        return
     if not rows:
-        print(f"The stack {drainer} drains no group: drainer attach GROUP")
-        return EXIT_OK
+        if is_whole:
+            print(f"The stack {drainer} drains no group: drainer attach GROUP")
+        return
     print(f"{'GROUP':<24}  {'STACK':<24}  HEARTBEAT  DEADLINE  CLUSTER")
     for row in rows:
         beat, until = short(row["heartbeat_seconds"]), short(row["deadline_seconds"])
-        made = row["stack"] or "(in its group)"
+        made = "?" if row["stack"] is None else row["stack"] or "(in its group)"
         print(f"{row['group']:<24}  {made:<24}  {beat:>9}  {until:>8}  {row['cluster'] or 'any'}")
-    return EXIT_OK
 
 
 def _rows(
-    reader: Reader, bodies: Iterable[dict[str, Any]], stack: Stack, stacks: Mapping[str, str]
+    reader: Reader,
+    bodies: Iterable[dict[str, Any]],
+    stack: Stack,
+    stacks: Mapping[str, str] | None,
+    problems: list[str],
 ) -> Iterable[dict[str, Any]]:
+    """Yield a row for each hook; the groups whose hooks were not read become problems."""
     for body in sorted(bodies, key=lambda one: str(one["AutoScalingGroupName"])):
         name = body["AutoScalingGroupName"]
-        for own in own_hooks(Group(name, read_groups.hooks(reader, name)), stack):
+        group = Group(name, read_groups.hooks(reader, name))
+        if isinstance(group.hooks, Unread):
+            problems.append(f"the hooks of {name}: {group.hooks.why}")
+        for own in own_hooks(group, stack):
             yield {
                 "group": name,
-                "stack": stacks.get(name, ""),
+                "stack": None if stacks is None else stacks.get(name, ""),
                 "hook": own.hook.name,
                 "heartbeat_seconds": own.hook.heartbeat_seconds,
                 "deadline_seconds": min(own.policy.drain_timeout_seconds, own.limit_seconds),
@@ -238,25 +265,29 @@ def _drainer(at: Terminal, name: str) -> Stack | int:
     region = at.client("cloudformation").meta.region_name
     stack = read_stack(at.reader, name, region, clock.now())
     if isinstance(stack, Unread):
-        return fail(*refusal(stack, "name the drainer's stack with --stack, or deploy it"))
+        return _unread(stack, "name the drainer's stack with --stack, or deploy it")
     return stack
+
+
+def _unread(value: Unread, advice: str = "try again later") -> int:
+    return fail(*refusal(value, advice))
 
 
 def _group(at: Terminal, name: str, stack: Stack) -> Group | int:
     bodies = read_groups.listed(at.reader, (name,))
     if isinstance(bodies, Unread):
-        return fail(bodies.why)
+        return _unread(bodies)
     if not bodies:
         return fail(f"no group {name} in {stack.region}", "check the name and --region")
     return Group(name, read_groups.hooks(at.reader, name))
 
 
-def _waiting(at: Terminal, name: str) -> list[str]:
+def _waiting(at: Terminal, name: str) -> list[str] | Unread:
     bodies = read_groups.listed(at.reader, (name,))
-    if isinstance(bodies, Unread) or not bodies:
-        return []
-    instances = bodies[0].get("Instances", ())
-    return [one["InstanceId"] for one in instances if one["LifecycleState"].endswith(WAITING)]
+    if isinstance(bodies, Unread):
+        return bodies
+    instances = [one for body in bodies for one in body.get("Instances", ())]
+    return [one["InstanceId"] for one in instances if is_waiting(one["LifecycleState"])]
 
 
 def _parameters(stack: Mapping[str, Any] | None) -> dict[str, str] | None:

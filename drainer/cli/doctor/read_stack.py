@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
 ALARMS_MAX = 100
-# Each is one call; an account with more groups than this names the groups.
-ATTACHED_MAX = 100
+# Each is one call. doctor reads as many groups (read_groups.GROUPS_MAX).
+ATTACHED_MAX = 500
 HOUR_SECONDS = 3_600
 
 
@@ -231,8 +231,11 @@ def attached(reader: Reader, stack: str) -> tuple[Attached, ...] | Unread:
     if isinstance(names, Unread):
         # "Export 'drainer-TopicArn' is not imported by any stack." is a ValidationError.
         return () if is_gone(names) else names
+    if len(names) > ATTACHED_MAX:
+        # A group that is attached by one that was not read would seem to have no stack.
+        return Unread(f"{len(names)} stacks import the topic, more than {ATTACHED_MAX}")
     found: list[Attached] = []
-    for name in names[:ATTACHED_MAX]:
+    for name in names:
         answer = reader.ask("cloudformation", "describe_stacks", StackName=name)
         if isinstance(answer, Unread):
             return answer
