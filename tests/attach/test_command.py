@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ from typer.testing import CliRunner
 
 from drainer.cli.app import app
 from drainer.cli.attach import command, plan
-from drainer.cli.attach.run import TEMPLATE, Terminal, attach, detach, guarded, list_groups
+from drainer.cli.attach.run import TEMPLATE, Terminal, attach, detach, guarded, list_groups, typed
 from drainer.cli.doctor.read_stack import ATTACHED_MAX
 from drainer.simulation.template import read_template
 from tests.attach.stacks import Account
+from tests.doctor.border import GoneError
 from tests.doctor.healthy_group import group, hook
 from tests.doctor.names import GROUP, STACK, TOPIC, arn
 from tests.loops import some
@@ -415,3 +417,28 @@ def test_more_stacks_than_are_read_are_no_missing_stack(
 
     assert account.written == []
     assert f"more than {ATTACHED_MAX}" in capsys.readouterr().err
+
+
+def test_the_end_of_the_input_is_no_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ctrl-D at the question was a traceback, with a change set left behind.
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    account = Account(attached=False)
+    terminal = Terminal(account.border.client, account.pauses.append, ask=typed)
+
+    assert attach(wanted(), terminal) == 1
+    assert account.written[1:] == ["delete change set", "delete: drainer-payments-asg"]
+
+
+def test_what_aws_says_of_a_refused_call_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    # "Try again later" sent people in a circle: a stack that was rolled back takes no change.
+    account = Account(attached=False)
+
+    def refuse(_: Any) -> Any:
+        raise GoneError("ValidationError")
+
+    account.border.answers["cloudformation.create_change_set"] = refuse
+
+    assert guarded(lambda one: attach(wanted(), one), lambda: at(account)) == 1
+
+    error = "error: CreateChangeSet failed (ValidationError): ValidationError: refused\n"
+    assert capsys.readouterr().err == error

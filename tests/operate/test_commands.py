@@ -596,3 +596,39 @@ def test_an_id_that_is_none_is_never_asked_about(shell: Shell, account: Aws, odd
     ):
         assert shell.run(act) == 2
     assert len(account.calls) == before
+
+
+@pytest.mark.parametrize("yes", [False, True])
+def test_release_in_a_cluster_without_the_instance_claims_nothing_of_its_tasks(
+    shell: Shell, account: Aws, capsys: pytest.CaptureFixture[str], *, yes: bool
+) -> None:
+    # "Cuts no task" was said and no question asked: a typo in --cluster cut what runs elsewhere.
+    id_ = leaving(account)
+    account.auto_scaling.create_group("batch-asg", cluster="batch", desired=0)
+    shell.typed = ""
+
+    code = shell.run(lambda one: one.release(id_, ""), cluster="batch", yes=yes)
+
+    assert "? Not read: it is not in cluster batch. It may have more tasks." in (
+        capsys.readouterr().out
+    )
+    assert (code, bool(shell.writes)) == ((0, True) if yes else (1, False))
+
+
+def test_wait_ends_where_no_further_look_can_succeed(
+    shell: Shell, ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A login that ended in the night filled the terminal with one line in 10 s until somebody came.
+    slept: list[None] = []
+
+    def denied() -> None:
+        slept.append(None)
+        assert len(slept) < 3
+        shell.refuse("DescribeAutoScalingInstances", "ExpiredTokenException")
+
+    shell.slept = denied
+
+    assert shell.run(drain([ids[0]], wait=True)) == 1
+
+    assert len(slept) == 1
+    assert "the drain goes on" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from drainer.cli.operate.drains import VALUE_CHARACTERS_MAX, short_name, value
-from drainer.cli.operate.durations import parse
+from drainer.cli.operate.durations import parse, typed
 from drainer.cli.operate.plan import Call
 
 
@@ -86,3 +86,18 @@ def test_a_command_can_be_pasted_whatever_its_values_are() -> None:
         "  --no-protection-enabled \\",
         """  --attributes '[{"name": "n"}]'""",
     ]
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [
+        (timedelta(days=1, hours=20, minutes=10, seconds=59), "44h10m"),
+        (timedelta(hours=2), "2h"),
+        (timedelta(minutes=5, seconds=1), "5m"),
+        (timedelta(seconds=59), ""),
+    ],
+)
+def test_an_advised_duration_can_be_typed(length: timedelta, text: str) -> None:
+    # "at most: drainer extend i-... 1d20h" was refused: the command knows no days.
+    assert typed(length) == text
+    assert not text or parse(text) <= length

@@ -120,7 +120,9 @@ def refusal(value: Unread, advice: str) -> tuple[str, str]:
     """Return why a command cannot go on and what to do; `advice` is for a wrong name."""
     if value.code in DENIED:
         return value.why, "log in, or add a permission of infra/operator-policy.json"
-    sentence, what_to_do, *_ = OF_THE_CALLER.get(value.code, (value.why, advice))
+    # What has no code was not refused by AWS: the sentence says what to do.
+    otherwise = advice if value.code in GONE else "try again later" if value.code else ""
+    sentence, what_to_do, *_ = OF_THE_CALLER.get(value.code, (value.why, otherwise))
     return sentence, what_to_do
 
 

@@ -64,5 +64,6 @@ def refused(error: Exception) -> int:
     if code == "ClusterNotFoundException":
         return fail("there is no such cluster", "check --cluster and --region", code=EXIT_NOT_FOUND)
     if hasattr(error, "response"):
-        return fail(f"{operation} failed ({code})", "try again later", code=EXIT_FAILED)
+        said = str(error.response.get("Error", {}).get("Message", "")).rstrip(".")
+        return fail(f"{operation} failed ({code})", said or "try again later", code=EXIT_FAILED)
     return fail(f"AWS did not answer ({code})", "try again later", code=EXIT_NO_ANSWER)

@@ -77,6 +77,12 @@ class Terminal:
         return self.ask(f"{question} Type yes to go on: ").strip().lower() == "yes"
 
 
+def typed(question: str) -> str:
+    """Ask at the terminal; the end of the input is no answer."""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()
+
+
 def terminal(region: str | None, profile: str | None, *, yes: bool, dry_run: bool) -> Terminal:
     """
     Return the terminal of a command.
@@ -85,7 +91,7 @@ def terminal(region: str | None, profile: str | None, *, yes: bool, dry_run: boo
         BotoCoreError: There is no such profile, or no Region is set.
     """
     made = clients(region, profile)
-    ask = input if sys.stdin.isatty() else None
+    ask = typed if sys.stdin.isatty() else None
     return Terminal(made, ask=ask, yes=yes, dry_run=dry_run)
 
 

@@ -48,7 +48,7 @@ def read_stack(reader: Reader, name: str, region: str, now: datetime) -> Stack |
         if one.get("PhysicalResourceId") and one["ResourceStatus"] != "DELETE_COMPLETE"
     }
     if "Topic" not in resources:
-        return Unread(f"the stack {name} has no Topic: it is not the drainer's")
+        return Unread(f"the stack {name} has no Topic: it is not the drainer's", "NotFound")
     topic_arn = resources["Topic"]
     alarms = _alarms(reader, [one for key, one in resources.items() if key.endswith("Alarm")])
     actions = () if isinstance(alarms, Unread) else [a for one in alarms for a in one.actions]

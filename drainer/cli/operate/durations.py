@@ -23,3 +23,9 @@ def parse(text: str) -> timedelta:
         if length := timedelta(hours=hours, minutes=minutes, seconds=seconds):
             return length
     raise ValueError(f"{text!r} is no duration: write 30m, 1h30m or 90s")
+
+
+def typed(length: timedelta) -> str:
+    """Return a duration as `parse` takes it, in whole minutes: `44h10m`, `5m`; empty for none."""
+    hours, minutes = divmod(int(length.total_seconds()) // 60, 60)
+    return f"{hours}h" * (hours > 0) + f"{minutes}m" * (minutes > 0)

@@ -9,7 +9,8 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.record_expressions import attributes, update
-from drainer.cli.account.screen import duration, short, time_of
+from drainer.cli.account.screen import duration, time_of
+from drainer.cli.operate import durations
 from drainer.cli.operate.plan import EXIT_NOT_FOUND, Call, Item, Plan, Refusal, Step
 from drainer.drain import record_codec
 from drainer.drain.conditional_write import Condition, Demand, Write
@@ -31,7 +32,7 @@ CLOCKS_DIFFER = timedelta(seconds=30)
 # The last characters of the instance's id, which are typed to release it.
 TYPED_CHARACTERS = 4
 # The write of an extension keeps every other field, `expires_at` too, so that none is used.
-NO_RETENTION = timedelta(0)
+NO_RETENTION = NONE = timedelta(0)
 
 
 def release(machine: Machine, hook_name: str, now: datetime) -> Plan | Refusal:
@@ -181,10 +182,8 @@ def _later(
     longest = timedelta(seconds=hooks[0].global_timeout_seconds - margin)
     limit = record.drain.started_at + longest
     if before + more > limit:
-        left = (limit - before).total_seconds()
-        advice = f"at most: drainer extend {machine.id} {short(left)}" if left >= 1 else (
-            "it cannot be extended"
-        )  # fmt: skip
+        left = durations.typed(max(limit - before, NONE))
+        advice = f"at most: drainer extend {machine.id} {left}" if left else "it cannot be extended"
         return Refusal(f"hook {name} waits until {time_of(limit, now)} at the longest", advice)
     return (before + more).replace(microsecond=0)
 

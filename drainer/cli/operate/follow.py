@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from drainer.cli.account.screen import duration
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, fail
-from drainer.errors import DrainerError
+from drainer.errors import DrainerError, MisconfiguredError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +52,9 @@ class Follow:
         while True:
             try:
                 machines = self.reader.machines([one for one in ids if agreed[one] < LOOKS_MIN])
+            except MisconfiguredError as error:
+                # A denied call, or a login that has ended: each further look would fail as well.
+                return fail(f"{error}", "the drain goes on. Follow: drainer status --watch")
             except DrainerError as error:
                 print(f"? {error}: the next look is in {LOOK_SECONDS_MIN} s", file=sys.stderr)
                 machines = []

@@ -97,6 +97,14 @@ class Reader:
             for one in ids
         ]
 
+    def machine(self, id_: str) -> Machine:
+        """Return one EC2 instance; where it is not in the clusters that were named is said."""
+        [machine] = self.machines([id_])
+        if self.has_cluster and not machine.registrations and not machine.unread:
+            unread = tuple(f"it is not in cluster {one}" for one in self._clusters)
+            return replace(machine, unread=unread)
+        return machine
+
     def states(self, ids: Sequence[str]) -> list[Machine]:
         """Return what Auto Scaling alone says of EC2 instances; raises a DrainerError."""
         states = self.auto_scaling.lifecycle_states(ids)

@@ -96,8 +96,7 @@ class Operate:
         if code := _wrong_ids([id_]):
             return code
         try:
-            [machine] = self.reader.machines([id_])
-            machine = self.reader.with_hooks(machine)
+            machine = self.reader.with_hooks(self.reader.machine(id_))
         except DrainerError as error:
             return unread(error)
         try:
@@ -158,7 +157,7 @@ class Operate:
         if code := _wrong_ids([id_]):
             return code
         try:
-            [machine] = self.reader.machines([id_])
+            machine = self.reader.machine(id_)
         except DrainerError as error:
             return unread(error)
         return self.perform.run(endings.free(machine, self.now()))
