@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,7 +129,7 @@ def test_without_any_group_to_read_it_exits_with_2(capsys: pytest.CaptureFixture
     [
         ("ExpiredToken", "error: the AWS token has expired: log in (aws sso login), or set "),
         ("InvalidClientTokenId", "error: AWS does not know these credentials: log in "),
-        ("Throttling", "error: autoscaling:DescribeAutoScalingGroups: Throttling: check the name"),
+        ("Throttling", "error: autoscaling:DescribeAutoScalingGroups: Throttling: try again"),
     ],
 )
 def test_what_is_wrong_with_the_caller_is_said_once(
@@ -253,7 +254,33 @@ def test_a_list_that_does_not_end_is_not_read_forever() -> None:
     found = Reader(border.client, lambda _: None).pages("ecs", "list_clusters", "clusterArns")
 
     assert found == Unread(f"ecs:ListClusters: more than {PAGES_MAX} pages")
-    assert len(border.asked["ecs.list_clusters"]) == PAGES_MAX + 1
+    assert len(border.asked["ecs.list_clusters"]) == PAGES_MAX
+
+
+def test_each_page_is_a_read_that_counts_and_is_bounded() -> None:
+    # A hundred pages that count as one read would take the quota that drains in progress need.
+    pages = Border(
+        {"ecs.list_clusters": lambda _: {"clusterArns": ["a"], "nextToken": next(tokens)}}
+    )
+    tokens = map(str, count())
+    reader = Reader(pages.client, most=3)
+
+    found = reader.pages("ecs", "list_clusters", "clusterArns")
+
+    assert found == Unread("ecs:ListClusters: the limit of 3 reads")
+    assert reader.counts == {"ecs": 3}
+    assert len(pages.asked["ecs.list_clusters"]) == 3
+
+
+def test_no_command_that_reads_can_write() -> None:
+    # The commands that act read with the same reader: only their plan writes.
+    border = Border()
+
+    with pytest.raises(ValueError, match="stop_task is no read"):
+        Reader(border.client).ask("ecs", "stop_task", task="t")
+    with pytest.raises(ValueError, match="delete_lifecycle_hook is no read"):
+        Reader(border.client).client("autoscaling").delete_lifecycle_hook()
+    assert border.calls == set()
 
 
 def test_the_screen_is_80_columns_wide_but_for_commands() -> None:

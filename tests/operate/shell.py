@@ -87,7 +87,7 @@ class Shell:
         answer = None if self.typed is None else self._answer
         perform = Perform(self.client, answer, yes=yes, dry_run=dry_run, as_json=as_json)
         reader = Reader(self.client, [cluster] if cluster else [], "drainer")
-        operate = Operate(self.client, reader, perform, lambda: self.account.now, self._sleep)
+        operate = Operate(reader, perform, lambda: self.account.now, self._sleep)
         interceptors = self.account.interceptors
         for one in self.aside:
             interceptors.remove(one)

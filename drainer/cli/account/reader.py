@@ -1,19 +1,30 @@
 """
-Reads of an AWS account that may fail one by one: bounded in pages and in pace, and never a write.
+The one way in which all commands read an AWS account: bounded, counted, in pace, never a write.
+
+A read that fails becomes an `Unread` in the place of its answer, so that one denied call does not
+hide what the others say.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from drainer.aws.calls import chunks
 from drainer.cli.account.refusals import DENIED, OF_THE_CALLER
-from drainer.cli.account.session import AWS_ERRORS, code_of
+from drainer.cli.account.session import AWS_ERRORS, BoundError, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+# How the operations of AWS that only read are called, as boto3 has them.
+READ_PREFIXES = (
+    "batch_get_", "describe_", "filter_", "get_", "list_", "query", "scan", "simulate_"
+)  # fmt: skip
+# What of a client is no operation, and is used to make a paginator.
+PLAIN = frozenset({"can_paginate", "meta"})
 # 100 pages hold 10,000 groups, container instances or services.
 PAGES_MAX = 100
 # ECS and Auto Scaling share their quotas with drains in progress: ECS sustains 20 reads a second.
@@ -25,6 +36,7 @@ PAUSE_SECONDS = 0.2
 
 # What says that the thing asked for does not exist. A stack that does not exist is a
 # ValidationError; only where a name was given can that be told from a wrong request.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
 GONE = frozenset(
     {
         "AWS.SimpleQueueService.NonExistentQueue",
@@ -44,50 +56,112 @@ GONE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A value that could not be read: why, in one line, and AWS's code."""
+    """
+    A value that could not be read.
+
+    Attributes:
+        why: Why, in one line.
+        code: AWS's code; empty where AWS did not refuse.
+        error: The error, where one was raised.
+    """
 
     why: str
     code: str = ""
+    error: Exception | None = field(default=None, compare=False, repr=False)
+
+
+class ReadOnly:
+    """
+    A service's client that makes no other calls than reads, and asks before each.
+
+    Args:
+        client: The client.
+        ask_first: Called before each call, also before that of each page; it may raise an error.
+    """
+
+    def __init__(self, client: Any, ask_first: Callable[[], None]) -> None:
+        self._wrapped = client
+        self._ask_first = ask_first
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an operation; raises a ValueError for one that is no read."""
+        found = getattr(self._wrapped, name)
+        if name in PLAIN or name.startswith("_"):
+            return found
+        if not name.startswith(READ_PREFIXES):
+            raise ValueError(f"{name} is no read")
+
+        def call(**parameters: Any) -> Any:
+            self._ask_first()
+            return found(**parameters)
+
+        return call
+
+    def get_paginator(self, operation: str) -> Any:
+        """Return botocore's paginator, which calls this client for each page."""
+        return type(self._wrapped).get_paginator(self, operation)
 
 
 @dataclass(slots=True)
 class Reader:
     """
-    Makes the calls.
+    Makes the reads of one command, or of one look of it.
 
     Attributes:
-        client: Returns the client of a service.
-        sleep: Waits for so many seconds.
+        source: Returns boto3's client for a service's name.
+        sleep: Waits for so many seconds; None: the reads are not paced.
+        most: How many reads may be made; the others are unread.
+        counts: How many reads were made of each service.
     """
 
-    client: Callable[[str], Any]
-    sleep: Callable[[float], None]
-    calls: Counter[str] = field(default_factory=Counter)
+    source: Callable[[str], Any]
+    sleep: Callable[[float], None] | None = None
+    most: float = math.inf
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def client(self, service: str) -> Any:
+        """Return a service's client whose calls are counted and bounded, and which only reads."""
+        return ReadOnly(self.source(service), lambda: self._count(service))
 
     def ask(self, service: str, operation: str, **parameters: Any) -> dict[str, Any] | Unread:
-        """Make one call; `operation` is the client's method."""
-        self._pace(service)
+        """
+        Make one call; `operation` is the client's method.
+
+        Raises:
+            ValueError: The operation is no read.
+        """
         try:
             answer: dict[str, Any] = getattr(self.client(service), operation)(**parameters)
         except AWS_ERRORS as error:
-            return _unread(service, operation, error)
+            return unread(service, operation, error)
         return answer
 
     def pages(
         self, service: str, operation: str, key: str, **parameters: Any
     ) -> list[Any] | Unread:
         """Return the items of all pages of a call."""
+        items, error = self.paged(service, operation, key, PAGES_MAX, **parameters)
+        return unread(service, operation, error) if error else items
+
+    def paged(
+        self, service: str, operation: str, key: str, most: int, **parameters: Any
+    ) -> tuple[list[Any], Exception | None]:
+        """Return the items of at most so many pages, and why there are no more of them."""
         items: list[Any] = []
+        left = iter(range(most))
+
+        def ask_first() -> None:
+            if next(left, None) is None:
+                raise BoundError(bound=f"more than {most} pages")
+            self._count(service)
+
         try:
-            paginator = self.client(service).get_paginator(operation)
-            for count, page in enumerate(paginator.paginate(**parameters), start=1):
-                if count > PAGES_MAX:
-                    return Unread(f"{_action(service, operation)}: more than {PAGES_MAX} pages")
-                self._pace(service)
+            client = ReadOnly(self.source(service), ask_first)
+            for page in client.get_paginator(operation).paginate(**parameters):
                 items.extend(page.get(key, ()))
         except AWS_ERRORS as error:
-            return _unread(service, operation, error)
-        return items
+            return items, error
+        return items, None
 
     def batches(
         self,
@@ -95,24 +169,25 @@ class Reader:
         operation: str,
         key: str,
         *,
-        into: str,
-        ids: Sequence[str],
+        by: str,
+        values: Sequence[Any],
         size: int,
         **parameters: Any,
     ) -> list[Any] | Unread:
-        """Return the items that a call describes, so many ids at once."""
+        """Return the items that a call describes, so many values at once."""
         items: list[Any] = []
-        for start in range(0, len(ids), size):
-            given = {into: list(ids[start : start + size]), **parameters}
-            answer = self.ask(service, operation, **given)
+        for some in chunks(values, size):
+            answer = self.ask(service, operation, **parameters, **{by: list(some)})
             if isinstance(answer, Unread):
                 return answer
             items.extend(answer.get(key, ()))
         return items
 
-    def _pace(self, service: str) -> None:
-        self.calls[service] += 1
-        if service in PACED and self.calls[service] > UNPACED_CALLS:
+    def _count(self, service: str) -> None:
+        if self.counts.total() >= self.most:
+            raise BoundError(bound=f"the limit of {self.most} reads")
+        self.counts[service] += 1
+        if self.sleep and service in PACED and self.counts[service] > UNPACED_CALLS:
             self.sleep(PAUSE_SECONDS)
 
 
@@ -136,14 +211,13 @@ def each(keys: Iterable[str], read: Callable[[str], Any]) -> Mapping[str, Any]:
     return {key: read(key) for key in dict.fromkeys(keys)}
 
 
-def _unread(service: str, operation: str, error: Exception) -> Unread:
-    code = code_of(error)
-    action = _action(service, operation)
+def unread(service: str, operation: str, error: Exception) -> Unread:
+    """Return what stands in the place of an answer."""
+    code, action = code_of(error), f"{service}:{action_of(operation)}"
     why = f"no permission for {action}" if code in DENIED else f"{action}: {code}"
-    return Unread(why, code)
+    return Unread(why, "" if isinstance(error, BoundError) else code, error)
 
 
-def _action(service: str, operation: str) -> str:
+def action_of(operation: str) -> str:
     """Return the name of a call as an IAM policy has it, but for a few that differ."""
-    name = "".join(part.capitalize() for part in operation.split("_"))
-    return f"{service}:{name}"
+    return "".join(part.capitalize() for part in operation.split("_"))

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 AWS_ERRORS = (BotoCoreError, ClientError)
+
+
+class BoundError(BotoCoreError):  # type: ignore[misc]
+    """A command has made as many reads, or read as many pages, as it may."""
+
+    fmt = "{bound}"
+
+
 # A command that failed, and a command that was typed wrongly. 130 is a shell's code for SIGINT.
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -54,7 +62,9 @@ def clients(region: str | None = None, profile: str | None = None) -> Callable[[
 
 
 def code_of(error: Exception) -> str:
-    """Return AWS's code of an error, or the error's name where no answer came."""
+    """Return AWS's code of an error; where no answer came, the bound that was met or its name."""
+    if isinstance(error, BoundError):
+        return str(error)
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "")) or type(error).__name__
     return type(error).__name__

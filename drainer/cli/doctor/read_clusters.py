@@ -83,8 +83,8 @@ def _cluster(reader: Reader, name: str) -> Cluster | Unread:
         "ecs",
         "describe_container_instances",
         "containerInstances",
-        into="containerInstances",
-        ids=arns,
+        by="containerInstances",
+        values=arns,
         size=DESCRIBED_MAX,
         cluster=name,
     )
@@ -98,7 +98,7 @@ def _cluster(reader: Reader, name: str) -> Cluster | Unread:
 def _providers(reader: Reader, arns: Sequence[str]) -> Mapping[str, tuple[Provider, ...]] | Unread:
     """Return the capacity providers of clusters by the name of their group."""
     clusters = reader.batches(
-        "ecs", "describe_clusters", "clusters", into="clusters", ids=arns, size=DESCRIBED_MAX
+        "ecs", "describe_clusters", "clusters", by="clusters", values=arns, size=DESCRIBED_MAX
     )
     if isinstance(clusters, Unread):
         return clusters
@@ -107,8 +107,8 @@ def _providers(reader: Reader, arns: Sequence[str]) -> Mapping[str, tuple[Provid
         "ecs",
         "describe_capacity_providers",
         "capacityProviders",
-        into="capacityProviders",
-        ids=[name for name in names if not name.startswith("FARGATE")],
+        by="capacityProviders",
+        values=[name for name in names if not name.startswith("FARGATE")],
         size=DESCRIBED_MAX,
     )
     if isinstance(described, Unread):
@@ -138,8 +138,8 @@ def services(reader: Reader, cluster: str, *, with_delays: bool) -> tuple[Servic
         "ecs",
         "describe_services",
         "services",
-        into="services",
-        ids=arns,
+        by="services",
+        values=arns,
         size=SERVICES_IN_A_CALL,
         cluster=cluster,
     )

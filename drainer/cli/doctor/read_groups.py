@@ -31,8 +31,8 @@ def listed(reader: Reader, names: Sequence[str]) -> list[dict[str, Any]] | Unrea
             "autoscaling",
             "describe_auto_scaling_groups",
             "AutoScalingGroups",
-            into="AutoScalingGroupNames",
-            ids=names,
+            by="AutoScalingGroupNames",
+            values=names,
             size=NAMES_MAX,
         )
     found = reader.pages("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups")

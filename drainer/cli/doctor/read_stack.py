@@ -201,8 +201,8 @@ def _alarms(reader: Reader, names: list[str]) -> tuple[Alarm, ...] | Unread:
         "cloudwatch",
         "describe_alarms",
         "MetricAlarms",
-        into="AlarmNames",
-        ids=names,
+        by="AlarmNames",
+        values=names,
         size=ALARMS_MAX,
     )
     if isinstance(found, Unread):
@@ -256,8 +256,8 @@ def _existing(reader: Reader, there: tuple[Attached, ...] | Unread) -> frozenset
         "autoscaling",
         "describe_auto_scaling_groups",
         "AutoScalingGroups",
-        into="AutoScalingGroupNames",
-        ids=names,
+        by="AutoScalingGroupNames",
+        values=names,
         size=50,
         IncludeInstances=False,
     )

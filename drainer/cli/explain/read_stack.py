@@ -179,11 +179,10 @@ def records_of(
 ) -> dict[str, DrainRecord]:
     """Return the newest record of each instance that has one: 1 read each."""
     table: RecordTable[DrainRecord] = RecordTable(
-        reads.client, resources.names.get(TABLE, ""), record_codec
+        reads.reader.client, resources.names.get(TABLE, ""), record_codec
     )
     found: dict[str, DrainRecord] = {}
     for instance, records in table.of_instance(instances).items():
-        reads.count("dynamodb")
         for one in _newest(reads, records):
             found[instance] = one
     return found
@@ -192,9 +191,8 @@ def records_of(
 def open_records(reads: Reads, resources: Resources) -> dict[str, DrainRecord]:
     """Return the open record of each instance: 1 read, and 1 for each 100 of them."""
     table: RecordTable[DrainRecord] = RecordTable(
-        reads.client, resources.names.get(TABLE, ""), record_codec
+        reads.reader.client, resources.names.get(TABLE, ""), record_codec
     )
-    reads.count("dynamodb")
     try:
         keys = table.open_keys()
     except DrainerError as error:
@@ -202,7 +200,6 @@ def open_records(reads: Reads, resources: Resources) -> dict[str, DrainRecord]:
         return {}
     found = {}
     for start in range(0, len(keys), 100):
-        reads.count("dynamodb")
         for key, record in table.read(keys[start : start + 100]).items():
             if isinstance(record, DrainerError):
                 reads.missed("BatchGetItem", str(record))

@@ -1,22 +1,20 @@
 """
-Reads of an account, counted and bounded: what cannot be read is remembered, and raises no error.
-
-It reads only: another operation is refused before it is called.
+The reads of explain and status: what cannot be read is remembered, and raises no error.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.account.session import AWS_ERRORS, code_of
+from drainer.aws.calls import chunks
+from drainer.cli.account.reader import Reader, action_of
+from drainer.cli.account.reader import Unread as Unanswered
+from drainer.cli.account.session import BoundError, code_of
 from drainer.cli.explain.facts import Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-READ_PREFIXES = ("describe_", "list_", "get_")
 PAGES_MAX = 10
 READS_MAX = 150
 
@@ -30,25 +28,20 @@ class Reads:
         most: How many reads may be made; the others are unread.
 
     Attributes:
+        reader: Makes the reads.
         unread: What was not read, and why.
-        counts: How many reads were made of each service.
+        errors: What AWS has answered instead.
     """
 
     def __init__(self, client: Callable[[str], Any], most: int = READS_MAX) -> None:
-        self.client = client
+        self.reader = Reader(client, most=most)
         self.unread: list[Unread] = []
-        self.counts: Counter[str] = Counter()
         self.errors: list[Exception] = []
-        self._most = most
 
     @property
     def total(self) -> int:
         """How many reads were made."""
-        return self.counts.total()
-
-    def count(self, service: str) -> None:
-        """Count a read that is made elsewhere."""
-        self.counts[service] += 1
+        return self.reader.counts.total()
 
     def missed(self, what: str, why: str) -> None:
         """Remember what was not read; the same once."""
@@ -70,23 +63,13 @@ class Reads:
         Raises:
             ValueError: The operation is no read.
         """
-        if not operation.startswith(READ_PREFIXES):
-            raise ValueError(f"{operation} is no read")
-        name = operation.title().replace("_", "")
-        if self.total >= self._most:
-            self.missed(name, f"the limit of {self._most} reads")
-            return None
-        self.count(service)
-        try:
-            answer: dict[str, Any] = getattr(self.client(service), operation)(**parameters)
-        except AWS_ERRORS as error:
-            code = code_of(error)
-            if code in absent:
-                return {}
-            self.errors.append(error)
-            self.missed(name, code)
-            return None
-        return answer
+        answer = self.reader.ask(service, operation, **parameters)
+        if not isinstance(answer, Unanswered):
+            return answer
+        if answer.code in absent:
+            return {}
+        self._failed(operation, answer.error)
+        return None
 
     def pages(
         self,
@@ -94,23 +77,19 @@ class Reads:
         operation: str,
         key: str,
         *,
-        token: str = "nextToken",  # noqa: S107 (a name of a parameter)
         most: int = PAGES_MAX,
+        whole: bool = False,
         **parameters: Any,
     ) -> list[Any] | None:
-        """Return the items of at most so many pages; None where the first was not read."""
-        items: list[Any] = []
-        cursor: dict[str, Any] = {}
-        for number in range(most):
-            answer = self.ask(service, operation, **parameters, **cursor)
-            if answer is None:
-                return items if number else None
-            items += answer.get(key, [])
-            if not answer.get(token):
-                return items
-            cursor = {token: answer[token]}
-        self.missed(operation.title().replace("_", ""), f"more than {most} pages")
-        return items
+        """
+        Return the items of at most so many pages; None where the first was not read.
+
+        With `whole` a part is not enough: then one failed page leaves all unread.
+        """
+        items, error = self.reader.paged(service, operation, key, most, **parameters)
+        self._failed(operation, error)
+        is_cut = error and not isinstance(error, BoundError)
+        return None if (is_cut and whole) or (error and not items) else items
 
     def batches(
         self,
@@ -131,15 +110,16 @@ class Reads:
         """
         answers = [
             self.ask(service, operation, **parameters, **{by: list(some)})
-            for some in batched(values, size)
+            for some in chunks(values, size)
         ]
         missing = sum(one is None for one in answers)
         if missing and (whole or missing == len(answers)):
             return None
         return [item for one in answers if one for item in one.get(key, [])]
 
-
-def batched(items: Sequence[Any], size: int) -> Iterator[tuple[Any, ...]]:
-    """Split items into tuples of at most so many. No items, no tuple."""
-    left = iter(items)
-    yield from iter(lambda: tuple(itertools.islice(left, size)), ())
+    def _failed(self, operation: str, error: Exception | None) -> None:
+        if error is None:
+            return
+        self.missed(action_of(operation), code_of(error))
+        if not isinstance(error, BoundError):
+            self.errors.append(error)

@@ -7,19 +7,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from drainer.aws.calls import ask, chunks, understood
+from drainer.aws.calls import chunks
 from drainer.cli.account.screen import time_of
 from drainer.cli.operate.plan import EXIT_NOT_FOUND, EXIT_UNREAD, Call, Item, Plan, Refusal, Step
 from drainer.errors import DrainerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from drainer.cli.operate.reader import Reader
 
-# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_GetTaskProtection.html
-PROTECTIONS_MAX = 100
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateTaskProtection.html
 UPDATE_PROTECTION_MAX = 10
 
@@ -58,7 +56,7 @@ class Found:
     unread: tuple[str, ...] = ()
 
 
-def read(reader: Reader, client: Callable[[str], Any], tasks: Sequence[str], service: str) -> Found:
+def read(reader: Reader, tasks: Sequence[str], service: str) -> Found:
     """
     Return the protection of tasks, or of all tasks of a service.
 
@@ -72,7 +70,7 @@ def read(reader: Reader, client: Callable[[str], Any], tasks: Sequence[str], ser
             ids = reader.tasks_of_service(cluster, service) if service else [
                 one.id for one in reader.tasks(cluster, _of_cluster(missing, cluster))
             ]  # fmt: skip
-            protections += _protections(client, cluster, ids)
+            protections += [_of(cluster, one) for one in reader.protections(cluster, ids)]
         except DrainerError as error:
             unread.append(f"cluster {cluster.rpartition('/')[2]}: {error}")
             continue
@@ -92,22 +90,10 @@ def _of_cluster(tasks: Sequence[str], cluster: str) -> list[str]:
     ]
 
 
-@understood
-def _protections(
-    client: Callable[[str], Any], cluster: str, ids: Sequence[str]
-) -> list[Protection]:
-    found = []
-    for some in chunks(ids, PROTECTIONS_MAX):
-        answer = ask(client("ecs").get_task_protection, cluster=cluster, tasks=list(some))
-        found += [
-            Protection(cluster, row["taskArn"], row["protectionEnabled"], row.get("expirationDate"))
-            for row in answer["protectedTasks"]
-        ]
-        found += [
-            Protection(cluster, row.get("arn", ""), refusal=row.get("reason", "no reason given"))
-            for row in answer.get("failures", ())
-        ]
-    return found
+def _of(cluster: str, row: Mapping[str, Any]) -> Protection:
+    if "taskArn" not in row:
+        return Protection(cluster, row.get("arn", ""), refusal=row.get("reason", "no reason given"))
+    return Protection(cluster, row["taskArn"], row["protectionEnabled"], row.get("expirationDate"))
 
 
 def plan(found: Found, service: str, now: datetime) -> Plan | Refusal:

@@ -11,6 +11,7 @@ from drainer.aws.auto_scaling import AutoScalingGateway
 from drainer.aws.calls import ask, chunks, pages, understood
 from drainer.aws.ecs import DESCRIBE_MAX, EcsGateway
 from drainer.aws.records import RecordTable
+from drainer.cli.account import reader as reading
 from drainer.cli.operate.facts import Machine, Registration, SeenTask, Table
 from drainer.drain import record_codec
 from drainer.drain.record import DrainRecord
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 TABLE = "Records"
 PASS_INTERVAL = "PassIntervalSeconds"  # noqa: S105 - the name of a parameter
 GROUPS_TOGETHER = 50
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_GetTaskProtection.html
+PROTECTIONS_MAX = 100
 
 
 class Reader:
@@ -38,7 +41,8 @@ class Reader:
     def __init__(
         self, client: Callable[[str], Any], clusters: Sequence[str] = (), stack: str = ""
     ) -> None:
-        self._client = client
+        self._source = client
+        self._client = reading.Reader(client).client
         self._clusters = clusters
         self._stack = stack
 
@@ -63,7 +67,7 @@ class Reader:
 
     def within(self, clusters: Iterable[str]) -> Reader:
         """Return one that searches these clusters only."""
-        return Reader(self._client, list(dict.fromkeys(clusters)), self._stack)
+        return Reader(self._source, list(dict.fromkeys(clusters)), self._stack)
 
     def caller(self) -> str:
         """Return the caller's ARN; raises a DrainerError."""
@@ -222,6 +226,15 @@ class Reader:
                 "tasks"
             ]
         ]
+
+    @understood
+    def protections(self, cluster: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return what ECS says of the protection of tasks, and of each why it says none."""
+        found = []
+        for some in chunks(ids, PROTECTIONS_MAX):
+            answer = ask(self._client("ecs").get_task_protection, cluster=cluster, tasks=list(some))
+            found += [*answer["protectedTasks"], *answer.get("failures", ())]
+        return found
 
     @understood
     def tasks_of_service(self, cluster: str, service: str) -> list[str]:

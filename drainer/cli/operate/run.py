@@ -37,14 +37,12 @@ class Operate:
     One command on the user's account.
 
     Attributes:
-        client: Makes a service's client.
         reader: Reads the account.
         perform: Shows, asks and writes.
         now: Returns the present instant.
         sleep: Waits.
     """
 
-    client: Callable[[str], Any]
     reader: Reader
     perform: Perform
     now: Callable[[], datetime] = clock.now
@@ -173,7 +171,7 @@ class Operate:
         if odd := [one for one in tasks if not TASK.fullmatch(one)]:
             return fail(f"{odd[0]!r} is no task", "write its id or ARN", code=EXIT_USAGE)
         try:
-            found = protection.read(self.reader, self.client, tasks, service)
+            found = protection.read(self.reader, tasks, service)
         except DrainerError as error:
             return unread(error)
         return self.perform.run(protection.plan(found, service, self.now()))
@@ -191,7 +189,7 @@ def operate(
     """Return a command that asks at the terminal, if there is one."""
     answer = _typed if sys.stdin.isatty() else None
     perform = Perform(client, answer, yes=yes, dry_run=dry_run, as_json=as_json)
-    return Operate(client, Reader(client, [cluster] if cluster else [], stack), perform)
+    return Operate(Reader(client, [cluster] if cluster else [], stack), perform)
 
 
 def _typed(question: str) -> str:

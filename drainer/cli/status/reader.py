@@ -95,7 +95,7 @@ def look(
         stack=state,
         error=error,
         unread=tuple(reads.unread),
-        reads=dict(reads.counts),
+        reads=dict(reads.reader.counts),
     )
 
 
