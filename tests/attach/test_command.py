@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+from drainer.cli.account.terminal import typed
 from drainer.cli.app import app
 from drainer.cli.attach import command, plan
-from drainer.cli.attach.run import TEMPLATE, Terminal, attach, detach, guarded, list_groups, typed
+from drainer.cli.attach.run import TEMPLATE, Terminal, attach, detach, guarded, list_groups
 from drainer.cli.doctor.read_stack import ATTACHED_MAX
 from drainer.simulation.template import read_template
 from tests.attach.stacks import Account

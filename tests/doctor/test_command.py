@@ -13,7 +13,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from drainer.cli.account.options import Options
 from drainer.cli.account.reader import PAGES_MAX, PAUSE_SECONDS, Reader, Unread
+from drainer.cli.account.terminal import guarded
 from drainer.cli.app import app
 from drainer.cli.doctor import screen, table
 from drainer.cli.doctor.run import run
@@ -35,11 +37,10 @@ def typed(account: Healthy, *groups: str, **options: Any) -> tuple[int, str]:
     """
     screen_ = io.StringIO()
     console = Console(file=screen_, width=80)
-    options = {"stack": STACK, "client": account.border.client, "console": console, **options}
-    stack = options.pop("stack")
+    at = Options(stack=options.pop("stack", STACK), as_json=options.pop("as_json", False))
     # The image of the healthy account ages with the real clock.
-    code = run(groups, stack, skip=options.pop("skip", ("image",)), **options)
-    return code, screen_.getvalue()
+    options = {"client": account.border.client, "console": console, "skip": ("image",), **options}
+    return guarded(lambda: run(at, groups, **options)), screen_.getvalue()
 
 
 def test_a_healthy_account_exits_with_0_and_names_its_checks() -> None:
@@ -156,7 +157,7 @@ def test_without_credentials_it_says_how_to_log_in(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
-    assert run((), STACK, region="eu-central-1") == 2
+    assert guarded(lambda: run(Options(stack=STACK, region="eu-central-1"))) == 2
     assert capsys.readouterr().err == (
         "error: no AWS credentials found: log in (aws sso login), or set --profile or AWS_PROFILE\n"
     )
@@ -302,7 +303,7 @@ def test_without_a_region_it_exits_with_2(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
 
-    assert run((), STACK) == 2
+    assert guarded(lambda: run(Options(stack=STACK))) == 2
     assert capsys.readouterr().err == (
         "error: no AWS Region is set: add --region or set AWS_REGION\n"
     )

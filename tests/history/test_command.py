@@ -14,6 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from drainer import clock
+from drainer.cli.account.terminal import guarded
 from drainer.cli.app import app
 from drainer.cli.history.asked import Asked
 from drainer.cli.history.run import history, report
@@ -68,13 +69,10 @@ def shown(made: Border, limit: int = 40, **asked: Any) -> tuple[int, list[str]]:
     Return the exit code and the screen.
     """
     screen = io.StringIO()
-    code = history(
-        Asked(**{"since": "7d", **asked}),
-        limit,
-        as_json=False,
-        client=made.client,
-        console=Console(file=screen, width=80),
-        zone=UTC,
+    console = Console(file=screen, width=80)
+    given = Asked(**{"since": "7d", **asked})
+    code = guarded(
+        lambda: history(given, limit, as_json=False, client=made.client, console=console, zone=UTC)
     )
     return code, screen.getvalue().splitlines()
 

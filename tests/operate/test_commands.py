@@ -632,3 +632,13 @@ def test_wait_ends_where_no_further_look_can_succeed(
 
     assert len(slept) == 1
     assert "the drain goes on" in capsys.readouterr().err
+
+
+def test_a_login_that_has_ended_is_said_as_such(
+    shell: Shell, ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # "Check your permissions" sent people to IAM for a token of yesterday.
+    shell.refuse("ListClusters", "ExpiredTokenException")
+
+    assert shell.run(drain([ids[0]])) == 4
+    assert capsys.readouterr().err.startswith("error: the AWS token has expired: log in")

@@ -95,8 +95,8 @@ def test_retained_is_listed_and_freed(account: Aws) -> None:
 def test_a_profile_that_is_none_is_said_in_one_line() -> None:
     result = RUNNER.invoke(app, ["undrain", "i-0123456789abcdef0", "--profile", "nobody's"])
 
-    assert result.exit_code == 4
-    assert result.stderr.startswith("error: AWS was not read: ")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: The config profile (nobody's) could not be found")
     assert len(result.stderr.splitlines()) == 1
 
 

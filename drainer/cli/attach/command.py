@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from drainer.cli.account.options import Options, on_account
+
 ATTACH_EPILOG = (
     "Examples: `drainer attach payments-asg --cluster payments --dry-run` shows the settings. "
     "`drainer attach payments-asg --drain-timeout-seconds 3600` changes one setting. "
@@ -43,15 +45,14 @@ class Standalone(StrEnum):
 SECONDS_MIN, SECONDS_MAX = 60, 172_800
 HEARTBEAT_MIN, HEARTBEAT_MAX = 30, 7_200
 
+DRY_RUN = "Show the change and make none."
+
 GroupName = Annotated[str, typer.Argument(metavar="GROUP", help="The Auto Scaling group.")]
-Drainer = Annotated[str, typer.Option("--stack", help="Name of the drainer's stack.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the change and make none.")]
-Region = Annotated[str | None, typer.Option(help="AWS Region.")]
-Profile = Annotated[str | None, typer.Option(help="Profile of the AWS CLI.")]
 
 
+@on_account("stack", "yes", dry_run=DRY_RUN)
 def attach(  # noqa: PLR0917 (an option of Typer is a parameter)
+    at: Options,
     group: GroupName,
     cluster: Annotated[str | None, typer.Option(help="ECS cluster of its instances.")] = None,
     drain_timeout_seconds: Annotated[
@@ -73,12 +74,7 @@ def attach(  # noqa: PLR0917 (an option of Typer is a parameter)
     ] = None,
     hook_name: Annotated[str | None, typer.Option(help="Name of the lifecycle hook.")] = None,
     attach_stack: Annotated[str, typer.Option(help="Name of the stack to make.")] = "",
-    stack: Drainer = "drainer",
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    region: Region = None,
-    profile: Profile = None,
-) -> None:
+) -> int:
     """
     Attach an Auto Scaling group to the drainer, or change how it is attached.
 
@@ -101,22 +97,12 @@ def attach(  # noqa: PLR0917 (an option of Typer is a parameter)
         "HookName": hook_name,
     }
     given = {name: str(value) for name, value in settings.items() if value is not None}
-    wanted = Wanted(group, stack, attach_stack, given)
-    code = run.guarded(
-        lambda at: run.attach(wanted, at),
-        lambda: run.terminal(region, profile, yes=yes, dry_run=dry_run),
-    )
-    raise typer.Exit(code)
+    wanted = Wanted(group, at.stack, attach_stack, given)
+    return run.guarded(lambda one: run.attach(wanted, one), lambda: run.terminal(at))
 
 
-def detach(  # noqa: PLR0917 (an option of Typer is a parameter)
-    group: GroupName,
-    stack: Drainer = "drainer",
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    region: Region = None,
-    profile: Profile = None,
-) -> None:
+@on_account("stack", "yes", dry_run=DRY_RUN)
+def detach(at: Options, group: GroupName) -> int:
     """
     Detach an Auto Scaling group: its instances are then terminated with their tasks.
 
@@ -127,21 +113,11 @@ def detach(  # noqa: PLR0917 (an option of Typer is a parameter)
     # As above.
     from drainer.cli.attach import run  # noqa: PLC0415 (see above)
 
-    code = run.guarded(
-        lambda at: run.detach(group, stack, at),
-        lambda: run.terminal(region, profile, yes=yes, dry_run=dry_run),
-    )
-    raise typer.Exit(code)
+    return run.guarded(lambda one: run.detach(group, at.stack, one), lambda: run.terminal(at))
 
 
-def list_groups(
-    stack: Drainer = "drainer",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per group.")
-    ] = False,
-    region: Region = None,
-    profile: Profile = None,
-) -> None:
+@on_account("stack", as_json="Print one JSON object per group.")
+def list_groups(at: Options) -> int:
     """
     List the groups that are attached to the drainer, with their settings. It only reads.
 
@@ -150,8 +126,6 @@ def list_groups(
     # As above.
     from drainer.cli.attach import run  # noqa: PLC0415 (see above)
 
-    code = run.guarded(
-        lambda at: run.list_groups(stack, at, as_json=as_json),
-        lambda: run.terminal(region, profile, yes=False, dry_run=True),
+    return run.guarded(
+        lambda one: run.list_groups(at.stack, one, as_json=at.as_json), lambda: run.terminal(at)
     )
-    raise typer.Exit(code)

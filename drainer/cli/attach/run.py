@@ -12,17 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from drainer import clock
 from drainer.cli.account.reader import Reader, Unread, refusal
-from drainer.cli.account.refusals import refused
 from drainer.cli.account.screen import short
-from drainer.cli.account.session import (
-    AWS_ERRORS,
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_USAGE,
-    clients,
-    fail,
-)
+from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, clients, fail
+from drainer.cli.account.terminal import asking, not_asked
+from drainer.cli.account.terminal import guarded as account_guarded
 from drainer.cli.attach import plan
 from drainer.cli.attach.stacks import StackError, Stacks
 from drainer.cli.doctor import read_groups
@@ -34,6 +27,7 @@ from drainer.lifecycle.hooks import is_waiting
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from drainer.cli.account.options import Options
     from drainer.cli.doctor.stack_facts import Stack
 
 TEMPLATE = Path(__file__).resolve().parents[3] / "infra" / "attach.yaml"
@@ -74,38 +68,30 @@ class Terminal:
             return True
         if self.ask is None:
             return None
-        return self.ask(f"{question} Type yes to go on: ").strip().lower() == "yes"
+        return self.ask(f"{question} Type yes to go on:").strip().lower() == "yes"
 
 
-def typed(question: str) -> str:
-    """Ask at the terminal; the end of the input is no answer."""
-    print(question, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline()
-
-
-def terminal(region: str | None, profile: str | None, *, yes: bool, dry_run: bool) -> Terminal:
+def terminal(at: Options) -> Terminal:
     """
     Return the terminal of a command.
 
     Raises:
         BotoCoreError: There is no such profile, or no Region is set.
     """
-    made = clients(region, profile)
-    ask = typed if sys.stdin.isatty() else None
-    return Terminal(made, ask=ask, yes=yes, dry_run=dry_run)
+    made = clients(at.region, at.profile)
+    return Terminal(made, ask=asking(), yes=at.yes, dry_run=at.dry_run)
 
 
 def guarded(command: Callable[[Terminal], int], make: Callable[[], Terminal]) -> int:
     """Run a command; return its exit code, with errors in one line."""
-    try:
-        return command(make())
-    except StackError as error:
-        return fail(f"CloudFormation: {error}")
-    except AWS_ERRORS as error:
-        return refused(error)
-    except KeyboardInterrupt:
-        print("interrupted: what CloudFormation has begun goes on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+
+    def run() -> int:
+        try:
+            return command(make())
+        except StackError as error:
+            return fail(f"CloudFormation: {error}")
+
+    return account_guarded(run, "what CloudFormation has begun goes on")
 
 
 def attach(wanted: plan.Wanted, at: Terminal) -> int:
@@ -167,7 +153,7 @@ def _changed(at: Terminal, name: str, given: list[dict[str, Any]], *, is_new: bo
 
 def _not_made(answer: bool | None) -> int:
     if answer is None:
-        return fail("there is no terminal to ask at", "add --yes", code=EXIT_USAGE)
+        return not_asked()
     print("No changes made.")
     return EXIT_FAILED
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from drainer.cli.account.options import Options, on_account
+
 EPILOG = (
     "Examples: `drainer doctor` checks every group that the stack drains. "
     "`drainer doctor payments-asg --skip image` checks one. "
@@ -16,27 +18,24 @@ EPILOG = (
 )
 
 
-def doctor(  # noqa: PLR0917 (an option of Typer is a parameter)
+@on_account("stack", as_json="Print one JSON object per finding.")
+def doctor(
+    at: Options,
     groups: Annotated[
         list[str] | None,
         typer.Argument(metavar="[GROUP]...", help="Auto Scaling groups. None: all of the stack."),
     ] = None,
-    stack: Annotated[str, typer.Option(help="Name of the drainer's stack.")] = "drainer",
     only: Annotated[
         list[str] | None, typer.Option(metavar="CHECK", help="Make only this check. Repeatable.")
     ] = None,
     skip: Annotated[
         list[str] | None, typer.Option(metavar="CHECK", help="Leave a check out. Repeatable.")
     ] = None,
+    *,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 on warnings and unread values too.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per finding.")
-    ] = False,
-    region: Annotated[str | None, typer.Option(help="AWS Region.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile of the AWS CLI.")] = None,
-) -> None:
+) -> int:
     """
     Find what would go wrong at the next drain, before it does. It only reads.
 
@@ -48,14 +47,4 @@ def doctor(  # noqa: PLR0917 (an option of Typer is a parameter)
     # botocore takes a quarter of a second to import, and --help need not.
     from drainer.cli.doctor.run import run  # noqa: PLC0415 (see above)
 
-    code = run(
-        tuple(groups or ()),
-        stack,
-        only=only or (),
-        skip=skip or (),
-        strict=strict,
-        as_json=as_json,
-        region=region,
-        profile=profile,
-    )
-    raise typer.Exit(code)
+    return run(at, tuple(groups or ()), only=only or (), skip=skip or (), strict=strict)

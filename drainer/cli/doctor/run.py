@@ -10,16 +10,7 @@ from rich.console import Console
 
 from drainer import clock
 from drainer.cli.account.reader import Reader, Unread, refusal
-from drainer.cli.account.refusals import refused
-from drainer.cli.account.session import (
-    AWS_ERRORS,
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_USAGE,
-    clients,
-    fail,
-)
+from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, clients, fail
 from drainer.cli.doctor import judge, screen, table
 from drainer.cli.doctor.read_account import Wanted, read_account
 from drainer.cli.doctor.verdicts import Verdict
@@ -27,21 +18,19 @@ from drainer.cli.doctor.verdicts import Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from drainer.cli.account.options import Options
     from drainer.cli.doctor.verdicts import Result
 
 STRICT = {Verdict.WRONG, Verdict.WARNING, Verdict.NOT_READ}
 
 
 def run(
-    groups: tuple[str, ...],
-    stack: str,
+    at: Options,
+    groups: tuple[str, ...] = (),
     *,
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
     strict: bool = False,
-    as_json: bool = False,
-    region: str | None = None,
-    profile: str | None = None,
     client: Callable[[str], Any] | None = None,
     console: Console | None = None,
 ) -> int:
@@ -50,22 +39,17 @@ def run(
         advice = f"the checks are {', '.join(table.NAMES)}"
         return fail(f"no check {unknown[0]}", advice, code=EXIT_USAGE)
     names = frozenset(only or table.NAMES) - frozenset(skip)
-    try:
-        made = client or clients(region, profile)
-        found = made("autoscaling").meta.region_name
-        reader = Reader(made, clock.sleep)
-        account = read_account(reader, Wanted(stack, found, groups), clock.now())
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except AWS_ERRORS as error:
-        return refused(error)
+    made = client or clients(at.region, at.profile)
+    found = made("autoscaling").meta.region_name
+    reader = Reader(made, clock.sleep)
+    account = read_account(reader, Wanted(at.stack, found, groups), clock.now())
     if isinstance(account, Unread):
         return fail(*refusal(account, "check the name and --region"), code=EXIT_USAGE)
     results = judge.run(account, names)
     if isinstance(account.stack, Unread) and not account.groups:
         why = refusal(account.stack, "name the stack with --stack, or a group")
         return fail(*why, code=EXIT_USAGE)
-    _show(console or Console(), results, as_json=as_json)
+    _show(console or Console(), results, as_json=at.as_json)
     return code_of(results, strict=strict)
 
 

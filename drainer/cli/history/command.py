@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from drainer.cli.account.options import Options, on_account
 from drainer.cli.history.asked import Asked
 
 HISTORY_EPILOG = (
@@ -25,28 +26,22 @@ Since = Annotated[
     str, typer.Option(help="How far back: 30m, 24h, 7d, 2w or a date in UTC, as 2026-11-02.")
 ]
 Group = Annotated[str | None, typer.Option(help="Only drains of this Auto Scaling group.")]
-Stack = Annotated[str, typer.Option(help="Name of the drainer's stack.")]
 NoLog = Annotated[
     bool, typer.Option("--no-log", help="Do not read the function's log: fewer phases, faster.")
 ]
-Region = Annotated[str | None, typer.Option(help="AWS Region.")]
-Profile = Annotated[str | None, typer.Option(help="Profile of the AWS CLI.")]
 
 
-def history(  # noqa: PLR0917 (an option of Typer is a parameter)
+@on_account("stack", as_json="Print one JSON object per drain, the oldest first.")
+def history(
+    at: Options,
+    *,
     since: Since = "7d",
     group: Group = None,
     limit: Annotated[
         int, typer.Option(min=0, help="The most drains to show, the newest first. 0: all.")
     ] = 40,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per drain, the oldest first.")
-    ] = False,
-    stack: Stack = "drainer",
     no_log: NoLog = False,
-    region: Region = None,
-    profile: Profile = None,
-) -> None:
+) -> int:
     """
     Show what has drained, how long it took and what was left. It only reads.
 
@@ -57,21 +52,21 @@ def history(  # noqa: PLR0917 (an option of Typer is a parameter)
     # botocore takes a quarter of a second to import, and --help need not.
     from drainer.cli.history import run  # noqa: PLC0415 (see above)
 
-    asked = Asked(since, group, stack, not no_log, region, profile)
-    raise typer.Exit(run.history(asked, limit, as_json=as_json))
+    asked = Asked(since, group, at.stack, not no_log, at.region, at.profile)
+    return run.history(asked, limit, as_json=at.as_json)
 
 
-def report(  # noqa: PLR0917 (an option of Typer is a parameter)
+@on_account("stack")
+def report(
+    at: Options,
+    *,
     output: Annotated[
         Path, typer.Option("--output", "-o", dir_okay=False, help="The HTML file to write.")
     ],
     since: Since = "7d",
     group: Group = None,
-    stack: Stack = "drainer",
     no_log: NoLog = False,
-    region: Region = None,
-    profile: Profile = None,
-) -> None:
+) -> int:
     """
     Write a web page of past drains: a bar for each, coloured by phase. It only reads AWS.
 
@@ -81,4 +76,4 @@ def report(  # noqa: PLR0917 (an option of Typer is a parameter)
     # As above.
     from drainer.cli.history import run  # noqa: PLC0415 (see above)
 
-    raise typer.Exit(run.report(Asked(since, group, stack, not no_log, region, profile), output))
+    return run.report(Asked(since, group, at.stack, not no_log, at.region, at.profile), output)

@@ -12,16 +12,7 @@ from rich.console import Console
 
 from drainer import clock
 from drainer.cli.account.reader import Reader, Unread, refusal
-from drainer.cli.account.refusals import refused
-from drainer.cli.account.session import (
-    AWS_ERRORS,
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_USAGE,
-    clients,
-    fail,
-)
+from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, clients, fail
 from drainer.cli.history import screen
 from drainer.cli.history.asked import since_of
 from drainer.cli.history.page import Subject, page
@@ -94,15 +85,10 @@ def _read(asked: Asked, client: Callable[[str], Any] | None) -> tuple[Subject, D
             "write 30m, 24h, 7d, 2w or 2026-11-02",
             code=EXIT_USAGE,
         )
-    try:
-        made = client or clients(asked.region, asked.profile)
-        region = made("cloudformation").meta.region_name
-        reader = Reader(made, clock.sleep)
-        found = read_past(reader, asked.stack, since, now, with_log=asked.with_log)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except AWS_ERRORS as error:
-        return refused(error)
+    made = client or clients(asked.region, asked.profile)
+    region = made("cloudformation").meta.region_name
+    reader = Reader(made, clock.sleep)
+    found = read_past(reader, asked.stack, since, now, with_log=asked.with_log)
     if isinstance(found, Unread):
         advice = f"name the stack with --stack, and check --region ({region})"
         return fail(*refusal(found, advice))

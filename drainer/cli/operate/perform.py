@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.calls import ask
-from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, fail
+from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, fail
+from drainer.cli.account.terminal import not_asked
 from drainer.cli.operate.plan import Plan, Refusal
 from drainer.errors import DrainerError, LifecycleActionOverError, OvertakenError
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from drainer.cli.operate.plan import Step
 
-NO_TERMINAL = "the command asks first, and there is no terminal"
 NOT_CONFIRMED = "Not confirmed. No changes made."
 # Errors that say more here than AWS's sentence does.
 SAID: dict[type[DrainerError], str] = {
@@ -62,7 +62,7 @@ class Perform:
             return self._show(plan)
         if asks and plan.steps:
             if self.answer is None:
-                return fail(NO_TERMINAL, "add --yes", code=EXIT_USAGE)
+                return not_asked()
             typed = self.answer(plan.question).strip().lower()
             if typed not in ({plan.expected} if plan.expected else {"y", "yes"}):
                 print(NOT_CONFIRMED, file=sys.stderr)

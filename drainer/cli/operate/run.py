@@ -8,10 +8,20 @@ import json
 import re
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drainer import clock
-from drainer.cli.account.session import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, fail
+from drainer.cli.account import terminal
+from drainer.cli.account.refusals import OF_THE_CALLER, refused
+from drainer.cli.account.session import (
+    AWS_ERRORS,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    clients,
+    code_of,
+    fail,
+)
 from drainer.cli.operate import drains, durations, endings, protection
 from drainer.cli.operate.facts import RETAINED_SUFFIX
 from drainer.cli.operate.follow import Follow
@@ -24,6 +34,8 @@ from drainer.fields import PATTERNS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
+
+    from drainer.cli.account.options import Options
 
 # AWS did not answer: a script may try again later.
 EXIT_THROTTLED = 5
@@ -177,24 +189,11 @@ class Operate:
         return self.perform.run(protection.plan(found, service, self.now()))
 
 
-def operate(
-    client: Callable[[str], Any],
-    cluster: str,
-    stack: str,
-    *,
-    yes: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> Operate:
-    """Return a command that asks at the terminal, if there is one."""
-    answer = _typed if sys.stdin.isatty() else None
-    perform = Perform(client, answer, yes=yes, dry_run=dry_run, as_json=as_json)
-    return Operate(Reader(client, [cluster] if cluster else [], stack), perform)
-
-
-def _typed(question: str) -> str:
-    print(f"{question} ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline()
+def operate(at: Options) -> Operate:
+    """Return a command on the user's account that asks at the terminal, if there is one."""
+    client = clients(at.region, at.profile)
+    perform = Perform(client, terminal.asking(), yes=at.yes, dry_run=at.dry_run, as_json=at.as_json)
+    return Operate(Reader(client, [at.cluster] if at.cluster else [], at.stack), perform)
 
 
 def _wrong_ids(ids: Sequence[str]) -> int:
@@ -207,6 +206,9 @@ def _wrong_ids(ids: Sequence[str]) -> int:
 
 def unread(error: DrainerError) -> int:
     """Say what could not be read: nothing is changed then."""
+    cause = error.__cause__
+    if isinstance(cause, AWS_ERRORS) and code_of(cause) in OF_THE_CALLER:
+        return refused(cause)
     if isinstance(error, ThrottledError):
         return fail(f"{error}", "try again later. No changes made", code=EXIT_THROTTLED)
     return fail(f"{error}", "check your permissions. No changes made", code=EXIT_UNREAD)
