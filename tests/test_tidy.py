@@ -168,7 +168,6 @@ AWS_LIBRARY = {
     "drainer/cli/account/session.py": "the clients and errors of all commands on a user's account",
     "drainer/cli/bench/start_up.py": "gives aws-cdk's handler the libraries of a runtime",
     "drainer/aws/calls.py": "the one production module that knows AWS's library",
-    "drainer/cli/redrive.py": "an operator's command: it has its own calls, and its own errors",
     "drainer/simulation/account.py": "AWS's own names of methods",
     "drainer/simulation/protocol/client.py": "AWS's service models judge requests and class errors",
     f"{EMBEDDED}/account.py": "deploys into the embedded account as a user would",

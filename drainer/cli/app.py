@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from drainer.cli.account.options import Options, on_account
 from drainer.cli.adopt.command import EPILOG as ADOPT_EPILOG
 from drainer.cli.adopt.command import adopt
 from drainer.cli.attach import command as attach
@@ -105,30 +106,30 @@ def demo(
     "`python -m drainer redrive --stack drainer-eu --max 50` sends at most 50 messages. "
     "`AWS_PROFILE=ops python -m drainer redrive --json` prints JSON for programs."
 )
+@on_account(
+    "stack",
+    dry_run="Show the messages and send none.",
+    as_json="Print one JSON object per message, for programs.",
+)
 def redrive(
-    stack: Annotated[str, typer.Option(help="Name of the drainer's stack.")] = "drainer",
+    at: Options,
+    *,
     messages_max: Annotated[
         int, typer.Option("--max", min=1, max=MESSAGES_MAX, help="The most messages to send again.")
     ] = MESSAGES_DEFAULT,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the messages and send none.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per message, for programs.")
-    ] = False,
-) -> None:
+) -> int:
     """
     Send the messages in the stack's dead-letter queue again.
 
     Each message is sent to its queue or function, and deleted after that. A message that cannot
     be read stays and is shown. An old message is safe: it releases no instance early.
-    Exits with 0 if no message stays, with 1 if one stays or a call failed, with 2 on a wrong stack.
+    Exits with 0 if no message stays, with 1 if one stays or a call failed, with 2 on a wrong stack
+    or Region, with 4 if access is missing, with 5 if AWS did not answer.
     """
     # boto3 takes a quarter of a second to import; --help need not.
     from drainer.cli.redrive import show  # noqa: PLC0415 (see above)
 
-    code = show(stack, messages_max, dry_run=dry_run, as_json=as_json, console=Console())
-    raise typer.Exit(code)
+    return show(at, messages_max, console=Console())
 
 
 app.command(epilog=ADOPT_EPILOG)(adopt)

@@ -2,7 +2,7 @@
 Put back what lies in the stack's dead-letter queue, one message at a time.
 
 A message is deleted only after it has been sent on, so that none is lost; one that is sent twice
-does no harm. It calls the user's own AWS account, so that it knows boto3's clients and errors.
+does no harm.
 """
 
 from __future__ import annotations
@@ -14,50 +14,47 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
 from drainer import clock
-from drainer.aws import calls
+from drainer.cli.account import stack
+from drainer.cli.account.reader import Reader, Unread, is_gone
+from drainer.cli.account.refusals import refused
+from drainer.cli.account.session import (
+    AWS_ERRORS,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    clients,
+    code_of,
+    fail,
+)
 from drainer.cli.dead_letters import DEAD_LETTERS, FUNCTION, OUTPUTS, Fate, Result, Route, route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-AWS_ERRORS = (BotoCoreError, ClientError)
+    from drainer.cli.account.options import Options
+
 # What is not done by the end of a run.
 STAYING = frozenset({Fate.KEPT, Fate.FAILED, Fate.SENT})
-EXIT_FAILED, EXIT_USAGE = 1, 2
+# AWS refuses this message's receipt handle, and takes those of others.
+OF_A_HANDLE = frozenset(
+    {
+        "AWS.SimpleQueueService.MessageNotInflight",
+        "InvalidParameterValue",
+        "MessageNotInflight",
+        "ReceiptHandleIsInvalid",
+    }
+)
 
 # Long enough that a run of the most messages meets none of them twice.
 VISIBILITY_SECONDS = 900
 # Asking with a wait reaches every server of a queue, so that nothing is found only if it is empty.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
 WAIT_SECONDS = 1
-
-
-def stack_outputs(cloudformation: Any, stack: str) -> dict[str, str]:
-    """
-    Return the stack's outputs that a redrive needs.
-
-    Raises:
-        LookupError: There is no such stack, or it is not the drainer's.
-    """
-    try:
-        found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
-    except ClientError as error:
-        # "If the stack doesn't exist, a ValidationError is returned."
-        # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
-        if error.response["Error"]["Code"] != "ValidationError":
-            raise
-        raise LookupError(f"error: stack {stack!r} was not found: use --stack") from error
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())}
-    missing = [name for name in OUTPUTS if name not in outputs]
-    if missing:
-        raise LookupError(f"error: stack {stack!r} has no output {missing[0]}: use --stack")
-    return {name: outputs[name] for name in OUTPUTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +153,10 @@ class Redrive:
                 self.sqs.change_message_visibility(
                     QueueUrl=self.outputs[DEAD_LETTERS], ReceiptHandle=handle, VisibilityTimeout=0
                 )
-            except AWS_ERRORS:
-                return  # they come back by themselves, when their time is over
+            except AWS_ERRORS as error:
+                # What is not made visible comes back by itself, when its time is over.
+                if code_of(error) not in OF_A_HANDLE:
+                    return
 
 
 def table(results: Sequence[Result], *, dry_run: bool) -> Table:
@@ -175,43 +174,42 @@ def table(results: Sequence[Result], *, dry_run: bool) -> Table:
 
 
 def show(
-    stack: str,
+    at: Options,
     messages_max: int,
     *,
-    dry_run: bool,
-    as_json: bool,
     console: Console,
     client: Callable[[str], Any] | None = None,
     wait_seconds: int = WAIT_SECONDS,
 ) -> int:
-    """
-    Redrive a stack and show it; return the exit code.
-
-    Region, profile and endpoint are those of boto3's usual environment.
-    """
-    client = client or calls.clients()
-    try:
-        outputs = stack_outputs(client("cloudformation"), stack)
-        run = Redrive(
-            client("sqs"),
-            client("lambda"),
-            outputs,
-            clock.now(),
-            dry_run=dry_run,
-            wait_seconds=wait_seconds,
-        )
-        results = _run(run, messages_max, as_json=as_json)
-    except LookupError as error:
-        print(error, file=sys.stderr)
-        return EXIT_USAGE
-    except AWS_ERRORS as error:
-        print(f"error: the redrive failed: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    if not as_json:
-        console.print(table(results, dry_run=dry_run) if results else "no dead letters")
-        if len(results) == messages_max:
-            console.print(f"stopped after {messages_max} messages: there may be more, raise --max")
-    return EXIT_FAILED if any(one.fate in STAYING for one in results) else 0
+    """Redrive a stack and show it; return the exit code. A test gives the clients."""
+    client = client or clients(at.region, at.profile)
+    found = stack.described(Reader(client), at.stack)
+    if isinstance(found, Unread):
+        if found.error and not is_gone(found):
+            return refused(found.error)
+        return fail(f"stack {at.stack!r} was not found", "use --stack", code=EXIT_USAGE)
+    outputs = stack.outputs(found)
+    if missing := [name for name in OUTPUTS if name not in outputs]:
+        sentence = f"stack {at.stack!r} has no output {missing[0]}"
+        return fail(sentence, "use --stack", code=EXIT_USAGE)
+    run = Redrive(
+        client("sqs"),
+        client("lambda"),
+        outputs,
+        clock.now(),
+        dry_run=at.dry_run,
+        wait_seconds=wait_seconds,
+    )
+    results = _run(run, messages_max, as_json=at.as_json)
+    if not at.as_json:
+        console.print(table(results, dry_run=at.dry_run) if results else "no dead letters")
+    if len(results) == messages_max:
+        more = f"stopped after {messages_max} messages: there may be more, raise --max"
+        if at.as_json:
+            print(more, file=sys.stderr)
+        else:
+            console.print(more)
+    return EXIT_FAILED if any(one.fate in STAYING for one in results) else EXIT_OK
 
 
 def _run(run: Redrive, messages_max: int, *, as_json: bool) -> list[Result]:

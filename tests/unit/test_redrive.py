@@ -4,8 +4,10 @@ import json
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import boto3
 import pytest
@@ -14,6 +16,7 @@ from moto import mock_aws
 from rich.console import Console
 from typer.testing import CliRunner
 
+from drainer.cli.account.options import Options
 from drainer.cli.app import app
 from drainer.cli.dead_letters import DEAD_LETTERS, OUTPUTS, Fate
 from drainer.cli.redrive import Redrive, show
@@ -328,17 +331,17 @@ def test_the_outputs_are_those_of_the_shipped_template() -> None:
 # -- the command
 
 
-def redrive(stack: Stack, name: str = "drainer", *, as_json: bool = False) -> int:
+def redrive(
+    stack: Stack, name: str = "drainer", *, as_json: bool = False, messages_max: int = 10
+) -> int:
     clients = {
         "cloudformation": CloudFormation({"drainer": stack.outputs, "another": {}}),
         "sqs": stack.sqs,
         "lambda": stack.functions,
     }
     return show(
-        name,
-        10,
-        dry_run=False,
-        as_json=as_json,
+        Options(stack=name, as_json=as_json),
+        messages_max,
         console=Console(width=200),
         client=clients.__getitem__,
         wait_seconds=0,
@@ -426,8 +429,74 @@ def test_without_a_region_there_is_a_sentence_and_no_traceback(
 
     done = CliRunner().invoke(app, ["redrive"])
 
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert "region" in done.stderr
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: no AWS Region is set")
+
+
+class NoStack(BaseHTTPRequestHandler):
+    """CloudFormation without a stack; it keeps for which Region each call was signed."""
+
+    regions: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:  # noqa: N802 - the library's name
+        self.regions.append(self.headers["Authorization"].split("/")[2])
+        body = b"<ErrorResponse><Error><Code>ValidationError</Code></Error></ErrorResponse>"
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Print no line for each call."""
+
+
+def test_the_region_is_found_as_by_all_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    # AWS_REGION was not read: messages of another Region's stack of that name were sent again.
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    with HTTPServer(("127.0.0.1", 0), NoStack) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        Thread(target=server.serve_forever, daemon=True).start()
+        codes = [
+            CliRunner().invoke(app, ["redrive", *words]).exit_code
+            for words in ([], ["--region", "eu-north-1"])
+        ]
+        server.shutdown()
+
+    assert (codes, NoStack.regions) == ([2, 2], ["eu-west-1", "eu-north-1"])
+
+
+def test_programs_are_told_that_there_may_be_more(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The screen said it, and a script took a hundred of a thousand messages for all.
+    stack.put(NOTIFICATION)
+    stack.put(NOTIFICATION)
+
+    redrive(stack, as_json=True, messages_max=1)
+
+    assert "there may be more, raise --max" in capsys.readouterr().err
+
+
+def test_one_receipt_handle_that_is_refused_hides_no_other_message(stack: Stack) -> None:
+    # A long dry run hid every message for 15 minutes, and the alarm with them.
+    for _ in range(3):
+        stack.put(NOTIFICATION)
+    refused: list[str] = []
+
+    class OnceRefusing(Refusing):
+        def __getattr__(self, name: str) -> Any:
+            if name == "change_message_visibility" and not refused:
+                refused.append(name)
+                error = {"Code": "ReceiptHandleIsInvalid", "Message": "expired"}
+                return lambda **_: (_ for _ in ()).throw(ClientError({"Error": error}, name))
+            return getattr(self._client, name)
+
+    stack.run(dry_run=True, sqs=OnceRefusing(stack.sqs, ""))
+
+    assert len(stack.bodies(DEAD_LETTERS)) == 2
 
 
 def test_the_help_has_examples() -> None:

@@ -14,6 +14,7 @@ from drainer import clock
 from drainer.cli.account.reader import Reader, Unread, refusal
 from drainer.cli.account.screen import short
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, clients, fail
+from drainer.cli.account.stack import parameters
 from drainer.cli.account.terminal import asking, not_asked
 from drainer.cli.account.terminal import guarded as account_guarded
 from drainer.cli.attach import plan
@@ -115,7 +116,8 @@ def attach(wanted: plan.Wanted, at: Terminal) -> int:
             "change it where it was made",
         )
     name = own[0] if own else wanted.stack or plan.stack_name(wanted.group)
-    before = _parameters(at.stacks.describe(name))
+    there = at.stacks.describe(name)
+    before = None if there is None else parameters(there)
     if before is not None and not own:
         return fail(f"the stack {name} exists and attaches another group", "use --attach-stack")
     key = getattr(stack.topic, "kms_key", "")
@@ -280,14 +282,6 @@ def _waiting(at: Terminal, name: str) -> list[str] | Unread:
         return bodies
     instances = [one for body in bodies for one in body.get("Instances", ())]
     return [one["InstanceId"] for one in instances if is_waiting(one["LifecycleState"])]
-
-
-def _parameters(stack: Mapping[str, Any] | None) -> dict[str, str] | None:
-    if stack is None:
-        return None
-    return {
-        one["ParameterKey"]: one.get("ParameterValue", "") for one in stack.get("Parameters", ())
-    }
 
 
 def _template_parameters() -> set[str]:

@@ -5,9 +5,11 @@ Reads of the drainer's stack: its resources, and the state of each.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from drainer.cli.account import stack as stacks
 from drainer.cli.account.reader import Unread, each, is_gone
 from drainer.cli.doctor.stack_checks import DEAD_LETTERS, RULES, SOURCES
 from drainer.cli.doctor.stack_facts import (
@@ -37,16 +39,10 @@ HOUR_SECONDS = 3_600
 
 def read_stack(reader: Reader, name: str, region: str, now: datetime) -> Stack | Unread:
     """Return what is known of a stack; Unread where it does not exist or has no topic."""
-    listed = reader.pages(
-        "cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=name
-    )
-    if isinstance(listed, Unread):
-        return Unread(f"no stack {name} in {region}", listed.code) if is_gone(listed) else listed
-    resources = {
-        one["LogicalResourceId"]: one["PhysicalResourceId"]
-        for one in listed
-        if one.get("PhysicalResourceId") and one["ResourceStatus"] != "DELETE_COMPLETE"
-    }
+    resources = stacks.resources(reader, name)
+    if isinstance(resources, Unread):
+        gone = is_gone(resources)
+        return replace(resources, why=f"{resources.why} in {region}") if gone else resources
     if "Topic" not in resources:
         return Unread(f"the stack {name} has no Topic: it is not the drainer's", "NotFound")
     topic_arn = resources["Topic"]
@@ -236,14 +232,10 @@ def attached(reader: Reader, stack: str) -> tuple[Attached, ...] | Unread:
         return Unread(f"{len(names)} stacks import the topic, more than {ATTACHED_MAX}")
     found: list[Attached] = []
     for name in names:
-        answer = reader.ask("cloudformation", "describe_stacks", StackName=name)
-        if isinstance(answer, Unread):
-            return answer
-        values = {
-            one["ParameterKey"]: one.get("ParameterValue", "")
-            for one in answer["Stacks"][0].get("Parameters", ())
-        }
-        found.append(Attached(name, values.get("AutoScalingGroupName", "")))
+        one = stacks.described(reader, name)
+        if isinstance(one, Unread):
+            return one
+        found.append(Attached(name, stacks.parameters(one).get("AutoScalingGroupName", "")))
     return tuple(found)
 
 

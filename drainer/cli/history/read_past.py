@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.account.reader import Unread, is_gone
+from drainer.cli.account import stack as stacks
+from drainer.cli.account.reader import Unread
 from drainer.cli.history.past import Pass, Past, past_of
 from drainer.cli.history.read_records import read_records
 
@@ -43,12 +44,9 @@ def read_past(
     reader: Reader, stack: str, since: datetime, now: datetime, *, with_log: bool = True
 ) -> Drains | Unread:
     """Return the drains that are open or have ended since an instant."""
-    listed = reader.pages(
-        "cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=stack
-    )
-    if isinstance(listed, Unread):
-        return Unread(f"no stack {stack}", listed.code) if is_gone(listed) else listed
-    resources = {one["LogicalResourceId"]: one.get("PhysicalResourceId", "") for one in listed}
+    resources = stacks.resources(reader, stack)
+    if isinstance(resources, Unread):
+        return resources
     if not resources.get("Records"):
         return Unread(f"the stack {stack} has no table of records", "NotFound")
     found = read_records(reader, resources["Records"], since)

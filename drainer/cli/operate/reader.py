@@ -12,6 +12,7 @@ from drainer.aws.calls import ask, chunks, pages, understood
 from drainer.aws.ecs import DESCRIBE_MAX, EcsGateway
 from drainer.aws.records import RecordTable
 from drainer.cli.account import reader as reading
+from drainer.cli.account.stack import parameters
 from drainer.cli.operate.facts import Machine, Registration, SeenTask, Table
 from drainer.drain import record_codec
 from drainer.drain.record import DrainRecord
@@ -143,7 +144,7 @@ class Reader:
     def table(self) -> Table:
         """Return the stack's table; raises a LookupError or a DrainerError."""
         stack = self._of_stack("describe_stacks")["Stacks"][0]
-        values = {one["ParameterKey"]: one["ParameterValue"] for one in stack.get("Parameters", ())}
+        values = parameters(stack)
         if PASS_INTERVAL not in values:
             raise LookupError(f"stack {self._stack!r} has no parameter {PASS_INTERVAL}")
         return Table(self._table_name(), int(values[PASS_INTERVAL]))
