@@ -19,8 +19,7 @@ from rich.table import Table
 
 from drainer import clock
 from drainer.cli.account import stack
-from drainer.cli.account.reader import Reader, Unread, is_gone
-from drainer.cli.account.refusals import refused
+from drainer.cli.account.reader import Reader, Unread, failed, is_gone
 from drainer.cli.account.session import (
     AWS_ERRORS,
     EXIT_FAILED,
@@ -185,8 +184,8 @@ def show(
     client = client or clients(at.region, at.profile)
     found = stack.described(Reader(client), at.stack)
     if isinstance(found, Unread):
-        if found.error and not is_gone(found):
-            return refused(found.error)
+        if not is_gone(found):
+            return failed(found)
         return fail(f"stack {at.stack!r} was not found", "use --stack", code=EXIT_USAGE)
     outputs = stack.outputs(found)
     if missing := [name for name in OUTPUTS if name not in outputs]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from rich.console import Console
 
 from drainer import handler
+from drainer.cli.account import reader as reading
 from drainer.cli.adopt.functions import Functions
 from drainer.cli.adopt.plan import without
 from drainer.cli.adopt.run import Adopt
@@ -221,7 +222,7 @@ class Story(SeedWorld):
     def _leave_out(self, name: str) -> None:
         """Change the rule as the command's further step says."""
         self._planted.patterns = {"delta": self.old.rule.pattern}
-        [rule] = Functions(self._planted.client, self._planted.fetch).rules()
+        (rule,), _ = Functions(reading.Reader(self._planted.client), self._planted.fetch).rules()
         self.old.rule.pattern = without(rule, PLANTED[name].group)
         self._left_out_at[name] = self.account.now
 

@@ -9,13 +9,13 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from drainer.cli.adopt.facts import Unread
+from drainer.cli.account.reader import Unread
 from drainer.cli.adopt.plan import (
     DEFAULT_RESULT,
     HEARTBEAT_TIMEOUT_SECONDS,
@@ -32,14 +32,22 @@ from drainer.simulation.template import read_template
 from tests.adopt.planted import FUNCTION, PLANTED, ROLE, RULE_PATTERN, TOPIC, PlantedAccount
 from tests.loops import some
 
+if TYPE_CHECKING:
+    from drainer.cli.adopt.facts import AccountFacts
+
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KEY = "alpha-asg/alpha-hook"
 
 
+def read(account: PlantedAccount, *names: str) -> AccountFacts:
+    facts = Reader(account.client, account.fetch, *(names or ("drainer",))).read()
+    assert not isinstance(facts, Unread)
+    return facts
+
+
 def found(account: PlantedAccount, **options: Any) -> dict[str, Finding]:
-    reader = Reader(account.client, account.fetch, options.pop("stack", "drainer"))
-    facts = reader.read()
+    facts = read(account, options.pop("stack", "drainer"))
     return {one.hook.group.removesuffix("-asg"): one for one in findings(facts, **options)}
 
 
@@ -167,7 +175,7 @@ def test_the_role_is_enough_where_the_source_may_not_be_read() -> None:
 def test_what_cannot_be_read_is_said_and_does_not_end_the_command(tmp_path: Path) -> None:
     account = PlantedAccount()
     account.denied |= {"GetFunction", "ListRules"}
-    facts = Reader(account.client, account.fetch, "drainer").read()
+    facts = read(account)
     by_group = {one.hook.group: one for one in findings(facts)}
 
     assert facts.problems == ("The rules of EventBridge: AccessDenied",)
@@ -319,7 +327,7 @@ def test_ecs_own_hook_and_hooks_for_launches_are_left_alone() -> None:
         "LifecycleHookName": "boot",
         "LifecycleTransition": launching,
     }
-    facts = Reader(account.client, account.fetch, "drainer").read()
+    facts = read(account)
 
     assert [one.name for one in facts.hooks if one.group == "alpha-asg"] == ["alpha-hook"]
     assert facts.ecs_own == 1
@@ -358,7 +366,7 @@ def test_the_role_of_another_group_is_not_taken() -> None:
 def test_a_role_that_is_named_is_taken() -> None:
     account = PlantedAccount()
     account.roles.clear()
-    facts = Reader(account.client, account.fetch, "drainer", f"{ROLE}-named").read()
+    facts = read(account, "drainer", f"{ROLE}-named")
     [alpha] = [one for one in findings(facts) if one.hook.name == "alpha-hook"]
     assert alpha.change is not None
 
@@ -551,3 +559,61 @@ def test_an_unreadable_part_is_a_value_with_a_reason() -> None:
 
     assert not isinstance(listener.function, Unread)
     assert listener.function.recursive_loop == Unread("RecursiveLoop of alpha: AccessDenied")
+
+
+def test_a_role_that_was_not_read_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    # "No role may notify the topic yet": a denied GetRole blocked the change for ever.
+    account = PlantedAccount()
+    account.denied.add("GetRole")
+    change = found(account)["alpha"].change
+    run = Run(account, tmp_path)
+
+    assert change is not None
+    assert "AccessDenied. Name a role with --role" in change.blocked
+    assert run.adopt.show(as_json=False) == 4
+    assert "No role may notify" not in run.text
+
+
+@pytest.mark.parametrize("denied", ["ListRules", "ListTargetsByRule"])
+def test_no_hook_is_changed_while_a_rule_may_tell_an_old_function(
+    denied: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The old function went on to release instances early, and the command said what is left to do.
+    account = PlantedAccount(may_write=True)
+    account.denied.add(denied)
+    run = Run(account, tmp_path)
+
+    assert run.adopt.apply(KEY, yes=True, dry_run=False) == 4
+
+    assert "PutLifecycleHook" not in account.calls
+    assert "a rule may tell an old function" in capsys.readouterr().err
+
+
+def test_a_function_that_was_not_read_fails_the_listing(tmp_path: Path) -> None:
+    account = PlantedAccount()
+    account.denied.add("GetFunction")
+
+    assert Run(account, tmp_path).adopt.show(as_json=True) == 4
+
+
+def test_groups_that_were_not_read_end_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account = PlantedAccount()
+    account.denied.add("DescribeAutoScalingGroups")
+
+    assert Run(account, tmp_path).adopt.show(as_json=False) == 4
+    assert capsys.readouterr().err.startswith("error: DescribeAutoScalingGroups is denied")
+
+
+def test_without_a_terminal_a_change_needs_yes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # It exited with 130 and no word.
+    account = PlantedAccount(may_write=True)
+    run = Run(account, tmp_path)
+    adopt = replace(run.adopt, ask=None)
+
+    assert adopt.apply(KEY, yes=False, dry_run=False) == 2
+    assert "add --yes" in capsys.readouterr().err
+    assert adopt.apply(KEY, yes=True, dry_run=False) == 0

@@ -4,12 +4,15 @@ Which rules tell of instances that leave, what a policy allows, and what a sourc
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from typing import Any
 
 import pytest
 
-from drainer.cli.adopt.facts import Rule, Sign, Unread
+from drainer.cli.account.reader import Unread
+from drainer.cli.adopt.facts import Rule, Sign
 from drainer.cli.adopt.functions import allowed, rule_of
 from drainer.cli.adopt.plan import without
 from drainer.cli.adopt.samples import allows
@@ -119,6 +122,17 @@ def test_a_source_is_read_at_the_top_of_the_zip_and_up_to_a_size() -> None:
     assert found == frozenset({Sign.PUBLISHES})
 
 
-@pytest.mark.parametrize("content", [b"", b"no zip", zipped({"main": "x"})])
+def damaged() -> bytes:
+    """Return a zip whose compressed bytes are no deflate stream: zlib.error, not BadZipFile."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("index.py", "sns.publish()\n" * 100)
+    start = content.getvalue().index(b"index.py") + len("index.py")
+    content.seek(start)
+    content.write(b"\xff" * 4)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", zipped({"main": "x"}), damaged()])
 def test_what_is_no_source_is_said_to_be_unread(content: bytes) -> None:
     assert isinstance(signs(content), Unread)

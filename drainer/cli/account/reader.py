@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.calls import chunks
-from drainer.cli.account.refusals import DENIED, OF_THE_CALLER
-from drainer.cli.account.session import AWS_ERRORS, BoundError, code_of
+from drainer.cli.account.refusals import DENIED, OF_THE_CALLER, refused
+from drainer.cli.account.session import AWS_ERRORS, BoundError, code_of, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -199,6 +199,11 @@ def refusal(value: Unread, advice: str) -> tuple[str, str]:
     otherwise = advice if value.code in GONE else "try again later" if value.code else ""
     sentence, what_to_do, *_ = OF_THE_CALLER.get(value.code, (value.why, otherwise))
     return sentence, what_to_do
+
+
+def failed(value: Unread) -> int:
+    """Print in one line why a read failed; return the exit code."""
+    return refused(value.error) if value.error and value.code else fail(value.why)
 
 
 def is_gone(value: object) -> bool:

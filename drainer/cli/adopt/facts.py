@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from drainer.cli.account.reader import Unread
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,13 +35,6 @@ class Sign(StrEnum):
     PENDING = "counts pending tasks"
     TOKEN = "names the token"  # noqa: S105 - it says that one is named
     PAGES = "reads further pages"
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """What could not be read, and why in one sentence."""
-
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +148,7 @@ class Drainer:
         stack: The name of its stack.
         role_arn: The role with which Auto Scaling may notify the topic; empty for none that is
             known.
+        role_unread: Why it is not known whether the role of the plan exists; empty if it is.
         kms_key: The topic's KMS key; empty for none.
     """
 
@@ -160,6 +156,7 @@ class Drainer:
     topic_arn: str
     function_arn: str
     role_arn: str = ""
+    role_unread: str = ""
     kms_key: str = ""
 
 
@@ -174,6 +171,7 @@ class AccountFacts:
         ecs_own: How many hooks are those of ECS managed draining.
         groups: How many groups there are.
         problems: What was not read at all, in sentences.
+        rules_unread: The same of EventBridge's rules alone.
     """
 
     drainer: Drainer | Unread
@@ -181,3 +179,10 @@ class AccountFacts:
     ecs_own: int = 0
     groups: int = 0
     problems: tuple[str, ...] = ()
+    rules_unread: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all was read; a stack that is not there hides no more."""
+        is_hidden = isinstance(self.drainer, Unread) and bool(self.drainer.code)
+        return not (is_hidden or self.problems or any(one.problems for one in self.hooks))

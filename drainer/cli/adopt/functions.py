@@ -7,24 +7,29 @@ A call that fails becomes an `Unread` in the place of what it would have said.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.account.session import AWS_ERRORS, code_of
-from drainer.cli.adopt.facts import Function, Listener, Route, Rule, Unread
+from drainer.cli.account.reader import Unread
+from drainer.cli.adopt.facts import Function, Listener, Route, Rule
 from drainer.cli.adopt.source import ZIP_BYTES_MAX, signs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
+    from drainer.cli.account.reader import Reader
     from drainer.cli.adopt.facts import Sign
+
+    # Functions, and what was not read of them.
+    Told = tuple[tuple[Listener, ...], tuple[str, ...]]
 
 SOURCE, DETAIL_TYPE = "aws.autoscaling", "EC2 Instance-terminate Lifecycle Action"
 STACK_TAG = "aws:cloudformation:stack-name"
 
 
-def unread(what: str, error: Exception) -> Unread:
+def unread(what: str, answer: Unread) -> Unread:
     """Return why something was not read, in one sentence."""
-    return Unread(f"{what}: {code_of(error)}")
+    return Unread(f"{what}: {answer.code or answer.why}")
 
 
 class Functions:
@@ -32,77 +37,85 @@ class Functions:
     The account's functions, each read once.
 
     Args:
-        client: Makes a service's client.
+        reader: Makes the reads.
         fetch: Gets the content behind the address that Lambda gives for a function's zip.
     """
 
-    def __init__(self, client: Callable[[str], Any], fetch: Callable[[str], bytes]) -> None:
-        self._client = client
+    def __init__(self, reader: Reader, fetch: Callable[[str], bytes]) -> None:
+        self._reader = reader
         self._fetch = fetch
         self._functions: dict[str, Function | Unread] = {}
-        self._targets: dict[str, tuple[tuple[Listener, ...], tuple[str, ...]]] = {}
+        self._targets: dict[str, Told] = {}
 
-    def of_target(self, arn: str) -> tuple[tuple[Listener, ...], tuple[str, ...]]:
+    def of_target(self, arn: str) -> Told:
         """Return what is told through a hook's target, and what was not read."""
         if arn not in self._targets:
-            try:
-                self._targets[arn] = (tuple(self._of_target(arn)), ())
-            except AWS_ERRORS as error:
-                self._targets[arn] = ((), (unread(f"What listens to {arn}", error).why,))
+            self._targets[arn] = self._of_target(arn)
         return self._targets[arn]
 
-    def rules(self) -> Iterator[Rule]:
+    def rules(self) -> tuple[tuple[Rule, ...], tuple[str, ...]]:
         """
-        Yield the enabled rules of the default bus that match terminating lifecycle actions.
+        Return the enabled rules of the default bus that match terminating lifecycle actions.
 
-        Raises:
-            one of AWS_ERRORS: The rules were not listed.
+        What was not read of them is the second value.
         """
-        events = self._client("events")
-        for page in events.get_paginator("list_rules").paginate():
-            for raw in page["Rules"]:
-                rule = rule_of(raw)
-                if rule is None:
-                    continue
-                targets = events.get_paginator("list_targets_by_rule").paginate(Rule=rule.name)
-                arns = [one["Arn"] for each in targets for one in each["Targets"]]
-                functions = tuple(one for one in arns if ":lambda:" in one)
-                yield Rule(
-                    rule.name, rule.pattern, rule.groups, rule.without, rule.description, functions
-                )
+        raws = self._reader.pages("events", "list_rules", "Rules")
+        if isinstance(raws, Unread):
+            return (), (unread("The rules of EventBridge", raws).why,)
+        found, problems = list[Rule](), list[str]()
+        for rule in filter(None, map(rule_of, raws)):
+            targets = self._reader.pages(
+                "events", "list_targets_by_rule", "Targets", Rule=rule.name
+            )
+            if isinstance(targets, Unread):
+                problems.append(unread(f"The targets of rule {rule.name}", targets).why)
+                continue
+            arns = tuple(one["Arn"] for one in targets if ":lambda:" in one["Arn"])
+            found.append(replace(rule, functions=arns))
+        return tuple(found), tuple(problems)
 
     def function(self, arn: str) -> Function | Unread:
         """Return a function, by its ARN with or without a version or an alias."""
         if arn not in self._functions:
-            try:
-                self._functions[arn] = self._read(arn)
-            except AWS_ERRORS as error:
-                self._functions[arn] = unread(f"Function {arn}", error)
+            self._functions[arn] = self._read(arn)
         return self._functions[arn]
 
-    def _of_target(self, arn: str) -> Iterator[Listener]:
+    def _of_target(self, arn: str) -> Told:
         service = arn.split(":")[2] if arn.startswith("arn:") else ""
-        if service == "sns":
-            pages = self._client("sns").get_paginator("list_subscriptions_by_topic")
-            for page in pages.paginate(TopicArn=arn):
-                for one in page["Subscriptions"]:
-                    if one["Protocol"] == "lambda":
-                        yield Listener(Route.TOPIC, arn, self.function(one["Endpoint"]))
-                    elif one["Protocol"] == "sqs":
-                        yield from self._of_queue(one["Endpoint"])
-        elif service == "sqs":
-            yield from self._of_queue(arn)
-        elif service == "lambda":
-            yield Listener(Route.DIRECT, arn, self.function(arn))
+        if service == "lambda":
+            return (Listener(Route.DIRECT, arn, self.function(arn)),), ()
+        if service == "sqs":
+            return self._of_queue(arn)
+        if service != "sns":
+            return (), ()
+        subscriptions = self._reader.pages(
+            "sns", "list_subscriptions_by_topic", "Subscriptions", TopicArn=arn
+        )
+        if isinstance(subscriptions, Unread):
+            return (), (unread(f"What listens to {arn}", subscriptions).why,)
+        found, problems = list[Listener](), list[str]()
+        for one in subscriptions:
+            if one["Protocol"] == "lambda":
+                found.append(Listener(Route.TOPIC, arn, self.function(one["Endpoint"])))
+            elif one["Protocol"] == "sqs":
+                listeners, unreadable = self._of_queue(one["Endpoint"])
+                found += listeners
+                problems += unreadable
+        return tuple(found), tuple(problems)
 
-    def _of_queue(self, arn: str) -> Iterator[Listener]:
-        pages = self._client("lambda").get_paginator("list_event_source_mappings")
-        for page in pages.paginate(EventSourceArn=arn):
-            for one in page["EventSourceMappings"]:
-                yield Listener(Route.QUEUE, arn, self.function(one["FunctionArn"]))
+    def _of_queue(self, arn: str) -> Told:
+        mappings = self._reader.pages(
+            "lambda", "list_event_source_mappings", "EventSourceMappings", EventSourceArn=arn
+        )
+        if isinstance(mappings, Unread):
+            return (), (unread(f"What listens to {arn}", mappings).why,)
+        arns = [one["FunctionArn"] for one in mappings]
+        return tuple(Listener(Route.QUEUE, arn, self.function(one)) for one in arns), ()
 
-    def _read(self, arn: str) -> Function:
-        found = self._client("lambda").get_function(FunctionName=arn)
+    def _read(self, arn: str) -> Function | Unread:
+        found = self._reader.ask("lambda", "get_function", FunctionName=arn)
+        if isinstance(found, Unread):
+            return unread(f"Function {arn}", found)
         configuration = found["Configuration"]
         variables = configuration.get("Environment", {}).get("Variables", {})
         return Function(
@@ -121,14 +134,15 @@ class Functions:
         )
 
     def _actions(self, role: str) -> frozenset[str] | Unread:
-        iam, found = self._client("iam"), set[str]()
-        try:
-            for page in iam.get_paginator("list_role_policies").paginate(RoleName=role):
-                for name in page["PolicyNames"]:
-                    policy = iam.get_role_policy(RoleName=role, PolicyName=name)
-                    found |= allowed(policy["PolicyDocument"])
-        except AWS_ERRORS as error:
-            return unread(f"The policies of role {role}", error)
+        names = self._reader.pages("iam", "list_role_policies", "PolicyNames", RoleName=role)
+        if isinstance(names, Unread):
+            return unread(f"The policies of role {role}", names)
+        found: set[str] = set()
+        for name in names:
+            policy = self._reader.ask("iam", "get_role_policy", RoleName=role, PolicyName=name)
+            if isinstance(policy, Unread):
+                return unread(f"The policies of role {role}", policy)
+            found |= allowed(policy["PolicyDocument"])
         return frozenset(found)
 
     def _signs(
@@ -142,10 +156,9 @@ class Functions:
             return Unread(f"Its code was not read: {type(error).__name__}")
 
     def _recursive_loop(self, name: str) -> str | Unread:
-        try:
-            answer = self._client("lambda").get_function_recursion_config(FunctionName=name)
-        except AWS_ERRORS as error:
-            return unread(f"RecursiveLoop of {name}", error)
+        answer = self._reader.ask("lambda", "get_function_recursion_config", FunctionName=name)
+        if isinstance(answer, Unread):
+            return unread(f"RecursiveLoop of {name}", answer)
         return str(answer["RecursiveLoop"])
 
 

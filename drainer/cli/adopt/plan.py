@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.adopt.facts import AccountFacts, Drainer, HookFacts, Rule, Unread
+from drainer.cli.account.reader import Unread
+from drainer.cli.adopt.facts import AccountFacts, Drainer, HookFacts, Rule
 from drainer.cli.adopt.samples import Name, Recognised, recognise, told_by_rules
 
 if TYPE_CHECKING:
@@ -129,7 +130,9 @@ def change(
     }
     if metadata and "NotificationMetadata" not in back:
         back = {**back, "NotificationMetadata": NO_METADATA}
-    blocked = "" if drainer.role_arn else "No role may notify the topic yet: run steps 1 and 2"
+    blocked = drainer.role_unread
+    if not drainer.role_arn and not blocked:
+        blocked = "No role may notify the topic yet: run steps 1 and 2"
     return Change(put, back, tuple(_steps(hook, old, drainer, put)), blocked)
 
 

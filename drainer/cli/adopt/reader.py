@@ -7,24 +7,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.account.session import AWS_ERRORS, code_of
-from drainer.cli.adopt.facts import (
-    AccountFacts,
-    Drainer,
-    HookFacts,
-    Listener,
-    Route,
-    Rule,
-    Unread,
-)
+from drainer import clock
+from drainer.cli.account import reader as reading
+from drainer.cli.account import stack as stacks
+from drainer.cli.account.reader import Unread, is_gone
+from drainer.cli.adopt.facts import AccountFacts, Drainer, HookFacts, Listener, Route, Rule
 from drainer.cli.adopt.functions import Functions, unread
 from drainer.cli.adopt.plan import TERMINATING, role_name
 from drainer.fields import ECS_OWN_HOOK
+from drainer.lifecycle.hooks import is_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-WAITING = "Terminating:Wait"
 
 
 class Reader:
@@ -45,30 +39,24 @@ class Reader:
         stack: str,
         role_arn: str = "",
     ) -> None:
-        self._client = client
-        self._functions = Functions(client, fetch)
+        self._reader = reading.Reader(client, clock.sleep)
+        self._functions = Functions(self._reader, fetch)
         self._stack = stack
         self._role_arn = role_arn
 
-    def read(self) -> AccountFacts:
-        """
-        Return the account's facts.
-
-        Raises:
-            one of AWS_ERRORS: The groups were not listed; without them there is nothing to say.
-        """
+    def read(self) -> AccountFacts | Unread:
+        """Return the account's facts; Unread where the groups were not listed."""
         groups = self._groups()
-        drainer, rules, problems = self._drainer(), list[Rule](), list[str]()
-        try:
-            rules += self._functions.rules()
-        except AWS_ERRORS as error:
-            problems.append(unread("The rules of EventBridge", error).why)
+        if isinstance(groups, Unread):
+            return groups
+        drainer = self._drainer()
+        rules, rules_unread = self._functions.rules()
+        problems = [*rules_unread]
         hooks, ecs_own = list[HookFacts](), 0
         for group, waiting in groups.items():
-            try:
-                raws = self._terminating(group)
-            except AWS_ERRORS as error:
-                problems.append(unread(f"The hooks of {group}", error).why)
+            raws = self._terminating(group)
+            if isinstance(raws, Unread):
+                problems.append(unread(f"The hooks of {group}", raws).why)
                 continue
             own = [raw for raw in raws if raw["LifecycleHookName"] == ECS_OWN_HOOK]
             ecs_own += len(own)
@@ -76,24 +64,34 @@ class Reader:
                 self._hook(group, raw, rules, waiting, drainer) for raw in raws if raw not in own
             ]
         if isinstance(drainer, Drainer):
-            drainer = replace(drainer, role_arn=self._role(drainer))
-        return AccountFacts(drainer, tuple(hooks), ecs_own, len(groups), tuple(problems))
+            drainer = self._with_role(drainer)
+            problems += [drainer.role_unread] if drainer.role_unread else []
+        return AccountFacts(
+            drainer, tuple(hooks), ecs_own, len(groups), tuple(problems), rules_unread
+        )
 
-    def _groups(self) -> dict[str, tuple[str, ...]]:
+    def _groups(self) -> dict[str, tuple[str, ...]] | Unread:
         """Return each group's name, and its instances that wait at a terminating hook."""
-        pages = self._client("autoscaling").get_paginator("describe_auto_scaling_groups")
+        groups = self._reader.pages(
+            "autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups"
+        )
+        if isinstance(groups, Unread):
+            return groups
         return {
             group["AutoScalingGroupName"]: tuple(
                 one["InstanceId"]
                 for one in group.get("Instances", [])
-                if one["LifecycleState"] == WAITING
+                if is_waiting(one["LifecycleState"])
             )
-            for page in pages.paginate()
-            for group in page["AutoScalingGroups"]
+            for group in groups
         }
 
-    def _terminating(self, group: str) -> list[dict[str, Any]]:
-        answer = self._client("autoscaling").describe_lifecycle_hooks(AutoScalingGroupName=group)
+    def _terminating(self, group: str) -> list[dict[str, Any]] | Unread:
+        answer = self._reader.ask(
+            "autoscaling", "describe_lifecycle_hooks", AutoScalingGroupName=group
+        )
+        if isinstance(answer, Unread):
+            return answer
         return [
             one for one in answer["LifecycleHooks"] if one["LifecycleTransition"] == TERMINATING
         ]
@@ -128,12 +126,12 @@ class Reader:
     def _stack_of(self, hook: str, problems: list[str]) -> str:
         """Return the stack that owns a hook, whose physical id is the hook's name."""
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-autoscaling-lifecyclehook.html
-        cloudformation = self._client("cloudformation")
-        try:
-            answer = cloudformation.describe_stack_resources(PhysicalResourceId=hook)
-        except AWS_ERRORS as error:
-            if code_of(error) != "ValidationError":  # which says that no stack has it
-                problems.append(unread(f"The stack that owns {hook}", error).why)
+        answer = self._reader.ask(
+            "cloudformation", "describe_stack_resources", PhysicalResourceId=hook
+        )
+        if isinstance(answer, Unread):
+            if not is_gone(answer):
+                problems.append(unread(f"The stack that owns {hook}", answer).why)
             return ""
         named = [
             one["StackName"]
@@ -144,41 +142,40 @@ class Reader:
         return named[0] if named else ""
 
     def _drainer(self) -> Drainer | Unread:
-        try:
-            found = self._client("cloudformation").describe_stacks(StackName=self._stack)
-        except AWS_ERRORS as error:
-            # "If the stack doesn't exist, a ValidationError is returned."
-            # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
-            missing = code_of(error) == "ValidationError"
-            why = "does not exist here" if missing else f"was not read: {code_of(error)}"
-            return Unread(f"Stack {self._stack} {why}. Name it with --stack, or install it")
-        outputs = {
-            one["OutputKey"]: one["OutputValue"] for one in found["Stacks"][0].get("Outputs", [])
-        }
+        found = stacks.described(self._reader, self._stack)
+        advice = "Name it with --stack, or install it"
+        if isinstance(found, Unread):
+            if is_gone(found):
+                return Unread(f"Stack {self._stack} does not exist here. {advice}")
+            return Unread(f"Stack {self._stack} was not read: {found.code}. {advice}", found.code)
+        outputs = stacks.outputs(found)
         if not {"TopicArn", "FunctionArn"} <= set(outputs):
             return Unread(f"Stack {self._stack} is not the drainer's. Name it with --stack")
         topic_arn = outputs["TopicArn"]
-        try:
-            attributes = self._client("sns").get_topic_attributes(TopicArn=topic_arn)["Attributes"]
-        except AWS_ERRORS as error:
-            return unread(f"The topic of stack {self._stack}", error)
-        key = attributes.get("KmsMasterKeyId", "")
+        topic = self._reader.ask("sns", "get_topic_attributes", TopicArn=topic_arn)
+        if isinstance(topic, Unread):
+            said = unread(f"The topic of stack {self._stack}", topic)
+            return replace(said, code=topic.code)
+        key = topic["Attributes"].get("KmsMasterKeyId", "")
         return Drainer(self._stack, topic_arn, outputs["FunctionArn"], kms_key=key)
 
-    def _role(self, drainer: Drainer) -> str:
+    def _with_role(self, drainer: Drainer) -> Drainer:
         """
-        Return the role that notifies the drainer: the one that is named, or the one of the plan.
+        Return the drainer with the role that is named, or with the one of the plan.
 
         Never that of another group: it goes with that group's stack, and then each instance here
         would go undrained at once.
         """
         if self._role_arn:
-            return self._role_arn
-        try:
-            answer = self._client("iam").get_role(RoleName=role_name(drainer))
-        except AWS_ERRORS:
-            return ""  # it is not there, or not to be seen: the plan makes it
-        return str(answer["Role"]["Arn"])
+            return replace(drainer, role_arn=self._role_arn)
+        name = role_name(drainer)
+        answer = self._reader.ask("iam", "get_role", RoleName=name)
+        if not isinstance(answer, Unread):
+            return replace(drainer, role_arn=str(answer["Role"]["Arn"]))
+        if is_gone(answer):
+            return drainer  # the plan makes it
+        why = f"{unread(f'The role {name}', answer).why}. Name a role with --role"
+        return replace(drainer, role_unread=why)
 
 
 def _is_of(drainer: Drainer | Unread, arn: str) -> bool:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
+from drainer.cli.account.reader import Unread, failed
 from drainer.cli.account.session import AWS_ERRORS, EXIT_OK, EXIT_USAGE, fail
+from drainer.cli.account.terminal import not_asked
 from drainer.cli.adopt import screen
 from drainer.cli.adopt.plan import PUT, Change, Kind, aws, findings, waiting_command
 from drainer.cli.adopt.reader import Reader
@@ -42,7 +44,7 @@ class Adopt:
     Attributes:
         client: Makes a service's client.
         fetch: Gets the content behind an address of a function's zip.
-        ask: Asks a question that is answered by yes or no.
+        ask: Asks a question that is answered by yes or no; None where there is no terminal.
         console: Where results are printed.
         now: The present instant.
         folder: Where the way back is saved.
@@ -53,7 +55,7 @@ class Adopt:
 
     client: Callable[[str], Any]
     fetch: Callable[[str], bytes]
-    ask: Callable[[str], bool]
+    ask: Callable[[str], bool] | None
     console: Console
     now: datetime
     folder: Path
@@ -64,20 +66,29 @@ class Adopt:
     def show(self, *, as_json: bool) -> int:
         """Show every terminating hook, and the change for each of an old drainer."""
         facts = self._reader().read()
+        if isinstance(facts, Unread):
+            return failed(facts)
         found = findings(facts, self.cluster)
         if as_json:
             for line in screen.as_objects(facts, found):
                 print(line)
         else:
             screen.show(facts, found, self.console)
-        return EXIT_UNREAD if facts.problems else EXIT_OK
+        return EXIT_OK if facts.is_whole else EXIT_UNREAD
 
     def apply(self, key: str, *, yes: bool, dry_run: bool) -> int:
         """Change the hook of this group and name, with one call."""
-        found = {one.hook.key: one for one in findings(self._reader().read(), self.cluster)}
+        facts = self._reader().read()
+        if isinstance(facts, Unread):
+            return failed(facts)
+        found = {one.hook.key: one for one in findings(facts, self.cluster)}
         finding = found.get(key)
         if finding is None:
             return fail(f"no terminating hook {key}", "drainer adopt lists them", code=EXIT_USAGE)
+        if facts.rules_unread:
+            # An old function that a rule tells goes on to release early.
+            why = f"a rule may tell an old function. {facts.rules_unread[0]}"
+            return fail(f"{key} is not changed", why, code=EXIT_UNREAD)
         refusal = _refusal(finding)
         if refusal:
             return fail(f"{key} is not changed", refusal)
@@ -91,8 +102,8 @@ class Adopt:
         waiting = f" {len(finding.hook.waiting)} instances wait in it now." * bool(
             finding.hook.waiting
         )
-        if not yes and not self.ask(f"Change {key}?{waiting}"):
-            return fail("not confirmed", "the hook was not changed")
+        if code := self._not_agreed(f"Change {key}?{waiting}", "changed", yes=yes):
+            return code
         try:
             file = self._save(key, change.back)
         except OSError as error:
@@ -127,12 +138,19 @@ class Adopt:
             self._say("\nDry run: the hook was not restored.", "dim")
             return EXIT_OK
         key = f"{put['AutoScalingGroupName']}/{put['LifecycleHookName']}"
-        if not yes and not self.ask(f"Restore {key}?"):
-            return fail("not confirmed", "the hook was not restored")
+        if code := self._not_agreed(f"Restore {key}?", "restored", yes=yes):
+            return code
         code = self._put(put)
         if code == EXIT_OK:
             self._say(f"{key} is as it was.", "green")
         return code
+
+    def _not_agreed(self, question: str, done: str, *, yes: bool) -> int:
+        if yes:
+            return EXIT_OK
+        if self.ask is None:
+            return not_asked()
+        return EXIT_OK if self.ask(question) else fail("not confirmed", f"the hook was not {done}")
 
     def _reader(self) -> Reader:
         return Reader(self.client, self.fetch, self.stack, self.role_arn)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from drainer.cli.adopt.facts import Function, HookFacts, Listener, Route, Sign, Unread
+from drainer.cli.account.reader import Unread
+from drainer.cli.adopt.facts import Function, HookFacts, Listener, Route, Sign
 
 PUBLISH, COMPLETE = "sns:Publish", "autoscaling:CompleteLifecycleAction"
 DRAIN = "ecs:UpdateContainerInstancesState"

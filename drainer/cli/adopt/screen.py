@@ -8,7 +8,8 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.adopt.facts import Route, Unread
+from drainer.cli.account.reader import Unread
+from drainer.cli.adopt.facts import Route
 from drainer.cli.adopt.plan import Kind, aws
 
 if TYPE_CHECKING:

@@ -7,8 +7,10 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+import zlib
 
-from drainer.cli.adopt.facts import Sign, Unread
+from drainer.cli.account.reader import Unread
+from drainer.cli.adopt.facts import Sign
 
 # The old drainers are one file of some hundred lines. More is somebody's own program.
 ZIP_BYTES_MAX, FILE_BYTES_MAX, FILES_MAX = 2_000_000, 256_000, 20
@@ -40,7 +42,7 @@ def signs(content: bytes) -> frozenset[Sign] | Unread:
             text = "\n".join(
                 archive.read(one).decode(errors="replace") for one in named[:FILES_MAX]
             )
-    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         return Unread(f"Its zip was not read: {error}")
     if not text:
         return Unread("Its zip holds no Python or JavaScript at the top")
