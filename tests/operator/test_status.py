@@ -468,3 +468,67 @@ def test_a_record_that_is_not_written_any_more_is_lost() -> None:
     account.aws.records = [record(written=NOW - 10 * MINUTE)]
 
     assert status(account)[1][2].endswith("chain lost +1")
+
+
+def test_nothing_found_in_what_was_read_is_not_called_no_drains() -> None:
+    # The drain was in the cluster that was not read.
+    account = many(0)
+    account.cluster.instances.clear()
+    account.aws.clusters["ledger"] = Cluster()
+    account.aws.refuses = lambda name, parameters: (
+        "AccessDeniedException"
+        if name == "ecs:ListContainerInstances" and parameters["cluster"] == "ledger"
+        else ""
+    )
+    code, lines = status(account)
+
+    assert code == 4
+    assert lines[0] == "No drains were found, and not all was read (3 clusters)."
+
+
+def test_a_group_that_was_not_read_hides_no_drain() -> None:
+    # "No drains" was said of a group with one: a denied call looked like an empty group.
+    account = many(0)
+    account.aws.denied["autoscaling:DescribeAutoScalingInstances"] = "AccessDenied"
+    code, lines = status(account, group="payments-asg")
+
+    assert code == 4
+    assert any(HERE in line for line in lines)
+    assert "? not read: group payments-asg: AccessDenied" in lines
+
+
+def test_an_unread_page_of_a_cluster_releases_nothing() -> None:
+    # The instances of the second page were said to be released.
+    account = many(2)
+    account.aws.page_size = 2
+    kept = account.aws.refuses
+
+    def fails() -> None:
+        account.aws.refuses = lambda name, parameters: (
+            "ThrottlingException"
+            if name == "ecs:ListContainerInstances" and "nextToken" in parameters
+            else ""
+        )
+
+    screen, _ = watched(account, fails, looks=2)
+    assert "released" not in screen.file.getvalue()
+    assert status(account)[0] == 5
+    account.aws.refuses = kept
+    assert status(account)[0] == 0
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_watch_without_a_terminal_says_what_is_not_read_any_more(
+    capsys: pytest.CaptureFixture[str], *, as_json: bool
+) -> None:
+    # A login that ended in the night looked like drains that do not change.
+    account = many(0)
+
+    def fails() -> None:
+        account.aws.denied["ecs:ListClusters"] = "ExpiredTokenException"
+
+    watched(account, fails, as_json=as_json, looks=4)
+
+    assert capsys.readouterr().err.splitlines() == [
+        "? not read: ListClusters: ExpiredTokenException"
+    ]

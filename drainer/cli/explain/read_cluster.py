@@ -83,6 +83,7 @@ class ClusterReader:
                 most=most,
                 cluster=self._cluster,
                 desiredStatus=desired,
+                whole=True,
                 **of,
             )
             # Half of the tasks would look like a drain that has finished.

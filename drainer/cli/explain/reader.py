@@ -38,7 +38,16 @@ ARN_PART = ":container-instance/"
 
 
 class NotFoundError(LookupError):
-    """The instance, or what was named, does not exist where it was searched."""
+    """
+    The instance, or what was named, does not exist where it was searched.
+
+    Attributes:
+        unread: Why a part was not searched, in which it may be; None where all was.
+    """
+
+    def __init__(self, sentence: str, unread: Exception | None = None) -> None:
+        super().__init__(sentence)
+        self.unread = unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +136,22 @@ def find(reads: Reads, instance: str, cluster: str | None) -> ContainerInstance:
     if ARN_PART in instance:
         # arn:aws:ecs:REGION:ACCOUNT:container-instance/CLUSTER/ID
         cluster = instance.split("/")[1]
+    errors = len(reads.errors)
     names = [cluster] if cluster else clusters(reads)
-    for name in names[:CLUSTERS_MAX]:
+    searched = names[:CLUSTERS_MAX]
+    if not cluster:
+        # What the search takes is not missing afterwards.
+        reads.allow(len(searched))
+    for name in searched:
         found = _in_cluster(reads, instance, name)
         if found:
             # One registration for each EC2 instance, but for one that has been registered again:
             # the one that drains is asked about.
             return min(found, key=lambda one: one.status != "DRAINING")
+    where = f'not in cluster "{cluster}"' if cluster else f"in none of {len(searched)} clusters"
     if len(names) > CLUSTERS_MAX:
-        reads.missed("ListClusters", f"only {CLUSTERS_MAX} of {len(names)} clusters were searched")
-    where = f'cluster "{cluster}"' if cluster else f"none of {len(names)} clusters"
-    raise NotFoundError(f"{instance} is {'not in ' if cluster else 'in '}{where}")
+        where += f" of {len(names)}, the others were not searched (--cluster searches one)"
+    raise NotFoundError(f"{instance} is {where}", next(iter(reads.errors[errors:]), None))
 
 
 def clusters(reads: Reads) -> list[str]:

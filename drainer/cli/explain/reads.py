@@ -31,17 +31,23 @@ class Reads:
         reader: Makes the reads.
         unread: What was not read, and why.
         errors: What AWS has answered instead.
+        failures: How many reads have failed.
     """
 
     def __init__(self, client: Callable[[str], Any], most: int = READS_MAX) -> None:
         self.reader = Reader(client, most=most)
         self.unread: list[Unread] = []
         self.errors: list[Exception] = []
+        self.failures = 0
 
     @property
     def total(self) -> int:
         """How many reads were made."""
         return self.reader.counts.total()
+
+    def allow(self, more: int) -> None:
+        """Let so many more reads be made."""
+        self.reader.most += more
 
     def missed(self, what: str, why: str) -> None:
         """Remember what was not read; the same once."""
@@ -120,6 +126,7 @@ class Reads:
     def _failed(self, operation: str, error: Exception | None) -> None:
         if error is None:
             return
+        self.failures += 1
         self.missed(action_of(operation), code_of(error))
         if not isinstance(error, BoundError):
             self.errors.append(error)

@@ -56,8 +56,8 @@ def show(
         facts = explainable(reads, instance, cluster, stack, now)
     except NotFoundError as error:
         # Where a cluster could not be read, the instance may be in it.
-        if reads.errors:
-            return refused(reads.errors[-1])
+        if error.unread:
+            return refused(error.unread)
         return fail(str(error), "check the id and --region", code=EXIT_NOT_FOUND)
     found = facts.instance
     if found.status != DRAINING:

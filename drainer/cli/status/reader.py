@@ -70,8 +70,14 @@ def look(
     is_blank = bool(reads.errors) and all(one is None for one in found)
     error = reads.errors[-1] if is_blank else None
     state, drains = _drainer(reads, stack, clock.now)
+    failures = reads.failures
     groups, sizes = _groups(reads, instances, drains)
-    shown = [one for one in instances if group in {None, _name(groups, one)}]
+    named = {group}
+    if group and reads.failures > failures:
+        # An instance whose group was not read may be of this one.
+        reads.missed(f"group {group}", reads.unread[-1].why)
+        named.add("")
+    shown = [one for one in instances if group is None or _name(groups, one) in named]
     chosen = {one.arn for one in _first(shown, drains)}
     bases = [
         Facts(
@@ -101,9 +107,10 @@ def look(
 
 def _draining(reads: Reads, cluster: str) -> tuple[ContainerInstance, ...] | None:
     """Return the instances that drain in a cluster; None where it was not read."""
-    before = len(reads.unread)
+    before, failures = len(reads.unread), reads.failures
     found = ClusterReader(reads, cluster).instances("DRAINING")
-    if found is None:
+    # Of a second page that failed, each instance would seem to have ended its drain.
+    if found is None or reads.failures > failures:
         why = reads.unread[before].why if len(reads.unread) > before else "as others"
         reads.missed(f"cluster {cluster}", why)
     return found

@@ -114,6 +114,12 @@ class Status:
     reads: dict[str, int]
 
     @property
+    def missing(self) -> tuple[Unread, ...]:
+        """What was not read and may hide a drain."""
+        hiding = ("cluster ", "group ", "ListClusters")
+        return tuple(one for one in self.unread if one.what.startswith(hiding))
+
+    @property
     def attention(self) -> tuple[Row, ...]:
         """The drains that need attention, those first that are cut first."""
         return tuple(row for row in sorted(self.rows, key=_urgency) if row.mark != Mark.FINE)

@@ -34,7 +34,10 @@ def lines(status: Status, *, grouped: bool) -> list[Line]:
     shown: list[Line] = []
     if not status.rows:
         where = counted(status.clusters, "cluster")
-        shown.append(Line(f"No drains in {status.region} ({where}).", GREEN))
+        if status.missing:
+            shown.append(Line(f"No drains were found, and not all was read ({where}).", YELLOW))
+        else:
+            shown.append(Line(f"No drains in {status.region} ({where}).", GREEN))
     elif grouped and len(status.rows) >= GROUPED_FROM:
         shown += [*_groups(status), Line(""), *_attention(status)]
     else:

@@ -5,6 +5,7 @@ Shows the drains of an account once, or watches them.
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,12 @@ from drainer.cli.status.screen import end_json, lines, row_json
 from drainer.cli.status.watch import Watch, header, interval, marked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime, tzinfo
 
     from rich.console import Console
 
+    from drainer.cli.explain.facts import Unread
     from drainer.cli.status.rows import Status
 
 
@@ -86,7 +88,7 @@ def watch(
         zone: In which times are shown; None for the machine's.
         looks: After how many looks to end; None for none.
     """
-    remembered, number = Watch(), 0
+    remembered, number, told = Watch(), 0, set["Unread"]()
     while looks is None or number < looks:
         clock = Clock(now(), zone)
         status = _look(asked, client, clock)
@@ -94,6 +96,9 @@ def watch(
             return refused(status.error)
         seconds = interval(status.reads.get("ecs", 0))
         shown, changed, said = remembered.take(status, clock)
+        if asked.as_json or (number and not console.is_terminal):
+            _tell(one for one in status.unread if one not in told)
+        told = {*status.unread}
         if asked.as_json:
             for row in shown.rows:
                 if number == 0 or row.instance in changed or row.phase == "gone":
@@ -120,6 +125,12 @@ def _screen(
     return found
 
 
+def _tell(unread: Iterable[Unread]) -> None:
+    """Say what is not read any more: drains of a login that has ended would seem not to change."""
+    for one in unread:
+        print(f"? not read: {one.what}: {one.why}", file=sys.stderr, flush=True)
+
+
 def _look(asked: Question, client: Callable[[str], Any], clock: Clock) -> Status:
     return look(client, cluster=asked.cluster, group=asked.group, stack=asked.stack, clock=clock)
 
@@ -131,7 +142,7 @@ def _print(console: Console, shown: Sequence[Line]) -> None:
 
 def _code(status: Status) -> int:
     """Return 0 if every cluster was read, and otherwise why not."""
-    missing = [one for one in status.unread if one.what.startswith(("cluster ", "ListClusters"))]
+    missing = status.missing
     if not missing:
         return EXIT_OK
     if any("Denied" in one.why for one in missing):
