@@ -19,7 +19,7 @@ from rich.table import Table
 
 from drainer import clock
 from drainer.cli.account import stack
-from drainer.cli.account.reader import Reader, Unread, failed, is_gone
+from drainer.cli.account.reader import Reader, Unread, attempt, failed, is_gone
 from drainer.cli.account.session import (
     AWS_ERRORS,
     EXIT_FAILED,
@@ -182,7 +182,7 @@ def show(
 ) -> int:
     """Redrive a stack and show it; return the exit code. A test gives the clients."""
     client = client or clients(at.region, at.profile)
-    found = stack.described(Reader(client), at.stack)
+    found = attempt(stack.described, Reader(client), at.stack)
     if isinstance(found, Unread):
         if not is_gone(found):
             return failed(found)

@@ -16,6 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from drainer.cli.account.reader import Unread
+from drainer.cli.account.terminal import guarded
 from drainer.cli.adopt.plan import (
     DEFAULT_RESULT,
     HEARTBEAT_TIMEOUT_SECONDS,
@@ -41,9 +42,7 @@ KEY = "alpha-asg/alpha-hook"
 
 
 def read(account: PlantedAccount, *names: str) -> AccountFacts:
-    facts = Reader(account.client, account.fetch, *(names or ("drainer",))).read()
-    assert not isinstance(facts, Unread)
-    return facts
+    return Reader(account.client, account.fetch, *(names or ("drainer",))).read()
 
 
 def found(account: PlantedAccount, **options: Any) -> dict[str, Finding]:
@@ -602,7 +601,7 @@ def test_groups_that_were_not_read_end_the_command(
     account = PlantedAccount()
     account.denied.add("DescribeAutoScalingGroups")
 
-    assert Run(account, tmp_path).adopt.show(as_json=False) == 4
+    assert guarded(lambda: Run(account, tmp_path).adopt.show(as_json=False)) == 4
     assert capsys.readouterr().err.startswith("error: DescribeAutoScalingGroups is denied")
 
 

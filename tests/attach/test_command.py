@@ -38,6 +38,13 @@ def at(account: Account, answer: str | None = "yes", **options: Any) -> Terminal
     return Terminal(account.border.client, account.pauses.append, ask=ask, **options)
 
 
+def code_of(account: Account, act: Callable[[Terminal], int]) -> int:
+    """
+    Return a command's exit code, with its errors in one line as people get them.
+    """
+    return guarded(act, lambda: at(account))
+
+
 def wanted(**settings: str) -> plan.Wanted:
     return plan.Wanted(GROUP, STACK, settings=settings)
 
@@ -223,7 +230,7 @@ def test_what_cannot_be_attached_is_refused_before_anything_is_written(
     account = Account(attached=False)
     change(account)
 
-    assert attach(wanted(), at(account)) == 1
+    assert code_of(account, lambda one: attach(wanted(), one)) == 1
 
     assert account.written == []
     assert capsys.readouterr().err.startswith(f"error: {error}")
@@ -359,7 +366,7 @@ def test_a_group_whose_hooks_were_not_read_is_not_attached_again(
     account = Account(attached=False)
     account.border.denied.add("autoscaling:DescribeLifecycleHooks")
 
-    assert attach(wanted(), at(account)) == 1
+    assert code_of(account, lambda one: attach(wanted(), one)) == 1
 
     assert account.written == []
     assert "no permission for autoscaling:DescribeLifecycleHooks" in capsys.readouterr().err
@@ -370,7 +377,7 @@ def test_a_group_that_was_not_read_is_not_detached(capsys: pytest.CaptureFixture
     account = Account()
     account.border.denied.add("autoscaling:DescribeAutoScalingGroups")
 
-    assert detach(GROUP, STACK, at(account)) == 1
+    assert code_of(account, lambda one: detach(GROUP, STACK, one)) == 1
 
     assert account.written == []
     assert "no permission for autoscaling:DescribeAutoScalingGroups" in capsys.readouterr().err
@@ -414,7 +421,7 @@ def test_more_stacks_than_are_read_are_no_missing_stack(
     account = Account(attached=False)
     account.imports.extend(f"other-{number}" for number in range(ATTACHED_MAX + 1))
 
-    assert attach(wanted(), at(account)) == 1
+    assert code_of(account, lambda one: attach(wanted(), one)) == 1
 
     assert account.written == []
     assert f"more than {ATTACHED_MAX}" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.account.reader import Reader, Unread
+from drainer.cli.account.reader import Reader, Unread, attempt
 from drainer.cli.doctor import judge, table
 from drainer.cli.doctor.read_account import Wanted, read_account
 from drainer.cli.doctor.verdicts import Verdict
@@ -49,7 +49,7 @@ class Healthy(HealthyStack, HealthyGroup):
         Return the facts as the command reads them.
         """
         reader = Reader(self.border.client, self.pauses.append)
-        return read_account(reader, Wanted(STACK, REGION, groups), NOW)
+        return attempt(read_account, reader, Wanted(STACK, REGION, groups), NOW)
 
     def results(self, *groups: str) -> list[Result]:
         """

@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from drainer.cli.account.options import Options
-from drainer.cli.account.reader import PAGES_MAX, PAUSE_SECONDS, Reader, Unread
+from drainer.cli.account.reader import PAGES_MAX, PAUSE_SECONDS, Reader, Unread, attempt
 from drainer.cli.account.terminal import guarded
 from drainer.cli.app import app
 from drainer.cli.doctor import screen, table
@@ -252,7 +252,9 @@ def test_a_list_that_does_not_end_is_not_read_forever() -> None:
 
     border = Border({"ecs.list_clusters": page})
 
-    found = Reader(border.client, lambda _: None).pages("ecs", "list_clusters", "clusterArns")
+    found = attempt(
+        Reader(border.client, lambda _: None).pages, "ecs", "list_clusters", "clusterArns"
+    )
 
     assert found == Unread(f"ecs:ListClusters: more than {PAGES_MAX} pages")
     assert len(border.asked["ecs.list_clusters"]) == PAGES_MAX
@@ -266,7 +268,7 @@ def test_each_page_is_a_read_that_counts_and_is_bounded() -> None:
     tokens = map(str, count())
     reader = Reader(pages.client, most=3)
 
-    found = reader.pages("ecs", "list_clusters", "clusterArns")
+    found = attempt(reader.pages, "ecs", "list_clusters", "clusterArns")
 
     assert found == Unread("ecs:ListClusters: the limit of 3 reads")
     assert reader.counts == {"ecs": 3}

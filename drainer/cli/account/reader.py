@@ -1,8 +1,8 @@
 """
 The one way in which all commands read an AWS account: bounded, counted, in pace, never a write.
 
-A read that fails becomes an `Unread` in the place of its answer, so that one denied call does not
-hide what the others say.
+A read that fails raises an UnreadError. Where a part may be missing, `attempt` puts an `Unread` in
+its place, so that one denied call does not hide what the others say.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from drainer.aws.calls import chunks
 from drainer.cli.account.refusals import DENIED, OF_THE_CALLER, refused
@@ -18,6 +18,9 @@ from drainer.cli.account.session import AWS_ERRORS, BoundError, code_of, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+Value = TypeVar("Value")
+Given = ParamSpec("Given")
 
 # How the operations of AWS that only read are called, as boto3 has them.
 READ_PREFIXES = (
@@ -68,6 +71,14 @@ class Unread:
     why: str
     code: str = ""
     error: Exception | None = field(default=None, compare=False, repr=False)
+
+
+class UnreadError(Exception):
+    """A value that is needed could not be read."""
+
+    def __init__(self, value: Unread) -> None:
+        super().__init__(value.why)
+        self.value = value
 
 
 class ReadOnly:
@@ -123,25 +134,26 @@ class Reader:
         """Return a service's client whose calls are counted and bounded, and which only reads."""
         return ReadOnly(self.source(service), lambda: self._count(service))
 
-    def ask(self, service: str, operation: str, **parameters: Any) -> dict[str, Any] | Unread:
+    def ask(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """
         Make one call; `operation` is the client's method.
 
         Raises:
+            UnreadError: AWS has not answered it.
             ValueError: The operation is no read.
         """
         try:
             answer: dict[str, Any] = getattr(self.client(service), operation)(**parameters)
         except AWS_ERRORS as error:
-            return unread(service, operation, error)
+            raise unread(service, operation, error) from error
         return answer
 
-    def pages(
-        self, service: str, operation: str, key: str, **parameters: Any
-    ) -> list[Any] | Unread:
-        """Return the items of all pages of a call."""
+    def pages(self, service: str, operation: str, key: str, **parameters: Any) -> list[Any]:
+        """Return the items of all pages of a call; raises an UnreadError."""
         items, error = self.paged(service, operation, key, PAGES_MAX, **parameters)
-        return unread(service, operation, error) if error else items
+        if error:
+            raise unread(service, operation, error) from error
+        return items
 
     def paged(
         self, service: str, operation: str, key: str, most: int, **parameters: Any
@@ -173,13 +185,11 @@ class Reader:
         values: Sequence[Any],
         size: int,
         **parameters: Any,
-    ) -> list[Any] | Unread:
-        """Return the items that a call describes, so many values at once."""
+    ) -> list[Any]:
+        """Return the items that a call describes, so many values at once; raises an UnreadError."""
         items: list[Any] = []
         for some in chunks(values, size):
             answer = self.ask(service, operation, **parameters, **{by: list(some)})
-            if isinstance(answer, Unread):
-                return answer
             items.extend(answer.get(key, ()))
         return items
 
@@ -189,6 +199,31 @@ class Reader:
         self.counts[service] += 1
         if self.sleep and service in PACED and self.counts[service] > UNPACED_CALLS:
             self.sleep(PAUSE_SECONDS)
+
+
+def got(value: Value | Unread) -> Value:
+    """Return what was read; raises an UnreadError where it was not."""
+    if isinstance(value, Unread):
+        raise UnreadError(value)
+    return value
+
+
+def attempt(
+    read: Callable[Given, Value], *args: Given.args, **given: Given.kwargs
+) -> Value | Unread:
+    """Return what a function reads; Unread where anything that it needs was not read."""
+    try:
+        return read(*args, **given)
+    except UnreadError as error:
+        return error.value
+
+
+def existing(
+    read: Callable[Given, Value], *args: Given.args, **given: Given.kwargs
+) -> Value | Unread | None:
+    """Do the same; None where AWS has said that what is asked for does not exist."""
+    found = attempt(read, *args, **given)
+    return None if is_gone(found) else found
 
 
 def refusal(value: Unread, advice: str) -> tuple[str, str]:
@@ -212,15 +247,15 @@ def is_gone(value: object) -> bool:
 
 
 def each(keys: Iterable[str], read: Callable[[str], Any]) -> Mapping[str, Any]:
-    """Read each key once."""
-    return {key: read(key) for key in dict.fromkeys(keys)}
+    """Read each key once; Unread for those that were not read."""
+    return {key: attempt(read, key) for key in dict.fromkeys(keys)}
 
 
-def unread(service: str, operation: str, error: Exception) -> Unread:
-    """Return what stands in the place of an answer."""
+def unread(service: str, operation: str, error: Exception) -> UnreadError:
+    """Return what an error of AWS says of a read."""
     code, action = code_of(error), f"{service}:{action_of(operation)}"
     why = f"no permission for {action}" if code in DENIED else f"{action}: {code}"
-    return Unread(why, "" if isinstance(error, BoundError) else code, error)
+    return UnreadError(Unread(why, "" if isinstance(error, BoundError) else code, error))
 
 
 def action_of(operation: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from drainer.cli.account.reader import UnreadError, failed
 from drainer.cli.account.refusals import refused
 from drainer.cli.account.session import AWS_ERRORS, EXIT_INTERRUPTED, EXIT_USAGE, fail
 
@@ -18,6 +19,8 @@ def guarded(command: Callable[[], int], interrupted: str = "") -> int:
     """Run a command; return its exit code, with an error of AWS in one line."""
     try:
         return command()
+    except UnreadError as error:
+        return failed(error.value)
     except AWS_ERRORS as error:
         return refused(error)
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.account.reader import Unread
+from drainer.cli.account.reader import Unread, attempt
 from drainer.cli.adopt.facts import Function, Listener, Route, Rule
 from drainer.cli.adopt.source import ZIP_BYTES_MAX, signs
 
@@ -59,14 +59,13 @@ class Functions:
 
         What was not read of them is the second value.
         """
-        raws = self._reader.pages("events", "list_rules", "Rules")
+        raws = attempt(self._reader.pages, "events", "list_rules", "Rules")
         if isinstance(raws, Unread):
             return (), (unread("The rules of EventBridge", raws).why,)
         found, problems = list[Rule](), list[str]()
         for rule in filter(None, map(rule_of, raws)):
-            targets = self._reader.pages(
-                "events", "list_targets_by_rule", "Targets", Rule=rule.name
-            )
+            listed = "events", "list_targets_by_rule", "Targets"
+            targets = attempt(self._reader.pages, *listed, Rule=rule.name)
             if isinstance(targets, Unread):
                 problems.append(unread(f"The targets of rule {rule.name}", targets).why)
                 continue
@@ -88,9 +87,8 @@ class Functions:
             return self._of_queue(arn)
         if service != "sns":
             return (), ()
-        subscriptions = self._reader.pages(
-            "sns", "list_subscriptions_by_topic", "Subscriptions", TopicArn=arn
-        )
+        listed = "sns", "list_subscriptions_by_topic", "Subscriptions"
+        subscriptions = attempt(self._reader.pages, *listed, TopicArn=arn)
         if isinstance(subscriptions, Unread):
             return (), (unread(f"What listens to {arn}", subscriptions).why,)
         found, problems = list[Listener](), list[str]()
@@ -104,16 +102,15 @@ class Functions:
         return tuple(found), tuple(problems)
 
     def _of_queue(self, arn: str) -> Told:
-        mappings = self._reader.pages(
-            "lambda", "list_event_source_mappings", "EventSourceMappings", EventSourceArn=arn
-        )
+        listed = "lambda", "list_event_source_mappings", "EventSourceMappings"
+        mappings = attempt(self._reader.pages, *listed, EventSourceArn=arn)
         if isinstance(mappings, Unread):
             return (), (unread(f"What listens to {arn}", mappings).why,)
         arns = [one["FunctionArn"] for one in mappings]
         return tuple(Listener(Route.QUEUE, arn, self.function(one)) for one in arns), ()
 
     def _read(self, arn: str) -> Function | Unread:
-        found = self._reader.ask("lambda", "get_function", FunctionName=arn)
+        found = attempt(self._reader.ask, "lambda", "get_function", FunctionName=arn)
         if isinstance(found, Unread):
             return unread(f"Function {arn}", found)
         configuration = found["Configuration"]
@@ -127,23 +124,25 @@ class Functions:
             variables=frozenset(variables),
             cluster=variables.get("CLUSTER", ""),
             draining_timeout=variables.get("DRAINING_TIMEOUT", ""),
-            actions=self._actions(configuration["Role"].rpartition("/")[2]),
+            actions=self._allowed(configuration["Role"].rpartition("/")[2]),
             signs=self._signs(configuration, found.get("Code", {})),
             recursive_loop=self._recursive_loop(configuration["FunctionName"]),
             stack=found.get("Tags", {}).get(STACK_TAG, ""),
         )
 
-    def _actions(self, role: str) -> frozenset[str] | Unread:
+    def _allowed(self, role: str) -> frozenset[str] | Unread:
+        found = attempt(self._actions, role)
+        if isinstance(found, Unread):
+            return unread(f"The policies of role {role}", found)
+        return found
+
+    def _actions(self, role: str) -> frozenset[str]:
         names = self._reader.pages("iam", "list_role_policies", "PolicyNames", RoleName=role)
-        if isinstance(names, Unread):
-            return unread(f"The policies of role {role}", names)
-        found: set[str] = set()
-        for name in names:
-            policy = self._reader.ask("iam", "get_role_policy", RoleName=role, PolicyName=name)
-            if isinstance(policy, Unread):
-                return unread(f"The policies of role {role}", policy)
-            found |= allowed(policy["PolicyDocument"])
-        return frozenset(found)
+        policies = (
+            self._reader.ask("iam", "get_role_policy", RoleName=role, PolicyName=name)
+            for name in names
+        )
+        return frozenset(one for policy in policies for one in allowed(policy["PolicyDocument"]))
 
     def _signs(
         self, configuration: Mapping[str, Any], code: Mapping[str, Any]
@@ -156,7 +155,8 @@ class Functions:
             return Unread(f"Its code was not read: {type(error).__name__}")
 
     def _recursive_loop(self, name: str) -> str | Unread:
-        answer = self._reader.ask("lambda", "get_function_recursion_config", FunctionName=name)
+        asked = "lambda", "get_function_recursion_config"
+        answer = attempt(self._reader.ask, *asked, FunctionName=name)
         if isinstance(answer, Unread):
             return unread(f"RecursiveLoop of {name}", answer)
         return str(answer["RecursiveLoop"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from drainer import clock
 from drainer.cli.account import reader as reading
 from drainer.cli.account import stack as stacks
-from drainer.cli.account.reader import Unread, is_gone
+from drainer.cli.account.reader import Unread, attempt, is_gone
 from drainer.cli.adopt.facts import AccountFacts, Drainer, HookFacts, Listener, Route, Rule
 from drainer.cli.adopt.functions import Functions, unread
 from drainer.cli.adopt.plan import TERMINATING, role_name
@@ -44,17 +44,20 @@ class Reader:
         self._stack = stack
         self._role_arn = role_arn
 
-    def read(self) -> AccountFacts | Unread:
-        """Return the account's facts; Unread where the groups were not listed."""
+    def read(self) -> AccountFacts:
+        """
+        Return the account's facts.
+
+        Raises:
+            UnreadError: The groups were not listed; without them there is nothing to say.
+        """
         groups = self._groups()
-        if isinstance(groups, Unread):
-            return groups
         drainer = self._drainer()
         rules, rules_unread = self._functions.rules()
         problems = [*rules_unread]
         hooks, ecs_own = list[HookFacts](), 0
         for group, waiting in groups.items():
-            raws = self._terminating(group)
+            raws = attempt(self._terminating, group)
             if isinstance(raws, Unread):
                 problems.append(unread(f"The hooks of {group}", raws).why)
                 continue
@@ -70,13 +73,11 @@ class Reader:
             drainer, tuple(hooks), ecs_own, len(groups), tuple(problems), rules_unread
         )
 
-    def _groups(self) -> dict[str, tuple[str, ...]] | Unread:
+    def _groups(self) -> dict[str, tuple[str, ...]]:
         """Return each group's name, and its instances that wait at a terminating hook."""
         groups = self._reader.pages(
             "autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups"
         )
-        if isinstance(groups, Unread):
-            return groups
         return {
             group["AutoScalingGroupName"]: tuple(
                 one["InstanceId"]
@@ -86,12 +87,10 @@ class Reader:
             for group in groups
         }
 
-    def _terminating(self, group: str) -> list[dict[str, Any]] | Unread:
+    def _terminating(self, group: str) -> list[dict[str, Any]]:
         answer = self._reader.ask(
             "autoscaling", "describe_lifecycle_hooks", AutoScalingGroupName=group
         )
-        if isinstance(answer, Unread):
-            return answer
         return [
             one for one in answer["LifecycleHooks"] if one["LifecycleTransition"] == TERMINATING
         ]
@@ -126,9 +125,8 @@ class Reader:
     def _stack_of(self, hook: str, problems: list[str]) -> str:
         """Return the stack that owns a hook, whose physical id is the hook's name."""
         # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-autoscaling-lifecyclehook.html
-        answer = self._reader.ask(
-            "cloudformation", "describe_stack_resources", PhysicalResourceId=hook
-        )
+        asked = "cloudformation", "describe_stack_resources"
+        answer = attempt(self._reader.ask, *asked, PhysicalResourceId=hook)
         if isinstance(answer, Unread):
             if not is_gone(answer):
                 problems.append(unread(f"The stack that owns {hook}", answer).why)
@@ -142,7 +140,7 @@ class Reader:
         return named[0] if named else ""
 
     def _drainer(self) -> Drainer | Unread:
-        found = stacks.described(self._reader, self._stack)
+        found = attempt(stacks.described, self._reader, self._stack)
         advice = "Name it with --stack, or install it"
         if isinstance(found, Unread):
             if is_gone(found):
@@ -152,7 +150,7 @@ class Reader:
         if not {"TopicArn", "FunctionArn"} <= set(outputs):
             return Unread(f"Stack {self._stack} is not the drainer's. Name it with --stack")
         topic_arn = outputs["TopicArn"]
-        topic = self._reader.ask("sns", "get_topic_attributes", TopicArn=topic_arn)
+        topic = attempt(self._reader.ask, "sns", "get_topic_attributes", TopicArn=topic_arn)
         if isinstance(topic, Unread):
             said = unread(f"The topic of stack {self._stack}", topic)
             return replace(said, code=topic.code)
@@ -169,7 +167,7 @@ class Reader:
         if self._role_arn:
             return replace(drainer, role_arn=self._role_arn)
         name = role_name(drainer)
-        answer = self._reader.ask("iam", "get_role", RoleName=name)
+        answer = attempt(self._reader.ask, "iam", "get_role", RoleName=name)
         if not isinstance(answer, Unread):
             return replace(drainer, role_arn=str(answer["Role"]["Arn"]))
         if is_gone(answer):

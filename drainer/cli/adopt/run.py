@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.account.reader import Unread, failed
 from drainer.cli.account.session import AWS_ERRORS, EXIT_OK, EXIT_USAGE, fail
 from drainer.cli.account.terminal import not_asked
 from drainer.cli.adopt import screen
@@ -66,8 +65,6 @@ class Adopt:
     def show(self, *, as_json: bool) -> int:
         """Show every terminating hook, and the change for each of an old drainer."""
         facts = self._reader().read()
-        if isinstance(facts, Unread):
-            return failed(facts)
         found = findings(facts, self.cluster)
         if as_json:
             for line in screen.as_objects(facts, found):
@@ -79,8 +76,6 @@ class Adopt:
     def apply(self, key: str, *, yes: bool, dry_run: bool) -> int:
         """Change the hook of this group and name, with one call."""
         facts = self._reader().read()
-        if isinstance(facts, Unread):
-            return failed(facts)
         found = {one.hook.key: one for one in findings(facts, self.cluster)}
         finding = found.get(key)
         if finding is None:

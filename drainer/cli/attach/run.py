@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drainer import clock
-from drainer.cli.account.reader import Reader, Unread, refusal
+from drainer.cli.account.reader import Reader, Unread, UnreadError, attempt, got, refusal
 from drainer.cli.account.screen import short
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, clients, fail
 from drainer.cli.account.stack import parameters
@@ -89,6 +89,8 @@ def guarded(command: Callable[[Terminal], int], make: Callable[[], Terminal]) ->
     def run() -> int:
         try:
             return command(make())
+        except UnreadError as error:
+            return fail(*refusal(error.value, "check --stack, the group's name and --region"))
         except StackError as error:
             return fail(f"CloudFormation: {error}")
 
@@ -98,18 +100,8 @@ def guarded(command: Callable[[Terminal], int], make: Callable[[], Terminal]) ->
 def attach(wanted: plan.Wanted, at: Terminal) -> int:
     """Attach a group, or change how it is attached; return the exit code."""
     stack = _drainer(at, wanted.drainer)
-    if isinstance(stack, int):
-        return stack
-    attached = stack.attached
-    if isinstance(attached, Unread):
-        return _unread(attached)
-    own = [one.stack for one in attached if one.group == wanted.group]
+    own = [one.stack for one in got(stack.attached) if one.group == wanted.group]
     group = _group(at, wanted.group, stack)
-    if isinstance(group, int):
-        return group
-    if isinstance(group.hooks, Unread):
-        # A second hook with the same target would make each instance drain twice.
-        return _unread(group.hooks)
     if not own and (hooks := own_hooks(group, stack)):
         return fail(
             f"{wanted.group} has the hook {hooks[0].hook.name} already",
@@ -162,17 +154,10 @@ def _not_made(answer: bool | None) -> int:
 
 def detach(group: str, drainer: str, at: Terminal) -> int:
     """Delete the stack that attaches a group; return the exit code."""
-    stack = _drainer(at, drainer)
-    if isinstance(stack, int):
-        return stack
-    if isinstance(stack.attached, Unread):
-        return _unread(stack.attached)
-    names = [one.stack for one in stack.attached if one.group == group]
+    names = [one.stack for one in got(_drainer(at, drainer).attached) if one.group == group]
     if not names:
         return fail(f"no stack of infra/attach.yaml attaches {group}", "see drainer list")
     waiting = _waiting(at, group)
-    if isinstance(waiting, Unread):
-        return _unread(waiting)
     print(f"Delete the stack {names[0]}:")
     _print(("  - TerminatingHook (AWS::AutoScaling::LifecycleHook)", "  - NotificationRole"))
     print(f"Instances of {group} are then terminated with their tasks.")
@@ -193,11 +178,7 @@ def detach(group: str, drainer: str, at: Terminal) -> int:
 def list_groups(drainer: str, at: Terminal, *, as_json: bool) -> int:
     """List the groups that the drainer's stack drains; return the exit code."""
     stack = _drainer(at, drainer)
-    if isinstance(stack, int):
-        return stack
     bodies = read_groups.listed(at.reader, ())
-    if isinstance(bodies, Unread):
-        return _unread(bodies)
     problems: list[str] = []
     stacks: dict[str, str] | None = None
     if isinstance(stack.attached, Unread):
@@ -239,7 +220,7 @@ def _rows(
     """Yield a row for each hook; the groups whose hooks were not read become problems."""
     for body in sorted(bodies, key=lambda one: str(one["AutoScalingGroupName"])):
         name = body["AutoScalingGroupName"]
-        group = Group(name, read_groups.hooks(reader, name))
+        group = Group(name, attempt(read_groups.hooks, reader, name))
         if isinstance(group.hooks, Unread):
             problems.append(f"the hooks of {name}: {group.hooks.why}")
         for own in own_hooks(group, stack):
@@ -254,32 +235,21 @@ def _rows(
             }
 
 
-def _drainer(at: Terminal, name: str) -> Stack | int:
-    """Return the drainer's stack, or the exit code where there is none."""
-    region = at.client("cloudformation").meta.region_name
-    stack = read_stack(at.reader, name, region, clock.now())
-    if isinstance(stack, Unread):
-        return _unread(stack, "name the drainer's stack with --stack, or deploy it")
-    return stack
+def _drainer(at: Terminal, name: str) -> Stack:
+    """Return the drainer's stack; raises an UnreadError."""
+    return read_stack(at.reader, name, at.client("cloudformation").meta.region_name, clock.now())
 
 
-def _unread(value: Unread, advice: str = "try again later") -> int:
-    return fail(*refusal(value, advice))
-
-
-def _group(at: Terminal, name: str, stack: Stack) -> Group | int:
-    bodies = read_groups.listed(at.reader, (name,))
-    if isinstance(bodies, Unread):
-        return _unread(bodies)
-    if not bodies:
-        return fail(f"no group {name} in {stack.region}", "check the name and --region")
+def _group(at: Terminal, name: str, stack: Stack) -> Group:
+    if not read_groups.listed(at.reader, (name,)):
+        why = f"no group {name} in {stack.region}: check the name and --region"
+        raise UnreadError(Unread(why))
+    # Without its hooks, it could get a second one with the same target.
     return Group(name, read_groups.hooks(at.reader, name))
 
 
-def _waiting(at: Terminal, name: str) -> list[str] | Unread:
+def _waiting(at: Terminal, name: str) -> list[str]:
     bodies = read_groups.listed(at.reader, (name,))
-    if isinstance(bodies, Unread):
-        return bodies
     instances = [one for body in bodies for one in body.get("Instances", ())]
     return [one["InstanceId"] for one in instances if is_waiting(one["LifecycleState"])]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.account.reader import Unread, each, is_gone
+from drainer.cli.account.reader import Unread, UnreadError, attempt, each, existing
 from drainer.cli.doctor import read_clusters, read_groups
 from drainer.cli.doctor.facts import Account, Group
 from drainer.cli.doctor.hook_checks import MANAGED, OwnHook, own_hooks
@@ -39,15 +39,18 @@ class Wanted:
     groups: tuple[str, ...] = ()
 
 
-def read_account(reader: Reader, wanted: Wanted, now: datetime) -> Account | Unread:
-    """Return the account's facts; Unread where the groups could not be listed."""
-    stack = read_stack(reader, wanted.stack, wanted.region, now)
+def read_account(reader: Reader, wanted: Wanted, now: datetime) -> Account:
+    """
+    Return the account's facts.
+
+    Raises:
+        UnreadError: The groups could not be listed.
+    """
+    stack = attempt(read_stack, reader, wanted.stack, wanted.region, now)
     bodies = read_groups.listed(reader, wanted.groups)
-    if isinstance(bodies, Unread):
-        return bodies
     there = {body["AutoScalingGroupName"] for body in bodies}
     if missing := sorted(set(wanted.groups) - there):
-        return Unread(f"no group {missing[0]} in {wanted.region}", "NotFound")
+        raise UnreadError(Unread(f"no group {missing[0]} in {wanted.region}", "NotFound"))
     found = read_clusters.read_clusters(reader)
     chosen, unhooked = _chosen(reader, wanted, bodies, stack, found)
     whole = [_with_clusters(reader, one, found) for one in chosen]
@@ -67,7 +70,7 @@ def _chosen(
     unhooked: list[str] = []
     for body in bodies:
         name = body["AutoScalingGroupName"]
-        hooks = read_groups.hooks(reader, name)
+        hooks = attempt(read_groups.hooks, reader, name)
         bare = Group(name, hooks)
         # A group whose hooks were not read may be drained: it is shown.
         if wanted.groups or isinstance(hooks, Unread) or own_hooks(bare, stack):
@@ -87,7 +90,10 @@ def _with_clusters(reader: Reader, group: Group, found: Found) -> Group:
         return replace(group, clusters=clusters, providers=found.providers_of(group.name))
     with_delays = group.uses_spot is True
     whole = tuple(
-        replace(one, services=read_clusters.services(reader, one.name, with_delays=with_delays))
+        replace(
+            one,
+            services=attempt(read_clusters.services, reader, one.name, with_delays=with_delays),
+        )
         for one in clusters
     )
     return replace(group, clusters=whole, providers=found.providers_of(group.name))
@@ -110,7 +116,7 @@ def _rest(
     return replace(
         group,
         targets=targets,
-        roles={one.hook.role: _role(reader, one, stack) for one in own if one.hook.role},
+        roles={one.hook.role: existing(_role, reader, one, stack) for one in own if one.hook.role},
         named_clusters=each(
             (name for name in named if name),
             lambda name: read_clusters.cluster_exists(reader, name),
@@ -120,11 +126,11 @@ def _rest(
 
 
 def _exists(reader: Reader, arn: str) -> bool | Unread:
-    found = topic(reader, arn)
+    found = existing(topic, reader, arn)
     return found if isinstance(found, Unread) else found is not None
 
 
-def _role(reader: Reader, own: OwnHook, stack: Stack | Unread) -> Role | Unread | None:
+def _role(reader: Reader, own: OwnHook, stack: Stack | Unread) -> Role:
     """Return what the hook's role may do at the hook's own target."""
     target = Topic(own.hook.target)
     if not isinstance(stack, Unread) and isinstance(stack.topic, Topic):
@@ -137,8 +143,8 @@ def _past(
 ) -> Mapping[str, tuple[float, ...]] | Unread:
     if isinstance(stack, Unread):
         return stack
-    found = read_records(reader, stack.resources.get("Records", ""), now - PAST)
-    if isinstance(found, Unread):
-        # The check of the table says that it is gone.
-        return {} if is_gone(found) else found
+    found = existing(read_records, reader, stack.resources.get("Records", ""), now - PAST)
+    # The check of the table says that it is gone.
+    if found is None or isinstance(found, Unread):
+        return found or {}
     return seconds_by_group(found.records)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.account.reader import Unread, each
+from drainer.cli.account.reader import Unread, UnreadError, attempt, each
 from drainer.cli.doctor.facts import Cluster, Provider, Service
 
 if TYPE_CHECKING:
@@ -54,31 +54,27 @@ class Found:
 
 def read_clusters(reader: Reader) -> Found:
     """Return all clusters, without their services."""
-    arns = reader.pages("ecs", "list_clusters", "clusterArns")
+    arns = attempt(reader.pages, "ecs", "list_clusters", "clusterArns")
     if not isinstance(arns, Unread) and len(arns) > CLUSTERS_MAX:
         arns = Unread(f"there are {len(arns)} clusters, more than {CLUSTERS_MAX}")
     if isinstance(arns, Unread):
         return Found((), arns, arns)
-    read = [_cluster(reader, arn.rpartition("/")[2]) for arn in arns]
+    read = [attempt(_cluster, reader, arn.rpartition("/")[2]) for arn in arns]
     return Found(
         clusters=tuple(one for one in read if isinstance(one, Cluster)),
         unread=next((one for one in read if isinstance(one, Unread)), None),
-        providers=_providers(reader, arns),
+        providers=attempt(_providers, reader, arns),
     )
 
 
-def cluster_exists(reader: Reader, name: str) -> bool | Unread:
-    """Whether a cluster that a hook's metadata names exists."""
+def cluster_exists(reader: Reader, name: str) -> bool:
+    """Whether a cluster that a hook's metadata names exists; raises an UnreadError."""
     answer = reader.ask("ecs", "describe_clusters", clusters=[name])
-    if isinstance(answer, Unread):
-        return answer
     return any(one.get("status") != "INACTIVE" for one in answer["clusters"])
 
 
-def _cluster(reader: Reader, name: str) -> Cluster | Unread:
+def _cluster(reader: Reader, name: str) -> Cluster:
     arns = reader.pages("ecs", "list_container_instances", "containerInstanceArns", cluster=name)
-    if isinstance(arns, Unread):
-        return arns
     described = reader.batches(
         "ecs",
         "describe_container_instances",
@@ -88,20 +84,16 @@ def _cluster(reader: Reader, name: str) -> Cluster | Unread:
         size=DESCRIBED_MAX,
         cluster=name,
     )
-    if isinstance(described, Unread):
-        return described
     ids = {one["ec2InstanceId"]: one["status"] for one in described if "ec2InstanceId" in one}
     active = frozenset(key for key, status in ids.items() if status == "ACTIVE")
     return Cluster(name, active, frozenset(ids))
 
 
-def _providers(reader: Reader, arns: Sequence[str]) -> Mapping[str, tuple[Provider, ...]] | Unread:
+def _providers(reader: Reader, arns: Sequence[str]) -> Mapping[str, tuple[Provider, ...]]:
     """Return the capacity providers of clusters by the name of their group."""
     clusters = reader.batches(
         "ecs", "describe_clusters", "clusters", by="clusters", values=arns, size=DESCRIBED_MAX
     )
-    if isinstance(clusters, Unread):
-        return clusters
     names = sorted({name for one in clusters for name in one.get("capacityProviders", ())})
     described = reader.batches(
         "ecs",
@@ -111,8 +103,6 @@ def _providers(reader: Reader, arns: Sequence[str]) -> Mapping[str, tuple[Provid
         values=[name for name in names if not name.startswith("FARGATE")],
         size=DESCRIBED_MAX,
     )
-    if isinstance(described, Unread):
-        return described
     found: dict[str, tuple[Provider, ...]] = {}
     for one in described:
         group = one.get("autoScalingGroupProvider") or {}
@@ -127,13 +117,17 @@ def _providers(reader: Reader, arns: Sequence[str]) -> Mapping[str, tuple[Provid
     return found
 
 
-def services(reader: Reader, cluster: str, *, with_delays: bool) -> tuple[Service, ...] | Unread:
-    """Return the services of a cluster whose tasks run on container instances."""
+def services(reader: Reader, cluster: str, *, with_delays: bool) -> tuple[Service, ...]:
+    """
+    Return the services of a cluster whose tasks run on container instances.
+
+    Raises:
+        UnreadError: They were not read, or are too many.
+    """
     arns = reader.pages("ecs", "list_services", "serviceArns", cluster=cluster)
-    if isinstance(arns, Unread):
-        return arns
     if len(arns) > SERVICES_MAX:
-        return Unread(f"there are {len(arns)} services in {cluster}, more than {SERVICES_MAX}")
+        why = f"there are {len(arns)} services in {cluster}, more than {SERVICES_MAX}"
+        raise UnreadError(Unread(why))
     described = reader.batches(
         "ecs",
         "describe_services",
@@ -143,8 +137,6 @@ def services(reader: Reader, cluster: str, *, with_delays: bool) -> tuple[Servic
         size=SERVICES_IN_A_CALL,
         cluster=cluster,
     )
-    if isinstance(described, Unread):
-        return described
     bodies = [one for one in described if _runs_on_instances(one)]
     definitions = each((one["taskDefinition"] for one in bodies), lambda arn: _task(reader, arn))
     delays = each(
@@ -188,11 +180,9 @@ def _target_groups(one: dict[str, Any]) -> list[str]:
     return [each["targetGroupArn"] for each in balancers if "targetGroupArn" in each]
 
 
-def _task(reader: Reader, arn: str) -> tuple[tuple[int, ...], int] | Unread:
+def _task(reader: Reader, arn: str) -> tuple[tuple[int, ...], int]:
     """Return the host ports that a task always takes, and its longest stop timeout."""
     answer = reader.ask("ecs", "describe_task_definition", taskDefinition=arn)
-    if isinstance(answer, Unread):
-        return answer
     definition = answer["taskDefinition"]
     containers = definition.get("containerDefinitions", ())
     stop = max((one.get("stopTimeout", STOP_SECONDS) for one in containers), default=0)
@@ -205,9 +195,7 @@ def _task(reader: Reader, arn: str) -> tuple[tuple[int, ...], int] | Unread:
     return tuple(sorted(ports - {0})), stop
 
 
-def _delay(reader: Reader, arn: str) -> int | Unread:
+def _delay(reader: Reader, arn: str) -> int:
     answer = reader.ask("elbv2", "describe_target_group_attributes", TargetGroupArn=arn)
-    if isinstance(answer, Unread):
-        return answer
     values = {one["Key"]: one["Value"] for one in answer["Attributes"]}
     return int(values.get("deregistration_delay.timeout_seconds", 0))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.account.reader import Unread, is_gone
+from drainer.cli.account.reader import Unread, UnreadError, attempt, got, is_gone
 from drainer.cli.doctor.facts import Group, Hook, Image, Instance, OwnResource
 
 if TYPE_CHECKING:
@@ -24,8 +24,13 @@ GROUPS_MAX = 500
 STACK_TAG = "aws:cloudformation:stack-id"
 
 
-def listed(reader: Reader, names: Sequence[str]) -> list[dict[str, Any]] | Unread:
-    """Return groups as AWS describes them: those named, or all where none is named."""
+def listed(reader: Reader, names: Sequence[str]) -> list[dict[str, Any]]:
+    """
+    Return groups as AWS describes them: those named, or all where none is named.
+
+    Raises:
+        UnreadError: They were not read, or are too many.
+    """
     if names:
         return reader.batches(
             "autoscaling",
@@ -36,16 +41,15 @@ def listed(reader: Reader, names: Sequence[str]) -> list[dict[str, Any]] | Unrea
             size=NAMES_MAX,
         )
     found = reader.pages("autoscaling", "describe_auto_scaling_groups", "AutoScalingGroups")
-    if not isinstance(found, Unread) and len(found) > GROUPS_MAX:
-        return Unread(f"there are {len(found)} groups, more than {GROUPS_MAX}: name some")
+    if len(found) > GROUPS_MAX:
+        why = f"there are {len(found)} groups, more than {GROUPS_MAX}: name some"
+        raise UnreadError(Unread(why))
     return found
 
 
-def hooks(reader: Reader, group: str) -> tuple[Hook, ...] | Unread:
-    """Return the terminating hooks of a group."""
+def hooks(reader: Reader, group: str) -> tuple[Hook, ...]:
+    """Return the terminating hooks of a group; raises an UnreadError."""
     answer = reader.ask("autoscaling", "describe_lifecycle_hooks", AutoScalingGroupName=group)
-    if isinstance(answer, Unread):
-        return answer
     return tuple(
         Hook(
             name=one["LifecycleHookName"],
@@ -64,7 +68,7 @@ def hooks(reader: Reader, group: str) -> tuple[Hook, ...] | Unread:
 def group_of(reader: Reader, body: dict[str, Any], found: tuple[Hook, ...] | Unread) -> Group:
     """Return a group as far as Auto Scaling, EC2 and its own stack tell of it."""
     name = body["AutoScalingGroupName"]
-    template = _template(reader, body)
+    template = attempt(_template, reader, body)
     policy = body.get("InstanceMaintenancePolicy") or {}
     retention = body.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers", {})
     percentages = policy.get("MinHealthyPercentage"), policy.get("MaxHealthyPercentage")
@@ -81,13 +85,13 @@ def group_of(reader: Reader, body: dict[str, Any], found: tuple[Hook, ...] | Unr
         maintenance=None if None in percentages or -1 in percentages else percentages,  # type: ignore[arg-type]
         retains=retention.get("TerminateHookAbandon") == "retain",
         uses_spot=_uses_spot(body, template),
-        policies=_policies(reader, name),
-        image=_image(reader, template),
-        own_stack=_own_stack(reader, body),
+        policies=attempt(_policies, reader, name),
+        image=attempt(_image, reader, template),
+        own_stack=attempt(_own_stack, reader, body),
     )
 
 
-def _template(reader: Reader, body: dict[str, Any]) -> dict[str, Any] | Unread:
+def _template(reader: Reader, body: dict[str, Any]) -> dict[str, Any]:
     """Return what instances are launched from: the template's data, or a launch configuration."""
     if name := body.get("LaunchConfigurationName"):
         answer = reader.ask(
@@ -98,7 +102,7 @@ def _template(reader: Reader, body: dict[str, Any]) -> dict[str, Any] | Unread:
         mixed = body.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
         chosen = body.get("LaunchTemplate") or mixed.get("LaunchTemplateSpecification", {})
         if "LaunchTemplateId" not in chosen:
-            return Unread("the group names no launch template")
+            raise UnreadError(Unread("the group names no launch template"))
         answer = reader.ask(
             "ec2",
             "describe_launch_template_versions",
@@ -107,10 +111,8 @@ def _template(reader: Reader, body: dict[str, Any]) -> dict[str, Any] | Unread:
             ResolveAlias=True,
         )
         key = "LaunchTemplateVersions"
-    if isinstance(answer, Unread):
-        return answer
     if not answer[key]:
-        return Unread("the launch template or its version does not exist")
+        raise UnreadError(Unread("the launch template or its version does not exist"))
     whole: dict[str, Any] = answer[key][0]
     data: dict[str, Any] = whole.get("LaunchTemplateData", whole)
     return data
@@ -128,30 +130,29 @@ def _uses_spot(body: dict[str, Any], template: dict[str, Any] | Unread) -> bool 
     return market == "spot" or "SpotPrice" in template
 
 
-def _image(reader: Reader, template: dict[str, Any] | Unread) -> Image | Unread | None:
-    if isinstance(template, Unread):
-        return template
-    image_id = template.get("ImageId", "")
+def _image(reader: Reader, template: dict[str, Any] | Unread) -> Image | None:
+    image_id = got(template).get("ImageId", "")
     if not image_id:
         return None
-    answer = reader.ask("ec2", "describe_images", ImageIds=[image_id], IncludeDeprecated=True)
-    if isinstance(answer, Unread) and not is_gone(answer):
-        return answer
-    images = [] if isinstance(answer, Unread) else answer["Images"]
+    try:
+        answer = reader.ask("ec2", "describe_images", ImageIds=[image_id], IncludeDeprecated=True)
+    except UnreadError as error:
+        if not is_gone(error.value):
+            raise
+        answer = {"Images": []}
+    images = answer["Images"]
     made = images[0].get("CreationDate") if images else None
     return Image(image_id, datetime.fromisoformat(made) if made else None)
 
 
-def _policies(reader: Reader, group: str) -> tuple[tuple[str, str], ...] | Unread:
+def _policies(reader: Reader, group: str) -> tuple[tuple[str, str], ...]:
     found = reader.pages(
         "autoscaling", "describe_policies", "ScalingPolicies", AutoScalingGroupName=group
     )
-    if isinstance(found, Unread):
-        return found
     return tuple((one["PolicyName"], one["PolicyType"]) for one in found)
 
 
-def _own_stack(reader: Reader, body: dict[str, Any]) -> tuple[OwnResource, ...] | Unread | None:
+def _own_stack(reader: Reader, body: dict[str, Any]) -> tuple[OwnResource, ...] | None:
     tags = {one["Key"]: one["Value"] for one in body.get("Tags", ())}
     if STACK_TAG not in tags:
         return None
@@ -161,8 +162,6 @@ def _own_stack(reader: Reader, body: dict[str, Any]) -> tuple[OwnResource, ...] 
         "StackResourceSummaries",
         StackName=tags[STACK_TAG],
     )
-    if isinstance(found, Unread):
-        return found
     return tuple(
         OwnResource(one["ResourceType"], one.get("PhysicalResourceId", ""))
         for one in found

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from drainer.cli.account.reader import Unread, is_gone
+from drainer.cli.account.reader import Unread, UnreadError, attempt
 from drainer.cli.account.refusals import DENIED
 from drainer.cli.doctor import policies
 from drainer.cli.doctor.facts import Role
@@ -25,23 +25,22 @@ PUBLISH = "sns:Publish"
 OF_A_KEY = ("kms:GenerateDataKey", "kms:Decrypt")
 
 
-def read_role(reader: Reader, arn: str, topic: Topic) -> Role | Unread | None:
-    """Return what a role may do at a topic; None where the role does not exist."""
+def read_role(reader: Reader, arn: str, topic: Topic) -> Role:
+    """Return what a role may do at a topic; raises an UnreadError."""
     name = arn.rpartition("/")[2]
     answer = reader.ask("iam", "get_role", RoleName=name)
-    if isinstance(answer, Unread):
-        return None if is_gone(answer) else answer
     trusted = policies.trusts(_document(answer["Role"]["AssumeRolePolicyDocument"]), SERVICE)
     wanted = [(PUBLISH, topic.arn)]
     if topic.kms_key.startswith("arn:"):
         wanted += [(action, topic.kms_key) for action in OF_A_KEY]
-    denied = _simulated(reader, arn, wanted)
+    denied = attempt(_simulated, reader, arn, wanted)
     if isinstance(denied, Unread) and denied.code in DENIED:
-        return Role(trusted, _by_policies(reader, name, wanted, denied), simulated=False)
+        denied = attempt(_by_policies, reader, name, wanted, denied)
+        return Role(trusted, denied, simulated=False)
     return Role(trusted, denied)
 
 
-def _simulated(reader: Reader, arn: str, wanted: list[tuple[str, str]]) -> tuple[str, ...] | Unread:
+def _simulated(reader: Reader, arn: str, wanted: list[tuple[str, str]]) -> tuple[str, ...]:
     denied: list[str] = []
     for action, resource in wanted:
         found = reader.pages(
@@ -52,8 +51,6 @@ def _simulated(reader: Reader, arn: str, wanted: list[tuple[str, str]]) -> tuple
             ActionNames=[action],
             ResourceArns=[resource],
         )
-        if isinstance(found, Unread):
-            return found
         if any(one["EvalDecision"] != "allowed" for one in found):
             denied.append(action)
     return tuple(denied)
@@ -61,49 +58,35 @@ def _simulated(reader: Reader, arn: str, wanted: list[tuple[str, str]]) -> tuple
 
 def _by_policies(
     reader: Reader, name: str, wanted: list[tuple[str, str]], why: Unread
-) -> tuple[str, ...] | Unread:
-    documents = _documents(reader, name)
+) -> tuple[str, ...]:
+    documents = attempt(_documents, reader, name)
     if isinstance(documents, Unread):
-        return why
+        raise UnreadError(why)
     denied: list[str] = []
     for action, resource in wanted:
         allowed = policies.allows(documents, action, resource)
         if allowed is None:
-            return Unread(f"{why.why}, and the role's policies have conditions")
+            raise UnreadError(Unread(f"{why.why}, and the role's policies have conditions"))
         if not allowed:
             denied.append(action)
     return tuple(denied)
 
 
-def _documents(reader: Reader, name: str) -> list[dict[str, Any]] | Unread:
+def _documents(reader: Reader, name: str) -> list[dict[str, Any]]:
     """Return the documents of all policies of a role."""
     inline = reader.pages("iam", "list_role_policies", "PolicyNames", RoleName=name)
     managed = reader.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=name)
-    if isinstance(inline, Unread):
-        return inline
-    if isinstance(managed, Unread):
-        return managed
-    found: list[dict[str, Any]] = []
-    for one in inline:
-        answer = reader.ask("iam", "get_role_policy", RoleName=name, PolicyName=one)
-        if isinstance(answer, Unread):
-            return answer
-        found.append(_document(answer["PolicyDocument"]))
-    for one in managed:
-        document = _managed(reader, one["PolicyArn"])
-        if isinstance(document, Unread):
-            return document
-        found.append(document)
-    return found
+    own = [
+        reader.ask("iam", "get_role_policy", RoleName=name, PolicyName=one)["PolicyDocument"]
+        for one in inline
+    ]
+    return [*map(_document, own), *(_managed(reader, one["PolicyArn"]) for one in managed)]
 
 
-def _managed(reader: Reader, arn: str) -> dict[str, Any] | Unread:
-    answer = reader.ask("iam", "get_policy", PolicyArn=arn)
-    if isinstance(answer, Unread):
-        return answer
-    version = answer["Policy"]["DefaultVersionId"]
+def _managed(reader: Reader, arn: str) -> dict[str, Any]:
+    version = reader.ask("iam", "get_policy", PolicyArn=arn)["Policy"]["DefaultVersionId"]
     answer = reader.ask("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
-    return answer if isinstance(answer, Unread) else _document(answer["PolicyVersion"]["Document"])
+    return _document(answer["PolicyVersion"]["Document"])
 
 
 def _document(value: Any) -> dict[str, Any]:

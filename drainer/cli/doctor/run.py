@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from drainer import clock
-from drainer.cli.account.reader import Reader, Unread, refusal
+from drainer.cli.account.reader import Reader, Unread, attempt, refusal
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, clients, fail
 from drainer.cli.doctor import judge, screen, table
 from drainer.cli.doctor.read_account import Wanted, read_account
@@ -42,7 +42,7 @@ def run(
     made = client or clients(at.region, at.profile)
     found = made("autoscaling").meta.region_name
     reader = Reader(made, clock.sleep)
-    account = read_account(reader, Wanted(at.stack, found, groups), clock.now())
+    account = attempt(read_account, reader, Wanted(at.stack, found, groups), clock.now())
     if isinstance(account, Unread):
         return fail(*refusal(account, "check the name and --region"), code=EXIT_USAGE)
     results = judge.run(account, names)

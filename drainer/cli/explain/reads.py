@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.calls import chunks
-from drainer.cli.account.reader import Reader, action_of
+from drainer.cli.account.reader import Reader, action_of, attempt
 from drainer.cli.account.reader import Unread as Unanswered
 from drainer.cli.account.session import BoundError, code_of
 from drainer.cli.explain.facts import Unread
@@ -69,7 +69,7 @@ class Reads:
         Raises:
             ValueError: The operation is no read.
         """
-        answer = self.reader.ask(service, operation, **parameters)
+        answer = attempt(self.reader.ask, service, operation, **parameters)
         if not isinstance(answer, Unanswered):
             return answer
         if answer.code in absent:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from drainer.cli.account import stack as stacks
-from drainer.cli.account.reader import Unread
+from drainer.cli.account.reader import Unread, UnreadError, attempt
 from drainer.cli.history.past import Pass, Past, past_of
 from drainer.cli.history.read_records import read_records
 
@@ -42,20 +42,21 @@ class Drains:
 
 def read_past(
     reader: Reader, stack: str, since: datetime, now: datetime, *, with_log: bool = True
-) -> Drains | Unread:
-    """Return the drains that are open or have ended since an instant."""
+) -> Drains:
+    """
+    Return the drains that are open or have ended since an instant.
+
+    Raises:
+        UnreadError: There is no such stack, or its records were not read.
+    """
     resources = stacks.resources(reader, stack)
-    if isinstance(resources, Unread):
-        return resources
     if not resources.get("Records"):
-        return Unread(f"the stack {stack} has no table of records", "NotFound")
+        raise UnreadError(Unread(f"the stack {stack} has no table of records", "NotFound"))
     found = read_records(reader, resources["Records"], since)
-    if isinstance(found, Unread):
-        return found
     passes: Mapping[str, list[Pass]] | Unread = Unread("it was not asked for")
     if with_log and found.records:
         begun = min(record.drain.started_at for record in found.records)
-        passes = _passes(reader, resources.get("LogGroup", ""), begun, now)
+        passes = attempt(_passes, reader, resources.get("LogGroup", ""), begun, now)
     read = {} if isinstance(passes, Unread) else passes
     drains = sorted(
         (past_of(record, read.get(_id(record), ()), now) for record in found.records),
@@ -75,7 +76,7 @@ def _id(record: DrainRecord) -> str:
 
 def _passes(
     reader: Reader, log_group: str, since: datetime, now: datetime
-) -> Mapping[str, list[Pass]] | Unread:
+) -> Mapping[str, list[Pass]]:
     """Return the passes in the log by EC2 instance."""
     events = reader.pages(
         "logs",
@@ -86,7 +87,7 @@ def _passes(
         startTime=int(since.timestamp() * 1_000),
         endTime=int(now.timestamp() * 1_000),
     )
-    return events if isinstance(events, Unread) else passes_in(events)
+    return passes_in(events)
 
 
 def passes_in(events: Iterable[Mapping[str, Any]]) -> Mapping[str, list[Pass]]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drainer.aws.record_expressions import plain
-from drainer.cli.account.reader import Unread
 from drainer.drain import record_codec
 from drainer.errors import DrainerError
 
@@ -31,12 +30,15 @@ class Records:
     malformed: int = 0
 
 
-def read_records(reader: Reader, table: str, since: datetime) -> Records | Unread:
+def read_records(reader: Reader, table: str, since: datetime) -> Records:
     """
     Return the drains that are open, or have ended since an instant.
 
     The table has no index by time, so that it is read as a whole: a record is about 1 KB and is
     kept for RecordRetentionDays, so that 10,000 drains cost 0.1 cents.
+
+    Raises:
+        UnreadError: The table was not read.
     """
     items = reader.pages(
         "dynamodb",
@@ -51,8 +53,6 @@ def read_records(reader: Reader, table: str, since: datetime) -> Records | Unrea
             ":since": {"N": str(since.timestamp())},
         },
     )
-    if isinstance(items, Unread):
-        return items
     found: list[DrainRecord] = []
     malformed = 0
     for item in items:

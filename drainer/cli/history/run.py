@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from drainer import clock
-from drainer.cli.account.reader import Reader, Unread, refusal
+from drainer.cli.account.reader import Reader, Unread, attempt, refusal
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, clients, fail
 from drainer.cli.history import screen
 from drainer.cli.history.asked import since_of
@@ -88,7 +88,7 @@ def _read(asked: Asked, client: Callable[[str], Any] | None) -> tuple[Subject, D
     made = client or clients(asked.region, asked.profile)
     region = made("cloudformation").meta.region_name
     reader = Reader(made, clock.sleep)
-    found = read_past(reader, asked.stack, since, now, with_log=asked.with_log)
+    found = attempt(read_past, reader, asked.stack, since, now, with_log=asked.with_log)
     if isinstance(found, Unread):
         advice = f"name the stack with --stack, and check --region ({region})"
         return fail(*refusal(found, advice))
