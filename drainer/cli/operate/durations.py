@@ -10,19 +10,23 @@ from datetime import timedelta
 TYPED = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,6})s)?")
 
 
+class TypedWronglyError(ValueError):
+    """An argument is none of what it is to be; the sentence says what to type."""
+
+
 def parse(text: str) -> timedelta:
     """
     Return the duration.
 
     Raises:
-        ValueError: It is none, or zero.
+        TypedWronglyError: It is none, or zero.
     """
     found = TYPED.fullmatch(text.strip())
     if found:
         hours, minutes, seconds = (int(one or 0) for one in found.groups())
         if length := timedelta(hours=hours, minutes=minutes, seconds=seconds):
             return length
-    raise ValueError(f"{text!r} is no duration: write 30m, 1h30m or 90s")
+    raise TypedWronglyError(f"{text!r} is no duration: write 30m, 1h30m or 90s")
 
 
 def typed(length: timedelta) -> str:

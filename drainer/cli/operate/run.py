@@ -8,7 +8,8 @@ import json
 import re
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec
 
 from drainer import clock
 from drainer.cli.account import terminal
@@ -23,6 +24,7 @@ from drainer.cli.account.session import (
     fail,
 )
 from drainer.cli.operate import drains, durations, endings, protection
+from drainer.cli.operate.durations import TypedWronglyError
 from drainer.cli.operate.facts import RETAINED_SUFFIX
 from drainer.cli.operate.follow import Follow
 from drainer.cli.operate.perform import Perform
@@ -37,10 +39,27 @@ if TYPE_CHECKING:
 
     from drainer.cli.account.options import Options
 
+Given = ParamSpec("Given")
+
 # AWS did not answer: a script may try again later.
 EXIT_THROTTLED = 5
 # An id, or an ARN with the cluster's name in it or without.
 TASK = re.compile(r"(?:arn:[^\s/]{1,100}:task/(?:[A-Za-z0-9_-]{1,255}/)?)?[A-Za-z0-9-]{8,64}")
+
+
+def told(command: Callable[Given, int]) -> Callable[Given, int]:
+    """Return a command that says what was typed wrongly or not read, and exits with its code."""
+
+    @wraps(command)
+    def telling(*args: Given.args, **given: Given.kwargs) -> int:
+        try:
+            return command(*args, **given)
+        except TypedWronglyError as error:
+            return fail(str(error), code=EXIT_USAGE)
+        except DrainerError as error:
+            return unread(error)
+
+    return telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +79,12 @@ class Operate:
     now: Callable[[], datetime] = clock.now
     sleep: Callable[[float], None] = clock.sleep
 
+    @told
     def drain(self, ids: Sequence[str], why: str, *, wait: bool, timeout: str) -> int:
         """Set container instances DRAINING, and wait until no task is left if asked to."""
-        ids = list(dict.fromkeys(ids))
-        if code := _wrong_ids(ids):
-            return code
-        try:
-            limit = durations.parse(timeout) if timeout else None
-        except ValueError as error:
-            return fail(str(error), code=EXIT_USAGE)
-        try:
-            machines = self.reader.machines(ids)
-            who = self.reader.caller()
-        except DrainerError as error:
-            return unread(error)
+        ids = _checked(ids)
+        limit = durations.parse(timeout) if timeout else None
+        machines, who = self.reader.machines(ids), self.reader.caller()
         code = self.perform.run(drains.drain(machines, who, why, self.now()))
         if code != EXIT_OK or not wait or self.perform.dry_run:
             return code
@@ -90,25 +101,16 @@ class Operate:
             )
             return EXIT_INTERRUPTED
 
+    @told
     def undrain(self, ids: Sequence[str]) -> int:
         """Set container instances ACTIVE."""
-        ids = list(dict.fromkeys(ids))
-        if code := _wrong_ids(ids):
-            return code
-        try:
-            machines = self.reader.machines(ids, tasks=False)
-        except DrainerError as error:
-            return unread(error)
-        return self.perform.run(drains.undrain(machines))
+        return self.perform.run(drains.undrain(self.reader.machines(_checked(ids), tasks=False)))
 
+    @told
     def release(self, id_: str, hook: str) -> int:
         """Answer CONTINUE at a terminating hook."""
-        if code := _wrong_ids([id_]):
-            return code
-        try:
-            machine = self.reader.with_hooks(self.reader.machine(id_))
-        except DrainerError as error:
-            return unread(error)
+        _checked([id_])
+        machine = self.reader.with_hooks(self.reader.machine(id_))
         try:
             machine = self.reader.with_records(machine)
         except (LookupError, DrainerError) as error:
@@ -116,32 +118,23 @@ class Operate:
             print(f"? The action's token was not read: {error}", file=sys.stderr)
         return self.perform.run(endings.release(machine, hook, self.now()))
 
+    @told
     def extend(self, id_: str, length: str) -> int:
         """Put off the deadline of a drain."""
-        if code := _wrong_ids([id_]):
-            return code
+        more, reader = durations.parse(length), self.reader
         try:
-            more = durations.parse(length)
-        except ValueError as error:
-            return fail(str(error), code=EXIT_USAGE)
-        reader = self.reader
-        try:
-            [machine] = reader.states([id_])
+            [machine] = reader.states(_checked([id_]))
             machine = reader.with_records(reader.with_hooks(machine))
             table, who = reader.table(), reader.caller()
         except LookupError as error:
             advice = "name it with --stack. Only the drainer's own drains can be extended"
             return fail(str(error.args[0]), advice, code=EXIT_NOT_FOUND)
-        except DrainerError as error:
-            return unread(error)
         return self.perform.run(endings.extend(machine, more, who, self.now(), table))
 
+    @told
     def retained(self) -> int:
         """List the instances that are retained."""
-        try:
-            states, problems = self.reader.retained_candidates()
-        except DrainerError as error:
-            return unread(error)
+        states, problems = self.reader.retained_candidates()
         found = sorted(
             (group, one, state)
             for one, (group, state) in states.items()
@@ -162,16 +155,13 @@ class Operate:
             print(f"? Not read: {problem}", file=sys.stderr)
         return EXIT_UNREAD if problems else EXIT_OK
 
+    @told
     def free(self, id_: str) -> int:
         """Terminate a retained instance."""
-        if code := _wrong_ids([id_]):
-            return code
-        try:
-            machine = self.reader.machine(id_)
-        except DrainerError as error:
-            return unread(error)
+        machine = self.reader.machine(*_checked([id_]))
         return self.perform.run(endings.free(machine, self.now()))
 
+    @told
     def unprotect(self, tasks: Sequence[str], service: str) -> int:
         """End the protection of tasks."""
         if bool(tasks) == bool(service):
@@ -182,10 +172,7 @@ class Operate:
         tasks = list(dict.fromkeys(tasks))
         if odd := [one for one in tasks if not TASK.fullmatch(one)]:
             return fail(f"{odd[0]!r} is no task", "write its id or ARN", code=EXIT_USAGE)
-        try:
-            found = protection.read(self.reader, tasks, service)
-        except DrainerError as error:
-            return unread(error)
+        found = protection.read(self.reader, tasks, service)
         return self.perform.run(protection.plan(found, service, self.now()))
 
 
@@ -196,12 +183,12 @@ def operate(at: Options) -> Operate:
     return Operate(Reader(client, [at.cluster] if at.cluster else [], at.stack), perform)
 
 
-def _wrong_ids(ids: Sequence[str]) -> int:
-    """Say which id is none, since ids end up in a filter expression; 0 if all are ids."""
+def _checked(ids: Sequence[str]) -> list[str]:
+    """Return the ids, each once; raises a TypedWronglyError, as they end up in a filter."""
     for one in ids:
         if not PATTERNS["EC2InstanceId"].fullmatch(one):
-            return fail(f"{one!r} is no EC2 instance id", "write i-...", code=EXIT_USAGE)
-    return EXIT_OK
+            raise TypedWronglyError(f"{one!r} is no EC2 instance id: write i-...")
+    return list(dict.fromkeys(ids))
 
 
 def unread(error: DrainerError) -> int:
