@@ -642,3 +642,31 @@ def test_a_login_that_has_ended_is_said_as_such(
 
     assert shell.run(drain([ids[0]])) == 4
     assert capsys.readouterr().err.startswith("error: the AWS token has expired: log in")
+
+
+class HalfDescribing:
+    """ECS, which describes no task and says that it could not."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def describe_tasks(self, **_: Any) -> dict[str, Any]:
+        return {"tasks": [], "failures": [{"arn": "task/1", "reason": "INTERNAL"}]}
+
+
+def test_a_task_that_was_not_described_is_not_gone(
+    shell: Shell, account: Aws, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # "Releasing it now cuts no task" was said, and the task was cut without a question.
+    id_, client = leaving(account), shell.client
+    clients = {"ecs": HalfDescribing(client("ecs"))}
+    monkeypatch.setattr(shell, "client", lambda name: clients.get(name) or client(name))
+    shell.typed = ""
+
+    assert shell.run(lambda one: one.release(id_, "")) == 1
+
+    assert shell.writes == []
+    assert "? Not read: cluster payments: task/1: INTERNAL" in capsys.readouterr().out

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-NOW = "now"
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

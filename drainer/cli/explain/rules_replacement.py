@@ -25,9 +25,6 @@ PULL_LONG = timedelta(minutes=5)
 # "Task without health checks and load balancers: healthy 40 s after RUNNING".
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
 HEALTHY_AFTER = timedelta(seconds=40)
-# Five checks with 30 s between them are the default of a target group, and ten are the most.
-# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
-CHECKED_WITHIN = timedelta(minutes=10)
 # One failed check heals by itself: captures of 22 services had 27 such events, and each healed.
 UNHEALTHY_SIGNS = 2
 CRASHES = 2

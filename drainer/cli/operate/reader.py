@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.aws.auto_scaling import AutoScalingGateway
 from drainer.aws.calls import ask, chunks, pages, understood
-from drainer.aws.ecs import DESCRIBE_MAX, EcsGateway
+from drainer.aws.ecs import DESCRIBE_MAX, EcsGateway, only_missing
 from drainer.aws.records import RecordTable
 from drainer.cli.account import reader as reading
 from drainer.cli.account.stack import parameters
@@ -183,11 +183,9 @@ class Reader:
     ) -> list[tuple[str, Registration]]:
         found = []
         for arns in chunks(self.ecs.find(cluster, ids), DESCRIBE_MAX):
-            answer = ask(
-                self._client("ecs").describe_container_instances,
-                cluster=cluster,
-                containerInstances=list(arns),
-            )
+            describe = self._client("ecs").describe_container_instances
+            answer = ask(describe, cluster=cluster, containerInstances=list(arns))
+            only_missing(answer)
             for row in answer["containerInstances"]:
                 arn = row["containerInstanceArn"]
                 attributes = {
@@ -215,18 +213,20 @@ class Reader:
     @understood
     def tasks(self, cluster: str, ids: Iterable[str]) -> list[SeenTask]:
         """Return the tasks that ECS still knows."""
-        return [
-            SeenTask(
-                row["taskArn"].rpartition("/")[2],
-                row.get("group", ""),
-                row["lastStatus"],
-                row.get("startedAt"),
-            )
-            for some in chunks(list(ids), DESCRIBE_MAX)
-            for row in ask(self._client("ecs").describe_tasks, cluster=cluster, tasks=list(some))[
-                "tasks"
+        found = []
+        for some in chunks(list(ids), DESCRIBE_MAX):
+            answer = ask(self._client("ecs").describe_tasks, cluster=cluster, tasks=list(some))
+            only_missing(answer)
+            found += [
+                SeenTask(
+                    row["taskArn"].rpartition("/")[2],
+                    row.get("group", ""),
+                    row["lastStatus"],
+                    row.get("startedAt"),
+                )
+                for row in answer["tasks"]
             ]
-        ]
+        return found
 
     @understood
     def protections(self, cluster: str, ids: Sequence[str]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ the first DETAILED_MAX drains. What the others wait for is the drainer's record,
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from drainer.cli.explain.drainers import Group
@@ -41,7 +41,6 @@ INSTANCES_AT_ONCE = 50
 GROUPS_AT_ONCE = 100
 AUTO_SCALING = "autoscaling"
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
 
 
 def look(
