@@ -556,3 +556,15 @@ def test_half_a_page_of_tasks_is_no_listing() -> None:
     )
 
     assert "not read: its tasks" in explain(account).lines[0]
+
+
+def test_a_task_that_was_not_described_has_not_ended() -> None:
+    # ECS answers 200 and names the task under failures: "0 tasks are left" was said.
+    account = draining(ours=False)
+    TOGETHER[Cause.STANDALONE_TASK](account)
+    failure = {"arn": "task/1", "reason": "INTERNAL"}
+    account.aws._ecs_DescribeTasks = lambda **_: {"tasks": [], "failures": [failure]}  # type: ignore[method-assign]
+    shown = explain(account)
+
+    assert "not read: its tasks" in shown.lines[0]
+    assert shown.code == 1

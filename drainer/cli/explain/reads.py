@@ -119,6 +119,13 @@ class Reads:
             for some in chunks(values, size)
         ]
         missing = sum(one is None for one in answers)
+        # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
+        failures = [failure for one in answers if one for failure in one.get("failures", ())]
+        odd = [one.get("reason", "") for one in failures if one.get("reason") != "MISSING"]
+        if odd and whole:
+            self.failures += 1
+            self.missed(action_of(operation), odd[0])
+            missing += 1
         if missing and (whole or missing == len(answers)):
             return None
         return [item for one in answers if one for item in one.get(key, [])]
