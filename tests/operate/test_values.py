@@ -95,6 +95,7 @@ def test_a_command_can_be_pasted_whatever_its_values_are() -> None:
         (timedelta(hours=2), "2h"),
         (timedelta(minutes=5, seconds=1), "5m"),
         (timedelta(seconds=59), ""),
+        (timedelta(seconds=-90), ""),
     ],
 )
 def test_an_advised_duration_can_be_typed(length: timedelta, text: str) -> None:

@@ -438,7 +438,7 @@ class NoStack(BaseHTTPRequestHandler):
 
     regions: ClassVar[list[str]] = []
 
-    def do_POST(self) -> None:  # noqa: N802 - the library's name
+    def do_POST(self) -> None:
         self.regions.append(self.headers["Authorization"].split("/")[2])
         body = b"<ErrorResponse><Error><Code>ValidationError</Code></Error></ErrorResponse>"
         self.send_response(400)

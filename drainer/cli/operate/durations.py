@@ -31,5 +31,5 @@ def parse(text: str) -> timedelta:
 
 def typed(length: timedelta) -> str:
     """Return a duration as `parse` takes it, in whole minutes: `44h10m`, `5m`; empty for none."""
-    hours, minutes = divmod(int(length.total_seconds()) // 60, 60)
+    hours, minutes = divmod(max(0, int(length.total_seconds())) // 60, 60)
     return f"{hours}h" * (hours > 0) + f"{minutes}m" * (minutes > 0)

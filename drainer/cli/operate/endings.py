@@ -32,7 +32,7 @@ CLOCKS_DIFFER = timedelta(seconds=30)
 # The last characters of the instance's id, which are typed to release it.
 TYPED_CHARACTERS = 4
 # The write of an extension keeps every other field, `expires_at` too, so that none is used.
-NO_RETENTION = NONE = timedelta(0)
+NO_RETENTION = timedelta(0)
 
 
 def release(machine: Machine, hook_name: str, now: datetime) -> Plan | Refusal:
@@ -182,7 +182,7 @@ def _later(
     longest = timedelta(seconds=hooks[0].global_timeout_seconds - margin)
     limit = record.drain.started_at + longest
     if before + more > limit:
-        left = durations.typed(max(limit - before, NONE))
+        left = durations.typed(limit - before)
         advice = f"at most: drainer extend {machine.id} {left}" if left else "it cannot be extended"
         return Refusal(f"hook {name} waits until {time_of(limit, now)} at the longest", advice)
     return (before + more).replace(microsecond=0)
