@@ -298,11 +298,18 @@ def test_the_screen_is_80_columns_wide_but_for_commands() -> None:
     assert [line for line in wide if not line.startswith("  fix ")] == []
 
 
+@pytest.mark.parametrize("value", [None, ""])
 def test_without_a_region_it_exits_with_2(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    value: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    # A pipeline sets an empty variable where a setting is missing: that was a traceback.
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
+    if value is not None:
+        monkeypatch.setenv("AWS_DEFAULT_REGION", value)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
 
     assert guarded(lambda: run(Options(stack=STACK))) == 2

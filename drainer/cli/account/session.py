@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 from botocore.session import Session
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def clients(region: str | None = None, profile: str | None = None) -> Callable[[
     """
     session = Session(profile=profile)
     # botocore reads AWS_DEFAULT_REGION only, and the AWS CLI both.
-    region = region or os.environ.get("AWS_REGION")
+    region = region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
+    if not region:
+        # A variable that is set and empty: botocore would make an address of it.
+        raise NoRegionError
     made: dict[str, Any] = {}
 
     def client(service: str) -> Any:
