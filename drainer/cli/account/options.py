@@ -5,38 +5,31 @@ The options that the commands on a user's account share, each declared once.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from copy import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HELP = {
-    "cluster": "ECS cluster. Empty: all clusters are searched.",
-    "stack": "Name of the drainer's stack.",
-    "yes": "Do not ask.",
-    "dry_run": "Print the calls and make none.",
-    "as_json": "Print one JSON object per line.",
-    "region": "AWS Region.",
-    "profile": "Profile of the AWS CLI.",
-}
-# A flag has no negation.
-FLAGS = {"yes": "--yes", "dry_run": "--dry-run", "as_json": "--json"}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What was given of them; a command has those that it names."""
 
-    cluster: str = ""
-    stack: str = "drainer"
-    yes: bool = False
-    dry_run: bool = False
-    as_json: bool = False
-    region: str | None = None
-    profile: str | None = None
+    cluster: Annotated[str, typer.Option(help="ECS cluster. Empty: all clusters are searched.")] = (
+        ""
+    )
+    stack: Annotated[str, typer.Option(help="Name of the drainer's stack.")] = "drainer"
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the calls and make none.")] = (
+        False
+    )
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False
+    region: Annotated[str | None, typer.Option(help="AWS Region.")] = None
+    profile: Annotated[str | None, typer.Option(help="Profile of the AWS CLI.")] = None
 
 
 def on_account(*names: str, **helps: str) -> Callable[[Callable[..., int]], Callable[..., None]]:
@@ -47,11 +40,11 @@ def on_account(*names: str, **helps: str) -> Callable[[Callable[..., int]], Call
 
     Args:
         names: The options that the command has, beside Region and profile.
-        helps: The help of options that have another one than in HELP.
+        helps: Options that it has too, with a help of their own.
     """
-    order = [one.name for one in fields(Options)]
-    wanted = sorted({*names, *helps, "region", "profile"}, key=order.index)
-    shared = [_parameter(name, helps.get(name, HELP[name])) for name in wanted]
+    wanted = {*names, *helps, "region", "profile"}
+    known = inspect.signature(Options, eval_str=True).parameters
+    shared = [_helped(one, helps.get(name)) for name, one in known.items() if name in wanted]
 
     def decorate(act: Callable[..., int]) -> Callable[..., None]:
         _, *own = inspect.signature(act, eval_str=True).parameters.values()
@@ -75,11 +68,10 @@ def on_account(*names: str, **helps: str) -> Callable[[Callable[..., int]], Call
     return decorate
 
 
-def _parameter(name: str, text: str) -> inspect.Parameter:
-    """Return an option as the parameter of a function that Typer reads."""
-    default = next(one.default for one in fields(Options) if one.name == name)
-    flags = [FLAGS[name]] if name in FLAGS else []
-    annotation: Any = Annotated[get_type_hints(Options)[name], typer.Option(*flags, help=text)]
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-    )
+def _helped(option: inspect.Parameter, text: str | None) -> inspect.Parameter:
+    """Return an option with another help; None keeps its own."""
+    kind, declared = get_args(option.annotation)
+    shown = copy(declared)
+    shown.help = text or declared.help
+    annotation: Any = Annotated[kind, shown]
+    return option.replace(annotation=annotation)
