@@ -52,7 +52,7 @@ MODULE_LINES_MAX = 250
 LONG_MODULES = {
     "events": 254,  # what each kind of record is told by
     "drain.finder": 266,  # what is known, named, in any cluster, and registered again
-    "drain.task_look": 262,  # describing, listing, and what is remembered of both
+    "drain.task_look": 261,  # describing, listing, and what is remembered of both
     "lifecycle.acting": 256,  # answers, heartbeats, changes, and what is published when
     "lifecycle.reactivation": 264,  # what may be back, what is retained, and what is said of it
     "lifecycle.recorder": 295,  # the store, what is read of it, and what came of writes

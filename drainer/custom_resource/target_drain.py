@@ -25,6 +25,7 @@ from drainer.custom_resource.target_status import TargetStatus
 from drainer.drain import may_leave, task_set
 from drainer.drain.actions import Outcome
 from drainer.drain.finder import Finder
+from drainer.drain.listings import AtMost
 from drainer.drain.look import Look
 from drainer.drain.model import InstanceProgress
 from drainer.drain.task_look import StoppedTasks, TaskLook
@@ -93,7 +94,7 @@ class TargetDrain:
             if look.nowhere or left:
                 look.absent = True
         most = _listings_max(len(chosen))
-        tasks = TaskLook(self._ecs, time, self._stopped, lambda wanted, _: min(wanted, most))
+        tasks = TaskLook(self._ecs, time, self._stopped, AtMost(most))
         tasks.look(open_ones, early=False)
         outcomes = [Outcome(look, may_leave.decide(look)) for look in open_ones]
         if now < progress.request.deadline_at(target):

@@ -17,10 +17,11 @@ from drainer.drain.model import UNFINISHED_MAX, Owner, Task
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from drainer.drain.finder import EcsReads
+    from drainer.drain.listings import Budget
     from drainer.drain.look import Look
     from drainer.invocation import InvocationClock
 
@@ -68,7 +69,7 @@ class TaskLook:
 
     Args:
         stopped: What earlier looks have seen STOPPED.
-        grant: Returns of how many drains that want it the tasks may be listed at an instant.
+        listings: Of how many drains the tasks may be listed.
     """
 
     def __init__(
@@ -76,12 +77,12 @@ class TaskLook:
         ecs: EcsReads,
         time: InvocationClock,
         stopped: StoppedTasks,
-        grant: Callable[[int, datetime], int],
+        listings: Budget,
     ) -> None:
         self._ecs = ecs
         self._time = time
         self._stopped = stopped
-        self._grant = grant
+        self._listings = listings
 
     def look(self, looks: Iterable[Look], *, early: bool) -> None:
         """
@@ -105,7 +106,7 @@ class TaskLook:
         due.sort(
             key=lambda s: (s.counted > 0, not s.drain.listed_at, turn(s.ec2_instance_id, s.now))
         )
-        granted = self._grant(len(due), self._time.now())
+        granted = self._listings.grant(len(due), self._time.now())
         for look in due[granted:]:
             look.deferred = True
         self._list(due[:granted])
@@ -127,7 +128,7 @@ class TaskLook:
         """Describe some of the tasks of each instance, a hundred of all in one call."""
         by_cluster: dict[str, list[Look]] = defaultdict(list)
         for look in asked:
-            for cluster in _clusters(look):
+            for cluster in dict.fromkeys(one.cluster for one in look.candidates):
                 by_cluster[cluster].append(look)
         answered: dict[Look, dict[str, Task]] = defaultdict(dict)
         for cluster, members in by_cluster.items():
@@ -135,6 +136,7 @@ class TaskLook:
             try:
                 tasks = self._tasks(cluster, list(dict.fromkeys(ids)))
             except DrainerError as error:
+                self._listings.failed(error)
                 unseen(members, error)
                 continue
             for look in members:
@@ -188,6 +190,7 @@ class TaskLook:
             try:
                 ids = self._listed(look)
             except DrainerError as error:
+                self._listings.failed(error)
                 look.unseen(error)
                 if isinstance(error, UnavailableError):
                     break  # to ask on for the others would only make a throttle last
@@ -228,10 +231,6 @@ class TaskLook:
     def _must_have_time(self, beside: float = 0.0) -> None:
         if self._time.seconds_left() < ACTING_SECONDS + beside:
             raise UnavailableError("No time was left to read tasks: the next pass does")
-
-
-def _clusters(look: Look) -> list[str]:
-    return list(dict.fromkeys(instance.cluster for instance in look.candidates))
 
 
 def _stopped(task_id: str) -> Task:

@@ -64,7 +64,7 @@ class Observer:
     ) -> None:
         self._auto_scaling = auto_scaling
         self._finder = Finder(ecs, config.clusters, time)
-        self._tasks = TaskLook(ecs, time, stopped, listings.grant)
+        self._tasks = TaskLook(ecs, time, stopped, listings)
         self._hooks = hooks
         self._time = time
         self._draining_again = draining_again

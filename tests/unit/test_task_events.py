@@ -10,10 +10,16 @@ import pytest
 
 from drainer import events
 from drainer.drain.admission import Admission
-from drainer.drain.listings import LISTINGS_A_SECOND, LISTINGS_MAX, LISTINGS_MIN, Listings
+from drainer.drain.listings import (
+    LISTINGS_A_SECOND,
+    LISTINGS_MAX,
+    LISTINGS_MIN,
+    SHARE_LEAST,
+    Listings,
+)
 from drainer.drain.model import Origin, Place, StoppedTask
 from drainer.drain.task_set import ANSWER_LAG
-from drainer.errors import MalformedEventError, MisconfiguredError, QuietError
+from drainer.errors import MalformedEventError, MisconfiguredError, QuietError, ThrottledError
 from drainer.lifecycle.open_drains import INDEX_KNOWN_FOR, KNOWN_FOR, OpenDrains
 from drainer.lifecycle.task_events import DETAIL_TYPE
 from tests.unit.account import NOW as PASS
@@ -252,6 +258,19 @@ def test_an_environment_that_was_idle_lists_more_at_once_than_one_that_lists_on(
     assert listings.grant(100, NOW + idle / 2) == LISTINGS_MAX // 2
     assert listings.grant(100, NOW + idle / 2 + 10 * idle) == LISTINGS_MAX
     assert listings.grant(3, NOW + 12 * idle) == 3
+
+
+def test_throttles_leave_something_to_list_and_a_minute_without_one_restores_all() -> None:
+    # With nothing to list no drain of a throttled account would end before its deadline.
+    listings = Listings()
+    for _ in range(50):
+        listings.failed(ThrottledError("Rate exceeded"))
+
+    assert listings.grant(100, NOW) == int(SHARE_LEAST * LISTINGS_MIN) >= 1
+    soon = timedelta(seconds=1)
+    assert listings.grant(100, NOW + soon) == int(SHARE_LEAST * LISTINGS_MIN)
+    assert listings.grant(100, NOW + timedelta(seconds=60)) > LISTINGS_MIN / 4
+    assert listings.grant(100, NOW + timedelta(seconds=80)) == LISTINGS_MAX
 
 
 def test_what_was_not_wanted_is_left_for_the_next_pass() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.drain.earlier_looks import WATCHED_WITHIN
-from drainer.drain.listings import LISTINGS_MIN
+from drainer.drain.listings import LISTINGS_MIN, AtMost, Listings
 from drainer.drain.look import Look
 from drainer.drain.model import (
     UNFINISHED_MAX,
@@ -24,19 +24,20 @@ from drainer.drain.task_look import (
     StoppedTasks,
     TaskLook,
 )
-from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
+from drainer.errors import MisconfiguredError, RefusedError, ThrottledError
 from drainer.invocation import InvocationClock
 from tests.unit.ecs import UnaskedEcs, container_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from drainer.drain.listings import Budget
     from drainer.errors import DrainerError
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 NOW = START + timedelta(seconds=60)
 FIRST_LISTED_AT = START + timedelta(seconds=25)
-THROTTLED, DENIED = UnavailableError("Rate exceeded"), MisconfiguredError("AccessDenied")
+THROTTLED, DENIED = ThrottledError("Rate exceeded"), MisconfiguredError("AccessDenied")
 
 
 def task_id(number: int) -> str:
@@ -119,11 +120,15 @@ def look(number: int = 0, unfinished: Sequence[str] = (), counted: int = 0, **of
 
 
 def look_at(
-    ecs: Ecs, *looks: Look, early: bool = True, stopped: StoppedTasks | None = None
+    ecs: Ecs,
+    *looks: Look,
+    early: bool = True,
+    stopped: StoppedTasks | None = None,
+    listings: Budget | None = None,
 ) -> TaskLook:
     remembered = stopped if stopped is not None else StoppedTasks()
     one = TaskLook(
-        ecs, InvocationClock(NOW, ecs.left), remembered, lambda wanted, _: min(wanted, LISTINGS_MIN)
+        ecs, InvocationClock(NOW, ecs.left), remembered, listings or AtMost(LISTINGS_MIN)
     )
     one.look(looks, early=early)
     return one
@@ -699,3 +704,20 @@ def test_a_task_that_is_known_and_missing_is_unfinished_once() -> None:
 
     assert one.listed_at == NOW
     assert one.drain.unfinished == (task_id(1),)
+
+
+# A crowd of thousands went on as before: one read in ten was refused, and each refusal cost its
+# drains a look.
+@pytest.mark.parametrize("refused", ["list", "describe"])
+def test_after_a_throttle_half_as_many_are_listed(refused: str) -> None:
+    ecs, listings = Ecs(fails={refused: THROTTLED}), Listings()
+    look_at(ecs, look(0, [task_id(0)]), listings=listings)
+
+    assert listings.grant(100, NOW) == LISTINGS_MIN // 2
+
+
+def test_another_failure_than_a_throttle_lists_as_many_as_before() -> None:
+    listings = Listings()
+    look_at(Ecs(fails={"describe": DENIED}), look(0, [task_id(0)]), listings=listings)
+
+    assert listings.grant(100, NOW) > LISTINGS_MIN
