@@ -43,7 +43,9 @@ def drain(**changes: Any) -> DrainTrack:
         ended_at=NOON + timedelta(minutes=5),
         ended_by="completed",
     )
-    return DrainTrack(replace(action, **changes), InstanceTrack(lifecycle_state="Terminated", terminated=True), {})
+    return DrainTrack(
+        replace(action, **changes), InstanceTrack(lifecycle_state="Terminated", terminated=True), {}
+    )
 
 
 SNAPSHOT = RollSnapshot(
