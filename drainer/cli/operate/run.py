@@ -100,12 +100,15 @@ class Operate:
             machine = self.reader.with_hooks(machine)
         except DrainerError as error:
             return unread(error)
+        table = who = ""
         try:
             machine = self.reader.with_records(machine)
+            if machine.records:
+                table, who = self.reader.table_name(), self.reader.caller()
         except (LookupError, DrainerError) as error:
             # Auto Scaling takes the answer by the instance's id too.
             print(f"? The action's token was not read: {error}", file=sys.stderr)
-        return self.perform.run(endings.release(machine, hook, self.now()))
+        return self.perform.run(endings.release(machine, hook, self.now(), table, who))
 
     def extend(self, id_: str, length: str) -> int:
         """Put off the deadline of a drain."""
