@@ -1,4 +1,4 @@
-"""What an operator writes into a record: what counts for a pass, and what others write meanwhile."""
+"""What operators write into a record: what counts for a pass, and what others write meanwhile."""
 
 from __future__ import annotations
 
