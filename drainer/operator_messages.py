@@ -137,7 +137,7 @@ def _of(outcome: HookOutcome, now: datetime, retaining: Collection[str]) -> Oper
         # ABANDON retains the instance where the group's instance lifecycle policy says so.
         # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
         retains = outcome.answered == ABANDON and _group(outcome) in retaining
-        return _retained(outcome) if retains else _missed(outcome)
+        return _missed(outcome, retains=retains)
     goes_on = outcome.answered is None and decision.step != Step.STOP
     return _near(outcome, now) if goes_on and _nears(outcome, now) else None
 
@@ -166,30 +166,18 @@ def _near(outcome: HookOutcome, now: datetime) -> OperatorMessage:
     )
 
 
-def _missed(outcome: HookOutcome) -> OperatorMessage:
-    return _message(
-        outcome,
-        "drain-missed-deadline",
-        "has missed its deadline",
-        f"{_answered(outcome)} They are killed with the instance, unless the group retains it.",
-    )
-
-
-def _retained(outcome: HookOutcome) -> OperatorMessage:
-    made = _message(
-        outcome,
-        "instance-retained",
-        "has missed its deadline and is retained",
-        f"{_answered(outcome)} The group retains the instance: its tasks go on, it is billed, and "
-        f"nothing terminates it until somebody frees it.",
-    )
+def _missed(outcome: HookOutcome, *, retains: bool) -> OperatorMessage:
+    left = len(outcome.look.remaining) or outcome.look.counted
+    says = f"The hook was answered {outcome.answered} with {left} tasks left. "
+    event, happens = "drain-missed-deadline", "has missed its deadline"
+    if not retains:
+        says += "They are killed with the instance, unless the group retains it."
+        return _message(outcome, event, happens, says)
+    event, happens = "instance-retained", f"{happens} and is retained"
+    says += "The group retains the instance: they go on, and it is billed until somebody frees it."
+    made = _message(outcome, event, happens, says)
     free = "Let it go", f"drainer retained free {outcome.drain.action.ec2_instance_id}"
     return replace(made, commands=(*made.commands, free))
-
-
-def _answered(outcome: HookOutcome) -> str:
-    left = len(outcome.look.remaining) or outcome.look.counted
-    return f"The hook was answered {outcome.answered} with {left} tasks left."
 
 
 def _message(outcome: HookOutcome, event: str, happens: str, *lines: str) -> OperatorMessage:
