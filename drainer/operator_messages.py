@@ -106,7 +106,7 @@ class OperatorMessage:
                 "summary": self.headline,
             },
         }
-        return {"default": text, "email": text, "https": json.dumps(chat)}
+        return {"default": text, "email": text, "https": json.dumps(chat, ensure_ascii=False)}
 
 
 def of_pass(
@@ -138,16 +138,21 @@ def _of(outcome: HookOutcome, now: datetime, retaining: Collection[str]) -> Oper
         # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
         retains = outcome.answered == ABANDON and _group(outcome) in retaining
         return _missed(outcome, retains=retains)
-    goes_on = outcome.answered is None and decision.step != Step.STOP
-    return _near(outcome, now) if goes_on and _nears(outcome, now) else None
+    goes_on = decision.step != Step.STOP and (outcome.look.proven or outcome.heartbeat)
+    return _near(outcome, now) if goes_on and _nears(outcome) else None
 
 
-def _nears(outcome: HookOutcome, now: datetime) -> bool:
-    """Whether the time before its deadline has begun since the pass before this one."""
-    before, began_at = told_until(outcome), outcome.drain.started_at
-    ends_at = outcome.look.deadline_at
+def _nears(outcome: HookOutcome) -> bool:
+    """
+    Whether the time before its deadline has begun since the pass before this one.
+
+    The pass after this one begins where this one's message was sent. What has sent none is a
+    duplicate, or its message comes again: another pass tells.
+    """
+    before, until = told_until(outcome), outcome.published_at
+    began_at, ends_at = outcome.drain.started_at, outcome.look.deadline_at
     near_at = ends_at - min(NEAR, (ends_at - began_at) / 4)
-    return before is not None and before < near_at <= now < ends_at
+    return before is not None and until is not None and before < near_at <= until < ends_at
 
 
 def _near(outcome: HookOutcome, now: datetime) -> OperatorMessage:
@@ -211,18 +216,22 @@ class OperatorMessages:
 
     def tell(self, report: PassReport, time: InvocationClock) -> None:
         """Publish the messages of a pass, if there is time for it; what fails is reported."""
-        found = of_pass(report, time.now(), self._retaining(sorted(abandoned(report)), time))
-        if not found:
-            return
-        refused = {"No time was left in the invocation"}
-        if time.seconds_left() >= 2 * CALL_SECONDS:
-            try:
-                refusals = self._topic.publish([(one.subject, one.texts()) for one in found])
-                refused = set(refusals.values())
-            except DrainerError as error:
-                refused = {str(error)}
+        try:
+            retaining = self._retaining(sorted(abandoned(report)), time)
+            refused = self._publish(of_pass(report, time.now(), retaining), time)
+        except DrainerError as error:
+            refused = {str(error)}
+        except Exception as error:  # noqa: BLE001 (the pass is made: it must not come again for this)
+            refused = {f"{type(error).__name__}: {error}"}
         for reason in sorted(refused):
             self._telemetry.failed(f"A message to operators was not published: {reason}")
+
+    def _publish(self, found: Sequence[OperatorMessage], time: InvocationClock) -> set[str]:
+        if not found:
+            return set()
+        if time.seconds_left() < 2 * CALL_SECONDS:
+            return {"No time was left in the invocation"}
+        return set(self._topic.publish([(one.subject, one.texts()) for one in found]).values())
 
     def _retaining(self, groups: Sequence[str], time: InvocationClock) -> set[str]:
         """Return which groups retain; if that is not read, the message leaves it open."""

@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 OF_AN_EXTENSION = ("extended_to", "extended_by")
 OF_A_RELEASE = ("released_by",)
 OF_AN_OPERATOR = (*OF_AN_EXTENSION, *OF_A_RELEASE)
-# What a pass sets beside what is its own: the token is the join's to set, and what names the
-# generation is its creator's. An extension and a release are the operator's.
+# Not the pass: its own write, should the SDK repeat it, must still be known by its id.
+OF_A_JOIN = ("token", "began_at", "deadline_at")
+# What a pass sets beside what is its own: the token and when the action began are the join's to
+# set, and what names the generation is its creator's. An extension and a release are the
+# operator's.
 OF_A_PASS = tuple(
     one
     for one in NAMES
-    if one not in {*KEY_NAMES, "generation", "token", "deadline_at", "previous", *OF_AN_OPERATOR}
+    if one not in {*KEY_NAMES, "generation", "previous", *OF_A_JOIN, *OF_AN_OPERATOR}
 )
 OF_AN_END = tuple(one for one in OF_A_PASS if one != "hop")
-# Not the pass: its own write, should the SDK repeat it, must still be known by its id.
-OF_A_JOIN = ("token", "deadline_at")
 OF_A_CREATION = tuple(one for one in NAMES if one not in KEY_NAMES)
 
 IS_OPEN = "attribute_not_exists(#end)"

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-placement-const
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from hashlib import sha256
 
 # The stack for which it was set DRAINING: it is set ACTIVE again if that stack rolls back.
@@ -17,6 +18,15 @@ INTERRUPTED = "drainer.interrupted"
 
 # Set DRAINING by `drainer drain`: when, and by whom. The function does not set it ACTIVE again.
 DRAINED_BY = "drainer.drained-by"
+
+
+def drained_at(drained_by: str) -> datetime | None:
+    """Return when an operator has set a container instance DRAINING; None where it does not say."""
+    try:
+        at = datetime.fromisoformat(drained_by.partition(" ")[0])
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def checksum(text: str) -> str:

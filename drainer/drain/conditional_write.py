@@ -112,9 +112,10 @@ def stored(write: Write, there: Any) -> Any:
 
     A pass and the join of a token may write at the same time. Neither condition names a field that
     the other changes, and neither reverts the other: a pass leaves the token alone and sets a
-    deadline only where there is none, a join sets nothing but these two. Nor does either touch what
-    an operator writes, an extension or who has released the instance, which sets nothing else. The
-    arguments and the result are records of the kind that is written, or None.
+    deadline only where there is none, a join sets these two and when its action began, which no
+    pass sets. Nor does either touch what an operator writes, an extension or who has released the
+    instance, which sets nothing else. The arguments and the result are records of the kind that is
+    written, or None.
     """
     demand = write.condition.demand
     new: Any = write.record
@@ -134,12 +135,13 @@ def stored(write: Write, there: Any) -> Any:
     if not isinstance(base, DrainRecord):
         return following  # a request's has neither token nor predecessor, and one deadline
     token = new.token if joins else there.token
-    deadline_at = new.drain.deadline_at
+    deadline_at, started_at = new.drain.deadline_at, new.drain.started_at
     if not joins:
-        deadline_at = there.drain.deadline_at or deadline_at
+        deadline_at, started_at = there.drain.deadline_at or deadline_at, there.drain.started_at
     drain = replace(
         base.drain,
         action=replace(base.drain.action, lifecycle_action_token=token),
+        started_at=started_at,
         deadline_at=deadline_at,
     )
     return replace(

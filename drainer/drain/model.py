@@ -167,14 +167,14 @@ class Drain(InstanceProgress):
     deadline_at: datetime | None = None
     extended_to: datetime | None = None  # what an operator has extended it to
     heartbeat_timeout_seconds: int | None = None  # of the hook; None until it has been looked up
-    # since when looks have found Auto Scaling not waiting
-    not_waiting_since: datetime | None = None
+    not_waiting_since: datetime | None = None  # since when Auto Scaling was found not to wait
     # the lifecycle state in which it was first seen to wait, where no token tells actions apart
     waits_in: str | None = None
     sent_at: datetime | None = None  # when its message was published; None for a notification
     # of the record that the message follows; None where no record is known yet
     generation: int | None = None
     quiet: bool = False  # whether the next pass comes QUIET_SECONDS later, and not at the interval
+    was_active: bool = False  # whether a pass has found the container instance ACTIVE
 
 
 @dataclass(frozen=True, slots=True)

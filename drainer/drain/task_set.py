@@ -24,9 +24,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from drainer.drain.earlier_looks import WATCHED_WITHIN
 from drainer.drain.model import UNFINISHED_MAX, InstanceProgress, StandaloneTasks
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from drainer.drain.look import Look
 
 # Of an instance alone, or of a drain.
@@ -107,16 +110,20 @@ def statuses_to_list(look: Look) -> tuple[str, ...]:
     if look.to_report:
         return ("RUNNING", "STOPPED")
     if not is_closed(look):
-        if look.drain.listed_at is None:
+        first_at = look.drain.listed_at
+        if first_at is None:
             return ("RUNNING",)
-        return ("RUNNING", "STOPPED") if _counts_unknown(look) else ("STOPPED",)
+        return ("RUNNING", "STOPPED") if _counts_unknown(look, first_at) else ("STOPPED",)
     # What ECS wants to run is counted. What it has told to stop since the set was closed is not.
     return ("RUNNING", "STOPPED") if look.unexplained else ("STOPPED",)
 
 
-def _counts_unknown(look: Look) -> bool:
-    """Whether ECS counts a task that no look has seen: the instance may have been ACTIVE again."""
-    return look.counted > sum(task.wanted for task in look.remaining)
+def _counts_unknown(look: Look, listed_at: datetime) -> bool:
+    """Whether ECS may count a task that no look has seen: the instance may have been ACTIVE."""
+    # A task that is described as wanted, by a late answer, may be in the counts no longer, so that
+    # another is in its place. In less than a minute there was no time to place one unseen.
+    unwatched = look.now > listed_at + WATCHED_WITHIN
+    return look.counted > (0 if unwatched else sum(task.wanted for task in look.remaining))
 
 
 def _is_busy(look: Look) -> bool:

@@ -169,7 +169,7 @@ class HookActions:
             if position in refusals:
                 outcome.put_off(f"The re-invocation was not published: {refusals[position]}")
             else:
-                outcome.published = True
+                outcome.published_at = sent_at
 
     def _send(self, drains: Sequence[Drain], sent_at: datetime) -> dict[int, str]:
         """Publish at most TOGETHER_MAX messages; return by position why some were not."""

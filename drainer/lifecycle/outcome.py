@@ -14,6 +14,8 @@ from drainer.lifecycle.look import Waiting
 from drainer.lifecycle.rules import Step
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from drainer.drain.admission import Admitted
     from drainer.drain.model import Drain, LifecycleAction, LifecycleActionResult
     from drainer.drain.record import DrainRecord
@@ -39,7 +41,7 @@ class HookOutcome(Outcome):
     hop: int | None = None  # of that; None where this pass has written none
     recorded: bool = False  # whether this pass has written the drain's record, as far as is known
     duplicate: bool = False  # whether another pass had written this hop already
-    published: bool = False  # whether the re-invocation went out
+    published_at: datetime | None = None  # when the re-invocation went out; None where it did not
     retry_reason: str = ""  # why the message must be delivered again
 
     @property
@@ -56,6 +58,11 @@ class HookOutcome(Outcome):
     def named(self) -> bool:
         """Whether the lifecycle action's token is known."""
         return bool(self.drain.action.lifecycle_action_token)
+
+    @property
+    def published(self) -> bool:
+        """Whether the re-invocation went out."""
+        return self.published_at is not None
 
     @property
     def ended(self) -> bool:
@@ -79,6 +86,7 @@ class HookOutcome(Outcome):
             last_heartbeat_at=look.now if self.heartbeat else drain.last_heartbeat_at,
             not_waiting_since=(drain.not_waiting_since or seen_at) if waits_not else None,
             quiet=self.decision.quiet and not self.errors,
+            was_active=drain.was_active or look.status == "ACTIVE",
             # What was not seen DRAINING may have been ACTIVE: its tasks are listed once more.
             listed_at=drain.listed_at if look.status or not drain.closed else None,
         )

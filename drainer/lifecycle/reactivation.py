@@ -25,6 +25,7 @@ from drainer.drain.look import turn
 from drainer.drain.record import SETTLE, DrainRecord
 from drainer.errors import ClusterMissingError, DrainerError
 from drainer.lifecycle.departed import departed
+from drainer.lifecycle.drained_by_us import is_known, stays_by_hand
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -196,9 +197,10 @@ class Reactivation:
             for one in found
             # Spot, custom resources and operators set their own instances ACTIVE.
             if one.status == "DRAINING"
-            and not (one.drained_for or one.interrupted or one.drained_by)
+            and not (one.drained_for or one.interrupted)
+            and not (one.drained_by and stays_by_hand(one, over[one.ec2_instance_id]))
             # Its agent may have registered again: that is not what we have set DRAINING.
-            and (not one.agent_connected or _is_known(one, over[one.ec2_instance_id]))
+            and (not one.agent_connected or is_known(one, over[one.ec2_instance_id]))
         ]
         connected = [one for one in draining if one.agent_connected]
         for start in range(0, len(connected), TOGETHER_MAX):
@@ -218,7 +220,7 @@ class Reactivation:
         served = {
             one.ec2_instance_id
             for one in found
-            if one.status == "ACTIVE" and _is_known(one, over[one.ec2_instance_id])
+            if one.status == "ACTIVE" and is_known(one, over[one.ec2_instance_id])
         }
         return [one for one in over if one in alive | served and one not in waiting]
 
@@ -260,12 +262,3 @@ class Reactivation:
             [written] = self._records.write([Write(forgotten, condition)])
             if written.outcome == Outcome.UNKNOWN:
                 return
-
-
-def _is_known(instance: ContainerInstance, records: Sequence[DrainRecord]) -> bool:
-    """Whether records name a container instance, or one of them names none at all."""
-    known = [
-        {record.drain.container_instance_arn, *(arn for _, arn in record.drain.others)}
-        for record in records
-    ]
-    return any(instance.arn in arns or arns == {None} for arns in known)

@@ -171,6 +171,24 @@ def test_who_has_read_the_record_before_the_extension_does_not_take_it_back(
     assert after.extended_by == WHO
 
 
+@pytest.mark.parametrize("hop", [None, 3])
+def test_what_the_sweep_has_found_late_is_extended_no_further_than_its_hook_waits(
+    hop: int | None,
+) -> None:
+    # Counted from the sweep, an extension was allowed to end minutes after the global timeout.
+    # There Auto Scaling gives its default result, whatever the hook's owner wants.
+    swept = there(None, action=action(0, ""))
+    began_at = START - timedelta(seconds=400)
+    joins = replace(swept, hop=4, drain=drain(started_at=began_at, deadline_at=BEFORE))
+    passed = Write(replace(swept, hop=5, pass_id="another"), PASS)
+
+    joined = written(Write(joins, Condition(Demand.JOINS, 1, hop)), swept)
+
+    assert joined.drain.started_at == began_at
+    # The pass of another message may have read the record before.
+    assert written(passed, joined).drain.started_at == began_at
+
+
 def test_an_extension_leaves_alone_what_a_pass_has_written_meanwhile() -> None:
     # A hop that goes down is two chains.
     read = there(None)

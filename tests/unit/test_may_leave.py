@@ -696,6 +696,14 @@ def carried(a_look: HookLook, **done: Any) -> Drain:
     return outcome.following()
 
 
+def test_a_drain_remembers_that_it_has_found_its_instance_active() -> None:
+    # Back in service, it is set ACTIVE although an operator had set it DRAINING before that.
+    found = [carried(look_at(instance(status=one), of=drain())) for one in ("ACTIVE", "DRAINING")]
+    again = carried(look_at(instance(status="DRAINING"), of=replace(drain(), was_active=True)))
+
+    assert [one.was_active for one in (*found, again)] == [True, False, True]
+
+
 def test_defect_22_draining_since_is_forgotten_when_someone_sets_the_instance_active() -> None:
     # A remembered flag would release an instance on which ECS places tasks again.
     assert carried(look_at(instance("ACTIVE"))).draining_since is None

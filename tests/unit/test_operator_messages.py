@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer import handler, operator_messages
+from drainer.aws.topic import OperatorTopicGateway
 from drainer.errors import ThrottledError
 from drainer.invocation import InvocationClock
 from drainer.operator_messages import MESSAGES_MAX, OperatorMessages
@@ -18,7 +19,7 @@ from drainer.simulation.aws import Aws
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.messaging.delivery import SnsApi
 from drainer.telemetry import Telemetry
-from tests.unit.account import GROUP, HOOK, NOW, Account, task
+from tests.unit.account import GROUP, HOOK, NOW, Account, notification, task
 from tests.unit.test_handler import START, Context, Setting
 
 if TYPE_CHECKING:
@@ -100,6 +101,51 @@ def test_a_drain_that_nears_its_deadline_is_told_of_once(minutes: int, told: lis
     report = passed(account, drain(account, timedelta(minutes=minutes)))
 
     assert [one.event for one in operator_messages.of_pass(report, NOW)] == told
+
+
+def test_of_two_passes_over_one_message_only_the_one_that_is_written_tells() -> None:
+    # SQS delivers a message twice at times. Both passes have read the same record.
+    account = Account(hooks=(HOUR_HOOK,))
+    due = drain(account, timedelta(minutes=15))
+    theirs = replace(account.record(), hop=due.hop + 1, pass_id="another", written_at=NOW)
+    account.records.meanwhile[theirs.key] = theirs
+    report = passed(account, due)
+
+    assert report.outcomes[0].duplicate
+    assert operator_messages.of_pass(report, NOW) == []
+
+
+def test_a_pass_whose_message_comes_again_leaves_it_to_the_next() -> None:
+    # It would be told of once for each delivery, three minutes apart.
+    account = Account(hooks=(HOUR_HOOK,), unpublished={0})
+    report = passed(account, drain(account, timedelta(minutes=15)))
+
+    assert report.outcomes[0].retry_reason
+    assert operator_messages.of_pass(report, NOW) == []
+
+
+def test_what_begins_to_be_near_after_its_message_was_sent_is_told_of_by_the_next_pass() -> None:
+    # A pass of a hundred drains goes on for seconds after that. The next one goes by when the
+    # message was sent, so that both would tell.
+    account = Account(hooks=(HOUR_HOOK,))
+    left = timedelta(minutes=15, seconds=5)
+    first = passed(account, drain(account, left))
+    second = passed(account, account.published[-1], now=NOW + 15 * SECOND)
+
+    assert operator_messages.of_pass(first, NOW + 10 * SECOND) == []
+    assert len(operator_messages.of_pass(second, NOW + 16 * SECOND)) == 1
+
+
+def test_a_message_that_auto_scaling_has_not_confirmed_is_not_told_of() -> None:
+    # Whoever may publish to the topic could write to people: the instance waits, the rest is made
+    # up.
+    account = Account(hooks=(HOUR_HOOK,), fails={"heartbeat": ThrottledError("Rate exceeded")})
+    account.has(0, "DRAINING", task(1))
+    forged = notification(at=NOW - timedelta(minutes=45))
+    report = passed(account, forged)
+
+    assert report.outcomes[0].published
+    assert operator_messages.of_pass(report, NOW) == []
 
 
 def test_of_a_short_drain_not_more_than_its_last_quarter_counts_as_near() -> None:
@@ -185,6 +231,26 @@ def test_a_crowd_has_one_call_and_the_last_message_says_how_many_there_are() -> 
     assert told[-1].lines[-1] == "3 other drains of the same pass have no message of their own."
 
 
+def test_ten_messages_fit_into_one_call_in_any_script() -> None:
+    # "BatchRequestTooLong": none of the ten would be published. Escaped, a character takes 12
+    # bytes; whoever runs a task may name its group.
+    account = Account(hooks=(HOUR_HOOK,))
+    named = [replace(task(n), group="\N{GRINNING FACE}" * 255) for n in range(1, 6)]
+    crowd = [drain(account, timedelta(minutes=15), n, *named) for n in range(MESSAGES_MAX)]
+    told = operator_messages.of_pass(passed(account, *crowd), NOW)
+    sent: list[Any] = []
+
+    class Sns:
+        def publish_batch(self, **parameters: Any) -> dict[str, Any]:
+            sent.extend(parameters["PublishBatchRequestEntries"])
+            return {"Successful": [{"Id": one["Id"]} for one in sent]}
+
+    OperatorTopicGateway(Sns(), "arn").publish([(one.subject, one.texts()) for one in told])
+
+    # https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
+    assert sum(len(one["Message"].encode()) for one in sent) <= 262_144
+
+
 @pytest.mark.parametrize(
     ("topic", "seconds_left", "reason"),
     [
@@ -192,6 +258,9 @@ def test_a_crowd_has_one_call_and_the_last_message_says_how_many_there_are() -> 
         pytest.param(Topic(), 7.9, "No time was left in the invocation", id="no time"),
         pytest.param(Topic(ThrottledError("Rate exceeded")), 20.0, "Rate exceeded", id="throttled"),
         pytest.param(Topic(refusals={0: "InternalError"}), 20.0, "InternalError", id="refused"),
+        # Let through, it would fail the batch: a hundred messages would come again, and requests of
+        # CloudFormation would wait for three minutes.
+        pytest.param(Topic(ValueError("odd")), 20.0, "ValueError: odd", id="not foreseen"),
     ],
 )
 def test_a_message_that_is_not_published_is_reported_and_ends_no_pass(

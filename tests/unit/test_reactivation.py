@@ -226,6 +226,34 @@ def test_what_spot_takes_a_stack_drains_or_an_operator_has_drained_is_left_to_th
         assert world.active == []
 
 
+# Set ACTIVE in the console, it keeps the attribute. Back from its warm pool it would get no task
+# for ever. What was DRAINING by hand when our drain began stays so, and so does what is since.
+@pytest.mark.parametrize(
+    ("by_hand_at", "was_active", "is_back"),
+    [
+        (-timedelta(days=30), True, True),
+        (-timedelta(days=30), False, False),
+        # ECS may have said ACTIVE out of date.
+        (-timedelta(seconds=20), True, False),
+        (-timedelta(seconds=21), True, True),
+        (timedelta(seconds=30), True, False),
+        (None, True, False),
+    ],
+)
+def test_what_an_operator_has_drained_and_set_active_since_comes_back_from_our_drain(
+    by_hand_at: timedelta | None, *, was_active: bool, is_back: bool
+) -> None:
+    known = record()
+    known = replace(known, drain=replace(known.drain, was_active=was_active))
+    at = f"{known.drain.started_at + by_hand_at:%Y-%m-%dT%H:%M:%SZ}" if by_hand_at else "lately"
+    there = instance(drained_by=f"{at} assumed-role/ops/anna")
+
+    world = World({"payments": [there]}, records=followed(known))
+    world.run()
+
+    assert world.active == (["arn-1"] if is_back else [])
+
+
 # A record is forgotten after it was set ACTIVE. One that could not be is looked at again once more;
 # what is ACTIVE by then is forgotten before anybody else sets it DRAINING.
 @pytest.mark.parametrize("made", [True, False])

@@ -12,8 +12,9 @@ from drainer import events
 from drainer.drain.admission import Admission
 from drainer.drain.listings import LISTINGS_A_SECOND, LISTINGS_MAX, LISTINGS_MIN, Listings
 from drainer.drain.model import Origin, Place, StoppedTask
+from drainer.drain.task_set import ANSWER_LAG
 from drainer.errors import MalformedEventError, MisconfiguredError, QuietError
-from drainer.lifecycle.open_drains import KNOWN_FOR, OpenDrains
+from drainer.lifecycle.open_drains import INDEX_KNOWN_FOR, KNOWN_FOR, OpenDrains
 from drainer.lifecycle.task_events import DETAIL_TYPE
 from tests.unit.account import NOW as PASS
 from tests.unit.account import TOKEN, Account, action, drain, instance_id, record
@@ -199,6 +200,32 @@ def test_a_drain_whose_container_instance_was_not_known_is_read_again() -> None:
     records.put(found := record(drain(0, **CLOSED)))
 
     assert drains.of([ARN], records, PASS) == [found]
+
+
+def test_the_index_is_read_again_after_seconds() -> None:
+    # In a crowd each batch of events would read the keys of all its drains.
+    listed: list[int] = []
+
+    class Counted(Records):
+        def open_keys(self) -> list[Key]:
+            listed.append(1)
+            return super().open_keys()
+
+    records, drains = Counted(), OpenDrains()
+    assert drains.of([ARN], records, PASS) == []
+    records.put(found := record(drain(0, **CLOSED)))
+
+    assert drains.of([ARN], records, PASS + INDEX_KNOWN_FOR - timedelta(seconds=1)) == []
+    assert len(listed) == 1
+    assert drains.of([ARN], records, PASS + INDEX_KNOWN_FOR) == [found]
+    # A clock that was set back must not hide drains until it has come so far again.
+    assert drains.of([ARN], records, PASS - timedelta(hours=1)) == [found]
+    assert len(listed) == 3
+
+
+def test_no_drain_is_hidden_from_its_events_once_its_set_can_be_closed() -> None:
+    # Its last task's event would be dropped, and a quiet drain answered minutes later.
+    assert INDEX_KNOWN_FOR < 2 * ANSWER_LAG
 
 
 def test_an_agent_that_has_registered_again_is_known_by_its_events_after_minutes() -> None:

@@ -8,8 +8,10 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.Read
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.records import ApiError
@@ -17,7 +19,7 @@ from drainer.simulation.services.dynamodb.former_table import DynamoDbApi
 from drainer.simulation.services.dynamodb.item_expressions import Expressions, copied, invalid, size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from drainer.simulation.account import Account
@@ -67,10 +69,11 @@ class RecordTable:
     page_items: int = 100
     index_lag_seconds: float = INDEX_LAG_SECONDS
     rows: dict[tuple[str, str], Version] = field(default_factory=dict)
-    # The keys of each partition: a query must not read the whole table.
+    # The keys of each partition, sorted: a query must not read the whole table.
     _partitions: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    # The keys of the items that an index has, or had before the latest write.
-    _indexed: dict[str, dict[tuple[str, str], None]] = field(default_factory=dict)
+    # The keys of the items that an index has, or had before the latest write, sorted: its own sort
+    # key is the table's partition key.
+    _indexed: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     leaves_over: Callable[[], bool] = lambda: False
     repeats: Callable[[], bool] = lambda: False
     read_only: bool = False
@@ -83,23 +86,34 @@ class RecordTable:
     def put(self, key: tuple[str, str], version: Version) -> None:
         """Write an item."""
         if key not in self.rows:
-            self._partitions.setdefault(key[0], []).append(key)
+            insort(self._partitions.setdefault(key[0], []), key)
         self.rows[key] = version
         for name, (partition, _) in self.indexes.items():
-            keys = self._indexed.setdefault(name, {})
-            if partition in version.item or partition in version.before:
-                keys[key] = None
-            else:
-                keys.pop(key, None)
+            keys = self._indexed.setdefault(name, [])
+            at = bisect_left(keys, key)
+            is_there = keys[at : at + 1] == [key]
+            belongs = partition in version.item or partition in version.before
+            if belongs and not is_there:
+                keys.insert(at, key)
+            elif is_there and not belongs:
+                del keys[at]
 
-    def of_index(self, name: str) -> list[tuple[tuple[str, str], Version]]:
-        """Return the keys and items that an index may show."""
-        # An item that DynamoDB has deleted for its age is in no index.
-        return [(key, self.rows[key]) for key in self._indexed.get(name, ()) if key in self.rows]
+    def after(
+        self, index: str | None, partition: Any, start: tuple[str, str]
+    ) -> Iterator[tuple[tuple[str, str], Version]]:
+        """
+        Return the keys and items that an index may show, or those of a partition, after a key.
 
-    def of_partition(self, value: Any) -> list[tuple[tuple[str, str], Version]]:
-        """Return the keys and items of one partition."""
-        return [(key, self.rows[key]) for key in self._partitions.get(value, ())]
+        Args:
+            index: Its name; None for the table itself.
+            partition: The partition of the table.
+            start: The last key that is left out.
+        """
+        keys = (self._indexed.get(index) if index else self._partitions.get(partition)) or []
+        for at in range(bisect_right(keys, start), len(keys)):
+            # An item that DynamoDB has deleted for its age is in no index.
+            if keys[at] in self.rows:
+                yield keys[at], self.rows[keys[at]]
 
     def key_of(self, item: Mapping[str, Any]) -> tuple[str, str]:
         """Return the values of the key; refuse an item that lacks one."""
@@ -214,26 +228,19 @@ class DynamoDbItemsApi(DynamoDbApi):
         )
         value = expressions.equal_to(parameters["KeyConditionExpression"], partition)
         expressions.all_used()
-        rows = table.of_index(index) if index else table.of_partition(value.get("S"))
-        found = [
-            (key, item)
-            for key, row in rows
-            if (item := self._seen(table, row, late=index is not None)).get(partition) == value
-        ]
-        found.sort(key=lambda one: (one[1][sort]["S"], one[0]))
-        start = parameters.get("ExclusiveStartKey")
-        if start:
-            after = (start[sort]["S"], table.key_of(start))
-            found = [one for one in found if (one[1][sort]["S"], one[0]) > after]
+        begun_at = parameters.get("ExclusiveStartKey")
+        rows = table.after(index, value.get("S"), table.key_of(begun_at) if begun_at else ("", ""))
+        seen = (self._seen(table, row, late=index is not None) for _, row in rows)
         most = min(parameters.get("Limit", table.page_items), table.page_items)
+        found = list(islice((one for one in seen if one.get(partition) == value), most + 1))
         shown = {*table.keys, partition, sort} if index else None
         items = [
             copied({name: one for name, one in item.items() if shown is None or name in shown})
-            for _, item in found[:most]
+            for item in found[:most]
         ]
         answer: dict[str, Any] = {"Items": items, "Count": len(items), "ScannedCount": len(items)}
         if len(found) > most:
-            last = found[most - 1][1]
+            last = found[most - 1]
             names = {*table.keys, partition, sort}
             answer["LastEvaluatedKey"] = {name: dict(last[name]) for name in sorted(names)}
         return answer
