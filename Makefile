@@ -169,8 +169,9 @@ $(ZIP): $(ZIP_SOURCES) | $(VENV)/.demo
 
 # Building the wheel takes setuptools, which is among what development needs.
 .PHONY: release
-release: $(VENV)/.development package ## Build build/release/drainer-VERSION.tar.gz, the same bytes for the same commit
-	@$(BIN)/python infra/release.py --zip build/drainer.zip --output build/release
+release: $(VENV)/.development package ## Build build/release/drainer-VERSION.tar.gz, the same bytes for the same commit (SOURCE_URL=...)
+	@$(BIN)/python infra/release.py --zip build/drainer.zip --output build/release \
+	  $(if $(SOURCE_URL),--source-url $(SOURCE_URL))
 
 .PHONY: bucket
 bucket:

@@ -148,7 +148,7 @@ def _compose(
         from drainer.operator_messages import OperatorMessages  # noqa: PLC0415 (a start without it is shorter)
 
         told = OperatorTopicGateway(client("sns"), config.operator_topic_arn)
-        by = replace(by, notify=OperatorMessages(told, telemetry).tell)
+        by = replace(by, notify=OperatorMessages(told, auto_scaling, telemetry).tell)
     return by, interruptions
 
 

@@ -1,5 +1,6 @@
 """
-Tell operators of a drain: once when it nears its deadline, and once when that has passed.
+Tell operators of a drain: once when it nears its deadline, and once when that has passed, be its
+instance terminated or retained.
 
 An alarm's text is fixed and names no instance. A message that is not delivered is not repeated:
 the alarm and the log tell of the same.
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from drainer.attention import told_until
 from drainer.drain.actions import CALL_SECONDS
+from drainer.drain.model import LifecycleActionResult
 from drainer.errors import DrainerError
 from drainer.lifecycle.rules import HookPhase, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from drainer.invocation import InvocationClock
@@ -35,6 +37,14 @@ NEAR = timedelta(minutes=15)
 MESSAGES_MAX = 10
 TASKS_NAMED_MAX = 5
 TEXT_CHARACTERS_MAX = 200
+ABANDON = LifecycleActionResult.ABANDON
+
+
+class RetainingGroups(Protocol):
+    """Which groups retain instances."""
+
+    def retaining(self, auto_scaling_group_names: Sequence[str]) -> set[str]:
+        """Return the groups that retain what is answered ABANDON; may raise a DrainerError."""
 
 
 class OperatorTopic(Protocol):
@@ -99,9 +109,11 @@ class OperatorMessage:
         return {"default": text, "email": text, "https": json.dumps(chat, ensure_ascii=False)}
 
 
-def of_pass(report: PassReport, now: datetime) -> list[OperatorMessage]:
-    """Return what operators are told of after a pass; at most MESSAGES_MAX."""
-    found = [message for outcome in report.outcomes if (message := _of(outcome, now))]
+def of_pass(
+    report: PassReport, now: datetime, retaining: Collection[str] = frozenset()
+) -> list[OperatorMessage]:
+    """Return MESSAGES_MAX messages at most; `retaining` are groups that retain on ABANDON."""
+    found = [message for one in report.outcomes if (message := _of(one, now, retaining))]
     told = found[:MESSAGES_MAX]
     if len(found) > MESSAGES_MAX:
         others = len(found) - MESSAGES_MAX
@@ -110,10 +122,22 @@ def of_pass(report: PassReport, now: datetime) -> list[OperatorMessage]:
     return told
 
 
-def _of(outcome: HookOutcome, now: datetime) -> OperatorMessage | None:
+def abandoned(report: PassReport) -> set[str]:
+    """Return the groups of instances that were answered ABANDON, as only deadlines are."""
+    return {_group(one) for one in report.outcomes if one.answered == ABANDON}
+
+
+def _group(outcome: HookOutcome) -> str:
+    return outcome.drain.action.auto_scaling_group_name
+
+
+def _of(outcome: HookOutcome, now: datetime, retaining: Collection[str]) -> OperatorMessage | None:
     decision = outcome.decision
     if outcome.answered is not None and decision.phase == HookPhase.OVERDUE:
-        return _missed(outcome)
+        # ABANDON retains the instance where the group's instance lifecycle policy says so.
+        # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
+        retains = outcome.answered == ABANDON and _group(outcome) in retaining
+        return _missed(outcome, retains=retains)
     goes_on = decision.step != Step.STOP and (outcome.look.proven or outcome.heartbeat)
     return _near(outcome, now) if goes_on and _nears(outcome) else None
 
@@ -147,15 +171,18 @@ def _near(outcome: HookOutcome, now: datetime) -> OperatorMessage:
     )
 
 
-def _missed(outcome: HookOutcome) -> OperatorMessage:
+def _missed(outcome: HookOutcome, *, retains: bool) -> OperatorMessage:
     left = len(outcome.look.remaining) or outcome.look.counted
-    return _message(
-        outcome,
-        "drain-missed-deadline",
-        "has missed its deadline",
-        f"The hook was answered {outcome.answered} with {left} tasks left. They are killed with "
-        f"the instance, unless the group retains it.",
-    )
+    says = f"The hook was answered {outcome.answered} with {left} tasks left. "
+    event, happens = "drain-missed-deadline", "has missed its deadline"
+    if not retains:
+        says += "They are killed with the instance, unless the group retains it."
+        return _message(outcome, event, happens, says)
+    event, happens = "instance-retained", f"{happens} and is retained"
+    says += "The group retains the instance: they go on, and it is billed until somebody frees it."
+    made = _message(outcome, event, happens, says)
+    free = "Let it go", f"drainer retained free {outcome.drain.action.ec2_instance_id}"
+    return replace(made, commands=(*made.commands, free))
 
 
 def _message(outcome: HookOutcome, event: str, happens: str, *lines: str) -> OperatorMessage:
@@ -182,14 +209,16 @@ def _plain(text: str) -> str:
 class OperatorMessages:
     """Publishes what operators are told of after a pass."""
 
-    def __init__(self, topic: OperatorTopic, telemetry: Telemetry) -> None:
+    def __init__(self, topic: OperatorTopic, groups: RetainingGroups, telemetry: Telemetry) -> None:
         self._topic = topic
+        self._groups = groups
         self._telemetry = telemetry
 
     def tell(self, report: PassReport, time: InvocationClock) -> None:
         """Publish the messages of a pass, if there is time for it; what fails is reported."""
         try:
-            refused = self._publish(of_pass(report, time.now()), time)
+            retaining = self._retaining(sorted(abandoned(report)), time)
+            refused = self._publish(of_pass(report, time.now(), retaining), time)
         except DrainerError as error:
             refused = {str(error)}
         except Exception as error:  # noqa: BLE001 (the pass is made: it must not come again for this)
@@ -203,3 +232,13 @@ class OperatorMessages:
         if time.seconds_left() < 2 * CALL_SECONDS:
             return {"No time was left in the invocation"}
         return set(self._topic.publish([(one.subject, one.texts()) for one in found]).values())
+
+    def _retaining(self, groups: Sequence[str], time: InvocationClock) -> set[str]:
+        """Return which groups retain; if that is not read, the message leaves it open."""
+        if not groups or time.seconds_left() < 3 * CALL_SECONDS:
+            return set()
+        try:
+            return self._groups.retaining(groups)
+        except DrainerError as error:
+            self._telemetry.failed(f"Whether groups retain instances was not read: {error}")
+            return set()

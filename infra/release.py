@@ -39,7 +39,6 @@ CODE = "      Code: ../build/drainer.zip\n"
 CODE_BY_PARAMETERS = "      Code: {S3Bucket: !Ref CodeBucket, S3Key: !Ref CodeKey}\n"
 # Only a local path is warned of. The comment that says so goes with all others.
 LOCAL_PATH = "    Metadata: {cfn-lint: {config: {ignore_checks: [W3002]}}}\n"
-LOCAL_PATH_WHY = "    # W3002 warns that a local path works only after `sam package`.\n"
 PARAMETERS = "Parameters:\n"
 CODE_PARAMETERS = """\
   CodeBucket:
@@ -63,12 +62,15 @@ CODE_PARAMETERS = """\
 HEADER = """\
 # The drainer {version}, made from infra/drainer.yaml, whose comments say why each part is as it is.
 """
-# https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-template-publishing-applications-metadata-properties.html
 SAM_HEADER = """\
 # The drainer {version} for the AWS Serverless Application Repository. To publish it:
 #   sam package --template-file sam.yaml --s3-bucket my-bucket --output-template-file packaged.yaml
 #   sam publish --template packaged.yaml
+# The repository reads from the bucket, so its policy must let serverlessrepo.amazonaws.com use
+# s3:GetObject. To share the application with everyone, add a SourceCodeUrl.
 """
+# The properties, their patterns and lengths:
+# https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-template-publishing-applications-metadata-properties.html
 SAM_METADATA = """\
 Transform: AWS::Serverless-2016-10-31
 
@@ -77,14 +79,30 @@ Metadata:
     Name: drainer
     Description: >-
       {description}
-    Author: The drainer's authors
+    Author: drainer-authors
     SpdxLicenseId: {licence}
     LicenseUrl: LICENSE
     ReadmeUrl: README.md
     Labels: [ecs, autoscaling, lifecycle-hook, spot, drain]
     SemanticVersion: {version}
-
+{urls}
 """
+SAM_URLS = """\
+    HomePageUrl: {url}
+    SourceCodeUrl: {url}
+"""
+# The lines in which SAM's function differs. The repository copies what "resources in the AWS SAM
+# template" use to the Region of the user, and names a SAM function's code as an example. All other
+# types are among those that it supports.
+# https://docs.aws.amazon.com/serverlessrepo/latest/devguide/serverlessrepo-publishing-applications.html
+# https://docs.aws.amazon.com/serverlessrepo/latest/devguide/list-supported-resources.html
+# https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html
+SAM_FUNCTION = {
+    "    Type: AWS::Lambda::Function\n": "    Type: AWS::Serverless::Function\n",
+    LOCAL_PATH: "",
+    CODE: "      CodeUri: {zip_name}\n",
+    "      TracingConfig: {Mode: !Ref Tracing}\n": "      Tracing: !Ref Tracing\n",
+}
 
 
 def main() -> None:
@@ -94,9 +112,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Put a release together.")
     parser.add_argument("--zip", type=Path, default=PROJECT / "build" / "drainer.zip")
     parser.add_argument("--output", type=Path, default=PROJECT / "build" / "release")
+    parser.add_argument("--source-url", default="", help="where everyone can read the sources")
     arguments = parser.parse_args()
 
-    made = release(arguments.zip, arguments.output)
+    made = release(arguments.zip, arguments.output, arguments.source_url)
     digest = hashlib.sha256(made.read_bytes()).hexdigest()
     sys.stdout.write(f"{made}: {made.stat().st_size:,} bytes, sha256 {digest}\n")
 
@@ -108,13 +127,14 @@ def version() -> str:
     return str(_project()["version"])
 
 
-def release(zip_file: Path, output: Path) -> Path:
+def release(zip_file: Path, output: Path, source_url: str = "") -> Path:
     """
     Write the folder of the release and its archive into `output`; return the archive.
 
     Args:
         zip_file: The function's zip, as infra/package.py builds it.
         output: Where to; what an earlier release left there goes.
+        source_url: Where everyone can read the sources, for the template of SAM.
     """
     folder = output / f"drainer-{version()}"
     if folder.exists():
@@ -124,7 +144,7 @@ def release(zip_file: Path, output: Path) -> Path:
     template = (PROJECT / "infra" / "drainer.yaml").read_text(encoding="utf-8")
     shutil.copyfile(zip_file, folder / zip_name())
     (folder / "drainer.yaml").write_text(released_template(template), encoding="utf-8")
-    (folder / "sam.yaml").write_text(sam_template(template), encoding="utf-8")
+    (folder / "sam.yaml").write_text(sam_template(template, source_url), encoding="utf-8")
     for name in TEMPLATES:
         shutil.copyfile(PROJECT / "infra" / name, folder / name)
     for name in TEXTS:
@@ -155,17 +175,24 @@ def released_template(template: str) -> str:
     return HEADER.format(version=version()) + text
 
 
-def sam_template(template: str) -> str:
+def sam_template(template: str, source_url: str = "") -> str:
     """
     Return drainer.yaml as an application of the Serverless Application Repository.
+
+    Args:
+        template: The text of drainer.yaml.
+        source_url: Where everyone can read the sources. A public application must say so.
     """
     project = _project()
     metadata = SAM_METADATA.format(
-        description=project["description"], licence=project["license"], version=version()
+        description=project["description"],
+        licence=project["license"],
+        version=version(),
+        urls=SAM_URLS.format(url=source_url) if source_url else "",
     )
-    text = without_comments(replaced(template, CODE, f"      Code: {zip_name()}\n"))
-    text = replaced(text, LOCAL_PATH, LOCAL_PATH_WHY + LOCAL_PATH)
-    text = replaced(text, PARAMETERS, metadata + PARAMETERS)
+    for ours, theirs in SAM_FUNCTION.items():
+        template = replaced(template, ours, theirs.replace("{zip_name}", zip_name()))
+    text = replaced(without_comments(template), PARAMETERS, metadata + PARAMETERS)
     return SAM_HEADER.format(version=version()) + text
 
 

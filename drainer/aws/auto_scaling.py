@@ -8,7 +8,7 @@ from drainer.aws.calls import ask, chunks, pages, understood
 from drainer.drain.model import Hook, LifecycleAction, LifecycleActionResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
@@ -84,6 +84,24 @@ class AutoScalingGateway:
         return states, pools
 
     @understood
+    def retaining(self, auto_scaling_group_names: Sequence[str]) -> set[str]:
+        """Return which of these groups retain instances whose hook is answered ABANDON."""
+        # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
+        return {
+            row["AutoScalingGroupName"]
+            for names in chunks(auto_scaling_group_names, AUTO_SCALING_GROUPS_MAX)
+            for row in pages(
+                self._client.describe_auto_scaling_groups,
+                "AutoScalingGroups",
+                "NextToken",
+                AutoScalingGroupNames=list(names),
+                IncludeInstances=False,
+                MaxRecords=AUTO_SCALING_GROUPS_MAX,
+            )
+            if _triggers(row).get("TerminateHookAbandon") == "retain"
+        }
+
+    @understood
     def states_in_warm_pool(self, auto_scaling_group_name: str) -> dict[str, tuple[str, str]]:
         """Return group name and lifecycle state of each instance of a group's warm pool."""
         return {
@@ -137,6 +155,13 @@ class AutoScalingGateway:
             LifecycleActionResult=result.value,
             **_named(action),
         )
+
+
+def _triggers(group: Mapping[str, Any]) -> Mapping[str, str]:
+    triggers: Mapping[str, str] = group.get("InstanceLifecyclePolicy", {}).get(
+        "RetentionTriggers", {}
+    )
+    return triggers
 
 
 def _named(action: LifecycleAction) -> dict[str, str]:

@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from drainer.drain.conditional_write import Write
 
 OF_AN_EXTENSION = ("extended_to", "extended_by")
+OF_A_RELEASE = ("released_by",)
+OF_AN_OPERATOR = (*OF_AN_EXTENSION, *OF_A_RELEASE)
 # Not the pass: its own write, should the SDK repeat it, must still be known by its id.
 OF_A_JOIN = ("token", "began_at", "deadline_at")
 # What a pass sets beside what is its own: the token and when the action began are the join's to
-# set, and what names the generation is its creator's. An extension is the operator's.
+# set, and what names the generation is its creator's. An extension and a release are the
+# operator's.
 OF_A_PASS = tuple(
     one
     for one in NAMES
-    if one not in {*KEY_NAMES, "generation", "previous", *OF_A_JOIN, *OF_AN_EXTENSION}
+    if one not in {*KEY_NAMES, "generation", "previous", *OF_A_JOIN, *OF_AN_OPERATOR}
 )
 OF_AN_END = tuple(one for one in OF_A_PASS if one != "hop")
 OF_A_CREATION = tuple(one for one in NAMES if one not in KEY_NAMES)
@@ -46,6 +49,7 @@ DEMANDS = {
     Demand.OVER: (IS_OPEN,),
     Demand.FORGETS: (HAS_ENDED,),
     Demand.EXTENDS: (IS_OPEN,),
+    Demand.RELEASES: (),
 }
 SETS = {
     Demand.ABSENT: OF_A_CREATION,
@@ -60,6 +64,7 @@ SETS = {
     Demand.OVER: OF_AN_END,
     Demand.FORGETS: ("open", "pass_id"),
     Demand.EXTENDS: OF_AN_EXTENSION,
+    Demand.RELEASES: OF_A_RELEASE,
 }
 # Set the deadline only where there is none: a join may have lowered it since it was read.
 PASSES = (Demand.FOLLOWS, Demand.ENDS_FIRST, Demand.REOPENS, Demand.ENDS, Demand.OVER)

@@ -38,6 +38,7 @@ class Demand(StrEnum):
     OVER = "over"  # open: the action was not active any more
     FORGETS = "forgets"  # it has ended: its instance is followed no longer
     EXTENDS = "extends"  # open, its extension as read: an operator extends its deadline
+    RELEASES = "releases"  # open or ended: an operator has answered its hook
 
 
 # What begins a generation.
@@ -83,6 +84,7 @@ def holds(condition: Condition, there: Record | None) -> bool:
         Demand.OVER: there.is_open,
         Demand.FORGETS: not there.is_open,
         Demand.EXTENDS: there.is_open and _extension(there) == condition.extended_to,
+        Demand.RELEASES: True,
     }[demand]
 
 
@@ -111,8 +113,9 @@ def stored(write: Write, there: Any) -> Any:
     A pass and the join of a token may write at the same time. Neither condition names a field that
     the other changes, and neither reverts the other: a pass leaves the token alone and sets a
     deadline only where there is none, a join sets these two and when its action began, which no
-    pass sets. Nor does either touch an operator's extension, which sets nothing else. The arguments
-    and the result are records of the kind that is written, or None.
+    pass sets. Nor does either touch what an operator writes, an extension or who has released the
+    instance, which sets nothing else. The arguments and the result are records of the kind that is
+    written, or None.
     """
     demand = write.condition.demand
     new: Any = write.record
@@ -123,6 +126,8 @@ def stored(write: Write, there: Any) -> Any:
     if demand == Demand.EXTENDS:
         drain = extended(there.drain, new.drain.extended_to)
         return replace(there, drain=drain, extended_by=new.extended_by)
+    if demand == Demand.RELEASES:
+        return replace(there, released_by=new.released_by)
     joins = demand == Demand.JOINS
     base = there if joins and write.condition.hop is None else new
     hop = base.hop if demand in (Demand.FOLLOWS, Demand.JOINS) else there.hop
@@ -143,6 +148,7 @@ def stored(write: Write, there: Any) -> Any:
         following,
         drain=extended(drain, there.drain.extended_to),
         extended_by=there.extended_by,
+        released_by=there.released_by,
         previous=there.previous,
     )
 
@@ -185,6 +191,8 @@ def refused(write: Write, there: Record | None) -> Written:
     if write.condition.demand == Demand.EXTENDS:
         same = there.is_open and _extension(there) == _extension(write.record)
         return Written(Outcome.DONE) if same else Written(Outcome.REFUSED, there)
-    if there.pass_id == write.record.pass_id or same_token:
+    # A release has no pass: its repetition is made again, and only another action's record refuses.
+    releases = write.condition.demand == Demand.RELEASES
+    if not releases and (there.pass_id == write.record.pass_id or same_token):
         return Written(Outcome.DONE)
     return Written(Outcome.REFUSED, there)

@@ -160,6 +160,7 @@ class DrainRecord(Record):
         followed: Whether it has ended, and its instance may come back into service.
         previous: The record that this one replaced; None where there was none.
         extended_by: For people: the ARN of the caller that has extended its deadline.
+        released_by: For people: the ARN of the caller that has answered its hook by hand.
     """
 
     key: Key
@@ -178,12 +179,14 @@ class DrainRecord(Record):
     followed: bool = False
     previous: Previous | None = None
     extended_by: str = ""
+    released_by: str = ""
 
     def __post_init__(self) -> None:
         """Keep no more than a record holds of what people are told."""
         object.__setattr__(self, "reason", self.reason[:REASON_CHARACTERS_MAX])
         object.__setattr__(self, "tasks", self.tasks[:TASKS_MAX])
         object.__setattr__(self, "extended_by", self.extended_by[:BY_CHARACTERS_MAX])
+        object.__setattr__(self, "released_by", self.released_by[:BY_CHARACTERS_MAX])
 
     @property
     def container_instances(self) -> frozenset[str]:

@@ -70,6 +70,7 @@ def encode(record: DrainRecord, retention: timedelta) -> dict[str, Any]:
         deadline_at=seconds(record.drain.deadline_at),
         extended_to=seconds(record.drain.extended_to),
         extended_by=record.extended_by,
+        released_by=record.released_by,
         drain=_drain_text(record),
         counts={"running": record.running, "pending": record.pending} if counted else None,
         tasks=list(record.tasks),
@@ -117,6 +118,7 @@ def _decoded(item: Mapping[str, Any]) -> DrainRecord:
         followed=item.get("open") == FOLLOWED,
         previous=_replaced(item["previous"]) if "previous" in item else None,
         extended_by=text(item, "extended_by", BY_CHARACTERS_MAX),
+        released_by=text(item, "released_by", BY_CHARACTERS_MAX),
     )
 
 

@@ -34,6 +34,7 @@ NAMES = (
     "deadline_at",
     "extended_to",
     "extended_by",
+    "released_by",
     "token",
     "phase",
     "reason",

@@ -92,7 +92,19 @@ def test_of_no_groups_nothing_is_asked(face: Face) -> None:
     face.group(GROUP)
 
     assert face.auto_scaling.states_in_groups([]) == ({}, [])
+    assert face.auto_scaling.retaining([]) == set()
     assert face.operations() == []
+
+
+def test_the_groups_that_retain_abandoned_instances_are_told_apart(
+    simulation: SimulationFace,
+) -> None:
+    # Of a retained instance operators are told that it is billed until somebody frees it.
+    simulation.group(GROUP)
+    simulation.group("batch-asg")
+    simulation.account.auto_scaling.groups["batch-asg"].retain_on_abandon = True
+
+    assert simulation.auto_scaling.retaining([GROUP, "batch-asg", "gone"]) == {"batch-asg"}
 
 
 def test_a_waiting_instance_is_seen_waiting(

@@ -118,6 +118,8 @@ def situations() -> dict[str, DrainRecord | None]:
         "answered, no token": ended(record(hop=4, pass_id="there", token="")),
         "over": ended(there, End.OVER),
         "extended": extended_record(there),
+        "released": replace(there, released_by="operator 1"),
+        "released, over": ended(replace(there, released_by="operator 1"), End.OVER),
         "extended, no token": extended_record(record(hop=4, pass_id="there", token="")),
     }
 
@@ -145,6 +147,7 @@ def writes() -> list[Write]:
         Write(ended(new), Condition(Demand.ENDS, 1)),
         Write(over, Condition(Demand.OVER, 1)),
         Write(over, Condition(Demand.FORGETS, 1)),
+        Write(replace(new, released_by="operator 2"), Condition(Demand.RELEASES, 1)),
         Write(extended_record(new, 3), Condition(Demand.EXTENDS, 1)),
         Write(extended_record(new, 3), Condition(Demand.EXTENDS, 1, extended_to=EXTENDED)),
     ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from drainer.drain.record import End
 from tests.doctor.border import Border, GoneError
 from tests.doctor.healthy_stack import Given, summary
 from tests.doctor.names import STACK
-from tests.doctor.past import ended
+from tests.doctor.past import ended, item, record
 from tests.loops import some
 
 if TYPE_CHECKING:
@@ -88,6 +89,42 @@ def test_the_newest_drain_comes_first_and_the_open_one_before_it() -> None:
     assert "Left at the end of 1 drain: 1 task." in lines
     assert "Slowest to leave (median): family:etl 7m00s." in lines
     assert [line for line in some(lines[:4]) if len(line) > 80] == []
+
+
+LONG = f"arn:aws:sts::123456789012:assumed-role/{'r' * 64}/anna"
+
+
+@pytest.mark.parametrize(
+    ("who", "shown_as"),
+    [
+        ("arn:aws:sts::123456789012:assumed-role/ops/anna", "assumed-role/ops/anna"),
+        (LONG, f"assumed-role/{'r' * 32}.."),
+    ],
+)
+def test_a_line_says_who_released_an_instance_and_who_extended_its_deadline(
+    who: str, shown_as: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # "By hand, timeout" answers nobody who asks whose decision it was.
+    now = clock.now()
+    one = replace(
+        record(instance=FIRST, ended_at=now - timedelta(hours=1), end=End.OVER, phase="draining"),
+        released_by=who,
+        extended_by=who,
+    )
+    made = border(item(one), ended(instance=SECOND, ended_at=now))
+
+    _, lines = shown(made)
+    history(Asked("7d"), 0, as_json=True, client=made.client)
+
+    assert lines[2].endswith("released by hand")
+    assert lines[3:5] == [
+        f"            deadline extended by {shown_as}",
+        f"            released by {shown_as}",
+    ]
+    assert [line for line in some(lines[:5]) if len(line) > 80] == []
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (said[0]["released_by"], said[0]["extended_by"]) == (who, who)
+    assert said[1]["released_by"] is None
 
 
 def test_older_drains_are_counted_where_they_are_not_shown() -> None:

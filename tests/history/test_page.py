@@ -71,6 +71,7 @@ def test_whatever_an_account_names_is_shown_as_text() -> None:
         cluster=EVIL,
         decision=EVIL,
         reason=EVIL,
+        released_by=EVIL,
         spans=(Span(EVIL, 10),),
         waits={EVIL: 3.0},
     )

@@ -7,14 +7,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from drainer.simulation.embedded.account import EmbeddedAccount
 from drainer.simulation.template import TEMPLATE_BODY_BYTES_MAX, read_template
@@ -30,6 +33,36 @@ FACTOR = 10.0
 VERSION = "0.1.0"
 NAME = f"drainer-{VERSION}"
 BUCKET = "my-bucket"
+# What the Serverless Application Repository takes: the name of an application, its author and its
+# description, by their documented patterns and lengths.
+# https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-template-publishing-applications-metadata-properties.html
+APPLICATION_TEXTS = {
+    "Name": (r"[a-zA-Z0-9\-]+", 140),
+    "Author": (r"[a-z0-9](([a-z0-9]|-(?!-))*[a-z0-9])?", 127),
+    "Description": (r".+", 256),
+    # https://semver.org
+    "SemanticVersion": (r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", 255),
+}
+APPLICATION_LABELS_MAX = 10
+APPLICATION_FILE_BYTES_MAX = 5_000_000
+# The types that it supports, of the services that the drainer uses.
+# https://docs.aws.amazon.com/serverlessrepo/latest/devguide/list-supported-resources.html
+SUPPORTED = {
+    f"AWS::{service}::{name}"
+    for service, names in {
+        "CloudWatch": "Alarm AnomalyDetector Dashboard InsightRule",
+        "DynamoDB": "Table",
+        "Events": "EventBusPolicy Rule",
+        "IAM": "Group InstanceProfile ManagedPolicy Policy Role",
+        "Lambda": "Alias EventInvokeConfig EventSourceMapping Function LayerVersion"
+        " LayerVersionPermission Permission Version",
+        "Logs": "Destination LogGroup LogStream MetricFilter SubscriptionFilter",
+        "SNS": "Subscription Topic TopicPolicy",
+        "SQS": "Queue QueuePolicy",
+        "Serverless": "Api Application Function HttpApi LayerVersion SimpleTable StateMachine",
+    }.items()
+    for name in names.split()
+}
 
 
 def make(drainer_zip: Path, output: Path) -> str:
@@ -129,21 +162,83 @@ def test_the_released_template_is_ours_but_for_the_place_of_its_code(release: Pa
     assert place["CodeKey"]["Default"] == f"{NAME}.zip"
 
 
-def test_the_application_is_ours_with_what_a_repository_asks_for(release: Path) -> None:
-    ours, application = read_template(INFRA / "drainer.yaml"), read_template(release / "sam.yaml")
-    code = application["Resources"]["Function"]["Properties"].pop("Code")
-    metadata = application.pop("Metadata")["AWS::ServerlessRepo::Application"]
-    ours["Resources"]["Function"]["Properties"].pop("Code")
+def translated(template: Path) -> dict[str, Any]:
+    """Return what SAM's own translator, which CloudFormation runs, makes of a packaged template."""
+    from awscli.customizations.cloudformation.yamlhelper import yaml_parse
+    from samtranslator.translator.transform import transform
 
-    assert application.pop("Transform") == "AWS::Serverless-2016-10-31"
-    assert application == ours
-    assert (release / code).is_file()
-    # https://docs.aws.amazon.com/serverlessrepo/latest/devguide/serverlessrepo-how-to-publish.html
-    assert {"Name", "Description", "Author", "SemanticVersion"} <= set(metadata)
-    assert (metadata["SemanticVersion"], metadata["SpdxLicenseId"]) == (VERSION, "Apache-2.0")
-    assert (release / metadata["LicenseUrl"]).is_file()
-    assert (release / metadata["ReadmeUrl"]).is_file()
-    assert len(metadata["Description"]) <= 256
+    # The policies that AWS manages are not asked for: the role is written out.
+    done: dict[str, Any] = transform(yaml_parse(template.read_text()), {}, None)
+    return done
+
+
+def as_packaged(release: Path, folder: Path) -> Path:
+    """Return the application as `sam package` leaves it: its zip is in a bucket."""
+    text, local = (release / "sam.yaml").read_text(), f"      CodeUri: {NAME}.zip\n"
+    assert text.count(local) == 1
+    path = folder / "packaged.yaml"
+    path.write_text(text.replace(local, f"      CodeUri: s3://{BUCKET}/a-hash\n"))
+    return path
+
+
+def test_the_application_translates_to_the_resources_of_our_template(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Who installs from the repository has the drainer that the tests have seen, and no other.
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    ours, theirs = read_template(INFRA / "drainer.yaml"), translated(as_packaged(release, tmp_path))
+    theirs.pop("Metadata")
+    function, expected = (one["Resources"]["Function"] for one in (theirs, ours))
+    tags = function["Properties"].pop("Tags")
+    expected["Properties"]["Code"] = {"S3Bucket": BUCKET, "S3Key": "a-hash"}
+    expected.pop("Metadata")
+
+    assert theirs == ours
+    # https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html
+    assert tags == [{"Key": "lambda:createdBy", "Value": "SAM"}]
+
+
+def test_the_repository_supports_each_resource_of_the_application(release: Path) -> None:
+    # It refuses a template with another one when it is published, and no linter says so.
+    found = {one["Type"] for one in read_template(release / "sam.yaml")["Resources"].values()}
+
+    assert "AWS::Serverless::Function" in found
+    assert found - SUPPORTED == set()
+
+
+def test_the_application_says_of_itself_what_a_repository_asks_for(release: Path) -> None:
+    template = read_template(release / "sam.yaml")
+    said = template["Metadata"]["AWS::ServerlessRepo::Application"]
+
+    assert template["Transform"] == "AWS::Serverless-2016-10-31"
+    for name, (pattern, length) in APPLICATION_TEXTS.items():
+        assert re.fullmatch(pattern, said[name]), name
+        assert len(said[name]) <= length, name
+    assert len(said["Labels"]) <= APPLICATION_LABELS_MAX
+    assert all(re.fullmatch(r"[a-zA-Z0-9+\-_:\/@]{1,127}", one) for one in some(said["Labels"]))
+    assert (said["SemanticVersion"], said["SpdxLicenseId"]) == (VERSION, "Apache-2.0")
+    for name in ("LicenseUrl", "ReadmeUrl"):
+        assert 0 < (release / said[name]).stat().st_size <= APPLICATION_FILE_BYTES_MAX, name
+
+
+def test_an_application_for_everyone_says_where_its_sources_are() -> None:
+    # "You also need ... a source code URL" is what the repository answers to who shares it.
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import release; "
+        "print(release.sam_template(sys.stdin.read(), 'https://example.com/drainer'))"
+    )
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", program, str(INFRA)],
+        input=(INFRA / "drainer.yaml").read_text(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    said = yaml.load(done.stdout, Loader=yaml.BaseLoader)["Metadata"]  # noqa: S506 - texts alone
+    said = said["AWS::ServerlessRepo::Application"]
+
+    assert said["SourceCodeUrl"] == said["HomePageUrl"] == "https://example.com/drainer"
 
 
 @pytest.mark.parametrize("name", ["drainer.yaml", "sam.yaml"])
@@ -237,8 +332,12 @@ def aws(account: EmbeddedAccount, folder: Path, *words: str) -> None:
     assert done.returncode == 0, f"{words}: {done.stdout} {done.stderr}"
 
 
-def test_the_commands_of_the_installation_install_the_drainer(release: Path) -> None:
+def test_the_commands_of_the_installation_install_the_drainer(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Whoever has a release and the AWS CLI types these, and has neither Python nor make.
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    packaged = tmp_path / "packaged.yaml"
     deploy = ("cloudformation", "deploy", "--capabilities", "CAPABILITY_IAM")
     with EmbeddedAccount(factor=FACTOR) as account:
         account.client("s3").create_bucket(Bucket=BUCKET)
@@ -247,6 +346,9 @@ def test_the_commands_of_the_installation_install_the_drainer(release: Path) -> 
         aws(account, release, *deploy, *template, "--parameter-overrides", f"CodeBucket={BUCKET}")
         template = ("--stack-name", "drainer-spot", "--template-file", "spot.yaml")
         aws(account, release, *deploy, *template)
+        # `sam package` is this command by another name.
+        template = ("--template-file", "sam.yaml", "--output-template-file", str(packaged))
+        aws(account, release, "cloudformation", "package", *template, "--s3-bucket", BUCKET)
         cloudformation = account.client("cloudformation")
         stacks = {one["StackName"]: one for one in cloudformation.describe_stacks()["Stacks"]}
         outputs = {one["OutputKey"]: one["OutputValue"] for one in stacks["drainer"]["Outputs"]}
@@ -257,6 +359,15 @@ def test_the_commands_of_the_installation_install_the_drainer(release: Path) -> 
         "drainer-spot": "CREATE_COMPLETE",
     }
     assert is_taken
+    assert takes_from_the_bucket(translated(packaged))
+
+
+def takes_from_the_bucket(template: dict[str, Any]) -> bool:
+    """Whether a published application refers to no file of the machine that published it."""
+    said = template["Metadata"]["AWS::ServerlessRepo::Application"]
+    code = template["Resources"]["Function"]["Properties"]["Code"]
+    urls = [said["LicenseUrl"], said["ReadmeUrl"]]
+    return code["S3Bucket"] == BUCKET and all(f"{BUCKET}/" in url for url in urls)
 
 
 def takes_a_message(account: EmbeddedAccount, outputs: dict[str, str]) -> bool:

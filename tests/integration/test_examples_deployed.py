@@ -251,6 +251,7 @@ def deploy(story: Story, name: str, **parameters: str) -> DeployedStack:
     ("name", "parameters"),
     [
         ("attach.yaml", {}),
+        ("dashboard.yaml", {}),
         ("pipeline.yaml", {}),
         ("examples/cluster.yaml", {}),
         (

@@ -282,9 +282,20 @@ class FakeAws:
     def _autoscaling_DescribeAutoScalingGroups(
         self,
         AutoScalingGroupNames: list[str],
+        IncludeInstances: bool = True,  # noqa: FBT002 (AWS's own)
         **_: Any,
     ) -> dict[str, Any]:
-        return {"AutoScalingGroups": [self.groups[one] for one in AutoScalingGroupNames]}
+        found = [self.groups[one] for one in AutoScalingGroupNames if one in self.groups]
+        if IncludeInstances:
+            found = [one | {"Instances": self._members(one)} for one in found]
+        return {"AutoScalingGroups": found}
+
+    def _members(self, group: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {name: value for name, value in one.items() if name != "AutoScalingGroupName"}
+            for one in self.in_groups.values()
+            if one["AutoScalingGroupName"] == group["AutoScalingGroupName"]
+        ]
 
     def _autoscaling_DescribeLifecycleHooks(self, AutoScalingGroupName: str) -> dict[str, Any]:
         return {"LifecycleHooks": self.hooks.get(AutoScalingGroupName, [])}

@@ -416,6 +416,25 @@ def test_a_short_look_is_repeated_after_five_seconds() -> None:
     assert interval(8) == 10
 
 
+def test_the_watching_ends_when_somebody_wants_no_more_and_says_how() -> None:
+    screen = Screen(is_terminal=True)
+
+    code = watch(
+        Question(),
+        client=many(1).aws.client,
+        now=lambda: NOW,
+        sleep=lambda _seconds: True,
+        console=screen.console,
+        zone=UTC,
+        looks=2,
+        quits="q",
+    )
+
+    assert code == 0
+    [first] = [line for line in screen.lines if "drainer status --watch" in line]
+    assert first.endswith("   q quits")
+
+
 def test_a_pipe_gets_one_line_for_each_change() -> None:
     account = many(0)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.aws.records import RecordTable
+from drainer.cli.history import past
 from drainer.drain import record_codec
 from drainer.simulation.records import ApiError
 from tests.operate.shell import WHO, Shell
@@ -275,6 +276,49 @@ def test_release_answers_with_the_token_of_the_record_and_never_shows_it(
     world.run(2 * SWEEP_SECONDS)
     assert world.calls("CompleteLifecycleAction", error=None) == 1
     assert record_of(world, id_).end == "over"
+
+
+def test_the_record_says_who_released_it_through_all_passes_that_follow(world: World) -> None:
+    # A job was killed, and a week later somebody asks who did that.
+    id_ = stuck(world)
+    world.run(600)
+
+    assert shell_of(world).run(lambda one: one.release(id_, ""), yes=True) == 0
+
+    assert record_of(world, id_).released_by == WHO
+    world.run(2 * SWEEP_SECONDS)
+    record = record_of(world, id_)
+    assert (record.end, record.released_by) == ("over", WHO)
+    assert past.decision(record) == "released by hand"
+
+
+def test_an_answer_that_is_refused_is_nobodys_release(world: World) -> None:
+    # The record would name somebody who has changed nothing.
+    id_ = stuck(world)
+    world.run(600)
+    shell = shell_of(world)
+    shell.refuse("CompleteLifecycleAction", "ValidationError")
+
+    assert shell.run(lambda one: one.release(id_, ""), yes=True) == 1
+
+    assert "UpdateItem" not in shell.operations
+    assert record_of(world, id_).released_by == ""
+
+
+def test_a_release_that_the_record_does_not_tell_of_is_said_to_be_one(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Taken for a failure, it would be typed again; taken for a success, the name is missing later.
+    id_ = stuck(world)
+    world.run(600)
+    shell = shell_of(world)
+    shell.refuse("UpdateItem", "AccessDeniedException")
+
+    assert shell.run(lambda one: one.release(id_, ""), yes=True) == 1
+
+    said = capsys.readouterr()
+    assert f"Released {id_}" in said.out
+    assert "It is released, but its record does not say by whom" in said.err
 
 
 def test_release_goes_on_without_the_table(

@@ -32,6 +32,7 @@ VERBS = {
     Demand.REOPENS: "reopen",
     Demand.FORGETS: "forget",
     Demand.EXTENDS: "extend",
+    Demand.RELEASES: "release",
 }
 
 Read = dict[Key, Any]

@@ -1,4 +1,4 @@
-"""An operator extends a deadline: what counts for a pass, and what writes at the same time do."""
+"""What operators write into a record: what counts for a pass, and what others write meanwhile."""
 
 from __future__ import annotations
 
@@ -235,3 +235,63 @@ def test_a_drain_knows_of_one_deadline() -> None:
     assert extended(drain(deadline_at=BEFORE), TO).deadline_at == TO
     assert extended(drain(deadline_at=TO), BEFORE).deadline_at == TO
     assert extended(drain(deadline_at=None), TO).deadline_at is None
+
+
+# -- an operator says who has released the instance
+
+
+def release(of: DrainRecord, who: str = WHO) -> Write:
+    return Write(replace(of, released_by=who), Condition(Demand.RELEASES, of.generation))
+
+
+@pytest.mark.parametrize(
+    ("condition", "token"),
+    [
+        (PASS, True),
+        (Condition(Demand.ENDS, 1), True),
+        (Condition(Demand.OVER, 1), True),
+        (Condition(Demand.JOINS, 1), False),
+        (Condition(Demand.JOINS, 1, 3), False),
+        (Condition(Demand.ENDS_FIRST, 1), False),
+        (Condition(Demand.FORGETS, 1), True),
+    ],
+)
+def test_no_pass_join_or_end_loses_who_has_released_the_instance(
+    condition: Condition, *, token: bool
+) -> None:
+    # Tasks were cut, and nothing else says by whose decision.
+    read = there(None, **({} if token else {"action": action(0, "")}))
+    if condition.demand == Demand.FORGETS:
+        read = replace(read, end=End.OVER, ended_at=NOW, followed=True)
+    late = Write(replace(read, hop=4, pass_id="late"), condition)
+
+    after = written(late, stored(release(read), read))
+
+    assert after.released_by == WHO
+
+
+def test_who_releases_leaves_alone_what_a_pass_has_written_meanwhile() -> None:
+    # The pass has found that the action is over before the record said by whom.
+    read = there()
+    over = replace(read, hop=9, pass_id="pass", end=End.OVER, ended_at=NOW, followed=True)
+
+    assert written(release(read), over) == replace(over, released_by=WHO)
+
+
+def test_the_next_action_was_not_released_by_who_released_the_last_one() -> None:
+    released = stored(release(there()), there())
+    following = replace(record(notification(at=NOW)), generation=2)
+
+    after = written(Write(following, Condition(Demand.REPLACES, 1)), released)
+
+    assert after.released_by == ""
+
+
+def test_the_record_of_another_action_does_not_take_the_name() -> None:
+    # The instance waits again meanwhile, and nobody has released it.
+    records = Records()
+    records.put(replace(there(None), generation=2))
+
+    [made] = records.write([release(there(None))])
+
+    assert made.outcome == Outcome.REFUSED

@@ -19,7 +19,7 @@ from drainer.simulation.aws import Aws
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 from drainer.simulation.services.messaging.delivery import SnsApi
 from drainer.telemetry import Telemetry
-from tests.unit.account import HOOK, NOW, Account, notification, task
+from tests.unit.account import GROUP, HOOK, NOW, Account, notification, task
 from tests.unit.test_handler import START, Context, Setting
 
 if TYPE_CHECKING:
@@ -47,6 +47,20 @@ class Topic:
             raise self.error
         self.taken += told
         return dict(self.refusals)
+
+
+class Groups:
+    """Says which groups retain instances, or fails."""
+
+    def __init__(self, *retaining: str, error: Exception | None = None) -> None:
+        self.retain, self.error = set(retaining), error
+        self.asked: list[Sequence[str]] = []
+
+    def retaining(self, auto_scaling_group_names: Sequence[str]) -> set[str]:
+        self.asked.append(auto_scaling_group_names)
+        if self.error:
+            raise self.error
+        return self.retain
 
 
 class Failures(Telemetry):
@@ -255,7 +269,8 @@ def test_a_message_that_is_not_published_is_reported_and_ends_no_pass(
     account, failures = Account(hooks=(HOUR_HOOK,)), Failures()
     report = passed(account, drain(account, timedelta(minutes=15)))
 
-    OperatorMessages(topic, failures).tell(report, InvocationClock(NOW, lambda: seconds_left))
+    messages = OperatorMessages(topic, Groups(), failures)
+    messages.tell(report, InvocationClock(NOW, lambda: seconds_left))
 
     said = [f"A message to operators was not published: {reason}"] if reason else []
     assert failures.reasons == said
@@ -265,13 +280,84 @@ def test_a_pass_without_news_publishes_nothing() -> None:
     account, topic = Account(hooks=(HOUR_HOOK,)), Topic()
     report = passed(account, drain(account, timedelta(minutes=30)))
 
-    OperatorMessages(topic, Failures()).tell(report, InvocationClock(NOW, lambda: 20.0))
+    messages = OperatorMessages(topic, Groups(), Failures())
+    messages.tell(report, InvocationClock(NOW, lambda: 20.0))
 
     assert topic.calls == 0
 
 
+ABANDON_HOOK = replace(
+    HOOK,
+    notification_metadata='{"drain_timeout_seconds": 3600, "deadline_result": "ABANDON"}',
+)
+
+
+@pytest.mark.parametrize(
+    ("hook", "groups", "seconds_left", "subject", "reasons"),
+    [
+        pytest.param(ABANDON_HOOK, Groups(GROUP), 20.0, "is retained", [], id="retained"),
+        pytest.param(ABANDON_HOOK, Groups(), 20.0, "deadline", [], id="terminated"),
+        pytest.param(HOUR_HOOK, Groups(GROUP), 20.0, "deadline", [], id="answered CONTINUE"),
+        pytest.param(ABANDON_HOOK, Groups(GROUP), 11.9, "deadline", [], id="no time to ask"),
+        pytest.param(
+            ABANDON_HOOK,
+            Groups(error=ThrottledError("Rate exceeded")),
+            20.0,
+            "deadline",
+            ["Whether groups retain instances was not read: Rate exceeded"],
+            id="not read",
+        ),
+    ],
+)
+def test_one_message_says_that_an_instance_is_retained_and_no_other_says_so(
+    hook: Any, groups: Groups, seconds_left: float, subject: str, reasons: list[str]
+) -> None:
+    # It is billed until somebody frees it, and nothing else tells of it.
+    account, topic, failures = Account(hooks=(hook,)), Topic(), Failures()
+    report = passed(account, drain(account, -SECOND, 0, task(1), task(2)))
+
+    messages = OperatorMessages(topic, groups, failures)
+    messages.tell(report, InvocationClock(NOW, lambda: seconds_left))
+
+    [(said, texts)] = topic.taken
+    assert said.endswith(subject)
+    assert ("drainer retained free i-" in texts["default"]) == (subject == "is retained")
+    assert "with 2 tasks left" in texts["default"]
+    assert failures.reasons == reasons
+    assert len(groups.asked) == int(hook == ABANDON_HOOK and seconds_left > 12)
+
+
+def test_what_is_answered_continue_is_terminated_in_a_group_that_retains_others() -> None:
+    # The hook's metadata was changed while two instances drained.
+    account = Account(hooks=(HOUR_HOOK,))
+    report = passed(account, drain(account, -SECOND))
+
+    [message] = operator_messages.of_pass(report, NOW, {GROUP})
+
+    assert message.event == "drain-missed-deadline"
+
+
+def test_no_group_is_read_for_a_drain_that_goes_on_or_is_drained() -> None:
+    # Each pass would take a call more than it needs.
+    account, groups = Account(hooks=(ABANDON_HOOK,)), Groups(GROUP)
+    report = passed(
+        account,
+        drain(account, timedelta(minutes=15)),
+        drain(account, timedelta(minutes=30), 1, task(1, "STOPPED")),
+    )
+
+    messages = OperatorMessages(Topic(), groups, Failures())
+    messages.tell(report, InvocationClock(NOW, lambda: 20.0))
+
+    assert account.answered
+    assert groups.asked == []
+
+
+@pytest.mark.parametrize("retains", [True, False])
 @pytest.mark.parametrize("has_topic", [True, False])
-def test_the_function_tells_the_topic_of_its_setting_and_no_other(*, has_topic: bool) -> None:
+def test_the_function_tells_the_topic_of_its_setting_and_no_other(
+    *, has_topic: bool, retains: bool
+) -> None:
     account = Aws(now=START)
     sns = SnsApi(account)
     ours, ops = sns.create_topic_named("drainer"), sns.create_topic_named("ops")
@@ -284,11 +370,13 @@ def test_the_function_tells_the_topic_of_its_setting_and_no_other(*, has_topic: 
     function = handler.build(environ, account.client, account.clock)
     setting = Setting(account, function, ours.arn, StringIO())
     account.on_notification.append(lambda one: setting.notifications.append(dict(one.message)))
-    account.auto_scaling.create_group("payments-asg", cluster="payments", desired=3)
+    account.auto_scaling.create_group(
+        "payments-asg", cluster="payments", desired=3, retain_on_abandon=retains
+    )
     account.auto_scaling.put_hook(
         LifecycleHook(
             "drainer", "payments-asg", notification_target_arn=ours.arn,
-            notification_metadata='{"drain_timeout_seconds": 60}',
+            notification_metadata='{"drain_timeout_seconds": 60, "deadline_result": "ABANDON"}',
         )
     )  # fmt: skip
     account.ecs.create_service("payments", "web", desired=3)
@@ -299,3 +387,10 @@ def test_the_function_tells_the_topic_of_its_setting_and_no_other(*, has_topic: 
     function(setting.sqs(*setting.notifications), Context())
 
     assert ops.published == int(has_topic)
+    # What the message says is what happens.
+    [kept] = [one for one in account.auto_scaling.actions if one.result == "ABANDON"]
+    state = account.auto_scaling.instances[kept.ec2_instance_id].lifecycle_state
+    assert (state == "Terminating:Retained") == retains
+    sent = [str(one.parameters) for one in account.calls if one.operation == "PublishBatch"]
+    told = [one for one in sent if "instance-retained" in one]
+    assert len(told) == int(has_topic and retains)

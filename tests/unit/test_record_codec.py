@@ -107,6 +107,7 @@ def records(draw: st.DrawFn) -> DrainRecord:
         end=end[0] if end else End.OPEN,
         ended_at=end[1] if end else None,
         extended_by=draw(st.text(max_size=220)),
+        released_by=draw(st.text(max_size=220)),
         followed=end[2] if end else False,
         previous=draw(
             st.none()

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import json
+import math
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from drainer.cli.demo import report
+from drainer.cli.demo.refresh import RefreshShow
 from drainer.cli.demo.refresh_screen import plain_line
 from drainer.cli.demo.refresh_verdict import problems, sentence
+from drainer.cli.demo.runner import follow
+from drainer.cli.demo.scenarios import SCENARIOS, ScenarioName
+from drainer.cli.demo.voice import Voice
 from drainer.simulation.embedded.roll import InstanceRow, RollSnapshot, StreamCounts, over
 from drainer.simulation.embedded.watch import DrainTrack, InstanceTrack
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction, LifecycleHook
@@ -32,7 +43,9 @@ def drain(**changes: Any) -> DrainTrack:
         ended_at=NOON + timedelta(minutes=5),
         ended_by="completed",
     )
-    return DrainTrack(replace(action, **changes), InstanceTrack(terminated=True), {})
+    return DrainTrack(
+        replace(action, **changes), InstanceTrack(lifecycle_state="Terminated", terminated=True), {}
+    )
 
 
 SNAPSHOT = RollSnapshot(
@@ -99,3 +112,59 @@ def test_a_line_tells_old_from_new_and_changes_with_what_it_tells() -> None:
     assert "1 new InService, 1 old InService" in plain_line(older)
     assert plain_line(SNAPSHOT) == plain_line(replace(SNAPSHOT, now=NOON))
     assert "not begun" in plain_line(replace(SNAPSHOT, refresh={}))
+
+
+def show(voice: Voice) -> RefreshShow:
+    """Return the demo at the end of a roll, with a stage that tells of nothing but that."""
+    watch = SimpleNamespace(calls=lambda: {"ecs:ListTasks": 3}, passes=[{}, {}])
+    time = SimpleNamespace(sleep=lambda _seconds: None, now=lambda: NOON)
+    embedded: Any = SimpleNamespace(time=time, factor=12.0)
+    made = RefreshShow(SCENARIOS[ScenarioName.REFRESH], embedded, voice, ExitStack())
+    stage: Any = SimpleNamespace(
+        look=lambda: SNAPSHOT,
+        stop=lambda: None,
+        update=lambda: None,
+        installation=SimpleNamespace(watch=watch),
+    )
+    made.stage = stage
+    return made
+
+
+def test_programs_are_told_of_a_roll_in_data() -> None:
+    # The line for people changes with its words; this scenario had nothing else for programs.
+    output = io.StringIO()
+    voice = Voice(Console(file=output), as_json=True)
+    rolling = show(voice)
+    rolling.begin()
+    follow(voice, rolling.look, math.inf)
+
+    assert [json.loads(line) for line in output.getvalue().splitlines()] == [
+        {"event": "update", "elapsed_seconds": 0.0},
+        {
+            "event": "look",
+            "elapsed_seconds": 540.0,
+            "stack": "UPDATE_COMPLETE",
+            "refresh": "Successful",
+            "percentage": 100,
+            "instances": {"new": {"InService": 1}},
+            "cut": 0,
+            "phases": {"answered": 1},
+            "lifecycle_states": {"Terminated": 1},
+            "tasks": {},
+            "heartbeats": 0,
+        },
+    ]
+
+
+def test_the_summary_of_a_roll_has_what_that_of_a_drain_has() -> None:
+    # Whoever compares scenarios by a program compares the same keys.
+    rolling = show(Voice(Console(file=io.StringIO()), as_json=True))
+    rolling.begin()
+    rolling.look()
+    figures = rolling.figures()
+    of_a_drain = report.summary([drain()], calls={"ecs:ListTasks": 3}, passes=2)
+
+    assert {key: figures[key] for key in of_a_drain} == of_a_drain
+    assert figures["answered_after_seconds"] == {"least": 300.0, "median": 300.0, "most": 300.0}
+    assert figures["requests"] == {"web": {"sent": 9, "served": 9, "without_target": 0, "cut": 0}}
+    assert (figures["factor"], figures["refresh"]) == (12.0, "Successful")

@@ -6,7 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.demo.refresh_screen import instances_table, plain_line, requests_table, screen
+from drainer.cli.demo import report
+from drainer.cli.demo.refresh_screen import (
+    data,
+    instances_table,
+    plain_line,
+    requests_table,
+    screen,
+)
 from drainer.cli.demo.refresh_verdict import problems, sentence
 from drainer.cli.demo.runner import BEFORE_SECONDS, INFRA, MIX, Frame, Show
 from drainer.simulation.embedded.installation import install, warm_up
@@ -43,8 +50,14 @@ class RefreshShow(Show):
         self.stage = RollStage(self.embedded, installation, self.scenario.parameters, MIX)
         count = len(installation.drainer.physical_ids) + len(installation.cluster.physical_ids)
         shape = installation.shape
-        services = ", ".join(one.name for one in shape.services if not one.daemon)
-        self.voice.say(f"{count} resources, {shape.group.desired} instances run {services}")
+        balanced = {one.name: one.desired_count for one in shape.services if not one.daemon}
+        self.voice.say(
+            f"{count} resources, {shape.group.desired} instances run {', '.join(balanced)}",
+            event="deployed",
+            resources=count,
+            instances=shape.group.desired,
+            services=balanced,
+        )
         self.voice.say(
             "the simulation begins the template's instance refresh: the emulator has none"
         )
@@ -53,7 +66,7 @@ class RefreshShow(Show):
         """Update the stack."""
         self.embedded.time.sleep(BEFORE_SECONDS)
         self.began_at = self.embedded.time.now()
-        self.voice.say("updating the stack: a newer image", elapsed=0.0)
+        self.voice.say("updating the stack: a newer image", elapsed=0.0, event="update")
         self.stage.update()
 
     def look(self) -> Frame:
@@ -67,6 +80,7 @@ class RefreshShow(Show):
             plain_line(snapshot),
             lambda: screen(snapshot, self.began_at),
             is_last=is_over and not any(one.under_way for one in snapshot.streams),
+            data=data(snapshot),
         )
 
     def problems(self) -> list[str]:
@@ -78,17 +92,23 @@ class RefreshShow(Show):
         return [*self.stage.installation.watch.refusals]
 
     def figures(self) -> dict[str, Any]:
-        """Return what has become of the instances and the requests."""
-        snapshot = self.snapshot
+        """Return what has become of the instances and the requests, and what the drains took."""
+        snapshot, watch = self.snapshot, self.stage.installation.watch
         return {
-            "refresh": snapshot.refresh["Status"],
+            "factor": self.embedded.factor,
+            "refresh": snapshot.refresh.get("Status"),
             "launch_template": snapshot.wanted,
             "instances": {one.ec2_instance_id: one.launch_template for one in snapshot.instances},
-            "drains": len(snapshot.drains),
             "requests": {
-                one.name: {"sent": one.sent, "served": one.served, "cut": len(one.cut)}
+                one.name: {
+                    "sent": one.sent,
+                    "served": one.served,
+                    "without_target": one.unserved,
+                    "cut": len(one.cut),
+                }
                 for one in snapshot.streams
             },
+            **report.summary(snapshot.drains, calls=watch.calls(), passes=len(watch.passes)),
         }
 
     def summarise(self, console: Console, found: list[str]) -> None:

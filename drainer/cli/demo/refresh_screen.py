@@ -4,12 +4,13 @@ An instance refresh at this moment: the instances, old and new, and the requests
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.text import Text
 
+from drainer.cli.demo import drain_screen
 from drainer.cli.demo.screen import duration, table
 
 if TYPE_CHECKING:
@@ -47,6 +48,21 @@ def plain_line(snapshot: RollSnapshot) -> str:
     instances = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
     cut = sum(len(one.cut) for one in snapshot.streams)
     return f"refresh {_progress(snapshot)}: {instances}, requests cut {cut}"
+
+
+def data(snapshot: RollSnapshot) -> dict[str, Any]:
+    """Return what changes seldom, for programs."""
+    instances: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in snapshot.instances:
+        instances[age(one, snapshot.wanted)][one.lifecycle_state] += 1
+    return {
+        "stack": snapshot.stack_status,
+        "refresh": snapshot.refresh.get("Status"),
+        "percentage": snapshot.refresh.get("PercentageComplete"),
+        "instances": instances,
+        "cut": sum(len(one.cut) for one in snapshot.streams),
+        **drain_screen.data(snapshot.drains),
+    }
 
 
 def instances_table(snapshot: RollSnapshot) -> Table:

@@ -150,7 +150,7 @@ def follow(
                 live.update(frame.picture(), refresh=True)
             elif frame.line != said:
                 said = frame.line
-                voice.say(said, elapsed=frame.elapsed, event="look", **(frame.data or {"is": said}))
+                voice.say(said, elapsed=frame.elapsed, event="look", **frame.data)
             if frame.why != why and not live:
                 why = frame.why
                 if why:

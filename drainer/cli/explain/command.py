@@ -14,6 +14,7 @@ EPILOG = (
     "Examples: `drainer explain i-0a1f4c8e2b7d93650` searches all clusters for the instance. "
     "`drainer explain i-0a1f4c8e2b7d93650 --cluster payments` reads that cluster only. "
     "`drainer explain i-0a1f4c8e2b7d93650 --cause image-pull` shows one of several causes. "
+    "`drainer explain payments-asg` says in a line for each instance why the group's still drain. "
     "`drainer explain i-0a1f4c8e2b7d93650 --json` prints JSON for programs."
 )
 
@@ -25,7 +26,10 @@ ProfileOption = Annotated[str | None, typer.Option(help="The profile of the AWS 
 
 def explain(  # noqa: PLR0917 (Typer gives names)
     instance: Annotated[
-        str, typer.Argument(help="The EC2 instance's id, or the container instance's ARN.")
+        str,
+        typer.Argument(
+            help="The EC2 instance's id, the container instance's ARN, or a group or a cluster."
+        ),
     ],
     cluster: ClusterOption = None,
     cause: Annotated[
@@ -45,6 +49,9 @@ def explain(  # noqa: PLR0917 (Typer gives names)
     Works for each DRAINING container instance, by the drainer, by ECS managed draining or by hand.
     The first line names the cause. Below it: evidence, what to do, and an estimate of the end.
 
+    For an Auto Scaling group or a cluster it prints the first line of each draining instance, the
+    longest-waiting first, and with --json one object each. It explains 20 of them at most.
+
     It only reads. The search makes one read for each cluster until the instance is found. The rest
     makes 10 to 40 reads for an instance with a few services, and 150 at most.
     Exits with 0 if the instance was explained, with 1 if its tasks could not be read, with 3 if it
@@ -56,10 +63,10 @@ def explain(  # noqa: PLR0917 (Typer gives names)
     from drainer import clock  # noqa: PLC0415 (see above)
     from drainer.cli.account.refusals import refused  # noqa: PLC0415 (see above)
     from drainer.cli.account.session import AWS_ERRORS, clients  # noqa: PLC0415 (see above)
-    from drainer.cli.explain.show import show  # noqa: PLC0415 (see above)
+    from drainer.cli.explain.several import show_any  # noqa: PLC0415 (see above)
 
     try:
-        code = show(
+        code = show_any(
             instance,
             cluster=cluster,
             stack=stack,

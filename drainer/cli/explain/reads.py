@@ -28,6 +28,7 @@ class Reads:
         most: How many reads may be made; the others are unread.
 
     Attributes:
+        client: As given, for the reads of another look.
         reader: Makes the reads.
         unread: What was not read, and why.
         errors: What AWS has answered instead.
@@ -35,6 +36,7 @@ class Reads:
     """
 
     def __init__(self, client: Callable[[str], Any], most: int = READS_MAX) -> None:
+        self.client = client
         self.reader = Reader(client, most=most)
         self.unread: list[Unread] = []
         self.errors: list[Exception] = []

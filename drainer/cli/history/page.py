@@ -130,8 +130,9 @@ def _row(subject: Subject, one: Past, longest: float) -> str:
     took, end = duration(one.seconds), "left" if one.left and not one.is_open else "end"
     left = f", {counted(one.left, 'task')} left" if one.left else ""
     bar = "".join(_span(span, longest) for span in one.spans)
+    told = ". ".join([one.reason, *(f"{what} {who}" for what, who in one.by_hand)]).strip(". ")
     return (
-        f"<div class=row title='{escape(one.reason)}'>"
+        f"<div class=row title='{escape(told)}'>"
         f"<div class=name><code>{escape(one.instance)}</code> <small>{escape(ended)}</small></div>"
         f"<div class=bar>{bar}<b class={end if not one.is_open else 'open'}></b></div>"
         f"<div class=how>{escape(took)} <small>{escape(one.decision + left)}</small></div></div>"

@@ -75,6 +75,8 @@ class Past:
         spans: Its phases, one after the other.
         waits: For each service or family: the seconds until its last task was gone.
         is_measured: Whether the phases are from the log, and not from the record alone.
+        released_by: The ARN of who has answered its hook by hand; empty for none.
+        extended_by: The ARN of who has extended its deadline; empty for none.
     """
 
     instance: str
@@ -90,11 +92,19 @@ class Past:
     reason: str = ""
     waits: Mapping[str, float] = field(default_factory=dict)
     is_measured: bool = False
+    released_by: str = ""
+    extended_by: str = ""
 
     @property
     def is_open(self) -> bool:
         """Whether the drain has not ended."""
         return self.ended_at is None
+
+    @property
+    def by_hand(self) -> tuple[tuple[str, str], ...]:
+        """What operators did to it: a few words, and the caller's ARN."""
+        done = (("deadline extended by", self.extended_by), ("released by", self.released_by))
+        return tuple((what, who) for what, who in done if who)
 
 
 def past_of(record: DrainRecord, passes: Sequence[Pass], now: datetime) -> Past:
@@ -118,6 +128,8 @@ def past_of(record: DrainRecord, passes: Sequence[Pass], now: datetime) -> Past:
         reason=record.reason,
         waits=_waits(own, began, until),
         is_measured=bool(looks),
+        released_by=record.released_by,
+        extended_by=record.extended_by,
     )
 
 
@@ -130,7 +142,7 @@ def decision(record: DrainRecord) -> str:
     if record.end == End.OPEN:
         return f"open: {record.phase or 'no pass yet'}"
     if record.end == End.OVER:
-        return "by hand, timeout"
+        return "released by hand" if record.released_by else "by hand, timeout"
     result = record.end.removeprefix("answered ")
     if record.phase == HookPhase.OVERDUE:
         return f"deadline, {result}"

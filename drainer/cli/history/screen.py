@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from drainer.cli.history.read_past import Drains
 
 ENDED_COLUMNS, GROUP_COLUMNS = 10, 13
+# What an extension's words leave of 80.
+CALLER_COLUMNS = 47
 
 
 def line(one: Past) -> str:
@@ -43,6 +45,8 @@ def values(one: Past) -> dict[str, Any]:
         "phases_from_log": one.is_measured,
         "waited_for": {owner: round(seconds, 1) for owner, seconds in sorted(one.waits.items())},
         "reason": one.reason,
+        "released_by": one.released_by or None,
+        "extended_by": one.extended_by or None,
     }
 
 
@@ -59,6 +63,8 @@ def lines(found: Drains, now: datetime, limit: int, zone: tzinfo | None = None) 
     newest = list(reversed(found.drains))
     for one in newest[:limit] if limit else newest:
         yield _line(one, now, zone)
+        for what, who in one.by_hand:
+            yield Text(f"{'':<{ENDED_COLUMNS}}  {what} {_short(who)}", "dim")
     if limit and len(newest) > limit:
         yield Text(f"Older, not shown: {len(newest) - limit} (--limit 0 shows all).", "dim")
     yield Text()
@@ -80,6 +86,12 @@ def _line(one: Past, now: datetime, zone: tzinfo | None) -> Text:
         (f"{one.left:>4}", style),
         f"  {one.decision}",
     )
+
+
+def _short(arn: str) -> str:
+    """Return who a caller is without account and partition: `assumed-role/ops/anna`."""
+    name = arn.rpartition(":")[2]
+    return name if len(name) <= CALLER_COLUMNS else f"{name[: CALLER_COLUMNS - 2]}.."
 
 
 def _sums(drains: Sequence[Past]) -> Iterator[Text]:

@@ -31,12 +31,23 @@ TASK_CHARACTERS = 8
 CLOCKS_DIFFER = timedelta(seconds=30)
 # The last characters of the instance's id, which are typed to release it.
 TYPED_CHARACTERS = 4
-# The write of an extension keeps every other field, `expires_at` too, so that none is used.
+# These writes keep every other field, `expires_at` too, so that none is used.
 NO_RETENTION = timedelta(0)
 
 
-def release(machine: Machine, hook_name: str, now: datetime) -> Plan | Refusal:
-    """Plan to answer CONTINUE at a terminating hook, whatever still runs."""
+def release(
+    machine: Machine, hook_name: str, now: datetime, table: str = "", who: str = ""
+) -> Plan | Refusal:
+    """
+    Plan to answer CONTINUE at a terminating hook, whatever still runs.
+
+    Args:
+        machine: The instance.
+        hook_name: The hook; empty: the only one.
+        now: The present instant.
+        table: The drainer's table, where the record says who has released it; empty for none.
+        who: The caller's ARN.
+    """
     hook = _hook_of(machine, hook_name)
     if isinstance(hook, Refusal):
         return hook
@@ -56,7 +67,8 @@ def release(machine: Machine, hook_name: str, now: datetime) -> Plan | Refusal:
         *unread,
         f"Sends CONTINUE to hook {hook.name}; {leaves}. No undo.",
     )
-    call = Call("autoscaling", "CompleteLifecycleAction", _answer(machine, hook))
+    records = _records(machine, hook)
+    call = Call("autoscaling", "CompleteLifecycleAction", _answer(machine, hook, records))
     data = {
         "instance": machine.id,
         "group": machine.group,
@@ -65,11 +77,13 @@ def release(machine: Machine, hook_name: str, now: datetime) -> Plan | Refusal:
         "tasks_cut": [{"task": one.id, "owner": one.group, "status": one.status} for one in tasks],
     }
     done = f"Released {machine.id}: {_number(tasks)} cut."
-    step = Step(call, (Item(machine.id, done, data=data),))
+    step = Step(call, (Item(machine.id, done, machine.id, data),))
+    # After the answer: Auto Scaling may refuse that.
+    notes = [_note(one, table, who, machine.id) for one in records if table and who]
     typed = machine.id[-TYPED_CHARACTERS:]
     asks = bool(tasks or unread)
     question = f"Type the last {TYPED_CHARACTERS} characters of the instance id to go on"
-    return Plan(about, (step,), question if asks else "", typed)
+    return Plan(about, (step, *notes), question if asks else "", typed)
 
 
 def _hook_of(machine: Machine, name: str) -> Hook | Refusal:
@@ -94,10 +108,15 @@ def _hook_of(machine: Machine, name: str) -> Hook | Refusal:
     return found[0]
 
 
-def _answer(machine: Machine, hook: Hook) -> dict[str, Any]:
-    """Return the parameters of the answer, with the action's token if a record has it."""
+def _records(machine: Machine, hook: Hook) -> list[DrainRecord]:
+    """Return the open record of the action that is answered, if there is one."""
     subject = f"{machine.group}:{hook.name}"
-    tokens = [one.token for one in machine.records if one.is_open and one.key.subject == subject]
+    return [one for one in machine.records if one.is_open and one.key.subject == subject]
+
+
+def _answer(machine: Machine, hook: Hook, records: Sequence[DrainRecord]) -> dict[str, Any]:
+    """Return the parameters of the answer, with the action's token if a record has it."""
+    tokens = [one.token for one in records]
     return {
         "AutoScalingGroupName": machine.group,
         "LifecycleHookName": hook.name,
@@ -105,6 +124,23 @@ def _answer(machine: Machine, hook: Hook) -> dict[str, Any]:
         "LifecycleActionResult": "CONTINUE",
         **({"LifecycleActionToken": tokens[0]} if tokens and tokens[0] else {}),
     }
+
+
+def _note(record: DrainRecord, table: str, who: str, after: str) -> Step:
+    """Return the write that says in a record who has released its instance."""
+    new, condition = replace(record, released_by=who), Condition(Demand.RELEASES, record.generation)
+    return Step(
+        Call("dynamodb", "UpdateItem", _update(new, condition, table)),
+        failed="It is released, but its record does not say by whom",
+        after=after,
+    )
+
+
+def _update(record: DrainRecord, condition: Condition, table: str) -> dict[str, Any]:
+    """Return the parameters of a conditional write."""
+    key = {"instance": record.key.instance, "subject": record.key.subject}
+    item = record_codec.encode(record, NO_RETENTION)
+    return {"TableName": table, "Key": attributes(key), **update(Write(record, condition), item)}
 
 
 def _table(tasks: Sequence[SeenTask], now: datetime) -> list[str]:
@@ -191,13 +227,6 @@ def _later(
 def _extension(machine: Machine, record: DrainRecord, to: datetime, who: str, table: str) -> Step:
     new = replace(record, drain=extended(record.drain, to), extended_by=who)
     condition = Condition(Demand.EXTENDS, record.generation, extended_to=record.drain.extended_to)
-    item = record_codec.encode(new, NO_RETENTION)
-    key = {"instance": record.key.instance, "subject": record.key.subject}
-    parameters = {
-        "TableName": table,
-        "Key": attributes(key),
-        **update(Write(new, condition), item),
-    }
     data = {
         "instance": machine.id,
         "group": machine.group,
@@ -205,7 +234,8 @@ def _extension(machine: Machine, record: DrainRecord, to: datetime, who: str, ta
         "deadline": to.astimezone(UTC).isoformat(),
     }
     done = f"Extended {machine.id}. Its next pass goes by the new deadline."
-    return Step(Call("dynamodb", "UpdateItem", parameters), (Item(machine.id, done, data=data),))
+    call = Call("dynamodb", "UpdateItem", _update(new, condition, table))
+    return Step(call, (Item(machine.id, done, data=data),))
 
 
 def free(machine: Machine, now: datetime) -> Plan | Refusal:

@@ -130,14 +130,15 @@ class Reader:
             LookupError: There is no such stack, or it has no table.
             DrainerError: The table or a record could not be read.
         """
-        table = RecordTable(self._client, self._table_name(), record_codec)
+        table = RecordTable(self._client, self.table_name(), record_codec)
         rows = table.of_instance([machine.id])[machine.id]
         for row in rows:
             if isinstance(row, DrainerError):
                 raise row
         return replace(machine, records=tuple(row for row in rows if isinstance(row, DrainRecord)))
 
-    def _table_name(self) -> str:
+    def table_name(self) -> str:
+        """Return the name of the stack's table; raises a LookupError or a DrainerError."""
         detail = self._of_stack("describe_stack_resource", LogicalResourceId=TABLE)
         return str(detail["StackResourceDetail"]["PhysicalResourceId"])
 
@@ -147,7 +148,7 @@ class Reader:
         values = parameters(stack)
         if PASS_INTERVAL not in values:
             raise LookupError(f"stack {self._stack!r} has no parameter {PASS_INTERVAL}")
-        return Table(self._table_name(), int(values[PASS_INTERVAL]))
+        return Table(self.table_name(), int(values[PASS_INTERVAL]))
 
     def _of_stack(self, method: str, **more: Any) -> Any:
         call = getattr(self._client("cloudformation"), method)

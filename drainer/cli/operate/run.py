@@ -111,12 +111,15 @@ class Operate:
         """Answer CONTINUE at a terminating hook."""
         _checked([id_])
         machine = self.reader.with_hooks(self.reader.machine(id_))
+        table = who = ""
         try:
             machine = self.reader.with_records(machine)
+            if machine.records:
+                table, who = self.reader.table_name(), self.reader.caller()
         except (LookupError, DrainerError) as error:
             # Auto Scaling takes the answer by the instance's id too.
             print(f"? The action's token was not read: {error}", file=sys.stderr)
-        return self.perform.run(endings.release(machine, hook, self.now()))
+        return self.perform.run(endings.release(machine, hook, self.now(), table, who))
 
     @told
     def extend(self, id_: str, length: str) -> int:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -30,7 +31,7 @@ def status(  # noqa: PLR0917 (Typer gives names)
     all_rows: Annotated[
         bool, typer.Option("--all", help="One line for each drain, however many there are.")
     ] = False,
-    watch: Annotated[bool, typer.Option(help="Look again and again, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option(help="Look again and again, until q or Ctrl-C.")] = False,
     stack: StackOption = "drainer",
     region: RegionOption = None,
     profile: ProfileOption = None,
@@ -60,6 +61,7 @@ def status(  # noqa: PLR0917 (Typer gives names)
         EXIT_INTERRUPTED,
         clients,
     )
+    from drainer.cli.status.keys import waiting  # noqa: PLC0415 (see above)
     from drainer.cli.status.show import Question, show  # noqa: PLC0415 (see above)
     from drainer.cli.status.show import watch as look_again  # noqa: PLC0415 (see above)
 
@@ -67,9 +69,10 @@ def status(  # noqa: PLR0917 (Typer gives names)
     try:
         client, console = clients(region, profile), Console()
         if watch:
-            code = look_again(
-                asked, client=client, now=clock.now, sleep=clock.sleep, console=console
-            )
+            with waiting(sys.stdin, clock.sleep) as (wait, quits):
+                code = look_again(
+                    asked, client=client, now=clock.now, sleep=wait, console=console, quits=quits
+                )
         else:
             code = show(asked, client=client, now=clock.now(), console=console)
     except KeyboardInterrupt:

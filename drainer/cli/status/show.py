@@ -71,10 +71,11 @@ def watch(
     *,
     client: Callable[[str], Any],
     now: Callable[[], datetime],
-    sleep: Callable[[float], None],
+    sleep: Callable[[float], bool | None],
     console: Console,
     zone: tzinfo | None = None,
     looks: int | None = None,
+    quits: str = "Ctrl-C",
 ) -> int:
     """
     Show the drains again and again; return the exit code.
@@ -83,10 +84,11 @@ def watch(
         asked: What was asked for.
         client: Returns boto3's client for a service's name.
         now: Returns the present instant.
-        sleep: Waits for so many seconds.
+        sleep: Waits for so many seconds; true if the watching is to end.
         console: Where it is shown. A pipe gets one line for each change.
         zone: In which times are shown; None for the machine's.
         looks: After how many looks to end; None for none.
+        quits: The key that ends it.
     """
     remembered, number, told = Watch(), 0, set["Unread"]()
     while looks is None or number < looks:
@@ -105,14 +107,15 @@ def watch(
                     print(json.dumps(row_json(row, status.now)), flush=True)
         elif console.is_terminal:
             console.clear()
-            first = header(status, seconds, clock)
+            first = header(status, seconds, clock, quits)
             _print(console, _screen(shown, changed, remembered, first, grouped=asked.grouped))
         elif number == 0:
             _print(console, lines(shown, grouped=False))
         else:
             _print(console, [Line(text) for text in said])
         number += 1
-        sleep(seconds)
+        if sleep(seconds):
+            break
     return EXIT_OK
 
 

@@ -104,10 +104,10 @@ def marked(lines: Sequence[Line], changed: frozenset[str]) -> list[Line]:
     ]
 
 
-def header(status: Status, seconds: int, clock: Clock) -> Line:
-    """Return the first line, which says what the watching costs."""
+def header(status: Status, seconds: int, clock: Clock, quits: str) -> Line:
+    """Return the first line, which says what the watching costs and how to end it."""
     there = status.now.astimezone(clock.zone)
     rate = status.reads.get("ecs", 0) / seconds
     at = f"{there.strftime('%H:%M:%S')} {there.tzname()}"
     text = f"drainer status --watch   {at}   every {seconds}s, {rate:.1f} ECS reads/s"
-    return Line(f"{text}   Ctrl-C quits", DIM)
+    return Line(f"{text}   {quits} quits", DIM)

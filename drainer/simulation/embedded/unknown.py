@@ -18,6 +18,7 @@ UNKNOWN_TYPES = frozenset(
         "AWS::CodePipeline::Pipeline",
         "AWS::ECS::CapacityProvider",
         "AWS::ECS::ClusterCapacityProviderAssociations",
+        "AWS::Logs::QueryDefinition",
     }
 )
 # It takes any properties and has no effect; what refers to it, or waits for it, stays as it is.
