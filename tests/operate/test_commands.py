@@ -165,6 +165,42 @@ def test_undrain_sets_active_and_forgets_who_and_why(
     assert shell.operations == ["UpdateContainerInstancesState", "DeleteAttributes"]
 
 
+def test_undrain_of_what_is_active_forgets_an_earlier_drain(
+    shell: Shell, account: Aws, ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Left behind by a denied DeleteAttributes, or by ACTIVE in the console, they could not be
+    # removed, and kept a later DRAINING of the drainer's own.
+    shell.run(drain([ids[0]], "patch"))
+    account.ecs.set_status(registration(account, ids[0]), "ACTIVE")
+    shell.writes.clear()
+
+    assert shell.run(lambda one: one.undrain(ids[:2])) == 0
+
+    assert not {DRAINED_BY, DRAINED_WHY} & set(registration(account, ids[0]).attributes)
+    assert shell.operations == ["DeleteAttributes"]
+    said = capsys.readouterr().out
+    assert f"{ids[0]} ({GROUP}, {CLUSTER}) is ACTIVE: the attributes of an earlier drain" in said
+    assert f"nothing to do: {ids[1]} ({GROUP}, {CLUSTER}) is ACTIVE." in said
+
+
+def test_drain_of_what_is_draining_keeps_who_wants_it_to_stay_so(
+    shell: Shell, account: Aws, ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Back from a warm pool, it would be set ACTIVE minutes after "It is DRAINING already".
+    here = registration(account, ids[0])
+    account.ecs.set_status(here, "DRAINING")
+
+    assert shell.run(drain([ids[0]], "repair")) == 0
+
+    assert shell.operations == ["PutAttributes"]
+    assert here.attributes[DRAINED_WHY] == "repair"
+    assert "It is DRAINING already, and stays so" in capsys.readouterr().out
+    shell.writes.clear()
+    assert shell.run(drain([ids[0]], "again")) == 0
+    assert shell.writes == []
+    assert here.attributes[DRAINED_WHY] == "repair"
+
+
 def test_undrain_refuses_what_waits_at_a_terminating_hook(
     shell: Shell, account: Aws, capsys: pytest.CaptureFixture[str]
 ) -> None:

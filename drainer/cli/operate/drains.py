@@ -38,14 +38,17 @@ def drain(machines: Sequence[Machine], who: str, why: str, now: datetime) -> Pla
         return refusal
     pairs = [(one, registration) for one in machines for registration in one.registrations]
     active = [pair for pair in pairs if pair[1].status == ACTIVE]
+    # Without the attribute the drainer could set ACTIVE what is back from a drain of its own.
+    unmarked = [pair for pair in pairs if pair in active or DRAINED_BY not in pair[1].attributes]
     about = [_about_draining(one, registration) for one, registration in pairs]
-    if not active:
+    if not unmarked:
         return Plan(tuple(about))
     note = f"{now:%Y-%m-%dT%H:%M:%SZ} {short_name(who)}"
     values = {DRAINED_BY: value(note), DRAINED_WHY: value(why)}
-    notes = [_note(pair, {name: one for name, one in values.items() if one}) for pair in active]
-    ids = " ".join(dict.fromkeys(one.id for one, _ in active))
-    about.append("Sets DRAINING, does not terminate.")
+    notes = [_note(pair, {name: one for name, one in values.items() if one}) for pair in unmarked]
+    ids = " ".join(dict.fromkeys(one.id for one, _ in unmarked))
+    if active:
+        about.append("Sets DRAINING, does not terminate.")
     return Plan(
         tuple(about),
         (*_set_status(active, DRAINING), *notes),
@@ -63,7 +66,8 @@ def undrain(machines: Sequence[Machine]) -> Plan | Refusal:
     pairs = [(one, registration) for one in machines for registration in one.registrations]
     draining = [pair for pair in pairs if pair[1].status == DRAINING]
     about = [_about_activating(one, registration) for one, registration in pairs]
-    notes = [_unnote(pair) for pair in draining if set(pair[1].attributes) & set(BY_HAND)]
+    # Those of an ACTIVE one are left over: ACTIVE was set in another way, or they were not deleted.
+    notes = [_unnote(pair) for pair in pairs if set(pair[1].attributes) & set(BY_HAND)]
     return Plan(tuple(about), (*_set_status(draining, ACTIVE), *notes))
 
 
@@ -106,8 +110,10 @@ def _stays_draining(one: Machine) -> Refusal | None:
 
 def _about_draining(one: Machine, registration: Registration) -> str:
     text = f"{one.id} ({one.where}): {tasks_in(registration.remaining)}."
-    if registration.status == DRAINING:
+    if registration.status == DRAINING and DRAINED_BY in registration.attributes:
         return f"nothing to do: {text[:-1]}. It is DRAINING already."
+    if registration.status == DRAINING:
+        return f"{text} It is DRAINING already, and stays so: who and why are kept."
     if not registration.agent_connected:
         text += " Its ECS agent is disconnected: its tasks stop once it is back."
     return text
@@ -115,6 +121,8 @@ def _about_draining(one: Machine, registration: Registration) -> str:
 
 def _about_activating(one: Machine, registration: Registration) -> str:
     text = f"{one.id} ({one.where})"
+    if registration.status == ACTIVE and set(registration.attributes) & set(BY_HAND):
+        return f"{text} is ACTIVE: the attributes of an earlier drain are deleted."
     if registration.status == ACTIVE:
         return f"nothing to do: {text} is ACTIVE."
     if registration.is_for_a_stack:
@@ -157,7 +165,7 @@ def _note(pair: Pair, values: dict[str, str]) -> Step:
     ]
     call = Call("ecs", "PutAttributes", {"cluster": registration.cluster, "attributes": attributes})
     failed = f"{one.id} is DRAINING, but who and why were not kept"
-    return Step(call, failed=failed, after=registration.arn)
+    return Step(call, failed=failed, after=_if_changed(registration, ACTIVE))
 
 
 def _unnote(pair: Pair) -> Step:
@@ -169,7 +177,13 @@ def _unnote(pair: Pair) -> Step:
     ]
     parameters = {"cluster": registration.cluster, "attributes": attributes}
     failed = f"{one.id} is ACTIVE, but its attributes {', '.join(BY_HAND)} stay"
-    return Step(Call("ecs", "DeleteAttributes", parameters), failed=failed, after=registration.arn)
+    call = Call("ecs", "DeleteAttributes", parameters)
+    return Step(call, failed=failed, after=_if_changed(registration, DRAINING))
+
+
+def _if_changed(registration: Registration, status: str) -> str:
+    """Return what must have been changed before, where it has the status that is changed."""
+    return registration.arn if registration.status == status else ""
 
 
 def _target(registration: Registration) -> dict[str, str]:

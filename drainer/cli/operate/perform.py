@@ -24,7 +24,8 @@ NOT_CONFIRMED = "Not confirmed. No changes made."
 # Errors that say more here than AWS's sentence does.
 SAID: dict[type[DrainerError], str] = {
     LifecycleActionOverError: "the hook waits no longer: it was answered, or timed out",
-    OvertakenError: "the drain has changed meanwhile: type the command again",
+    # Or the SDK has repeated a write whose answer was lost, which the write itself refuses then.
+    OvertakenError: "the drain has changed meanwhile, perhaps by this command: see drainer status",
 }
 
 
