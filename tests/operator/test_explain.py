@@ -11,24 +11,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from drainer.cli.explain.causes import Cause
-from drainer.cli.explain.reads import READS_MAX, Reads
-from drainer.cli.explain.show import show
-from drainer.drain.record import End
-from tests.operator.planted import (
-    ALONE,
+from drainer.cli.demo.stuck.planted import (
     CLUSTER,
     GROUP,
     HERE,
     NOW,
-    OURS,
-    TOGETHER,
     Account,
     draining,
     hook,
     instance_arn,
     record,
 )
+from drainer.cli.demo.stuck.plants import ALONE, OURS, TOGETHER
+from drainer.cli.explain.causes import Cause
+from drainer.cli.explain.reads import READS_MAX, Reads
+from drainer.cli.explain.show import show
+from drainer.drain.record import End
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from drainer.cli.demo.stuck.planted_aws import PlantedAws
 from drainer.cli.explain.causes import Cause
 from drainer.cli.explain.estimate import MANAGED_LOOK
 from drainer.cli.explain.reader import explainable
@@ -21,7 +22,6 @@ from drainer.cli.explain.show import explained
 from drainer.cli.status.reader import look
 from drainer.simulation.aws import Aws
 from drainer.simulation.protocol.server import Server
-from tests.operator.fake_aws import FakeAws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ class Drained:
     def __init__(self, account: Aws, server: Server) -> None:
         self.account = account
         self._server = server
-        self._absent = FakeAws(START)
+        self._absent = PlantedAws(START)
         self._clients: dict[str, Any] = {}
         self.instance = next(iter(account.auto_scaling.instances))
 
