@@ -14,7 +14,6 @@ from botocore.config import Config
 
 from drainer.cli.demo.stuck.planted_aws import PlantedAws
 from drainer.cli.explain.causes import Cause
-from drainer.cli.explain.estimate import MANAGED_LOOK
 from drainer.cli.explain.reader import explainable
 from drainer.cli.explain.reads import Reads
 from drainer.cli.explain.sentences import Clock
@@ -162,7 +161,7 @@ def test_the_end_of_a_simulated_drain_is_estimated(
     for one, _ in seen[:-1]:
         assert one.estimate.at is not None
         left = (end - one.clock.now).total_seconds()
-        errors.append(abs((one.estimate.at - MANAGED_LOOK - end).total_seconds()) / left)
+        errors.append(abs((one.estimate.at - end).total_seconds()) / left)
 
     assert len(errors) > 8
     assert median(errors) <= 0.05

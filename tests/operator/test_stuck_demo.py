@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from drainer.cli.demo.stuck.planted import Account
     from drainer.cli.demo.stuck.planted_aws import PlantedAws
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -229,12 +230,18 @@ def test_without_keep_the_explanation_is_shown_and_judged(*, managed: bool) -> N
     assert f"{HERE} waits for {SAYS[Cause.CRASH_LOOP]}." in screen.getvalue().splitlines()
 
 
-def test_a_planted_cause_that_is_not_named_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+class Misplanted(Choice):
+    """A choice whose account has another cause than it says."""
+
+    def account(self, now: datetime, began: datetime | None = None) -> Account:
+        return Choice((Cause.NO_CPU,)).account(now, began)
+
+
+def test_a_planted_cause_that_is_not_named_fails() -> None:
     # A demo that shows another cause and exits with 0 teaches the wrong one.
-    monkeypatch.setitem(EVERY, Cause.ZONE, EVERY[Cause.NO_CPU])
     voice = Voice(Console(quiet=True), as_json=False)
 
-    assert explain_once(Choice((Cause.ZONE,)), voice) == ["zone was planted and not named"]
+    assert explain_once(Misplanted((Cause.ZONE,)), voice) == ["zone was planted and not named"]
 
 
 @pytest.mark.parametrize(

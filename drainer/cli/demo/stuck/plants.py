@@ -76,7 +76,7 @@ def _zone(account: Account) -> None:
 
 
 def _distinct(account: Account) -> None:
-    account.held("kv", placementConstraints=[{"type": "distinctInstance"}])
+    account.held("kv", desiredCount=OTHERS + 1, placementConstraints=[{"type": "distinctInstance"}])
     for number in range(OTHERS):
         there = instance_arn(f"i-0ffeeddccbbaa000{number}")
         account.task("service:kv", containerInstanceArn=there)
@@ -218,7 +218,9 @@ def _agent(account: Account) -> None:
 
 def _simple_scaling(account: Account) -> None:
     account.held("batch")
-    account.replacement("batch", "PROVISIONING", capacityProviderName="web-cp")
+    account.replacement(
+        "batch", "PROVISIONING", capacityProviderName="web-cp", containerInstanceArn=""
+    )
     account.aws.policies[GROUP] = [
         {"PolicyName": "scale-out", "PolicyType": "SimpleScaling", "Enabled": True}
     ]
@@ -253,13 +255,17 @@ TOGETHER: dict[Cause, Callable[[Account], None]] = {
 
 def _group_cannot_grow(account: Account) -> None:
     account.held("batch")
-    account.replacement("batch", "PROVISIONING", capacityProviderName="web-cp")
+    account.replacement(
+        "batch", "PROVISIONING", capacityProviderName="web-cp", containerInstanceArn=""
+    )
     account.aws.groups[GROUP]["MaxSize"] = 12
 
 
 def _capacity_wait(account: Account) -> None:
     account.held("batch")
-    account.replacement("batch", "PROVISIONING", capacityProviderName="web-cp")
+    account.replacement(
+        "batch", "PROVISIONING", capacityProviderName="web-cp", containerInstanceArn=""
+    )
 
 
 def _no_instances(account: Account) -> None:
