@@ -115,6 +115,10 @@ adopt-seeds: $(VENV)/.development ## Change the hooks of five old drainers while
 simulate-lag: $(VENV)/.demo ## Show the seconds from the last task to the answer, with and without the fast path
 	@$(BIN)/python -m drainer.cli.simulate --lag
 
+.PHONY: simulate-explain
+simulate-explain: $(VENV)/.demo ## Judge `drainer explain` by simulated accounts (SEEDS=200, or SEED=7 to replay one)
+	@$(BIN)/python -m drainer.cli.simulate --explain $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
+
 .PHONY: model
 model: $(VENV)/.development ## Try the protocol of the drain's record in every order of steps and faults (DEEP=1, ONLY=two, WITHOUT=no-takeover, RULES=1)
 	@$(BIN)/python -m tests.model $(if $(DEEP),--deep) $(if $(RULES),--rules) $(if $(ONLY),--only $(ONLY)) \
