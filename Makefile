@@ -8,6 +8,10 @@ BIN := $(VENV)/bin
 SCENARIO ?= drain
 # As the demo itself names them, read before there is a Python that could be asked.
 SCENARIOS = $(shell sed -n 's/^    [A-Z_]* = "\([a-z-]*\)"$$/\1/p' drainer/cli/demo/scenarios.py)
+# And the causes that can be planted: SCENARIO=stuck-CAUSE, or several with + between them.
+CAUSES = three $(shell sed -n 's/^    Cause\.\([A-Z_]*\): _.*/\1/p' drainer/cli/demo/stuck/plants.py \
+  | tr 'A-Z_' 'a-z-')
+PLANTED = $(subst +, ,$(patsubst stuck-%,%,$(filter stuck-%,$(SCENARIO))))
 ZIP := build/drainer.zip
 # What goes into the zip, and what builds it. Folders are named for what is deleted from them.
 ZIP_SOURCES = infra/package.py requirements.txt $(shell find drainer -name __pycache__ -prune -o \
@@ -58,15 +62,20 @@ setup: $(VENV)/.development ## Make the environment for development
 
 .PHONY: arguments
 arguments:
-	@case " $(SCENARIOS) " in *" $(SCENARIO) "*) ;; \
-	  *) echo "error: SCENARIO=$(SCENARIO) is not one of: $(SCENARIOS)" >&2; exit 2;; esac
+	@test -n "$(PLANTED)" || case " $(SCENARIOS) " in *" $(SCENARIO) "*) ;; \
+	  *) echo "error: SCENARIO=$(SCENARIO) is not one of: $(SCENARIOS) stuck-CAUSE" >&2; exit 2;; esac
+	@test -z "$(filter-out $(CAUSES),$(PLANTED))" || { echo "error: $(filter-out $(CAUSES),$(PLANTED))" \
+	  "is no cause that SCENARIO=stuck-CAUSE can plant, which are: $(CAUSES)" >&2; exit 2; }
+	@test -n "$(PLANTED)" || test -z "$(filter-out 0,$(KEEP) $(MANAGED))" || \
+	  { echo "error: KEEP and MANAGED are for SCENARIO=stuck-CAUSE" >&2; exit 2; }
 	@test -z "$(FACTOR)" || \
 	  awk -v factor="$(FACTOR)" 'BEGIN { exit factor !~ /^[0-9.]+$$/ || factor < 1 || factor > 40 }' || \
 	  { echo "error: FACTOR=$(FACTOR) is no number from 1 to 40" >&2; exit 2; }
 
 .PHONY: demo
-demo: arguments package ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot, fargate-spot, spot-fleet or refresh)
-	@$(BIN)/python -m drainer demo --scenario $(SCENARIO) $(if $(FACTOR),--factor $(FACTOR))
+demo: arguments $(if $(PLANTED),$(VENV)/.demo,package) ## Watch a drain on an embedded account (SCENARIO=drain, stuck, crowd, spot, fargate-spot, spot-fleet, refresh, or stuck-CAUSE with KEEP=1, MANAGED=1)
+	@$(BIN)/python -m drainer demo --scenario $(SCENARIO) $(if $(FACTOR),--factor $(FACTOR)) \
+	  $(if $(filter-out 0,$(KEEP)),--keep $(if $(MINUTES),--minutes $(MINUTES))) $(if $(filter-out 0,$(MANAGED)),--managed)
 
 # Each worker, and each program that tests start, would else compile all sources again.
 .PHONY: test
@@ -105,6 +114,10 @@ adopt-seeds: $(VENV)/.development ## Change the hooks of five old drainers while
 .PHONY: simulate-lag
 simulate-lag: $(VENV)/.demo ## Show the seconds from the last task to the answer, with and without the fast path
 	@$(BIN)/python -m drainer.cli.simulate --lag
+
+.PHONY: simulate-explain
+simulate-explain: $(VENV)/.demo ## Judge `drainer explain` by simulated accounts (SEEDS=200, or SEED=7 to replay one)
+	@$(BIN)/python -m drainer.cli.simulate --explain $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
 
 .PHONY: model
 model: $(VENV)/.development ## Try the protocol of the drain's record in every order of steps and faults (DEEP=1, ONLY=two, WITHOUT=no-takeover, RULES=1)

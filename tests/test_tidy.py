@@ -174,6 +174,7 @@ AWS_LIBRARY = {
     f"{EMBEDDED}/watch.py": "reads the function's log in the embedded account",
     f"{EMBEDDED}/fleet_stand_in.py": "a function of its own in the embedded account",
     "drainer/simulation/protocol/quick_client.py": "raises what boto3 raises",
+    "drainer/cli/demo/stuck/planted_aws.py": "real clients whose calls end in planted answers",
 }
 # Which modules of the simulation know the production code; the others only play AWS.
 SIMULATION_KNOWS = {

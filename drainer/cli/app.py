@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -22,8 +22,14 @@ from drainer.cli.history import command as history
 from drainer.cli.operate import command as operate
 from drainer.cli.status import command as overview
 
+if TYPE_CHECKING:
+    from drainer.cli.demo.voice import Voice
+
 # A shell's code for a command ended by SIGINT.
 EXIT_INTERRUPTED = 130
+STUCK = "stuck-"
+# The planted drain's deadline is 72 minutes after the start.
+KEEP_MINUTES_MAX = 60
 FACTOR_DEFAULT = 12.0
 FACTOR_MAX = 40.0
 MESSAGES_DEFAULT = 1_000
@@ -45,10 +51,14 @@ def drainer() -> None:
 @app.command(
     epilog="Examples: `.venv/bin/python -m drainer demo` shows one drain. "
     "`python -m drainer demo --scenario stuck` shows a deadline. "
+    "`python -m drainer demo --scenario stuck-port-taken --keep` leaves a stuck account running. "
     "`python -m drainer demo --scenario crowd --json` prints JSON for programs."
 )
 def demo(
-    scenario: Annotated[ScenarioName, typer.Option(help="The scenario.")] = ScenarioName.DRAIN,
+    *,
+    scenario: Annotated[
+        str, typer.Option(metavar=f"[{'|'.join(ScenarioName)}|stuck-CAUSE]", help="The scenario.")
+    ] = ScenarioName.DRAIN,
     factor: Annotated[
         float,
         typer.Option(min=1.0, max=FACTOR_MAX, help="Simulated seconds in one real second."),
@@ -56,6 +66,16 @@ def demo(
     zip_file: Annotated[
         Path, typer.Option("--zip", help="The function's zip, as `make package` builds it.")
     ] = Path("build/drainer.zip"),
+    keep: Annotated[
+        bool, typer.Option("--keep", help="In stuck-CAUSE: keep the account for other commands.")
+    ] = False,
+    minutes: Annotated[
+        int, typer.Option(min=1, max=KEEP_MINUTES_MAX, help="With --keep: for how many minutes.")
+    ] = KEEP_MINUTES_MAX,
+    managed: Annotated[
+        bool,
+        typer.Option("--managed", help="In stuck-CAUSE: ECS drains, and the stack is absent."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line, for programs.")
     ] = False,
@@ -72,11 +92,28 @@ def demo(
     cancelled after its last task, no request was cut and each request got one response.
     In refresh, a stack update replaces every instance of a group. It exits with 0 only if all are
     new and no request was cut.
+    In stuck-CAUSE, an instance is stuck for a cause of docs/causes.md, and `explain` says why.
+    stuck-CAUSE+CAUSE plants several, and stuck-three three at random. It exits with 0 only if each
+    planted cause is named. With --keep it prints what to export, and answers until Ctrl-C.
     """
-    from drainer.cli.demo import opening  # noqa: PLC0415 (only this command needs it)
-    from drainer.cli.demo.voice import Voice, console_of  # noqa: PLC0415 (the same)
+    from drainer.cli.demo.voice import Voice, console_of  # noqa: PLC0415 (only this command)
 
-    voice, chosen = Voice(console_of(sys.stdout), as_json), SCENARIOS[scenario]
+    voice = Voice(console_of(sys.stdout), as_json)
+    if scenario.startswith(STUCK):
+        _demo_stuck(scenario, voice, keep=keep, minutes=minutes, managed=managed, factor=factor)
+        return
+    if scenario not in SCENARIOS:
+        known = ", ".join((*ScenarioName, f"{STUCK}CAUSE"))
+        raise typer.BadParameter(f"{scenario} is not one of: {known}")
+    if keep or managed:
+        raise typer.BadParameter(f"--keep and --managed are for stuck-CAUSE, not for {scenario}")
+    _demo_watched(ScenarioName(scenario), voice, factor, zip_file)
+
+
+def _demo_watched(scenario: ScenarioName, voice: Voice, factor: float, zip_file: Path) -> None:
+    from drainer.cli.demo import opening  # noqa: PLC0415 (only this command needs it)
+
+    chosen = SCENARIOS[scenario]
     try:
         opening.check(zip_file)
         opening.announce(voice, chosen, scenario, factor)
@@ -96,6 +133,27 @@ def demo(
             typer.echo(note, err=True)
         raise typer.Exit(1) from error
     if found:
+        for sentence in found:
+            typer.echo(f"FAILED: {sentence}", err=True)
+        raise typer.Exit(1)
+
+
+def _demo_stuck(
+    scenario: str, voice: Voice, *, keep: bool, minutes: int, managed: bool, factor: float
+) -> None:
+    from drainer import clock  # noqa: PLC0415 (only this scenario needs it)
+    from drainer.cli.demo.stuck import choice, show  # noqa: PLC0415 (the same)
+
+    if factor != FACTOR_DEFAULT:
+        raise typer.BadParameter("--factor is not for stuck-CAUSE: its time is the real one")
+    try:
+        chosen = choice.chosen(scenario, managed=managed, seed=int(clock.now().timestamp()))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if keep:
+        show.keep(chosen, voice, minutes, show.pause)
+        return
+    if found := show.explain_once(chosen, voice):
         for sentence in found:
             typer.echo(f"FAILED: {sentence}", err=True)
         raise typer.Exit(1)

@@ -133,7 +133,10 @@ def test_a_misspelled_scenario_is_told_before_anything_is_made(tmp_path: Path) -
 
     assert done.returncode == 2
     assert "SCENARIO=stuk is not one of: " in done.stderr
-    assert done.stderr.split("one of: ")[1].splitlines()[0].split() == [*ScenarioName]
+    assert done.stderr.split("one of: ")[1].splitlines()[0].split() == [
+        *ScenarioName,
+        "stuck-CAUSE",
+    ]
     assert not (tmp_path / "venv").exists()
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
+from drainer.cli.demo.stuck.planted import HERE, NOW, draining
+from drainer.cli.demo.stuck.plants import TOGETHER
 from drainer.cli.explain.causes import Cause
 from drainer.cli.explain.show import show as explain
 from drainer.cli.status.show import Question
 from drainer.cli.status.show import show as status
-from tests.operator.planted import HERE, NOW, TOGETHER, draining
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 COLUMNS = 80

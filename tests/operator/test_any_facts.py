@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from drainer.cli.demo.stuck.planted import HERE, NOW
 from drainer.cli.explain.causes import Cause
 from drainer.cli.explain.drainers import DrainState, Group, Hook, Stack
 from drainer.cli.explain.facts import (
@@ -32,7 +33,6 @@ from drainer.cli.explain.show import explained
 from drainer.cli.status.rows import Mark, row_of
 from drainer.cli.status.screen import row_line
 from tests.loops import some
-from tests.operator.planted import HERE, NOW
 from tests.operator.test_messages import EVENTS
 
 SEEDS = range(400)

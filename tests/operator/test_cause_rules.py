@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from drainer.cli.demo.stuck.planted import BEGAN, HERE, MINUTE, NOW, SECOND
 from drainer.cli.explain import rules_host, rules_replacement, rules_tasks
 from drainer.cli.explain.case import Case
 from drainer.cli.explain.causes import Cause, Pace
@@ -29,7 +30,6 @@ from drainer.cli.explain.forecast import replaced
 from drainer.cli.explain.judge import Verdict, judge
 from drainer.cli.explain.scheduler import is_deadlocked, lacks, limits
 from drainer.cli.explain.sentences import Clock, several, waits_for
-from tests.operator.planted import BEGAN, HERE, MINUTE, NOW, SECOND
 
 ARN = "arn:aws:ecs:eu-central-1:123456789012"
 

@@ -7,6 +7,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from drainer.cli.app import app
+from drainer.cli.demo.stuck.planted import HERE, NOW, STACK, draining
+from drainer.cli.demo.stuck.plants import ALONE, OURS, TOGETHER
 from drainer.cli.explain.causes import IMPORTANCE, Cause, Pace
 from drainer.cli.explain.judge import judge
 from drainer.cli.explain.reader import explainable
@@ -14,7 +16,6 @@ from drainer.cli.explain.reads import READS_MAX, Reads
 from drainer.cli.status.reader import DETAILED_MAX
 from drainer.cli.status.show import Question
 from drainer.cli.status.show import show as show_status
-from tests.operator.planted import ALONE, HERE, NOW, OURS, STACK, TOGETHER, draining
 from tests.test_prose import INSTEAD, plain_lines, unwanted
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "causes.md"

@@ -11,24 +11,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from drainer.cli.explain.causes import Cause
-from drainer.cli.explain.reads import READS_MAX, Reads
-from drainer.cli.explain.show import show
-from drainer.drain.record import End
-from tests.operator.planted import (
-    ALONE,
+from drainer.cli.demo.stuck.planted import (
     CLUSTER,
     GROUP,
     HERE,
     NOW,
-    OURS,
-    TOGETHER,
     Account,
     draining,
     hook,
     instance_arn,
     record,
 )
+from drainer.cli.demo.stuck.plants import ALONE, OURS, TOGETHER
+from drainer.cli.explain.causes import Cause
+from drainer.cli.explain.reads import READS_MAX, Reads
+from drainer.cli.explain.show import show
+from drainer.drain.record import End
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,10 +228,10 @@ def test_an_instance_that_the_group_keeps_is_not_called_cut() -> None:
 def test_the_end_is_estimated_from_delay_timeout_and_look(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # 48 s of deregistration delay, 30 s of stop timeout, 15 s until the next look.
+    # 48 s of deregistration delay, 30 s of stop timeout, and half of 15 s until the next look.
     account = by_drainer(TOGETHER[Cause.TARGET_DRAINING])
 
-    assert answer(account, capsys)["expected_at"] == "2026-11-22T14:03:33Z"
+    assert answer(account, capsys)["expected_at"] == "2026-11-22T14:03:26Z"
 
 
 @pytest.mark.parametrize(
@@ -474,9 +472,30 @@ def test_an_unsearched_cluster_is_no_absence(capsys: pytest.CaptureFixture[str])
 def test_an_active_instance_is_not_explained(capsys: pytest.CaptureFixture[str]) -> None:
     account = draining(ours=False)
     account.cluster.instances[instance_arn(HERE)]["status"] = "ACTIVE"
+    account.aws.in_groups.clear()
 
     assert explain(account).code == 3
     assert f"{HERE} is ACTIVE in cluster {CLUSTER}, not draining" in capsys.readouterr().err
+
+
+def test_an_instance_that_leaves_and_was_never_set_draining_is_explained() -> None:
+    # The function failed before its first change: "not draining" hid why, and the hook times out.
+    ours, managed = (planted(_web, ours=ours) for ours in (True, False))
+    ours.aws.metrics["Errors"] = [(NOW - timedelta(minutes=3), 4.0)]
+    ours.aws.records = []
+    for account in (ours, managed):
+        account.cluster.instances[instance_arn(HERE)]["status"] = "ACTIVE"
+
+    assert explain(ours).lines[0] == (
+        f"{HERE} waits for the drainer's function: its invocations fail."
+    )
+    assert explain(managed).lines[0] == (
+        f"{HERE} waits for its drain to begin: it is ACTIVE, not DRAINING."
+    )
+
+
+def _web(account: Account) -> None:
+    account.held("web")
 
 
 def test_json_is_one_object_in_utc(capsys: pytest.CaptureFixture[str]) -> None:

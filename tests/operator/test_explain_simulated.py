@@ -12,8 +12,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from drainer.cli.demo.stuck.planted_aws import PlantedAws
 from drainer.cli.explain.causes import Cause
-from drainer.cli.explain.estimate import MANAGED_LOOK
 from drainer.cli.explain.reader import explainable
 from drainer.cli.explain.reads import Reads
 from drainer.cli.explain.sentences import Clock
@@ -21,7 +21,6 @@ from drainer.cli.explain.show import explained
 from drainer.cli.status.reader import look
 from drainer.simulation.aws import Aws
 from drainer.simulation.protocol.server import Server
-from tests.operator.fake_aws import FakeAws
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +40,7 @@ class Drained:
     def __init__(self, account: Aws, server: Server) -> None:
         self.account = account
         self._server = server
-        self._absent = FakeAws(START)
+        self._absent = PlantedAws(START)
         self._clients: dict[str, Any] = {}
         self.instance = next(iter(account.auto_scaling.instances))
 
@@ -162,7 +161,7 @@ def test_the_end_of_a_simulated_drain_is_estimated(
     for one, _ in seen[:-1]:
         assert one.estimate.at is not None
         left = (end - one.clock.now).total_seconds()
-        errors.append(abs((one.estimate.at - MANAGED_LOOK - end).total_seconds()) / left)
+        errors.append(abs((one.estimate.at - end).total_seconds()) / left)
 
     assert len(errors) > 8
     assert median(errors) <= 0.05

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drainer.cli.demo.stuck.planted import draining
+from drainer.cli.demo.stuck.planted_aws import Cluster
+from drainer.cli.demo.stuck.plants import ALONE, TOGETHER
 from drainer.cli.explain.causes import Cause
 from drainer.cli.explain.reader import CLUSTERS_MAX
-from tests.operator.fake_aws import Cluster
-from tests.operator.planted import ALONE, TOGETHER, draining
 from tests.operator.test_explain import explain
 
 if TYPE_CHECKING:

@@ -9,26 +9,25 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from drainer.cli.explain.causes import Cause
-from drainer.cli.status.show import Question, show, watch
-from drainer.cli.status.watch import INTERVAL_SECONDS_MIN, interval
-from tests.loops import some
-from tests.operator.fake_aws import Cluster
-from tests.operator.planted import (
-    ALONE,
+from drainer.cli.demo.stuck.planted import (
     CLUSTER,
     GROUP,
     HERE,
     MINUTE,
     NOW,
     SECOND,
-    TOGETHER,
     Account,
     draining,
     hook,
     instance_arn,
     record,
 )
+from drainer.cli.demo.stuck.planted_aws import Cluster
+from drainer.cli.demo.stuck.plants import ALONE, TOGETHER
+from drainer.cli.explain.causes import Cause
+from drainer.cli.status.show import Question, show, watch
+from drainer.cli.status.watch import INTERVAL_SECONDS_MIN, interval
+from tests.loops import some
 
 COLUMNS = 80
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from drainer.cli.explain.finding import Evidence
 from drainer.cli.explain.messages import Failure, Kind, Matched, failure_of, matched
+from drainer.cli.explain.scheduler import limits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -59,14 +60,37 @@ class Case:
         definitions = self.facts.definitions
         return definitions.get(self.service.definition) or definitions.get(self.tasks[0].definition)
 
+    @property
+    def since(self) -> datetime:
+        """Since when the instance drains; where nothing says so, an hour ago."""
+        return self.facts.draining_since or self.now - FAILURE_LASTS
+
+    @property
+    def may_start(self) -> bool:
+        """Whether ECS lacks a task of the service on ACTIVE instances, and may start one."""
+        here = sum(
+            task.service == self.service.name and task.wanted for task in self.facts.remaining
+        )
+        wanted = [
+            task
+            for task in self.facts.elsewhere.get(self.service.name, ())
+            if task.wanted and task.remains
+        ]
+        others = self.facts.others
+        staying = len(wanted)
+        if others is not None:
+            active = {one.arn for one in others}
+            # One in PROVISIONING waits for an instance and is on none yet.
+            staying = sum(not task.instance_arn or task.instance_arn in active for task in wanted)
+        return staying < self.service.desired and here + len(wanted) < limits(self.service).highest
+
     @cached_property
     def replacements(self) -> tuple[Task, ...]:
         """The service's tasks elsewhere that are newer than the drain, the newest first."""
-        since = self.facts.draining_since
         found = [
             task
             for task in self.facts.elsewhere.get(self.service.name, ())
-            if task.created_at and (since is None or task.created_at >= since)
+            if task.created_at and task.created_at >= self.since
         ]
         return tuple(sorted(found, key=lambda task: task.created_at or self.now, reverse=True))
 
@@ -110,8 +134,7 @@ class Case:
 
     def since_drain(self, kinds: Collection[Kind]) -> list[tuple[ServiceEvent, Matched]]:
         """Return the events of some kinds since the drain began, or of the last hour."""
-        since = self.facts.draining_since or self.now - FAILURE_LASTS
-        return [one for one in self.events if one[1].kind in kinds and one[0].at >= since]
+        return [one for one in self.events if one[1].kind in kinds and one[0].at >= self.since]
 
     @property
     def target_groups(self) -> list[TargetGroup]:

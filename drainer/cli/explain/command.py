@@ -55,7 +55,7 @@ def explain(  # noqa: PLR0917 (Typer gives names)
     It only reads. The search makes one read for each cluster until the instance is found. The rest
     makes 10 to 40 reads for an instance with a few services, and 150 at most.
     Exits with 0 if the instance was explained, with 1 if its tasks could not be read, with 3 if it
-    was not found or is not DRAINING, with 4 if access is missing, with 5 if AWS did not answer.
+    was not found or does not leave, with 4 if access is missing, with 5 if AWS did not answer.
     """
     # boto3 takes a quarter of a second to import; --help need not.
     from rich.console import Console  # noqa: PLC0415 (see above)

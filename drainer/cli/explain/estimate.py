@@ -11,7 +11,10 @@ from drainer.cli.explain.causes import Cause, Pace
 from drainer.cli.explain.drainers import MANAGED_HOOK
 from drainer.cli.explain.facts import DAEMON
 from drainer.cli.explain.forecast import replaced
-from drainer.cli.explain.rules_tasks import STOP_SECONDS_DEFAULT
+from drainer.cli.explain.rules_host import is_waiting
+from drainer.cli.explain.rules_tasks import STOP_SECONDS_DEFAULT, began_stop
+from drainer.cli.explain.scheduler import limits
+from drainer.cli.explain.stops import delay_of, measured_stop
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,14 +24,23 @@ if TYPE_CHECKING:
     from drainer.cli.explain.finding import Finding
     from drainer.cli.explain.judge import Verdict
 
-# The default of the stack's parameter PassIntervalSeconds, and ECS's own look about once a minute.
-NEXT_LOOK = timedelta(seconds=15)
-MANAGED_LOOK = timedelta(seconds=60)
+# Half of the default of the stack's parameter PassIntervalSeconds, and of ECS's own look about once
+# a minute: on average so long.
+NEXT_LOOK = timedelta(seconds=8)
+MANAGED_LOOK = timedelta(seconds=30)
+# The drainer lists the tasks of an instance several times before it takes the list for complete.
+LISTED_AFTER = timedelta(seconds=60)
 ABANDON = "ABANDON"
 # What still follows when the cause has ended.
 THEN_STOPS = frozenset({Cause.TARGET_DRAINING})
 REPLACED = frozenset({Cause.STARTING, Cause.ON_COURSE})
 THEN_LEAVES = frozenset({Cause.TASK_PROTECTED, Cause.GRACE_PERIOD, *REPLACED})
+# What is known of these is only the hook's global timeout, which is days away.
+UNKNOWN_END = frozenset({Cause.OTHER_HOOK})
+# ECS's scheduler looks every ten seconds: a replacement that is possible has begun by then.
+REPLACED_WITHIN = timedelta(seconds=10)
+# A container that is still there so long after its stop timeout is not killed by one signal.
+KILLED_WITHIN = timedelta(seconds=5)
 
 
 class Deadline(NamedTuple):
@@ -96,9 +108,15 @@ def estimate_of(facts: Facts, verdict: Verdict) -> Estimate:
     if daemons := _daemons(facts):
         at += timedelta(seconds=daemons)
         parts.append(f"Then {daemons} s for the daemons.")
+    if not is_waiting(facts):
+        return Estimate(at, " ".join(parts))
     look = MANAGED_LOOK if facts.drain is None else NEXT_LOOK
     parts.append(f"Until the next look: {look.seconds} s.")
-    return Estimate(at + look, " ".join(parts))
+    at += look
+    if facts.drain and facts.draining_since and at < facts.draining_since + LISTED_AFTER:
+        at = facts.draining_since + LISTED_AFTER
+        parts.append("The drainer releases no instance in its first minute.")
+    return Estimate(at, " ".join(parts))
 
 
 def _daemons(facts: Facts) -> int:
@@ -126,32 +144,73 @@ class _End(NamedTuple):
 def _end(facts: Facts, finding: Finding) -> _End | None:
     """Return when a cause has ended with all that follows it; None if that is not known."""
     until, how = finding.until, finding.how
+    if finding.cause in UNKNOWN_END:
+        return None
+    if finding.cause == Cause.MANAGED_DRAINING:
+        return _End(facts.now, "ECS ends its hook at its next look.")
+    if finding.cause == Cause.STOP_TIMEOUT:
+        return _stopped(facts, finding)
     if until is None and finding.cause in REPLACED and (found := replaced(facts, finding.name)):
         until, how = found
-    if until is None:
+    if until is None or (
+        finding.cause == Cause.TASK_PROTECTED and _is_irreplaceable(facts, finding)
+    ):
         return None
-    delay, stop = _delay(facts, finding), _stop(facts, finding)
+    delay = delay_of(facts, finding.name) if finding.cause in THEN_LEAVES else 0
+    stop, is_measured = _stop(facts, finding)
     parts = [f"{delay} s of deregistration delay"] if delay else []
-    parts += [f"up to {stop} s of stop timeout"] if stop else []
+    if stop:
+        parts.append(
+            f"{stop:.0f} s to stop, as measured"
+            if is_measured
+            else f"up to {stop:.0f} s of stop timeout"
+        )
     then = f" Then {' and '.join(parts)}." if parts else ""
     at = max(until, facts.now) + timedelta(seconds=delay + stop)
     return _End(at, f"{how}{then}")
 
 
-def _delay(facts: Facts, finding: Finding) -> int:
-    service = facts.services.get(finding.name)
-    if service is None or finding.cause not in THEN_LEAVES:
-        return 0
-    groups = [facts.target_groups.get(arn) for arn in service.target_groups]
-    return max((one.delay_seconds or 0 for one in groups if one), default=0)
+def _is_irreplaceable(facts: Facts, finding: Finding) -> bool:
+    """Whether a service lacks the tasks elsewhere without which ECS stops none here."""
+    service, since = facts.services.get(finding.name), facts.draining_since
+    if service is None or (since and facts.now - since < REPLACED_WITHIN):
+        return False
+    here = sum(task.service == finding.name and task.wanted for task in facts.remaining)
+    return service.running + service.pending - here < limits(service).lowest
 
 
-def _stop(facts: Facts, finding: Finding) -> int:
+def _stopped(facts: Facts, finding: Finding) -> _End | None:
+    """Return when tasks in their stop timeout have stopped; None if it is over."""
+    if finding.until is None:
+        return None
+    if facts.now > finding.until + KILLED_WITHIN:
+        return None
+    measured = measured_stop(facts, finding.name)
+    if measured is None or finding.since is None:
+        return _End(max(finding.until, facts.now), finding.how)
+    begun = [
+        began
+        for task in facts.remaining
+        if task.service == finding.name and (began := began_stop(facts, task))
+    ]
+    at = max(begun, default=finding.since) + timedelta(seconds=measured)
+    if at < facts.now:
+        # It takes longer than the others did, at most its timeout.
+        return _End(max(finding.until, facts.now), finding.how)
+    return _End(at, f"Beginning of STOPPING + {measured:.0f} s, as measured.")
+
+
+def _stop(facts: Facts, finding: Finding) -> tuple[float, bool]:
+    """Return how long a stop takes that is yet to begin, and whether that was measured."""
     if not finding.name or finding.cause not in THEN_STOPS | THEN_LEAVES:
-        return 0
+        return 0, False
+    if (measured := measured_stop(facts, finding.name)) is not None:
+        return measured, True
     definitions = (
         facts.definitions.get(task.definition)
         for task in facts.remaining
         if task.service == finding.name
     )
-    return max((one.stop_seconds for one in definitions if one), default=STOP_SECONDS_DEFAULT)
+    return max(
+        (one.stop_seconds for one in definitions if one), default=STOP_SECONDS_DEFAULT
+    ), False

@@ -44,6 +44,7 @@ SERVICE_RULES: tuple[Callable[[Case], Finding | None], ...] = (
     rules_service.minimum_equals_maximum,
     rules_service.circuit_breaker,
     rules_service.blue_green,
+    rules_place.no_room,
     rules_replacement.image_pull,
     rules_replacement.start_error,
     rules_replacement.target_group_missing,
@@ -63,6 +64,9 @@ SERVICE_RULES: tuple[Callable[[Case], Finding | None], ...] = (
 BACKGROUND = frozenset({Cause.DAEMON, Cause.ON_COURSE})
 # A disconnected agent gets no order to stop, so that these wait for it.
 BEHIND_THE_AGENT = frozenset({Cause.STOP_TIMEOUT, Cause.STUCK_STOPPING})
+
+
+DRAINING = "DRAINING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ def judge(facts: Facts) -> Verdict:
 
 def _wanted(facts: Facts) -> list[str]:
     """Return the services whose tasks here ECS wants, those that are only protected left out."""
+    if facts.instance.status != DRAINING:
+        return []  # ECS was not told to move them
     held = facts.protected or {}
     wanted = [
         task.service
@@ -136,10 +142,13 @@ def _of_service(facts: Facts, name: str) -> Finding | None:
 
 def _silent(facts: Facts) -> Finding:
     """Return what is said where no rule applies: never silence."""
+    clause = "an unknown cause: no rule applies"
+    if facts.instance.status != DRAINING:
+        clause = f"its drain to begin: it is {facts.instance.status}, not {DRAINING}"
     return Finding(
         cause=Cause.UNKNOWN,
         pace=Pace.STUCK,
-        clauses=("an unknown cause: no rule applies",),
+        clauses=(clause,),
         brief="unknown",
         evidence=(Evidence(f"{len(facts.remaining)} tasks left", "DescribeTasks"),),
         actions=(Action("Run this again in a minute."),),

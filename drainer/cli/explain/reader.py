@@ -91,8 +91,11 @@ def explainable(
     wanted = [one for one in remaining if one.wanted and one.service]
     protected = reader.protected(wanted) if wanted else {}
     held = _held(services, wanted, protected or {})
-    elsewhere = _elsewhere(reads, reader, held, found, now)
-    stuck = [one for one in held if not _has_live(elsewhere.get(one.name, ()))]
+    # How long others of a service took to stop says when those that stop here have stopped.
+    closing = {one.service for one in remaining if not one.wanted} - {one.name for one in held}
+    read = [*held, *needing(one for name, one in services.items() if name in closing)]
+    elsewhere = _elsewhere(reads, reader, read, found, now)
+    stuck = [one for one in held if _lacks_some(one, wanted, elsewhere.get(one.name, ()))]
     return Facts(
         now=now,
         instance=found,
@@ -203,8 +206,10 @@ def _elsewhere(
     return found
 
 
-def _has_live(tasks: Sequence[Task]) -> bool:
-    return any(task.remains and task.wanted and task.last != "RUNNING" for task in tasks)
+def _lacks_some(service: Service, here: Sequence[Task], elsewhere: Sequence[Task]) -> bool:
+    """Whether fewer tasks of a service are on their way elsewhere than have to leave."""
+    coming = sum(task.remains and task.wanted and task.last != "RUNNING" for task in elsewhere)
+    return coming < sum(task.service == service.name for task in here)
 
 
 def _definitions(

@@ -18,7 +18,8 @@ TASKS = "DescribeTasks"
 
 def provisioning(case: Case) -> Finding | None:
     """A replacement waits for an instance that the capacity provider has to add."""
-    waiting = [task for task in case.live if task.last == "PROVISIONING"]
+    # One that is on an instance already gets its network interface there.
+    waiting = [task for task in case.live if task.last == "PROVISIONING" and not task.instance_arn]
     if not waiting or case.definition is None or is_running(case):
         return None
     provider = waiting[0].capacity_provider or "a capacity provider"

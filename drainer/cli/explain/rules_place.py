@@ -126,18 +126,38 @@ WORDS = {
 }
 
 
+def no_room(case: Case) -> Finding | None:
+    """The replacement has no place now, by the resources of all other instances."""
+    if not case.may_start:
+        return None  # each task has a replacement, or ECS has to stop one first
+    cause = _shared(case, _told(case))
+    return _finding(case, cause) if cause else None
+
+
 def place(case: Case) -> Finding | None:
-    """The replacement has no place."""
-    if case.live:
-        return None  # it has one, or it waits for a capacity provider
-    found = case.newest(OF_EVENTS, PLACED)
-    failed = [one for one in case.failed if one[1] in OF_FAILURES]
-    told = OF_EVENTS[found[1].kind] if found else None
-    if told is None and failed:
-        told = OF_FAILURES[failed[0][1]]
-    cause = _computed(case, told)
-    if cause is None:
+    """The replacement has no place, by what ECS says."""
+    if not case.may_start:
         return None
+    told, others, definition = _told(case), case.facts.others, case.definition
+    if told is None and others and definition and all(lacks(definition, one) for one in others):
+        told = Cause.NO_PLACE
+    return _finding(case, told) if told else None
+
+
+def _told(case: Case) -> Cause | None:
+    """Return what ECS says, by its newest event or by the newest failure of a replacement."""
+    if found := case.newest(OF_EVENTS, PLACED):
+        return OF_EVENTS[found[1].kind]
+    failed = _failed(case)
+    return OF_FAILURES[failed[0][1]] if failed else None
+
+
+def _failed(case: Case) -> list[tuple[Task, Failure]]:
+    return [one for one in case.failed if one[1] in OF_FAILURES]
+
+
+def _finding(case: Case, cause: Cause) -> Finding:
+    found, failed = case.newest(OF_EVENTS, PLACED), _failed(case)
     words, fields = WORDS[cause], _fields(case, found[1].names if found else {})
     if cause == Cause.PLACEMENT_CONSTRAINT and (zone := _zone(case)):
         cause, words, fields["zone"] = Cause.ZONE, WORDS[Cause.ZONE], zone
@@ -162,25 +182,20 @@ def place(case: Case) -> Finding | None:
     )
 
 
-def _computed(case: Case, told: Cause | None) -> Cause | None:
-    """Return the cause that all other instances share; without one what ECS says."""
+def _shared(case: Case, told: Cause | None) -> Cause | None:
+    """Return the cause that all other instances share; None where one of them has room."""
     others, definition = case.facts.others, case.definition
     if others is None:
-        return told
+        return None
     if not others:
         return Cause.NO_INSTANCES
     occupied = {task.instance_arn for task in _elsewhere(case)}
     if _is_distinct(case) and all(one.arn in occupied for one in others):
         return Cause.DISTINCT_INSTANCE
     if definition is None:
-        return told
-    lacking = [lacks(definition, one) for one in others]
-    shared = frozenset.intersection(*lacking)
-    if shared:
-        return told if told in shared else min(shared, key=IMPORTANCE.__getitem__)
-    if told is None and all(lacking):
-        return Cause.NO_PLACE
-    return told
+        return None
+    shared = frozenset.intersection(*(lacks(definition, one) for one in others))
+    return told if told in shared else min(shared, key=IMPORTANCE.__getitem__, default=None)
 
 
 def _elsewhere(case: Case) -> Sequence[Task]:

@@ -191,7 +191,7 @@ def grace_period(case: Case) -> Finding | None:
 def starting(case: Case) -> Finding | None:
     """A replacement starts up."""
     states = case.target_states()
-    pending = [task for task in case.live if task.last in {"PENDING", "ACTIVATING"}]
+    pending = [task for task in case.live if task.last in {"PROVISIONING", "PENDING", "ACTIVATING"}]
     new = [
         task
         for task in running(case)

@@ -13,9 +13,10 @@ from drainer.cli.account.refusals import EXIT_NOT_FOUND, refused
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, fail
 from drainer.cli.explain.causes import Cause
 from drainer.cli.explain.estimate import deadline_of, estimate_of
-from drainer.cli.explain.judge import judge
+from drainer.cli.explain.judge import DRAINING, judge
 from drainer.cli.explain.reader import NotFoundError, explainable
 from drainer.cli.explain.reads import Reads
+from drainer.cli.explain.rules_host import is_waiting
 from drainer.cli.explain.screen import Explanation, as_json, lines
 from drainer.cli.explain.sentences import Clock
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from drainer.cli.explain.facts import Facts
-
-DRAINING = "DRAINING"
 
 
 def explained(facts: Facts, zone: tzinfo | None = None) -> Explanation:
@@ -60,7 +59,8 @@ def show(
             return refused(error.unread)
         return fail(str(error), "check the id and --region", code=EXIT_NOT_FOUND)
     found = facts.instance
-    if found.status != DRAINING:
+    # An instance that Auto Scaling lets go and that was never set DRAINING is stuck as well.
+    if found.status != DRAINING and not is_waiting(facts):
         sentence = f"{instance} is {found.status} in cluster {found.cluster}, not draining"
         return fail(sentence, "drainer status lists drains", code=EXIT_NOT_FOUND)
     one = explained(facts, zone)

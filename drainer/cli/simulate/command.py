@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from drainer.cli.simulate import hunt
+from drainer.cli.simulate.causes.run import run_seed as explained_seed
+from drainer.cli.simulate.causes.run import score_of
 from drainer.cli.simulate.hunt import (
     ANSWER_ERRORS,
     keep_what_is_loaded,
@@ -31,7 +33,7 @@ from drainer.simulation.runs.run import Result, run_seed
 from drainer.simulation.runs.world import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 SEEDS_DEFAULT = 2_000
 SEEDS_MAX = 10_000_000
@@ -86,6 +88,9 @@ def simulate(
     requests: Annotated[
         bool, typer.Option("--requests", help="Requests of CloudFormation, not lifecycle actions.")
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="What `drainer explain` says, against the truth.")
+    ] = False,
     show_lag: Annotated[
         bool, typer.Option("--lag", help="Show the seconds from the last task to the answer.")
     ] = False,
@@ -96,10 +101,13 @@ def simulate(
     """
     Run the drainer in simulated accounts, where a seed decides workload and faults.
 
-    Exits with 0 only if no seed shows a violation.
+    Exits with 0 only if no seed shows a violation. With --explain: only if precision and recall of
+    the causes are at least 0.98, and the median error of the estimated end is at most 20 %.
     """
     count = processes or os.cpu_count() or 1
-    if seed is not None:
+    if explain:
+        found = _explain([seed] if seed is not None else range(first, first + seeds), count)
+    elif seed is not None:
         found = _replay(seed, requests=requests)
     elif show_lag:
         found = _show_lag(count)
@@ -128,6 +136,17 @@ def _run_all(seeds: Iterable[int], processes: int, *, requests: bool) -> bool:
         target = "simulate-requests" if requests else "simulate"
         print(f"  make {target} SEED={result.seed}    # {result.violations[0]}")
     return bool(total.violated)
+
+
+def _explain(seeds: Sequence[int], processes: int) -> bool:
+    run = partial(explained_seed, build=build)
+    with get_context("spawn").Pool(min(processes, len(seeds)), keep_what_is_loaded) as pool:
+        outcomes = pool.map(run, seeds, chunksize=1 + len(seeds) // (CHUNK * processes))
+    score = score_of(outcomes)
+    if len(seeds) == 1:
+        print("\n".join(str(look) for outcome in outcomes for look in outcome.looks))
+    print("\n".join(score.lines()))
+    return not score.passed
 
 
 def _replay(seed: int, *, requests: bool) -> bool:

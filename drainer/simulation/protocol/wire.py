@@ -33,7 +33,7 @@ def parse_request(
 ) -> tuple[str, dict[str, Any]]:
     """Return the operation and its parameters."""
     model = service_model(service)
-    if model.metadata["protocol"] == "json":
+    if _is_json(model):
         operation = headers.get("X-Amz-Target", "").rpartition(".")[2]
         given = json.loads(body or b"{}")
         shape = _operation(model, operation).input_shape
@@ -51,7 +51,7 @@ def render_answer(
     """Return the content type and the body of an answer."""
     model = service_model(service)
     shape = _operation(model, operation).output_shape
-    if model.metadata["protocol"] == "json":
+    if _is_json(model):
         plain = _to_json(shape, answer) if shape is not None else {}
         return _json_type(model), json.dumps(plain).encode()
     root = Element(f"{operation}Response", xmlns=model.metadata["xmlNamespace"])
@@ -70,7 +70,7 @@ def render_answer(
 def render_error(service: str, error: ApiError, request_id: str) -> tuple[str, bytes]:
     """Return the content type and the body of a refusal."""
     model = service_model(service)
-    if model.metadata["protocol"] == "json":
+    if _is_json(model):
         plain = {"__type": error.code, "message": error.message, **error.shown}
         return _json_type(model), json.dumps(plain).encode()
     if _is_ec2(model):
@@ -93,8 +93,13 @@ def _is_ec2(model: Any) -> bool:
     return bool(model.metadata["protocol"] == "ec2")
 
 
+def _is_json(model: Any) -> bool:
+    # CloudWatch's first protocol is another one, and the client's choice is JSON.
+    return model.resolved_protocol in {"json", "rest-json"}
+
+
 def _json_type(model: Any) -> str:
-    return f"application/x-amz-json-{model.metadata['jsonVersion']}"
+    return f"application/x-amz-json-{model.metadata.get('jsonVersion', '1.1')}"
 
 
 def _operation(model: Any, operation: str) -> Any:

@@ -1,9 +1,9 @@
 """
-A small AWS account at botocore's border: real clients, whose calls end here.
+A small AWS account of planted answers: the one that the demo of stuck drains reads, and its tests.
 
-botocore checks the parameters of each call, and each answer is checked against AWS's own model. An
-operation that this account does not know is refused, and every write is: commands that only read
-are tested with it.
+Nothing happens in it. Its clients are real ones whose calls end here: botocore checks the
+parameters of each call, and each answer is checked against AWS's own model. An operation that it
+does not know is refused, and every write is.
 """
 
 # ruff: noqa: N802, N803 (the methods and parameters have the names of AWS)
@@ -32,12 +32,14 @@ HUNDRED = 100
 
 @cache
 def session() -> Session:
+    """Return botocore's session, with credentials that are none."""
     made = Session()
     made.set_credentials("fake", "fake")
     return made
 
 
 def arn(service: str, resource: str) -> str:
+    """Return the ARN of a resource of this account."""
     return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
 
 
@@ -62,8 +64,15 @@ class Refused(Exception):  # noqa: N818 - an answer, not a mistake
 
 
 def refusal(code: str, message: str) -> tuple[Http, dict[str, Any]]:
+    """Return a refusal as botocore's parsers do."""
     error = {"Code": code, "Message": message}
     return Http(400), {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}
+
+
+def bounded(items: list[Any], most: int) -> None:
+    """Raise an AssertionError for a list that AWS would refuse."""
+    if not 0 < len(items) <= most:
+        raise AssertionError(f"{len(items)} items, not 1 to {most}")
 
 
 @dataclass
@@ -79,7 +88,7 @@ class Cluster:
 
 
 @dataclass
-class FakeAws:
+class PlantedAws:
     """
     An account.
 
@@ -142,22 +151,33 @@ class FakeAws:
         context["parameters"] = params
 
     def _answer(self, model: Any, context: dict[str, Any], **_: Any) -> tuple[Http, dict[str, Any]]:
+        try:
+            answer = self.answer(model, context["parameters"])
+        except Refused as error:
+            return refusal(error.code, error.message)
+        return Http(200), {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    def answer(self, model: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the answer to a call, by botocore's model of the operation.
+
+        Raises:
+            Refused: AWS would refuse it.
+            AssertionError: It is a write, or the answer is not one of AWS's.
+        """
         service, operation = model.service_model.service_name, model.name
         name = f"{service}:{operation}"
         if not operation.startswith(READS):
             self.writes.append(name)
             raise AssertionError(f"{name} is a write")
         self.calls.append(name)
-        parameters = context["parameters"]
         if code := self.denied.get(name) or self.refuses(name, parameters):
-            return refusal(code, code)
-        try:
-            answer = getattr(self, f"_{service}_{operation}")(**parameters)
-        except Refused as error:
-            return refusal(error.code, error.message)
+            raise Refused(code)
+        answer: dict[str, Any] = getattr(self, f"_{service}_{operation}")(**parameters)
         report = ParamValidator().validate(answer, model.output_shape)
-        assert not report.has_errors(), f"{name}: {report.generate_report()}"
-        return Http(200), {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
+        if report.has_errors():
+            raise AssertionError(f"{name}: {report.generate_report()}")
+        return answer
 
     def _page(self, items: Iterable[Any], token: str | None) -> tuple[list[Any], str | None]:
         every = list(items)
@@ -185,7 +205,7 @@ class FakeAws:
         self,
         cluster: str,
         status: str = "",
-        filter: str = "",
+        filter: str = "",  # noqa: A002 (AWS calls it so)
         nextToken: str | None = None,
     ) -> dict[str, Any]:
         ec2_instance_id = filter.rpartition(" ")[2]
@@ -202,7 +222,7 @@ class FakeAws:
         containerInstances: list[str],
         **_: Any,
     ) -> dict[str, Any]:
-        assert 0 < len(containerInstances) <= HUNDRED
+        bounded(containerInstances, HUNDRED)
         there = self._cluster(cluster).instances
         return {
             "containerInstances": [there[name] for name in containerInstances if name in there],
@@ -227,12 +247,12 @@ class FakeAws:
         return self._paged("taskArns", arns, nextToken)
 
     def _ecs_DescribeTasks(self, cluster: str, tasks: list[str], **_: Any) -> dict[str, Any]:
-        assert 0 < len(tasks) <= HUNDRED
+        bounded(tasks, HUNDRED)
         there = self._cluster(cluster).tasks
         return {"tasks": [there[name] for name in tasks if name in there], "failures": []}
 
     def _ecs_DescribeServices(self, cluster: str, services: list[str], **_: Any) -> dict[str, Any]:
-        assert 0 < len(services) <= 10
+        bounded(services, 10)
         there = self._cluster(cluster).services
         return {"services": [there[name] for name in services if name in there], "failures": []}
 
@@ -376,7 +396,7 @@ class FakeAws:
 
     def _dynamodb_BatchGetItem(self, RequestItems: dict[str, Any]) -> dict[str, Any]:
         ((table, asked),) = RequestItems.items()
-        assert 0 < len(asked["Keys"]) <= HUNDRED
+        bounded(asked["Keys"], HUNDRED)
         keys = [(one["instance"]["S"], one["subject"]["S"]) for one in asked["Keys"]]
         found = [one for one in self.records if (one["instance"], one["subject"]) in keys]
         return {"Responses": {table: [attributes(one) for one in found]}, "UnprocessedKeys": {}}

@@ -1,0 +1,3 @@
+"""
+The demo of stuck drains: an account with planted answers, served on this machine for `explain`.
+"""
