@@ -43,6 +43,7 @@ def values(one: Past) -> dict[str, Any]:
         "phases_from_log": one.is_measured,
         "waited_for": {owner: round(seconds, 1) for owner, seconds in sorted(one.waits.items())},
         "reason": one.reason,
+        "trace_id": one.trace_id,
     }
 
 
