@@ -1,4 +1,4 @@
-"""What is the end of a drain for its pass, and what is none."""
+"""What is the end of a drain for its pass and what is none, and what is told of each message."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from drainer.errors import RefusedError, UnavailableError
 from drainer.lifecycle import record_writes
 from drainer.lifecycle.acting import NO_TIME
 from drainer.lifecycle.record_writes import Stamp
+from drainer.lifecycle.rules import Step
 from tests.unit.account import NOW, START, Account, action, drain, instance_id, record, task
 
 HOUR = timedelta(hours=1)
@@ -114,3 +115,57 @@ def test_what_the_record_before_followed_is_followed_on() -> None:
     assert write is not None
     assert other is not None
     assert [getattr(one.record, "followed", None) for one in (write, other)] == [True, False]
+
+
+def test_a_message_that_is_retried_is_the_drains_own_beside_a_duplicate() -> None:
+    # Named by its neighbour, it would be deleted, and its drain would wait for the sweep.
+    account = Account(unpublished={0})
+    behind = account.follows(0, "DRAINING", task(0), last_heartbeat_at=NOW)
+    due = account.follows(1, "DRAINING", task(1), last_heartbeat_at=NOW)
+
+    report = account.run(replace(behind, hop=1), due)
+
+    [outcome], [other] = report.outcomes, report.not_admitted
+    assert outcome.retry_reason
+    assert outcome.message == due.action
+    assert (other.drain.action, other.admission) == (behind.action, Admission.DUPLICATE)
+
+
+def test_a_record_that_cannot_be_read_is_told_at_its_drain() -> None:
+    # A table that is denied would be seen by nobody, while drains go on without it.
+    account = Account()
+    due = account.follows(0, "DRAINING", task(), last_heartbeat_at=NOW)
+    account.records.down = UnavailableError("the table is down")
+
+    [outcome] = account.run(due).outcomes
+
+    assert "The drain's record was not read: the table is down" in outcome.errors
+
+
+def test_a_drain_without_token_and_record_stops_where_its_instance_has_gone_on() -> None:
+    # Each pass would send the next one until the deadline, two days later.
+    account = Account()
+    account.has(0, "DRAINING", task())
+    account.states[instance_id()] = "Terminating:Proceed"
+    account.records.down = UnavailableError("the table is down")
+    due = drain(action=action(token=""), last_heartbeat_at=NOW, sent_at=NOW - HOUR / 240)
+
+    [outcome] = account.run(due).outcomes
+
+    assert outcome.admitted.admission == Admission.UNREAD
+    assert (outcome.decision.step, account.published) == (Step.STOP, [])
+
+
+def test_a_drain_of_which_ecs_does_not_find_a_task_is_not_quiet() -> None:
+    # No event tells of a task that ECS no longer knows: only a look can.
+    account = Account(fast_path=True)
+    for missing, quiet in (((), True), (("f" * 32,), False)):
+        unfinished = (task(1).id, *missing)
+        due = account.follows(
+            0, "DRAINING", task(1), unfinished=unfinished, last_heartbeat_at=NOW,
+            heartbeat_timeout_seconds=7_200, deadline_at=NOW + HOUR,
+        )  # fmt: skip
+
+        [outcome] = account.run(due).outcomes
+
+        assert outcome.decision.quiet is quiet
