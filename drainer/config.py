@@ -84,6 +84,7 @@ ENVIRONMENT = {
     "record_retention_days": whole(1, RECORD_RETENTION_DAYS_MAX),
     "long_drain_alarm_minutes": whole(1, LONG_DRAIN_ALARM_MINUTES_MAX),
     "operator_topic_arn": matching(TOPIC_ARN, "the ARN of an SNS topic"),
+    "traced_drains_percent": whole(0, 100),
     "notice_queue_url": matching(QUEUE_URL, "the URL of an SQS queue"),
     "verify_stacks": one_of(Switch),
     "use_fast_path": one_of(Switch),
@@ -110,6 +111,8 @@ class Config:
         record_retention_days: How long a record is kept after its drain's end.
         long_drain_alarm_minutes: Of what age, and of each multiple of it, a drain is told.
         operator_topic_arn: Where operators are told of single drains; empty for nowhere.
+        traced_drains_percent: Of how many of a hundred drains X-Ray gets a trace; unless 0, also of
+            each that is long or misses its deadline.
         notice_queue_url: The queue of notifications; empty where no sweep looks at it.
         verify_stacks: Whether CloudFormation is asked if it waits before a request is believed.
         use_fast_path: Whether ECS's events of stopped tasks reach the function.
@@ -128,6 +131,7 @@ class Config:
     record_retention_days: int = RECORD_RETENTION_DAYS_DEFAULT
     long_drain_alarm_minutes: int = LONG_DRAIN_ALARM_MINUTES_DEFAULT
     operator_topic_arn: str = ""
+    traced_drains_percent: int = 0
     notice_queue_url: str = ""
     verify_stacks: bool = False
     use_fast_path: bool = False

@@ -20,7 +20,7 @@ from drainer.spot.comeback import Comeback
 from drainer.spot.events import Interruption, TaskInterruption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from drainer.custom_resource.controller import RequestController
@@ -69,7 +69,7 @@ class Controllers:
         requests: Makes what passes over requests; asked where there is one, or may be.
         telemetry: Where to report to.
         waiting: Returns how many notifications Lambda has not received; asked by each sweep.
-        notify: Tells operators of single drains, after a pass.
+        tell: Tell operators of single drains, after a pass: by messages, by traces.
     """
 
     controller: Controller
@@ -77,7 +77,7 @@ class Controllers:
     requests: Callable[[], RequestController]
     telemetry: Telemetry
     waiting: Callable[[], int] = int
-    notify: Callable[[PassReport, InvocationClock], None] = lambda *_: None
+    tell: Sequence[Callable[[PassReport, InvocationClock], None]] = ()
 
 
 def serve_interruptions(
@@ -143,7 +143,8 @@ def serve_drains(work: Work, by: Controllers, time: InvocationClock) -> dict[Key
         served = [serve_drains(one, by, time) for one in alone]
         return {key: said for retries in served for key, said in retries.items()}
     by.telemetry.passed(report, time.now())
-    by.notify(report, time)
+    for tell in by.tell:
+        tell(report, time)
     # Wake-ups and sweeps are not delivered again: the chain and the next sweep come anyway.
     return {
         events.key_of(outcome.message): outcome.retry_reason

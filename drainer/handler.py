@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ def build(
         def seconds_left() -> float:
             return float(context.get_remaining_time_in_millis()) / MILLISECONDS
 
-        time = InvocationClock(clock(), seconds_left)
+        time = InvocationClock(clock(), seconds_left, context.aws_request_id)
         received = events.receive(event, now=time.now())
         contents = [record.content for record in received]
         for record in received:
@@ -148,7 +149,15 @@ def _compose(
         from drainer.operator_messages import OperatorMessages  # noqa: PLC0415 (a start without it is shorter)
 
         told = OperatorTopicGateway(client("sns"), config.operator_topic_arn)
-        by = replace(by, notify=OperatorMessages(told, auto_scaling, telemetry).tell)
+        by = replace(by, tell=(OperatorMessages(told, auto_scaling, telemetry).tell,))
+    if config.traced_drains_percent:
+        from drainer.aws.x_ray import XRayGateway  # noqa: PLC0415 (as above)
+        from drainer.drain_traces import DrainTraces  # noqa: PLC0415 (as above)
+
+        slow_after = timedelta(minutes=config.long_drain_alarm_minutes)
+        x_ray = XRayGateway(cache(partial(client, "xray")))
+        traces = DrainTraces(x_ray, telemetry, config.traced_drains_percent, slow_after)
+        by = replace(by, tell=(*by.tell, traces.tell))
     return by, interruptions
 
 

@@ -19,12 +19,16 @@ class InvocationClock:
     Args:
         began_at: The present instant.
         seconds_left: How much of the invocation's time is left.
+        request_id: The invocation's, for who looks for its log; empty where it does not matter.
     """
 
-    def __init__(self, began_at: datetime, seconds_left: Callable[[], float]) -> None:
+    def __init__(
+        self, began_at: datetime, seconds_left: Callable[[], float], request_id: str = ""
+    ) -> None:
         self._began_at = began_at
         self._began_with = seconds_left()
         self.seconds_left = seconds_left
+        self.request_id = request_id
 
     def now(self) -> datetime:
         """Return the present instant, which calls that take time move on."""
@@ -32,4 +36,5 @@ class InvocationClock:
 
     def less(self, seconds: float) -> InvocationClock:
         """Return a clock that keeps so many seconds back."""
-        return InvocationClock(self.now(), lambda: self.seconds_left() - seconds)
+        left = self.seconds_left
+        return InvocationClock(self.now(), lambda: left() - seconds, self.request_id)

@@ -62,6 +62,9 @@ class Telemetry:
     def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
         """Report an exception that was not foreseen, and whose pass it ended."""
 
+    def untraced(self, reason: str) -> None:
+        """Report a trace that was not written, which delays no drain."""
+
     def attended(self, event: Attention) -> None:
         """Report an event that an operator has to see."""
 
@@ -199,6 +202,11 @@ class Powertools(Telemetry):
         self._logger.warning("call failed", extra={"reason": reason})
         self._count("CallsFailed", 1)
         self.impaired({"calls_failed": 1})
+
+    def untraced(self, reason: str) -> None:
+        """Report a trace that was not written: a line and a count, which raise no alarm."""
+        self._logger.warning("call failed", extra={"reason": reason})
+        self._count("CallsFailed", 1)
 
     def attended(self, event: Attention) -> None:
         """Report an event that an operator has to see: one line, and the alarm's metric."""

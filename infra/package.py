@@ -58,6 +58,7 @@ PROGRAM = frozenset(
         "custom_resource",
         "dispatch.py",
         "drain",
+        "drain_traces.py",
         "errors.py",
         "events.py",
         "fields.py",
@@ -65,6 +66,7 @@ PROGRAM = frozenset(
         "invocation.py",
         "lifecycle",
         "log_lines.py",
+        "operator_messages.py",
         "settings.py",
         "spot",
         "start.py",
@@ -74,8 +76,8 @@ PROGRAM = frozenset(
 )
 
 # botocore carries the models of some four hundred services, 27 MB of the zip. The function calls
-# all of these but one: cloudformation, dynamodb and ec2 for custom resources alone, elbv2 for Spot
-# alone. The X-Ray SDK makes a client of its own when it is imported outside Lambda.
+# all of these: cloudformation and ec2 for custom resources alone, elbv2 for Spot alone, and xray
+# for the traces of drains alone. The X-Ray SDK makes a client of it too, outside Lambda.
 BOTOCORE_SERVICES = frozenset(
     {"autoscaling", "cloudformation", "dynamodb", "ec2", "ecs", "elbv2", "sns", "sqs", "xray"}
 )

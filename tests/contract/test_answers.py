@@ -267,3 +267,29 @@ def test_an_answer_of_another_kind_is_a_failed_look(answer: Any) -> None:
     for _, _, look in (LIFECYCLE_STATES, HOOKS, FIND, DESCRIBE, TASK_IDS, TASKS):
         with pytest.raises(UnavailableError):
             look(Answering(answer))
+
+
+# A forced deregistration leaves containers that run and that nobody knows of.
+def test_a_container_instance_that_has_tasks_is_not_deregistered_by_force() -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Client:
+        def deregister_container_instance(self, **parameters: Any) -> dict[str, Any]:
+            asked.append(parameters)
+            return {"containerInstance": {}}
+
+    EcsGateway(Client()).deregister("payments", ARN)
+
+    assert [one["force"] for one in asked] == [False]
+
+
+# Taken for connected, an instance whose agent reports nothing would be released on old answers.
+def test_an_agent_of_which_ecs_says_nothing_is_not_connected() -> None:
+    row = {
+        "containerInstanceArn": ARN, "status": "DRAINING",
+        "runningTasksCount": 0, "pendingTasksCount": 0,
+    }  # fmt: skip
+
+    found: Any = ask(DESCRIBE, {"containerInstances": [row], "failures": []})
+
+    assert [one.agent_connected for one in found] == [False]

@@ -211,6 +211,9 @@ def test_json_has_a_line_for_each_drain(capsys: pytest.CaptureFixture[str]) -> N
         {"phase": "draining", "seconds": 420.0},
     ]
     assert lines[2]["ended_at"] is None
+    # Each has its own, or X-Ray would show one drain for another.
+    assert len({one["trace_id"] for one in lines}) == len(lines)
+    assert lines[0]["trace_id"].startswith("1-")
     assert "token" not in "".join(json.dumps(one) for one in some(lines))
 
 

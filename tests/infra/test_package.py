@@ -21,6 +21,7 @@ from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
 from drainer.aws.queue import QUEUE_CALLS
 from drainer.aws.records import RECORD_CALLS
 from drainer.aws.spot import SPOT_CALLS
+from drainer.aws.x_ray import TRACE_CALLS
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT / "infra" / "package.py"
@@ -35,11 +36,11 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import drainer.handler
 assert callable(drainer.handler.lambda_handler)
-from drainer.aws import calls, custom_resource, queue, records, spot
+from drainer.aws import calls, custom_resource, queue, records, spot, x_ray
 assert calls.__file__.startswith(sys.argv[1])
 made = calls.CALLS, custom_resource.CUSTOM_RESOURCE_CALLS, spot.SPOT_CALLS, records.RECORD_CALLS
 client = calls.clients()
-made += (queue.QUEUE_CALLS,)
+made += (queue.QUEUE_CALLS, x_ray.TRACE_CALLS)
 for service in {service for each in made for service in each}:
     client(service)
 # What answers CloudFormation.
@@ -112,14 +113,27 @@ def test_the_zip_is_the_source(drainer_zip: Path) -> None:
     assert {name: (PROJECT / name).read_bytes() for name in sources} == sources
 
 
+def test_the_zip_has_every_module_of_the_function(drainer_zip: Path) -> None:
+    # One that only some drains need is imported by the first of them, and not by a start.
+    outside = {"cli", "simulation", "__main__.py"}
+    modules = {
+        path.relative_to(PROJECT).as_posix()
+        for path in (PROJECT / "drainer").rglob("*.py")
+        if path.relative_to(PROJECT / "drainer").parts[0] not in outside
+    }
+
+    assert modules - set(names(drainer_zip)) == set()
+
+
 def test_every_service_that_is_called_keeps_its_model(drainer_zip: Path) -> None:
     # A missing model is an exception at the first drain in production.
     found = names(drainer_zip)
     services = {name.split("/")[2] for name in found if name.startswith("botocore/data/")}
 
-    called = {*CALLS, *CUSTOM_RESOURCE_CALLS, *QUEUE_CALLS, *RECORD_CALLS, *SPOT_CALLS}
+    made = CALLS, CUSTOM_RESOURCE_CALLS, QUEUE_CALLS, RECORD_CALLS, SPOT_CALLS, TRACE_CALLS
+    called = {service for each in made for service in each}
 
-    assert called | {"xray"} == {name for name in services if "." not in name}
+    assert called == {name for name in services if "." not in name}
     assert "botocore/data/endpoints.json" in found
     assert "botocore/data/partitions.json" in found
 

@@ -16,6 +16,7 @@ from drainer.aws.custom_resource import CUSTOM_RESOURCE_CALLS
 from drainer.aws.former_requests import FORMER_CALLS
 from drainer.aws.queue import QUEUE_CALLS
 from drainer.aws.records import INDEX, RECORD_CALLS
+from drainer.aws.x_ray import TRACE_CALLS
 from tests.loops import some
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ KEY_ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-123456
 # IAM knows one action for both of SNS's publishing calls.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
 ACTION_OF_CALL = {"PublishBatch": "Publish"}
-# What Lambda itself does as the function: queues, dead letters, log, traces.
+# What Lambda itself does as the function: queues, dead letters, log, traces of invocations.
 CALLS_OF_LAMBDA = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -36,7 +37,6 @@ CALLS_OF_LAMBDA = {
     "sqs:ReceiveMessage",
     "sqs:SendMessage",
     "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
 }
 # The service authorization reference names no resource type for these.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
@@ -69,6 +69,7 @@ def test_defect_24_the_role_grants_exactly_the_calls_that_the_program_makes(
             *FORMER_CALLS.items(),
             *QUEUE_CALLS.items(),
             *RECORD_CALLS.items(),
+            *TRACE_CALLS.items(),
         )
         for call in calls
     }

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from drainer.cli.explain.causes import Cause
-from drainer.cli.explain.several import EXPLAINED_MAX, READS_TOGETHER_MAX, show_any
-from tests.operator.planted import (
+from drainer.cli.demo.stuck.planted import (
     BEGAN,
     CLUSTER,
     GROUP,
     HERE,
     MINUTE,
     NOW,
-    TOGETHER,
     Account,
     activity,
     draining,
     instance_arn,
     record,
 )
+from drainer.cli.demo.stuck.plants import TOGETHER
+from drainer.cli.explain.causes import Cause
+from drainer.cli.explain.several import EXPLAINED_MAX, READS_TOGETHER_MAX, show_any
 
 if TYPE_CHECKING:
     from datetime import datetime

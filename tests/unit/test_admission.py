@@ -273,6 +273,54 @@ def test_what_was_seen_not_to_wait_and_is_silent_since_lends_no_deadline() -> No
     assert (found.admission, found.drain.deadline_at) == (Admission.NEW, None)
 
 
+def test_what_the_sweep_takes_for_another_action_begins_now_and_not_with_the_record() -> None:
+    # The sweep comes with the record's own drain: its start, and the deadline that goes by it.
+    silent = record("", age=SILENT, not_waiting_since=NOW - SILENT, unfinished=("a",))
+    found = replace(silent.drain, origin=Origin.SWEEP, generation=GENERATION)
+
+    begun = asked(found, silent)
+
+    assert (begun.admission, begun.drain.started_at) == (Admission.NEW, NOW)
+    assert (begun.drain.deadline_at, begun.drain.unfinished) == (None, ("a",))
+
+
+@pytest.mark.parametrize(
+    ("there", "admission"),
+    [
+        (record("", age=40 * SECOND, heartbeat_timeout_seconds=30), Admission.DUPLICATE),
+        (
+            ended(record("", age=40 * SECOND, heartbeat_timeout_seconds=30), SECOND),
+            Admission.ENDED,
+        ),
+    ],
+)
+def test_a_short_heartbeat_timeout_begins_nothing_beside_a_chain_or_an_end(
+    there: DrainRecord, admission: Admission
+) -> None:
+    # A second chain, or a drain that has ended, would have a new deadline in each sweep.
+    sweeps = drain("", origin=Origin.SWEEP, generation=GENERATION)
+
+    assert asked(sweeps, there).admission == admission
+
+
+@pytest.mark.parametrize(
+    ("token", "ahead", "admission"),
+    [
+        # Ten, and one for each of the five seconds since the record was written.
+        ("", 15, Admission.DUE),
+        ("", 16, Admission.DUPLICATE),
+        (TOKEN, 16, Admission.DUE),
+    ],
+)
+def test_a_message_without_a_token_can_be_only_so_far_ahead_as_passes_can_be(
+    token: str, ahead: int, admission: Admission
+) -> None:
+    # Who may write to the queue could name the hop at which the chain stops.
+    message = drain(token, generation=GENERATION, hop=HOP + ahead)
+
+    assert asked(message, record(token, age=5 * SECOND)).admission == admission
+
+
 @pytest.mark.parametrize(
     ("before", "state", "admission"),
     [

@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 
 from drainer.drain import envelope
+from drainer.drain.envelope import STRING_CHARACTERS_MAX
 from drainer.drain.model import (
+    REGISTRATIONS_MAX,
+    UNFINISHED_MAX,
     Drain,
     LifecycleAction,
     LifecycleActionResult,
+    Place,
     Policy,
     StandaloneTasks,
 )
@@ -119,6 +123,37 @@ def test_an_envelope_of_version_2_that_is_on_its_way_during_an_update_has_no_ext
     body = {name: one for name, one in version_2(BARE).items() if name != "extended_to"}
 
     assert envelope.decode(body).extended_to is None
+
+
+def test_the_registrations_in_an_envelope_of_version_2_are_read() -> None:
+    # A drain of an instance with two registrations would lose one of them during the update.
+    body = {**version_2(TYPICAL), "others": ["search arn-2"]}
+
+    assert envelope.decode(body).others == (Place("search", "arn-2"),)
+
+
+def test_lists_that_are_too_long_are_cut() -> None:
+    # Who may write to the queue could have thousands of tasks asked for in each pass.
+    ids = [f"{number:032x}" for number in range(UNFINISHED_MAX + 1)]
+    places = [["search", f"arn-{number}"] for number in range(REGISTRATIONS_MAX + 1)]
+
+    read = envelope.decode({**written(TYPICAL), "unfinished": ids, "others": places})
+
+    assert read.unfinished == tuple(ids[:-1])
+    assert [one.container_instance_arn for one in read.others] == [one[1] for one in places[:-1]]
+
+
+@pytest.mark.parametrize("cluster", ["a" * (STRING_CHARACTERS_MAX + 1), ["a"], {}, 1])
+def test_what_is_no_string_or_too_long_is_refused(cluster: Any) -> None:
+    # It would be sent to ECS as it is, and logged in each pass.
+    with pytest.raises(MalformedEventError, match="not a string, or too long"):
+        envelope.decode({**written(TYPICAL), "cluster": cluster})
+
+
+def test_the_longest_string_is_read() -> None:
+    longest = "a" * STRING_CHARACTERS_MAX
+
+    assert envelope.decode({**written(TYPICAL), "cluster": longest}).cluster == longest
 
 
 def test_an_unknown_field_of_an_older_version_is_refused() -> None:

@@ -29,10 +29,11 @@ def test_time_goes_on_while_calls_take_it() -> None:
 
 def test_what_is_kept_back_changes_no_instant() -> None:
     left = Left()
-    time = InvocationClock(NOW, left)
+    time = InvocationClock(NOW, left, "request")
     left.seconds = 25.0
 
     less = time.less(8.0)
     left.seconds = 20.0
 
     assert (less.now(), less.seconds_left()) == (NOW + timedelta(seconds=10), 12.0)
+    assert less.request_id == "request"

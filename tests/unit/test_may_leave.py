@@ -596,6 +596,41 @@ def test_no_look_alone_ends_a_drain_of_which_there_is_a_record() -> None:
     assert (decision.heartbeat, decision.republish) == (True, True)
 
 
+def test_what_auto_scaling_is_asked_about_once_more_is_looked_at_soon() -> None:
+    # It may wait after all. After 75 s its heartbeat could be too late.
+    assert decide(gone()).quiet is False
+
+
+@pytest.mark.parametrize("waiting", [Waiting.NO, Waiting.UNSEEN])
+def test_an_instance_that_is_not_known_to_wait_is_not_released_for_what_ecs_says(
+    waiting: Waiting,
+) -> None:
+    # The answer would go to whatever waits by then.
+    decision = decide(look_at(instance(), STOPPED, waiting=waiting))
+
+    assert (decision.phase, decision.step) == (Phase.UNSEEN, Step.RE_INVOKE)
+
+
+def test_an_answer_at_the_deadline_comes_alone_and_says_what_is_left() -> None:
+    # If it is not taken, the rest of the pass must not stop a task, or set DRAINING, any more.
+    jobs = alone(StandaloneTasks.STOP, 3600, JOB)
+    active = look_at(instance("ACTIVE", running=1), task(), seconds=3600)
+
+    late, other = decide(jobs), decide(active)
+
+    assert (late.phase, late.stop_tasks) == (HookPhase.OVERDUE, ())
+    assert (other.phase, other.act) == (HookPhase.OVERDUE, Act.WAIT)
+    assert late.reason == "Standalone tasks are left (stop): 1"
+    assert other.reason == "Tasks are left of service:web"
+
+
+def test_before_the_deadline_there_is_no_answer_and_the_reason_is_the_instances() -> None:
+    decision = decide(look_at(instance("ACTIVE", running=1), task()))
+
+    assert decision.result is None
+    assert decision.reason.startswith("DRAINING is set in this pass")
+
+
 @pytest.mark.parametrize(
     "ended",
     [

@@ -246,6 +246,10 @@ def test_the_state_in_which_it_was_first_seen_to_wait_is_remembered() -> None:
 
     # With a token it tells nothing, and a version before this one cannot read it.
     assert (named.drain.waits_in, found.drain.waits_in) == (None, WAIT)
+    # Once its token is known, it tells actions apart, and the state of the sweep's look does not:
+    # the sweep would take the instance for another action's right after the answer.
+    [joined] = looked(scaling, drain(waits_in="Warmed:Pending:Wait"))
+    assert joined.drain.waits_in is None
 
 
 def test_an_instance_of_another_group_is_never_ours_to_answer() -> None:

@@ -544,6 +544,14 @@ def test_one_cluster_that_cannot_be_read_spoils_no_other() -> None:
     assert world.followed == [ID]
 
 
+def test_a_missing_instance_whose_cluster_is_missing_too_is_forgotten() -> None:
+    # Each sweep would say for 90 days that a cluster is missing that somebody has deleted.
+    world = World({}, {}, fails={"find payments": ClusterMissingError("payments")})
+
+    assert world.run() == []
+    assert world.followed == []
+
+
 def test_a_denied_cluster_of_a_missing_instance_is_said_and_spoils_no_other() -> None:
     # One terminated instance whose cluster the function may not read kept all others DRAINING.
     world = World(

@@ -242,6 +242,39 @@ def test_a_drain_of_another_key_is_not_written() -> None:
         record_codec.encode(replace(OPEN, key=Key("i-2", OPEN.key.subject)), RETENTION)
 
 
+def nameless(last_heartbeat_at: datetime) -> DrainRecord:
+    """What the sweep has found; a heartbeat of ours was taken, or none."""
+    action = replace(ACTION, lifecycle_action_token="")
+    found = replace(OPEN.drain, action=action, last_heartbeat_at=last_heartbeat_at)
+    return replace(OPEN, drain=found)
+
+
+@pytest.mark.parametrize(
+    ("record", "followed"),
+    [
+        pytest.param(replace(ENDED, followed=True, previous=None), True, id="it may be back"),
+        pytest.param(replace(ENDED, previous=None), False, id="it is no longer followed"),
+        pytest.param(
+            replace(ENDED, previous=Previous("12345678", NOON, NOON, End.CONTINUE, followed=True)),
+            True,
+            id="the one before may be back",
+        ),
+        pytest.param(OPEN, True, id="it was being drained"),
+        pytest.param(nameless(NOON), True, id="it was being drained, by a heartbeat"),
+        pytest.param(nameless(NOON - timedelta(seconds=1)), False, id="nothing was set DRAINING"),
+    ],
+)
+def test_what_is_replaced_is_followed_if_anything_was_set_draining(
+    record: DrainRecord, *, followed: bool
+) -> None:
+    # An instance that comes back into service would stay DRAINING: ECS places nothing on it.
+    kept = record_codec.previous_of(record)
+    again = replace(OPEN, previous=kept)
+
+    assert kept.followed is followed
+    assert record_codec.decode(record_codec.encode(again, RETENTION)).previous == kept
+
+
 def test_what_is_replaced_leaves_a_checksum_and_no_token() -> None:
     kept = record_codec.previous_of(ENDED)
 

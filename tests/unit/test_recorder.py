@@ -568,6 +568,9 @@ def test_what_has_got_its_token_meanwhile_is_not_ended_before_its_answer() -> No
 
     assert recorder(nameless).end_first(outcome(there=SWEPT), LifecycleActionResult.CONTINUE)
     assert not recorder(joined).end_first(outcome(there=SWEPT), LifecycleActionResult.CONTINUE)
+    # Where there is no record, none could lend its deadline, and the answer need not wait.
+    new = outcome(Admission.NEW, there=None, of=drain(action=NAMELESS))
+    assert recorder(Records()).end_first(new, LifecycleActionResult.CONTINUE)
     assert (nameless.rows[KEY].end, joined.rows[KEY].end) == (End.CONTINUE, End.OPEN)
 
 

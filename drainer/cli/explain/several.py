@@ -17,6 +17,7 @@ from drainer.cli.account.refusals import EXIT_NOT_FOUND, refused
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, fail
 from drainer.cli.explain.causes import Cause
 from drainer.cli.explain.finding import counted
+from drainer.cli.explain.judge import DRAINING
 from drainer.cli.explain.read_cluster import ClusterReader
 from drainer.cli.explain.read_group import SERVICE, read_activities, terminating_since
 from drainer.cli.explain.read_stack import open_records, read_resources
@@ -29,7 +30,7 @@ from drainer.cli.explain.reader import (
 )
 from drainer.cli.explain.reads import READS_MAX, Reads
 from drainer.cli.explain.screen import COLOURS, DIM, YELLOW, as_json
-from drainer.cli.explain.show import DRAINING, explained, show
+from drainer.cli.explain.show import explained, show
 from drainer.fields import PATTERNS
 
 if TYPE_CHECKING:

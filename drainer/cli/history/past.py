@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from drainer.drain.may_leave import Phase
 from drainer.drain.record import End
+from drainer.drain_traces import ids_of
 from drainer.lifecycle.rules import HookPhase
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Past:
         left: How many tasks were left when it was answered, or at the last look while it is open.
         tasks: The ids of up to ten of them.
         spans: Its phases, one after the other.
+        trace_id: Of its trace in X-Ray, which is there if the drain was traced.
         waits: For each service or family: the seconds until its last task was gone.
         is_measured: Whether the phases are from the log, and not from the record alone.
         released_by: The ARN of who has answered its hook by hand; empty for none.
@@ -90,6 +92,7 @@ class Past:
     tasks: tuple[str, ...]
     spans: tuple[Span, ...]
     reason: str = ""
+    trace_id: str = ""
     waits: Mapping[str, float] = field(default_factory=dict)
     is_measured: bool = False
     released_by: str = ""
@@ -126,6 +129,7 @@ def past_of(record: DrainRecord, passes: Sequence[Pass], now: datetime) -> Past:
         tasks=record.tasks,
         spans=_spans(looks, began, until, since) if looks else _outline(began, until, since),
         reason=record.reason,
+        trace_id=ids_of(record.key, began).trace,
         waits=_waits(own, began, until),
         is_measured=bool(looks),
         released_by=record.released_by,

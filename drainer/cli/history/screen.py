@@ -47,6 +47,7 @@ def values(one: Past) -> dict[str, Any]:
         "reason": one.reason,
         "released_by": one.released_by or None,
         "extended_by": one.extended_by or None,
+        "trace_id": one.trace_id,
     }
 
 

@@ -302,7 +302,7 @@ class PlantedAws:
     def _autoscaling_DescribeAutoScalingGroups(
         self,
         AutoScalingGroupNames: list[str],
-        IncludeInstances: bool = True,  # noqa: FBT002 (AWS's own)
+        IncludeInstances: bool = True,
         **_: Any,
     ) -> dict[str, Any]:
         found = [self.groups[one] for one in AutoScalingGroupNames if one in self.groups]

@@ -437,8 +437,9 @@ resource "aws_lambda_function" "function" {
       DRAINER_RECORD_RETENTION_DAYS    = var.record_retention_days
       DRAINER_LONG_DRAIN_ALARM_MINUTES = var.long_drain_alarm_minutes
       # What waits here at a sweep is not read by Lambda.
-      DRAINER_NOTICE_QUEUE_URL   = aws_sqs_queue.notice_queue.url
-      DRAINER_OPERATOR_TOPIC_ARN = var.operator_topic_arn
+      DRAINER_NOTICE_QUEUE_URL      = aws_sqs_queue.notice_queue.url
+      DRAINER_OPERATOR_TOPIC_ARN    = var.operator_topic_arn
+      DRAINER_TRACED_DRAINS_PERCENT = var.traced_drains_percent
       # A request is served only if CloudFormation says that its stack is being changed.
       DRAINER_VERIFY_STACKS = "true"
       # The dimension of every metric: two drainers in one account must not alarm for each other.
@@ -968,7 +969,8 @@ resource "aws_iam_role_policy" "role" {
           Action   = "logs:PutLogEvents"
           Resource = "${aws_cloudwatch_log_group.log_group.arn}:*"
         },
-        # Resource "*": X-Ray's two write actions have no resource type.
+        # The first is for the traces of drains too. Resource "*": X-Ray's two write actions have
+        # no resource type.
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html
         {
           Sid      = "SendTraces"

@@ -229,6 +229,18 @@ variable "tracing" {
   }
 }
 
+variable "traced_drains_percent" {
+  description = "Percent of drains of which X-Ray gets one trace each, 0 to 100. Unless 0, also of each drain that lasts for long_drain_alarm_minutes or misses its deadline."
+  type        = number
+  default     = 0
+  nullable    = false
+
+  validation {
+    condition     = var.traced_drains_percent >= 0 && var.traced_drains_percent <= 100
+    error_message = "0 to 100."
+  }
+}
+
 variable "log_retention_days" {
   description = "Days that the function's log is kept, 1 to 3653."
   type        = number
