@@ -217,7 +217,7 @@ def test_what_is_no_drain_of_ours_is_not_extended(
     ("code", "says"),
     [
         ("ThrottlingException", "ThrottlingException"),
-        ("ConditionalCheckFailedException", "type the command again"),
+        ("ConditionalCheckFailedException", "see drainer status"),
     ],
 )
 def test_an_extension_that_was_not_written_is_said(
