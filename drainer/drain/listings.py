@@ -29,7 +29,7 @@ LISTINGS_A_SECOND = 8.0
 # Others use the same reads: their deployments, and other drains. A throttle halves what is listed,
 # down to a share of it, and a minute without one restores all of it. So a throttle for each pass of
 # a crowd of thousands becomes one for every few.
-SHARE_LEAST = 0.1
+SHARE_LEAST = 0.25
 SHARE_RESTORED_A_SECOND = 1 / 60
 
 
