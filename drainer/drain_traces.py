@@ -11,6 +11,7 @@ https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -19,7 +20,7 @@ from drainer.attention import told_until
 from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.may_leave import Phase
 from drainer.drain.record import REASON_CHARACTERS_MAX, key_of
-from drainer.errors import DrainerError
+from drainer.errors import DrainerError, UnavailableError
 from drainer.lifecycle import record_writes
 from drainer.lifecycle.acting import NO_TIME
 from drainer.lifecycle.record_writes import Stamp
@@ -27,7 +28,7 @@ from drainer.lifecycle.rules import HookPhase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from drainer.drain.record import Key
     from drainer.invocation import InvocationClock
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 # One call for each pass: "one batch can have up to 50 number of segments", says the X-Ray daemon.
 # https://github.com/aws/aws-xray-daemon/issues/17
 DOCUMENTS_MAX = 50
+
+# A call that hangs takes 10 s of a pass, and a crowd has documents in each. So after one that was
+# not answered the passes of a minute do without.
+RESTS_FOR = timedelta(minutes=1)
 
 # X-Ray takes 64 kB in a document, but only 14 KB (measured) in a trace that goes on for more than
 # six minutes. So only changes are written, and the tasks that are left are named once, at the end.
@@ -161,6 +166,7 @@ class DrainTraces:
         self._x_ray = x_ray
         self._telemetry = telemetry
         self._chosen = percent, slow_after
+        self._failed_at: datetime | None = None
 
     def tell(self, report: PassReport, time: InvocationClock) -> None:
         """Send the documents of a pass if there is time; what fails is logged, and not repeated."""
@@ -184,9 +190,15 @@ class DrainTraces:
             return set()
         if time.seconds_left() < 2 * CALL_SECONDS:
             return {NO_TIME}
+        if self._failed_at is not None and abs(now - self._failed_at) < RESTS_FOR:
+            return {"X-Ray has not answered a moment ago"}
         # Of a crowd the ends first: each of them says all that is known.
         found.sort(key=lambda one: "subsegments" not in one)
-        refused = set(self._x_ray.put([json.dumps(one) for one in found[:DOCUMENTS_MAX]]))
+        try:
+            refused = set(self._x_ray.put([json.dumps(one) for one in found[:DOCUMENTS_MAX]]))
+        except UnavailableError:
+            self._failed_at = time.now()
+            raise
         if len(found) > DOCUMENTS_MAX:
             refused.add(f"{len(found) - DOCUMENTS_MAX} documents of one pass were too many")
         return refused

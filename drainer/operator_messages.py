@@ -139,17 +139,20 @@ def _of(outcome: HookOutcome, now: datetime, retaining: Collection[str]) -> Oper
         retains = outcome.answered == ABANDON and _group(outcome) in retaining
         return _missed(outcome, retains=retains)
     goes_on = decision.step != Step.STOP and (outcome.look.proven or outcome.heartbeat)
-    return _near(outcome, now) if goes_on and _nears(outcome) else None
+    return _near(outcome, now) if goes_on and _nears(outcome, now) else None
 
 
-def _nears(outcome: HookOutcome) -> bool:
+def _nears(outcome: HookOutcome, now: datetime) -> bool:
     """
     Whether the time before its deadline has begun since the pass before this one.
 
-    The pass after this one begins where this one's message was sent. What has sent none is a
-    duplicate, or its message comes again: another pass tells.
+    The pass after this one begins where this one's message was sent, or, if that failed, where its
+    record was written. What has done neither is a duplicate, or its message comes again: another
+    pass tells.
     """
     before, until = told_until(outcome), outcome.published_at
+    if until is None and outcome.recorded and not outcome.duplicate:
+        until = now
     began_at, ends_at = outcome.drain.started_at, outcome.look.deadline_at
     near_at = ends_at - min(NEAR, (ends_at - began_at) / 4)
     return before is not None and until is not None and before < near_at <= until < ends_at

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -163,6 +164,22 @@ def test_the_program_takes_what_the_template_takes(render: Render, name: str, bo
     config = Config.from_environment(variables)
 
     assert limit in (config.drain_timeout_seconds, config.standalone_grace_seconds)
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [("0", True), ("9", True), ("10", True), ("99", True), ("100", True),
+     ("0.5", False), ("101", False), ("-1", False)],
+)  # fmt: skip
+def test_the_program_takes_a_percentage_that_the_template_takes(
+    render: Render, value: str, *, taken: bool
+) -> None:
+    # Who wants few traces writes 0.5. That was deployed, and the function no longer started.
+    template = render("drainer.yaml").template
+    allowed = re.fullmatch(template["Parameters"]["TracedDrainsPercent"]["AllowedPattern"], value)
+
+    assert bool(allowed) is taken
+    assert not taken or ENVIRONMENT["traced_drains_percent"].parse(value) == int(value)
 
 
 def test_defect_25_the_runtime_is_current_and_the_code_is_the_packaged_zip(

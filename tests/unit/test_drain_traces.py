@@ -15,7 +15,7 @@ from drainer import handler
 from drainer.drain.admission import Admission
 from drainer.drain.record import End, key_of
 from drainer.drain_traces import DrainTraces, Ids, documents_of, ids_of
-from drainer.errors import LifecycleActionOverError, MisconfiguredError
+from drainer.errors import LifecycleActionOverError, MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.simulation.aws import Aws
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
@@ -388,6 +388,23 @@ def test_a_trace_that_is_not_written_is_told_and_ends_no_pass(
 
     said = [f"The trace of a drain was not written: {reason}"] if reason else []
     assert untraced.reasons == said
+
+
+def test_x_ray_is_left_alone_for_a_minute_after_it_has_not_answered() -> None:
+    # A call that hangs takes a third of an invocation, and a crowd has documents in each pass: its
+    # answers came minutes later.
+    account, x_ray = Account(), Xray(UnavailableError("ReadTimeoutError"))
+    account.has(0, "ACTIVE", task())
+    report = account.run(notification())
+    untraced = Untraced()
+    traces = DrainTraces(x_ray, untraced, ALL, HOUR)
+    calls = []
+    for at in (NOW, NOW + 59 * SECOND, NOW - 30 * SECOND, NOW + 60 * SECOND):
+        traces.tell(report, InvocationClock(at, lambda: 20.0))
+        calls.append(x_ray.calls)
+
+    assert calls == [1, 1, 1, 2]
+    assert len(untraced.reasons) == 4
 
 
 def test_a_pass_without_news_calls_nobody() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from drainer import handler, operator_messages
 from drainer.aws.topic import OperatorTopicGateway
-from drainer.errors import ThrottledError
+from drainer.errors import ThrottledError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.operator_messages import MESSAGES_MAX, OperatorMessages
 from drainer.simulation.aws import Aws
@@ -115,13 +115,23 @@ def test_of_two_passes_over_one_message_only_the_one_that_is_written_tells() -> 
     assert operator_messages.of_pass(report, NOW) == []
 
 
-def test_a_pass_whose_message_comes_again_leaves_it_to_the_next() -> None:
-    # It would be told of once for each delivery, three minutes apart.
+@pytest.mark.parametrize("unwritten", [False, True])
+def test_what_is_delivered_again_is_told_of_once(unwritten: bool) -> None:
+    # SNS refuses the re-invocation. The next pass goes by the record: where this one has written
+    # that, no later pass would tell, and where it has not, both would.
     account = Account(hooks=(HOUR_HOOK,), unpublished={0})
-    report = passed(account, drain(account, timedelta(minutes=15)))
+    due = drain(account, timedelta(minutes=15))
+    account.records.unmade = UnavailableError("timeout") if unwritten else None
+    first = passed(account, due)
+    account.unpublished.clear()
+    account.records.unmade = None
+    later = NOW + 181 * SECOND
+    again = passed(account, due, now=later)
 
-    assert report.outcomes[0].retry_reason
-    assert operator_messages.of_pass(report, NOW) == []
+    assert first.outcomes[0].retry_reason
+    assert first.outcomes[0].recorded != unwritten
+    told = [operator_messages.of_pass(first, NOW), operator_messages.of_pass(again, later)]
+    assert [len(one) for one in told] == [not unwritten, unwritten]
 
 
 def test_what_begins_to_be_near_after_its_message_was_sent_is_told_of_by_the_next_pass() -> None:

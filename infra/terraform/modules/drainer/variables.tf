@@ -230,14 +230,16 @@ variable "tracing" {
 }
 
 variable "traced_drains_percent" {
+  # A Number may be 0.5, with which the function would not start: "An integer or float".
+  # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
   description = "Percent of drains of which X-Ray gets one trace each, 0 to 100. Unless 0, also of each drain that lasts for long_drain_alarm_minutes or misses its deadline."
-  type        = number
-  default     = 0
+  type        = string
+  default     = "0"
   nullable    = false
 
   validation {
-    condition     = var.traced_drains_percent >= 0 && var.traced_drains_percent <= 100
-    error_message = "0 to 100."
+    condition     = can(regex("^([0-9]|[1-9][0-9]|100)$", var.traced_drains_percent))
+    error_message = "A whole number from 0 to 100."
   }
 }
 
