@@ -39,6 +39,9 @@ try:
         sys.stderr.write(f"by {{quits}}\\n")
         sys.stderr.flush()
         sys.stderr.write(f"quits {{wait(0.2 if how == 'nothing' else {SECONDS})}}\\n")
+except SystemExit as ending:
+    sys.stderr.write(f"as before {{termios.tcgetattr(0) == before}}\\nexit code {{ending.code}}\\n")
+    raise
 except KeyboardInterrupt:
     sys.stderr.write("interrupted\\n")
 after = "done" if how == "gone" else f"as before {{termios.tcgetattr(0) == before}}"
@@ -73,6 +76,8 @@ def told(terminal: tuple[int, int], how: str, typed: bytes) -> list[str]:
         assert program.stderr
         first = program.stderr.readline().strip()
         os.write(keyboard, typed)
+        if how == "ended":
+            program.terminate()
         if how == "gone":
             os.close(screen)
             os.close(keyboard)
@@ -95,6 +100,11 @@ def test_q_ends_the_watching_and_the_terminal_is_as_before(
 
 def test_ctrl_c_still_does_and_the_terminal_is_as_before(terminal: tuple[int, int]) -> None:
     assert told(terminal, "foreground", b"\x03") == ["by q", "interrupted", "as before True"]
+
+
+def test_after_sigterm_the_terminal_is_as_before(terminal: tuple[int, int]) -> None:
+    # Ended with `kill`, it left a shell that shows nothing of what is typed.
+    assert told(terminal, "ended", b"") == ["by q", "as before True", "exit code 143"]
 
 
 def test_another_key_does_not(terminal: tuple[int, int]) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import select
+import signal
+import sys
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 QUITS = frozenset(b"qQ")
 # More than a person types between two looks.
 TYPED_MAX = 1_024
+# A shell's code for a command ended by SIGTERM.
+EXIT_TERMINATED = 143
 
 
 @contextmanager
@@ -27,8 +31,8 @@ def waiting(stdin: IO[str], sleep: Callable[[float], None]) -> Iterator[tuple[Wa
     """
     Yield what waits, and the key that ends it.
 
-    A terminal passes on each key as it is typed, and shows none; it is as before at the end. Ctrl-C
-    remains what it is. What is no terminal, or is in the background, is not read.
+    A terminal passes on each key as it is typed, and shows none; it is as before at the end, also
+    after SIGTERM. Ctrl-C remains what it is. What is no terminal, or is in the background, is not read.
 
     Args:
         stdin: Where keys are typed.
@@ -48,12 +52,14 @@ def waiting(stdin: IO[str], sleep: Callable[[float], None]) -> Iterator[tuple[Wa
 
     file = stdin.fileno()
     before = termios.tcgetattr(file)
+    ended_before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
         tty.setcbreak(file)
         yield lambda seconds: _quits_within(file, seconds), "q"
     finally:
         with suppress(termios.error):  # the terminal may be gone
             termios.tcsetattr(file, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGTERM, ended_before)
 
 
 def _takes_keys(stdin: IO[str]) -> bool:
