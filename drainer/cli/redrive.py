@@ -49,8 +49,13 @@ OF_A_HANDLE = frozenset(
     }
 )
 
-# Long enough that a run of the most messages meets none of them twice.
+# Long enough for thousands of messages before the first that stays comes again.
 VISIBILITY_SECONDS = 900
+# What a dry run has shown comes again after this time, and would be counted twice.
+AGAIN = (
+    f"Stopped: the first messages come again after {VISIBILITY_SECONDS // 60} minutes. There may "
+    "be more: a run without --dry-run sends them all."
+)
 # Asking with a wait reaches every server of a queue, so that nothing is found only if it is empty.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
 WAIT_SECONDS = 1
@@ -87,11 +92,17 @@ class Redrive:
 
     def _empty(self, messages_max: int) -> Iterator[Result]:
         staying: list[str] = []
+        seen = set[str]()
         try:
             for _ in range(messages_max):
                 result, receipt_handle = self._next()
                 if result is None:
                     break
+                if self.dry_run and result.message_id in seen:
+                    staying.append(receipt_handle)
+                    yield Result("-", Fate.FAILED, "", AGAIN)
+                    break
+                seen.add(result.message_id)
                 if self.dry_run or result.fate in STAYING:
                     staying.append(receipt_handle)
                 yield result

@@ -281,6 +281,33 @@ def test_what_one_target_refuses_does_not_keep_the_messages_of_the_others(stack:
     assert stack.bodies(DEAD_LETTERS) == [failed(EVENT)]
 
 
+class Impatient:
+    """A queue that shows its messages again at once, as SQS does when their time is over."""
+
+    def __init__(self, sqs: Any) -> None:
+        self._sqs = sqs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sqs, name)
+
+    def receive_message(self, **given: Any) -> Any:
+        return self._sqs.receive_message(**{**given, "VisibilityTimeout": 0})
+
+
+def test_a_dry_run_ends_where_messages_come_again_and_counts_none_twice(stack: Stack) -> None:
+    # Of a full queue 100,000 messages were shown that were a few thousand.
+    for _ in range(2):
+        stack.put(NOTIFICATION)
+
+    *shown, last = stack.run(dry_run=True, sqs=Impatient(stack.sqs))
+
+    ids = [one.message_id for one in shown]
+    assert ids
+    assert len(ids) == len(set(ids))
+    assert last.fate == Fate.FAILED
+    assert "come again" in last.what
+
+
 def test_a_message_that_cannot_be_deleted_is_said_to_come_again(stack: Stack) -> None:
     # One is sent twice at most, and not all of them.
     for _ in range(2):
