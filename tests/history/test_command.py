@@ -29,6 +29,7 @@ from tests.loops import some
 if TYPE_CHECKING:
     from pathlib import Path
 
+KEPT = [{"ParameterKey": "RecordRetentionDays", "ParameterValue": "14"}]
 FIRST, SECOND, THIRD = (f"i-0a1f4c8e2b7d9365{count}" for count in range(3))
 
 
@@ -40,9 +41,16 @@ def border(*records: Given, lines: tuple[Given, ...] = ()) -> Border:
         summary("Records", "AWS::DynamoDB::Table", "drainer-Records-1K2J"),
         summary("LogGroup", "AWS::Logs::LogGroup", "drainer-LogGroup-1K2J"),
     ]
+    described = {
+        "StackName": STACK,
+        "CreationTime": clock.now(),
+        "StackStatus": "CREATE_COMPLETE",
+        "Parameters": KEPT,
+    }
     return Border(
         {
             "cloudformation.list_stack_resources": lambda _: {"StackResourceSummaries": resources},
+            "cloudformation.describe_stacks": lambda _: {"Stacks": [described]},
             "dynamodb.scan": lambda _: {"Items": [*records]},
             "logs.filter_log_events": lambda _: {"events": [*lines]},
         }
@@ -65,7 +73,7 @@ def three_drains() -> Border:
     return border(*records, lines=({"timestamp": at, "message": json.dumps(line)},))
 
 
-def shown(made: Border, limit: int = 40, **asked: Any) -> tuple[int, list[str]]:
+def shown(made: Border, limit: int | None = None, **asked: Any) -> tuple[int, list[str]]:
     """
     Return the exit code and the screen.
     """
@@ -145,6 +153,41 @@ def test_no_drains_are_said_in_one_line() -> None:
     assert shown(border()) == (0, ["No drains in this time."])
 
 
+def test_what_was_deleted_is_not_called_no_drains() -> None:
+    # Somebody looks for a drain of last month, and believes that there was none.
+    code, lines = shown(border(), since="4w")
+
+    assert code == 0
+    assert lines == [
+        "No records of drains in this time.",
+        "? Records are kept for 14 days (RecordRetentionDays): older drains may be missing.",
+    ]
+
+
+def test_where_it_is_not_known_how_long_records_are_kept_that_is_said() -> None:
+    made = border()
+    made.denied.add("cloudformation:DescribeStacks")
+
+    assert shown(made)[1][-1] == (
+        "? How long records are kept was not read: no permission for cloudformation:DescribeStacks."
+    )
+
+
+def test_a_program_gets_all_drains_or_as_many_of_the_newest_as_it_asks_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # `--limit 1` answered with every drain of the week.
+    made = three_drains()
+    printed = []
+    for limit in (None, 0, 2):
+        history(Asked("7d"), limit, as_json=True, client=made.client)
+        captured = capsys.readouterr()
+        printed.append([json.loads(line)["instance"] for line in captured.out.splitlines()])
+
+    assert printed == [[FIRST, SECOND, THIRD]] * 2 + [[SECOND, THIRD]]
+    assert captured.err == "Older, not shown: 1 (--limit 0 shows all).\n"
+
+
 def test_the_table_is_asked_for_drains_since_the_instant_and_not_for_requests() -> None:
     made = three_drains()
     shown(made, since="2026-11-02")
@@ -200,7 +243,7 @@ def test_a_record_that_cannot_be_read_does_not_hide_the_others() -> None:
 
 
 def test_json_has_a_line_for_each_drain(capsys: pytest.CaptureFixture[str]) -> None:
-    code = history(Asked("7d"), 1, as_json=True, client=three_drains().client)
+    code = history(Asked("7d"), None, as_json=True, client=three_drains().client)
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert code == 0

@@ -142,4 +142,4 @@ def test_more_drains_than_a_browser_shows_are_counted() -> None:
 
 
 def test_no_drains_make_a_page_too() -> None:
-    assert "No drains in this time." in page(SUBJECT, [])
+    assert "No records of drains in this time." in page(SUBJECT, [])

@@ -38,8 +38,9 @@ def history(
     since: Since = "7d",
     group: Group = None,
     limit: Annotated[
-        int, typer.Option(min=0, help="The most drains to show, the newest first. 0: all.")
-    ] = 40,
+        int | None,
+        typer.Option(min=0, help="The newest drains only. 0: all. [default: 40, with --json all]"),
+    ] = None,
     no_log: NoLog = False,
 ) -> int:
     """

@@ -107,7 +107,7 @@ def _legend(sums: Summary) -> str:
 
 def _groups(subject: Subject, drains: Sequence[Past], longest: float) -> Iterator[str]:
     if not drains:
-        yield "<p>No drains in this time.</p>"
+        yield "<p>No records of drains in this time.</p>"
     for group in sorted({one.group for one in drains}):
         own = sorted((one for one in drains if one.group == group), key=lambda one: one.began_at)
         clusters = ", ".join(sorted({one.cluster for one in own if one.cluster}))

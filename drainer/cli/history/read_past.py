@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.cli.account import stack as stacks
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from drainer.drain.record import DrainRecord
 
 PASSES = '{ $.message = "pass" }'
+RETENTION = "RecordRetentionDays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,13 @@ class Drains:
         drains: The oldest first, and those that are open last.
         malformed: How many records could not be understood.
         log: Why the log was not read; empty where it was.
+        older: Why older drains may be missing; empty where the records of all are kept.
     """
 
     drains: tuple[Past, ...]
     malformed: int = 0
     log: str = ""
+    older: str = ""
 
 
 def read_past(
@@ -67,7 +70,18 @@ def read_past(
         why = passes.why
     elif with_log and drains and not any(one.is_measured for one in drains):
         why = "it has no line of these drains"
-    return Drains(tuple(drains), found.malformed, why)
+    return Drains(tuple(drains), found.malformed, why, _older(reader, stack, now - since))
+
+
+def _older(reader: Reader, stack: str, ago: timedelta) -> str:
+    """Return why drains that ended so long ago may be missing: DynamoDB deletes their records."""
+    described = attempt(stacks.described, reader, stack)
+    if isinstance(described, Unread):
+        return f"How long records are kept was not read: {described.why}."
+    days = stacks.parameters(described).get(RETENTION, "")
+    if not days.isdigit() or ago <= timedelta(days=int(days)):
+        return ""
+    return f"Records are kept for {days} days ({RETENTION}): older drains may be missing."
 
 
 def _id(record: DrainRecord) -> str:

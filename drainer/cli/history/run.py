@@ -26,29 +26,37 @@ if TYPE_CHECKING:
 
     from drainer.cli.history.asked import Asked
 
+# As many lines as a screen has.
+SHOWN = 40
+
 
 def history(
     asked: Asked,
-    limit: int,
+    limit: int | None,
     *,
     as_json: bool,
     client: Callable[[str], Any] | None = None,
     console: Console | None = None,
     zone: tzinfo | None = None,
 ) -> int:
-    """Show past drains; return the exit code. A test gives clients, console and time zone."""
+    """
+    Show past drains; return the exit code. A test gives clients, console and time zone.
+
+    Without a limit a program gets all of them, and a person a screen of them; 0 is all.
+    """
     found = _read(asked, client)
     if isinstance(found, int):
         return found
     _, drains = found
     if as_json:
-        for one in drains.drains:
+        for one in screen.newest(drains.drains, limit or 0):
             print(screen.line(one))
-        for warning in _warnings(drains):
+        left = screen.not_shown(drains.drains, limit or 0)
+        for warning in [*_warnings(drains), *([left] if left else [])]:
             print(warning, file=sys.stderr)
         return EXIT_OK
     console = console or Console()
-    for text in screen.lines(drains, clock.now(), limit, zone):
+    for text in screen.lines(drains, clock.now(), SHOWN if limit is None else limit, zone):
         console.print(text, soft_wrap=True, highlight=False)
     return EXIT_OK
 
@@ -97,7 +105,7 @@ def _read(asked: Asked, client: Callable[[str], Any] | None) -> tuple[Subject, D
 
 
 def _warnings(drains: Drains) -> list[str]:
-    found: list[str] = []
+    found: list[str] = [drains.older] if drains.older else []
     if drains.log:
         found.append(f"The log was not read, so that two phases are one: {drains.log}")
     if drains.malformed:

@@ -54,23 +54,34 @@ def values(one: Past) -> dict[str, Any]:
 def lines(found: Drains, now: datetime, limit: int, zone: tzinfo | None = None) -> Iterator[Text]:
     """Yield the lines of the screen, the newest drain first."""
     if not found.drains:
-        yield Text("No drains in this time.", "green")
+        none = "No records of drains in this time." if found.older else "No drains in this time."
+        yield Text(none, "yellow" if found.older else "green")
         yield from _unread(found)
         return
     name = now.astimezone(zone).tzname()
     ended = f"ENDED {name}"[:ENDED_COLUMNS]
     titles = f"{ended:<10}  {'INSTANCE':<19}  {'GROUP':<13}  {'TOOK':<6}  LEFT  BY"
     yield Text(titles, "dim")
-    newest = list(reversed(found.drains))
-    for one in newest[:limit] if limit else newest:
+    for one in reversed(newest(found.drains, limit)):
         yield _line(one, now, zone)
         for what, who in one.by_hand:
             yield Text(f"{'':<{ENDED_COLUMNS}}  {what} {_short(who)}", "dim")
-    if limit and len(newest) > limit:
-        yield Text(f"Older, not shown: {len(newest) - limit} (--limit 0 shows all).", "dim")
+    if left := not_shown(found.drains, limit):
+        yield Text(left, "dim")
     yield Text()
     yield from _sums(found.drains)
     yield from _unread(found)
+
+
+def newest(drains: Sequence[Past], limit: int) -> Sequence[Past]:
+    """Return the newest drains, the oldest of them first; 0: all."""
+    return drains[-limit:] if limit else drains
+
+
+def not_shown(drains: Sequence[Past], limit: int) -> str:
+    """Say how many older drains a limit leaves out; empty for none."""
+    left = len(drains) - len(newest(drains, limit))
+    return f"Older, not shown: {left} (--limit 0 shows all)." if left else ""
 
 
 def _line(one: Past, now: datetime, zone: tzinfo | None) -> Text:
@@ -113,6 +124,8 @@ def _sums(drains: Sequence[Past]) -> Iterator[Text]:
 
 
 def _unread(found: Drains) -> Iterator[Text]:
+    if found.older:
+        yield Text(f"? {found.older}", "yellow")
     if found.log:
         yield Text(f"? The log was not read, so that two phases are one: {found.log}", "yellow")
     if found.malformed:
