@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from drainer.cli.account.options import Options, on_account
 from drainer.cli.explain.causes import Cause  # noqa: TC001 (Typer reads it)
 
 EPILOG = (
@@ -18,31 +19,27 @@ EPILOG = (
     "`drainer explain i-0a1f4c8e2b7d93650 --json` prints JSON for programs."
 )
 
-ClusterOption = Annotated[str | None, typer.Option(help="The ECS cluster. Empty: all clusters.")]
-StackOption = Annotated[str, typer.Option(help="The drainer's stack. It may be absent.")]
-RegionOption = Annotated[str | None, typer.Option(help="The AWS Region, as the AWS CLI has it.")]
-ProfileOption = Annotated[str | None, typer.Option(help="The profile of the AWS CLI.")]
+ABSENT = "Name of the drainer's stack. It may be absent."
 
 
-def explain(  # noqa: PLR0917 (Typer gives names)
-    instance: Annotated[
+@on_account(
+    "cluster", stack=ABSENT, as_json="Print one JSON object per instance, with times in UTC."
+)
+def explain(
+    at: Options,
+    subject: Annotated[
         str,
         typer.Argument(
-            help="The EC2 instance's id, the container instance's ARN, or a group or a cluster."
+            metavar="INSTANCE",
+            help="The EC2 instance's id, the container instance's ARN, or a group or a cluster.",
         ),
     ],
-    cluster: ClusterOption = None,
+    *,
     cause: Annotated[
         Cause | None,
         typer.Option(metavar="CAUSE", help="Which of several causes to show in detail."),
     ] = None,
-    stack: StackOption = "drainer",
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object, times in UTC.")
-    ] = False,
-) -> None:
+) -> int:
     """
     Say why a container instance is still draining.
 
@@ -61,21 +58,16 @@ def explain(  # noqa: PLR0917 (Typer gives names)
     from rich.console import Console  # noqa: PLC0415 (see above)
 
     from drainer import clock  # noqa: PLC0415 (see above)
-    from drainer.cli.account.refusals import refused  # noqa: PLC0415 (see above)
-    from drainer.cli.account.session import AWS_ERRORS, clients  # noqa: PLC0415 (see above)
+    from drainer.cli.account.session import clients  # noqa: PLC0415 (see above)
     from drainer.cli.explain.several import show_any  # noqa: PLC0415 (see above)
 
-    try:
-        code = show_any(
-            instance,
-            cluster=cluster,
-            stack=stack,
-            cause=cause,
-            json_wanted=as_json,
-            client=clients(region, profile),
-            now=clock.now(),
-            console=Console(),
-        )
-    except AWS_ERRORS as error:
-        code = refused(error)
-    raise typer.Exit(code)
+    return show_any(
+        subject,
+        cluster=at.cluster or None,
+        stack=at.stack,
+        cause=cause,
+        json_wanted=at.as_json,
+        client=clients(at.region, at.profile),
+        now=clock.now(),
+        console=Console(),
+    )

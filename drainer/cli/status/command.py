@@ -9,13 +9,8 @@ from typing import Annotated
 
 import typer
 
-# Typer reads these when the command is made.
-from drainer.cli.explain.command import (  # noqa: TC001 (see above)
-    ClusterOption,
-    ProfileOption,
-    RegionOption,
-    StackOption,
-)
+from drainer.cli.account.options import Options, on_account
+from drainer.cli.explain.command import ABSENT
 
 EPILOG = (
     "Examples: `drainer status` shows all drains of the Region. "
@@ -25,21 +20,20 @@ EPILOG = (
 )
 
 
-def status(  # noqa: PLR0917 (Typer gives names)
-    cluster: ClusterOption = None,
+@on_account(
+    "cluster", stack=ABSENT, as_json="Print one JSON object per drain, then one for the rest."
+)
+def status(
+    at: Options,
+    *,
     group: Annotated[str | None, typer.Option(help="Show only this Auto Scaling group.")] = None,
     all_rows: Annotated[
         bool, typer.Option("--all", help="One line for each drain, however many there are.")
     ] = False,
-    watch: Annotated[bool, typer.Option(help="Look again and again, until q or Ctrl-C.")] = False,
-    stack: StackOption = "drainer",
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="One JSON object for each drain, then one for the rest."),
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again and again, until q or Ctrl-C.")
     ] = False,
-) -> None:
+) -> int:
     """
     Show what drains, since when, until when, and what it waits for.
 
@@ -55,29 +49,26 @@ def status(  # noqa: PLR0917 (Typer gives names)
     from rich.console import Console  # noqa: PLC0415 (see above)
 
     from drainer import clock  # noqa: PLC0415 (see above)
-    from drainer.cli.account.refusals import refused  # noqa: PLC0415 (see above)
-    from drainer.cli.account.session import (  # noqa: PLC0415 (see above)
-        AWS_ERRORS,
-        EXIT_INTERRUPTED,
-        clients,
-    )
+    from drainer.cli.account.session import EXIT_INTERRUPTED, clients  # noqa: PLC0415 (see above)
     from drainer.cli.status.keys import waiting  # noqa: PLC0415 (see above)
     from drainer.cli.status.show import Question, show  # noqa: PLC0415 (see above)
     from drainer.cli.status.show import watch as look_again  # noqa: PLC0415 (see above)
 
-    asked = Question(cluster=cluster, group=group, stack=stack, all_rows=all_rows, as_json=as_json)
+    asked = Question(
+        cluster=at.cluster or None,
+        group=group,
+        stack=at.stack,
+        all_rows=all_rows,
+        as_json=at.as_json,
+    )
+    client, console = clients(at.region, at.profile), Console()
+    if not watch:
+        return show(asked, client=client, now=clock.now(), console=console)
     try:
-        client, console = clients(region, profile), Console()
-        if watch:
-            with waiting(sys.stdin, clock.sleep) as (wait, quits):
-                code = look_again(
-                    asked, client=client, now=clock.now, sleep=wait, console=console, quits=quits
-                )
-        else:
-            code = show(asked, client=client, now=clock.now(), console=console)
+        with waiting(sys.stdin, clock.sleep) as (wait, quits):
+            return look_again(
+                asked, client=client, now=clock.now, sleep=wait, console=console, quits=quits
+            )
     except KeyboardInterrupt:
         typer.echo("stopped watching: draining goes on", err=True)
-        code = EXIT_INTERRUPTED
-    except AWS_ERRORS as error:
-        code = refused(error)
-    raise typer.Exit(code)
+        return EXIT_INTERRUPTED
