@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
+from drainer.cli.account.reader import PACED, UNPACED_CALLS
 from drainer.cli.demo.stuck.planted import (
     BEGAN,
     CLUSTER,
@@ -143,6 +144,42 @@ def test_of_a_crowd_so_many_are_explained_and_the_rest_is_counted() -> None:
     assert len(instances(lines)) == EXPLAINED_MAX
     assert "26 instances of group" in lines[-2]
     assert lines[-1] == "6 not explained: drainer status"
+
+
+def test_the_reads_of_a_crowd_are_paced_together() -> None:
+    # 20 instances were read as fast as AWS answers, which is all that ECS gives the account.
+    account, slept = six_and_twenty(), list[float]()
+
+    explain(account, GROUP, sleep=slept.append)
+
+    counts = account.aws.counts()
+    assert counts["ecs"] > 5 * UNPACED_CALLS
+    assert len(slept) == sum(max(0, counts[one] - UNPACED_CALLS) for one in PACED)
+
+
+def test_each_of_a_crowd_says_how_many_reads_it_took(capsys: pytest.CaptureFixture[str]) -> None:
+    explain(crowd(), GROUP, json_wanted=True)
+    together = [json.loads(line)["reads"] for line in capsys.readouterr().out.splitlines()]
+    for one in (OLDEST, HERE):
+        explain(crowd(), one, json_wanted=True)
+    alone = [json.loads(line)["reads"] for line in capsys.readouterr().out.splitlines()]
+
+    assert all(0 < few <= many for few, many in zip(together, alone, strict=True))
+
+
+def test_an_instance_that_was_not_read_is_said_and_fails() -> None:
+    # It was counted as not explained, with no word of why, and a program got a 0.
+    account = crowd()
+    account.aws.refuses = lambda name, given: (
+        "ThrottlingException"
+        if name == "ecs:ListContainerInstances" and OLDEST in given.get("filter", "")
+        else ""
+    )
+
+    code, lines = explain(account, GROUP)
+
+    assert (code, instances(lines)) == (1, [HERE])
+    assert f"? not read: {OLDEST}: ThrottlingException" in lines
 
 
 def test_where_each_takes_many_reads_fewer_are_explained() -> None:

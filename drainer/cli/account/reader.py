@@ -123,12 +123,14 @@ class Reader:
         sleep: Waits for so many seconds; None: the reads are not paced.
         most: How many reads may be made; the others are unread.
         counts: How many reads were made of each service.
+        earlier: Those of looks before this one, which count for the pace.
     """
 
     source: Callable[[str], Any]
     sleep: Callable[[float], None] | None = None
     most: float = math.inf
     counts: Counter[str] = field(default_factory=Counter)
+    earlier: Counter[str] = field(default_factory=Counter)
 
     def client(self, service: str) -> Any:
         """Return a service's client whose calls are counted and bounded, and which only reads."""
@@ -197,7 +199,8 @@ class Reader:
         if self.counts.total() >= self.most:
             raise BoundError(bound=f"the limit of {self.most} reads")
         self.counts[service] += 1
-        if self.sleep and service in PACED and self.counts[service] > UNPACED_CALLS:
+        calls = self.earlier[service] + self.counts[service]
+        if self.sleep and service in PACED and calls > UNPACED_CALLS:
             self.sleep(PAUSE_SECONDS)
 
 

@@ -47,7 +47,8 @@ def explain(
     The first line names the cause. Below it: evidence, what to do, and an estimate of the end.
 
     For an Auto Scaling group or a cluster it prints the first line of each draining instance, the
-    longest-waiting first, and with --json one object each. It explains 20 of them at most.
+    longest-waiting first, and with --json one object each. It explains 20 of them at most, with
+    at most 5 reads of ECS a second after the first 20.
 
     It only reads. The search makes one read for each cluster until the instance is found. The rest
     makes 10 to 40 reads for an instance with a few services, and 150 at most.
@@ -70,4 +71,5 @@ def explain(
         client=clients(at.region, at.profile),
         now=clock.now(),
         console=Console(),
+        sleep=clock.sleep,
     )

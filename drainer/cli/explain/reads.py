@@ -4,6 +4,7 @@ The reads of explain and status: what cannot be read is remembered, and raises n
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.calls import chunks
@@ -13,7 +14,7 @@ from drainer.cli.account.session import BoundError, code_of
 from drainer.cli.explain.facts import Unread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 PAGES_MAX = 10
 READS_MAX = 150
@@ -26,18 +27,22 @@ class Reads:
     Args:
         client: Returns boto3's client for a service's name.
         most: How many reads may be made; the others are unread.
+        sleep: Waits for so many seconds; None: the reads are not paced.
 
     Attributes:
-        client: As given, for the reads of another look.
         reader: Makes the reads.
         unread: What was not read, and why.
         errors: What AWS has answered instead.
         failures: How many reads have failed.
     """
 
-    def __init__(self, client: Callable[[str], Any], most: int = READS_MAX) -> None:
-        self.client = client
-        self.reader = Reader(client, most=most)
+    def __init__(
+        self,
+        client: Callable[[str], Any],
+        most: int = READS_MAX,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        self.reader = Reader(client, sleep, most)
         self.unread: list[Unread] = []
         self.errors: list[Exception] = []
         self.failures = 0
@@ -46,6 +51,16 @@ class Reads:
     def total(self) -> int:
         """How many reads were made."""
         return self.reader.counts.total()
+
+    @contextmanager
+    def another(self) -> Iterator[Reads]:
+        """Yield the reads of another look: a limit of its own, the pace of all, counted here."""
+        found = Reads(self.reader.source, sleep=self.reader.sleep)
+        found.reader.earlier = self.reader.counts
+        try:
+            yield found
+        finally:
+            self.reader.counts.update(found.reader.counts)
 
     def allow(self, more: int) -> None:
         """Let so many more reads be made."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from drainer.cli.account.refusals import EXIT_NOT_FOUND, refused
-from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, fail
+from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, code_of, fail
 from drainer.cli.explain.causes import Cause
 from drainer.cli.explain.finding import counted
 from drainer.cli.explain.judge import DRAINING
@@ -70,6 +70,7 @@ def show_any(
     now: datetime,
     console: Console,
     zone: tzinfo | None = None,
+    sleep: Callable[[float], None] | None = None,
 ) -> int:
     """
     Explain an instance, or each draining instance of a group or a cluster; return the exit code.
@@ -85,6 +86,7 @@ def show_any(
         now: The present instant.
         console: Where it is shown.
         zone: In which times are shown; None for the machine's.
+        sleep: Waits between the reads of many instances; None: it does not wait.
     """
     if ARN_PART in subject or PATTERNS["EC2InstanceId"].fullmatch(subject):
         return show(
@@ -100,7 +102,7 @@ def show_any(
         )
     if cause:
         return fail("--cause is for one instance", "name an instance", code=EXIT_USAGE)
-    reads = Reads(client)
+    reads = Reads(client, sleep=sleep)
     found = _find(reads, subject, cluster)
     if found is None:
         # Where the groups or the clusters could not be read, it may be one of them.
@@ -109,12 +111,14 @@ def show_any(
         said = f"no instance, group or cluster is called {subject!r}"
         return fail(said, "check the name and --region", code=EXIT_NOT_FOUND)
     ordered = _longest_first(reads, found.instances, stack, now)
-    code, shown = EXIT_FAILED if reads.errors else EXIT_OK, 0
+    code, shown = EXIT_OK, 0
     for made in _explanations(reads, ordered, stack, now, zone):
         shown += 1
         if made.verdict.main.cause == Cause.UNREAD:
             code = EXIT_FAILED
         _print(made, console, json_wanted=json_wanted)
+    if reads.errors:
+        code = EXIT_FAILED
     if not json_wanted:
         _print_rest(found, reads, len(ordered) - shown, console)
     if not ordered and code == EXIT_OK:
@@ -130,17 +134,19 @@ def _explanations(
     zone: tzinfo | None,
 ) -> Iterator[Explanation]:
     """Yield the explanations of the first instances, each of which may take READS_MAX."""
-    total = reads.total
     for one in instances[:EXPLAINED_MAX]:
-        if total + READS_MAX > READS_TOGETHER_MAX:
+        if reads.total + READS_MAX > READS_TOGETHER_MAX:
             return
-        own = Reads(reads.client)
+        name = one.ec2_instance_id or one.arn
         try:
-            facts = explainable(own, one.ec2_instance_id or one.arn, one.cluster, stack, now)
-        except NotFoundError:
-            continue  # it has gone meanwhile
-        finally:
-            total += own.total
+            with reads.another() as own:
+                facts = explainable(own, name, one.cluster, stack, now)
+        except NotFoundError as error:
+            # Where all was read, it has gone meanwhile.
+            if error.unread:
+                reads.missed(name, code_of(error.unread))
+                reads.errors.append(error.unread)
+            continue
         yield explained(facts, zone)
 
 
