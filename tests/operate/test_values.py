@@ -6,9 +6,23 @@ from datetime import timedelta
 
 import pytest
 
+from drainer.cli.account.session import fail
 from drainer.cli.operate.drains import VALUE_CHARACTERS_MAX, short_name, value
 from drainer.cli.operate.durations import parse, typed
 from drainer.cli.operate.plan import Call
+
+
+def test_an_error_is_one_line_whatever_aws_or_a_proxy_has_answered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # The page of a proxy filled the screen, and what to do was below it.
+    assert fail(f"not read:\n\n<html>\n{'x' * 9_000}", "try again") == 1
+
+    said = capsys.readouterr().err
+    assert said.startswith("error: not read: <html> xxx")
+    assert said.endswith("..: try again\n")
+    assert said.count("\n") == 1
+    assert len(said) < 1_300
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import re
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
+import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -105,6 +108,65 @@ def test_a_wrong_region_is_one_line(tmp_path: Path) -> None:
         assert result.exit_code == 2
         assert result.stderr.startswith("error: ")
         assert result.stderr.count("\n") == 1
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """What answers everything with a page, as a proxy or a hotel does."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        page = b"<!DOCTYPE HTML>\n<p>Log in\n<br>first\n"
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["explain", HERE],
+        ["explain", "payments-asg"],
+        ["status"],
+        ["doctor"],
+        ["history"],
+        ["list"],
+        ["adopt"],
+        ["redrive", "--dry-run"],
+        ["retained"],
+        ["drain", HERE],
+        ["release", HERE],
+    ],
+    ids=" ".join,
+)
+def test_the_page_of_a_proxy_is_one_line(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It was a traceback of 60 lines, or advice to check permissions.
+    for name, value in {
+        "AWS_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "demo",
+        "AWS_SECRET_ACCESS_KEY": "demo",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
+        result = CliRunner().invoke(app, command)
+        server.shutdown()
+
+    assert result.exit_code in {1, 2, 4, 5}
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert "permission" not in result.stderr
 
 
 def test_facts_alone_are_judged() -> None:

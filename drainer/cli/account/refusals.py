@@ -26,6 +26,11 @@ NO_CREDENTIALS = ("no AWS credentials found", LOG_IN, EXIT_NO_ACCESS)
 EXPIRED = ("the AWS token has expired", LOG_IN, EXIT_NO_ACCESS)
 INVALID = ("AWS does not know these credentials", LOG_IN, EXIT_NO_ACCESS)
 UNREACHED = ("AWS was not reached", "check the network and --region, and try again", EXIT_NO_ANSWER)
+NOT_AWS = (
+    "what answered is not AWS",
+    "check the network, its proxy and --region, and try again",
+    EXIT_NO_ANSWER,
+)
 # What is wrong with the caller and not with what was asked for, by AWS's code or botocore's name of
 # the error: the sentence, what to do, and the exit code.
 OF_THE_CALLER = {
@@ -44,6 +49,7 @@ OF_THE_CALLER = {
     "ConnectTimeoutError": UNREACHED,
     "EndpointConnectionError": UNREACHED,
     "ReadTimeoutError": UNREACHED,
+    "ResponseParserError": NOT_AWS,
 }
 
 

@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AWS_ERRORS = (BotoCoreError, ClientError)
+# Of a part of an error: botocore puts the page of a proxy into it. The ids of 50 instances fit.
+TEXT_CHARACTERS_MAX = 1_200
+
+# The last is that of an answer that is not one of AWS, such as the page of a proxy.
+AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError)
 
 
 class BoundError(BotoCoreError):  # type: ignore[misc]
@@ -75,5 +80,13 @@ def code_of(error: Exception) -> str:
 
 def fail(sentence: str, advice: str = "", *, code: int = EXIT_FAILED) -> int:
     """Print an error in one line, with what to do; return the exit code."""
-    print(f"error: {sentence}{f': {advice}' if advice else ''}", file=sys.stderr)
+    said = ": ".join(_in_a_line(text) for text in (sentence, advice) if text)
+    print(f"error: {said}", file=sys.stderr)
     return code
+
+
+def _in_a_line(text: str) -> str:
+    line = " ".join(text.split())
+    if len(line) <= TEXT_CHARACTERS_MAX:
+        return line
+    return f"{line[: TEXT_CHARACTERS_MAX - 2]}.."

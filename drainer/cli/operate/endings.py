@@ -175,7 +175,7 @@ def extend(
     if not open_ones:
         return Refusal(
             f"the drainer has no open drain of {machine.id}",
-            "drainer status lists drains. A drain of another program has no deadline of ours",
+            "drainer status lists drains. Only the drainer's own drains can be extended",
             EXIT_NOT_FOUND,
         )
     if not machine.waits:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 from drainer import clock
 from drainer.cli.account import terminal
-from drainer.cli.account.refusals import OF_THE_CALLER, refused
+from drainer.cli.account.refusals import DENIED, OF_THE_CALLER, refused
 from drainer.cli.account.session import (
     AWS_ERRORS,
     EXIT_INTERRUPTED,
@@ -201,4 +201,6 @@ def unread(error: DrainerError) -> int:
         return refused(cause)
     if isinstance(error, ThrottledError):
         return fail(f"{error}", "try again later. No changes made", code=EXIT_THROTTLED)
-    return fail(f"{error}", "check your permissions. No changes made", code=EXIT_UNREAD)
+    is_denied = isinstance(cause, AWS_ERRORS) and code_of(cause) in DENIED
+    advice = "check your permissions" if is_denied else "try again later"
+    return fail(f"{error}", f"{advice}. No changes made", code=EXIT_UNREAD)
