@@ -402,6 +402,16 @@ def test_reading_writes_nothing_and_shows_no_secret(
     assert [*tmp_path.iterdir()] == []
 
 
+def test_the_policy_for_operators_has_each_read(tmp_path: Path) -> None:
+    # The advice for a denied read is to add a permission of that policy.
+    account = PlantedAccount()
+    Run(account, tmp_path).adopt.show(as_json=False)
+    statements = json.loads((INFRA / "operator-policy.json").read_text("utf-8"))["Statement"]
+    allowed = {action.partition(":")[2] for one in statements for action in one["Action"]}
+
+    assert set(some(account.calls)) - allowed == set()
+
+
 def test_the_first_line_answers_and_sentences_fit_the_screen(tmp_path: Path) -> None:
     account = PlantedAccount()
     account.states["alpha-asg"] = {f"i-{number:017x}": "Terminating:Wait" for number in range(5)}

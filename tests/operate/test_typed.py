@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +19,7 @@ from drainer.simulation.services.auto_scaling.lifecycle import LifecycleHook
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PROJECT = Path(__file__).resolve().parents[2]
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 RUNNER = CliRunner()
 COMMANDS = ("drain", "undrain", "release", "extend", "retained", "unprotect")
@@ -109,3 +112,19 @@ def test_each_command_has_a_help_with_an_example(name: str) -> None:
     assert "--region" in result.stdout
     assert "--profile" in result.stdout
     assert "--json" in result.stdout
+
+
+def test_the_policy_for_operators_has_each_read_of_these_commands() -> None:
+    # `retained` and `--dry-run` only read, and the README says that the policy is enough for that.
+    page = (PROJECT / "docs" / "commands.md").read_text(encoding="utf-8")
+    rows = page.partition("## Permissions")[2].splitlines()
+    read = {
+        action
+        for cells in (row.split("|") for row in rows if row.startswith("|"))
+        for action in re.findall(r"`([a-z]+:[A-Z]\w+)`", cells[2])
+    }
+    policy = (PROJECT / "infra" / "operator-policy.json").read_text(encoding="utf-8")
+    statements = json.loads(policy)["Statement"]
+
+    assert len(read) > 10
+    assert read - {action for one in statements for action in one["Action"]} == set()
