@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from drainer.cli.app import KEEP_MINUTES_MAX, app
 from drainer.cli.demo.stuck.choice import Choice, chosen
-from drainer.cli.demo.stuck.planted import CLUSTER, HERE, NOW, STACK, TIMEOUT
+from drainer.cli.demo.stuck.planted import CLUSTER, GROUP, HERE, NOW, STACK, TIMEOUT
 from drainer.cli.demo.stuck.planted_aws import REGION
 from drainer.cli.demo.stuck.plants import ALONE, EVERY, OURS, TOGETHER
 from drainer.cli.demo.stuck.server import PlantedServer
@@ -177,6 +177,29 @@ def test_every_planted_cause_is_named_over_http() -> None:
                 assert all(f"\n{cause} " in body for cause in choice.causes), (choice, body)
             unread = [line for line in lines if line.startswith("?") and "stack" not in line]
             assert unread == []
+
+
+def test_the_commands_that_act_find_the_stuck_instance_and_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # `release` said that it cuts no task of an instance of which `explain` says that it cuts three.
+    account = Choice((Cause.PORT_TAKEN,)).account(NOW)
+    for name, text in {"AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": "demo"}.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "demo")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with PlantedServer(lambda: account.aws) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        seen = CliRunner().invoke(app, ["release", HERE, "--dry-run"])
+        done = CliRunner().invoke(app, ["release", HERE, "--yes"])
+        unknown = CliRunner().invoke(app, ["list"])
+
+    assert (seen.exit_code, seen.stderr) == (0, "")
+    assert seen.stdout.startswith(f"Releasing {HERE} ({GROUP}) now cuts 1 task:")
+    assert (done.exit_code, unknown.exit_code) == (1, 1)
+    assert "CompleteLifecycleAction is a write, and each is refused" in done.stderr
+    assert "object has no attribute" not in done.stderr + unknown.stderr
+    assert account.aws.writes == ["autoscaling:CompleteLifecycleAction"]
 
 
 def test_a_kept_drain_grows_older_and_what_counts_down_begins_again() -> None:

@@ -10,6 +10,7 @@ does not know is refused, and every write is.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 READS = ("Describe", "List", "Get", "Query", "BatchGetItem")
 HUNDRED = 100
+EC2_INSTANCE_ID = re.compile(r"\bi-\w+")
 
 
 @cache
@@ -169,11 +171,14 @@ class PlantedAws:
         name = f"{service}:{operation}"
         if not operation.startswith(READS):
             self.writes.append(name)
-            raise AssertionError(f"{name} is a write")
+            raise AssertionError(f"{name} is a write, and each is refused")
         self.calls.append(name)
         if code := self.denied.get(name) or self.refuses(name, parameters):
             raise Refused(code)
-        answer: dict[str, Any] = getattr(self, f"_{service}_{operation}")(**parameters)
+        planted = getattr(self, f"_{service}_{operation}", None)
+        if planted is None:
+            raise AssertionError(f"{name} is not planted")
+        answer: dict[str, Any] = planted(**parameters)
         report = ParamValidator().validate(answer, model.output_shape)
         if report.has_errors():
             raise AssertionError(f"{name}: {report.generate_report()}")
@@ -208,11 +213,11 @@ class PlantedAws:
         filter: str = "",  # noqa: A002 (AWS calls it so)
         nextToken: str | None = None,
     ) -> dict[str, Any]:
-        ec2_instance_id = filter.rpartition(" ")[2]
+        wanted = {*EC2_INSTANCE_ID.findall(filter)}
         arns = [
             name
             for name, one in self._cluster(cluster).instances.items()
-            if status in {"", one["status"]} and ec2_instance_id in {"", one["ec2InstanceId"]}
+            if status in {"", one["status"]} and (not wanted or one["ec2InstanceId"] in wanted)
         ]
         return self._paged("containerInstanceArns", arns, nextToken)
 
@@ -248,8 +253,11 @@ class PlantedAws:
 
     def _ecs_DescribeTasks(self, cluster: str, tasks: list[str], **_: Any) -> dict[str, Any]:
         bounded(tasks, HUNDRED)
-        there = self._cluster(cluster).tasks
-        return {"tasks": [there[name] for name in tasks if name in there], "failures": []}
+        # A task may be named by its ARN or by its id.
+        names = {one.rpartition("/")[2] for one in tasks}
+        there = self._cluster(cluster).tasks.items()
+        found = [one for name, one in there if name.rpartition("/")[2] in names]
+        return {"tasks": found, "failures": []}
 
     def _ecs_DescribeServices(self, cluster: str, services: list[str], **_: Any) -> dict[str, Any]:
         bounded(services, 10)
@@ -301,11 +309,12 @@ class PlantedAws:
 
     def _autoscaling_DescribeAutoScalingGroups(
         self,
-        AutoScalingGroupNames: list[str],
+        AutoScalingGroupNames: list[str] | None = None,
         IncludeInstances: bool = True,
         **_: Any,
     ) -> dict[str, Any]:
-        found = [self.groups[one] for one in AutoScalingGroupNames if one in self.groups]
+        names = [*self.groups] if AutoScalingGroupNames is None else AutoScalingGroupNames
+        found = [self.groups[one] for one in names if one in self.groups]
         if IncludeInstances:
             found = [one | {"Instances": self._members(one)} for one in found]
         return {"AutoScalingGroups": found}
@@ -349,8 +358,24 @@ class PlantedAws:
             ]
         }
 
+    def _cloudformation_DescribeStackResource(
+        self, StackName: str, LogicalResourceId: str
+    ) -> dict[str, Any]:
+        found = [
+            one
+            for one in self.stacks.get(StackName, [])
+            if one["LogicalResourceId"] == LogicalResourceId
+        ]
+        if not found:
+            raise Refused("ValidationError", f"{LogicalResourceId} does not exist in {StackName}")
+        detail = {name: value for name, value in found[0].items() if name != "Timestamp"}
+        return {"StackResourceDetail": {"LastUpdatedTimestamp": self.now, **detail}}
+
     def _cloudformation_DescribeStackResources(self, StackName: str) -> dict[str, Any]:
         return {"StackResources": self.stacks[StackName]}
+
+    def _sts_GetCallerIdentity(self) -> dict[str, Any]:
+        return {"Account": ACCOUNT, "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/demo/you"}
 
     def _sqs_GetQueueAttributes(self, **_: Any) -> dict[str, Any]:
         return {"Attributes": {"ApproximateNumberOfMessages": str(self.dead_letters)}}

@@ -34,6 +34,7 @@ SERVICES = {
     "lambda": "lambda",
     "monitoring": "cloudwatch",
     "sqs": "sqs",
+    "sts": "sts",
 }
 BODY_BYTES_MAX = 1_048_576
 STOP_SECONDS_MAX = 5.0
@@ -126,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, found = refusal.http_status, render_error(service, refusal, request_id)
         except (AssertionError, AttributeError, LookupError, TypeError) as error:
             # A write, or a read that is not planted. The client is told, and does not wait.
-            refusal = ApiError("UnsupportedOperation", f"not planted in this account: {error}")
+            refusal = ApiError("UnsupportedOperation", f"This account is planted: {error}")
             status, found = refusal.http_status, render_error(service, refusal, request_id)
         content_type, text = found
         self.send_response(status)
