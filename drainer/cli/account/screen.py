@@ -1,5 +1,5 @@
 """
-Durations and times as all screens of the account's commands show them.
+Numbers, durations and times as all screens of the account's commands show them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,11 @@ from datetime import datetime, timedelta, tzinfo
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 # "Mon 14:20" names one instant only within a week.
 WEEK = timedelta(days=6)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things: `1 task`, `2 tasks`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def duration(seconds: float) -> str:

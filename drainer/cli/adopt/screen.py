@@ -9,6 +9,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from drainer.cli.account.reader import Unread
+from drainer.cli.account.screen import counted
 from drainer.cli.adopt.facts import Route
 from drainer.cli.adopt.plan import Kind, aws
 
@@ -57,8 +58,9 @@ def summary(facts: AccountFacts, found: Sequence[Finding]) -> str:
     """Return the first line, which answers the question."""
     count = {kind: sum(one.kind == kind for one in found) for kind in Kind}
     old = count[Kind.OLD] + count[Kind.STILL_TOLD]
+    hooks = counted(old, "hook") if old else "No hooks"
     parts = [
-        f"{old or 'No'} hook{'' if old == 1 else 's'} of old drainers in {facts.groups} groups",
+        f"{hooks} of old drainers in {counted(facts.groups, 'group')}",
         f"{count[Kind.ADOPTED]} of the drainer",
         f"{count[Kind.UNKNOWN]} unknown",
         f"{facts.ecs_own} of ECS",

@@ -68,8 +68,3 @@ def by_importance(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(
         findings, key=lambda one: (PACES.index(one.pace), IMPORTANCE[one.cause], one.name)
     )
-
-
-def counted(number: int, noun: str) -> str:
-    """Return `1 task`, `2 tasks`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

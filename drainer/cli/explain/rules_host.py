@@ -7,9 +7,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from drainer.cli.account.screen import counted
 from drainer.cli.explain.causes import Cause, Pace
 from drainer.cli.explain.drainers import WAITING, Hook, Stack
-from drainer.cli.explain.finding import Action, Evidence, Finding, counted
+from drainer.cli.explain.finding import Action, Evidence, Finding
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -11,8 +11,9 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from drainer.cli.account.screen import counted
 from drainer.cli.explain.causes import IMPORTANCE, Cause, Pace
-from drainer.cli.explain.finding import Action, Evidence, Finding, counted
+from drainer.cli.explain.finding import Action, Evidence, Finding
 from drainer.cli.explain.messages import PLACED, Failure, Kind
 from drainer.cli.explain.scheduler import DISTINCT, lacks
 

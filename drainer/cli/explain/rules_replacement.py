@@ -8,8 +8,9 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from drainer.cli.account.screen import counted
 from drainer.cli.explain.causes import Cause, Pace
-from drainer.cli.explain.finding import Action, Evidence, Finding, counted
+from drainer.cli.explain.finding import Action, Evidence, Finding
 from drainer.cli.explain.messages import Failure, Kind
 
 if TYPE_CHECKING:

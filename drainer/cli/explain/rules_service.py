@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drainer.cli.account.screen import counted
 from drainer.cli.explain.causes import Cause, Pace
 from drainer.cli.explain.facts import DAEMON
-from drainer.cli.explain.finding import Action, Evidence, Finding, counted
+from drainer.cli.explain.finding import Action, Evidence, Finding
 from drainer.cli.explain.messages import Kind
 from drainer.cli.explain.scheduler import is_deadlocked, limits
 

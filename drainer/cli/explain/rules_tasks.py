@@ -7,8 +7,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from drainer.cli.account.screen import counted
 from drainer.cli.explain.causes import Cause, Pace
-from drainer.cli.explain.finding import Action, Evidence, Finding, counted
+from drainer.cli.explain.finding import Action, Evidence, Finding
 from drainer.cli.explain.messages import Kind, matched
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from drainer.cli.account.screen import short, time_of
+from drainer.cli.account.screen import counted, short, time_of
 from drainer.cli.explain.causes import Cause, Pace
 from drainer.cli.explain.drainers import MANAGED_HOOK
-from drainer.cli.explain.finding import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from drainer.cli.account.refusals import EXIT_NOT_FOUND, refused
+from drainer.cli.account.screen import counted
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, code_of, fail
 from drainer.cli.explain.causes import Cause
-from drainer.cli.explain.finding import counted
 from drainer.cli.explain.judge import DRAINING
 from drainer.cli.explain.read_cluster import ClusterReader
 from drainer.cli.explain.read_group import SERVICE, read_activities, terminating_since

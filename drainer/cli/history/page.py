@@ -12,8 +12,8 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from drainer.cli.account.screen import duration
-from drainer.cli.history.past import EITHER, PHASES, counted, summary_of
+from drainer.cli.account.screen import counted, duration
+from drainer.cli.history.past import EITHER, PHASES, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

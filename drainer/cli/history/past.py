@@ -208,11 +208,6 @@ def _waits(passes: Sequence[Pass], began: datetime, until: datetime) -> dict[str
     return found
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number of things: `1 drain`, `2 drains`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 @dataclass(frozen=True, slots=True)
 class Summary:
     """

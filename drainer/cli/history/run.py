@@ -12,11 +12,11 @@ from rich.console import Console
 
 from drainer import clock
 from drainer.cli.account.reader import Reader, Unread, attempt, refusal
+from drainer.cli.account.screen import counted
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK, EXIT_USAGE, clients, fail
 from drainer.cli.history import screen
 from drainer.cli.history.asked import since_of
 from drainer.cli.history.page import Subject, page
-from drainer.cli.history.past import counted
 from drainer.cli.history.read_past import Drains, read_past
 
 if TYPE_CHECKING:

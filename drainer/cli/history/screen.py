@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from drainer.cli.account.screen import duration, time_of
-from drainer.cli.history.past import counted, summary_of
+from drainer.cli.account.screen import counted, duration, time_of
+from drainer.cli.history.past import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

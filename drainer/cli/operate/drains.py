@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING
 
 from drainer.aws.calls import chunks
 from drainer.aws.ecs import UPDATE_STATE_MAX
+from drainer.cli.account.screen import counted
 from drainer.cli.operate.facts import BY_HAND, DRAINED_WHY
-from drainer.cli.operate.plan import EXIT_NOT_FOUND, EXIT_UNREAD, Call, Item, Plan, Refusal, Step
-from drainer.cli.operate.plan import counted as tasks_in
+from drainer.cli.operate.plan import (
+    EXIT_NOT_FOUND,
+    EXIT_UNREAD,
+    Call,
+    Item,
+    Plan,
+    Refusal,
+    Step,
+    tasks_in,
+)
 from drainer.drain.attributes import DRAINED_BY
 
 if TYPE_CHECKING:
@@ -81,11 +90,11 @@ def not_to_be_changed(machines: Sequence[Machine]) -> Refusal | None:
                 EXIT_UNREAD,
             )
         if not one.registrations:
-            where = f"{one.clusters} cluster{'s' * (one.clusters != 1)}"
             return Refusal(
-                f"{one.id} is in none of {where}", "check the id, --cluster and --region",
+                f"{one.id} is in none of {counted(one.clusters, 'cluster')}",
+                "check the id, --cluster and --region",
                 EXIT_NOT_FOUND,
-            )  # fmt: skip
+            )
         for registration in one.registrations:
             if registration.status not in (ACTIVE, DRAINING):
                 return Refusal(

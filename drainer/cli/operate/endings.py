@@ -9,7 +9,7 @@ from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.record_expressions import attributes, update
-from drainer.cli.account.screen import duration, time_of
+from drainer.cli.account.screen import counted, duration, time_of
 from drainer.cli.operate import durations
 from drainer.cli.operate.plan import EXIT_NOT_FOUND, Call, Item, Plan, Refusal, Step
 from drainer.drain import record_codec
@@ -164,7 +164,7 @@ def _table(tasks: Sequence[SeenTask], now: datetime) -> list[str]:
 
 
 def _number(tasks: Sequence[SeenTask]) -> str:
-    return f"{len(tasks)} task{'s' * (len(tasks) != 1)}"
+    return counted(len(tasks), "task")
 
 
 def extend(

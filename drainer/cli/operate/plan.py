@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from drainer.cli.account.screen import counted
 from drainer.cli.account.session import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -130,9 +131,8 @@ class Refusal:
     code: int = EXIT_FAILED
 
 
-def counted(tasks: Iterable[SeenTask]) -> str:
+def tasks_in(tasks: Iterable[SeenTask]) -> str:
     """Return tasks by their owners: `4 tasks: 3 service web, 1 job etl`."""
     owners = Counter(one.owner for one in tasks)
-    total = owners.total()
     names = ", ".join(f"{count} {owner}" for owner, count in owners.most_common())
-    return f"{total} task{'s' * (total != 1)}" + (f": {names}" if names else "")
+    return counted(owners.total(), "task") + (f": {names}" if names else "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drainer.aws.calls import chunks
-from drainer.cli.account.screen import time_of
+from drainer.cli.account.screen import counted, time_of
 from drainer.cli.operate.plan import EXIT_NOT_FOUND, EXIT_UNREAD, Call, Item, Plan, Refusal, Step
 from drainer.errors import DrainerError
 
@@ -130,8 +130,7 @@ def plan(found: Found, service: str, now: datetime) -> Plan | Refusal:
         for cluster in dict.fromkeys(one.cluster for one in protected)
         for step in _steps(cluster, [one for one in protected if one.cluster == cluster])
     ]
-    count = len(protected)
-    question = f"End the protection of {count} task{'s' * (count != 1)}?"
+    question = f"End the protection of {counted(len(protected), 'task')}?"
     return Plan(tuple(about), tuple(steps), question)
 
 

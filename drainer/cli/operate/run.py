@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ParamSpec
 from drainer import clock
 from drainer.cli.account import terminal
 from drainer.cli.account.refusals import DENIED, OF_THE_CALLER, refused
+from drainer.cli.account.screen import counted
 from drainer.cli.account.session import (
     AWS_ERRORS,
     EXIT_INTERRUPTED,
@@ -147,7 +148,7 @@ class Operate:
             for group, one, state in found:
                 print(json.dumps({"instance": one, "group": group, "state": state}))
         elif found:
-            number = f"{len(found)} instance{'s' * (len(found) != 1)}"
+            number = counted(len(found), "instance")
             print(f"{number} retained: billed, and not counted by their groups.")
             for group, one, state in found:
                 print(f"  {one:<19}  {group}  {state}")

@@ -43,7 +43,8 @@ def status(
     It only reads. One look asks ECS once for each cluster, once more for each cluster with drains,
     and 2 or 3 times for each of the first 20 drains. The other drains show the drainer's record or
     ECS's counters. With --watch the next look waits until the reads are below one a second.
-    Exits with 0, with 4 or 5 if a cluster could not be read, with 2 on a wrong option.
+    Exits with 0, with 1, 4 or 5 if a cluster could not be read, with 3 if --cluster does not exist,
+    with 2 on a wrong option.
     """
     # boto3 takes a quarter of a second to import; --help need not.
     from rich.console import Console  # noqa: PLC0415 (see above)

@@ -32,7 +32,8 @@ def waiting(stdin: IO[str], sleep: Callable[[float], None]) -> Iterator[tuple[Wa
     Yield what waits, and the key that ends it.
 
     A terminal passes on each key as it is typed, and shows none; it is as before at the end, also
-    after SIGTERM. Ctrl-C remains what it is. What is no terminal, or is in the background, is not read.
+    after SIGTERM. Ctrl-C remains what it is. What is no terminal, or is in the background, is not
+    read.
 
     Args:
         stdin: Where keys are typed.

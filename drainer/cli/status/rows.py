@@ -9,10 +9,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from drainer.cli.account.screen import counted
 from drainer.cli.explain.causes import Cause, Pace
 from drainer.cli.explain.drainers import MANAGED_HOOK, WAITING
 from drainer.cli.explain.estimate import deadline_of, estimate_of
-from drainer.cli.explain.finding import counted
 from drainer.cli.explain.judge import judge
 from drainer.cli.explain.rules_host import own_hook
 from drainer.cli.explain.sentences import waits_for

@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from drainer.cli.account.screen import short
-from drainer.cli.explain.finding import counted
+from drainer.cli.account.screen import counted, short
 from drainer.cli.explain.screen import CYAN, DIM, GREEN, RED, YELLOW, Line, utc
 from drainer.cli.explain.sentences import shortened
 from drainer.cli.status.rows import WAITS_COLUMNS, Mark

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from drainer import clock
+from drainer.cli.account.screen import counted
 from drainer.cli.demo.stuck.planted import CLUSTER, HERE, STACK
 from drainer.cli.demo.stuck.planted_aws import REGION
 from drainer.cli.demo.stuck.server import PlantedServer
-from drainer.cli.explain.finding import counted
 from drainer.cli.explain.reader import explainable
 from drainer.cli.explain.reads import Reads
 from drainer.cli.explain.screen import as_json, lines
