@@ -126,6 +126,19 @@ def test_each_instance_that_ecs_refuses_is_named(
     assert shell.operations == ["UpdateContainerInstancesState", "PutAttributes", "PutAttributes"]
 
 
+@pytest.mark.parametrize("refused", [True, False])
+def test_how_to_undo_is_said_of_a_change_only(
+    shell: Shell, ids: list[str], capsys: pytest.CaptureFixture[str], *, refused: bool
+) -> None:
+    # After a denied drain it said how to undo it: an ACTIVE instance looked as if it drained.
+    if refused:
+        shell.refuse("UpdateContainerInstancesState", "AccessDeniedException")
+
+    assert shell.run(drain([ids[0]], "patch")) == int(refused)
+
+    assert ("Undo: " in capsys.readouterr().err) is not refused
+
+
 def test_who_and_why_that_are_not_kept_are_an_error_beside_the_drain(
     shell: Shell, account: Aws, ids: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

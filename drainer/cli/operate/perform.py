@@ -68,8 +68,9 @@ class Perform:
             if typed not in ({plan.expected} if plan.expected else {"y", "yes"}):
                 print(NOT_CONFIRMED, file=sys.stderr)
                 return EXIT_FAILED
-        failed = self._make(plan)
-        if plan.next_step and plan.steps and not self.as_json:
+        changed, failed = self._make(plan)
+        # Where all has failed, there is no change to undo or to follow.
+        if plan.next_step and plan.steps and (changed or not failed) and not self.as_json:
             print(plan.next_step, file=sys.stderr)
         return EXIT_FAILED if failed else EXIT_OK
 
@@ -85,8 +86,12 @@ class Perform:
             print("\nDry run: no changes made.")
         return EXIT_OK
 
-    def _make(self, plan: Plan) -> bool:
-        """Make the calls; one that fails does not keep the others. Return whether one failed."""
+    def _make(self, plan: Plan) -> tuple[set[str], bool]:
+        """
+        Make the calls; one that fails does not keep the others.
+
+        Return what was changed, and whether a call failed.
+        """
         changed, failed = set[str](), False
         for step in plan.steps:
             if step.after and step.after not in changed:
@@ -108,7 +113,7 @@ class Perform:
                     print(item.done)
                 if why:
                     fail(f"{item.name} was not changed: {why}")
-        return failed
+        return changed, failed
 
     def _call(self, step: Step) -> Mapping[str, str]:
         """Make one call; return by ARN why something was not changed, by an empty one for all."""
