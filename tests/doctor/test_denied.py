@@ -188,7 +188,7 @@ def test_every_call_of_the_command_is_in_the_operators_policy() -> None:
     # `explain` do (tests/operator/test_causes_page.py).
     rows = re.findall(r"^\| `([a-z]+)` \| (`.+`) \|$", CAUSES.read_text("utf-8"), re.MULTILINE)
     others = {f"{of}:{one}" for of, actions in some(rows) for one in re.findall(r"\w+", actions)}
-    # The commands that act (tests/operate/test_typed.py), and `adopt` (tests/adopt/test_reading.py).
+    # The commands that act (tests/operate/test_typed.py), `adopt` (tests/adopt/test_reading.py).
     others |= {"autoscaling:DescribeWarmPool", "cloudformation:DescribeStackResource"}
     others |= {"events:ListRules", "events:ListTargetsByRule", "lambda:GetFunction"}
     assert used | {"logs:FilterLogEvents"} | others == granted
