@@ -227,6 +227,17 @@ def test_what_cannot_be_explained_is_said_with_an_exit_code(
     assert error in capsys.readouterr().err
 
 
+def test_a_cluster_of_another_cluster_is_a_wrong_option(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # It was left out without a word, and the first cluster explained.
+    account = draining(ours=True)
+
+    assert explain(account, CLUSTER, cluster="another")[0] == 2
+    assert "leave out --cluster" in capsys.readouterr().err
+    assert explain(account, GROUP, cluster=CLUSTER)[0] == 0
+
+
 @pytest.mark.parametrize("denied", ["autoscaling:DescribeAutoScalingGroups", "ecs:ListClusters"])
 def test_a_name_is_not_called_unknown_where_it_could_not_be_looked_up(
     denied: str, capsys: pytest.CaptureFixture[str]

@@ -57,6 +57,7 @@ class Found:
 
     what: str
     instances: tuple[ContainerInstance, ...] = ()
+    is_cluster: bool = False
 
 
 def show_any(
@@ -110,15 +111,15 @@ def show_any(
             return refused(reads.errors[-1])
         said = f"no instance, group or cluster is called {subject!r}"
         return fail(said, "check the name and --region", code=EXIT_NOT_FOUND)
+    if cluster and found.is_cluster:
+        return fail(f"{subject} is a cluster itself", "leave out --cluster", code=EXIT_USAGE)
     ordered = _longest_first(reads, found.instances, stack, now)
-    code, shown = EXIT_OK, 0
+    shown, unread = 0, False
     for made in _explanations(reads, ordered, stack, now, zone):
         shown += 1
-        if made.verdict.main.cause == Cause.UNREAD:
-            code = EXIT_FAILED
+        unread = unread or made.verdict.main.cause == Cause.UNREAD
         _print(made, console, json_wanted=json_wanted)
-    if reads.errors:
-        code = EXIT_FAILED
+    code = EXIT_FAILED if unread or reads.errors else EXIT_OK
     if not json_wanted:
         _print_rest(found, reads, len(ordered) - shown, console)
     if not ordered and code == EXIT_OK:
@@ -164,7 +165,7 @@ def _find(reads: Reads, name: str, cluster: str | None) -> Found | None:
     short = name.rpartition("/")[2]
     if short not in clusters(reads):
         return None
-    return Found(f"cluster {short}", tuple(_draining(reads, short)))
+    return Found(f"cluster {short}", tuple(_draining(reads, short)), is_cluster=True)
 
 
 def _draining(reads: Reads, cluster: str) -> Sequence[ContainerInstance]:
