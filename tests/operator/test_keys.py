@@ -22,6 +22,8 @@ PROGRAM = f"""
 import fcntl, os, signal, sys, termios
 how = sys.argv[1]
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+# A shell without job control starts background commands, such as a run of all tests, without it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if how == "gone":
     # As nohup does.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
