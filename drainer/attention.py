@@ -17,7 +17,7 @@ from drainer.custom_resource.request import Request
 from drainer.drain.admission import Admission
 from drainer.drain.may_leave import Phase
 from drainer.drain.model import Drain, Origin
-from drainer.lifecycle.rules import HookPhase, Step
+from drainer.lifecycle.rules import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,12 +46,11 @@ class Attention:
 def of_drain(outcome: HookOutcome, long_drain_minutes: int, now: datetime) -> Iterator[Attention]:
     """Yield what a pass over a drain has to tell; `now` is after whatever it has written."""
     decision, look = outcome.decision, outcome.look
-    if outcome.answered is not None and decision.phase == HookPhase.OVERDUE:
-        left = len(look.remaining) or look.counted
+    if outcome.missed_deadline:
         yield Attention(
             "deadline passed",
-            f"The hook was answered {outcome.answered} with {left} tasks left. They are killed "
-            f"with the instance, unless the group retains it",
+            f"The hook was answered {outcome.answered} with {outcome.tasks_left} tasks left. They "
+            f"are killed with the instance, unless the group retains it",
         )
     if decision.hop_limit:
         yield Attention(

@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from drainer import log_lines
 from drainer.attention import told_until
-from drainer.drain.actions import CALL_SECONDS
+from drainer.drain.actions import CALL_SECONDS, NO_TIME, reasons_of
 from drainer.drain.may_leave import Phase
 from drainer.drain.record import REASON_CHARACTERS_MAX, key_of
-from drainer.errors import DrainerError, UnavailableError
+from drainer.errors import UnavailableError
 from drainer.lifecycle import record_writes
-from drainer.lifecycle.acting import NO_TIME
 from drainer.lifecycle.record_writes import Stamp
-from drainer.lifecycle.rules import HookPhase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,8 +94,7 @@ def documents_of(
     began_at = drain.started_at
     ids, slow_at = ids_of(key_of(drain.action), began_at), began_at + slow_after
     is_sampled = ids.rank < percent
-    is_cut = outcome.answered is not None and decision.phase == HookPhase.OVERDUE
-    if outcome.duplicate or not (is_sampled or now >= slow_at or is_cut):
+    if outcome.duplicate or not (is_sampled or now >= slow_at or outcome.missed_deadline):
         return []
     line = log_lines.drain_line(outcome)
     facts = {name: line[name] for name in OF_EACH_PASS}
@@ -114,12 +112,11 @@ def documents_of(
         if outcome.answered is None and record_writes.end(outcome, Stamp("", now)) is None:
             return []
         end = f"answered {outcome.answered}" if outcome.answered else "over"
-        left = len(look.remaining) or look.counted
         turn = min(max(drain.draining_since or now, began_at), now)
         done = {
             "end_time": now.timestamp(),
-            "fault": is_cut,
-            "annotations": {**names, "end": end, "tasks_left": left},
+            "fault": outcome.missed_deadline,
+            "annotations": {**names, "end": end, "tasks_left": outcome.tasks_left},
             "metadata": {"drainer": {**facts, "remaining": line["remaining"]}},
             "subsegments": [
                 _part(ids, phase, start, end)
@@ -170,13 +167,7 @@ class DrainTraces:
 
     def tell(self, report: PassReport, time: InvocationClock) -> None:
         """Send the documents of a pass if there is time; what fails is logged, and not repeated."""
-        try:
-            refused = self._put(report, time)
-        except DrainerError as error:
-            refused = {str(error)}
-        except Exception as error:  # noqa: BLE001 (the pass is made: it must not come again for this)
-            refused = {f"{type(error).__name__}: {error}"}
-        for reason in sorted(refused):
+        for reason in reasons_of(partial(self._put, report, time)):
             self._telemetry.untraced(f"The trace of a drain was not written: {reason}")
 
     def _put(self, report: PassReport, time: InvocationClock) -> set[str]:

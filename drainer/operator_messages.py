@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.attention import told_until
-from drainer.drain.actions import CALL_SECONDS
+from drainer.drain.actions import CALL_SECONDS, NO_TIME, reasons_of
 from drainer.drain.model import LifecycleActionResult
 from drainer.errors import DrainerError
-from drainer.lifecycle.rules import HookPhase, Step
+from drainer.lifecycle.rules import Step
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -132,13 +133,12 @@ def _group(outcome: HookOutcome) -> str:
 
 
 def _of(outcome: HookOutcome, now: datetime, retaining: Collection[str]) -> OperatorMessage | None:
-    decision = outcome.decision
-    if outcome.answered is not None and decision.phase == HookPhase.OVERDUE:
+    if outcome.missed_deadline:
         # ABANDON retains the instance where the group's instance lifecycle policy says so.
         # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
         retains = outcome.answered == ABANDON and _group(outcome) in retaining
         return _missed(outcome, retains=retains)
-    goes_on = decision.step != Step.STOP and (outcome.look.proven or outcome.heartbeat)
+    goes_on = outcome.decision.step != Step.STOP and (outcome.look.proven or outcome.heartbeat)
     return _near(outcome, now) if goes_on and _nears(outcome, now) else None
 
 
@@ -175,8 +175,7 @@ def _near(outcome: HookOutcome, now: datetime) -> OperatorMessage:
 
 
 def _missed(outcome: HookOutcome, *, retains: bool) -> OperatorMessage:
-    left = len(outcome.look.remaining) or outcome.look.counted
-    says = f"The hook was answered {outcome.answered} with {left} tasks left. "
+    says = f"The hook was answered {outcome.answered} with {outcome.tasks_left} tasks left. "
     event, happens = "drain-missed-deadline", "has missed its deadline"
     if not retains:
         says += "They are killed with the instance, unless the group retains it."
@@ -219,21 +218,16 @@ class OperatorMessages:
 
     def tell(self, report: PassReport, time: InvocationClock) -> None:
         """Publish the messages of a pass, if there is time for it; what fails is reported."""
-        try:
-            retaining = self._retaining(sorted(abandoned(report)), time)
-            refused = self._publish(of_pass(report, time.now(), retaining), time)
-        except DrainerError as error:
-            refused = {str(error)}
-        except Exception as error:  # noqa: BLE001 (the pass is made: it must not come again for this)
-            refused = {f"{type(error).__name__}: {error}"}
-        for reason in sorted(refused):
+        for reason in reasons_of(partial(self._publish, report, time)):
             self._telemetry.failed(f"A message to operators was not published: {reason}")
 
-    def _publish(self, found: Sequence[OperatorMessage], time: InvocationClock) -> set[str]:
+    def _publish(self, report: PassReport, time: InvocationClock) -> set[str]:
+        retaining = self._retaining(sorted(abandoned(report)), time)
+        found = of_pass(report, time.now(), retaining)
         if not found:
             return set()
         if time.seconds_left() < 2 * CALL_SECONDS:
-            return {"No time was left in the invocation"}
+            return {NO_TIME}
         return set(self._topic.publish([(one.subject, one.texts()) for one in found]).values())
 
     def _retaining(self, groups: Sequence[str], time: InvocationClock) -> set[str]:

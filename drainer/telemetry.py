@@ -16,7 +16,7 @@ from drainer.config import LONG_DRAIN_ALARM_MINUTES_DEFAULT
 from drainer.custom_resource import report as request_report
 from drainer.errors import NotForUsError, QuietError
 from drainer.lifecycle.reactivation import ACTIVE
-from drainer.lifecycle.rules import HookPhase, Step
+from drainer.lifecycle.rules import Step
 from drainer.spot.events import Interruption
 
 if TYPE_CHECKING:
@@ -239,9 +239,9 @@ class Powertools(Telemetry):
             unit=MetricUnit.Seconds,
             value=(look.now - look.drain.started_at).total_seconds(),
         )
-        if decision.phase == HookPhase.OVERDUE:
+        if outcome.missed_deadline:
             self._count("DeadlinesPassed", 1)
-            self._count("TasksLeft", len(look.remaining) or look.counted)
+            self._count("TasksLeft", outcome.tasks_left)
 
     def _count(self, name: str, value: int) -> None:
         if value:

@@ -64,17 +64,7 @@ class AutoScalingGateway:
         self, auto_scaling_group_names: Sequence[str]
     ) -> tuple[dict[str, tuple[str, str]], list[str]]:
         """Return group and lifecycle state of the groups' instances, and who has a warm pool."""
-        rows = [
-            row
-            for names in chunks(auto_scaling_group_names, AUTO_SCALING_GROUPS_MAX)
-            for row in pages(
-                self._client.describe_auto_scaling_groups,
-                "AutoScalingGroups",
-                "NextToken",
-                AutoScalingGroupNames=list(names),
-                MaxRecords=AUTO_SCALING_GROUPS_MAX,
-            )
-        ]
+        rows = self._groups(auto_scaling_group_names)
         states = {
             one["InstanceId"]: (row["AutoScalingGroupName"], one["LifecycleState"])
             for row in rows
@@ -86,20 +76,24 @@ class AutoScalingGateway:
     @understood
     def retaining(self, auto_scaling_group_names: Sequence[str]) -> set[str]:
         """Return which of these groups retain instances whose hook is answered ABANDON."""
-        # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
-        return {
-            row["AutoScalingGroupName"]
-            for names in chunks(auto_scaling_group_names, AUTO_SCALING_GROUPS_MAX)
+        rows = self._groups(auto_scaling_group_names, include_instances=False)
+        return {row["AutoScalingGroupName"] for row in rows if retains_abandoned(row)}
+
+    def _groups(
+        self, names: Sequence[str], *, include_instances: bool = True
+    ) -> list[Mapping[str, Any]]:
+        return [
+            row
+            for some in chunks(names, AUTO_SCALING_GROUPS_MAX)
             for row in pages(
                 self._client.describe_auto_scaling_groups,
                 "AutoScalingGroups",
                 "NextToken",
-                AutoScalingGroupNames=list(names),
-                IncludeInstances=False,
+                AutoScalingGroupNames=list(some),
                 MaxRecords=AUTO_SCALING_GROUPS_MAX,
+                IncludeInstances=include_instances,
             )
-            if _triggers(row).get("TerminateHookAbandon") == "retain"
-        }
+        ]
 
     @understood
     def states_in_warm_pool(self, auto_scaling_group_name: str) -> dict[str, tuple[str, str]]:
@@ -157,11 +151,11 @@ class AutoScalingGateway:
         )
 
 
-def _triggers(group: Mapping[str, Any]) -> Mapping[str, str]:
-    triggers: Mapping[str, str] = group.get("InstanceLifecyclePolicy", {}).get(
-        "RetentionTriggers", {}
-    )
-    return triggers
+def retains_abandoned(group: Mapping[str, Any]) -> bool:
+    """Whether a group, as Auto Scaling describes it, retains what is answered ABANDON."""
+    # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
+    triggers = group.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers", {})
+    return bool(triggers.get("TerminateHookAbandon") == "retain")
 
 
 def _named(action: LifecycleAction) -> dict[str, str]:

@@ -19,7 +19,7 @@ from drainer.custom_resource.re_invocation import Continuation, encode, hop_of
 from drainer.custom_resource.record import admit
 from drainer.custom_resource.report import Pass, Report, Step
 from drainer.custom_resource.request import Answer, Request, response
-from drainer.drain.actions import UNIT_SECONDS
+from drainer.drain.actions import NO_TIME, UNIT_SECONDS
 from drainer.drain.admission import Admission
 from drainer.drain.record import End
 from drainer.errors import (
@@ -85,7 +85,7 @@ class RequestController:
                 return report
             report.request = progress.request
             if time.seconds_left() < ANSWERING_SECONDS + UNIT_SECONDS:
-                report.reason = "No time was left in the invocation"
+                report.reason = NO_TIME
                 self._re_invoke(progress, this, postponed=True)
             else:
                 self._pass(progress, this)

@@ -18,7 +18,7 @@ from drainer.drain.may_leave import Act
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from drainer.drain.look import Look
@@ -36,6 +36,7 @@ UNIT_SECONDS = 5.0
 # The time of one call of a slow API, and the time kept for the record's write and the publication.
 # A pass that cannot make the next call in time does not begin it.
 CALL_SECONDS = 4.0
+NO_TIME = "No time was left in the invocation"
 
 # A container instance with hundreds of standalone tasks must not use up an invocation.
 STOPS_MAX = 20
@@ -109,6 +110,16 @@ def failure_of(call: Callable[..., object], *args: Any) -> DrainerError | None:
     except DrainerError as error:
         return error
     return None
+
+
+def reasons_of(telling: Callable[[], Iterable[str]]) -> list[str]:
+    """Tell somebody of a pass that is made; return why that failed, each reason once."""
+    try:
+        return sorted(telling())
+    except DrainerError as error:
+        return [str(error)]
+    except Exception as error:  # noqa: BLE001 (the pass must not come again for this)
+        return [f"{type(error).__name__}: {error}"]
 
 
 def together(

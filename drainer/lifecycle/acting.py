@@ -11,7 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain import envelope
-from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, EcsActions, failure_of
+from drainer.drain.actions import (
+    CALL_SECONDS,
+    NO_TIME,
+    TOGETHER_MAX,
+    UNIT_SECONDS,
+    EcsActions,
+    failure_of,
+)
 from drainer.drain.admission import Admission
 from drainer.drain.earlier_looks import forgetting
 from drainer.drain.may_leave import Act
@@ -30,8 +37,6 @@ if TYPE_CHECKING:
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.outcome import HookOutcome
     from drainer.lifecycle.recorder import Recorder
-
-NO_TIME = "No time was left in the invocation"
 
 # Publishing ten and writing their records.
 PASSING_ON_SECONDS = 1.0

@@ -65,6 +65,16 @@ class HookOutcome(Outcome):
         return self.published_at is not None
 
     @property
+    def missed_deadline(self) -> bool:
+        """Whether the hook was answered because the deadline has passed."""
+        return self.answered is not None and self.decision.phase == rules.HookPhase.OVERDUE
+
+    @property
+    def tasks_left(self) -> int:
+        """How many tasks are left, by their descriptions, or else as ECS counts them."""
+        return len(self.look.remaining) or self.look.counted
+
+    @property
     def ended(self) -> bool:
         """Whether no re-invocation of the drain follows."""
         stops = self.decision.step == Step.STOP and not self.decision.heartbeat

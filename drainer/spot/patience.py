@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 from zlib import crc32
 
+from drainer.drain.actions import NO_TIME
 from drainer.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Patience:
             UnavailableError: It did not succeed within the invocation's time.
             MisconfiguredError: It was denied or refused, which another try does not change.
         """
-        reason = "No time was left in the invocation"
+        reason = NO_TIME
         for attempt in range(TRIES_MAX):
             if patient and self._pace > 0 and self.has_time(reserve):
                 self._wait(self._pace)

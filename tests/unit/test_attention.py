@@ -100,6 +100,8 @@ def outcome(**changes: Any) -> Any:
     look = SimpleNamespace(now=START, remaining=("task",), counted=1, hops_max=9)
     made: dict[str, Any] = {
         "answered": None,
+        "missed_deadline": False,
+        "tasks_left": 1,
         "decision": SimpleNamespace(phase="draining", hop_limit=False, step="re-invoke"),
         "drain": drain,
         "look": look,

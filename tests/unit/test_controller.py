@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from drainer.drain.actions import STOPS_MAX
+from drainer.drain.actions import NO_TIME, STOPS_MAX
 from drainer.drain.admission import Admission
 from drainer.drain.model import Hook, Owner
 from drainer.drain.record import SETTLE, End, key_of
@@ -19,7 +19,6 @@ from drainer.errors import (
     ThrottledError,
     UnavailableError,
 )
-from drainer.lifecycle.acting import NO_TIME
 from drainer.lifecycle.controller import FOUND_MAX, PassReport
 from tests.unit.account import (
     HOOK,

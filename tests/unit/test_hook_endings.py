@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from drainer.drain.actions import NO_TIME
 from drainer.drain.admission import Admission, Admitted
 from drainer.drain.conditional_write import Demand
 from drainer.drain.record import End, Previous
 from drainer.errors import RefusedError, UnavailableError
 from drainer.lifecycle import record_writes
-from drainer.lifecycle.acting import NO_TIME
 from drainer.lifecycle.record_writes import Stamp
 from drainer.lifecycle.rules import Step
 from tests.unit.account import NOW, START, Account, action, drain, instance_id, record, task

@@ -7,6 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from drainer.aws.auto_scaling import retains_abandoned
 from drainer.cli.account.reader import Unread, UnreadError, attempt, got, is_gone
 from drainer.cli.doctor.facts import Group, Hook, Image, Instance, OwnResource
 
@@ -70,7 +71,6 @@ def group_of(reader: Reader, body: dict[str, Any], found: tuple[Hook, ...] | Unr
     name = body["AutoScalingGroupName"]
     template = attempt(_template, reader, body)
     policy = body.get("InstanceMaintenancePolicy") or {}
-    retention = body.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers", {})
     percentages = policy.get("MinHealthyPercentage"), policy.get("MaxHealthyPercentage")
     return Group(
         name=name,
@@ -83,7 +83,7 @@ def group_of(reader: Reader, body: dict[str, Any], found: tuple[Hook, ...] | Unr
         suspended=tuple(one["ProcessName"] for one in body.get("SuspendedProcesses", ())),
         # -1 clears a value, so that there is no policy.
         maintenance=None if None in percentages or -1 in percentages else percentages,  # type: ignore[arg-type]
-        retains=retention.get("TerminateHookAbandon") == "retain",
+        retains=retains_abandoned(body),
         uses_spot=_uses_spot(body, template),
         policies=attempt(_policies, reader, name),
         image=attempt(_image, reader, template),

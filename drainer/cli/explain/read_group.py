@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from drainer.aws.auto_scaling import retains_abandoned
 from drainer.cli.explain.drainers import Group, Hook
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def read_group(reads: Reads, ec2_instance_id: str) -> Group | None:
         maximum=group.get("MaxSize"),
         suspended=tuple(one["ProcessName"] for one in group.get("SuspendedProcesses", ())),
         hooks=read_hooks(reads, name),
-        retains=_retains(group),
+        retains=retains_abandoned(group),
         simple_policies=_simple_policies(reads, name),
         terminating_since=terminating_since(activities, ec2_instance_id),
         failed_launch=_failed_launch(activities),
@@ -54,13 +55,6 @@ def _described(reads: Reads, name: str) -> Mapping[str, Any]:
     )
     groups: Sequence[Mapping[str, Any]] = (answer or {}).get("AutoScalingGroups", [])
     return groups[0] if groups else {}
-
-
-def _retains(group: Mapping[str, Any]) -> bool:
-    """Whether an instance that is abandoned is kept."""
-    # https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-lifecycle-policy.html
-    triggers = group.get("InstanceLifecyclePolicy", {}).get("RetentionTriggers", {})
-    return bool(triggers.get("TerminateHookAbandon") == "retain")
 
 
 def read_hooks(reads: Reads, name: str) -> tuple[Hook, ...] | None:
