@@ -206,7 +206,19 @@ def _container_instance(row: dict[str, Any]) -> ContainerInstance:
         drained_for=attributes.get(DRAINED_FOR, ""),
         interrupted=attributes.get(INTERRUPTED, ""),
         drained_by=attributes.get(DRAINED_BY, ""),
+        memory_is_free=_memory_is_free(row),
     )
+
+
+def _memory_is_free(row: dict[str, Any]) -> bool:
+    # Each task takes memory: "If using the EC2 launch type, you must specify either a task-level
+    # memory value or a container-level memory value".
+    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
+    registered, remaining = (
+        [one.get("integerValue") for one in row.get(name, ()) if one.get("name") == "MEMORY"]
+        for name in ("registeredResources", "remainingResources")
+    )
+    return bool(registered) and remaining == registered
 
 
 def _task(row: dict[str, Any], cluster: str) -> Task:

@@ -200,6 +200,12 @@ class Look:
         return sum(one.counted_tasks for one in self.candidates)
 
     @property
+    def wants_none(self) -> bool:
+        """Whether ECS, by its counters and by the memory that is taken, wants no task to run."""
+        found = self.candidates
+        return bool(found) and all(not o.counted_tasks and o.memory_is_free for o in found)
+
+    @property
     def remaining(self) -> tuple[Task, ...]:
         """The known tasks that are not STOPPED."""
         return tuple(task for task in self.tasks.values() if task.remains)

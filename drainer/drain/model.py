@@ -136,7 +136,7 @@ class InstanceProgress:
     draining_since: datetime | None = None
     # ids of the tasks that any look has seen and none has seen STOPPED
     unfinished: tuple[str, ...] = ()
-    # when the tasks were first listed long enough after draining_since
+    # when, long enough after draining_since, the tasks were first listed, or none was wanted
     listed_at: datetime | None = None
     # whether a second listing has followed, so that `unfinished` has all tasks
     closed: bool = False
@@ -212,6 +212,8 @@ class ContainerInstance:
     interrupted: str = ""
     # when and by which caller of `drainer drain` it was set DRAINING; empty for none
     drained_by: str = ""
+    # whether no task holds any of its memory, as far as ECS shows; what is stopping may hold none
+    memory_is_free: bool = False
 
     @property
     def counted_tasks(self) -> int:

@@ -9,7 +9,8 @@ missing from it, after two listings:
 
 * the first, of the tasks that ECS wants to run, is begun at least ANSWER_LAG after the container
   instance was set DRAINING, so that every task which was placed before that is visible in it, but
-  for one that ECS had told to stop by then;
+  for one that ECS had told to stop by then. Where the container instance is described at such a
+  time without any such task, this says the same as an empty listing, and takes no read of its own;
 * the second, of the tasks that ECS has told to stop, is begun at least ANSWER_LAG after the first
   one's end, when such a task is visible.
 
@@ -101,6 +102,8 @@ def needs_listing(look: Look, *, early: bool) -> bool:
         return lacks or (look.confirms and not look.blocking and _has_waited_for_missing(look))
     if not early and _is_busy(look):
         return False
+    if drain.listed_at is None and look.wants_none:
+        return False
     due_at = (drain.listed_at or drain.draining_since) + ANSWER_LAG
     return look.now >= due_at
 
@@ -149,8 +152,8 @@ def carry_on(look: Look, drain: Progress) -> Progress:
             missing_since=None, standalone_stopped=False,
         )  # fmt: skip
     listed_at = drain.listed_at if fits else None
-    if fits and listed_at is None and _listing_counts(look):
-        listed_at = look.listed_at
+    if fits and listed_at is None:
+        listed_at = _first_at(look)
     gone = look.missing and not look.blocking
     return replace(
         drain,
@@ -161,12 +164,25 @@ def carry_on(look: Look, drain: Progress) -> Progress:
     )
 
 
+def _first_at(look: Look) -> datetime | None:
+    """Return when this look knew of every task that ECS still wanted; None if it did not."""
+    if _listing_counts(look):
+        return look.listed_at
+    # A closed set is listed once more before it counts again: what is confirmed are stopping tasks.
+    if look.drain.closed or look.status != "DRAINING" or not look.wants_none:
+        return None
+    return (look.seen_at or look.now) if _is_visible(look) else None
+
+
 def _listing_counts(look: Look) -> bool:
     """Whether this look has listed all tasks, long enough after DRAINING was set."""
+    return look.listed_at is not None and _is_visible(look)
+
+
+def _is_visible(look: Look) -> bool:
+    """Whether each task that was placed before DRAINING was set is visible in the answers."""
     since = look.drain.draining_since
-    if look.listed_at is None or since is None or not look.settled:
-        return False
-    return look.now >= since + ANSWER_LAG
+    return since is not None and look.settled and look.now >= since + ANSWER_LAG
 
 
 def stays_empty(look: Look) -> bool:

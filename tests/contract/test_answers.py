@@ -293,3 +293,32 @@ def test_an_agent_of_which_ecs_says_nothing_is_not_connected() -> None:
     found: Any = ask(DESCRIBE, {"containerInstances": [row], "failures": []})
 
     assert [one.agent_connected for one in found] == [False]
+
+
+# Taken for free, an instance with a task that starts would be left out of the first listing.
+@pytest.mark.parametrize(
+    ("resources", "is_free"),
+    [
+        pytest.param([100, 100], True, id="all of it remains"),
+        pytest.param([100, 99], False, id="some is taken"),
+        pytest.param([None, None], False, id="it is not told"),
+        pytest.param([100, None], False, id="what remains is not told"),
+        pytest.param([None, 100], False, id="what is registered is not told"),
+    ],
+)
+def test_memory_is_free_only_where_ecs_says_so(resources: list[int | None], is_free: bool) -> None:
+    def shaped(mebibytes: int | None) -> list[dict[str, Any]]:
+        cpu = {"name": "CPU", "type": "INTEGER", "integerValue": 2_048}
+        memory = {"name": "MEMORY", "type": "INTEGER", "integerValue": mebibytes}
+        return [cpu] if mebibytes is None else [cpu, memory]
+
+    registered, remaining = map(shaped, resources)
+    row = {
+        "containerInstanceArn": ARN, "status": "DRAINING",
+        "runningTasksCount": 0, "pendingTasksCount": 0,
+        "registeredResources": registered, "remainingResources": remaining,
+    }  # fmt: skip
+
+    found: Any = ask(DESCRIBE, {"containerInstances": [row], "failures": []})
+
+    assert [one.memory_is_free for one in found] == [is_free]

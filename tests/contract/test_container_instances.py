@@ -200,6 +200,20 @@ def test_defect_01_a_stopping_task_is_in_no_count(face: Face) -> None:
     assert (described.running_tasks, described.pending_tasks) == (0, 0)
 
 
+# What is wanted and is in no counter yet would be listed too late, and cut.
+def test_a_wanted_task_takes_memory(face: Face) -> None:
+    face.cluster("payments")
+    busy, idle = face.register("payments", 2)
+    face.tasks("payments", busy)
+
+    described = {one.arn: one for one in face.ecs.describe("payments", [busy.arn, idle.arn])}
+
+    assert {arn: one.memory_is_free for arn, one in described.items()} == {
+        busy.arn: False,
+        idle.arn: True,
+    }
+
+
 def test_a_silent_agent_is_seen(simulation: SimulationFace) -> None:
     simulation.cluster("payments")
     (there,) = simulation.register("payments")

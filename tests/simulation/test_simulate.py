@@ -43,6 +43,7 @@ KINDS_OF_ECS = {
     "agent blinked",
     "crowd of stopped tasks",
     "registration left over",
+    "starting tasks uncounted",
     "task protected from scale-in",
 }
 KINDS = {

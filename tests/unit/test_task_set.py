@@ -77,6 +77,10 @@ class Life:
             return False
         return (as_of < self.told) == (desired_status == "RUNNING")
 
+    def host(self, as_of: int, *, counted: bool) -> ContainerInstance:
+        wanted = self.listed(as_of, "RUNNING")
+        return replace(INSTANCE, running_tasks=int(wanted and counted), memory_is_free=not wanted)
+
     def described(self, as_of: int) -> Task | None:
         if as_of < self.placed:
             return None
@@ -91,6 +95,7 @@ class Lags:
     running: tuple[int, int]
     stopped: tuple[int, int]
     described: int
+    host: int = NEVER  # of the container instance; by default it shows memory that is taken
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ class Rule:
     draining_since: int = 0
     listed_at: int = 0
     other_status: bool = False  # whether they list the status that the other listing should have
+    any_memory: bool = False  # whether they take a container instance for free by its counters
 
 
 def lives() -> Iterator[Life]:
@@ -112,6 +118,9 @@ def lives() -> Iterator[Life]:
 def all_lags() -> Iterator[Lags]:
     for first, second, third, fourth, described in product(*[LAG_SECONDS] * 4, (0, 20)):
         yield Lags((first, second), (third, fourth), described)
+    # Where a description has said what the first listing would, the one that is made comes first.
+    for first, host, running, second, described in product(LAG_SECONDS, *[(0, 20)] * 4):
+        yield Lags((running, running), (first, second), described, host)
 
 
 def closes_without_it(life: Life, lags: Lags, rule: Rule) -> bool | None:
@@ -127,7 +136,12 @@ def closes_without_it(life: Life, lags: Lags, rule: Rule) -> bool | None:
         seen: dict[str, Any] = {}
         answer = life.described(seconds - lags.described)
         ids = set(known.unfinished)
-        a_look = look(known, seconds, *([answer] if ids and answer else ()))
+        # Its counters may leave out what has been placed and does not run yet.
+        host = INSTANCE if lags.host == NEVER else life.host(seconds - lags.host, counted=False)
+        if rule.any_memory:
+            host = replace(host, memory_is_free=not host.counted_tasks)
+        seen["instance"] = host
+        a_look = look(known, seconds, *([answer] if ids and answer else ()), instance=host)
         if task_set.needs_listing(a_look, early=True):
             late = {"RUNNING": lags.running[listings], "STOPPED": lags.stopped[listings]}
             statuses = set(task_set.statuses_to_list(a_look))
@@ -167,6 +181,7 @@ def test_no_closed_set_lacks_a_task_that_has_not_stopped_however_late_the_answer
         pytest.param(Rule(listed_at=-20), id="second listing with the first"),
         pytest.param(Rule(listed_at=-5), id="second listing 15 s after the first"),
         pytest.param(Rule(other_status=True), id="first the stopped ones, then the wanted ones"),
+        pytest.param(Rule(any_memory=True), id="counters without the memory"),
     ],
 )
 def test_each_second_of_the_rule_is_needed(rule: Rule) -> None:
@@ -235,6 +250,65 @@ def test_one_task_more_than_there_is_room_for_leaves_the_set_open_until_there_is
     assert task_set.is_closed(look(once, 60, *tasks[1:], listed_at=at(60)))
     again = task_set.carry_on(look(once, 60, *tasks, listed_at=at(60)), once)
     assert (again.listed_at, again.closed) == (None, False)
+
+
+# -- when a description stands for the first listing
+
+FREE = replace(INSTANCE, memory_is_free=True)
+
+
+def test_without_a_wanted_task_a_description_stands_for_the_first_listing() -> None:
+    # A crowd of thousands reads ten thousand listings, of which ECS grants twenty a second.
+    seen = look(drain(), 20, instance=FREE, seen_at=at(22))
+
+    assert not task_set.needs_listing(seen, early=True)
+    assert task_set.carry_on(seen, drain()).listed_at == at(22)
+    assert task_set.carry_on(look(drain(), 20, instance=FREE), drain()).listed_at == at(20)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "known", "seen"),
+    [
+        pytest.param(19, {}, {}, id="before the lag is over"),
+        pytest.param(30, {}, {"instance": replace(FREE, running_tasks=1)}, id="a task is running"),
+        pytest.param(30, {}, {"instance": replace(FREE, pending_tasks=1)}, id="a task is pending"),
+        pytest.param(30, {}, {"instance": INSTANCE}, id="memory is taken"),
+        pytest.param(30, {"settled": False}, {"settled": False}, id="registrations are sought"),
+        pytest.param(30, {"draining_since": None}, {}, id="not DRAINING before this look"),
+        pytest.param(30, {}, {"instance": replace(FREE, status="DEREGISTERING")}, id="no DRAINING"),
+        pytest.param(90, {"closed": True}, {}, id="a closed set is to be confirmed"),
+        pytest.param(
+            30,
+            {},
+            {"registrations": {"a": FREE, "b": replace(INSTANCE, arn="b")}},
+            id="the other registration has a task",
+        ),
+        pytest.param(30, {}, {"registrations": {}}, id="not found"),
+    ],
+)
+def test_no_other_description_stands_for_it(
+    seconds: int, known: dict[str, Any], seen: dict[str, Any]
+) -> None:
+    # A task that is wanted, and told to stop later, is in no listing of the stopped ones: it would
+    # be cut.
+    of = drain(**known)
+    a_look = look(of, seconds, **{"instance": FREE, **seen})
+
+    assert task_set.carry_on(a_look, of).listed_at is None
+
+
+def test_what_was_not_found_is_not_free() -> None:
+    assert look(drain(), 30, instance=FREE).wants_none
+    assert not look(drain(), 30, registrations={}).wants_none
+
+
+def test_a_description_that_follows_does_not_move_the_first_instant() -> None:
+    # Moved on by each look, it would never be followed by a listing.
+    once = drain(listed_at=at(25))
+
+    assert task_set.carry_on(look(once, 40, instance=FREE), once).listed_at == at(25)
+    assert task_set.needs_listing(look(once, 45, instance=FREE), early=True)
+    assert task_set.statuses_to_list(look(once, 45, instance=FREE)) == ("STOPPED",)
 
 
 # -- which tasks are unfinished

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from drainer.simulation.aws import Aws
@@ -32,11 +33,20 @@ class Evidence:
     account: Aws
     pass_interval_seconds: int
     _listed_at: dict[str, set[datetime]] = field(default_factory=lambda: defaultdict(set))
+    _shown_free_at: dict[str, set[datetime]] = field(default_factory=lambda: defaultdict(set))
     _recorded_at: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
 
     def listed(self, container_instance: str) -> None:
         """Note that the tasks of a container instance were listed, by its ARN or id."""
         self._listed_at[container_instance.rpartition("/")[2]].add(self.account.now)
+
+    def described(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Note which container instances an answer shows without a task that ECS wants to run."""
+        for row in rows:
+            counted = row["runningTasksCount"] + row["pendingTasksCount"]
+            if not counted and row["remainingResources"] == row["registeredResources"]:
+                of = row["containerInstanceArn"].rpartition("/")[2]
+                self._shown_free_at[of].add(self.account.now)
 
     def recorded(self, ec2_instance_id: str) -> None:
         """Note that the record of a drain was written."""
@@ -62,8 +72,10 @@ class Evidence:
         return all(self._listings(one, action) < LISTINGS_MIN for one in there)
 
     def _listings(self, instance: ContainerInstance, action: LifecycleAction) -> int:
-        listed_at = self._listed_at[instance.container_instance_id]
-        return sum(at >= action.started_at for at in listed_at)
+        of = instance.container_instance_id
+        # A description without a task says as much as the first listing, not as the second.
+        free = any(at >= action.started_at for at in self._shown_free_at[of])
+        return free + sum(at >= action.started_at for at in self._listed_at[of])
 
     def _was_silent(self, action: LifecycleAction) -> bool:
         recorded = self._recorded_at[action.ec2_instance_id]

@@ -250,6 +250,8 @@ class Safety:
             self.hooks_read[parameters["AutoScalingGroupName"]].append(self.account.now)
         if operation == "ListTasks":
             self._evidence.listed(parameters["containerInstance"])
+        if operation == "DescribeContainerInstances":
+            self._evidence.described(answer["containerInstances"])
         if operation == "DescribeAutoScalingInstances":
             for row in answer["AutoScalingInstances"]:
                 if not row["LifecycleState"].endswith(":Wait"):

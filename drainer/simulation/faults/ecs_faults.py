@@ -39,6 +39,10 @@ PROTECTED_SHARE = 0.06
 # "Task-protection, by default, expires after 2 hours".
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateTaskProtection.html
 PROTECTED_SECONDS = (300.0, 7_200.0)
+# Whether a task is in ECS's counters from its placement on, or once it runs: AWS's own words can be
+# read either way.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerInstance.html
+UNCOUNTED_SHARE = 0.25
 # The cluster that an agent registers with where none is named.
 DEFAULT_CLUSTER = "default"
 SECONDS_PER_HOUR = 3_600.0
@@ -72,6 +76,9 @@ def install(faults: Faults, chance: Random) -> None:
         _protect(faults, random)
     if random.random() < BLINKING_SHARE:
         _blink_later(faults, random)
+    if random.random() < UNCOUNTED_SHARE:
+        ecs.counts_starting = False
+        faults.strike("starting tasks uncounted")
 
 
 def _tell(faults: Faults, kind: AnswerKind, seconds: float) -> None:

@@ -75,7 +75,11 @@ class EcsApi(ClusterApi, ProtectionApi, ServiceApi, TaskApi):
             if instance is None:
                 answer["failures"].append(missing(self._container_instance_arn(cluster, reference)))
             else:
-                answer["containerInstances"].append(describe_container_instance(instance))
+                described = describe_container_instance(instance)
+                if not self._ecs.counts_starting:
+                    described["runningTasksCount"] = instance.started_tasks_count
+                    described["pendingTasksCount"] = 0
+                answer["containerInstances"].append(described)
         return answer
 
     def update_container_instances_state(self, parameters: dict[str, Any]) -> dict[str, Any]:

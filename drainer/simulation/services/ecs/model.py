@@ -231,6 +231,11 @@ class ContainerInstance:
         )
 
     @property
+    def started_tasks_count(self) -> int:
+        """The tasks that ECS still wants running and that run: one may read the page like this."""
+        return sum(t.desired_status == t.last_status == "RUNNING" for t in self.tasks.values())
+
+    @property
     def pending_tasks_count(self) -> int:
         """
         The tasks on their way up.

@@ -34,6 +34,8 @@ class Registrations(ABC):
 
     Attributes:
         lags: how old its answers are.
+        counts_starting: whether the counters of a container instance have tasks that do not run
+            yet.
         life: of the tasks.
         orphans: containers that run on after their registration was taken away by force, by EC2
             instance.
@@ -44,6 +46,7 @@ class Registrations(ABC):
         self._account = account
         self._begun_at = account.now
         self.lags = AnswerLags(account)
+        self.counts_starting = True
         self.orphans: dict[str, list[Task]] = {}
         self.stopped_hosts: set[str] = set()
         self.clusters: dict[str, Cluster] = {}
