@@ -38,8 +38,7 @@ class Look:
     absent: bool = False  # whether a sound search of all clusters has found none
     settled: bool = False  # whether the registrations are all known
     searched: bool = False  # whether a search of all clusters has ended in this look
-    # when the registrations had been described and searched for; None for `now`
-    seen_at: datetime | None = None
+    seen_at: datetime | None = None  # when it had been described and searched for; None for `now`
     known: bool = False  # whether an earlier pass has found the container instance
     sound: bool = True  # whether every search for it was of the right clusters
     # whether no cluster that exists has it, though one that is named does not exist
@@ -47,8 +46,7 @@ class Look:
     tasks: dict[str, Task] = field(default_factory=dict)  # the tasks that were described, by id
     missing: tuple[str, ...] = ()  # the unfinished tasks that ECS said it does not know
     described: bool = False  # whether each unfinished task was described or is missing
-    # when its tasks had been listed, of the desired statuses that this look had to list
-    # (task_set.py); None where it has not listed any
+    # when its tasks had been listed, of the statuses that were due (task_set.py); None if not
     listed_at: datetime | None = None
     deferred: bool = False  # whether a part of the look was put off to a later pass
     failed: bool = False  # whether a call failed in a way that asking elsewhere cannot change

@@ -210,10 +210,8 @@ class ContainerInstance:
     drained_for: str = ""  # checksum of the stack for which it was set DRAINING; empty for none
     # what Spot did or recommended for which it was set DRAINING, and until when
     interrupted: str = ""
-    # when and by which caller of `drainer drain` it was set DRAINING; empty for none
-    drained_by: str = ""
-    # whether no task holds any of its memory, as far as ECS shows; what is stopping may hold none
-    memory_is_free: bool = False
+    drained_by: str = ""  # the same for `drainer drain`: when, and which caller; empty for none
+    memory_is_free: bool = False  # whether ECS shows no task that takes memory, as all wanted do
 
     @property
     def counted_tasks(self) -> int:

@@ -18,7 +18,7 @@ from drainer.simulation.records import ApiError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from types import TracebackType
     from typing import Self
@@ -140,8 +140,18 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server_side: Server
+class AwsRequestHandler(BaseHTTPRequestHandler):
+    """
+    Takes AWS requests; a subclass answers them.
+
+    Attributes:
+        services: botocore's names of the services that are served, by the name that requests are
+            signed for.
+        served_as: what those services are, in a word.
+    """
+
+    services: Mapping[str, str] = SERVICES
+    served_as = "simulated"
     protocol_version = "HTTP/1.1"
     # Unbuffered small writes meet the client's delayed acknowledgement: 40 ms for each answer.
     wbufsize = -1
@@ -153,14 +163,18 @@ class _Handler(BaseHTTPRequestHandler):
         if length > BODY_BYTES_MAX:
             self.send_error(413)
             return
-        body = self.rfile.read(length)
+        self.answer(self.rfile.read(length))
+
+    def answer(self, body: bytes) -> None:
+        """Answer a request with a body."""
         scope = SCOPE.search(self.headers.get("Authorization") or "")
-        service = SERVICES.get(scope["name"]) if scope else None
+        service = self.services.get(scope["name"]) if scope else None
         if service is None:
-            self.send_error(400, "the request is not signed for a service that is simulated")
+            text = f"the request is not signed for a service that is {self.served_as}"
+            self.send_error(400, text)
             return
         request_id = str(uuid4())
-        status, content_type, answer = self._serve(service, body, request_id)
+        status, content_type, answer = self.serve(service, body, request_id)
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(answer)))
@@ -169,7 +183,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer)
         self.wfile.flush()
 
-    def _serve(self, service: str, body: bytes, request_id: str) -> tuple[int, str, bytes]:
+    def serve(self, service: str, body: bytes, request_id: str) -> tuple[int, str, bytes]:
+        """Return the status, the type of the content, and the content."""
+        raise NotImplementedError
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Stay silent: the account records its calls, and the screen may be a demo's."""
+
+
+class _Handler(AwsRequestHandler):
+    server_side: Server
+
+    def serve(self, service: str, body: bytes, request_id: str) -> tuple[int, str, bytes]:
         try:
             headers = dict(self.headers.items())
             operation, parameters = parse_request(service, headers, body)
@@ -181,6 +206,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.server_side.failures.append(error)
             failure = ApiError("InternalFailure", f"simulation: {error!r}", 500)
             return (500, *render_error(service, failure, request_id))
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Stay silent: the account records its calls."""

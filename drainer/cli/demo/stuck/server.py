@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import re
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from drainer.cli.demo.stuck.planted_aws import Refused
 from drainer.simulation.protocol.client import service_model
-from drainer.simulation.protocol.server import SCOPE
+from drainer.simulation.protocol.server import AwsRequestHandler
 from drainer.simulation.protocol.wire import parse_request, render_answer, render_error
 from drainer.simulation.records import ApiError
 
@@ -36,7 +35,6 @@ SERVICES = {
     "sqs": "sqs",
     "sts": "sts",
 }
-BODY_BYTES_MAX = 1_048_576
 STOP_SECONDS_MAX = 5.0
 
 
@@ -76,11 +74,11 @@ class PlantedServer:
         self._server.server_close()
         self._thread.join(STOP_SECONDS_MAX)
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[AwsRequestHandler]:
         owner = self
 
         class Handler(_Handler):
-            answer = staticmethod(owner._answer)
+            planted = staticmethod(owner._answer)
 
         return Handler
 
@@ -92,51 +90,26 @@ class PlantedServer:
             )
 
 
-class _Handler(BaseHTTPRequestHandler):
-    answer: Callable[[str, str, dict[str, Any]], dict[str, Any]]
-    protocol_version = "HTTP/1.1"
-    # Unbuffered small writes meet the client's delayed acknowledgement: 40 ms for each answer.
-    wbufsize = -1
-    disable_nagle_algorithm = True
+class _Handler(AwsRequestHandler):
+    planted: Callable[[str, str, dict[str, Any]], dict[str, Any]]
+    services = SERVICES
+    served_as = "planted"
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the base class's name
         """Answer a request of a REST service."""
-        self._serve(b"")
+        self.answer(b"")
 
-    def do_POST(self) -> None:
-        """Answer one AWS request."""
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > BODY_BYTES_MAX:
-            self.send_error(413)
-            return
-        self._serve(self.rfile.read(length))
-
-    def _serve(self, body: bytes) -> None:
-        scope = SCOPE.search(self.headers.get("Authorization") or "")
-        service = SERVICES.get(scope["name"]) if scope else None
-        if service is None:
-            self.send_error(400, "the request is not signed for a service that is planted")
-            return
-        request_id = str(uuid4())
+    def serve(self, service: str, body: bytes, request_id: str) -> tuple[int, str, bytes]:
         try:
             operation, parameters = self._request(service, body)
-            answer = self.answer(service, operation, parameters)
-            status, found = 200, render_answer(service, operation, answer, request_id)
+            answer = self.planted(service, operation, parameters)
+            return (200, *render_answer(service, operation, answer, request_id))
         except (ApiError, Refused) as error:
             refusal = ApiError(error.code, error.message)
-            status, found = refusal.http_status, render_error(service, refusal, request_id)
         except (AssertionError, AttributeError, LookupError, TypeError) as error:
             # A write, or a read that is not planted. The client is told, and does not wait.
             refusal = ApiError("UnsupportedOperation", f"This account is planted: {error}")
-            status, found = refusal.http_status, render_error(service, refusal, request_id)
-        content_type, text = found
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(text)))
-        self.send_header("x-amzn-RequestId", request_id)
-        self.end_headers()
-        self.wfile.write(text)
-        self.wfile.flush()
+        return (refusal.http_status, *render_error(service, refusal, request_id))
 
     def _request(self, service: str, body: bytes) -> tuple[str, dict[str, Any]]:
         """Return the operation and its parameters; a REST path's parameters are not needed."""
@@ -150,6 +123,3 @@ class _Handler(BaseHTTPRequestHandler):
             if http["method"] == self.command and re.fullmatch(pattern, path.rstrip("/")):
                 return name, {}
         raise ApiError("UnsupportedOperation", f"{self.command} {path} is not planted")
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Stay silent: the screen belongs to the demo."""
