@@ -17,6 +17,7 @@ from drainer.drain.task_look import StoppedTasks
 from drainer.lifecycle import rules
 from drainer.lifecycle.acting import HookActions
 from drainer.lifecycle.early_heartbeats import EarlyHeartbeats
+from drainer.lifecycle.ended_actions import EndedActions
 from drainer.lifecycle.hooks import Hooks
 from drainer.lifecycle.observer import Observer
 from drainer.lifecycle.open_drains import OpenDrains
@@ -78,6 +79,7 @@ class Controller:
         self._stopped = StoppedTasks()
         self._listings = Listings()
         self._open_drains = OpenDrains()
+        self._ended = EndedActions()
 
     def run_pass(
         self,
@@ -111,7 +113,8 @@ class Controller:
             listings=self._listings,
             draining_again=recorder.draining_again,
         )
-        told = [*zip(recorder.admit(drains), (drain.action for drain in drains), strict=True)]
+        read = self._ended.applied(recorder.admit(drains))
+        told = [*zip(read, (drain.action for drain in drains), strict=True)]
         found = recorder.silent() if sweep else []
         found += recorder.stopped(stopped, self._open_drains)
         if sweep:
@@ -140,6 +143,7 @@ class Controller:
             outcomes.append(outcome)
 
         HookActions(self._auto_scaling, self._ecs, self._topic, recorder, time).act(outcomes)
+        self._ended.add(outcomes)
         others = [one for one, _ in admitted if not one.admission.goes_on]
         return PassReport(
             tuple(outcomes), (*problems, *recorder.problems, *observer.problems), tuple(others)

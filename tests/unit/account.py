@@ -161,11 +161,21 @@ class Account:
         found: DrainRecord = self.records.rows[key_of(action(number, hook=hook))]
         return found
 
-    def run(self, *drains: Drain, now: datetime = NOW, **more: Any) -> PassReport:
-        """Run one pass."""
+    def run(
+        self,
+        *drains: Drain,
+        now: datetime = NOW,
+        controller: Controller | None = None,
+        **more: Any,
+    ) -> PassReport:
+        """Run one pass, in an execution environment of its own unless one is given."""
+        time = InvocationClock(now, self.left)
+        return (controller or self.controller()).run_pass(drains, time=time, **more)
+
+    def controller(self) -> Controller:
+        """Return what an execution environment keeps from one pass to the next."""
         config = replace(CONFIG, use_fast_path=self.fast_path)
-        controller = Controller(self, self, self, self.records, config)
-        return controller.run_pass(drains, time=InvocationClock(now, self.left), **more)
+        return Controller(self, self, self, self.records, config)
 
     def left(self) -> float:
         return self.seconds_left
