@@ -37,6 +37,9 @@ SEEDS = (
     2385,  # a drain that lies inside an outage, after others that have a record
     2789,  # an action that ended unheard, right before the next one
     3764,  # nobody may write the table from a drain on
+    6974,  # messages of an hour come together, and nobody may write the table
+    7710,  # a token that only the table has, and an hour without the table
+    10479,  # a sweep whose write is repeated, and whose publication is throttled
 )
 KINDS_OF_ECS = {
     "ECS view behind",

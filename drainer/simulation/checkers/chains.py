@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.checkers.violation import deadline
 from drainer.simulation.scenario.installation import NOTIFICATION_SECONDS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from drainer.simulation.aws import Aws
@@ -247,8 +248,10 @@ class Chains:
             for message in queue.messages
             if message.message_id not in served
         ]
+        tokens = {_token(body) for body in served.values()}
         for ec2_instance_id, hook in suspects - set(self._about(others)):
-            if self._is_open(ec2_instance_id, hook):
+            waiting = self._open(ec2_instance_id, hook)
+            if not all(self._is_left_to_the_sweep(action, tokens) for action in waiting):
                 yield f"{ec2_instance_id} waits at {hook}, and its last message is deleted"
 
     def too_many(self, installed: Installation) -> Iterator[str]:
@@ -272,17 +275,29 @@ class Chains:
         messages = (json.loads(body).get("Message", "") for body in bodies)
         return subjects(messages)
 
-    def _is_open(self, ec2_instance_id: str, hook: str) -> bool:
+    def _is_left_to_the_sweep(self, action: LifecycleAction, tokens: Container[str]) -> bool:
+        """
+        Whether an open action may be left without a message, given the tokens of those served.
+
+        Past its deadline no heartbeat may be sent, and while the table cannot be read no answer may
+        be given without the token: another action may wait by then. Its record is open, and the
+        sweep takes it over once the table can be read.
+        """
+        late = self.account.now >= deadline(action, self.workload)
+        return late and self._doubtful and action.token not in tokens
+
+    def _open(self, ec2_instance_id: str, hook: str) -> list[LifecycleAction]:
         instance = self.account.auto_scaling.instances.get(ec2_instance_id)
         # The notification of an action that has just begun is on its way.
         told_at = self.account.now - timedelta(seconds=NOTIFICATION_SECONDS_MAX)
-        return instance is not None and any(
-            action.is_open
+        return [
+            action
+            for action in (instance.actions if instance else ())
+            if action.is_open
             and action.started_at < told_at
             and action.hook.name == hook
             and self.workload.promise(action).ours
-            for action in instance.actions
-        )
+        ]
 
 
 def _chains(installed: Installation, since: float = 0.0) -> Counter[tuple[str, str, str]]:
@@ -301,6 +316,13 @@ def _chains(installed: Installation, since: float = 0.0) -> Counter[tuple[str, s
         # What is quiet and was published again, to come sooner, is one chain.
         chains[instance, hook, token] += 1 if any(are_quiet) else len(are_quiet)
     return chains
+
+
+def _token(body: str) -> str:
+    """Return the token in a notification or a re-invocation; empty where there is none."""
+    message = json.loads(json.loads(body).get("Message", "") or "{}")
+    told = message.get("action", {}).get("lifecycle_action_token")
+    return str(told or message.get("LifecycleActionToken", ""))
 
 
 def subjects(messages: Iterable[str]) -> Iterator[Subject]:

@@ -31,7 +31,7 @@ from drainer.simulation.scenario.trace import Trace, told
 from drainer.simulation.services.messaging.call_time import KilledError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from drainer.simulation.faults.faults import Faults
     from drainer.simulation.production import Build, Function
@@ -133,6 +133,7 @@ class World(SeedWorld):
         )
         topic_arn = self.installed.topic.arn
         self.safety = Safety(account, self.workload, topic_arn, STARTED_AT)
+        account.record_tables.wrote = self._wrote
         workload.begin(self.workload, topic_arn)
         large.enlarge(self.large, self.workload, self.faults, topic_arn, self.call_time)
         fault_plan.install(self.faults, self.workload, self.installed)
@@ -307,10 +308,12 @@ class World(SeedWorld):
                 self.safety.violated("bounds", sentence)
         if parameters.get("status") == "DRAINING":
             self.chains.set_draining(parameters["containerInstances"])
-        if operation == "UpdateItem":
-            self.chains.recorded(parameters["Key"])
-            self.safety.recorded(parameters["Key"])
         return answer
+
+    def _wrote(self, key: Mapping[str, Any]) -> None:
+        """Note a write, also one whose repetition by the SDK is refused: it claims all the same."""
+        self.chains.recorded(key)
+        self.safety.recorded(key)
 
     def _open(self) -> list[LifecycleAction]:
         return [

@@ -129,11 +129,13 @@ class RecordTables:
 
     Attributes:
         deleted_at: when one was last deleted, with all that is in it.
+        wrote: told the key of each item that is written, whatever the writer hears of it.
     """
 
     def __init__(self, account: Account) -> None:
         self._account = account
         self.deleted_at: datetime | None = None
+        self.wrote: Callable[[Mapping[str, Any]], None] = lambda _: None
         self.tables: dict[str, RecordTable] = {}
 
     def create(self, name: str) -> RecordTable:
@@ -211,6 +213,7 @@ class DynamoDbItemsApi(DynamoDbApi):
         if size(item) > ITEM_BYTES_MAX:
             raise invalid("Item size to update has exceeded the maximum allowed size")
         table.put(key, Version(item, there, self._clock()))
+        self._records.wrote(parameters["Key"])
         return {}
 
     def query(self, parameters: dict[str, Any]) -> dict[str, Any]:
