@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -150,6 +151,33 @@ def test_an_invocation_beside_another_is_judged_for_itself(chains: Chains) -> No
     with chains.another_invocation():
         chains.invocation_begins()
     assert list(chains.published([entry(3)], calls_fail=False)) == []
+
+
+def waiting(*sent_at: datetime) -> Any:
+    """An installation with a message of the same drain from each of these instants."""
+    named = json.loads(entry(3, None)["Message"])
+    named["action"]["lifecycle_action_token"] = "token"
+    bodies = [json.dumps({**named, "sent_at": at.timestamp()}) for at in sent_at]
+    messages = [SimpleNamespace(body=json.dumps({"Message": body})) for body in bodies]
+    return SimpleNamespace(waiting=messages)
+
+
+# A fork that is alive publishes at each pass, for as long as its drain lasts.
+def test_three_chains_that_have_published_since_faults_ceased_are_too_many(chains: Chains) -> None:
+    sent_at = [START + timedelta(seconds=seconds) for seconds in (1, 2, 3)]
+
+    assert [*chains.too_many(waiting(*sent_at), START)] == ["3 chains of i-0 at drainer"]
+    assert [*chains.too_many(waiting(*sent_at[:2]), START)] == []
+
+
+# Seed 5331: SNS had held up two of an outage of the table for 18 minutes, beside the chain that was
+# alive. Nothing can keep such a message from coming, and the function had ended others like it.
+def test_what_was_published_before_faults_ceased_and_comes_late_is_no_chain(
+    chains: Chains,
+) -> None:
+    late = START - timedelta(seconds=114)
+
+    assert [*chains.too_many(waiting(late, late, START), START)] == []
 
 
 def action(started_at: datetime) -> LifecycleAction:

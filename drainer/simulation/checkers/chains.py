@@ -31,8 +31,6 @@ Subject = tuple[str, str]
 
 # A duplicate that takes the place of a chain whose record is silent may find it alive after all.
 CHAINS_MAX = 2
-# A message of a chain that is alive is younger, with each delivery that failed.
-LATE = timedelta(seconds=1_500)
 # So many publications of one drain in so many pass intervals are several times those of two chains:
 # something is re-invoked without a delay.
 RACE = 60
@@ -254,13 +252,19 @@ class Chains:
             if not all(self._is_left_to_the_sweep(action, tokens) for action in waiting):
                 yield f"{ec2_instance_id} waits at {hook}, and its last message is deleted"
 
-    def too_many(self, installed: Installation) -> Iterator[str]:
-        """Yield a sentence for each open action that has more chains than may be."""
+    def too_many(self, installed: Installation, since: datetime) -> Iterator[str]:
+        """
+        Yield a sentence for each open action that has more chains than may be.
+
+        Args:
+            installed: where their messages are.
+            since: when faults ceased, long ago. A chain that is alive has published since then.
+                What was published before, while nothing could be recorded, and was held up by a
+                channel is a duplicate, however many there are: each ends where it is read.
+        """
         if not self.account.record_tables.is_writable:
             return  # without a table nothing tells a duplicate from the original
-        # What was published long ago and comes late is a duplicate: it ends where it is read.
-        published_since = (self.account.now - LATE).timestamp()
-        for (ec2_instance_id, hook, _), number in _chains(installed, published_since).items():
+        for (ec2_instance_id, hook, _), number in _chains(installed, since.timestamp()).items():
             if number > CHAINS_MAX:
                 yield f"{number} chains of {ec2_instance_id} at {hook}"
 
