@@ -21,6 +21,7 @@ from drainer.simulation.checkers.safety import (
 )
 from drainer.simulation.scenario.promises import Promise, Workload
 from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction, LifecycleHook
+from drainer.simulation.services.dynamodb.record_table import Version
 
 if TYPE_CHECKING:
     from drainer.simulation.scenario.installation import Installation
@@ -175,6 +176,43 @@ def test_an_action_that_begins_unheard_after_another_is_seen_by_the_refused_toke
     span = timedelta(seconds=TIMEOUT_SECONDS)
     assert judge.latest(second) == judge.within(judge.within(seen_at) + span)
     assert (judge.latest(second) > alone.latest(second)) is later
+
+
+def records(chains: Chains, token: str) -> None:
+    """Let the function write the record of the action that has a token."""
+    tables = chains.account.record_tables
+    tables.create("drainer-Records")
+    key = {"instance": {"S": INSTANCE}, "subject": {"S": f"{GROUP}:{HOOK}"}}
+    tables.tables["drainer-Records"].rows[INSTANCE, f"{GROUP}:{HOOK}"] = Version(
+        {**key, "token": {"S": token}}, {}, START
+    )
+    chains.recorded(key)
+
+
+# Seed 17093: in an outage of the table an operator answered the first action, the next one began at
+# once, and its message was lost. The sweep had the first one's record: it could not know since when
+# the second had waited, and gave it a deadline of its own.
+@pytest.mark.parametrize("recorded", ["first", "second before", "second after"])
+def test_the_record_of_one_action_does_not_say_when_the_next_began(
+    workload: Workload, chains: Chains, recorded: str
+) -> None:
+    first, second = action(0, 100, "operator"), action(110, None, "")
+    lost = {"ec2_instance_id": INSTANCE, "lifecycle_hook_name": HOOK}
+    records(chains, first.token)
+    if recorded == "second before":
+        records(chains, second.token)
+    chains.went_astray(
+        json.dumps({"action": {**lost, "lifecycle_action_token": second.token}, "hop": 1})
+    )
+    if recorded == "second after":
+        records(chains, second.token)
+    judge = liveness(workload, chains, first, second, displaced=frozenset())
+
+    assert chains.is_unknown(second) is (recorded == "first")
+    assert not chains.is_unknown(first)
+    from_the_first = judge.within(second.started_at + timedelta(seconds=TIMEOUT_SECONDS))
+    later = judge.latest(second) > from_the_first + timedelta(seconds=TIMEOUT_SECONDS / 2)
+    assert later is (recorded == "first")
 
 
 # Metadata of the hook says the deadline: until it can be read, only heartbeats keep the instance.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from drainer.simulation.scenario.installation import Installation
     from drainer.simulation.scenario.promises import Workload
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
+    from drainer.simulation.services.dynamodb.item_expressions import Item
 
 # The EC2 instance and the hook that a message is about.
 Subject = tuple[str, str]
@@ -69,6 +70,8 @@ class Chains:
     without_token: set[Subject] = field(default_factory=set)
     unrecorded: set[str] = field(default_factory=set)
     _recorded: set[Subject] = field(default_factory=set)
+    _recorded_tokens: set[str] = field(default_factory=set)
+    _lost_tokens: set[str] = field(default_factory=set)
     _lately: dict[Subject, deque[datetime]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=RACE))
     )
@@ -108,6 +111,7 @@ class Chains:
         if service == "dynamodb" and code == "ResourceNotFoundException":
             # The records are gone with it, and what they knew.
             self._recorded.clear()
+            self._recorded_tokens.clear()
             self.unknown |= self.astray
 
     def set_draining(self, arns: Iterable[str]) -> None:
@@ -149,6 +153,15 @@ class Chains:
             elif self._doubtful:
                 self.without_token.add((action["ec2_instance_id"], action["lifecycle_hook_name"]))
 
+    def is_unknown(self, action: LifecycleAction) -> bool:
+        """
+        Whether the function cannot know when an action began: what could tell was lost.
+
+        The record of an earlier action of its instance and hook does not tell.
+        """
+        lost = action.token in self._lost_tokens - self._recorded_tokens
+        return lost or (action.ec2_instance_id, action.hook.name) in self.unknown
+
     def only_the_table_knew(self, action: LifecycleAction) -> bool:
         """
         Whether an action's token joined the record of a sweep, and no message could learn it since.
@@ -182,13 +195,17 @@ class Chains:
         """Whether the record of a message waits for that very message, quietly."""
         action = body["action"]
         group, hook = action["auto_scaling_group_name"], action["lifecycle_hook_name"]
-        key = action["ec2_instance_id"], f"{group}:{hook}"
-        rows = (one.rows.get(key) for one in self.account.record_tables.tables.values())
-        items = [row.item for row in rows if row is not None]
         return any(
             item["hop"]["N"] == str(body["hop"]) and json.loads(item["drain"]["S"]).get("quiet")
-            for item in items
+            for item in self._items(action["ec2_instance_id"], f"{group}:{hook}")
         )
+
+    def _items(self, instance: str, subject: str) -> list[Item]:
+        """Return the record of a key, as each table has it."""
+        rows = (
+            one.rows.get((instance, subject)) for one in self.account.record_tables.tables.values()
+        )
+        return [row.item for row in rows if row is not None]
 
     def _hop(self, body: Mapping[str, Any]) -> tuple[Any, ...]:
         action, tables = body["action"], self.account.record_tables.tables.values()
@@ -197,17 +214,21 @@ class Chains:
 
     def recorded(self, key: Mapping[str, Any]) -> None:
         """Note that the function has written the record of a drain."""
-        subject = key["instance"]["S"], key["subject"]["S"].rpartition(":")[2]
+        instance, group_and_hook = key["instance"]["S"], key["subject"]["S"]
+        subject = instance, group_and_hook.rpartition(":")[2]
         self._recorded.add(subject)
         self._claimed.add(subject)
+        items = self._items(instance, group_and_hook)
+        self._recorded_tokens |= {item["token"]["S"] for item in items if "token" in item}
 
     def went_astray(self, message: str) -> None:
         """Note what a channel has lost or holds up."""
-        for ec2_instance_id, hook in subjects([message]):
+        for ec2_instance_id, hook, token in _actions([message]):
             self.astray.add((ec2_instance_id, hook))
             self.lost.add((ec2_instance_id, hook))
             if (ec2_instance_id, hook) not in self._recorded:
                 self.unknown.add((ec2_instance_id, hook))
+            self._lost_tokens.add(token)
 
     def not_published(self, batch: Iterable[Mapping[str, Any]]) -> None:
         """Note what the topic has not taken: its message may be given up before it does."""
@@ -331,12 +352,18 @@ def _token(body: str) -> str:
 
 def subjects(messages: Iterable[str]) -> Iterator[Subject]:
     """Yield what each message of the topic is about, if it is about a lifecycle action."""
-    for message in messages:
-        if not message:
-            continue
+    for ec2_instance_id, hook, _ in _actions(messages):
+        yield ec2_instance_id, hook
+
+
+def _actions(messages: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield instance, hook and token of each message that is about a lifecycle action."""
+    for message in filter(None, messages):
         body = json.loads(message)
         if "action" in body:
             action = body["action"]
-            yield action["ec2_instance_id"], action["lifecycle_hook_name"]
+            token = action.get("lifecycle_action_token", "")
+            yield action["ec2_instance_id"], action["lifecycle_hook_name"], token
         elif "EC2InstanceId" in body:
-            yield body["EC2InstanceId"], body["LifecycleHookName"]
+            token = body.get("LifecycleActionToken", "")
+            yield body["EC2InstanceId"], body["LifecycleHookName"], token

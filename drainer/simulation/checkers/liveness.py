@@ -9,9 +9,10 @@ whichever is later, and R more; and, if nothing kept it any more at an earlier i
 that instant or of C. The exceptions:
 
 * Its deadline counts from where the drainer first sees the instance (C and R at the latest) where
-  its notification was lost, late or wrongly stamped, or its messages before any record. Where it
-  began right after another one of its instance and hook, which somebody else had ended, it is taken
-  for that one until that one's token is refused: at its next heartbeat or at its deadline.
+  its notification was lost, late or wrongly stamped, or a message of it before any record of it:
+  the record of an earlier action of its instance and hook tells nothing. Where it began right after
+  another one, which somebody else had ended, it is taken for that one until that one's token is
+  refused: at its next heartbeat or at its deadline.
 * Its hook's timeout may answer it until C and R; and where that timeout is no longer than S, until
   a chain that was lost is begun again: C and R and the time until its record is silent.
 * The global timeout, which no heartbeat gets past, may answer it where a message about it was lost
@@ -96,8 +97,7 @@ class Liveness:
     def latest(self, action: LifecycleAction) -> datetime:
         """Return the latest instant at which an action may be answered."""
         deadline_at = deadline(action, self.workload)
-        unknown = (action.ec2_instance_id, action.hook.name) in self.chains.unknown
-        if unknown or action.ec2_instance_id in self.displaced:
+        if self.chains.is_unknown(action) or action.ec2_instance_id in self.displaced:
             deadline_at = self._seen_at(action) + (deadline_at - action.started_at)
         latest = self.within(max(deadline_at, self.ceased_at)) + self._begun_again(action)
         return max(latest, self.within(action.timeout_at)) if self._is_left(action) else latest
