@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Protocol
 from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, failure_of, together
 from drainer.drain.conditional_write import Condition, Demand, Outcome, Write
 from drainer.drain.finder import ACTING_SECONDS, EcsReads
-from drainer.drain.look import turn
 from drainer.drain.record import SETTLE, DrainRecord
 from drainer.errors import ClusterMissingError, DrainerError
 from drainer.lifecycle.departed import departed
 from drainer.lifecycle.drained_by_us import is_known, stays_by_hand
+from drainer.lifecycle.followed import IN_SERVICE, READING_SECONDS, back_or_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,15 +35,7 @@ if TYPE_CHECKING:
     from drainer.lifecycle.hooks import AutoScalingReads
     from drainer.lifecycle.records import Records
 
-IN_SERVICE = "InService"
 ACTIVE = "active"
-
-# A warm pool may hold thousands of instances that were drained; each sweep asks about some.
-FOLLOWED_MAX = 500
-
-# The time that must be left to read one more instance's records. With less, no time is left to act
-# on them, and a query for each instance can take all of a slow sweep's time.
-READING_SECONDS = ACTING_SECONDS + UNIT_SECONDS
 
 
 class Ecs(EcsReads, Protocol):
@@ -106,7 +98,7 @@ class Reactivation:
             ids = [*dict.fromkeys(wake_up.ec2_instance_id for wake_up in wake_ups)]
             if sweep:
                 followed = {key.instance for key in self._records.followed_keys()}
-                ids += sorted(followed, key=lambda one: turn(one, time.now()))[:FOLLOWED_MAX]
+                ids += back_or_gone(self._auto_scaling, followed, time)
             self._bring_back(self._over(ids, time), done, time)
         except DrainerError as error:
             done.append(Returned("", "", "", error=f"Reactivation failed: {error}"))
