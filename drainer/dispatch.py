@@ -16,6 +16,7 @@ from drainer.custom_resource.request import Request
 from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.model import Drain, StoppedTask, Sweep, WakeUp
 from drainer.errors import DrainerError
+from drainer.lifecycle.followed import comes_first
 from drainer.spot.comeback import Comeback
 from drainer.spot.events import Interruption, TaskInterruption
 
@@ -108,19 +109,26 @@ def serve(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
     """Do the work and return what must be delivered again: what it is about, and why."""
     first = [one for one in work.requests if isinstance(one, Continuation) and one.postponed]
     others = [one for one in work.requests if one not in first]
+    before_drains = work.sweep and comes_first(time.now())
+    if before_drains:
+        _bring_back(work, by, time)
     # Lifecycle actions come first, since theirs are the shorter timeouts; but not always.
     retries = serve_requests(first, by, time)
     retries.update(serve_drains(work, by, time))
     retries.update(serve_requests(others, by, time))
-    if work.sweep or work.wake_ups:
-        returned = by.reactivation.run(work.wake_ups, sweep=work.sweep, time=time)
-        by.telemetry.returned(returned)
+    if (work.sweep or work.wake_ups) and not before_drains:
+        _bring_back(work, by, time)
     if work.sweep:
         lost = _lost(by, time.now())
         by.telemetry.impaired({"chains_lost": len(lost)})
         serve_requests(lost, by, time)
         _report_waiting(by, time)
     return retries
+
+
+def _bring_back(work: Work, by: Controllers, time: InvocationClock) -> None:
+    returned = by.reactivation.run(work.wake_ups, sweep=work.sweep, time=time)
+    by.telemetry.returned(returned)
 
 
 def serve_drains(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:

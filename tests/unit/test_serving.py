@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from drainer.custom_resource.re_invocation import Continuation
 from drainer.custom_resource.report import Report, Step
 from drainer.dispatch import Controllers, Work, serve
-from drainer.drain.model import Drain, LifecycleAction
+from drainer.drain.model import Drain, LifecycleAction, WakeUp
 from drainer.invocation import InvocationClock
 from drainer.telemetry import Telemetry
 
@@ -71,6 +74,51 @@ def test_requests_whose_chain_is_lost_and_notifications_that_wait_are_reported_b
     serve(Work([], [], [], [], sweep=True), by, InvocationClock(NOW, lambda: slow.left))
 
     assert told == [{"chains_lost": 1}, {"messages_waiting": 7}]
+
+
+def order_of(work: Work, now: datetime) -> list[str]:
+    """What an invocation does about drains and about what is in service again, in which order."""
+    done: list[str] = []
+
+    def run_pass(*_: Any, **__: Any) -> Any:
+        done.append("drains")
+        return SimpleNamespace(outcomes=(), problems=())
+
+    def run(*_: Any, **__: Any) -> list[Any]:
+        done.append("returns")
+        return []
+
+    controller: Any = SimpleNamespace(run_pass=run_pass)
+    back: Any = SimpleNamespace(run=run)
+    served: Any = SimpleNamespace(recorder=SimpleNamespace(lost=lambda *_, **__: []))
+    by = Controllers(controller, back, lambda: served, Telemetry())
+    serve(work, by, InvocationClock(now, lambda: 30.0))
+    return done
+
+
+@pytest.mark.parametrize("minutes", [2, 3, 4, 5])
+def test_no_crowd_keeps_all_sweeps_from_what_is_in_service_again(minutes: int) -> None:
+    # In seed 16727 ten instances waited at a hook of somebody else's, and what each sweep did about
+    # them left no time: the old registration of one that had come back stayed for an hour.
+    sweep = Work([], [], [], [], sweep=True)
+    orders = [order_of(sweep, NOW + timedelta(minutes=minutes * n)) for n in range(100)]
+
+    assert all(sorted(one) == ["drains", "returns"] for one in orders)
+    first = [n for n, one in enumerate(orders) if one[0] == "returns"]
+    assert first[0] <= 5
+    assert all(after - before <= 6 for before, after in pairwise(first))
+    # Drains have the shorter timeouts: most sweeps begin with them.
+    assert 30 < len(first) < 50
+
+
+def test_a_wake_up_comes_after_drains_at_any_time() -> None:
+    drain = Drain(
+        LifecycleAction("g", "drainer", "i-1", "token"), started_at=NOW, last_heartbeat_at=NOW
+    )
+    work = Work([drain], [WakeUp("i-2")], [], [], sweep=False)
+
+    for number in range(10):
+        assert order_of(work, NOW + timedelta(minutes=5 * number)) == ["drains", "returns"]
 
 
 def test_a_sweep_without_time_does_not_ask_for_what_waits() -> None:
