@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 EVENTS_MAX = 10_000_000
 # Enough for the timeline of a large run, small enough to stay within a laptop's memory.
 RECORDS_MAX = 500_000
+# What facts of a kind are asked for by, again and again: to walk through them was a tenth of a run.
+FOUND_BY = {"container_instance": ("ec2_instance_id", "container_instance_arn")}
 # A method's name for an operation's; asked of each call.
 _method_name = cache(xform_name)
 
@@ -70,8 +72,9 @@ class Account:
         self.interceptors: list[Callable[[Call], None]] = []
         self.calls: deque[Call] = deque(maxlen=RECORDS_MAX)
         self.history: deque[Fact] = deque()
-        # The same facts by their kinds, for who asks for one kind must not walk through all.
-        self._facts: defaultdict[str, deque[Fact]] = defaultdict(deque)
+        # The same facts by their kinds, and by a kind and one value, so that those who ask for some
+        # do not walk through all.
+        self._facts: defaultdict[tuple[str, ...], deque[Fact]] = defaultdict(deque)
         self.on_notification: list[Callable[[Notification], None]] = []
         self.on_event: list[Callable[[dict[str, Any]], None]] = []
         self.spent: Callable[[], float] = lambda: 0.0
@@ -178,16 +181,19 @@ class Account:
         """Add a fact to the history."""
         if len(self.history) == RECORDS_MAX:
             oldest = self.history.popleft()
-            self._facts[oldest.kind].popleft()
+            for key in _keys(oldest):
+                self._facts[key].popleft()
         fact = Fact(self.now, kind, about)
         self.history.append(fact)
-        self._facts[kind].append(fact)
+        for key in _keys(fact):
+            self._facts[key].append(fact)
 
     def facts(self, kind: str, **about: Any) -> list[Fact]:
         """Return the facts of one kind whose values agree with those given."""
+        known_by = next((name for name in FOUND_BY.get(kind, ()) if name in about), None)
         return [
             fact
-            for fact in self._facts[kind]
+            for fact in self._facts[(kind, known_by, about[known_by]) if known_by else (kind,)]
             if all(fact.about.get(name) == value for name, value in about.items())
         ]
 
@@ -225,3 +231,9 @@ class Account:
     def arn(self, service: str, resource: str) -> str:
         """Make the ARN of a resource of this account and Region."""
         return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
+
+
+def _keys(fact: Fact) -> list[tuple[str, ...]]:
+    """Return what a fact is found by."""
+    names = FOUND_BY.get(fact.kind, ())
+    return [(fact.kind,), *((fact.kind, name, fact.about[name]) for name in names)]

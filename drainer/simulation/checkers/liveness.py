@@ -172,7 +172,7 @@ class Liveness:
         stale_seconds = SILENT_SECONDS + action.hook.heartbeat_timeout_seconds
         return again_at + timedelta(seconds=stale_seconds)
 
-    @property
+    @cached_property
     def _reaction(self) -> timedelta:
         passes = 2 + LISTING_PASSES
         seconds = passes * (self.workload.pass_interval_seconds + WINDOW_SECONDS)
