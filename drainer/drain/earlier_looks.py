@@ -164,7 +164,7 @@ def extended(drain: Drain, to: datetime | None) -> Drain:
     every extension that was written before it.
     """
     if to is None:
-        return replace(drain, extended_to=None)
+        return drain if drain.extended_to is None else replace(drain, extended_to=None)
     deadline_at = drain.deadline_at and max(drain.deadline_at, to)
     return replace(drain, extended_to=to, deadline_at=deadline_at)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+# Enough for the messages that are under way in an account.
+MESSAGES_KEPT_MAX = 1_000
 
 
 class ApiError(Exception):
@@ -78,3 +83,11 @@ class Notification:
 def stamp(instant: datetime) -> str:
     """Write an instant as AWS writes it in its messages and events."""
     return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+@lru_cache(MESSAGES_KEPT_MAX)
+def parsed(message: str) -> Any:
+    """
+    Return a message's JSON, which several read and none may change; raises ValueError for no JSON.
+    """
+    return json.loads(message)

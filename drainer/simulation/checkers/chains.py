@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.checkers.violation import deadline
+from drainer.simulation.records import parsed
 from drainer.simulation.scenario.installation import NOTIFICATION_SECONDS_MAX
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class Chains:
                 yield f"{' at '.join(subject)} goes round {RACE} times in {seconds:.0f} s"
 
     def _note_tokens(self, batch: Iterable[Mapping[str, Any]]) -> None:
-        for action in filter(None, (json.loads(one["Message"]).get("action") for one in batch)):
+        for action in filter(None, (parsed(one["Message"]).get("action") for one in batch)):
             token = action.get("lifecycle_action_token")
             if token:
                 self.tokens.add(token)
@@ -178,7 +179,7 @@ class Chains:
         if self._doubtful:
             return
         for entry in batch:
-            body = json.loads(entry["Message"])
+            body = parsed(entry["Message"])
             if body.get("generation") is None:
                 continue  # nothing was written yet
             hop = self._hop(body)
@@ -233,7 +234,7 @@ class Chains:
     def not_published(self, batch: Iterable[Mapping[str, Any]]) -> None:
         """Note what the topic has not taken: its message may be given up before it does."""
         self.lost |= set(subjects(entry["Message"] for entry in batch))
-        for body in (json.loads(entry["Message"]) for entry in batch):
+        for body in (parsed(entry["Message"]) for entry in batch):
             if body.get("quiet") and body.get("generation") is not None:
                 self._quiet.add(self._hop(body))  # an event publishes it all the same
 
@@ -267,7 +268,7 @@ class Chains:
             for message in queue.messages
             if message.message_id not in served
         ]
-        tokens = {_token(body) for body in served.values()}
+        tokens = {token for *_, token in _actions(_messages(served.values()))}
         for ec2_instance_id, hook in suspects - set(self._about(others)):
             waiting = self._open(ec2_instance_id, hook)
             if not all(self._is_left_to_the_sweep(action, tokens) for action in waiting):
@@ -297,8 +298,7 @@ class Chains:
         return sum(number for key, number in _chains(installed).items() if key[:2] == about)
 
     def _about(self, bodies: Iterable[str]) -> Iterator[Subject]:
-        messages = (json.loads(body).get("Message", "") for body in bodies)
-        return subjects(messages)
+        return subjects(_messages(bodies))
 
     def _is_left_to_the_sweep(self, action: LifecycleAction, tokens: Container[str]) -> bool:
         """
@@ -329,7 +329,7 @@ def _chains(installed: Installation, since: float = 0.0) -> Counter[tuple[str, s
     """Count the messages published since an instant, by instance, hook and token."""
     found: dict[tuple[Any, ...], list[bool]] = defaultdict(list)
     for message in installed.waiting:
-        body = json.loads(json.loads(message.body)["Message"])
+        body = parsed(parsed(message.body)["Message"])
         if body.get("sent_at", since) >= since:
             action = body["action"]
             names = action["ec2_instance_id"], action["lifecycle_hook_name"]
@@ -343,11 +343,8 @@ def _chains(installed: Installation, since: float = 0.0) -> Counter[tuple[str, s
     return chains
 
 
-def _token(body: str) -> str:
-    """Return the token in a notification or a re-invocation; empty where there is none."""
-    message = json.loads(json.loads(body).get("Message", "") or "{}")
-    told = message.get("action", {}).get("lifecycle_action_token")
-    return str(told or message.get("LifecycleActionToken", ""))
+def _messages(bodies: Iterable[str]) -> Iterator[str]:
+    return (parsed(body).get("Message", "") for body in bodies)
 
 
 def subjects(messages: Iterable[str]) -> Iterator[Subject]:
@@ -359,7 +356,7 @@ def subjects(messages: Iterable[str]) -> Iterator[Subject]:
 def _actions(messages: Iterable[str]) -> Iterator[tuple[str, str, str]]:
     """Yield instance, hook and token of each message that is about a lifecycle action."""
     for message in filter(None, messages):
-        body = json.loads(message)
+        body = parsed(message)
         if "action" in body:
             action = body["action"]
             token = action.get("lifecycle_action_token", "")

@@ -261,6 +261,8 @@ class Faults:
 
     def with_failures(self, operation: str, answer: dict[str, Any], kind: str) -> dict[str, Any]:
         """Move what is missing at this instant to the failures; another thing too, by kind."""
+        if kind != "failures" and not self._missed_at:
+            return answer
         rows, name = DESCRIBED.get(operation, ("", ""))
         present = [row[name] for row in answer.get(rows, ())]
         if kind == "failures" and present:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from drainer.simulation.records import ApiError, stamp
+from drainer.simulation.records import ApiError, parsed, stamp
 from drainer.simulation.services.messaging.channel import Channel
 from drainer.simulation.services.messaging.functions import Function
 
@@ -27,8 +26,6 @@ PUBLISH_BYTES_MAX = 262_144
 # "must be less than 100 characters long"
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 SUBJECT_CHARACTERS_MAX = 100
-# Each subscription of a topic judges the same message, one right after the other.
-BODIES_KEPT_MAX = 8
 
 # A filter policy: for each key of the body one of these values, or whether the key is there.
 # https://docs.aws.amazon.com/sns/latest/dg/attribute-key-matching.html
@@ -74,11 +71,10 @@ class Subscription:
         return body is not None and any(_match(body, terms) for terms in any_of)
 
 
-@lru_cache(BODIES_KEPT_MAX)
 def _body(message: str) -> Mapping[str, Any] | None:
     """Return a message's JSON object, None if it is none."""
     try:
-        body = json.loads(message)
+        body = parsed(message)
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
