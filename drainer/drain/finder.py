@@ -233,6 +233,10 @@ class Finder:
             # INACTIVE ones are deregistered, and described for a while all the same.
             if instance.status != "INACTIVE":
                 by_id[instance.ec2_instance_id].append(instance)
+        if listed and len(described) < len(arns):
+            # ECS has listed it a moment ago: one of the two answers is old.
+            lacking = [look for look in looks if not by_id[look.ec2_instance_id]]
+            unseen(lacking, UnavailableError("What ECS lists, it does not describe"))
         for look in looks:
             # Of more than are looked at, one that is connected makes the others left-overs.
             found = by_id[look.ec2_instance_id]

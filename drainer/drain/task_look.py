@@ -35,6 +35,10 @@ FEW_MAX = 50
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
 DESCRIBED_TOGETHER = 100
 
+# A call that ECS refuses is repeated with half of its tasks, until it is known which are refused.
+# With so many of them it is the call that is refused: a hundred tasks would take 200 reads.
+REFUSED_MAX = 5
+
 # What is left, beside that for acting, for describing the tasks that were listed: a listing of
 # which no task is described is thrown away.
 DESCRIBING_SECONDS = 5.0
@@ -133,34 +137,49 @@ class TaskLook:
         answered: dict[Look, dict[str, Task]] = defaultdict(dict)
         for cluster, members in by_cluster.items():
             ids = [task_id for look in members for task_id in asked[look]]
+            refused: dict[str, RefusedError] = {}
             try:
-                tasks = self._tasks(cluster, list(dict.fromkeys(ids)))
+                tasks = self._tasks(cluster, list(dict.fromkeys(ids)), refused)
             except DrainerError as error:
                 self._listings.failed(error)
                 unseen(members, error)
+                # A cluster that had a container instance a moment ago is no typo in a name.
+                for look in members:
+                    look.denied = True
                 continue
             for look in members:
                 answered[look].update(tasks)
+                for refusal in (refused[one] for one in asked[look] if one in refused):
+                    look.unseen(refusal)
         for look, its_ids in asked.items():
             if not look.in_doubt:
                 self._take(look, its_ids, answered[look])
 
-    def _tasks(self, cluster: str, ids: Sequence[str]) -> dict[str, Task]:
+    def _tasks(
+        self, cluster: str, ids: Sequence[str], refused: dict[str, RefusedError]
+    ) -> dict[str, Task]:
+        """Describe tasks, and note which of them ECS refuses to describe."""
         tasks: dict[str, Task] = {}
         for start in range(0, len(ids), DESCRIBED_TOGETHER):
-            tasks.update(self._some(cluster, ids[start : start + DESCRIBED_TOGETHER]))
+            tasks.update(self._some(cluster, ids[start : start + DESCRIBED_TOGETHER], refused))
         return tasks
 
-    def _some(self, cluster: str, ids: Sequence[str]) -> dict[str, Task]:
-        """Describe tasks; one that a message claims and ECS refuses is missing, and no other."""
+    def _some(
+        self, cluster: str, ids: Sequence[str], refused: dict[str, RefusedError]
+    ) -> dict[str, Task]:
         self._must_have_time()
         try:
             return self._ecs.tasks(cluster, ids)
-        except RefusedError:
+        except RefusedError as error:
+            if len(refused) >= REFUSED_MAX:
+                raise
             if len(ids) == 1:
+                # A refusal says nothing of the task: it is not missing.
+                refused[ids[0]] = error
                 return {}
             middle = len(ids) // 2
-            return {**self._some(cluster, ids[:middle]), **self._some(cluster, ids[middle:])}
+            first, second = ids[:middle], ids[middle:]
+            return self._some(cluster, first, refused) | self._some(cluster, second, refused)
 
     def _describe(self, look: Look, ids: Sequence[str], *, until_one: bool) -> Sequence[str]:
         """Describe many tasks of one instance; return those for which there was no time."""

@@ -24,7 +24,7 @@ from drainer.drain.task_look import (
     StoppedTasks,
     TaskLook,
 )
-from drainer.errors import MisconfiguredError, RefusedError, ThrottledError
+from drainer.errors import ClusterMissingError, MisconfiguredError, RefusedError, ThrottledError
 from drainer.invocation import InvocationClock
 from tests.unit.ecs import UnaskedEcs, container_instance
 
@@ -229,9 +229,37 @@ def test_a_claimed_id_that_ecs_refuses_does_not_blind_the_drains_beside_it() -> 
     look_at(ecs, bad, good)
 
     assert good.described
-    # A task that is missing is taken for one that has stopped, five minutes later.
     assert (list(good.tasks), good.missing) == ([task_id(1)], ())
-    assert bad.missing == ("no task",)
+    # A task that is missing is taken for one that has stopped, five minutes later.
+    assert (bad.described, bad.in_doubt, bad.missing) == (False, True, ())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RefusedError("ClientException: ..."),
+        ClusterMissingError("ClusterNotFoundException: ..."),
+        DENIED,
+    ],
+)
+def test_a_call_that_is_refused_leaves_no_task_missing(error: DrainerError) -> None:
+    # Five minutes of refusals released an instance whose task was deregistering.
+    ecs, one = Ecs(fails={"describe": error}), look(0, [task_id(1), task_id(2)], closed=True)
+
+    look_at(ecs, one)
+
+    assert (one.described, one.in_doubt, one.missing) == (False, True, ())
+
+
+def test_a_call_that_is_refused_as_a_whole_is_not_cut_into_its_tasks() -> None:
+    # Each pass would make two hundred reads of a hundred tasks, and none would be answered.
+    ecs = Ecs(fails={"describe": RefusedError("ClientException: ...")})
+    looks = [look(number, [task_id(number)], closed=True) for number in range(100)]
+
+    look_at(ecs, *looks)
+
+    assert len(ecs.sizes()) <= 25
+    assert all(one.in_doubt and not one.missing for one in looks)
 
 
 def test_the_clock_is_asked_between_chunks() -> None:
