@@ -87,6 +87,7 @@ class Finder:
     def _describe_known(self, looks: Iterable[Look]) -> None:
         by_cluster: dict[str, list[tuple[str, Look]]] = defaultdict(list)
         known = [look for look in looks if look.drain.container_instance_arn]
+        own = {look: look.drain.container_instance_arn for look in known}
         for look in known:
             look.known = True
             drain = look.drain
@@ -97,8 +98,10 @@ class Finder:
             members = list(dict.fromkeys(look for _, look in rows))
             self._describe(cluster, [arn for arn, _ in rows], members)
         for look in known:
-            if look.is_lone and look.drain.others and look.drain.searched_at is None:
-                # While one of them was connected, only its tasks were listed.
+            moved = look.connected and own[look] not in {one.arn for one in look.candidates}
+            lone = look.is_lone and look.drain.others and look.drain.searched_at is None
+            if moved or lone:
+                # While another one was connected, only its tasks were listed.
                 look.drain = replace(look.drain, listed_at=None, closed=False)
             if not look.connected and look.known_arns() != set(look.registrations):
                 # One that was known has not been described, so that it is looked for again: its

@@ -44,14 +44,16 @@ class Budget(Protocol):
 
 
 class AtMost:
-    """As many in each pass as given."""
+    """As many as given, in one pass."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self._left = most
 
     def grant(self, wanted: int, now: datetime) -> int:  # noqa: ARG002 - a Budget
-        """Return how many may be listed."""
-        return min(wanted, self._most)
+        """Return how many may be listed, and count them."""
+        granted = min(wanted, self._left)
+        self._left -= granted
+        return granted
 
     def failed(self, error: DrainerError) -> None:
         """Go on: each pass may list as many."""

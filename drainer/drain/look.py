@@ -41,17 +41,16 @@ class Look:
     seen_at: datetime | None = None  # when it had been described and searched for; None for `now`
     known: bool = False  # whether an earlier pass has found the container instance
     sound: bool = True  # whether every search for it was of the right clusters
-    # whether no cluster that exists has it, though one that is named does not exist
-    nowhere: bool = False
+    nowhere: bool = False  # whether no cluster that exists has it, and a named one does not exist
     tasks: dict[str, Task] = field(default_factory=dict)  # the tasks that were described, by id
     missing: tuple[str, ...] = ()  # the unfinished tasks that ECS said it does not know
+    behind: int | None = None  # how many tasks of earlier registrations keep it; None if unlisted
     described: bool = False  # whether each unfinished task was described or is missing
     # when its tasks had been listed, of the statuses that were due (task_set.py); None if not
     listed_at: datetime | None = None
     deferred: bool = False  # whether a part of the look was put off to a later pass
     failed: bool = False  # whether a call failed in a way that asking elsewhere cannot change
-    # whether a call failed for another reason than a cluster that does not exist
-    denied: bool = False
+    denied: bool = False  # whether a call failed, but for a cluster that does not exist
     reason: str = ""  # why something was not seen, in words for an operator
 
     # Its registrations
@@ -82,10 +81,15 @@ class Look:
         return tuple(sorted(connected or found, key=lambda one: (one.arn != own, one.arn)))
 
     @property
-    def left_behind(self) -> tuple[ContainerInstance, ...]:
-        """What is left of earlier registrations, as far as ECS still counts tasks there."""
+    def left_over(self) -> tuple[ContainerInstance, ...]:
+        """What is left of earlier registrations, once an agent is connected to another one."""
         found = self.registrations.values() if self.connected else ()
-        return tuple(one for one in found if one.counted_tasks and not one.agent_connected)
+        return tuple(one for one in found if not one.agent_connected)
+
+    @property
+    def left_behind(self) -> tuple[ContainerInstance, ...]:
+        """Those of them on which ECS still counts tasks."""
+        return tuple(one for one in self.left_over if one.counted_tasks)
 
     @property
     def to_drain(self) -> tuple[ContainerInstance, ...]:
@@ -211,12 +215,12 @@ class Look:
     @property
     def blocking(self) -> tuple[Task, ...]:
         """The known tasks that keep the instance, by the drain's policy."""
-        return tuple(task for task in self.remaining if not self._ignores(task))
+        return tuple(task for task in self.remaining if not self.ignores(task))
 
     @property
     def unexplained(self) -> int:
         """How many counted tasks are not among the ignored ones: they keep the instance too."""
-        ignored = sum(task.wanted and self._ignores(task) for task in self.remaining)
+        ignored = sum(task.wanted and self.ignores(task) for task in self.remaining)
         return max(0, self.counted - ignored)
 
     @property
@@ -225,7 +229,8 @@ class Look:
         policy = self.drain.policy
         return policy is not None and policy.standalone_tasks == StandaloneTasks.IGNORE
 
-    def _ignores(self, task: Task) -> bool:
+    def ignores(self, task: Task) -> bool:
+        """Whether the task does not keep the instance, by the drain's policy."""
         return self.ignores_standalone and is_standalone(task)
 
 

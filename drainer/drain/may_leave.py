@@ -25,7 +25,6 @@ again. What follows for a lifecycle hook is decided in `drainer/lifecycle/rules.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -40,12 +39,6 @@ if TYPE_CHECKING:
 
     from drainer.drain.look import Look
     from drainer.drain.task_set import Progress
-
-# How long what is left of an earlier registration is waited for. ECS replaces its services' tasks
-# once it is DRAINING; what ECS still counts after that is a standalone task, or has no room
-# elsewhere, and no agent is there to report its end.
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
-LEFT_BEHIND_FOR = timedelta(seconds=300)
 
 # How many groups of tasks a reason names.
 NAMED_MAX = 10
@@ -78,8 +71,7 @@ def _is_unregistered(look: Look) -> bool:
 
 
 def _is_drained(look: Look) -> bool:
-    since = look.drain.draining_since
-    if since is None or (look.left_behind and look.now < since + LEFT_BEHIND_FOR):
+    if look.drain.draining_since is None or not task_set.is_clear_behind(look):
         return False
     return task_set.all_stopped(look)
 
@@ -185,7 +177,9 @@ def carry_on(
         searched_at = None
     elif found and look.searched:
         searched_at = searched_at or seen_at
-    places = tuple(Place(one.cluster, one.arn) for one in look.to_drain[1:])
+    # What is left over is described in each pass: its tasks are listed before the instance leaves.
+    known = (*look.candidates, *look.left_over)
+    places = tuple(Place(one.cluster, one.arn) for one in known[1:])
     return replace(
         drain,
         draining_since=since,
@@ -222,10 +216,12 @@ def what_is_left(look: Look) -> str:
     services = sorted({t.group for t in look.remaining if not is_standalone(t)})
     if services:
         parts.append("Tasks are left of " + ", ".join(services[:NAMED_MAX]))
-    if not (standalone or services):
+    if not (standalone or services or look.behind):
         parts.append(_unlisted(look))
     if behind := sum(one.counted_tasks for one in look.left_behind):
         parts.append(f"ECS counts {behind} tasks of earlier registrations of the EC2 instance")
+    if look.behind:
+        parts.append(f"Tasks of earlier registrations are not known to be STOPPED: {look.behind}")
     return ". ".join(parts)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from drainer.drain.finder import EcsReads
     from drainer.drain.listings import Budget
     from drainer.drain.look import Look
+    from drainer.drain.model import ContainerInstance
     from drainer.invocation import InvocationClock
 
 # One of the unfinished tasks that is not STOPPED decides, so that a few of each drain are asked
@@ -116,6 +117,7 @@ class TaskLook:
         self._list(due[:granted])
         for look in found:
             look.described = _is_described(look)
+        self._list_behind([look for look in found if task_set.must_list_behind(look)])
 
     def _ask_about(
         self, asked: Mapping[Look, Sequence[str]], *, until_one: bool
@@ -226,15 +228,38 @@ class TaskLook:
         statuses = task_set.statuses_to_list(look)
         for instance in look.candidates:
             for desired_status in statuses:
-                self._must_have_time(DESCRIBING_SECONDS)
-                ids = self._ecs.task_ids(
-                    instance.cluster,
-                    instance.arn,
-                    desired_status=desired_status,
-                    go_on=self._has_time_to_list,
-                )
-                listed.update(dict.fromkeys(ids))
+                listed.update(dict.fromkeys(self._ids(instance, desired_status)))
         return list(listed)
+
+    def _ids(self, instance: ContainerInstance, desired_status: str) -> list[str]:
+        self._must_have_time(DESCRIBING_SECONDS)
+        return self._ecs.task_ids(
+            instance.cluster,
+            instance.arn,
+            desired_status=desired_status,
+            go_on=self._has_time_to_list,
+        )
+
+    def _list_behind(self, looks: Sequence[Look]) -> None:
+        """List what ECS has told to stop on earlier registrations; a failure leaves it unlisted."""
+        granted = self._listings.grant(len(looks), self._time.now())
+        for look in looks[:granted]:
+            try:
+                look.behind = sum(self._count_behind(look, one) for one in look.left_over)
+            except DrainerError as error:
+                self._listings.failed(error)
+                look.unseen(error)
+                if isinstance(error, UnavailableError):
+                    break  # to ask on for the others would only make a throttle last
+
+    def _count_behind(self, look: Look, instance: ContainerInstance) -> int:
+        """Count the tasks on an earlier registration that keep the EC2 instance."""
+        listed = self._ids(instance, "STOPPED")
+        ids = [one for one in listed if one not in self._stopped and one not in look.tasks]
+        tasks = self._tasks(instance.cluster, ids)
+        self._stopped.add(tasks.values())
+        over = [one.id for one in tasks.values() if not one.remains or look.ignores(one)]
+        return len(set(ids).difference(over))
 
     def _unknown(self, look: Look, listed: Sequence[str]) -> list[str]:
         """Return the listed tasks that must be described; take those known to be over."""

@@ -16,6 +16,9 @@ missing from it, after two listings:
 
 No task is placed on a container instance that is DRAINING, so a closed set only shrinks. The look
 that finds each of its tasks STOPPED releases the instance; no further listing is needed.
+
+Tasks on what is left of earlier registrations are not in the set, as no agent reports their end:
+they are counted, and then listed by the look that finds all others STOPPED, for LEFT_BEHIND_FOR.
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
 """
 
@@ -45,6 +48,12 @@ ANSWER_LAG = timedelta(seconds=20)
 # long ago or the answer is wrong; several times the lag tells the two apart.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
 MISSING_FOR = timedelta(seconds=300)
+
+# How long tasks on what is left of an earlier registration are waited for. Once it is DRAINING, ECS
+# replaces its services' tasks. What ECS still counts or has not seen STOPPED after that may be a
+# standalone task, may have no room elsewhere, or may be over: no agent is there to report it.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
+LEFT_BEHIND_FOR = timedelta(seconds=300)
 
 
 def unfinished(look: Look) -> tuple[str, ...]:
@@ -100,7 +109,7 @@ def needs_listing(look: Look, *, early: bool) -> bool:
         # The counts know of a task that the set lacks.
         lacks = look.unexplained > 0 and not any(task.wanted for task in look.blocking)
         return lacks or (look.confirms and not look.blocking and _has_waited_for_missing(look))
-    if not early and _is_busy(look):
+    if (not early and _is_busy(look)) or (_counts_behind(look) and not wants_to_stop(look)):
         return False
     if drain.listed_at is None and look.wants_none:
         return False
@@ -182,7 +191,40 @@ def _listing_counts(look: Look) -> bool:
 def _is_visible(look: Look) -> bool:
     """Whether each task that was placed before DRAINING was set is visible in the answers."""
     since = look.drain.draining_since
-    return since is not None and look.settled and look.now >= since + ANSWER_LAG
+    if since is None or not look.settled or _counts_behind(look):
+        return False
+    return look.now >= since + ANSWER_LAG
+
+
+def _counts_behind(look: Look) -> bool:
+    """
+    Whether ECS counts tasks of an earlier registration that are waited for.
+
+    No listing counts until then: the set is closed ANSWER_LAG after the last of them was told to
+    stop at the earliest, so that the listing of what is left over shows it.
+    """
+    return bool(look.left_behind) and _waits_behind(look)
+
+
+def _waits_behind(look: Look) -> bool:
+    """Whether tasks of earlier registrations may keep the instance still."""
+    since = look.drain.draining_since
+    return bool(look.left_over) and since is not None and look.now < since + LEFT_BEHIND_FOR
+
+
+def must_list_behind(look: Look) -> bool:
+    """
+    Whether it is up to the tasks of earlier registrations whether the instance may leave.
+
+    Those that ECS has told to stop are in no count. They are not put into the set, in which they
+    would be waited for until the deadline.
+    """
+    return _waits_behind(look) and not look.left_behind and all_stopped(look)
+
+
+def is_clear_behind(look: Look) -> bool:
+    """Whether no task of an earlier registration keeps the instance."""
+    return not _waits_behind(look) or (not look.left_behind and look.behind == 0)
 
 
 def stays_empty(look: Look) -> bool:

@@ -51,6 +51,8 @@ def is_quiet(look: HookLook, phase: StrEnum) -> bool:
         return False
     if look.missing or look.left_behind or not look.connected:
         return False
+    if task_set.must_list_behind(look):
+        return False
     since = drain.draining_since
     if look.together >= CROWD_MIN and (since is None or look.now < since + CROWD_ENDS_WITHIN):
         return False

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drainer.simulation.records import Call
+    from drainer.simulation.services.ecs.model import Task
     from tests.simulation.conftest import World
 
 SWEEP_SECONDS = 300
@@ -218,6 +219,44 @@ def test_an_earlier_registration_with_tasks_is_drained_beside_the_live_one(world
     world.run(60)
 
     assert [first.status, live.status] == ["DRAINING", "DRAINING"]
+
+
+def loses_its_state(world: World, ec2_instance_id: str) -> list[Task]:
+    """Let an agent that is away come back as a new container instance; return the earlier tasks."""
+    ecs = world.account.ecs
+    [first] = ecs.registrations(ec2_instance_id)
+    first.agent_gone = True
+    ecs.register(CLUSTER, ec2_instance_id)
+    return first.remaining_tasks()
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_what_ecs_has_told_to_stop_on_an_earlier_registration_is_waited_for_some_minutes(
+    world: World, *, reported: bool
+) -> None:
+    # Seed 4495: told to stop while its agent was away, the task was in no count, and in no listing
+    # before the agent registered again. It was RUNNING when the hook was answered.
+    world.group()
+    ecs = world.account.ecs
+    ecs.create_daemon(CLUSTER, "agent")
+    [leaving] = [world.oldest]
+    ecs.connect_agent(leaving, connected=False)
+    world.scale_in()
+    world.run(30)
+    again_at = world.account.now
+    [old] = loses_its_state(world, leaving)
+    world.run(200)
+    assert (old.desired_status, old.last_status) == ("STOPPED", "RUNNING")
+    if reported:
+        ecs.life.kill(old, "The agent lost its state")
+
+    action = world.until_answered()
+
+    assert action.ended_by == "completed"
+    assert (world.left_behind == []) is reported
+    # Nothing may ever report its end: it does not hold the instance to its deadline.
+    waited = world.seconds(action.ended_at) - world.seconds(again_at)
+    assert waited < (250 if reported else 360)
 
 
 def test_f4_what_a_failed_pass_saw_active_is_not_released_by_the_old_message(world: World) -> None:

@@ -740,6 +740,23 @@ def test_what_was_listed_of_the_connected_one_alone_is_void_once_all_count() -> 
     assert (searched.settled, searched.drain.closed, throttled.drain.closed) == (True, True, True)
 
 
+@pytest.mark.parametrize("old", [[of(1, agent_connected=False)], []])
+def test_what_was_listed_of_one_registration_is_void_once_its_agent_is_at_another(
+    old: list[ContainerInstance],
+) -> None:
+    # That was left over while the set was closed: what runs there now is in no listing.
+    new = of(1, arn="arn-new")
+    changes: dict[str, Any] = {"others": (Place("payments", "arn-new"),), "settled": True}
+    changes |= {"closed": True, "listed_at": START}
+    moved, stays = known(1, **changes), known(1, **changes)
+
+    found(Ecs({"payments": [*old, new]}), moved)
+    found(Ecs({"payments": [of(1), replace(new, agent_connected=False)]}), stays)
+
+    assert (moved.drain.closed, moved.drain.listed_at) == (False, None)
+    assert (stays.drain.closed, stays.drain.listed_at) == (True, START)
+
+
 def test_a_cluster_that_does_not_exist_and_no_other_that_has_it_is_nowhere() -> None:
     # An operator reads that a name is wrong, and not that a read failed.
     typo, denied, left_over = (look(number, policy=drain("typo").policy) for number in (1, 2, 3))

@@ -808,10 +808,39 @@ def test_what_ecs_still_counts_on_an_earlier_registration_is_waited_for_some_min
     assert decide(left_behind("ACTIVE", seconds=300)).phase == Phase.DRAINED
 
 
-def test_an_earlier_registration_without_tasks_is_not_waited_for() -> None:
+@pytest.mark.parametrize("status", ["ACTIVE", "DRAINING"])
+def test_an_earlier_registration_without_tasks_is_not_waited_for(status: str) -> None:
     # Left over by every agent that lost its state: each drain after that took minutes longer.
-    for status in ("ACTIVE", "DRAINING"):
-        assert decide(left_behind(status, tasks=0)).phase == Phase.DRAINED
+    look = left_behind(status, tasks=0)
+    look.behind = 0
+
+    assert decide(look).phase == Phase.DRAINED
+
+
+@pytest.mark.parametrize(
+    ("behind", "reason"),
+    [
+        pytest.param(None, "The tasks are read in a later pass", id="not listed yet"),
+        pytest.param(1, "Tasks of earlier registrations are not known to be STOPPED: 1", id="one"),
+    ],
+)
+def test_what_ecs_has_told_to_stop_on_an_earlier_registration_is_waited_for(
+    behind: int | None, reason: str
+) -> None:
+    # It is in no count. Seed 4495: a task was RUNNING when the hook was answered. And it may be
+    # described so for ever, since no agent reports its end.
+    soon, late = (left_behind("DRAINING", tasks=0, seconds=seconds) for seconds in (299, 300))
+    soon.behind = late.behind = behind
+
+    assert (decide(soon).phase, decide(late).phase) == (Phase.CLOSING, Phase.DRAINED)
+    assert decide(soon).reason == reason
+
+
+def test_an_earlier_registration_is_looked_at_by_each_pass_though_ecs_counts_no_task_there() -> (
+    None
+):
+    # Forgotten by the next pass, it was in no look at the end, and so were its tasks.
+    assert carried(left_behind("ACTIVE", tasks=0)).others == (Place("search", "arn-old"),)
 
 
 def test_not_waiting_is_forgotten_by_the_first_look_that_sees_it_wait() -> None:

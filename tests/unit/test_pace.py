@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.drain.admission import Admission
-from drainer.drain.model import Origin, Owner, StandaloneTasks
+from drainer.drain.model import Origin, Owner, Place, StandaloneTasks
 from drainer.drain.record import QUIET_SECONDS, SILENT_BEYOND_THE_INTERVAL
 from drainer.errors import UnavailableError
 from tests.unit.account import HOOK, NOW, START, Account, action, record, task
@@ -109,6 +109,18 @@ def test_it_is_not_where_a_pass_may_find_what_no_event_tells(
     account = Account(**{"fast_path": True, **of})
     message = known(account, *tasks, **changes)
     account.instances["arn-0"] = replace(account.instances["arn-0"], agent_connected=connected)
+
+    assert not following(account, message).quiet
+
+
+def test_nor_is_one_that_waits_for_tasks_of_an_earlier_registration() -> None:
+    # It is waited for no longer than minutes, and what is read next may release the instance.
+    account = Account(fast_path=True)
+    since = NOW - timedelta(minutes=1)
+    message = known(account, others=(Place("payments", "arn-old"),), draining_since=since)
+    old = replace(account.instances["arn-0"], arn="arn-old", agent_connected=False)
+    account.instances["arn-old"] = old
+    account.running["arn-old"] = [LEAVING]
 
     assert not following(account, message).quiet
 

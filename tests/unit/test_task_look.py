@@ -749,3 +749,119 @@ def test_another_failure_than_a_throttle_lists_as_many_as_before() -> None:
     look_at(Ecs(fails={"describe": DENIED}), look(0, [task_id(0)]), listings=listings)
 
     assert listings.grant(100, NOW) > LISTINGS_MIN
+
+
+# -- what is left of earlier registrations
+
+TOLD = replace(task(1), desired_status="STOPPED")  # no agent is there to stop it
+
+
+def left(number: int = 0, **of: Any) -> Look:
+    """A drain of which all is known but the tasks of an earlier registration."""
+    one, arn = look(number, **{"closed": True, **of}), f"old-{number}"
+    one.registrations[arn] = container_instance(
+        arn, f"i-{number}", agent_connected=False, cluster="search"
+    )
+    return one
+
+
+def test_what_ecs_has_told_to_stop_on_an_earlier_registration_is_found() -> None:
+    # It is in no count. Seed 4495: the instance went, and cut a task that was RUNNING.
+    ecs, one = Ecs(), left()
+    ecs.lists("old-0", TOLD)
+
+    look_at(ecs, one)
+
+    assert ecs.asked == [("list", ("old-0", "STOPPED")), ("describe", [TOLD.id])]
+    assert one.behind == 1
+    # In the set it would be waited for until the deadline, if its end is never reported.
+    assert (one.tasks, one.drain.unfinished) == ({}, ())
+
+
+def test_an_instance_with_one_registration_costs_no_read_more() -> None:
+    # ECS grants the account 20 a second, for all drains.
+    ecs, one = Ecs(), look(0, closed=True)
+
+    look_at(ecs, one)
+
+    assert ecs.asked == []
+    assert one.behind is None
+
+
+def test_what_has_stopped_on_an_earlier_registration_is_described_once() -> None:
+    ecs, stopped = Ecs(), StoppedTasks()
+    ecs.lists("old-0", task(1, "STOPPED"))
+    first, second = left(), left()
+
+    look_at(ecs, first, stopped=stopped)
+    look_at(ecs, second, stopped=stopped)
+
+    assert (first.behind, second.behind) == (0, 0)
+    assert ecs.described() == [task_id(1)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "described", "behind"),
+    [
+        pytest.param(StandaloneTasks.WAIT, True, 1, id="waited for"),
+        pytest.param(StandaloneTasks.IGNORE, True, 0, id="ignored"),
+        pytest.param(StandaloneTasks.IGNORE, False, 1, id="nothing is known of it"),
+    ],
+)
+def test_a_job_on_an_earlier_registration_keeps_the_instance_as_its_policy_says(
+    rule: StandaloneTasks, behind: int, *, described: bool
+) -> None:
+    policy = Policy(None, 3600, LifecycleActionResult.CONTINUE, rule, 300)
+    ecs, one = Ecs(), left(policy=policy)
+    ecs.lists("old-0", replace(TOLD, owner=Owner.STANDALONE))
+    if not described:
+        ecs.tasks_by_id.clear()
+
+    look_at(ecs, one)
+
+    assert one.behind == behind
+
+
+@pytest.mark.parametrize("error", [THROTTLED, DENIED])
+@pytest.mark.parametrize("what", ["list", "describe"])
+def test_what_is_left_over_and_cannot_be_read_is_not_taken_for_clear(
+    what: str, error: DrainerError
+) -> None:
+    ecs, one = Ecs(fails={what: error}), left()
+    ecs.lists("old-0", TOLD)
+
+    look_at(ecs, one)
+
+    assert (one.behind, one.in_doubt) == (None, True)
+
+
+@pytest.mark.parametrize(("error", "asked"), [(THROTTLED, 1), (DENIED, 2)])
+def test_a_throttle_ends_the_listing_of_what_is_left_over(error: DrainerError, asked: int) -> None:
+    # To ask on for the others would only make it last.
+    ecs, listings = Ecs(fails={"old-0": error}), Listings()
+    one, other = left(0), left(1)
+
+    look_at(ecs, one, other, listings=listings)
+
+    assert len(ecs.asked) == asked
+    assert other.behind == (0 if asked == 2 else None)
+    assert (listings.grant(100, NOW) == LISTINGS_MIN // 2) == (error is THROTTLED)
+
+
+def test_what_is_left_over_is_listed_of_no_more_drains_than_are_granted() -> None:
+    # A pass of a custom resource may list as many as fit into ECS's burst, in both listings.
+    drains = [left(n) for n in range(3)]
+    due = look(9)
+
+    look_at(Ecs(), *drains, due, listings=AtMost(3))
+
+    assert due.listed_at == NOW
+    assert [one.behind for one in drains] == [0, 0, None]
+
+
+def test_without_time_what_is_left_over_is_not_listed() -> None:
+    ecs, one = Ecs(seconds_left=16.9), left()
+
+    look_at(ecs, one)
+
+    assert (ecs.asked, one.behind) == ([], None)

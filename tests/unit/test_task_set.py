@@ -440,6 +440,111 @@ def test_the_grace_period_of_standalone_tasks_counts_from_draining() -> None:
         assert not task_set.grace_is_over(look(replace(known, **changes), 150))
 
 
+# -- what is left of earlier registrations
+
+
+def behind(seconds: float, *tasks: Task, of: InstanceProgress | None = None, **seen: Any) -> Look:
+    """A look at an instance that was registered before, where ECS counts some tasks or none."""
+    counted, count = seen.pop("counted", 0), seen.pop("behind", None)
+    old = container_instance("arn-old", agent_connected=False, running_tasks=counted)
+    both = {"arn": INSTANCE, "arn-old": old}
+    found = look(of or drain(closed=True), seconds, *tasks, registrations=both, **seen)
+    found.behind = count
+    return found
+
+
+def test_no_listing_counts_while_ecs_counts_tasks_on_an_earlier_registration() -> None:
+    # ECS may have told the last of them to stop just now: it is in no count, and in no listing yet.
+    once = drain(listed_at=at(25))
+
+    assert task_set.carry_on(behind(30, of=drain(), counted=1, listed_at=at(30)), drain()) == (
+        drain()
+    )
+    assert not task_set.is_closed(behind(60, of=once, counted=1, listed_at=at(60)))
+    assert task_set.is_closed(behind(60, of=once, listed_at=at(60)))
+    # Once they are waited for no longer, the listings go on.
+    assert task_set.is_closed(behind(300, of=once, counted=1, listed_at=at(300)))
+
+
+def test_a_listing_that_would_not_count_is_not_made_but_for_tasks_that_are_to_be_stopped() -> None:
+    # Each takes a read, of which all drains of the account share 20 a second.
+    stops = drain(policy=policy(StandaloneTasks.STOP, 100))
+
+    assert not task_set.needs_listing(behind(60, of=drain(), counted=1), early=True)
+    assert task_set.needs_listing(behind(60, of=drain()), early=True)
+    assert task_set.needs_listing(behind(300, of=drain(), counted=1), early=True)
+    assert task_set.needs_listing(behind(100, of=stops, counted=1), early=True)
+
+
+def test_what_is_left_over_is_listed_where_nothing_else_keeps_the_instance() -> None:
+    # In each pass of a drain of hours it would cost a read each.
+    assert task_set.must_list_behind(behind(60))
+    assert not task_set.must_list_behind(behind(60, task("DEACTIVATING")))
+    assert not task_set.must_list_behind(behind(60, of=drain()))
+    assert not task_set.must_list_behind(behind(60, counted=1))
+    assert not task_set.must_list_behind(behind(300))
+    assert not task_set.must_list_behind(look(drain(closed=True), 60))
+    # Where its agent is not connected to another one, it may be the one.
+    apart = replace(INSTANCE, agent_connected=False)
+    assert not task_set.must_list_behind(look(drain(closed=True), 60, instance=apart))
+
+
+def passes(
+    known: InstanceProgress, seconds: int, told: int, lags: tuple[int, int], *, blind: bool = False
+) -> Look:
+    """
+    One pass, with a task on an earlier registration that ECS tells to stop, and that never does.
+
+    Args:
+        known: What earlier passes know.
+        seconds: When, after DRAINING.
+        told: When ECS tells the task to stop.
+        lags: How late the counts are, and the listing.
+        blind: Whether it does not see what ECS counts there.
+    """
+    counted = 0 if blind else int(seconds - lags[0] < told)
+    lists_now = task_set.needs_listing(behind(seconds, of=known, counted=counted), early=True)
+    listed_at = at(seconds) if lists_now else None
+    seen = behind(seconds, of=known, counted=counted, listed_at=listed_at)
+    if task_set.must_list_behind(seen):
+        seen.behind = int(seconds - lags[1] >= told)
+    return seen
+
+
+def leaves_early(
+    told: int, usual: tuple[int, int], last: tuple[int, int], *, blind: bool = False
+) -> bool:
+    """
+    Whether any pass lets the instance leave before it need wait no longer for that task.
+
+    The answers of the last pass may be later than those of the others, or less late.
+    """
+    known = drain()
+    for seconds in range(0, told + END_SECONDS, PASS_SECONDS):
+        seen = passes(known, seconds, told, last)
+        if task_set.is_clear_behind(seen) and task_set.all_stopped(seen):
+            return True
+        known = task_set.carry_on(passes(known, seconds, told, usual, blind=blind), known)
+    return False
+
+
+def test_no_task_on_an_earlier_registration_is_left_early_however_late_the_answers_are() -> None:
+    # The instance goes, and cuts it.
+    lags = [(counts, listing) for counts in (0, 20) for listing in (0, 20)]
+    courses = [*product(range(-20, 60, PASS_SECONDS), lags, lags)]
+
+    assert not any(leaves_early(*course) for course in courses)
+    # A listing that counts while ECS counts the task is not enough.
+    assert any(leaves_early(*course, blind=True) for course in courses)
+
+
+def test_what_is_left_over_is_waited_for_no_longer_than_five_minutes() -> None:
+    # Its task may be described as RUNNING for ever: no agent is there to report its end.
+    for seconds, clear in ((299, False), (300, True)):
+        assert task_set.is_clear_behind(behind(seconds, counted=1)) is clear
+        assert task_set.is_clear_behind(behind(seconds, behind=1)) is clear
+
+
 # -- what is left, and what is carried on
 
 
