@@ -37,7 +37,9 @@ class Stamp:
 
 def creation(outcome: HookOutcome, stamp: Stamp) -> Write:
     """Return the write that begins the record of what the sweep has found."""
-    record, drain = outcome.record, replace(outcome.drain, hop=0)
+    # What the look has found beside the container instance is not searched for again.
+    record, others = outcome.record, outcome.following().others
+    drain = replace(outcome.drain, hop=0, others=others)
     if record is None or not record.is_open:
         return first(outcome, drain, Demand.SUCCEEDS, stamp)
     write = first(outcome, drain, Demand.OVERTAKES, stamp)

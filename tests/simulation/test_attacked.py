@@ -259,6 +259,40 @@ def test_what_ecs_has_told_to_stop_on_an_earlier_registration_is_waited_for_some
     assert waited < (250 if reported else 360)
 
 
+def test_an_earlier_registration_that_a_sweep_has_found_is_not_lost_with_its_next_write(
+    make_world: Callable[..., World],
+) -> None:
+    # The record that it had created did not name it, and the next pass found a connected agent: the
+    # instance went 73 s later, with all that ran there.
+    world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
+    world.group()
+    world.service(desired=1)
+    lose_notifications(world)
+    [leaving] = [world.oldest]
+    world.scale_in()
+    world.account.ecs.connect_agent(leaving, connected=False)
+    world.run(100)
+    [old] = loses_its_state(world, leaving)
+    writes = 0
+
+    def throttle(call: Call) -> None:
+        nonlocal writes
+        writes += call.operation == "UpdateItem"
+        if call.operation == "UpdateItem" and writes == 2:
+            raise ApiError("ThrottlingException", "refused by the test")
+
+    world.account.interceptors.append(throttle)
+    world.run(400)
+    assert writes >= 2
+    assert world.account.auto_scaling.actions[-1].is_open
+    world.account.ecs.life.kill(old, "The agent lost its state")
+
+    action = world.until_answered()
+
+    assert action.ended_by == "completed"
+    assert world.left_behind == []
+
+
 def test_f4_what_a_failed_pass_saw_active_is_not_released_by_the_old_message(world: World) -> None:
     # It was set DRAINING again, the re-invocation that knew of that was lost, and the message from
     # before, whose set of tasks was closed, came again: it released the new task, which closed.

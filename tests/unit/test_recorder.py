@@ -15,6 +15,7 @@ from drainer.drain.may_leave import Phase
 from drainer.drain.model import (
     LifecycleActionResult,
     Origin,
+    Place,
 )
 from drainer.drain.record import DrainRecord, End, key_of
 from drainer.errors import MisconfiguredError, UnavailableError
@@ -407,6 +408,18 @@ def test_what_the_sweep_finds_is_created_and_due(
 
     assert recorder(records).claim([one]) == [one]
     assert (records.rows[KEY].hop, records.rows[KEY].generation) == (1, generation)
+
+
+def test_what_the_sweep_creates_names_all_registrations_that_its_look_has_found() -> None:
+    # The next write failed, and the next pass found a connected agent: an earlier registration, on
+    # which four tasks ran, was in no look any more.
+    records, one = table(), outcome(Admission.NEW, None, found())
+    old = container_instance("arn-old", instance_id(), agent_connected=False, cluster="search")
+    one.look.registrations["arn-old"] = replace(old, running_tasks=4)
+
+    recorder(records).create([one])
+
+    assert records.rows[KEY].drain.others == (Place("search", "arn-old"),)
 
 
 @pytest.mark.parametrize("meanwhile", [None, replace(SWEPT, hop=SWEPT.hop + 1), OWN])
