@@ -207,6 +207,7 @@ def _container_instance(row: dict[str, Any]) -> ContainerInstance:
         interrupted=attributes.get(INTERRUPTED, ""),
         drained_by=attributes.get(DRAINED_BY, ""),
         memory_is_free=_memory_is_free(row),
+        registered_at=row.get("registeredAt"),
     )
 
 

@@ -90,8 +90,7 @@ class Policy:
     cluster: str | None  # name or ARN of the ECS cluster; None where the metadata names none
     drain_timeout_seconds: int  # how long a drain may take, from the notification's time
     deadline_result: LifecycleActionResult  # the answer once the deadline has passed
-    # wait for them, stop them after the grace period, or ignore them
-    standalone_tasks: StandaloneTasks
+    standalone_tasks: StandaloneTasks  # wait, stop after the grace period, or ignore
     standalone_grace_seconds: int  # how long they may go on before they are stopped
 
 
@@ -212,6 +211,7 @@ class ContainerInstance:
     interrupted: str = ""
     drained_by: str = ""  # the same for `drainer drain`: when, and which caller; empty for none
     memory_is_free: bool = False  # whether ECS shows no task that takes memory, as all wanted do
+    registered_at: datetime | None = None  # when its agent registered it
 
     @property
     def counted_tasks(self) -> int:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from drainer.drain.model import Origin
+from drainer.drain.model import REGISTRATIONS_MAX, Origin
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -94,6 +94,7 @@ class Previous:
         ended_at: When it ended; None where it was open.
         end: How it ended.
         followed: Whether its instance, or that of one before it, may come back into service.
+        drained: Where it is followed, what its `drained` said; empty where that is not known.
     """
 
     token_checksum: str
@@ -101,6 +102,7 @@ class Previous:
     ended_at: datetime | None
     end: End
     followed: bool = False
+    drained: tuple[str, ...] = ()
 
 
 class Record:
@@ -203,6 +205,22 @@ class DrainRecord(Record):
         was taken.
         """
         return bool(self.token) or self.drain.last_heartbeat_at >= self.drain.started_at
+
+    @property
+    def drained(self) -> tuple[str, ...]:
+        """
+        The ARNs of what its drain, or one before it, may have set DRAINING; empty if unknown.
+
+        A drain sets DRAINING what it finds, once Auto Scaling has confirmed its action. A pass that
+        could not write may have found what its record does not name.
+        """
+        before = self.previous
+        former = before.drained if before is not None and before.followed else ()
+        if not (self.may_have_drained or self.end in {End.CONTINUE, End.ABANDON}):
+            return former  # the record is followed for what it has replaced
+        own = sorted(self.container_instances)
+        known = (*own, *(arn for arn in former if arn not in own)) if own else ()
+        return known[:REGISTRATIONS_MAX]
 
     def is_silent(self, now: datetime, pass_interval_seconds: int) -> bool:
         """Whether the record is open and no pass has written it for long."""

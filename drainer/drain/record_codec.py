@@ -12,7 +12,8 @@ from drainer.codec import count, instant
 from drainer.drain import envelope
 from drainer.drain.attributes import checksum
 from drainer.drain.earlier_looks import extended
-from drainer.drain.envelope import ENVELOPE_BYTES_MAX
+from drainer.drain.envelope import ENVELOPE_BYTES_MAX, STRING_CHARACTERS_MAX
+from drainer.drain.model import REGISTRATIONS_MAX
 from drainer.drain.record import (
     BY_CHARACTERS_MAX,
     REASON_CHARACTERS_MAX,
@@ -114,7 +115,7 @@ def _decoded(item: Mapping[str, Any]) -> DrainRecord:
         drain=drain,
         running=count(counts["running"]),
         pending=count(counts["pending"]),
-        tasks=_tasks(item.get("tasks", [])),
+        tasks=_texts(item, "tasks", TASKS_MAX, WORD_CHARACTERS_MAX),
         followed=item.get("open") == FOLLOWED,
         previous=_replaced(item["previous"]) if "previous" in item else None,
         extended_by=text(item, "extended_by", BY_CHARACTERS_MAX),
@@ -125,13 +126,15 @@ def _decoded(item: Mapping[str, Any]) -> DrainRecord:
 def previous_of(record: DrainRecord) -> Previous:
     """Return what is kept of a record that is replaced."""
     before = record.previous is not None and record.previous.followed
+    # An instance that it or a record before it has set DRAINING is still DRAINING.
+    followed = record.followed or before or (record.is_open and record.may_have_drained)
     return Previous(
         checksum(record.token),
         record.drain.started_at,
         record.ended_at,
         record.end,
-        # An instance that it or a record before it has set DRAINING is still DRAINING.
-        followed=record.followed or before or (record.is_open and record.may_have_drained),
+        followed=followed,
+        drained=record.drained if followed else (),
     )
 
 
@@ -161,8 +164,9 @@ def _previous(previous: Previous | None) -> dict[str, Any] | None:
         "ended_at": seconds(previous.ended_at),
         "end": str(previous.end),
         "followed": int(previous.followed),
+        "drained": list(previous.drained),
     }
-    return {name: value for name, value in values.items() if value not in (None, "", 0)}
+    return {name: value for name, value in values.items() if value not in (None, "", 0, [])}
 
 
 def _replaced(item: Mapping[str, Any]) -> Previous:
@@ -172,10 +176,12 @@ def _replaced(item: Mapping[str, Any]) -> Previous:
         ended_at=instant_in(item, "ended_at"),
         end=End(item.get("end", "")),
         followed=bool(count(item.get("followed", 0))),
+        drained=_texts(item, "drained", REGISTRATIONS_MAX, STRING_CHARACTERS_MAX),
     )
 
 
-def _tasks(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) > TASKS_MAX:
-        raise TypeError("tasks: not a list, or too long")
-    return tuple(text({"tasks": one}, "tasks", WORD_CHARACTERS_MAX) for one in value)
+def _texts(item: Mapping[str, Any], name: str, most: int, characters: int) -> tuple[str, ...]:
+    value = item.get(name, [])
+    if not isinstance(value, list) or len(value) > most:
+        raise TypeError(f"{name}: not a list, or too long")
+    return tuple(text({name: one}, name, characters) for one in value)

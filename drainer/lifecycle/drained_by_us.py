@@ -30,9 +30,21 @@ def stays_by_hand(instance: ContainerInstance, records: Sequence[DrainRecord]) -
 
 
 def is_known(instance: ContainerInstance, records: Sequence[DrainRecord]) -> bool:
-    """Whether records name a container instance, or one of them names none at all."""
-    known = [
-        {record.drain.container_instance_arn, *(arn for _, arn in record.drain.others)}
+    """
+    Whether a drain of these records may have set a container instance DRAINING.
+
+    A record that does not know what was set DRAINING stands for all that was registered before its
+    end: an agent registers again when its instance is back, and that one was never drained.
+    """
+    return any(
+        instance.arn in record.drained or not (record.drained or _is_newer(instance, record))
         for record in records
-    ]
-    return any(instance.arn in arns or arns == {None} for arns in known)
+    )
+
+
+def _is_newer(instance: ContainerInstance, record: DrainRecord) -> bool:
+    """Whether it was registered after the end of a drain, and of each pass beside that."""
+    registered_at, ended_at = instance.registered_at, record.ended_at
+    if registered_at is None or ended_at is None:
+        return False
+    return registered_at > ended_at + ANSWER_LAG

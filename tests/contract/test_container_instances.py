@@ -136,6 +136,17 @@ def test_described_ones_say_who_they_are(face: Face) -> None:
     ] == [("ACTIVE", True, "", "")] * 3
 
 
+# What is registered after a drain has not been set DRAINING by it.
+def test_described_ones_say_when_they_were_registered(face: Face) -> None:
+    face.cluster("payments")
+    (there,) = face.register("payments")
+
+    [described] = face.ecs.describe("payments", [there.arn])
+
+    assert described.registered_at is not None
+    assert described.registered_at.tzinfo is not None
+
+
 def test_a_cluster_may_be_named_by_its_arn(face: Face) -> None:
     arn = face.cluster("payments")
     (there,) = face.register("payments")

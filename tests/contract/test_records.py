@@ -72,7 +72,7 @@ def test_a_record_is_read_back_as_it_was_written(table: Drains) -> None:
             running=2,
             pending=1,
             tasks=("a" * 32, "b" * 32),
-            previous=Previous("12345678", NOON, None, End.OPEN),
+            previous=Previous("12345678", NOON, None, End.OPEN, followed=True, drained=("a", "b")),
         ),
         followed=True,
     )

@@ -18,7 +18,7 @@ from drainer.drain.model import (
     Policy,
     WakeUp,
 )
-from drainer.drain.record import SETTLE, DrainRecord, End, key_of
+from drainer.drain.record import SETTLE, DrainRecord, End, Previous, key_of
 from drainer.errors import (
     ClusterMissingError,
     DrainerError,
@@ -696,6 +696,95 @@ def test_a_deregistration_that_fails_is_said_tried_again_and_spoils_no_other() -
     assert "not removed" in said["arn-old"].error
     assert said["arn-2"].done == "active"
     assert world.followed == [ID]
+
+
+# -- what a drain of ours cannot have set DRAINING
+
+BY_HAND = replace(NEW, status="DRAINING")
+ABOUT_OLD: dict[str, Any] = {"container_instance_arn": "arn-old"}
+
+
+def replaced(*drained: str, **changes: Any) -> DrainRecord:
+    """A record of the sweep, of what has never waited, in the place of one that is followed."""
+    known = record(end=End.OVER, **changes)
+    drain = known.drain
+    nameless = replace(drain.action, lifecycle_action_token="")
+    early = drain.started_at - timedelta(hours=1)
+    before = Previous("", early, None, End.OPEN, followed=True, drained=drained)
+    return replace(
+        known, drain=replace(drain, action=nameless, last_heartbeat_at=early), previous=before
+    )
+
+
+@pytest.mark.parametrize(("seconds", "is_back"), [(20, True), (21, False)])
+def test_what_is_registered_after_its_drain_is_not_ours_though_the_record_names_nothing(
+    seconds: int, *, is_back: bool
+) -> None:
+    # Seed 17435: what somebody was draining got tasks again, though we had never set it DRAINING.
+    registered_at = ENDED_AT + timedelta(seconds=seconds)
+    world = World({"payments": [replace(BY_HAND, registered_at=registered_at)]})
+
+    world.run()
+
+    assert world.active == (["arn-new"] if is_back else [])
+    assert world.followed == []
+
+
+def test_a_record_that_names_nothing_stands_for_what_it_has_replaced() -> None:
+    # Seed 4233: the table was denied, and a sweep took up the record by another one, which has
+    # found nothing. Somebody had set the instance's next registration DRAINING by then.
+    world = World({"payments": [LEFT_OVER, BY_HAND]}, records=followed(replaced("arn-old")))
+
+    world.run()
+
+    assert (world.active, world.deregistered) == ([], ["arn-old"])
+    world.where["payments"] = [BY_HAND]
+    world.run()
+    assert (world.active, world.followed) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        pytest.param(replaced("arn-old"), id="by the record before"),
+        pytest.param(replaced(), id="by one that does not say"),
+    ],
+)
+def test_what_a_replaced_record_has_drained_comes_back(known: DrainRecord) -> None:
+    # It would stay DRAINING permanently.
+    there = instance("arn-old", registered_at=NOW - timedelta(days=1))
+    world = World({"payments": [there]}, records=followed(known))
+
+    world.run()
+
+    assert (world.active, world.followed) == (["arn-old"], [])
+
+
+def test_what_was_found_by_a_drain_that_was_answered_comes_back_though_it_took_no_heartbeat() -> (
+    None
+):
+    # An answer shows as well as a heartbeat that the action was a true one.
+    known = replace(replaced("arn-old"), end=End.CONTINUE)
+    known = replace(known, drain=replace(known.drain, container_instance_arn="arn-1"))
+    world = World({"payments": [instance()]}, records=followed(known))
+
+    world.run()
+
+    assert world.active == ["arn-1"]
+
+
+def test_where_two_drains_have_each_found_another_one_both_come_back() -> None:
+    known = record()
+    own = replace(known.drain, **{**ABOUT_OLD, "others": (Place("payments", "arn-2"),)})
+    before = replaced("arn-1").previous
+    world = World(
+        {"payments": [instance(), instance("arn-2"), instance("arn-3")]},
+        records=followed(replace(known, drain=own, previous=before)),
+    )
+
+    world.run()
+
+    assert world.active == ["arn-1", "arn-2"]
 
 
 # -- where is looked, and when

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from drainer.drain import record_codec
 from drainer.drain.conditional_write import Condition, Demand, Write, holds, stored
 from drainer.drain.model import (
+    REGISTRATIONS_MAX,
     Drain,
     LifecycleAction,
     LifecycleActionResult,
@@ -117,6 +118,8 @@ def records(draw: st.DrawFn) -> DrainRecord:
                 INSTANTS,
                 st.none() | INSTANTS,
                 st.sampled_from(End),
+                st.booleans(),
+                st.sampled_from([(), ("arn",), ("arn",) * REGISTRATIONS_MAX]),
             )
         ),
     )
@@ -273,6 +276,60 @@ def test_what_is_replaced_is_followed_if_anything_was_set_draining(
 
     assert kept.followed is followed
     assert record_codec.decode(record_codec.encode(again, RETENTION)).previous == kept
+
+
+FOUND = replace(OPEN, drain=replace(DRAIN, container_instance_arn="arn", others=()))
+BEFORE = Previous("", NOON, NOON, End.OVER, followed=True, drained=("old", "arn"))
+
+
+@pytest.mark.parametrize(
+    ("record", "drained"),
+    [
+        pytest.param(replace(FOUND, previous=None), ("arn",), id="what it has found"),
+        pytest.param(replace(FOUND, previous=BEFORE), ("arn", "old"), id="and one before it"),
+        pytest.param(
+            replace(FOUND, previous=replace(BEFORE, followed=False)), ("arn",), id="not followed"
+        ),
+        pytest.param(
+            replace(nameless(NOON - timedelta(seconds=1)), previous=BEFORE),
+            ("old", "arn"),
+            id="it has set nothing DRAINING",
+        ),
+        pytest.param(
+            replace(OPEN, drain=replace(DRAIN, container_instance_arn=None, others=()),
+                    previous=BEFORE),
+            (),
+            id="nobody knows what it has found",
+        ),
+        pytest.param(replace(ENDED, followed=False, previous=None), (), id="it is not followed"),
+    ],
+)  # fmt: skip
+def test_what_is_replaced_says_what_may_have_been_set_draining(
+    record: DrainRecord, drained: tuple[str, ...]
+) -> None:
+    # What somebody else has set DRAINING would be set ACTIVE: what came after it has no names.
+    kept = record_codec.previous_of(record)
+    again = replace(OPEN, previous=kept)
+
+    assert kept.drained == drained
+    assert record_codec.decode(record_codec.encode(again, RETENTION)).previous == kept
+
+
+def test_no_record_names_more_than_an_instance_has_registrations() -> None:
+    # An item grows with each warm pool that an instance comes from, and costs by its size.
+    many = tuple(f"arn-{number}" for number in range(2 * REGISTRATIONS_MAX))
+    kept = record_codec.previous_of(replace(FOUND, previous=replace(BEFORE, drained=many)))
+
+    assert kept.drained == ("arn", *many[: REGISTRATIONS_MAX - 1])
+
+
+@pytest.mark.parametrize("value", ["arn", [7], ["a" * 701], ["arn"] * (REGISTRATIONS_MAX + 1)])
+def test_what_was_drained_before_is_read_strictly(value: object) -> None:
+    item = record_codec.encode(replace(OPEN, previous=BEFORE), RETENTION)
+    item["previous"] = {**item["previous"], "drained": value}
+
+    with pytest.raises(MisconfiguredError, match="drained"):
+        record_codec.decode(item)
 
 
 def test_what_is_replaced_leaves_a_checksum_and_no_token() -> None:
