@@ -15,6 +15,7 @@ from drainer.simulation.checkers.safety import Safety
 from drainer.simulation.scenario.promises import Promise
 from drainer.simulation.services.auto_scaling import agents, standby
 from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING, TERMINATING, LifecycleHook
+from drainer.simulation.services.dynamodb.record_table import Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -565,6 +566,38 @@ def test_what_a_drain_has_found_draining_is_ours_though_its_record_is_written_at
     assert update(safety, arn, "ACTIVE") == (
         [] if before else ["set ACTIVE, and was not drained by us"]
     )
+
+
+# No look has seen it in service before somebody set it DRAINING: the record says no more than that
+# a drain is over. But ECS says when it was registered, and so that none has drained it.
+@pytest.mark.parametrize(
+    ("record_ended_at", "sentences"),
+    [
+        (START, ["set ACTIVE, and was not drained by us"]),
+        (START + timedelta(seconds=71), []),
+        (None, []),
+    ],
+)
+def test_what_is_registered_after_every_drain_is_not_ours_to_set_active(
+    account: Aws,
+    group: Group,
+    safety: Safety,
+    record_ended_at: datetime | None,
+    sentences: list[str],
+) -> None:
+    hook(account)
+    instance = first(group)
+    account.auto_scaling.root_volumes.replace(instance, forgets_agent=True)
+    answer(account, instance)
+    account.run_for(91)
+    arn = drain(account, instance)
+    account.record("drained_by_hand", ec2_instance_id=instance.ec2_instance_id)
+    if record_ended_at:
+        item = {"ended_at": {"N": str(record_ended_at.timestamp())}}
+        key = (instance.ec2_instance_id, "payments-asg:drainer")
+        account.record_tables.create("records").put(key, Version(item, {}, account.now))
+
+    assert update(safety, arn, "ACTIVE") == sentences
 
 
 # A stopped host whose agent counted as connected would look like the live one beside its successor.

@@ -4,10 +4,12 @@ Judge what the function changes in ECS: what it may set DRAINING or ACTIVE, dere
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.checkers.memory import drained_at
+from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,7 +71,8 @@ class EcsChanges:
         """Demand that what is set ACTIVE was drained by us, and is in service again."""
         instance = self._instance(reference)
         ours = self._full(reference) in self._drained | self._taken_over
-        if not (ours or (instance is not None and self._was_drained_unseen(instance))):
+        unseen = instance is not None and self._was_drained_unseen(instance)
+        if not (ours or (unseen and not self._is_newer(reference))):
             self._violated("safety", f"{reference} is set ACTIVE, and was not drained by us")
         elif instance is not None and instance.lifecycle_state != "InService":
             self._violated("safety", f"{instance.ec2_instance_id} is set ACTIVE while it leaves")
@@ -86,6 +89,24 @@ class EcsChanges:
             return False
         looks = self._seen_free[instance.ec2_instance_id]
         return not any(max(ended_at) <= at <= by_hand[-1].at for at in looks)
+
+    def _is_newer(self, reference: str) -> bool:
+        """
+        Whether a registration was made after all drains of ours had ended, by their records.
+
+        ECS says when it was made: no drain has set it DRAINING.
+        """
+        found = self._account.ecs.find(reference)
+        if found is None:
+            return False
+        ended_at = [
+            float(item["ended_at"]["N"])
+            for table in self._account.record_tables.tables.values()
+            for (instance, _), row in table.rows.items()
+            if instance == found.ec2_instance_id and (item := row.item) and "ended_at" in item
+        ]
+        last_at = max(ended_at, default=math.inf)
+        return found.registered_at.timestamp() > last_at + ANSWER_LAG_SECONDS_MAX
 
     def deregister(self, parameters: Mapping[str, Any]) -> None:
         """Judge who is deregistered."""
