@@ -232,4 +232,5 @@ def _task(row: dict[str, Any], cluster: str) -> Task:
         desired_status=row["desiredStatus"],
         last_status=row["lastStatus"],
         cluster=cluster,
+        container_instance_arn=row.get("containerInstanceArn", ""),
     )

@@ -28,7 +28,8 @@ from drainer.drain.finder import Finder
 from drainer.drain.listings import AtMost
 from drainer.drain.look import Look
 from drainer.drain.model import InstanceProgress
-from drainer.drain.task_look import StoppedTasks, TaskLook
+from drainer.drain.task_look import TaskLook
+from drainer.drain.task_reads import StoppedTasks
 from drainer.errors import DrainerError
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ One look at one EC2 instance: the finder and the task look fill it in, `may_leav
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
     from drainer.drain.model import ContainerInstance, InstanceProgress, Task
     from drainer.errors import DrainerError
+
+# How long tasks on what is left of an earlier registration are waited for. Once it is DRAINING, ECS
+# replaces its services' tasks. What ECS still counts or has not seen STOPPED after that may be a
+# standalone task, may have no room elsewhere, or may be over: no agent is there to report it.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
+LEFT_BEHIND_FOR = timedelta(seconds=300)
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +92,12 @@ class Look:
         """What is left of earlier registrations, once an agent is connected to another one."""
         found = self.registrations.values() if self.connected else ()
         return tuple(one for one in found if not one.agent_connected)
+
+    @property
+    def waits_behind(self) -> bool:
+        """Whether tasks of earlier registrations may keep the instance still."""
+        since = self.drain.draining_since
+        return bool(self.left_over) and since is not None and self.now < since + LEFT_BEHIND_FOR
 
     @property
     def left_behind(self) -> tuple[ContainerInstance, ...]:
@@ -215,7 +228,12 @@ class Look:
     @property
     def blocking(self) -> tuple[Task, ...]:
         """The known tasks that keep the instance, by the drain's policy."""
-        return tuple(task for task in self.remaining if not self.ignores(task))
+        over = {one.arn for one in self.left_over} if not self.waits_behind else set()
+        return tuple(
+            task
+            for task in self.remaining
+            if not self.ignores(task) and task.container_instance_arn not in over
+        )
 
     @property
     def unexplained(self) -> int:

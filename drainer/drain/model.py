@@ -207,8 +207,7 @@ class ContainerInstance:
     pending_tasks: int
     cluster: str = ""  # name or ARN of the cluster that was asked
     drained_for: str = ""  # checksum of the stack for which it was set DRAINING; empty for none
-    # what Spot did or recommended for which it was set DRAINING, and until when
-    interrupted: str = ""
+    interrupted: str = ""  # the same for Spot: what it did or recommended, and until when
     drained_by: str = ""  # the same for `drainer drain`: when, and which caller; empty for none
     memory_is_free: bool = False  # whether ECS shows no task that takes memory, as all wanted do
     registered_at: datetime | None = None  # when its agent registered it
@@ -234,6 +233,7 @@ class Task:
     desired_status: str  # what ECS wants of it
     last_status: str  # where it is
     cluster: str = ""  # name or ARN of the cluster that was asked
+    container_instance_arn: str = ""  # where it is; empty on Fargate
 
     @property
     def remains(self) -> bool:

@@ -6,7 +6,7 @@ It changes nothing. A failed look leaves its own tasks unseen, not STOPPED.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from drainer.drain import task_set
 from drainer.drain.finder import ACTING_SECONDS
 from drainer.drain.look import turn, unseen
 from drainer.drain.model import UNFINISHED_MAX, Owner, Task
+from drainer.drain.task_reads import DESCRIBED_TOGETHER, TaskReads
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from drainer.drain.listings import Budget
     from drainer.drain.look import Look
     from drainer.drain.model import ContainerInstance
+    from drainer.drain.task_reads import StoppedTasks
     from drainer.invocation import InvocationClock
 
 # One of the unfinished tasks that is not STOPPED decides, so that a few of each drain are asked
@@ -32,40 +34,6 @@ SAMPLE_MAX = 5
 
 # So many others are asked about together with those of other drains; more, by themselves.
 FEW_MAX = 50
-
-# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
-DESCRIBED_TOGETHER = 100
-
-# A call that ECS refuses is repeated with half of its tasks, until it is known which are refused.
-# With so many of them it is the call that is refused: a hundred tasks would take 200 reads.
-REFUSED_MAX = 5
-
-# What is left, beside that for acting, for describing the tasks that were listed: a listing of
-# which no task is described is thrown away.
-DESCRIBING_SECONDS = 5.0
-
-# A task that is STOPPED stays so, and "stopped tasks ... appear in the returned results for at
-# least one hour": a host of short jobs lists thousands, which need not be described again. Their
-# ids take some five megabytes.
-STOPPED_REMEMBERED_MAX = 50_000
-
-
-class StoppedTasks:
-    """The ids of tasks that were seen STOPPED, as many as are remembered; nothing else of them."""
-
-    def __init__(self) -> None:
-        self._ids: OrderedDict[str, None] = OrderedDict()
-
-    def __contains__(self, task_id: str) -> bool:
-        return task_id in self._ids
-
-    def add(self, tasks: Iterable[Task]) -> None:
-        """Remember those of the tasks that are STOPPED."""
-        for task in tasks:
-            if not task.remains:
-                self._ids[task.id] = None
-        for _ in range(len(self._ids) - STOPPED_REMEMBERED_MAX):
-            self._ids.popitem(last=False)
 
 
 class TaskLook:
@@ -84,7 +52,7 @@ class TaskLook:
         stopped: StoppedTasks,
         listings: Budget,
     ) -> None:
-        self._ecs = ecs
+        self._reads = TaskReads(ecs, time)
         self._time = time
         self._stopped = stopped
         self._listings = listings
@@ -141,7 +109,7 @@ class TaskLook:
             ids = [task_id for look in members for task_id in asked[look]]
             refused: dict[str, RefusedError] = {}
             try:
-                tasks = self._tasks(cluster, list(dict.fromkeys(ids)), refused)
+                tasks = self._reads.tasks(cluster, list(dict.fromkeys(ids)), refused)
             except DrainerError as error:
                 self._listings.failed(error)
                 unseen(members, error)
@@ -156,32 +124,6 @@ class TaskLook:
         for look, its_ids in asked.items():
             if not look.in_doubt:
                 self._take(look, its_ids, answered[look])
-
-    def _tasks(
-        self, cluster: str, ids: Sequence[str], refused: dict[str, RefusedError]
-    ) -> dict[str, Task]:
-        """Describe tasks, and note which of them ECS refuses to describe."""
-        tasks: dict[str, Task] = {}
-        for start in range(0, len(ids), DESCRIBED_TOGETHER):
-            tasks.update(self._some(cluster, ids[start : start + DESCRIBED_TOGETHER], refused))
-        return tasks
-
-    def _some(
-        self, cluster: str, ids: Sequence[str], refused: dict[str, RefusedError]
-    ) -> dict[str, Task]:
-        self._must_have_time()
-        try:
-            return self._ecs.tasks(cluster, ids)
-        except RefusedError as error:
-            if len(refused) >= REFUSED_MAX:
-                raise
-            if len(ids) == 1:
-                # A refusal says nothing of the task: it is not missing.
-                refused[ids[0]] = error
-                return {}
-            middle = len(ids) // 2
-            first, second = ids[:middle], ids[middle:]
-            return self._some(cluster, first, refused) | self._some(cluster, second, refused)
 
     def _describe(self, look: Look, ids: Sequence[str], *, until_one: bool) -> Sequence[str]:
         """Describe many tasks of one instance; return those for which there was no time."""
@@ -228,17 +170,8 @@ class TaskLook:
         statuses = task_set.statuses_to_list(look)
         for instance in look.candidates:
             for desired_status in statuses:
-                listed.update(dict.fromkeys(self._ids(instance, desired_status)))
+                listed.update(dict.fromkeys(self._reads.ids(instance, desired_status)))
         return list(listed)
-
-    def _ids(self, instance: ContainerInstance, desired_status: str) -> list[str]:
-        self._must_have_time(DESCRIBING_SECONDS)
-        return self._ecs.task_ids(
-            instance.cluster,
-            instance.arn,
-            desired_status=desired_status,
-            go_on=self._has_time_to_list,
-        )
 
     def _list_behind(self, looks: Sequence[Look]) -> None:
         """List what ECS has told to stop on earlier registrations; a failure leaves it unlisted."""
@@ -254,9 +187,9 @@ class TaskLook:
 
     def _count_behind(self, look: Look, instance: ContainerInstance) -> int:
         """Count the tasks on an earlier registration that keep the EC2 instance."""
-        listed = self._ids(instance, "STOPPED")
+        listed = self._reads.ids(instance, "STOPPED")
         ids = [one for one in listed if one not in self._stopped and one not in look.tasks]
-        tasks = self._tasks(instance.cluster, ids)
+        tasks = self._reads.tasks(instance.cluster, ids, {})
         self._stopped.add(tasks.values())
         over = [one.id for one in tasks.values() if not one.remains or look.ignores(one)]
         return len(set(ids).difference(over))
@@ -268,13 +201,6 @@ class TaskLook:
             if task_id in self._stopped and task_id in known:
                 look.tasks[task_id] = _stopped(task_id)
         return [one for one in listed if one not in self._stopped and one not in look.tasks]
-
-    def _has_time_to_list(self) -> bool:
-        return self._time.seconds_left() >= ACTING_SECONDS + DESCRIBING_SECONDS
-
-    def _must_have_time(self, beside: float = 0.0) -> None:
-        if self._time.seconds_left() < ACTING_SECONDS + beside:
-            raise UnavailableError("No time was left to read tasks: the next pass does")
 
 
 def _stopped(task_id: str) -> Task:

@@ -49,12 +49,6 @@ ANSWER_LAG = timedelta(seconds=20)
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
 MISSING_FOR = timedelta(seconds=300)
 
-# How long tasks on what is left of an earlier registration are waited for. Once it is DRAINING, ECS
-# replaces its services' tasks. What ECS still counts or has not seen STOPPED after that may be a
-# standalone task, may have no room elsewhere, or may be over: no agent is there to report it.
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
-LEFT_BEHIND_FOR = timedelta(seconds=300)
-
 
 def unfinished(look: Look) -> tuple[str, ...]:
     """Return the ids of the tasks that any look has seen, and none has seen STOPPED."""
@@ -203,13 +197,7 @@ def _counts_behind(look: Look) -> bool:
     No listing counts until then: the set is closed ANSWER_LAG after the last of them was told to
     stop at the earliest, so that the listing of what is left over shows it.
     """
-    return bool(look.left_behind) and _waits_behind(look)
-
-
-def _waits_behind(look: Look) -> bool:
-    """Whether tasks of earlier registrations may keep the instance still."""
-    since = look.drain.draining_since
-    return bool(look.left_over) and since is not None and look.now < since + LEFT_BEHIND_FOR
+    return bool(look.left_behind) and look.waits_behind
 
 
 def must_list_behind(look: Look) -> bool:
@@ -219,12 +207,12 @@ def must_list_behind(look: Look) -> bool:
     Those that ECS has told to stop are in no count. They are not put into the set, in which they
     would be waited for until the deadline.
     """
-    return _waits_behind(look) and not look.left_behind and all_stopped(look)
+    return look.waits_behind and not look.left_behind and all_stopped(look)
 
 
 def is_clear_behind(look: Look) -> bool:
     """Whether no task of an earlier registration keeps the instance."""
-    return not _waits_behind(look) or (not look.left_behind and look.behind == 0)
+    return not look.waits_behind or (not look.left_behind and look.behind == 0)
 
 
 def stays_empty(look: Look) -> bool:

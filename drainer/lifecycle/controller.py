@@ -13,7 +13,7 @@ from drainer.drain.admission import Admission
 from drainer.drain.listings import Listings
 from drainer.drain.may_leave import Act
 from drainer.drain.record import key_of
-from drainer.drain.task_look import StoppedTasks
+from drainer.drain.task_reads import StoppedTasks
 from drainer.lifecycle import rules
 from drainer.lifecycle.acting import HookActions
 from drainer.lifecycle.early_heartbeats import EarlyHeartbeats

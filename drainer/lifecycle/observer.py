@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from drainer.drain.listings import Listings
     from drainer.drain.model import Hook
     from drainer.drain.record import Key
-    from drainer.drain.task_look import StoppedTasks
+    from drainer.drain.task_reads import StoppedTasks
     from drainer.invocation import InvocationClock
     from drainer.lifecycle.hooks import AutoScalingReads, Hooks
 

@@ -259,6 +259,26 @@ def test_what_ecs_has_told_to_stop_on_an_earlier_registration_is_waited_for_some
     assert waited < (250 if reported else 360)
 
 
+def test_a_task_that_was_known_before_the_agent_lost_its_state_is_waited_for_some_minutes(
+    world: World,
+) -> None:
+    # ECS described it as RUNNING for eight hours, and the hook was not answered.
+    world.group()
+    world.service(desired=1)
+    [leaving] = [world.oldest]
+    world.account.ecs.run_standalone(CLUSTER, leaving, seconds=100_000)
+    world.scale_in()
+    world.run(60)
+    world.account.ecs.connect_agent(leaving, connected=False)
+    again_at = world.account.now
+    loses_its_state(world, leaving)
+
+    action = world.until_answered()
+
+    assert action.ended_by == "completed"
+    assert 300 < world.seconds(action.ended_at) - world.seconds(again_at) < 420
+
+
 def test_an_earlier_registration_that_a_sweep_has_found_is_not_lost_with_its_next_write(
     make_world: Callable[..., World],
 ) -> None:

@@ -807,7 +807,7 @@ def test_what_is_listed_and_cannot_be_described_is_not_absent(*, known: bool) ->
     # With ECS's two answers at odds for longer than two searches, what serves was released.
     there = container_instance("arn", ID)
     ecs = Ecs({"payments": [there], "other": []}, hides=frozenset({"arn"}))
-    of = {"container_instance_arn": "arn", "settled": True} if known else {}
+    of: dict[str, Any] = {"container_instance_arn": "arn", "settled": True} if known else {}
     search = Search(ecs, drain(**of))
 
     looks = [search.pass_over() for _ in range(5)]

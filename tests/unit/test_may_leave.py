@@ -836,6 +836,25 @@ def test_what_ecs_has_told_to_stop_on_an_earlier_registration_is_waited_for(
     assert decide(soon).reason == reason
 
 
+@pytest.mark.parametrize("last", ["RUNNING", "DEACTIVATING"])
+def test_a_known_task_on_an_earlier_registration_is_waited_for_as_long(last: str) -> None:
+    # Seen while the agent was connected there, it held the instance to its deadline, 48 hours by
+    # default: nothing is there to report its end.
+    soon, late, elsewhere = (
+        left_behind("DRAINING", tasks=0, seconds=seconds) for seconds in (299, 300, 300)
+    )
+    for look, arn in ((soon, "arn-old"), (late, "arn-old"), (elsewhere, ARN)):
+        known = replace(task(last, "STOPPED", id="b"), container_instance_arn=arn)
+        look.tasks, look.behind = {"b": known}, 0
+        look.drain = replace(look.drain, unfinished=("b",))
+
+    assert [decide(look).phase for look in (soon, late, elsewhere)] == [
+        Phase.CLOSING,
+        Phase.DRAINED,
+        Phase.CLOSING,
+    ]
+
+
 def test_an_earlier_registration_is_looked_at_by_each_pass_though_ecs_counts_no_task_there() -> (
     None
 ):

@@ -20,7 +20,7 @@ from drainer.drain.model import (
     Task,
 )
 from drainer.drain.record import DrainRecord, key_of
-from drainer.drain.task_look import StoppedTasks
+from drainer.drain.task_reads import StoppedTasks
 from drainer.errors import MisconfiguredError, RefusedError, UnavailableError
 from drainer.invocation import InvocationClock
 from drainer.lifecycle.hooks import LATER_STATES, Hooks, is_waiting

@@ -20,10 +20,8 @@ from drainer.drain.model import (
     StandaloneTasks,
     Task,
 )
-from drainer.drain.task_look import (
-    StoppedTasks,
-    TaskLook,
-)
+from drainer.drain.task_look import TaskLook
+from drainer.drain.task_reads import StoppedTasks
 from drainer.errors import ClusterMissingError, MisconfiguredError, RefusedError, ThrottledError
 from drainer.invocation import InvocationClock
 from tests.unit.ecs import UnaskedEcs, container_instance
