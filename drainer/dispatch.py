@@ -127,7 +127,11 @@ def serve(work: Work, by: Controllers, time: InvocationClock) -> dict[Key, str]:
 
 
 def _bring_back(work: Work, by: Controllers, time: InvocationClock) -> None:
-    returned = by.reactivation.run(work.wake_ups, sweep=work.sweep, time=time)
+    try:
+        returned = by.reactivation.run(work.wake_ups, sweep=work.sweep, time=time)
+    except Exception as error:  # noqa: BLE001 (whatever it is, it must not spoil the others)
+        by.telemetry.crashed(error, [one.ec2_instance_id for one in work.wake_ups])
+        return
     by.telemetry.returned(returned)
 
 

@@ -76,9 +76,13 @@ def test_requests_whose_chain_is_lost_and_notifications_that_wait_are_reported_b
     assert told == [{"chains_lost": 1}, {"messages_waiting": 7}]
 
 
-def order_of(work: Work, now: datetime) -> list[str]:
+def order_of(work: Work, now: datetime, error: Exception | None = None) -> list[str]:
     """What an invocation does about drains and about what is in service again, in which order."""
     done: list[str] = []
+
+    class Reports(Telemetry):
+        def crashed(self, error: Exception, ec2_instance_ids: list[str]) -> None:
+            done.append(f"{error} {ec2_instance_ids}")
 
     def run_pass(*_: Any, **__: Any) -> Any:
         done.append("drains")
@@ -86,12 +90,14 @@ def order_of(work: Work, now: datetime) -> list[str]:
 
     def run(*_: Any, **__: Any) -> list[Any]:
         done.append("returns")
+        if error is not None:
+            raise error
         return []
 
     controller: Any = SimpleNamespace(run_pass=run_pass)
     back: Any = SimpleNamespace(run=run)
     served: Any = SimpleNamespace(recorder=SimpleNamespace(lost=lambda *_, **__: []))
-    by = Controllers(controller, back, lambda: served, Telemetry())
+    by = Controllers(controller, back, lambda: served, Reports())
     serve(work, by, InvocationClock(now, lambda: 30.0))
     return done
 
@@ -109,6 +115,17 @@ def test_no_crowd_keeps_all_sweeps_from_what_is_in_service_again(minutes: int) -
     assert all(after - before <= 6 for before, after in pairwise(first))
     # Drains have the shorter timeouts: most sweeps begin with them.
     assert 30 < len(first) < 50
+
+
+def test_a_crash_over_what_is_in_service_again_keeps_no_sweep_from_its_drains() -> None:
+    # It would crash in each sweep, and nothing would find a lost chain.
+    sweep = Work([], [WakeUp("i-2")], [], [], sweep=True)
+
+    for number in range(10):
+        done = order_of(sweep, NOW + timedelta(minutes=5 * number), KeyError("status"))
+
+        assert "drains" in done
+        assert "'status' ['i-2']" in done
 
 
 def test_a_wake_up_comes_after_drains_at_any_time() -> None:
