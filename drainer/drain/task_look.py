@@ -163,7 +163,26 @@ class TaskLook:
             look.deferred = look.deferred or look not in listed
         left = self._ask_about({look: ids for look, (_, ids) in listed.items()}, until_one=False)
         for look, (listed_at, _) in listed.items():
+            self._leave_out_forgotten(look)
             _take_listing(look, listed_at, left.get(look, ()))
+
+    def _leave_out_forgotten(self, look: Look) -> None:
+        """
+        Leave out what ECS forgot after it was listed: it had stopped an hour ago.
+
+        Of a thousand tasks that stop in an hour some do so between a listing and a description.
+        Taken for unfinished, such a one would keep the instance for MISSING_FOR after all others.
+        """
+        new = {*look.missing}.difference(look.drain.unfinished)
+        if not new or look.in_doubt:
+            return
+        try:
+            forgotten = new.difference(self._listed(look))
+        except DrainerError as error:
+            self._listings.failed(error)
+            look.unseen(error)
+            return
+        look.missing = tuple(one for one in look.missing if one not in forgotten)
 
     def _listed(self, look: Look) -> list[str]:
         listed: dict[str, None] = {}

@@ -22,7 +22,13 @@ from drainer.drain.model import (
 )
 from drainer.drain.task_look import TaskLook
 from drainer.drain.task_reads import StoppedTasks
-from drainer.errors import ClusterMissingError, MisconfiguredError, RefusedError, ThrottledError
+from drainer.errors import (
+    ClusterMissingError,
+    DrainerError,
+    MisconfiguredError,
+    RefusedError,
+    ThrottledError,
+)
 from drainer.invocation import InvocationClock
 from tests.unit.ecs import UnaskedEcs, container_instance
 
@@ -30,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from drainer.drain.listings import Budget
-    from drainer.errors import DrainerError
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 NOW = START + timedelta(seconds=60)
@@ -863,3 +868,49 @@ def test_without_time_what_is_left_over_is_not_listed() -> None:
     look_at(ecs, one)
 
     assert (ecs.asked, one.behind) == ([], None)
+
+
+@dataclass
+class Answering(Ecs):
+    """ECS whose listings have these answers, one after the other."""
+
+    answers: list[list[str] | DrainerError] = field(default_factory=list)
+
+    def task_ids(self, *_: Any, **__: Any) -> list[str]:
+        answer = self.answers.pop(0)
+        if isinstance(answer, DrainerError):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize("again", [[task_id(1)], [task_id(1), task_id(2)]])
+def test_what_ecs_forgets_between_listing_and_description_is_not_unfinished(
+    again: list[str],
+) -> None:
+    # On a host of a thousand jobs an hour it held each drain five minutes longer, and each pass of
+    # a drain of hours looked for it.
+    ecs, one = Answering(answers=[[task_id(1), task_id(2)], again]), look(0)
+    ecs.has(task(1))
+
+    look_at(ecs, one)
+
+    left = tuple(again[1:])
+    assert (one.drain.unfinished, one.missing, one.listed_at) == (left, left, NOW)
+
+
+def test_where_all_that_was_listed_is_described_nothing_is_listed_again() -> None:
+    ecs, one = Answering(answers=[[task_id(1)]]), look(0)
+    ecs.has(task(1))
+
+    look_at(ecs, one)
+
+    assert (ecs.answers, one.listed_at) == ([], NOW)
+
+
+def test_without_its_second_listing_a_listing_with_a_missing_task_is_thrown_away() -> None:
+    # It is not known which of its tasks may be left out.
+    ecs, one = Answering(answers=[[task_id(2)], THROTTLED]), look(0)
+
+    look_at(ecs, one)
+
+    assert (one.in_doubt, one.listed_at, one.drain.unfinished) == (True, None, ())
