@@ -43,7 +43,13 @@ def is_known(instance: ContainerInstance, records: Sequence[DrainRecord]) -> boo
 
 
 def _is_newer(instance: ContainerInstance, record: DrainRecord) -> bool:
-    """Whether it was registered after the end of a drain, and of each pass beside that."""
+    """
+    Whether it was registered after the end of a drain, and of each pass beside that.
+
+    An agent that finds its state keeps its container instance. AWS does not say of `registeredAt`
+    that it stays then; so it decides only where a record names no registration.
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerInstance.html
+    """
     registered_at, ended_at = instance.registered_at, record.ended_at
     if registered_at is None or ended_at is None:
         return False
