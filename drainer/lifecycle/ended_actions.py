@@ -13,9 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drainer.drain.admission import Admission
+from drainer.lifecycle.look import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from drainer.drain.admission import Admitted
     from drainer.drain.model import LifecycleAction
@@ -36,6 +38,8 @@ class EndedActions:
     def __init__(self, most: int = REMEMBERED_MAX) -> None:
         self._most = most
         self._actions: OrderedDict[LifecycleAction, None] = OrderedDict()
+        # since when the others were seen not to wait
+        self._not_waiting: OrderedDict[LifecycleAction, datetime] = OrderedDict()
 
     def applied(self, messages: Sequence[Admitted]) -> list[Admitted]:
         """
@@ -44,12 +48,18 @@ class EndedActions:
         Nothing but messages: what the sweep finds goes on, and writes the end of a record that is
         still open as soon as the table takes it.
         """
-        return [
-            replace(one, admission=Admission.ENDED)
-            if one.admission.goes_on and one.drain.action in self._actions
-            else one
-            for one in messages
-        ]
+        return [self._applied(one) if one.admission.goes_on else one for one in messages]
+
+    def _applied(self, message: Admitted) -> Admitted:
+        action, drain = message.drain.action, message.drain
+        if action in self._actions:
+            return replace(message, admission=Admission.ENDED)
+        since = self._not_waiting.get(action)
+        if since is None or drain.not_waiting_since is not None:
+            return message
+        # Two looks agree that it does not wait. With the first of them in another message alone,
+        # each message would take two.
+        return replace(message, drain=replace(drain, not_waiting_since=since))
 
     def add(self, outcomes: Iterable[HookOutcome]) -> None:
         """
@@ -59,8 +69,15 @@ class EndedActions:
         it has never confirmed is not remembered: its first message may have come too early.
         """
         for outcome in outcomes:
-            over = outcome.over and outcome.look.proven
-            if outcome.named and (outcome.answered or over):
-                self._actions[outcome.drain.action] = None
-        for _ in range(len(self._actions) - self._most):
-            self._actions.popitem(last=False)
+            action, look = outcome.drain.action, outcome.look
+            if not outcome.named:
+                continue
+            if outcome.answered or (outcome.over and look.proven):
+                self._actions[action] = None
+            if look.waiting == Waiting.NO and look.proven and not outcome.heartbeat:
+                self._not_waiting.setdefault(action, look.seen_at or look.now)
+            else:
+                self._not_waiting.pop(action, None)
+        for known in (self._actions, self._not_waiting):
+            for _ in range(len(known) - self._most):
+                known.popitem(last=False)

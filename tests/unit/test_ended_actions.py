@@ -181,3 +181,40 @@ def test_the_oldest_are_forgotten() -> None:
     marked = ended.applied([one.admitted for one in outcomes])
 
     assert [one.admission for one in marked] == [Admission.DUE, Admission.ENDED, Admission.ENDED]
+
+
+# Each of a hundred messages that were held up took two looks, and a message more, to find out that
+# its group is gone.
+@pytest.mark.parametrize(("seconds", "over"), [(19, False), (20, True)])
+def test_looks_of_two_messages_agree_that_an_action_does_not_wait(
+    seconds: int, *, over: bool
+) -> None:
+    account = Account(fails={"complete": HOOK_GONE})
+    controller = account.controller()
+    account.records.down = DELETED
+    message = drain(deadline_at=NOW, sent_at=NOW)
+    [first] = account.run(message, controller=controller).outcomes
+
+    at = NOW + timedelta(seconds=seconds)
+    [second] = account.run(replace(message, hop=7), controller=controller, now=at).outcomes
+
+    assert (first.over, second.over) == (False, over)
+    report = account.run(replace(message, hop=9), controller=controller, now=at)
+    assert [one.admission for one in report.not_admitted] == [Admission.ENDED] * over
+
+
+# One late answer now and another one in an hour are not two looks that agree.
+def test_a_look_that_finds_it_waiting_separates_two_that_do_not() -> None:
+    account = Account(fails={"complete": HOOK_GONE})
+    controller = account.controller()
+    account.records.down = DELETED
+    message = drain(sent_at=NOW)
+    account.run(message, controller=controller)
+    account.has(0, "DRAINING", task())
+    account.run(replace(message, hop=5), controller=controller, now=NOW + timedelta(seconds=30))
+    del account.states[instance_id()]
+
+    later = replace(message, hop=7, deadline_at=NOW)
+    [outcome] = account.run(later, controller=controller, now=NOW + timedelta(seconds=60)).outcomes
+
+    assert not outcome.over
