@@ -143,7 +143,8 @@ class Reactivation:
                 gone.clear()
                 break  # the next sweep looks at others
             try:
-                found = self._ecs.describe(cluster, self._ecs.find(cluster, ids))
+                listed = self._ecs.find(cluster, ids)
+                found = self._ecs.describe(cluster, listed)
             except DrainerError as error:
                 if not isinstance(error, ClusterMissingError):
                     gone.difference_update(ids)
@@ -154,6 +155,10 @@ class Reactivation:
             gone -= {one.ec2_instance_id for one in found if one.agent_connected}
             here = {one: over[one] for one in ids if one in back}
             settled = self._bring_back_in(cluster, found, here, done, time)
+            if len(found) < len(listed):
+                # What ECS lists and does not describe now may be left over: the next sweep looks.
+                gone.difference_update(ids)
+                continue
             self._forget([record for one in settled for record in over[one]], time)
         gone = departed(self._auto_scaling, {one: over[one] for one in over if one in gone}, time)
         self._forget([record for one in over if one in gone for record in over[one]], time)

@@ -81,6 +81,7 @@ class World(UnaskedEcs):
     log: list[str] = field(default_factory=list)
     active: list[str] = field(default_factory=list)
     deregistered: list[str] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)  # the ARNs that are listed and not described
     asked_about: list[str] = field(default_factory=list)
     # What the groups list that the answer about single instances lacks, and their warm pools.
     listed: list[str] = field(default_factory=list)
@@ -132,7 +133,7 @@ class World(UnaskedEcs):
 
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
         self._call("describe")
-        return [one for one in self.where.get(cluster, ()) if one.arn in arns]
+        return [one for one in self.where.get(cluster, ()) if one.arn in {*arns} - self.hidden]
 
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
         self._call("set ACTIVE")
@@ -658,6 +659,21 @@ def test_what_is_left_of_the_earlier_registration_is_deregistered() -> None:
     world.where["payments"] = [NEW]
     world.run()
     assert world.followed == []
+
+
+@pytest.mark.parametrize("states", [{ID: "InService"}, {}])
+def test_what_is_listed_and_cannot_be_described_is_looked_at_again(states: dict[str, str]) -> None:
+    # Seed 1228: with one answer that lacked it, the earlier registration was left over for ever.
+    world = World({"payments": [LEFT_OVER, NEW]}, states, hidden={"arn-old"})
+    if not states:
+        world.hidden.add("arn-new")
+
+    assert world.run() == []
+    assert world.followed == [ID]
+
+    world.states, world.hidden = {ID: "InService"}, set()
+    world.run()
+    assert world.deregistered == ["arn-old"]
 
 
 @pytest.mark.parametrize(
