@@ -32,11 +32,14 @@ SEEDS = (
     140,  # notification of an earlier action
     628,  # a sweep that forgets forty records
     1013,  # an hour without the table, and then it may not be written
+    1228,  # an earlier registration that one answer lacks
     1600,  # chains without a table, of a group that is gone
     2076,  # a join whose write is lost, and an action that an operator ends unheard
     2385,  # a drain that lies inside an outage, after others that have a record
     2789,  # an action that ended unheard, right before the next one
     3764,  # nobody may write the table from a drain on
+    5873,  # messages that are published again for an event, and again for the next one
+    5942,  # a deadline that passes while an invocation goes on
     6974,  # messages of an hour come together, and nobody may write the table
     7710,  # a token that only the table has, and an hour without the table
     10479,  # a sweep whose write is repeated, and whose publication is throttled

@@ -124,7 +124,12 @@ def search_only_the_named_cluster() -> None:
 
 
 def believe_one_absence() -> None:
-    """Release on one look that does not find the container instance again."""
+    """Release on one look that cannot describe the container instance, listed or not."""
+
+    def find(self: Any, cluster: str, ec2_instance_ids: Any) -> Any:
+        return [one.arn for one in self.describe(cluster, right(self, cluster, ec2_instance_ids))]
+
+    right = swap(ecs.EcsGateway, "find", find)
     _rule(Phase.UNREGISTERED, holds=lambda look: look.absent)
 
 

@@ -19,7 +19,7 @@ from drainer.simulation.records import parsed
 from drainer.simulation.scenario.installation import NOTIFICATION_SECONDS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from drainer.simulation.aws import Aws
@@ -286,7 +286,8 @@ class Chains:
         """
         if not self.account.record_tables.is_writable:
             return  # without a table nothing tells a duplicate from the original
-        for (ec2_instance_id, hook, _), number in _chains(installed, since.timestamp()).items():
+        found = _chains(installed, since.timestamp(), self._is_behind)
+        for (ec2_instance_id, hook, _), number in found.items():
             if number > CHAINS_MAX:
                 yield f"{number} chains of {ec2_instance_id} at {hook}"
 
@@ -296,6 +297,16 @@ class Chains:
         """
         about = ec2_instance_id, hook
         return sum(number for key, number in _chains(installed).items() if key[:2] == about)
+
+    def _is_behind(self, body: Mapping[str, Any]) -> bool:
+        """Whether the record has gone on from a message, so that it ends where it is read."""
+        action = body["action"]
+        group, hook = action["auto_scaling_group_name"], action["lifecycle_hook_name"]
+        return any(
+            int(item["generation"]["N"]) == body.get("generation")
+            and int(item["hop"]["N"]) > body.get("hop", 0)
+            for item in self._items(action["ec2_instance_id"], f"{group}:{hook}")
+        )
 
     def _about(self, bodies: Iterable[str]) -> Iterator[Subject]:
         return subjects(_messages(bodies))
@@ -325,12 +336,16 @@ class Chains:
         ]
 
 
-def _chains(installed: Installation, since: float = 0.0) -> Counter[tuple[str, str, str]]:
+def _chains(
+    installed: Installation,
+    since: float = 0.0,
+    is_behind: Callable[[Mapping[str, Any]], bool] = lambda _: False,
+) -> Counter[tuple[str, str, str]]:
     """Count the messages published since an instant, by instance, hook and token."""
     found: dict[tuple[Any, ...], list[bool]] = defaultdict(list)
     for message in installed.waiting:
         body = parsed(parsed(message.body)["Message"])
-        if body.get("sent_at", since) >= since:
+        if body.get("sent_at", since) >= since and not is_behind(body):
             action = body["action"]
             names = action["ec2_instance_id"], action["lifecycle_hook_name"]
             # A forged notification has a token of its own; its chain ends at the first answer.

@@ -56,6 +56,7 @@ class Safety:
     Attributes:
         ceased_at: when faults cease; until then the function need not know that it is over.
         chains: how many messages about an instance at a hook be re-invoked.
+        spent: for how long the invocation has gone on, in seconds; the account's clock stands.
         hook_unread: whether a look at a group's hooks has failed in this invocation.
         violations: what was found.
         answered: how many lifecycle actions the function answered.
@@ -69,6 +70,7 @@ class Safety:
     started_at: datetime
     ceased_at: datetime | None = None
     chains: Callable[[str, str], int] = lambda *_: 0
+    spent: Callable[[], float] = lambda: 0.0
     hook_unread: bool = False
     violations: list[Violation] = field(default_factory=list)
     answered: int = 0
@@ -159,7 +161,8 @@ class Safety:
         action = self._action(parameters)
         if action is None:
             return
-        promise, now = self.workload.promise(action), self.account.now
+        promise = self.workload.promise(action)
+        now = self.account.now + timedelta(seconds=self.spent())
         self.answered += 1
         result = parameters["LifecycleActionResult"]
         instance = action.ec2_instance_id

@@ -134,7 +134,9 @@ class World(SeedWorld):
             call_time=self.call_time,
         )
         topic_arn = self.installed.topic.arn
-        self.safety = Safety(account, self.workload, topic_arn, STARTED_AT)
+        self.safety = Safety(
+            account, self.workload, topic_arn, STARTED_AT, spent=lambda: self.call_time.spent
+        )
         account.record_tables.wrote = self._wrote
         workload.begin(self.workload, topic_arn)
         large.enlarge(self.large, self.workload, self.faults, topic_arn, self.call_time)
