@@ -18,7 +18,7 @@ from drainer.cli.simulate.hunt import (
 from tests.simulation.test_simulate import REQUEST_SEEDS, SEEDS
 
 
-def test_every_deliberate_bug_is_caught_within_500_seeds() -> None:
+def test_every_deliberate_bug_is_caught_within_1000_seeds() -> None:
     # Checkers that never speak cannot be told from checkers that cannot speak.
     found = list(catch_all(processes=2, first=CATCHING_SEEDS))
     caught = {one.name: one.seed for one in found}
@@ -32,7 +32,7 @@ def test_every_deliberate_bug_is_caught_within_500_seeds() -> None:
 
     assert len(caught) == len(BUGS) >= 55
     assert [name for name, seed in caught.items() if seed is None] == []
-    assert max(seed or 0 for seed in caught.values()) < SEEDS_MAX == 500
+    assert max(seed or 0 for seed in caught.values()) < SEEDS_MAX == 1_000
 
 
 def test_every_deliberate_bug_has_a_seed_to_try_first() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
-SEEDS_MAX = 500
+SEEDS_MAX = 1_000
 # So many new objects before the garbage collector looks at them, where Python has 700.
 COLLECTED_AFTER = 100_000
 # What production calls an answer that may be given later, and one that never will be taken.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.aws import auto_scaling, ecs
 from drainer.cli.simulate.swap import swap
-from drainer.drain import finder, look, may_leave, model, task_look, task_set
+from drainer.drain import finder, look, may_leave, model, task_look, task_reads, task_set
 from drainer.drain.may_leave import Act, Phase
 from drainer.drain.model import LifecycleActionResult
 from drainer.lifecycle import acting, heartbeats, hooks, observer, outcome, rules, sweep
@@ -275,6 +275,7 @@ def keep_what_a_reactivation_makes_untrue() -> None:
 def look_on_when_time_is_over() -> None:
     """Describe and list without asking the clock (B6)."""
     swap(task_look, "ACTING_SECONDS", float("-inf"))
+    swap(task_reads, "ACTING_SECONDS", float("-inf"))
     swap(finder, "ACTING_SECONDS", float("-inf"))
 
 

@@ -20,7 +20,7 @@ from drainer.drain.may_leave import Phase
 from drainer.drain.model import Origin
 from drainer.drain.record import DrainRecord, End
 from drainer.errors import DrainerError
-from drainer.lifecycle import acting, controller, record_writes, recorder
+from drainer.lifecycle import acting, controller, drained_by_us, record_writes, recorder
 from drainer.lifecycle.rules import Step
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ def follow_nothing() -> None:
 def follow_what_was_never_drained() -> None:
     """Set ACTIVE later on what no drain of ours has set DRAINING."""
     swap(DrainRecord, "may_have_drained", value=True)
+    swap(drained_by_us, "_is_newer", lambda *_: False)
 
 
 def hurry_with_the_next_hop() -> None:
