@@ -204,8 +204,8 @@ def must_list_behind(look: Look) -> bool:
     """
     Whether it is up to the tasks of earlier registrations whether the instance may leave.
 
-    Those that ECS has told to stop are in no count. They are not put into the set, in which they
-    would be waited for until the deadline.
+    Those that ECS has told to stop are in no count. They are not put into the set, which only tasks
+    that ECS describes as STOPPED leave.
     """
     return look.waits_behind and not look.left_behind and all_stopped(look)
 
