@@ -17,7 +17,7 @@ from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.model import Drain, StoppedTask, Sweep, WakeUp
 from drainer.errors import DrainerError
 from drainer.lifecycle.followed import comes_first
-from drainer.spot.comeback import Comeback
+from drainer.spot.comeback_events import Comeback
 from drainer.spot.events import Interruption, TaskInterruption
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from drainer.drain.model import Drain, LifecycleAction, StoppedTask, Sweep, Wake
 from drainer.errors import DrainerError, MalformedEventError, NotForUsError
 from drainer.fields import ECS_OWN_HOOK, PATTERNS, identifiers, instant, quoted
 from drainer.lifecycle import container_instance_events, task_events
-from drainer.spot import comeback
+from drainer.spot import comeback_events
 from drainer.spot import events as spot_events
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ EVENT_BRIDGE_DETAIL_TYPE = "EC2 Instance-terminate Lifecycle Action"
 HEARTBEAT_TIMEOUT_SECONDS_MAX = 7_200
 
 # The messages that a record can carry, and the results of reading one: a message or an error.
-Spotted = spot_events.Interruption | spot_events.TaskInterruption | comeback.Comeback
+Spotted = spot_events.Interruption | spot_events.TaskInterruption | comeback_events.Comeback
 Asked = (
     Drain | WakeUp | StoppedTask | Sweep | Spotted | request.Request | re_invocation.Continuation
 )
@@ -122,7 +122,7 @@ def _event(record: dict[str, Any], now: datetime) -> Asked:
     if detail_type in spot_events.DETAIL_TYPES:
         return spot_events.read(record, now)
     if detail_type == container_instance_events.DETAIL_TYPE:
-        back = comeback.read(detail, now) if source == "aws.ecs" else None
+        back = comeback_events.read(detail, now) if source == "aws.ecs" else None
         return back or container_instance_events.read(source, detail)
     if detail_type == EVENT_BRIDGE_DETAIL_TYPE:
         if source != "aws.autoscaling" or not isinstance(detail, dict):

@@ -52,7 +52,6 @@ MODULE_LINES_MAX = 250
 LONG_MODULES = {
     "events": 254,  # what each kind of record is told by
     "drain.finder": 273,  # what is known, named, in any cluster, and registered again
-    "drain.look": 273,  # registrations, tasks, and what each look has seen of both
     "lifecycle.acting": 261,  # answers, heartbeats, changes, and what is published when
     "lifecycle.reactivation": 261,  # what may be back, what is retained, and what is said of it
     "lifecycle.recorder": 295,  # the store, what is read of it, and what came of writes

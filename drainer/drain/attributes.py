@@ -13,7 +13,7 @@ from hashlib import sha256
 DRAINED_FOR = "drainer.custom-resource"
 
 # Set DRAINING because Spot stops or hibernates the instance, which may return
-# (drainer/spot/comeback.py).
+# (drainer/spot/comeback_events.py).
 INTERRUPTED = "drainer.interrupted"
 
 # Set DRAINING by `drainer drain`: when, and by whom. The function does not set it ACTIVE again.

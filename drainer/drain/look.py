@@ -5,11 +5,10 @@ One look at one EC2 instance: the finder and the task look fill it in, `may_leav
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from drainer.drain.model import REGISTRATIONS_MAX, Owner, StandaloneTasks
+from drainer.drain.model import REGISTRATIONS_MAX
 from drainer.errors import ClusterMissingError, UnavailableError
 
 if TYPE_CHECKING:
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
 
     from drainer.drain.model import ContainerInstance, InstanceProgress, Task
     from drainer.errors import DrainerError
-
-# How long tasks on what is left of an earlier registration are waited for. Once it is DRAINING, ECS
-# replaces its services' tasks. What ECS still counts or has not seen STOPPED after that may be a
-# standalone task, may have no room elsewhere, or may be over: no agent is there to report it.
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
-LEFT_BEHIND_FOR = timedelta(seconds=300)
 
 
 @dataclass(slots=True, eq=False)
@@ -92,12 +85,6 @@ class Look:
         """What is left of earlier registrations, once an agent is connected to another one."""
         found = self.registrations.values() if self.connected else ()
         return tuple(one for one in found if not one.agent_connected)
-
-    @property
-    def waits_behind(self) -> bool:
-        """Whether tasks of earlier registrations may keep the instance still."""
-        since = self.drain.draining_since
-        return bool(self.left_over) and since is not None and self.now < since + LEFT_BEHIND_FOR
 
     @property
     def left_behind(self) -> tuple[ContainerInstance, ...]:
@@ -224,37 +211,6 @@ class Look:
     def remaining(self) -> tuple[Task, ...]:
         """The known tasks that are not STOPPED."""
         return tuple(task for task in self.tasks.values() if task.remains)
-
-    @property
-    def blocking(self) -> tuple[Task, ...]:
-        """The known tasks that keep the instance, by the drain's policy."""
-        over = {one.arn for one in self.left_over} if not self.waits_behind else set()
-        return tuple(
-            task
-            for task in self.remaining
-            if not self.ignores(task) and task.container_instance_arn not in over
-        )
-
-    @property
-    def unexplained(self) -> int:
-        """How many counted tasks are not among the ignored ones: they keep the instance too."""
-        ignored = sum(task.wanted and self.ignores(task) for task in self.remaining)
-        return max(0, self.counted - ignored)
-
-    @property
-    def ignores_standalone(self) -> bool:
-        """Whether standalone tasks do not keep the instance, by the drain's policy."""
-        policy = self.drain.policy
-        return policy is not None and policy.standalone_tasks == StandaloneTasks.IGNORE
-
-    def ignores(self, task: Task) -> bool:
-        """Whether the task does not keep the instance, by the drain's policy."""
-        return self.ignores_standalone and is_standalone(task)
-
-
-def is_standalone(task: Task) -> bool:
-    """Whether no service owns the task."""
-    return task.owner == Owner.STANDALONE
 
 
 def cluster_name(cluster: str) -> str:

@@ -29,7 +29,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from drainer.drain import task_set
-from drainer.drain.look import is_standalone
+from drainer.drain.holding_tasks import blocking, is_standalone, unexplained
 from drainer.drain.model import Place, StandaloneTasks
 from drainer.drain.task_set import ANSWER_LAG
 
@@ -84,14 +84,14 @@ def _is_active(look: Look) -> bool:
 def _is_draining(look: Look) -> bool:
     if look.status != "DRAINING":
         return False
-    wanted = any(task.wanted for task in look.blocking)
-    return wanted or look.unexplained > 0 or look.drain.draining_since is None
+    wanted = any(task.wanted for task in blocking(look))
+    return wanted or unexplained(look) > 0 or look.drain.draining_since is None
 
 
 def _is_closing(look: Look) -> bool:
     # A task that this pass has not described counts as running, and so does one that only a listing
     # leaves out. After a failed look no task is known.
-    return look.status == "DRAINING" and (bool(look.blocking) or not look.in_doubt)
+    return look.status == "DRAINING" and (bool(blocking(look)) or not look.in_doubt)
 
 
 def _is_unready(look: Look) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from drainer.drain import task_set
 from drainer.drain.finder import ACTING_SECONDS
+from drainer.drain.holding_tasks import blocking, ignores
 from drainer.drain.look import turn, unseen
 from drainer.drain.model import UNFINISHED_MAX, Owner, Task
 from drainer.drain.task_reads import DESCRIBED_TOGETHER, TaskReads
@@ -46,11 +47,7 @@ class TaskLook:
     """
 
     def __init__(
-        self,
-        ecs: EcsReads,
-        time: InvocationClock,
-        stopped: StoppedTasks,
-        listings: Budget,
+        self, ecs: EcsReads, time: InvocationClock, stopped: StoppedTasks, listings: Budget
     ) -> None:
         self._reads = TaskReads(ecs, time)
         self._time = time
@@ -210,7 +207,7 @@ class TaskLook:
         ids = [one for one in listed if one not in self._stopped and one not in look.tasks]
         tasks = self._reads.tasks(instance.cluster, ids, {})
         self._stopped.add(tasks.values())
-        over = [one.id for one in tasks.values() if not one.remains or look.ignores(one)]
+        over = [one.id for one in tasks.values() if not one.remains or ignores(look, one)]
         return len(set(ids).difference(over))
 
     def _unknown(self, look: Look, listed: Sequence[str]) -> list[str]:
@@ -228,7 +225,7 @@ def _stopped(task_id: str) -> Task:
 
 def _wants_rest(look: Look) -> bool:
     """Whether those unfinished tasks matter that are not in the sample."""
-    return not look.blocking or task_set.wants_to_stop(look) or look.to_report
+    return not blocking(look) or task_set.wants_to_stop(look) or look.to_report
 
 
 def _take_listing(look: Look, listed_at: datetime, left: Sequence[str]) -> None:

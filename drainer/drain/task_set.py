@@ -29,6 +29,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from drainer.drain.earlier_looks import WATCHED_WITHIN
+from drainer.drain.holding_tasks import blocking, ignores_standalone, unexplained, waits_behind
 from drainer.drain.model import UNFINISHED_MAX, InstanceProgress, StandaloneTasks
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def is_closed(look: Look) -> bool:
 
 def all_stopped(look: Look) -> bool:
     """Whether each task of a closed set is STOPPED, but for those that do not keep the instance."""
-    if not (is_closed(look) and look.described) or look.blocking or look.unexplained:
+    if not (is_closed(look) and look.described) or blocking(look) or unexplained(look):
         return False
     return _has_waited_for_missing(look) and not (look.confirms and look.listed_at is None)
 
@@ -101,8 +102,8 @@ def needs_listing(look: Look, *, early: bool) -> bool:
         return False
     if is_closed(look):
         # The counts know of a task that the set lacks.
-        lacks = look.unexplained > 0 and not any(task.wanted for task in look.blocking)
-        return lacks or (look.confirms and not look.blocking and _has_waited_for_missing(look))
+        lacks = unexplained(look) > 0 and not any(task.wanted for task in blocking(look))
+        return lacks or (look.confirms and not blocking(look) and _has_waited_for_missing(look))
     if (not early and _is_busy(look)) or (_counts_behind(look) and not wants_to_stop(look)):
         return False
     if drain.listed_at is None and look.wants_none:
@@ -121,7 +122,7 @@ def statuses_to_list(look: Look) -> tuple[str, ...]:
             return ("RUNNING",)
         return ("RUNNING", "STOPPED") if _counts_unknown(look, first_at) else ("STOPPED",)
     # What ECS wants to run is counted. What it has told to stop since the set was closed is not.
-    return ("RUNNING", "STOPPED") if look.unexplained else ("STOPPED",)
+    return ("RUNNING", "STOPPED") if unexplained(look) else ("STOPPED",)
 
 
 def _counts_unknown(look: Look, listed_at: datetime) -> bool:
@@ -134,9 +135,9 @@ def _counts_unknown(look: Look, listed_at: datetime) -> bool:
 
 def _is_busy(look: Look) -> bool:
     """Whether what is known of the tasks suffices to say that some keep the instance."""
-    if look.ignores_standalone or wants_to_stop(look):
-        return bool(look.blocking) and not wants_to_stop(look)
-    return look.counted > 0 or bool(look.blocking)
+    if ignores_standalone(look) or wants_to_stop(look):
+        return bool(blocking(look)) and not wants_to_stop(look)
+    return look.counted > 0 or bool(blocking(look))
 
 
 def wants_to_stop(look: Look) -> bool:
@@ -157,7 +158,7 @@ def carry_on(look: Look, drain: Progress) -> Progress:
     listed_at = drain.listed_at if fits else None
     if fits and listed_at is None:
         listed_at = _first_at(look)
-    gone = look.missing and not look.blocking
+    gone = look.missing and not blocking(look)
     return replace(
         drain,
         unfinished=left[:UNFINISHED_MAX],
@@ -197,7 +198,7 @@ def _counts_behind(look: Look) -> bool:
     No listing counts until then: the set is closed ANSWER_LAG after the last of them was told to
     stop at the earliest, so that the listing of what is left over shows it.
     """
-    return bool(look.left_behind) and look.waits_behind
+    return bool(look.left_behind) and waits_behind(look)
 
 
 def must_list_behind(look: Look) -> bool:
@@ -207,12 +208,12 @@ def must_list_behind(look: Look) -> bool:
     Those that ECS has told to stop are in no count. They are not put into the set, which only tasks
     that ECS describes as STOPPED leave.
     """
-    return look.waits_behind and not look.left_behind and all_stopped(look)
+    return waits_behind(look) and not look.left_behind and all_stopped(look)
 
 
 def is_clear_behind(look: Look) -> bool:
     """Whether no task of an earlier registration keeps the instance."""
-    return not look.waits_behind or (not look.left_behind and look.behind == 0)
+    return not waits_behind(look) or (not look.left_behind and look.behind == 0)
 
 
 def stays_empty(look: Look) -> bool:

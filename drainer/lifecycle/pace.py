@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from drainer.drain import task_set
-from drainer.drain.look import is_standalone
+from drainer.drain.holding_tasks import is_standalone
 from drainer.drain.may_leave import Phase
 from drainer.drain.model import StandaloneTasks
 from drainer.drain.record import QUIET_SECONDS

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from drainer.drain.attributes import INTERRUPTED
 from drainer.drain.record import DrainRecord
 from drainer.errors import DrainerError
-from drainer.spot.comeback import Comeback, ended_at
+from drainer.spot.comeback_events import Comeback, ended_at
 from drainer.spot.draining import SpotDraining
 from drainer.spot.events import Interruption, TaskInterruption
 from drainer.spot.marks import SpotMarks

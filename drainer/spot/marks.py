@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from drainer.drain.actions import TOGETHER_MAX
 from drainer.errors import DrainerError, MisconfiguredError
-from drainer.spot import comeback
+from drainer.spot import comeback_events
 from drainer.spot.events import Interruption
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class SpotMarks:
             report = sought.get(instance.ec2_instance_id)
             gone = report.interruption if report else None
             if report and isinstance(gone, Interruption) and _is_ours(instance, gone):
-                found.append((report, (instance.arn, *comeback.mark(gone))))
+                found.append((report, (instance.arn, *comeback_events.mark(gone))))
         for start in range(0, len(found), TOGETHER_MAX):
             unit = found[start : start + TOGETHER_MAX]
             try:
@@ -95,4 +95,4 @@ def _is_ours(instance: ContainerInstance, gone: Interruption) -> bool:
     """Whether the drainer sets it DRAINING, or has by a recommendation; others' stays so."""
     if instance.status == "ACTIVE":
         return gone.returns or not gone.hasty
-    return gone.returns and comeback.is_advised(instance.interrupted)
+    return gone.returns and comeback_events.is_advised(instance.interrupted)

@@ -12,7 +12,7 @@ from drainer.errors import MisconfiguredError, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from drainer.spot.comeback import Comeback
+    from drainer.spot.comeback_events import Comeback
     from drainer.spot.events import (
         Interruption,
         LoadBalancer,

@@ -28,8 +28,8 @@ from drainer.cli.explain.facts import (
     TaskDefinition,
 )
 from drainer.cli.explain.screen import as_json, lines
-from drainer.cli.explain.sentences import Clock
 from drainer.cli.explain.show import explained
+from drainer.cli.explain.summary import Clock
 from drainer.cli.status.rows import Mark, row_of
 from drainer.cli.status.screen import row_line
 from tests.loops import some

@@ -29,7 +29,7 @@ from drainer.cli.explain.finding import Finding, by_importance
 from drainer.cli.explain.forecast import replaced
 from drainer.cli.explain.judge import Verdict, judge
 from drainer.cli.explain.scheduler import is_deadlocked, lacks, limits
-from drainer.cli.explain.sentences import Clock, several, waits_for
+from drainer.cli.explain.summary import Clock, several, waits_for
 
 ARN = "arn:aws:ecs:eu-central-1:123456789012"
 

@@ -16,8 +16,8 @@ from drainer.cli.demo.stuck.planted_aws import PlantedAws
 from drainer.cli.explain.causes import Cause
 from drainer.cli.explain.reader import explainable
 from drainer.cli.explain.reads import Reads
-from drainer.cli.explain.sentences import Clock
 from drainer.cli.explain.show import explained
+from drainer.cli.explain.summary import Clock
 from drainer.cli.status.reader import look
 from drainer.simulation.aws import Aws
 from drainer.simulation.protocol.server import Server

@@ -25,7 +25,7 @@ from drainer.errors import (
     UnavailableError,
 )
 from drainer.invocation import InvocationClock
-from drainer.spot.comeback import Comeback
+from drainer.spot.comeback_events import Comeback
 from drainer.spot.controller import InterruptionController
 from drainer.spot.events import (
     Interruption,

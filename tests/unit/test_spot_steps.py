@@ -15,7 +15,7 @@ from drainer.aws.spot import SpotGateway
 from drainer.drain.attributes import INTERRUPTED
 from drainer.errors import MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock
-from drainer.spot.comeback import Comeback
+from drainer.spot.comeback_events import Comeback
 from drainer.spot.controller import collapse
 from drainer.spot.events import (
     Interruption,

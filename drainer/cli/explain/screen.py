@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from drainer.cli.account.screen import duration
 from drainer.cli.explain.causes import Cause, Pace
 from drainer.cli.explain.drainers import MANAGED_HOOK
-from drainer.cli.explain.sentences import COLUMNS, Clock, first_line, outlook, table, waits_for
+from drainer.cli.explain.summary import COLUMNS, Clock, first_line, outlook, table, waits_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

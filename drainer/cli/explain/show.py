@@ -18,7 +18,7 @@ from drainer.cli.explain.reader import NotFoundError, explainable
 from drainer.cli.explain.reads import Reads
 from drainer.cli.explain.rules_host import is_waiting
 from drainer.cli.explain.screen import Explanation, as_json, lines
-from drainer.cli.explain.sentences import Clock
+from drainer.cli.explain.summary import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from drainer.cli.explain.drainers import DrainState, Stack
     from drainer.cli.explain.facts import ContainerInstance, Service, Task
-    from drainer.cli.explain.sentences import Clock
+    from drainer.cli.explain.summary import Clock
 
 # Of how many drains the tasks are listed.
 DETAILED_MAX = 20

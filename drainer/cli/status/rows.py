@@ -15,7 +15,7 @@ from drainer.cli.explain.drainers import MANAGED_HOOK, WAITING
 from drainer.cli.explain.estimate import deadline_of, estimate_of
 from drainer.cli.explain.judge import judge
 from drainer.cli.explain.rules_host import own_hook
-from drainer.cli.explain.sentences import waits_for
+from drainer.cli.explain.summary import waits_for
 from drainer.cli.operate.facts import DRAINED_WHY
 from drainer.drain.attributes import DRAINED_BY, DRAINED_FOR, INTERRUPTED
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from drainer.cli.explain.drainers import Stack
     from drainer.cli.explain.facts import Facts, Unread
-    from drainer.cli.explain.sentences import Clock
+    from drainer.cli.explain.summary import Clock
 
 WAITS_COLUMNS = 29
 # Below this a person has hardly the time to read what explain says.

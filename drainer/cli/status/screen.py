@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.cli.account.screen import counted, short
 from drainer.cli.explain.screen import CYAN, DIM, GREEN, RED, YELLOW, Line, utc
-from drainer.cli.explain.sentences import shortened
+from drainer.cli.explain.summary import shortened
 from drainer.cli.status.rows import WAITS_COLUMNS, Mark
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from rich.text import Text
 from drainer.cli.account.refusals import EXIT_NO_ACCESS, EXIT_NO_ANSWER, refused
 from drainer.cli.account.session import EXIT_FAILED, EXIT_OK
 from drainer.cli.explain.screen import DIM, Line
-from drainer.cli.explain.sentences import Clock
+from drainer.cli.explain.summary import Clock
 from drainer.cli.status.reader import look
 from drainer.cli.status.screen import end_json, lines, row_json
 from drainer.cli.status.watch import Watch, header, interval, marked

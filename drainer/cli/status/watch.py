@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from drainer.cli.explain.sentences import Clock
+    from drainer.cli.explain.summary import Clock
     from drainer.cli.status.rows import Row, Status
 
 INTERVAL_SECONDS_MIN = 5

@@ -1,5 +1,6 @@
 """
-Causes as sentences that fit into a line of 80 columns.
+A verdict in lines of 80 columns: the two first lines, and the table of causes. A cause's own words
+are in its rule (rules_*.py).
 """
 
 from __future__ import annotations

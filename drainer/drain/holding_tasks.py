@@ -1,0 +1,60 @@
+"""
+Which tasks hold the EC2 instance, by the drain's policy. Pure.
+
+Tasks of services do, daemons' among them, and standalone tasks unless the policy ignores them.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from drainer.drain.model import Owner, StandaloneTasks
+
+if TYPE_CHECKING:
+    from drainer.drain.look import Look
+    from drainer.drain.model import Task
+
+# How long tasks on what is left of an earlier registration are waited for. Once it is DRAINING, ECS
+# replaces its services' tasks. What ECS still counts or has not seen STOPPED after that may be a
+# standalone task, may have no room elsewhere, or may be over: no agent is there to report it.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
+LEFT_BEHIND_FOR = timedelta(seconds=300)
+
+
+def blocking(look: Look) -> tuple[Task, ...]:
+    """Return the known tasks that hold the instance."""
+    over = set() if waits_behind(look) else {one.arn for one in look.left_over}
+    return tuple(
+        task
+        for task in look.remaining
+        if not ignores(look, task) and task.container_instance_arn not in over
+    )
+
+
+def unexplained(look: Look) -> int:
+    """Return how many counted tasks are not among the ignored ones: they hold the instance too."""
+    ignored = sum(task.wanted and ignores(look, task) for task in look.remaining)
+    return max(0, look.counted - ignored)
+
+
+def waits_behind(look: Look) -> bool:
+    """Whether tasks of earlier registrations may hold the instance still."""
+    since = look.drain.draining_since
+    return bool(look.left_over) and since is not None and look.now < since + LEFT_BEHIND_FOR
+
+
+def ignores(look: Look, task: Task) -> bool:
+    """Whether the task does not hold the instance."""
+    return ignores_standalone(look) and is_standalone(task)
+
+
+def ignores_standalone(look: Look) -> bool:
+    """Whether standalone tasks do not hold the instance."""
+    policy = look.drain.policy
+    return policy is not None and policy.standalone_tasks == StandaloneTasks.IGNORE
+
+
+def is_standalone(task: Task) -> bool:
+    """Whether no service owns the task."""
+    return task.owner == Owner.STANDALONE
