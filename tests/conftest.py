@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import botocore.session
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.turns import Turns, rank
 
@@ -59,11 +60,15 @@ for module in [*sys.modules.values()]:
 
 def pytest_configure() -> None:
     """
-    Keep temporary files in memory, where there is room for them; and let botocore read each of its
-    models once, and not for each test again.
+    Keep temporary files in memory, where there is room for them; let botocore read each of its
+    models once, and not for each test again; and let no test fail because the machine is busy.
 
-    A session keeps what it has read, and moto makes each test a new one.
+    A session keeps what it has read, and moto makes each test a new one. Hypothesis by itself fails
+    a test that is slower than 200 ms, or slow to draw its examples.
     """
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("busy", deadline=None, database=None, suppress_health_check=slow)
+    settings.load_profile("busy")
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES_MIN:
         # For the programs that tests start, and for this process.
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drainer import events, handler
@@ -229,15 +229,13 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300)
 def test_any_json_at_all_is_refused_or_read(value: Any) -> None:
     judge(value)
 
 
 @given(st.sampled_from(seeds()), st.data())
-@settings(
-    max_examples=300, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
+@settings(max_examples=300)
 def test_any_value_in_any_field_is_refused_or_read(event: Any, data: st.DataObject) -> None:
     inner, changed = event, data.draw(VALUES)
     if isinstance(inner.get("Records"), list):

@@ -118,8 +118,8 @@ def quiet() -> list[str]:
     settings.register_profile(
         "mutation", database=None, deadline=None, phases=[Phase.explicit, Phase.generate]
     )
-    settings.load_profile("mutation")
     where = tempfile.mkdtemp(prefix="mutation-")
     plugins = ("cacheprovider", "xdist")
     without = [word for plugin in plugins for word in ("-p", f"no:{plugin}")]
-    return [*without, "--capture=no", "--hypothesis-seed=0", f"--basetemp={where}"]
+    chance = ["--hypothesis-profile=mutation", "--hypothesis-seed=0"]
+    return [*without, *chance, "--capture=no", f"--basetemp={where}"]

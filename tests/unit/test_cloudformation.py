@@ -414,7 +414,7 @@ ANY_TEXT = st.one_of(
 
 
 @given(ANY_TEXT)
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300)
 def test_whatever_the_reason_the_answer_is_short_enough(reason: str) -> None:
     made = request(
         StackId="s" * 512, RequestId="r" * 512, LogicalResourceId="l" * 512, PhysicalResourceId="p"

@@ -248,7 +248,7 @@ NAMES = st.text(min_size=1, max_size=255).filter(lambda text: text.isprintable()
 
 
 @given(NAMES)
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200)
 def test_no_physical_id_is_longer_than_cloudformation_takes(target: str) -> None:
     found = drain_target(SpotFleet=None, AutoScalingGroupName=target)
 
@@ -264,7 +264,7 @@ KNOWN = [*TargetKind, "Cluster", "ServiceTimeout", "DrainTimeoutSeconds", "OnTim
 
 
 @given(st.dictionaries(st.sampled_from(KNOWN) | st.text(max_size=20), ANY_VALUE, max_size=5))
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300)
 def test_whatever_the_properties_are_there_is_a_guard_or_a_reason(values: dict[str, Any]) -> None:
     # An exception would be no answer, and CloudFormation would wait for its hour.
     found, problems = target_of(values, CONFIG)

@@ -489,7 +489,7 @@ def test_ten_full_envelopes_fit_into_one_publish_batch() -> None:
     st.sampled_from(sorted(json.loads(envelope.encode(reinvocation())))),
     st.none() | st.booleans() | st.floats() | st.text() | st.lists(st.integers()) | st.just({}),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_spoilt_envelope_is_refused_or_read_but_never_crashes(key: str, value: Any) -> None:
     body = {**json.loads(envelope.encode(reinvocation())), key: value}
 
@@ -513,7 +513,7 @@ SHAPES = st.one_of(
 
 
 @given(SHAPES)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_whatever_arrives_is_read_ignored_or_refused(event: Any) -> None:
     # A batch of no records is none, so that there may be nothing to hold.
     assert all(isinstance(content, events.Content) for content in contents(event))

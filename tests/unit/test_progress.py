@@ -144,7 +144,7 @@ def requests(draw: st.DrawFn, fraction: float = 0.0) -> RequestProgress:
 
 
 @given(requests(fraction=0.25))
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300)
 def test_an_errand_comes_back_as_it_went_and_no_drain_begins_earlier(
     progress: RequestProgress,
 ) -> None:
