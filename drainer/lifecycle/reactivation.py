@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Protocol
 from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, failure_of, together
 from drainer.drain.conditional_write import Condition, Demand, Outcome, Write
 from drainer.drain.finder import ACTING_SECONDS, EcsReads
+from drainer.drain.look import cluster_name
 from drainer.drain.record import SETTLE, DrainRecord
-from drainer.errors import ClusterMissingError, DrainerError
+from drainer.errors import ClusterMissingError, DrainerError, RefusedError
 from drainer.lifecycle.departed import departed
 from drainer.lifecycle.drained_by_us import is_known, stays_by_hand
 from drainer.lifecycle.followed import IN_SERVICE, READING_SECONDS, back_or_gone
@@ -142,9 +143,11 @@ class Reactivation:
             if time.seconds_left() < ACTING_SECONDS:
                 gone.clear()
                 break  # the next sweep looks at others
+            here = {one: over[one] for one in ids if one in back}
             try:
                 listed = self._ecs.find(cluster, ids)
                 found = self._ecs.describe(cluster, listed)
+                unlisted = self._unlisted(cluster, listed, here)
             except DrainerError as error:
                 if not isinstance(error, ClusterMissingError):
                     gone.difference_update(ids)
@@ -153,8 +156,7 @@ class Reactivation:
                     done.append(Returned("", cluster, "", error=sentence))
                 continue
             gone -= {one.ec2_instance_id for one in found if one.agent_connected}
-            here = {one: over[one] for one in ids if one in back}
-            settled = self._bring_back_in(cluster, found, here, done, time)
+            settled = self._bring_back_in(cluster, [*found, *unlisted], here, done, time)
             if len(found) < len(listed):
                 # What ECS lists and does not describe now may be left over: the next sweep looks.
                 gone.difference_update(ids)
@@ -162,6 +164,18 @@ class Reactivation:
             self._forget([record for one in settled for record in over[one]], time)
         gone = departed(self._auto_scaling, {one: over[one] for one in over if one in gone}, time)
         self._forget([record for one in over if one in gone for record in over[one]], time)
+
+    def _unlisted(
+        self, cluster: str, listed: Sequence[str], over: Mapping[str, Sequence[DrainRecord]]
+    ) -> list[ContainerInstance]:
+        """Describe what drains have found in a cluster and one listing lacks: it may be left."""
+        known = (arn for rows in over.values() for record in rows for arn in record.drained)
+        here = f":container-instance/{cluster_name(cluster)}/"
+        arns = [arn for arn in dict.fromkeys(known) if here in arn and arn not in listed]
+        try:
+            return self._ecs.describe(cluster, arns) if arns else []
+        except RefusedError:
+            return []  # a message may have claimed what is none
 
     def _by_cluster(self, records: Mapping[str, Sequence[DrainRecord]]) -> dict[str, list[str]]:
         """Return for each cluster the instances to look for in it."""

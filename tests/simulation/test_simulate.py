@@ -30,6 +30,7 @@ SEEDS = (
     66,  # account of many groups, agent registered again
     125,  # account of many tasks
     140,  # notification of an earlier action
+    326,  # an earlier registration that one listing lacks
     628,  # a sweep that forgets forty records
     1013,  # an hour without the table, and then it may not be written
     1228,  # an earlier registration that one answer lacks
@@ -67,6 +68,7 @@ KINDS = {
     "channel silent",
     "cluster deleted half-way",
     "container instance deregistered",
+    "container instance not listed",
     "filter policies late",
     "function killed between two calls",
     "group deleted by force",
@@ -90,6 +92,7 @@ KINDS = {
     "key left unprocessed",
     "table deleted",
     "table read-only",
+    "tasks not described",
     "write repeated by the SDK",
     "action ended unheard",
     "invocation beside another",

@@ -82,6 +82,8 @@ class World(UnaskedEcs):
     active: list[str] = field(default_factory=list)
     deregistered: list[str] = field(default_factory=list)
     hidden: set[str] = field(default_factory=set)  # the ARNs that are listed and not described
+    unlisted: set[str] = field(default_factory=set)  # the ARNs that are described and not listed
+    refused: set[str] = field(default_factory=set)  # the ARNs over which a whole call is refused
     asked_about: list[str] = field(default_factory=list)
     # What the groups list that the answer about single instances lacks, and their warm pools.
     listed: list[str] = field(default_factory=list)
@@ -128,11 +130,13 @@ class World(UnaskedEcs):
 
     def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
         self._call(f"find {cluster}")
-        here = self.where.get(cluster, ())
+        here = [one for one in self.where.get(cluster, ()) if one.arn not in self.unlisted]
         return [one.arn for one in here if one.ec2_instance_id in ec2_instance_ids]
 
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
         self._call("describe")
+        if self.refused & {*arns}:
+            raise RefusedError("InvalidParameterException: not a container instance")
         return [one for one in self.where.get(cluster, ()) if one.arn in {*arns} - self.hidden]
 
     def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
@@ -674,6 +678,55 @@ def test_what_is_listed_and_cannot_be_described_is_looked_at_again(states: dict[
     world.states, world.hidden = {ID: "InService"}, set()
     world.run()
     assert world.deregistered == ["arn-old"]
+
+
+def arn_in(cluster: str, name: str) -> str:
+    return f"arn:aws:ecs:us-east-1:123456789012:container-instance/{cluster}/{name}"
+
+
+def drained(*arns: str) -> Records:
+    known = record()
+    first, *others = arns
+    places = tuple(Place("payments", one) for one in others)
+    drain = replace(known.drain, container_instance_arn=first, others=places)
+    return followed(replace(known, drain=drain))
+
+
+def test_what_a_drain_has_found_and_one_listing_lacks_is_deregistered() -> None:
+    # Seed 326: one listing lacked the earlier registration, which then was left over for ever.
+    old = arn_in("payments", "old")
+    world = World({"payments": [replace(LEFT_OVER, arn=old), NEW]}, records=drained(old))
+    world.unlisted.add(old)
+
+    world.run()
+    assert world.deregistered == [old]
+    assert world.followed == [ID]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(arn_in("search", "old"), id="of another cluster, for which ECS refuses all"),
+        pytest.param(arn_in("payments", "old"), id="deregistered, and shown for a while as such"),
+    ],
+)
+def test_what_is_not_in_the_cluster_any_more_keeps_no_record(other: str) -> None:
+    # Each sweep would look at it for as long as records are kept.
+    gone = replace(LEFT_OVER, arn=other, status="INACTIVE")
+    world = World({"payments": [gone, NEW]}, records=drained("arn-new", other), unlisted={other})
+
+    assert world.run() == []
+    assert (world.deregistered, world.followed) == ([], [])
+    assert world.log.count("describe") == 1 + (other == arn_in("payments", "old"))
+
+
+def test_a_claimed_registration_that_ecs_refuses_does_not_keep_the_others() -> None:
+    # One record with an ARN that is none would keep all of a cluster's instances DRAINING.
+    odd = arn_in("payments", "?")
+    world = World({"payments": [instance()]}, records=drained("arn-1", odd), refused={odd})
+
+    assert world.run() == [Returned(ID, "payments", "arn-1", done="active")]
+    assert world.followed == []
 
 
 @pytest.mark.parametrize(

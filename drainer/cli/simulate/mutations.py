@@ -15,6 +15,7 @@ from drainer.cli.simulate.swap import swap
 from drainer.drain import finder, look, may_leave, model, task_look, task_reads, task_set
 from drainer.drain.may_leave import Act, Phase
 from drainer.drain.model import LifecycleActionResult
+from drainer.errors import RefusedError
 from drainer.lifecycle import acting, heartbeats, hooks, observer, outcome, rules, sweep
 from drainer.lifecycle import reactivation as returning
 from drainer.lifecycle.look import Waiting
@@ -131,6 +132,20 @@ def believe_one_absence() -> None:
 
     right = swap(ecs.EcsGateway, "find", find)
     _rule(Phase.UNREGISTERED, holds=lambda look: look.absent)
+
+
+def take_what_is_refused_for_missing() -> None:
+    """Count a task that ECS refuses to describe as one that it no longer knows."""
+
+    def describing(self: Any, cluster: str, ids: Any, refused: Any) -> Any:
+        try:
+            return right(self, cluster, ids, refused)
+        except RefusedError:
+            return {}
+        finally:
+            refused.clear()
+
+    right = swap(task_reads.TaskReads, "tasks", describing)
 
 
 def complete_in_the_pass_that_drains() -> None:
@@ -298,6 +313,11 @@ def leave_what_comes_back_draining() -> None:
     swap(returning.Reactivation, "run", lambda *_, **__: [])
 
 
+def leave_behind_what_a_listing_lacks() -> None:
+    """Take one listing for all registrations that an instance which is back has left."""
+    swap(returning.Reactivation, "_unlisted", lambda *_: [])
+
+
 def sweep_without_a_clock() -> None:
     """Let the sweep read all groups and their hooks, however long that takes (C3)."""
     swap(sweep.WaitingInstances, "_no_time_for_more", _never)
@@ -320,6 +340,7 @@ MUTATIONS: tuple[Callable[[], None], ...] = (
     take_a_missing_cluster_for_unregistered,
     search_only_the_named_cluster,
     believe_one_absence,
+    take_what_is_refused_for_missing,
     complete_in_the_pass_that_drains,
     forget_the_heartbeat,
     drop_the_republish_on_a_throttle,
@@ -343,6 +364,7 @@ MUTATIONS: tuple[Callable[[], None], ...] = (
     read_every_hook_whatever_the_time,
     know_only_terminating_wait,
     leave_what_comes_back_draining,
+    leave_behind_what_a_listing_lacks,
     sweep_without_a_clock,
     publish_again_what_came_too_early,
 )

@@ -115,7 +115,7 @@ class Faults:
     displaced: set[str] = field(default_factory=set)
     blind_at: datetime | None = None
     calls_left: int | None = None
-    _missed_at: dict[str, datetime] = field(default_factory=dict)
+    _missed_at: dict[str, tuple[datetime, str]] = field(default_factory=dict)
     _past: Past | None = None
 
     @property
@@ -266,8 +266,8 @@ class Faults:
         rows, name = DESCRIBED.get(operation, ("", ""))
         present = [row[name] for row in answer.get(rows, ())]
         if kind == "failures" and present:
-            self._may_miss(self.random.choice(present))
-        gone = {arn for arn in present if self._missed_at.get(arn) == self.account.now}
+            self.may_miss(self.random.choice(present))
+        gone = {arn for arn in present if self.misses(arn)}
         if not gone:
             return answer
         self.strike("call answered with failures", operation)
@@ -275,12 +275,22 @@ class Faults:
         kept = [row for row in answer[rows] if row[name] not in gone]
         return {**answer, rows: kept, "failures": [*answer.get("failures", ()), *failures]}
 
-    def _may_miss(self, arn: str) -> None:
-        """Let a thing be missing at this instant, unless it was at another not long ago."""
+    def may_miss(self, arn: str, where: str = "") -> None:
+        """
+        Let a thing be missing at this instant, unless it was at another not long ago.
+
+        Args:
+            arn: the thing.
+            where: which call's answers lack it; empty for those about it.
+        """
         now = self.account.now
-        at = self._missed_at.setdefault(arn, now)
+        at, _ = self._missed_at.setdefault(arn, (now, where))
         if now - at > timedelta(seconds=SEEN_SECONDS):
-            self._missed_at[arn] = now
+            self._missed_at[arn] = now, where
+
+    def misses(self, arn: str, where: str = "") -> bool:
+        """Whether a thing is missing at this instant."""
+        return self._missed_at.get(arn) == (self.account.now, where)
 
     def _kind(self, operation: str) -> str:
         now, random = self.account.now, self.random

@@ -19,6 +19,7 @@ from drainer.simulation.checkers.memory import Memory
 from drainer.simulation.checkers.returns import Returns
 from drainer.simulation.checkers.safety import Safety
 from drainer.simulation.faults import fault_plan, large, limits, record_faults
+from drainer.simulation.faults.odd_answers import OddAnswers
 from drainer.simulation.faults.rivals import Rivals
 from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.protocol.client import InProcessClient
@@ -96,6 +97,7 @@ class World(SeedWorld):
     returns: Returns = field(init=False)
     installed: Installation = field(init=False)
     rivals: Rivals = field(init=False)
+    odd_answers: OddAnswers = field(init=False)
     _environments: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,6 +113,7 @@ class World(SeedWorld):
         )
         self.call_time = limits.impose(account, self.seed, self.faults)
         self.rivals = Rivals(self.faults, Random(f"rivals {self.seed}"))
+        self.odd_answers = OddAnswers(self.faults, Random(f"odd answers {self.seed}"))
 
     def install(self, build: Build) -> None:
         """Install the drainer, then build what it is for, then let things go wrong."""
@@ -143,6 +146,7 @@ class World(SeedWorld):
         fault_plan.install(self.faults, self.workload, self.installed)
         record_faults.install(self.faults, self.installed.records)
         self.rivals.install(self.installed)
+        self.odd_answers.install()
         self.safety.ceased_at = self.faults.ceased_at
         self.safety.chains = partial(self.chains.alive, self.installed)
         self.returns = Returns(
@@ -305,6 +309,11 @@ class World(SeedWorld):
             self.trace.call(operation, parameters, told(answer))
         return answer
 
+    def admit(self, operation: str, parameters: dict[str, Any]) -> None:
+        """Refuse what ECS does not describe for a while."""
+        del parameters
+        self.odd_answers.before_call(operation)
+
     def answer(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Let the account answer, under the checkers' eyes."""
         self.safety.before(operation, parameters)
@@ -316,7 +325,7 @@ class World(SeedWorld):
                 self.safety.violated("bounds", sentence)
         if parameters.get("status") == "DRAINING":
             self.chains.set_draining(parameters["containerInstances"])
-        return answer
+        return self.odd_answers.without_one(operation, answer)
 
     def _wrote(self, key: Mapping[str, Any]) -> None:
         """Note a write, also one whose repetition by the SDK is refused: it claims all the same."""

@@ -1,0 +1,107 @@
+"""
+What ECS answers at odds with its other answers: refused descriptions of tasks, and short listings.
+
+Container instances and listings are answered while the tasks are refused, and what one listing
+lacks is described all the same. The random numbers are drawn apart from those of the other faults,
+which stay as they are in each seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from drainer.simulation.records import ApiError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from random import Random
+
+    from drainer.simulation.faults.faults import Faults
+
+# AWS documents that the call may be refused so, and not when.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
+REFUSALS = ("ClientException", "InvalidParameterException", "ClusterNotFoundException")
+# How often that begins soon after a lifecycle action, and how soon.
+REFUSED_SHARES = (0.0, 0.0, 0.2, 0.6)
+REFUSED_WITHIN_SECONDS = 300.0
+# Longer, too, than a task may be MISSING until it counts as STOPPED: five minutes.
+REFUSED_SECONDS = (60.0, 600.0)
+# How many of the calls are refused meanwhile: all of them, or each by chance.
+REFUSED_CALLS = (1.0, 1.0, 0.5)
+# How many of the listings lack a container instance. None lacks the same one again soon.
+UNLISTED_SHARES = (0.0, 0.0, 0.1, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A while during which no task is described, or some are by chance."""
+
+    code: str
+    begins_at: datetime
+    ends_at: datetime
+    probability: float
+
+
+@dataclass(eq=False)
+class OddAnswers:
+    """
+    The answers of one seed that others contradict.
+
+    Attributes:
+        refused: after how many lifecycle actions tasks are not described for a while.
+        unlisted: how many listings lack a container instance.
+    """
+
+    faults: Faults
+    random: Random
+    refused: float = 0.0
+    unlisted: float = 0.0
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def install(self) -> None:
+        """Choose how often a description is refused, and how often a listing lacks something."""
+        if not self.faults.going_on:
+            return
+        self.refused = self.random.choice(REFUSED_SHARES)
+        self.unlisted = self.random.choice(UNLISTED_SHARES)
+        if self.refused:
+            self.faults.account.auto_scaling.on_action.append(self._begun)
+
+    def _begun(self, action: object) -> None:
+        del action
+        random, ceased_at = self.random, self.faults.ceased_at
+        if self.faults.going_on and random.random() < self.refused:
+            within = random.uniform(0.0, REFUSED_WITHIN_SECONDS)
+            begins_at = self.faults.account.now + timedelta(seconds=within)
+            ends_at = begins_at + timedelta(seconds=random.uniform(*REFUSED_SECONDS))
+            code, probability = random.choice(REFUSALS), random.choice(REFUSED_CALLS)
+            self.refusals.append(Refusal(code, begins_at, min(ends_at, ceased_at), probability))
+
+    def before_call(self, operation: str) -> None:
+        """
+        Refuse to describe tasks, where it is time for that.
+
+        Raises:
+            ApiError: the call is refused.
+        """
+        if operation != "DescribeTasks":
+            return
+        for one in self.refusals:
+            inside = one.begins_at <= self.faults.account.now < one.ends_at
+            if inside and self.random.random() < one.probability:
+                self.faults.strike("tasks not described", one.code)
+                raise ApiError(one.code, "injected: refused")
+
+    def without_one(self, operation: str, answer: dict[str, Any]) -> dict[str, Any]:
+        """Leave one container instance out of a listing, now and then."""
+        arns = answer.get("containerInstanceArns", ())
+        if operation != "ListContainerInstances" or not arns or not self.faults.going_on:
+            return answer
+        if self.random.random() < self.unlisted:
+            self.faults.may_miss(self.random.choice(arns), operation)
+        listed = [arn for arn in arns if not self.faults.misses(arn, operation)]
+        if len(listed) < len(arns):
+            self.faults.strike("container instance not listed", f"{set(arns) - set(listed)}")
+        return {**answer, "containerInstanceArns": listed}
