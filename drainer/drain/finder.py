@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain.look import cluster_name, unseen
+from drainer.drain.model import Place
 from drainer.drain.task_set import ANSWER_LAG
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
@@ -88,12 +89,16 @@ class Finder:
         by_cluster: dict[str, list[tuple[str, Look]]] = defaultdict(list)
         known = [look for look in looks if look.drain.container_instance_arn]
         own = {look: look.drain.container_instance_arn for look in known}
+        named: dict[str, str] = {}
         for look in known:
             look.known = True
             drain = look.drain
-            by_cluster[drain.cluster or ""].append((drain.container_instance_arn or "", look))
-            for cluster, arn in drain.others:
-                by_cluster[cluster].append((arn, look))
+            first = Place(drain.cluster or "", drain.container_instance_arn or "")
+            look.asked = (first, *drain.others)
+            for cluster, arn in look.asked:
+                # By its name and by its ARN it is the same cluster, and is asked in one call.
+                same = named.setdefault(cluster_name(cluster), cluster)
+                by_cluster[same].append((arn, look))
         for cluster, rows in by_cluster.items():
             members = list(dict.fromkeys(look for _, look in rows))
             self._describe(cluster, [arn for arn, _ in rows], members)
@@ -232,9 +237,10 @@ class Finder:
             unseen(looks, error)
             return
         by_id: dict[str, list[ContainerInstance]] = defaultdict(list)
+        # INACTIVE ones are deregistered, and described for a while all the same.
+        inactive = {one.arn for one in described if one.status == "INACTIVE"}
         for instance in described:
-            # INACTIVE ones are deregistered, and described for a while all the same.
-            if instance.status != "INACTIVE":
+            if instance.arn not in inactive:
                 by_id[instance.ec2_instance_id].append(instance)
         if listed and len(described) < len(arns):
             # ECS has listed it a moment ago: one of the two answers is old.
@@ -245,6 +251,7 @@ class Finder:
             found = by_id[look.ec2_instance_id]
             for instance in sorted(found, key=lambda one: not one.agent_connected):
                 look.found(cluster, instance)
+            look.inactive |= inactive
 
     def _must_have_time(self) -> None:
         # Answers, heartbeats and the way round must not be missed for a look that takes too long.

@@ -24,12 +24,16 @@ LEFT_BEHIND_FOR = timedelta(seconds=300)
 
 def blocking(look: Look) -> tuple[Task, ...]:
     """Return the known tasks that hold the instance."""
-    over = set() if waits_behind(look) else {one.arn for one in look.left_over}
-    return tuple(
-        task
-        for task in look.remaining
-        if not ignores(look, task) and task.container_instance_arn not in over
-    )
+    held = tuple(task for task in look.remaining if not ignores(look, task))
+    if _may_hold_behind(look):
+        return held
+    own = {"", *(_id(one.arn) for one in look.candidates)}
+    return tuple(task for task in held if _id(task.container_instance_arn) in own)
+
+
+def _id(arn: str) -> str:
+    """Return a container instance's id: ARNs are there in two formats."""
+    return arn.rpartition("/")[2]
 
 
 def unexplained(look: Look) -> int:
@@ -39,9 +43,15 @@ def unexplained(look: Look) -> int:
 
 
 def waits_behind(look: Look) -> bool:
-    """Whether tasks of earlier registrations may hold the instance still."""
+    """Whether tasks of earlier registrations may hold the instance, which runs an agent."""
+    since, behind = look.drain.draining_since, look.left_over or look.lacking
+    return look.connected and bool(behind) and since is not None and _may_hold_behind(look)
+
+
+def _may_hold_behind(look: Look) -> bool:
+    """Whether tasks count that are on no registration of which an agent is connected."""
     since = look.drain.draining_since
-    return bool(look.left_over) and since is not None and look.now < since + LEFT_BEHIND_FOR
+    return not look.connected or since is None or look.now < since + LEFT_BEHIND_FOR
 
 
 def ignores(look: Look, task: Task) -> bool:

@@ -15,8 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from drainer.drain.model import ContainerInstance, InstanceProgress, Task
+    from drainer.drain.model import ContainerInstance, InstanceProgress, Place, Task
     from drainer.errors import DrainerError
+
+
+# ECS places no task on a container instance whose registration has failed, and does not set it
+# DRAINING. It stays as it is until its EC2 instance is terminated, which waits for the drain.
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerInstance.html
+AS_GOOD_AS = {"REGISTRATION_FAILED": "DRAINING"}
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +41,8 @@ class Look:
     to_report: bool = False  # whether every task that is left is to be named, as at a deadline
     # the container instances that were described, by ARN
     registrations: dict[str, ContainerInstance] = field(default_factory=dict)
+    asked: tuple[Place, ...] = ()  # what earlier passes have found, and this one describes first
+    inactive: set[str] = field(default_factory=set)  # the ARNs of what has been deregistered
     absent: bool = False  # whether a sound search of all clusters has found none
     settled: bool = False  # whether the registrations are all known
     searched: bool = False  # whether a search of all clusters has ended in this look
@@ -90,6 +98,12 @@ class Look:
     def left_behind(self) -> tuple[ContainerInstance, ...]:
         """Those of them on which ECS still counts tasks."""
         return tuple(one for one in self.left_over if one.counted_tasks)
+
+    @property
+    def lacking(self) -> tuple[Place, ...]:
+        """What earlier passes have found, and this one has not described: no agent is known of."""
+        over = {*self.registrations, *self.inactive}
+        return tuple(one for one in self.asked if one.container_instance_arn not in over)
 
     @property
     def to_drain(self) -> tuple[ContainerInstance, ...]:
@@ -156,7 +170,8 @@ class Look:
                 drain, searched_at=None, draining_since=None, listed_at=None, closed=False,
                 settled=False,
             )  # fmt: skip
-        self.registrations[instance.arn] = replace(instance, cluster=cluster)
+        status = AS_GOOD_AS.get(instance.status, instance.status)
+        self.registrations[instance.arn] = replace(instance, cluster=cluster, status=status)
         first = self.candidates[0]
         self.drain = replace(drain, cluster=first.cluster, container_instance_arn=first.arn)
         # A drain that has stored no registration cannot tell that this is the one that it had

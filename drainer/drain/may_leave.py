@@ -29,8 +29,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from drainer.drain import task_set
-from drainer.drain.holding_tasks import blocking, is_standalone, unexplained
-from drainer.drain.model import Place, StandaloneTasks
+from drainer.drain.holding_tasks import blocking, is_standalone, unexplained, waits_behind
+from drainer.drain.model import REGISTRATIONS_MAX, Place, StandaloneTasks
 from drainer.drain.task_set import ANSWER_LAG
 
 if TYPE_CHECKING:
@@ -178,13 +178,15 @@ def carry_on(
     elif found and look.searched:
         searched_at = searched_at or seen_at
     # What is left over is described in each pass: its tasks are listed before the instance leaves.
+    # What one answer lacks may be there still.
     known = (*look.candidates, *look.left_over)
-    places = tuple(Place(one.cluster, one.arn) for one in known[1:])
+    lacking = look.lacking if look.in_doubt or waits_behind(look) else ()
+    places = (*(Place(one.cluster, one.arn) for one in known[1:]), *lacking)
     return replace(
         drain,
         draining_since=since,
         standalone_stopped=look.status != "ACTIVE" and (drain.standalone_stopped or stopped),
-        others=places if found else drain.others,
+        others=places[: REGISTRATIONS_MAX - 1] if found else drain.others,
         settled=look.settled if found else drain.settled,
         searched_to="" if look.settled else drain.searched_to,
         search_failed=drain.search_failed and not look.settled,
@@ -216,10 +218,12 @@ def what_is_left(look: Look) -> str:
     services = sorted({t.group for t in look.remaining if not is_standalone(t)})
     if services:
         parts.append("Tasks are left of " + ", ".join(services[:NAMED_MAX]))
-    if not (standalone or services or look.behind):
+    if not (standalone or services or look.behind or look.lacking):
         parts.append(_unlisted(look))
     if behind := sum(one.counted_tasks for one in look.left_behind):
         parts.append(f"ECS counts {behind} tasks of earlier registrations of the EC2 instance")
+    if look.lacking:
+        parts.append("ECS does not describe an earlier registration of the EC2 instance")
     if look.behind:
         parts.append(f"Tasks of earlier registrations are not known to be STOPPED: {look.behind}")
     return ". ".join(parts)

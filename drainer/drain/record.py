@@ -30,6 +30,9 @@ SILENT_BEYOND_THE_INTERVAL = timedelta(seconds=75)
 # page of AWS gives a figure for it.
 SETTLE = timedelta(seconds=120)
 
+# An instance that may come back can rest in a warm pool without limit: its record is kept so long.
+FOLLOWED_FOR = timedelta(days=3650)
+
 # For people, and bounded: a write costs one unit for each begun kilobyte.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
 REASON_CHARACTERS_MAX = 200
@@ -243,4 +246,5 @@ class DrainRecord(Record):
 
     def expires_at(self, retention: timedelta) -> datetime:
         """Return when DynamoDB may delete the record: never while its action can still wait."""
-        return (self.ended_at or self.drain.deadline_at or self.written_at) + retention
+        kept = max(retention, FOLLOWED_FOR) if self.followed else retention
+        return (self.ended_at or self.drain.deadline_at or self.written_at) + kept

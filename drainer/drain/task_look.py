@@ -62,15 +62,17 @@ class TaskLook:
             looks: The drains, with their registrations.
             early: Whether tasks are listed while ECS still counts some.
         """
-        found = [look for look in looks if look.registrations]
+        # What is in doubt already waits for the next pass, whatever its tasks are.
+        found = [look for look in looks if look.registrations and not look.in_doubt]
         self._ask_together({look: look.drain.unfinished[:SAMPLE_MAX] for look in found})
         rests = {
             look: look.drain.unfinished[SAMPLE_MAX:]
             for look in found
-            if not look.failed and _wants_rest(look)
+            if not look.in_doubt and _wants_rest(look)
         }
         self._ask_about(rests, until_one=True)
-        due = [one for one in found if task_set.needs_listing(one, early=early)]
+        sound = [one for one in found if not one.in_doubt]
+        due = [one for one in sound if task_set.needs_listing(one, early=early)]
         # Instances without a counted task come first, of these the ones listed once. The order
         # within each group differs in each pass: there may be time for some only.
         due.sort(
@@ -146,9 +148,10 @@ class TaskLook:
     def _list(self, looks: Sequence[Look]) -> None:
         """List the tasks, and describe those not known to be over."""
         listed: dict[Look, tuple[datetime, list[str]]] = {}
+        statuses = {look: task_set.statuses_to_list(look) for look in looks}
         for look in looks:
             try:
-                ids = self._listed(look)
+                ids = self._listed(look, statuses[look])
             except DrainerError as error:
                 self._listings.failed(error)
                 look.unseen(error)
@@ -160,10 +163,10 @@ class TaskLook:
             look.deferred = look.deferred or look not in listed
         left = self._ask_about({look: ids for look, (_, ids) in listed.items()}, until_one=False)
         for look, (listed_at, _) in listed.items():
-            self._leave_out_forgotten(look)
+            self._leave_out_forgotten(look, statuses[look])
             _take_listing(look, listed_at, left.get(look, ()))
 
-    def _leave_out_forgotten(self, look: Look) -> None:
+    def _leave_out_forgotten(self, look: Look, statuses: Sequence[str]) -> None:
         """
         Leave out what ECS forgot after it was listed: it had stopped an hour ago.
 
@@ -174,16 +177,15 @@ class TaskLook:
         if not new or look.in_doubt:
             return
         try:
-            forgotten = new.difference(self._listed(look))
+            forgotten = new.difference(self._listed(look, statuses))
         except DrainerError as error:
             self._listings.failed(error)
             look.unseen(error)
             return
         look.missing = tuple(one for one in look.missing if one not in forgotten)
 
-    def _listed(self, look: Look) -> list[str]:
+    def _listed(self, look: Look, statuses: Sequence[str]) -> list[str]:
         listed: dict[str, None] = {}
-        statuses = task_set.statuses_to_list(look)
         for instance in look.candidates:
             for desired_status in statuses:
                 listed.update(dict.fromkeys(self._reads.ids(instance, desired_status)))

@@ -193,12 +193,12 @@ def _is_visible(look: Look) -> bool:
 
 def _counts_behind(look: Look) -> bool:
     """
-    Whether ECS counts tasks of an earlier registration that are waited for.
+    Whether ECS counts tasks of an earlier registration that are waited for, or may: it is unseen.
 
     No listing counts until then: the set is closed ANSWER_LAG after the last of them was told to
     stop at the earliest, so that the listing of what is left over shows it.
     """
-    return bool(look.left_behind) and waits_behind(look)
+    return bool(look.left_behind or look.lacking) and waits_behind(look)
 
 
 def must_list_behind(look: Look) -> bool:
@@ -208,12 +208,12 @@ def must_list_behind(look: Look) -> bool:
     Those that ECS has told to stop are in no count. They are not put into the set, which only tasks
     that ECS describes as STOPPED leave.
     """
-    return waits_behind(look) and not look.left_behind and all_stopped(look)
+    return waits_behind(look) and not _counts_behind(look) and all_stopped(look)
 
 
 def is_clear_behind(look: Look) -> bool:
     """Whether no task of an earlier registration keeps the instance."""
-    return not waits_behind(look) or (not look.left_behind and look.behind == 0)
+    return not waits_behind(look) or (not _counts_behind(look) and look.behind == 0)
 
 
 def stays_empty(look: Look) -> bool:

@@ -49,7 +49,7 @@ def is_quiet(look: HookLook, phase: StrEnum) -> bool:
     known = task_set.is_closed(look) and look.described
     if not (drain.action.lifecycle_action_token and known):
         return False
-    if look.missing or look.left_behind or not look.connected:
+    if look.missing or look.left_behind or look.lacking or not look.connected:
         return False
     if task_set.must_list_behind(look):
         return False

@@ -191,7 +191,10 @@ class Reactivation:
         """
         drain = record.drain
         named = drain.cluster or (drain.policy.cluster if drain.policy else None)
-        return (named,) if named else self._configured
+        if not named:
+            return self._configured
+        others = {cluster_name(one.cluster): one.cluster for one in drain.others}
+        return [*{**others, cluster_name(named): named}.values()]
 
     def _bring_back_in(
         self,

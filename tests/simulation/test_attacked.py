@@ -279,6 +279,76 @@ def test_a_task_that_was_known_before_the_agent_lost_its_state_is_waited_for_som
     assert 300 < world.seconds(action.ended_at) - world.seconds(again_at) < 420
 
 
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("kind", ["throttled", "missing"])
+def test_an_earlier_registration_that_one_pass_could_not_describe_is_not_forgotten(
+    make_world: Callable[..., World], kind: str, *, known: bool
+) -> None:
+    # A job that no listing had shown was cut four minutes early. One that was known held the
+    # instance to its deadline, since the registration that it is on was no longer there for us.
+    world = make_world({"DRAINER_CLUSTERS": ""})
+    world.group()
+    world.service(desired=1)
+    ecs = world.account.ecs
+    [leaving] = [world.oldest]
+    ecs.run_standalone(CLUSTER, leaving, seconds=100_000)
+    if known:
+        world.scale_in()
+        world.run(60)
+    ecs.connect_agent(leaving, connected=False)
+    if not known:
+        world.scale_in()
+        world.run(30)
+    [first] = ecs.registrations(leaving)
+    first.agent_gone = True
+    again_at = world.account.now
+    ecs.register("search", leaving)  # of another cluster, so that another call describes it
+    lacks_once(world, first.arn, kind, at_seconds=world.seconds(again_at) + 60)
+
+    action = world.until_answered()
+
+    assert action.ended_by == "completed"
+    assert 300 < world.seconds(action.ended_at) - world.seconds(again_at) < 420
+
+
+def lacks_once(world: World, arn: str, kind: str, at_seconds: float) -> None:
+    """Let one description of a container instance fail, or its answer lack it, from then on."""
+    api: Any = world.account.apis["ecs"]
+    right, left = api.describe_container_instances, [kind]
+
+    def describing(parameters: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = right(parameters)
+        late = world.seconds(world.account.now) >= at_seconds
+        if not (left and late and arn in parameters["containerInstances"]):
+            return answer
+        if left.pop() == "throttled":
+            raise ApiError("ThrottlingException", "refused by the test")
+        rows = [one for one in answer["containerInstances"] if one["containerInstanceArn"] != arn]
+        lacks = {"arn": arn, "reason": "MISSING"}
+        return {"containerInstances": rows, "failures": [*answer["failures"], lacks]}
+
+    api.describe_container_instances = describing
+
+
+def test_what_could_not_be_registered_has_no_task_and_does_not_hold_its_instance(
+    world: World,
+) -> None:
+    # It is never DRAINING, and stays so until its instance is terminated, which waited for it for
+    # 48 hours.
+    world.group()
+    [leaving] = [world.oldest]
+    [failed] = world.account.ecs.registrations(leaving)
+    world.account.ecs.set_status(failed, "REGISTRATION_FAILED")
+    world.account.ecs.connect_agent(leaving, connected=False)
+    world.scale_in()
+
+    action = world.until_answered()
+
+    assert (action.result, action.ended_by) == ("CONTINUE", "completed")
+    assert world.seconds(action.ended_at) < 120
+    assert world.calls("UpdateContainerInstancesState") == 0
+
+
 def test_an_earlier_registration_that_a_sweep_has_found_is_not_lost_with_its_next_write(
     make_world: Callable[..., World],
 ) -> None:

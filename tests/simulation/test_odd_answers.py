@@ -29,19 +29,19 @@ def odd() -> OddAnswers:
         INTENSITIES["rough"],
         START + timedelta(hours=1),
     )
-    return OddAnswers(faults, Random(0))  # noqa: S311
+    return OddAnswers(faults, Random(0), Random(0))  # noqa: S311
 
 
 def test_only_descriptions_of_tasks_are_refused_and_only_for_a_while(odd: OddAnswers) -> None:
     # Beside reads that fail, too, a drain is unseen anyway: nothing is shown about refusals.
     odd.refusals.append(Refusal("ClientException", START, START + timedelta(minutes=6), 1.0))
 
-    odd.before_call("ListTasks")
-    odd.before_call("DescribeContainerInstances")
+    odd.before_call("ListTasks", {})
+    odd.before_call("DescribeContainerInstances", {"containerInstances": []})
     with pytest.raises(ApiError, match="refused"):
-        odd.before_call("DescribeTasks")
+        odd.before_call("DescribeTasks", {})
     odd.faults.account.run_for(360)
-    odd.before_call("DescribeTasks")
+    odd.before_call("DescribeTasks", {})
     assert odd.faults.injected == {"tasks not described": 1}
 
 

@@ -537,6 +537,16 @@ def test_a_record_outlives_its_action_by_the_retention() -> None:
     assert bare.expires_at(retention) == NOW - SECOND + retention
 
 
+def test_the_record_of_an_instance_that_may_come_back_outlives_the_retention() -> None:
+    # An instance that rested in its warm pool for longer stayed DRAINING when it came back.
+    over, day = ended(record(), SECOND), timedelta(days=1)
+    resting = replace(over, followed=True)
+
+    assert resting.expires_at(day) == NOW - SECOND + timedelta(days=3650)
+    assert resting.expires_at(4000 * day) == NOW - SECOND + 4000 * day
+    assert over.expires_at(day) == NOW - SECOND + day
+
+
 # The hook has timed out without a heartbeat: what waits by now is another action, which would be
 # answered at the deadline of the first.
 @pytest.mark.parametrize("hop", [HOP - 1, HOP])

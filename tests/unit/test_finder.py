@@ -274,6 +274,40 @@ LEFT_OVER = registration("arn-old", "ACTIVE", connected=False)
 LIVE = registration("arn-live", tasks=3)
 
 
+def test_a_cluster_is_asked_once_by_its_name_and_by_its_arn() -> None:
+    # Of two calls one can fail alone: the drain then knew of one registration of two.
+    arn = "arn:aws:ecs:us-east-1:123456789012:cluster/payments"
+    known = drain(arn, container_instance_arn="arn-live", others=(Place("payments", "arn-old"),))
+    ecs = Ecs({"payments": [LEFT_OVER, LIVE], arn: [LEFT_OVER, LIVE]})
+
+    look = Search(ecs, replace(known, cluster=arn)).pass_over()
+
+    assert ecs.described == [["arn-live", "arn-old"]]
+    assert {*look.registrations} == {"arn-live", "arn-old"}
+    assert look.lacking == ()
+
+
+def test_what_is_described_as_inactive_is_not_lacking() -> None:
+    # It has been deregistered: to wait for it would take five minutes of each such drain.
+    others = (Place("payments", "arn-old"), Place("payments", "arn-unseen"))
+    inactive = registration("arn-old", "INACTIVE", connected=False)
+    known = replace(drain(), cluster="payments", container_instance_arn="arn-live", others=others)
+
+    look = Search(Ecs({"payments": [inactive, LIVE]}), known).pass_over()
+
+    assert look.lacking == (Place("payments", "arn-unseen"),)
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_registration_that_failed_counts_as_draining(connected: bool) -> None:
+    # It is in no other status until its instance is terminated, which waited for it.
+    failed = registration("arn-1", "REGISTRATION_FAILED", connected=connected)
+
+    look = Search(Ecs({"payments": [failed]}), drain()).pass_over()
+
+    assert look.status == "DRAINING"
+
+
 @pytest.mark.parametrize("order", [[LEFT_OVER, LIVE], [LIVE, LEFT_OVER]])
 def test_a_left_over_registration_beside_the_live_one_is_not_the_one(
     order: list[ContainerInstance],

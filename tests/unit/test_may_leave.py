@@ -12,6 +12,7 @@ from drainer.drain import holding_tasks, may_leave
 from drainer.drain.admission import Admission, Admitted
 from drainer.drain.may_leave import Act, Phase
 from drainer.drain.model import (
+    REGISTRATIONS_MAX,
     UNFINISHED_MAX,
     ContainerInstance,
     Drain,
@@ -853,6 +854,82 @@ def test_a_known_task_on_an_earlier_registration_is_waited_for_as_long(last: str
         Phase.DRAINED,
         Phase.CLOSING,
     ]
+
+
+def test_a_known_task_on_what_is_no_registration_any_more_is_waited_for_as_long() -> None:
+    # Deregistered by somebody, it was nothing that is left over, and its task held the instance to
+    # the deadline. Without a connected agent nothing says that the task is not here.
+    known = replace(task("RUNNING", "STOPPED", id="b"), container_instance_arn="c/payments/gone")
+    looks = [look_at(instance(), seconds=seconds) for seconds in (299, 300, 300)]
+    looks[2].registrations = {ARN: replace(instance(), agent_connected=False)}
+    for look in looks:
+        look.tasks, look.drain = {"b": known}, replace(look.drain, unfinished=("b",))
+
+    assert [decide(look).phase for look in looks] == [
+        Phase.CLOSING,
+        Phase.DRAINED,
+        Phase.CLOSING,
+    ]
+
+
+@pytest.mark.parametrize(
+    "arn", [ARN, "", "arn:aws:ecs:us-east-1:123456789012:container-instance/0123456789abcdef"]
+)
+def test_a_task_that_may_be_on_the_live_registration_is_waited_for(arn: str) -> None:
+    # ARNs have two formats, and both have the same id.
+    look = look_at(instance(), seconds=300)
+    known = replace(task("RUNNING", "STOPPED", id="b"), container_instance_arn=arn)
+    look.tasks, look.drain = {"b": known}, replace(look.drain, unfinished=("b",))
+
+    assert decide(look).phase == Phase.CLOSING
+
+
+OLD = Place("search", "arn-old")
+
+
+def lacking(seconds: float = 60, **changes: Any) -> HookLook:
+    """A look that has not described a registration which earlier looks have found."""
+    look = look_at(instance(), seconds=seconds)
+    look.asked, look.drain = (Place("payments", ARN), OLD), replace(look.drain, others=(OLD,))
+    for name, value in changes.items():
+        setattr(look, name, value)
+    return look
+
+
+def test_an_earlier_registration_that_one_answer_lacks_is_waited_for_and_sought_again() -> None:
+    # One throttle or one old answer, and its running tasks were in no look at the end.
+    soon, late, gone = lacking(299), lacking(300), lacking(inactive={"arn-old"})
+
+    assert [decide(look).phase for look in (soon, late, gone)] == [
+        Phase.CLOSING,
+        Phase.DRAINED,
+        Phase.DRAINED,
+    ]
+    assert [carried(look).others for look in (soon, late, gone)] == [(OLD,), (), ()]
+    assert "does not describe an earlier registration" in decide(soon).reason
+
+
+def test_one_that_could_not_be_asked_about_is_asked_about_again_whenever_that_is() -> None:
+    # A throttle in the fifth minute is no reason to forget what may come back.
+    assert carried(lacking(300, failed=True)).others == (OLD,)
+
+
+def test_no_more_registrations_are_asked_about_again_than_a_record_takes() -> None:
+    # A longer list than that is no envelope: the drain's next message would be refused.
+    many = tuple(Place("search", f"arn-{n}") for n in range(REGISTRATIONS_MAX))
+
+    assert carried(lacking(asked=many)).others == many[: REGISTRATIONS_MAX - 1]
+
+
+def test_while_an_earlier_registration_is_unseen_no_listing_counts() -> None:
+    # Its tasks may be told to stop after the listing, which is to show them all.
+    first = drain(listed_at=None, closed=False)
+    look = look_at(instance(), of=first, listed_at=at(55))
+    unseen = look_at(instance(), of=first, listed_at=at(55))
+    unseen.asked = (Place("payments", ARN), OLD)
+
+    assert carried(look).listed_at is not None
+    assert carried(unseen).listed_at is None
 
 
 def test_an_earlier_registration_is_looked_at_by_each_pass_though_ecs_counts_no_task_there() -> (

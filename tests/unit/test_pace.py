@@ -97,6 +97,8 @@ def test_it_is_so_from_the_pass_on_that_closes_the_set() -> None:
             {"last_heartbeat_at": NOW - timedelta(seconds=230)},
             id="a heartbeat that is due before",
         ),
+        # What was not described may be there in the next pass, and there are five minutes for it.
+        pytest.param({}, {"others": (Place("payments", "arn-old"),)}, id="a registration unseen"),
         # Only the record tells of its action, or nothing does.
         pytest.param({}, {"action": action(0, "")}, id="no token"),
     ],

@@ -882,6 +882,23 @@ def test_it_is_sought_where_its_drain_has_found_it_or_was_to_look(
     assert world.active == [f"arn-{one}" for one in looked_in]
 
 
+def test_it_is_sought_in_each_cluster_in_which_its_drain_has_found_one() -> None:
+    # Its agent was connected again in the second of two clusters, and it stayed DRAINING there.
+    known = record()
+    places = (Place("arn:aws:ecs:us-east-1:1:cluster/payments", "arn-1"), Place("web", "arn-2"))
+    known = replace(known, drain=replace(known.drain, others=places))
+    world = World(records=followed(known))
+    world.where = {"payments": [], "web": [instance("arn-2")]}
+
+    world.run()
+
+    assert sorted(one for one in world.log if one.startswith("find")) == [
+        "find payments",
+        "find web",
+    ]
+    assert world.active == ["arn-2"]
+
+
 def policy_of(cluster: str) -> Policy:
     policy, _ = Config("").policy(None)
     return replace(policy, cluster=cluster)

@@ -265,6 +265,29 @@ def test_a_call_that_is_refused_as_a_whole_is_not_cut_into_its_tasks() -> None:
     assert all(one.in_doubt and not one.missing for one in looks)
 
 
+def test_drains_of_which_a_read_is_refused_ask_for_nothing_more() -> None:
+    # Forty drains of sixty tasks took three quarters of the reads that ECS grants the account.
+    ecs = Ecs(fails={"describe": RefusedError("ClientException: ...")})
+    looks = [look(n, [task_id(60 * n + m) for m in range(60)]) for n in range(40)]
+
+    look_at(ecs, *looks)
+
+    assert len(ecs.asked) <= 50
+    assert {what for what, _ in ecs.asked} == {"describe"}
+    assert all(one.in_doubt and not one.missing for one in looks)
+
+
+def test_no_task_is_read_of_a_drain_that_is_in_doubt_already() -> None:
+    # What is read would not count.
+    ecs, one = Ecs(), look(0, [task_id(1)])
+    one.denied = True
+
+    look_at(ecs, one)
+
+    assert ecs.asked == []
+    assert not one.described
+
+
 def test_the_clock_is_asked_between_chunks() -> None:
     # Five instances with thousands of tasks each: the function is killed, and heartbeats with it.
     ids = [task_id(n) for n in range(UNFINISHED_MAX)]
@@ -896,6 +919,19 @@ def test_what_ecs_forgets_between_listing_and_description_is_not_unfinished(
 
     left = tuple(again[1:])
     assert (one.drain.unfinished, one.missing, one.listed_at) == (left, left, NOW)
+
+
+def test_what_is_missing_is_looked_for_again_among_what_was_listed() -> None:
+    # Listed for a count that the described task explains, the other one would be left out by a
+    # listing of STOPPED tasks alone, and the instance released over it.
+    policy = Policy(None, 3600, LifecycleActionResult.CONTINUE, StandaloneTasks.IGNORE, 300)
+    ecs = Ecs(listed={("arn-0", "RUNNING"): [task_id(1), task_id(2)]})
+    one = look(0, counted=1, closed=True, policy=policy, listed_at=FIRST_LISTED_AT)
+    ecs.has(task(1, owner=Owner.STANDALONE))
+
+    look_at(ecs, one)
+
+    assert one.missing == one.drain.unfinished == (task_id(2),)
 
 
 def test_where_all_that_was_listed_is_described_nothing_is_listed_again() -> None:

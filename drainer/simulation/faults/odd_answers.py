@@ -1,9 +1,10 @@
 """
-What ECS answers at odds with its other answers: refused descriptions of tasks, and short listings.
+What ECS answers at odds with its other answers: some descriptions are refused, some listings short.
 
-Container instances and listings are answered while the tasks are refused, and what one listing
-lacks is described all the same. The random numbers are drawn apart from those of the other faults,
-which stay as they are in each seed.
+Container instances and listings are answered while the tasks are refused; what one listing lacks is
+described all the same; and of two registrations of an EC2 instance one is described and one is not.
+The random numbers are drawn apart from those of the other faults, which stay as they are in each
+seed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ REFUSED_SECONDS = (60.0, 600.0)
 REFUSED_CALLS = (1.0, 1.0, 0.5)
 # How many of the listings lack a container instance. None lacks the same one again soon.
 UNLISTED_SHARES = (0.0, 0.0, 0.1, 0.5)
+# How many descriptions of what an agent was registered as before fail: the call about it is
+# throttled, or its answer lacks it. An answer lacks the same one only once in a while.
+EARLIER_SHARES = (0.0, 0.0, 0.1, 0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,16 @@ class OddAnswers:
     Attributes:
         refused: after how many lifecycle actions tasks are not described for a while.
         unlisted: how many listings lack a container instance.
+        earlier: how many descriptions of an earlier registration fail.
+        earlier_random: what is drawn for these.
     """
 
     faults: Faults
     random: Random
+    earlier_random: Random
     refused: float = 0.0
     unlisted: float = 0.0
+    earlier: float = 0.0
     refusals: list[Refusal] = field(default_factory=list)
 
     def install(self) -> None:
@@ -66,6 +74,7 @@ class OddAnswers:
             return
         self.refused = self.random.choice(REFUSED_SHARES)
         self.unlisted = self.random.choice(UNLISTED_SHARES)
+        self.earlier = self.earlier_random.choice(EARLIER_SHARES)
         if self.refused:
             self.faults.account.auto_scaling.on_action.append(self._begun)
 
@@ -79,13 +88,15 @@ class OddAnswers:
             code, probability = random.choice(REFUSALS), random.choice(REFUSED_CALLS)
             self.refusals.append(Refusal(code, begins_at, min(ends_at, ceased_at), probability))
 
-    def before_call(self, operation: str) -> None:
+    def before_call(self, operation: str, parameters: dict[str, Any]) -> None:
         """
-        Refuse to describe tasks, where it is time for that.
+        Refuse to describe tasks, where it is time for that, or an earlier registration.
 
         Raises:
             ApiError: the call is refused.
         """
+        if operation == "DescribeContainerInstances" and self.faults.going_on and self.earlier:
+            self._earlier(parameters["containerInstances"])
         if operation != "DescribeTasks":
             return
         for one in self.refusals:
@@ -93,6 +104,19 @@ class OddAnswers:
             if inside and self.random.random() < one.probability:
                 self.faults.strike("tasks not described", one.code)
                 raise ApiError(one.code, "injected: refused")
+
+    def _earlier(self, arns: list[str]) -> None:
+        """Throttle a description of earlier registrations, or let it lack one, by chance."""
+        ecs = self.faults.account.ecs
+        known = [one for one in map(ecs.find, arns) if one is not None]
+        left = [one.arn for one in known if len(ecs.registrations(one.ec2_instance_id)) > 1]
+        if not left or self.earlier_random.random() >= self.earlier:
+            return
+        self.faults.strike("earlier registration not described", left[0])
+        if self.earlier_random.random() < 0.5:
+            self.faults.may_miss(self.earlier_random.choice(left))
+        else:
+            raise ApiError("ThrottlingException", "injected: Rate exceeded")
 
     def without_one(self, operation: str, answer: dict[str, Any]) -> dict[str, Any]:
         """Leave one container instance out of a listing, now and then."""

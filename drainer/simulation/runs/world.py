@@ -113,7 +113,11 @@ class World(SeedWorld):
         )
         self.call_time = limits.impose(account, self.seed, self.faults)
         self.rivals = Rivals(self.faults, Random(f"rivals {self.seed}"))
-        self.odd_answers = OddAnswers(self.faults, Random(f"odd answers {self.seed}"))
+        self.odd_answers = OddAnswers(
+            self.faults,
+            Random(f"odd answers {self.seed}"),
+            Random(f"earlier registrations {self.seed}"),
+        )
 
     def install(self, build: Build) -> None:
         """Install the drainer, then build what it is for, then let things go wrong."""
@@ -311,8 +315,7 @@ class World(SeedWorld):
 
     def admit(self, operation: str, parameters: dict[str, Any]) -> None:
         """Refuse what ECS does not describe for a while."""
-        del parameters
-        self.odd_answers.before_call(operation)
+        self.odd_answers.before_call(operation, parameters)
 
     def answer(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Let the account answer, under the checkers' eyes."""

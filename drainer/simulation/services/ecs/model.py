@@ -23,7 +23,9 @@ LastStatus = Literal[
     "DEPROVISIONING",
     "STOPPED",
 ]
-ContainerInstanceStatus = Literal["REGISTERING", "ACTIVE", "DRAINING", "DEREGISTERING", "INACTIVE"]
+ContainerInstanceStatus = Literal[
+    "REGISTERING", "REGISTRATION_FAILED", "ACTIVE", "DRAINING", "DEREGISTERING", "INACTIVE"
+]
 # Since when what a builder puts in place has been there.
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # A service keeps 100 events. https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html
