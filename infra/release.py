@@ -33,6 +33,11 @@ SUMS = "SHA256SUMS"
 TIME_SECONDS = 315_532_800
 MODE = 0o644
 WHEEL_TIMEOUT_SECONDS = 300
+# The build backend that pyproject.toml names. pip would start it three times, and itself.
+# https://peps.python.org/pep-0517/#build-wheel
+BACKEND = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+# gzip's own: 9 takes three times as long to save a hundredth.
+COMPRESSION = 6
 
 # How drainer.yaml takes its code after `aws cloudformation package`, and in a release.
 CODE = "      Code: ../build/drainer.zip\n"
@@ -238,13 +243,12 @@ def build_wheel(folder: Path) -> None:
         for path in source.rglob("*"):
             # A wheel keeps modes, which a checkout takes from the user's umask.
             path.chmod(0o755 if path.is_dir() else MODE)
-        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--quiet", "--no-input"]
-        command += ["--no-deps", "--no-index", "--no-build-isolation", "--no-cache-dir"]
-        command += ["--disable-pip-version-check", "--wheel-dir", str(folder), str(source)]
         # S603 asks whether the arguments can be trusted: they are constants and our own paths.
         subprocess.run(  # noqa: S603
-            command,
+            [sys.executable, "-c", BACKEND, str(folder.resolve())],
             check=True,
+            cwd=source,
+            stdout=subprocess.DEVNULL,  # it names each file
             timeout=WHEEL_TIMEOUT_SECONDS,
             # https://reproducible-builds.org/docs/source-date-epoch/
             env={**os.environ, "SOURCE_DATE_EPOCH": str(TIME_SECONDS)},
@@ -281,7 +285,7 @@ def write_archive(folder: Path) -> Path:
                 archive.addfile(entry, file)
     target = folder.with_name(f"{folder.name}.tar.gz")
     # mtime=0 keeps the present time out of the header, as does the missing file name.
-    target.write_bytes(gzip.compress(content.getvalue(), mtime=0))
+    target.write_bytes(gzip.compress(content.getvalue(), COMPRESSION, mtime=0))
     return target
 
 

@@ -11,6 +11,7 @@ import ast
 import io
 import re
 import tokenize
+from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -96,6 +97,14 @@ class Text(NamedTuple):
     text: str
 
 
+def read_once(source: Callable[[], Iterator[Text]]) -> Callable[[], Iterator[Text]]:
+    """
+    Let a source be read once: several tests judge the same texts, and change none.
+    """
+    texts = cache(lambda: tuple(source()))
+    return wraps(source)(lambda: iter(texts()))
+
+
 def plain(text: str) -> str:
     """
     Return a text without what is quoted: code, addresses and names from other sources.
@@ -158,6 +167,7 @@ def templates() -> Iterator[Text]:
                 yield Text(f"{path.name}:{number}", plain(line))
 
 
+@read_once
 def alarms() -> Iterator[Text]:
     for path in TEMPLATES:
         for one in described(path):
@@ -165,6 +175,7 @@ def alarms() -> Iterator[Text]:
                 yield one
 
 
+@read_once
 def parameters() -> Iterator[Text]:
     for path in TEMPLATES:
         for name, parameter in read_template(path).get("Parameters", {}).items():
@@ -175,16 +186,16 @@ def literals(path: Path) -> Iterator[Text]:
     """
     Yield the string literals of a module, what is put into them left out.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     inside = {
         id(part)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.JoinedStr)
         for part in ast.walk(node)
         if part is not node
     }
-    quoted = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    quoted = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
         if id(node) in inside or id(node) in quoted:
             continue
         text = None
@@ -210,6 +221,7 @@ def enumerations(path: Path) -> Iterator[Text]:
                 yield Text(f"{path.relative_to(PROJECT)}:{one.lineno}", str(one.value.value))
 
 
+@read_once
 def messages() -> Iterator[Text]:
     """
     Yield the texts that the function writes to its log, and the names of its metrics.
@@ -239,6 +251,7 @@ def decorators(node: ast.FunctionDef) -> list[str]:
     return [one.attr for one in calls if isinstance(one, ast.Attribute)]
 
 
+@read_once
 def code() -> Iterator[Text]:
     """
     Yield the docstrings and comments of the program, what they quote left out.

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from drainer.aws.queue import QUEUE_CALLS, WAITING, QueueGateway
 from drainer.errors import DrainerError, UnavailableError
@@ -29,6 +28,8 @@ class Client:
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
+    from moto import mock_aws  # half a second, in each worker that collects this file
+
     with mock_aws():
         yield boto3.client("sqs", region_name="us-east-1")
 

@@ -335,6 +335,17 @@ def test_a_write_is_refused_before_it_is_called() -> None:
     assert account.aws.writes == ["ecs:StopTask"]
 
 
+def test_each_account_answers_its_own_clients() -> None:
+    # They are copied from one, and share nothing: else one test would read another one's account.
+    accounts = draining(ours=True).aws, draining(ours=True).aws
+    first, second = (one.client("ecs") for one in accounts)
+    first.list_clusters()
+    first.list_clusters()
+    second.list_clusters()
+
+    assert [len(one.calls) for one in accounts] == [2, 1]
+
+
 DENIED = (
     "autoscaling:DescribeAutoScalingInstances",
     "autoscaling:DescribeAutoScalingGroups",
