@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.unit.account import NOW, Account, task
+from drainer.drain.actions import NO_TIME
+from tests.unit.account import NOW, Account, notification, task
 
 LONG_AGO = NOW - timedelta(hours=1)
 
@@ -18,6 +19,7 @@ class SlowLook(Account):
 
     leaves: float = 0.0
     heartbeat_seconds: float = 0.0
+    draining_seconds: float = 0.0
 
     def _call(self, name: str, about: str = "") -> None:
         super()._call(name, about)
@@ -25,6 +27,8 @@ class SlowLook(Account):
             self.seconds_left = self.leaves
         if name == "heartbeat":
             self.seconds_left -= self.heartbeat_seconds
+        if name == "set DRAINING":
+            self.seconds_left -= self.draining_seconds
 
 
 @pytest.mark.parametrize(("leaves", "answers"), [(8.0, True), (7.9, False)])
@@ -73,3 +77,52 @@ def test_heartbeats_end_where_records_as_slow_as_they_could_not_be_written(
     account.run(*due)
 
     assert account.done.count("heartbeat") == beats
+
+
+# -- what is delivered again
+
+
+def test_what_the_sweep_finds_without_time_to_record_it_is_said_to_be_retried() -> None:
+    # No heartbeat may come before its record. Unsaid, its hook times out and nobody learns why.
+    account = SlowLook(leaves=4.5)
+    account.has(0, "ACTIVE", task())
+
+    [outcome] = account.run(sweep=True).outcomes
+
+    assert (account.done, outcome.retry_reason) == ([], NO_TIME)
+
+
+def test_heartbeats_that_take_all_the_time_have_messages_delivered_again() -> None:
+    # Acknowledged and not published, the drain would wait for a sweep. A wake-up is not delivered
+    # again: to report that would be a false alarm.
+    account = SlowLook(leaves=8.0, heartbeat_seconds=6.0)
+    due = account.follows(0, "ACTIVE", task(0), last_heartbeat_at=LONG_AGO)
+    account.follows(1, "DRAINING", task(1))
+
+    first, woken = account.run(due, stopped=["arn-1"]).outcomes
+
+    assert account.done == ["heartbeat"]
+    assert (first.published, first.retry_reason, woken.retry_reason) == (False, NO_TIME, "")
+
+
+def test_a_change_that_takes_all_the_time_has_the_message_delivered_again() -> None:
+    # Acknowledged and not published, the drain that was just begun would wait for a sweep.
+    account = SlowLook(leaves=8.0, draining_seconds=5.0)
+    account.has(0, "ACTIVE", task())
+
+    [outcome] = account.run(notification()).outcomes
+
+    assert account.done == ["heartbeat", "set DRAINING"]
+    assert (outcome.published, outcome.retry_reason) == (False, NO_TIME)
+
+
+@pytest.mark.parametrize(("leaves", "messages"), [(4.0, 1), (3.9, 0)])
+def test_no_pass_is_hurried_without_the_time_for_it(leaves: float, messages: int) -> None:
+    # The invocation is killed in its middle, and the ends of other drains are not written. The
+    # message that is on its way comes a minute later.
+    account = SlowLook(leaves=leaves, fast_path=True)
+    account.follows(0, "DRAINING", task(1, "DEACTIVATING"), quiet=True)
+
+    account.run(stopped=["arn-0"])
+
+    assert len(account.published) == messages

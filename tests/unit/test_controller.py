@@ -834,6 +834,15 @@ def test_a_wake_up_that_sees_no_wait_ends_nothing() -> None:
 # -- what the sweep finds
 
 
+def test_a_pass_that_is_no_sweep_asks_for_nothing_but_what_it_was_told_of() -> None:
+    # Each batch of messages would list the account's groups: its other drains would be throttled.
+    account = Account()
+    account.has(0, "ACTIVE", task())
+
+    assert account.run().outcomes == ()
+    assert account.done == []
+
+
 def test_the_sweep_creates_its_record_before_it_keeps_the_hook_waiting() -> None:
     # Who dies in between must not leave a hook that waits, and nobody who counts its time: each
     # sweep would begin another drain with another deadline.

@@ -13,7 +13,9 @@ from drainer.drain.record import End
 from drainer.errors import LifecycleActionOverError, UnavailableError
 from tests.unit.account import (
     NOW,
+    OTHER_TOKEN,
     START,
+    TOKEN,
     WAIT,
     Account,
     action,
@@ -169,6 +171,29 @@ def test_those_whose_hooks_end_first_get_the_first_heartbeats() -> None:
 
     early = account.log[: account.log.index("describe")].count("heartbeat")
     assert account.tokens[:early] == [f"{one:036}" for one in reversed(range(60 - early, 60))]
+
+
+def test_the_hook_with_a_short_timeout_ends_before_one_that_has_waited_longer() -> None:
+    # By the last heartbeat alone, hooks of two hours would take the time of those of ten minutes.
+    account = Account()
+    long, short = (
+        {
+            **STALE,
+            "last_heartbeat_at": NOW - timedelta(minutes=minutes),
+            "heartbeat_timeout_seconds": timeout_seconds,
+            "action": action(number, token),
+        }
+        for number, (minutes, timeout_seconds, token) in enumerate(
+            [(65, 7_200, TOKEN), (8, 600, OTHER_TOKEN)]
+        )
+    )
+
+    account.run(
+        account.follows(0, "DRAINING", task(0), **long),
+        account.follows(1, "DRAINING", task(1), **short),
+    )
+
+    assert account.tokens == [OTHER_TOKEN, TOKEN]
 
 
 def of(number: int) -> dict[str, Any]:

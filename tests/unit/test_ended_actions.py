@@ -218,3 +218,19 @@ def test_a_look_that_finds_it_waiting_separates_two_that_do_not() -> None:
     [outcome] = account.run(later, controller=controller, now=NOW + timedelta(seconds=60)).outcomes
 
     assert not outcome.over
+
+
+# It was seen to wait by another execution environment in between, of which this one hears nothing
+# but what the message says: one late answer now and one a minute ago are not two that agree.
+def test_a_message_that_says_since_when_it_does_not_wait_knows_better() -> None:
+    account = Account(fails={"complete": HOOK_GONE})
+    controller = account.controller()
+    account.records.down = DELETED
+    message = drain(deadline_at=NOW, sent_at=NOW)
+    account.run(message, controller=controller)
+
+    later = replace(message, hop=7, not_waiting_since=NOW + timedelta(seconds=55))
+    at = NOW + timedelta(seconds=60)
+    [outcome] = account.run(later, controller=controller, now=at).outcomes
+
+    assert not outcome.over

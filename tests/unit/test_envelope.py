@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from drainer.drain import envelope
-from drainer.drain.envelope import STRING_CHARACTERS_MAX
+from drainer.drain.envelope import ENVELOPE_BYTES_MAX, STRING_CHARACTERS_MAX
 from drainer.drain.model import (
     REGISTRATIONS_MAX,
     UNFINISHED_MAX,
@@ -80,6 +80,16 @@ def test_a_typical_envelope_is_well_below_a_kilobyte() -> None:
     assert len(envelope.encode(BARE)) < 320
 
 
+def test_the_longest_envelope_is_written_and_no_longer_one() -> None:
+    # SNS refuses ten messages together above 262,144 bytes: none of the ten drains would go on.
+    room = ENVELOPE_BYTES_MAX - len(envelope.encode(replace(BARE, cluster="")))
+    longest = replace(BARE, cluster="a" * room)
+
+    assert 10 * len(envelope.encode(longest)) == 10 * ENVELOPE_BYTES_MAX <= 262_144
+    with pytest.raises(MalformedEventError, match="the limit is"):
+        envelope.encode(replace(BARE, cluster="a" * (room + 1)))
+
+
 def test_what_has_its_default_value_is_left_out_and_filled_in_again() -> None:
     # What is filled in wrongly is believed by every later pass.
     assert set(written(BARE)) == {"drainer", "version", "action", "started_at", "last_heartbeat_at"}
@@ -89,11 +99,11 @@ def test_what_has_its_default_value_is_left_out_and_filled_in_again() -> None:
 
 @pytest.mark.parametrize("name", ["action", "started_at", "last_heartbeat_at"])
 def test_what_has_no_default_is_never_filled_in(name: str) -> None:
-    # An invented beginning is a deadline that nobody set.
+    # An invented beginning is a deadline that nobody set. An operator reads which one is missing.
     body = written(TYPICAL)
     del body[name]
 
-    with pytest.raises(MalformedEventError, match=name):
+    with pytest.raises(MalformedEventError, match=f"^envelope: KeyError: '{name}'$"):
         envelope.decode(body)
 
 

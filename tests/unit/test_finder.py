@@ -183,6 +183,16 @@ def test_no_pass_searches_more_clusters_than_it_may_and_none_is_searched_twice()
     assert sorted(search.ecs.searched) == sorted(search.ecs.where)
 
 
+def test_what_does_not_say_that_its_search_may_be_spread_is_searched_for_at_once() -> None:
+    # A stack's deletion would wait a pass for each hundred clusters of the account.
+    ecs, one = Ecs(many(250)), Look("i-1", InstanceProgress(), START)
+
+    Finder(ecs, (), InvocationClock(START, ecs.left)).find([one])
+
+    assert len(ecs.searched) == 250
+    assert one.absent
+
+
 def test_absence_is_only_said_at_the_end_of_a_search_over_all_clusters() -> None:
     # "In none of the first hundred" released what served in the next one.
     search = Search(Ecs(many(101)), drain(None))

@@ -772,6 +772,17 @@ def test_a_failed_look_forgets_nothing_that_was_seen_and_proves_nothing() -> Non
     assert unseen.settled
 
 
+@pytest.mark.parametrize("settled", [True, False])
+def test_whether_the_registrations_are_all_known_is_what_the_latest_look_found(
+    *, settled: bool
+) -> None:
+    # Not remembered, all clusters would be searched in each pass; believed after the agent has
+    # gone, another registration would not be looked for.
+    looked = look_at(instance(), of=drain(settled=not settled), settled=settled)
+
+    assert carried(looked).settled == settled
+
+
 def test_a_search_is_forgotten_once_an_agent_is_connected() -> None:
     # The registration with the agent may go again: what was searched before then proves nothing.
     known = drain(searched_at=at(5))
@@ -780,6 +791,32 @@ def test_a_search_is_forgotten_once_an_agent_is_connected() -> None:
     assert carried(look_at(instance(), of=known)).searched_at is None
     assert carried(look_at(apart, of=known)).searched_at == at(5)
     assert carried(look_at(apart, searched=True)).searched_at == at(60)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "phase", "status"),
+    [
+        pytest.param(("DRAINING", "ACTIVE"), Phase.ACTIVE, "ACTIVE", id="the second is ACTIVE"),
+        pytest.param(("ACTIVE", "DRAINING"), Phase.ACTIVE, "ACTIVE", id="the first is ACTIVE"),
+        pytest.param(("REGISTERING", "ACTIVE"), Phase.ACTIVE, "ACTIVE", id="ACTIVE comes first"),
+        pytest.param(("DRAINING", "REGISTERING"), Phase.UNREADY, "REGISTERING", id="one is new"),
+        pytest.param(("DRAINING", "DRAINING"), Phase.DRAINING, "DRAINING", id="all are DRAINING"),
+    ],
+)
+def test_without_a_connected_agent_an_instance_is_what_any_of_its_registrations_is(
+    statuses: tuple[str, str], phase: Phase, status: str
+) -> None:
+    # ECS would go on to place tasks on the one that was left out, and tasks that run there would
+    # not be counted: any of them may be the one with the agent.
+    apart = [replace(instance(one, 2, 1), agent_connected=False) for one in statuses]
+    look = look_at(apart[0])
+    look.registrations["arn-2"] = replace(apart[1], arn="arn-2", running_tasks=3, pending_tasks=4)
+
+    seen = look.container_instance
+
+    assert seen is not None
+    assert (phase_of(look), seen.status, seen.agent_connected) == (phase, status, False)
+    assert (seen.running_tasks, seen.pending_tasks) == (5, 5)
 
 
 def left_behind(status: str, *, tasks: int = 2, seconds: float = 60) -> HookLook:
@@ -1106,6 +1143,13 @@ def test_defect_21_every_pass_says_what_it_waits_for() -> None:
     for a_look, decision in space():
         if decision.phase in waiting:
             assert decision.reason, a_look
+
+
+def test_what_ecs_counts_is_said_before_any_task_is_known() -> None:
+    # In its first minutes an operator would not learn how much an instance still runs.
+    reason = decide(look_at(instance("ACTIVE", running=2, pending=1))).reason
+
+    assert reason == "DRAINING is set in this pass. ECS counts 2 running and 1 pending tasks"
 
 
 def test_a_disconnected_agent_is_named_as_the_reason() -> None:

@@ -1021,6 +1021,16 @@ def test_what_stays_in_a_warm_pool_costs_a_sweep_one_call_for_fifty() -> None:
     assert world.log == ["query", "states", "states", "states"]
 
 
+def test_a_warm_pool_of_any_size_costs_a_sweep_ten_calls() -> None:
+    # Auto Scaling's calls are shared by the account, and drains wait for theirs.
+    names = [f"i-{number:03}" for number in range(600)]
+    world = World({}, dict.fromkeys(names, "Warmed:Stopped"), followed(*(record(n) for n in names)))
+
+    world.run()
+
+    assert (world.log.count("states"), len(world.asked_about)) == (10, 500)
+
+
 def test_the_states_of_a_large_warm_pool_are_not_asked_for_past_the_time() -> None:
     # Killed in its middle, a sweep reports nothing of what it has done.
     names = [f"i-{number:03}" for number in range(300)]

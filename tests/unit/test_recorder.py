@@ -295,7 +295,9 @@ def test_one_write_without_an_answer_lets_the_rest_of_the_pass_skip_the_table(
     assert len(records.writes) == asked
 
 
-@pytest.mark.parametrize("admission", [Admission.DUE, Admission.NEW, Admission.JOIN])
+@pytest.mark.parametrize(
+    "admission", [Admission.DUE, Admission.NEW, Admission.JOIN, Admission.UNREAD]
+)
 def test_no_claim_is_begun_without_the_time_for_it(admission: Admission) -> None:
     there = {Admission.DUE: OWN, Admission.JOIN: SWEPT}.get(admission)
     records = table(there)
@@ -773,6 +775,25 @@ def test_nothing_to_admit_asks_for_nothing() -> None:
     assert called == []
 
 
+@pytest.mark.parametrize(
+    ("unread", "calls"), [(1, ["read", "query", "read"]), (2, ["read"])], ids=["one", "each"]
+)
+def test_a_table_that_answers_no_read_is_not_asked_for_what_is_open(
+    unread: int, calls: list[str]
+) -> None:
+    # Each call that hangs would take ten seconds of the time for heartbeats.
+    called: list[str] = []
+    records = Records(
+        call=called.append, unread={key_of(action(n)): THROTTLED for n in range(unread)}
+    )
+    one_pass = recorder(records)
+
+    one_pass.admit([drain(0), drain(1)])
+    one_pass.stopped(["arn-0"], OpenDrains())
+
+    assert called == calls
+
+
 def test_the_sweep_resumes_what_is_silent_the_nearest_deadline_first() -> None:
     # Within its time it comes through some only: what is cut off first comes first.
     ago = {"written_at": NOW - SILENT}
@@ -791,6 +812,17 @@ def test_the_sweep_resumes_what_is_silent_the_nearest_deadline_first() -> None:
     ]  # fmt: skip
     assert {one.drain.origin for one in silent} == {Origin.SWEEP}
     assert {one.drain.generation for one in silent} == {1}
+
+
+def test_a_record_that_somebody_has_to_correct_is_said_and_a_throttle_is_not() -> None:
+    # No sweep resumes its drain while it cannot be read. What is throttled the next one reads.
+    silent, denied, throttled = (record(drain(n), written_at=NOW - SILENT) for n in range(3))
+    records = table(silent, denied, throttled)
+    records.unread = {denied.key: DENIED, throttled.key: THROTTLED}
+    one_pass = recorder(records)
+
+    assert [one.record for one in one_pass.silent()] == [silent]
+    assert one_pass.problems == [f"A record was not read: {DENIED}"]
 
 
 def test_an_index_that_cannot_be_read_is_said() -> None:

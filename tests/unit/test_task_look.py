@@ -261,8 +261,19 @@ def test_a_call_that_is_refused_as_a_whole_is_not_cut_into_its_tasks() -> None:
 
     look_at(ecs, *looks)
 
-    assert len(ecs.sizes()) <= 25
+    assert len(ecs.sizes()) == 15
     assert all(one.in_doubt and not one.missing for one in looks)
+
+
+def test_a_set_of_hundreds_is_not_read_on_once_a_read_has_failed() -> None:
+    # Further calls would only make a throttle last: what they say does not count.
+    ecs = Ecs(fails={task_id(5): THROTTLED})
+    one = look(0, [task_id(n) for n in range(400)], closed=True)
+    ecs.has(*(task(n, "STOPPED") for n in range(400)))
+
+    look_at(ecs, one)
+
+    assert ecs.sizes() == [5, 100]
 
 
 def test_drains_of_which_a_read_is_refused_ask_for_nothing_more() -> None:
@@ -335,6 +346,12 @@ def test_no_call_is_begun_without_the_time_that_acting_needs() -> None:
             {"unfinished": (task_id(1),), "listed_at": NOW - timedelta(seconds=61), "counted": 1},
             ["RUNNING", "STOPPED"],
             id="the second, more than a minute later",
+        ),
+        # One read of ECS's less: what it wants to run is counted, and nothing is.
+        pytest.param(
+            {"listed_at": NOW - timedelta(seconds=61)},
+            ["STOPPED"],
+            id="the second, more than a minute later, and no task is counted",
         ),
         pytest.param(
             {"closed": True, "counted": 1},
