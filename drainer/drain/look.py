@@ -5,6 +5,7 @@ One look at one EC2 instance: the finder and the task look fill it in, `may_leav
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from drainer.errors import DrainerError
 
 
-# ECS places no task on a container instance whose registration has failed, and does not set it
-# DRAINING. It stays as it is until its EC2 instance is terminated, which waits for the drain.
+# So long after a registration, earlier ones are sought twice: tasks may still run there.
+REGISTERED_LATELY = timedelta(hours=1)
+
+# ECS places no task where the registration has failed, and does not set it DRAINING. That ends only
+# with the EC2 instance, which waits for the drain.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerInstance.html
 AS_GOOD_AS = {"REGISTRATION_FAILED": "DRAINING"}
 
@@ -112,11 +116,7 @@ class Look:
 
     @property
     def container_instance(self) -> ContainerInstance | None:
-        """
-        The one that stands for all candidates; None where there is none.
-
-        It is ACTIVE while any of them is, and DRAINING once all are; its tasks are those of all.
-        """
+        """The one for all: ACTIVE while any of them is, DRAINING once all are, with all tasks."""
         candidates = self.candidates
         if not candidates:
             return None
@@ -146,8 +146,14 @@ class Look:
 
     @property
     def sought_again(self) -> bool:
-        """Whether its agent may have registered again, though its registrations were all known."""
-        return self.is_lone and self.settled and not self.failed
+        """Whether its registrations, all of which seem known, are to be listed once more."""
+        if self.failed or not self.settled:
+            return False
+        if self.is_lone or self.drain.closed or self.drain.draining_since is None:
+            return self.is_lone
+        # The listing that found it may have lacked what an agent that lost its state was before.
+        registered = [one.registered_at for one in self.candidates]
+        return any(at is not None and at > self.now - REGISTERED_LATELY for at in registered)
 
     def named(self, configured: Sequence[str]) -> Sequence[str]:
         """Return the clusters that its policy names, or else those that are configured."""

@@ -30,8 +30,9 @@ SEEDS = (
     66,  # account of many groups, agent registered again
     125,  # account of many tasks
     140,  # notification of an earlier action
-    326,  # an earlier registration that one listing lacks
+    326,  # an earlier registration that one listing lacks after its drain
     628,  # a sweep that forgets forty records
+    761,  # an earlier registration with tasks that the first listing lacks
     1013,  # an hour without the table, and then it may not be written
     1228,  # an earlier registration that one answer lacks
     1600,  # chains without a table, of a group that is gone

@@ -297,6 +297,55 @@ def test_a_cluster_is_asked_once_by_its_name_and_by_its_arn() -> None:
     assert look.lacking == ()
 
 
+LATELY = START - timedelta(minutes=59)
+
+
+@pytest.mark.parametrize(
+    ("registered_at", "changes", "again"),
+    [
+        pytest.param(LATELY, {}, True, id="it may have lost its state"),
+        pytest.param(START - timedelta(hours=2), {}, False, id="it is there for long"),
+        pytest.param(None, {}, False, id="ECS does not say since when"),
+        pytest.param(LATELY, {"draining_since": None}, False, id="not DRAINING yet"),
+        pytest.param(LATELY, {"closed": True}, False, id="all tasks are known"),
+    ],
+)
+def test_what_was_registered_lately_is_sought_twice(
+    registered_at: datetime | None, changes: dict[str, Any], again: bool
+) -> None:
+    # Seed 761: the listing that found it lacked what its agent was before it lost its state, and
+    # the hook was answered over three running tasks.
+    live = replace(LIVE, status="DRAINING", registered_at=registered_at)
+    known = replace(drain(), cluster="payments", container_instance_arn="arn-live", settled=True)
+    known = replace(known, **{"draining_since": START, **changes})
+    ecs = Ecs({"payments": [LEFT_OVER, live]})
+
+    look = Search(ecs, known).pass_over()
+
+    assert ecs.searched == ["payments"] * again
+    assert ("arn-old" in look.registrations) is again
+    assert (look.drain.draining_since is None) is (again or not known.draining_since)
+
+
+def test_a_second_search_that_fails_leaves_the_look_in_doubt() -> None:
+    # Taken for one that found nothing, a throttle would release the instance.
+    live = replace(LIVE, status="DRAINING", registered_at=LATELY)
+    known = replace(drain(), cluster="payments", container_instance_arn="arn-live", settled=True)
+    ecs = Searchless({"payments": [LEFT_OVER, live]})
+
+    look = Search(ecs, replace(known, draining_since=START)).pass_over()
+
+    assert look.in_doubt
+    assert "arn-live" in look.registrations
+
+
+class Searchless(Ecs):
+    """Clusters that are described, and not searched."""
+
+    def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
+        raise THROTTLED
+
+
 def test_what_is_described_as_inactive_is_not_lacking() -> None:
     # It has been deregistered: to wait for it would take five minutes of each such drain.
     others = (Place("payments", "arn-old"), Place("payments", "arn-unseen"))

@@ -54,7 +54,7 @@ CATCHING_SEEDS = {
     "forget_the_pass_id": 45,
     "create_after_the_heartbeat": 319,
     "replace_a_record_unproven": 52,
-    "end_the_record_of_another_token": 53,
+    "end_the_record_of_another_token": 234,
     "join_whenever_the_action_began": 7,
     "fail_while_the_table_is_down": 231,
     "answer_nothing_while_the_table_is_down": 231,

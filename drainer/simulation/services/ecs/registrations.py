@@ -110,6 +110,7 @@ class Registrations(ABC):
             # What is there at the first instant, or is left over, has been there for long.
             instance.past[:] = [(LONG_AGO, (instance.status, instance.agent_connected))]
             instance.changed_at = LONG_AGO
+            instance.registered_at -= timedelta(days=1)
         return instance
 
     @property
