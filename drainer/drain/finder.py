@@ -89,15 +89,16 @@ class Finder:
         by_cluster: dict[str, list[tuple[str, Look]]] = defaultdict(list)
         known = [look for look in looks if look.drain.container_instance_arn]
         own = {look: look.drain.container_instance_arn for look in known}
-        named: dict[str, str] = {}
+        named: dict[tuple[Look, str], str] = {}
         for look in known:
             look.known = True
             drain = look.drain
             first = Place(drain.cluster or "", drain.container_instance_arn or "")
             look.asked = (first, *drain.others)
             for cluster, arn in look.asked:
-                # By its name and by its ARN it is the same cluster, and is asked in one call.
-                same = named.setdefault(cluster_name(cluster), cluster)
+                # By its name and by its ARN it is the same cluster, and is asked in one call: but
+                # not for others, as a message may claim the ARN of another account's.
+                same = named.setdefault((look, cluster_name(cluster)), cluster)
                 by_cluster[same].append((arn, look))
         for cluster, rows in by_cluster.items():
             members = list(dict.fromkeys(look for _, look in rows))
@@ -119,6 +120,8 @@ class Finder:
         for look in looks:
             named = look.named(self._clusters)
             if look.sought_again:
+                # Where an agent is connected it is there, and the named ones may be denied.
+                named = named if look.is_lone else ()
                 clusters = (*(one.cluster for one in look.candidates), *named)
                 by_name = {cluster_name(cluster): cluster for cluster in clusters}
                 named = [*by_name.values()][:CLUSTERS_SEARCHED_AGAIN_MAX]

@@ -44,8 +44,8 @@ def unexplained(look: Look) -> int:
 
 def waits_behind(look: Look) -> bool:
     """Whether tasks of earlier registrations may hold the instance, which runs an agent."""
-    since, behind = look.drain.draining_since, look.left_over or look.lacking
-    return look.connected and bool(behind) and since is not None and _may_hold_behind(look)
+    behind = look.left_over or look.lacking
+    return look.connected and bool(behind) and _may_hold_behind(look)
 
 
 def _may_hold_behind(look: Look) -> bool:

@@ -120,14 +120,13 @@ class Look:
         candidates = self.candidates
         if not candidates:
             return None
-        first, *others = candidates
-        if not others:
+        first, statuses = candidates[0], [one.status for one in candidates]
+        if len(candidates) == 1:
             return first
-        statuses = [one.status for one in candidates]
         return replace(
             first,
             # Whatever is neither ACTIVE nor DRAINING is waited for.
-            status=max(statuses, key=lambda status: (status == "ACTIVE", status != "DRAINING")),
+            status=max(statuses, key=lambda one: (one == "ACTIVE", one != "DRAINING")),
             agent_connected=self.connected,
             running_tasks=sum(one.running_tasks for one in candidates),
             pending_tasks=sum(one.pending_tasks for one in candidates),
@@ -170,7 +169,8 @@ class Look:
         drain, is_new = self.drain, instance.arn not in self.known_arns()
         if is_new and not self._has_room(instance):
             return
-        if is_new and self.remembers:
+        since, at = drain.draining_since, instance.registered_at
+        if is_new and (self.remembers or (since and at and at > since)):
             # Earlier looks did not know of this registration.
             drain = replace(
                 drain, searched_at=None, draining_since=None, listed_at=None, closed=False,
@@ -190,7 +190,7 @@ class Look:
         """Return whether one more may be taken; where one is connected, a left-over is dropped."""
         if len(self.registrations) < REGISTRATIONS_MAX:
             return True
-        crowd = [*self.registrations.values(), new]
+        crowd = [new, *self.registrations.values()]
         least = min(crowd, key=lambda one: (one.agent_connected, one.counted_tasks))
         if least.agent_connected or not (self.connected or new.agent_connected):
             # Any of them may run the tasks.
@@ -202,7 +202,7 @@ class Look:
 
     def known_arns(self) -> set[str]:
         """Return the ARNs of the registrations that this look or an earlier one has found."""
-        others = (one.container_instance_arn for one in self.drain.others)
+        others = (one.container_instance_arn for one in (*self.asked, *self.drain.others))
         own = self.drain.container_instance_arn
         return {*self.registrations, *others, *([own] if own else [])}
 

@@ -159,12 +159,14 @@ def carry_on(look: Look, drain: Progress) -> Progress:
     if fits and listed_at is None:
         listed_at = _first_at(look)
     gone = look.missing and not blocking(look)
+    failed = drain.missing_since if look.in_doubt else None
     return replace(
         drain,
         unfinished=left[:UNFINISHED_MAX],
         listed_at=listed_at,
         closed=fits and (drain.closed or is_closed(look)),
-        missing_since=(drain.missing_since or look.now) if gone else None,
+        # A look that has failed has not found them either.
+        missing_since=(drain.missing_since or look.now) if gone else failed,
     )
 
 

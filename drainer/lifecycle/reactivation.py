@@ -139,10 +139,13 @@ class Reactivation:
         gone = {one for one in over if one not in states}
         # In the order of all: that of a set is another one in each process, and cannot be replayed.
         sought = {one: rows for one, rows in over.items() if one in back | gone}
+        settled: set[str] = set()
+        waiting: set[str] = set()
         for cluster, ids in self._by_cluster(sought).items():
             if time.seconds_left() < ACTING_SECONDS:
                 gone.clear()
-                break  # the next sweep looks at others
+                waiting.update(ids)
+                continue  # the next sweep looks at others
             here = {one: over[one] for one in ids if one in back}
             try:
                 listed = self._ecs.find(cluster, ids)
@@ -151,17 +154,21 @@ class Reactivation:
             except DrainerError as error:
                 if not isinstance(error, ClusterMissingError):
                     gone.difference_update(ids)
+                    waiting.update(ids)
                 if not gone.issuperset(ids):
                     sentence = f"Reactivation failed: {error}"
                     done.append(Returned("", cluster, "", error=sentence))
                 continue
             gone -= {one.ec2_instance_id for one in found if one.agent_connected}
-            settled = self._bring_back_in(cluster, [*found, *unlisted], here, done, time)
+            serves, waits = self._bring_back_in(cluster, [*found, *unlisted], here, done, time)
+            settled |= serves
+            waiting |= waits
             if len(found) < len(listed):
                 # What ECS lists and does not describe now may be left over: the next sweep looks.
                 gone.difference_update(ids)
-                continue
-            self._forget([record for one in settled for record in over[one]], time)
+                waiting.update(ids)
+        settled -= waiting
+        self._forget([record for one in over if one in settled for record in over[one]], time)
         gone = departed(self._auto_scaling, {one: over[one] for one in over if one in gone}, time)
         self._forget([record for one in over if one in gone for record in over[one]], time)
 
@@ -203,8 +210,8 @@ class Reactivation:
         over: Mapping[str, Sequence[DrainRecord]],
         done: list[Returned],
         time: InvocationClock,
-    ) -> list[str]:
-        """Bring back what is in one cluster; return of which nothing is left to do."""
+    ) -> tuple[set[str], set[str]]:
+        """Bring back what is in one cluster; return what serves there, and what is to be done."""
         found = [one for one in found if one.ec2_instance_id in over]
         draining = [
             one
@@ -219,7 +226,7 @@ class Reactivation:
         connected = [one for one in draining if one.agent_connected]
         for start in range(0, len(connected), TOGETHER_MAX):
             if time.seconds_left() < UNIT_SECONDS:
-                return []
+                return set(), set(over)
             done += self._set_active(cluster, connected[start : start + TOGETHER_MAX])
         alive = {one.ec2_instance_id for one in found if one.agent_connected}
         left_over = [
@@ -236,7 +243,7 @@ class Reactivation:
             for one in found
             if one.status == "ACTIVE" and is_known(one, over[one.ec2_instance_id])
         }
-        return [one for one in over if one in alive | served and one not in waiting]
+        return alive | served, waiting
 
     def _set_active(self, cluster: str, unit: Sequence[ContainerInstance]) -> list[Returned]:
         set_active = partial(self._ecs.set_active, cluster)

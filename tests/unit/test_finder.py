@@ -339,6 +339,117 @@ def test_a_second_search_that_fails_leaves_the_look_in_doubt() -> None:
     assert "arn-live" in look.registrations
 
 
+def test_it_is_sought_again_where_it_is_and_not_where_its_hook_says() -> None:
+    # The hook names a cluster that may not be read: each pass of an hour was in doubt.
+    live = replace(LIVE, status="DRAINING", registered_at=LATELY)
+    known = replace(drain("typo"), cluster="payments", container_instance_arn="arn-live")
+    known = replace(known, draining_since=START, settled=True)
+    ecs = Ecs({"payments": [live]}, {"typo": DENIED})
+
+    look = Search(ecs, known, clusters=("one", "two")).pass_over()
+
+    assert (ecs.searched, look.in_doubt) == (["payments"], False)
+
+
+def test_the_own_registration_that_one_answer_lacks_is_sought_again_while_no_agent_is_there() -> (
+    None
+):
+    # It was forgotten for the other one, and the instance left over its running job.
+    own, other = (registration(arn, connected=False) for arn in ("arn-own", "arn-other"))
+    known = drain(None, container_instance_arn="arn-own", others=(Place("web", "arn-other"),))
+    known = replace(known, cluster="payments", settled=True, searched_at=START)
+    ecs = Hiding({"payments": [own], "web": [other]}, hidden={"arn-own"})
+    search = Search(ecs, known)
+
+    assert not search.pass_over().settled
+    ecs.hidden.clear()
+
+    assert {*search.pass_over().registrations} == {"arn-own", "arn-other"}
+
+
+@dataclass
+class Hiding(Ecs):
+    """Clusters of which answers lack what is hidden."""
+
+    hidden: set[str] = field(default_factory=set)
+
+    def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
+        return [one for one in super().describe(cluster, arns) if one.arn not in self.hidden]
+
+    def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
+        return [one for one in super().find(cluster, ec2_instance_ids) if one not in self.hidden]
+
+
+def test_the_own_registration_that_one_answer_lacks_begins_nothing_again() -> None:
+    # Found again by the listing, it counted as new: the drain began from its first look.
+    live = replace(LIVE, status="DRAINING", registered_at=LATELY)
+    known = replace(drain(), cluster="payments", container_instance_arn="arn-live", settled=True)
+    known = replace(known, draining_since=START, others=(Place("payments", "arn-old"),))
+    ecs = Once({"payments": [live, LEFT_OVER]}, hides=frozenset({"arn-live"}))
+
+    look = Search(ecs, known).pass_over()
+
+    assert {*look.registrations} == {"arn-live", "arn-old"}
+    assert look.drain.draining_since == START
+
+
+@dataclass
+class Once(Ecs):
+    """Clusters of which the first description alone lacks what is hidden."""
+
+    def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
+        answer = super().describe(cluster, arns)
+        self.hides = frozenset()
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("registered_at", "begins_again"), [(at(90), True), (at(30), False), (None, False)]
+)
+def test_a_registration_that_is_later_than_draining_begins_a_drain_that_stores_none_again(
+    registered_at: datetime | None, begins_again: bool
+) -> None:
+    # A stack's drain asks by the instance: it was drained at once, five minutes after a
+    # registration that is no more was set DRAINING.
+    live = replace(LIVE, status="DRAINING", registered_at=registered_at)
+    look = look_at(drain(None, draining_since=at(60), closed=True), at(120))
+    look.remembers = False
+
+    look.found("payments", live)
+
+    assert (look.drain.draining_since, look.drain.closed) == (
+        (None, False) if begins_again else (at(60), True)
+    )
+
+
+def test_a_claimed_cluster_of_the_same_name_is_asked_about_its_own_drain_alone() -> None:
+    # One message with the ARN of another account's cluster left all drains of its pass in doubt.
+    claimed = "arn:aws:ecs:us-east-1:999999999999:cluster/payments"
+    looks = []
+    for number, cluster in enumerate([claimed, "payments", "payments"]):
+        own = drain(None, container_instance_arn=f"arn-{number}")
+        looks.append(Look(f"i-{number}", replace(own, cluster=cluster), START))
+    ecs = Ecs({"payments": [of(0), of(1), of(2)]}, {claimed: DENIED})
+
+    found(ecs, *looks)
+
+    assert [look.in_doubt for look in looks] == [True, False, False]
+
+
+def test_of_too_many_left_overs_those_stay_that_are_known() -> None:
+    # A new one in the place of an equal one began the drain again in each pass.
+    look = look_at(drain(None, draining_since=START), START)
+    for one in (of(9), *crowd()[: REGISTRATIONS_MAX - 1]):
+        look.found("payments", one)
+    known = {*look.registrations}
+    look.drain = replace(look.drain, draining_since=START)
+
+    look.found("payments", of(1, arn="arn-new", agent_connected=False))
+
+    assert {*look.registrations} == known
+    assert look.drain.draining_since == START
+
+
 class Searchless(Ecs):
     """Clusters that are described, and not searched."""
 

@@ -946,6 +946,23 @@ def test_an_earlier_registration_that_one_answer_lacks_is_waited_for_and_sought_
     assert "does not describe an earlier registration" in decide(soon).reason
 
 
+def test_before_it_could_be_set_draining_what_one_answer_lacks_is_not_forgotten() -> None:
+    # Two passes could not set it DRAINING, and the second saw one of two registrations.
+    look = lacking()
+    look.drain = replace(look.drain, draining_since=None)
+    look.registrations = {ARN: instance("ACTIVE")}
+
+    assert carried(look).others == (OLD,)
+
+
+def test_a_look_that_fails_does_not_begin_the_wait_for_a_missing_task_again() -> None:
+    # With every tenth pass throttled, five minutes of missing were never over.
+    before = drain(unfinished=("b",), missing_since=at(40))
+
+    assert carried(look_at(instance(), of=before, failed=True)).missing_since == at(40)
+    assert carried(look_at(instance(), of=before)).missing_since is None
+
+
 def test_one_that_could_not_be_asked_about_is_asked_about_again_whenever_that_is() -> None:
     # A throttle in the fifth minute is no reason to forget what may come back.
     assert carried(lacking(300, failed=True)).others == (OLD,)

@@ -899,6 +899,29 @@ def test_it_is_sought_in_each_cluster_in_which_its_drain_has_found_one() -> None
     assert world.active == ["arn-2"]
 
 
+@pytest.mark.parametrize("fails", [{}, {"set ACTIVE": UnavailableError("Rate exceeded")}])
+def test_what_serves_in_one_of_two_clusters_does_not_end_what_waits_in_the_other(
+    fails: dict[str, DrainerError],
+) -> None:
+    # An ACTIVE one without an agent was enough: the other stayed DRAINING permanently.
+    known = record(cluster="web")
+    places = (Place("payments", "arn-1"),)
+    known = replace(
+        known, drain=replace(known.drain, others=places, container_instance_arn="arn-2")
+    )
+    world = World(records=followed(known), fails=dict(fails))
+    active = instance("arn-1", status="ACTIVE", agent_connected=False)
+    world.where = {"payments": [active], "web": [instance("arn-2", agent_connected=bool(fails))]}
+
+    world.run()
+    assert (world.active, len(world.followed)) == ([], 1)
+    world.fails.clear()
+    world.where["web"] = [instance("arn-2")]
+    world.run()
+
+    assert (world.active, world.followed) == (["arn-2"], [])
+
+
 def policy_of(cluster: str) -> Policy:
     policy, _ = Config("").policy(None)
     return replace(policy, cluster=cluster)
