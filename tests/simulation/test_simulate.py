@@ -30,7 +30,7 @@ SEEDS = (
     66,  # account of many groups, agent registered again
     125,  # account of many tasks
     140,  # notification of an earlier action
-    326,  # an earlier registration that one listing lacks after its drain
+    326,  # an earlier registration that one listing lacks
     628,  # a sweep that forgets forty records
     761,  # an earlier registration with tasks that the first listing lacks
     1013,  # an hour without the table, and then it may not be written

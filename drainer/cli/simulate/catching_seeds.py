@@ -43,7 +43,6 @@ CATCHING_SEEDS = {
     "read_every_hook_whatever_the_time": 127,
     "know_only_terminating_wait": 1,
     "leave_what_comes_back_draining": 9,
-    "leave_behind_what_a_listing_lacks": 381,
     "sweep_without_a_clock": 66,
     "publish_again_what_came_too_early": 85,
     "publish_before_the_hop_is_claimed": 2,

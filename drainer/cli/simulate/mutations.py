@@ -313,11 +313,6 @@ def leave_what_comes_back_draining() -> None:
     swap(returning.Reactivation, "run", lambda *_, **__: [])
 
 
-def leave_behind_what_a_listing_lacks() -> None:
-    """Take one listing for all registrations that an instance which is back has left."""
-    swap(returning.Reactivation, "_unlisted", lambda *_: [])
-
-
 def sweep_without_a_clock() -> None:
     """Let the sweep read all groups and their hooks, however long that takes (C3)."""
     swap(sweep.WaitingInstances, "_no_time_for_more", _never)
@@ -364,7 +359,6 @@ MUTATIONS: tuple[Callable[[], None], ...] = (
     read_every_hook_whatever_the_time,
     know_only_terminating_wait,
     leave_what_comes_back_draining,
-    leave_behind_what_a_listing_lacks,
     sweep_without_a_clock,
     publish_again_what_came_too_early,
 )
