@@ -119,7 +119,7 @@ def test_container_instances_and_tasks_go_there_and_back(account: Aws, server: S
 
     assert described["ec2InstanceId"] == leaving
     assert (described["status"], described["runningTasksCount"]) == ("DRAINING", 1)
-    assert described["registeredAt"] == START
+    assert described["registeredAt"] == START - timedelta(days=1)
     assert (task["group"], task["lastStatus"]) == ("service:web", "RUNNING")
 
 

@@ -70,6 +70,7 @@ KINDS = {
     "cluster deleted half-way",
     "container instance deregistered",
     "container instance not listed",
+    "earlier registration not described",
     "filter policies late",
     "function killed between two calls",
     "group deleted by force",
