@@ -88,10 +88,8 @@ class Finder:
     def _describe_known(self, looks: Iterable[Look]) -> None:
         by_cluster: dict[str, list[tuple[str, Look]]] = defaultdict(list)
         known = [look for look in looks if look.drain.container_instance_arn]
-        own = {look: look.drain.container_instance_arn for look in known}
         named: dict[tuple[Look, str], str] = {}
         for look in known:
-            look.known = True
             drain = look.drain
             first = Place(drain.cluster or "", drain.container_instance_arn or "")
             look.asked = (first, *drain.others)
@@ -104,7 +102,8 @@ class Finder:
             members = list(dict.fromkeys(look for _, look in rows))
             self._describe(cluster, [arn for arn, _ in rows], members)
         for look in known:
-            moved = look.connected and own[look] not in {one.arn for one in look.candidates}
+            own = look.asked[0].container_instance_arn
+            moved = look.connected and own not in {one.arn for one in look.candidates}
             lone = look.is_lone and look.drain.others and look.drain.searched_at is None
             if moved or lone:
                 # While another one was connected, only its tasks were listed.

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from drainer.drain.model import ContainerInstance, InstanceProgress, Place, Task
     from drainer.errors import DrainerError
 
-
 # So long after a registration, earlier ones are sought twice: tasks may still run there.
 REGISTERED_LATELY = timedelta(hours=1)
 
@@ -51,7 +50,6 @@ class Look:
     settled: bool = False  # whether the registrations are all known
     searched: bool = False  # whether a search of all clusters has ended in this look
     seen_at: datetime | None = None  # when it had been described and searched for; None for `now`
-    known: bool = False  # whether an earlier pass has found the container instance
     sound: bool = True  # whether every search for it was of the right clusters
     nowhere: bool = False  # whether no cluster that exists has it, and a named one does not exist
     tasks: dict[str, Task] = field(default_factory=dict)  # the tasks that were described, by id
@@ -209,7 +207,7 @@ class Look:
     def unseen(self, error: DrainerError) -> None:
         """Note that a part of the look has failed."""
         # A cluster in which it was found before, and which is no more, is no typo in a name.
-        gone = self.known and isinstance(error, ClusterMissingError)
+        gone = bool(self.asked) and isinstance(error, ClusterMissingError)
         self.sound = self.sound and gone
         self.failed = self.failed or isinstance(error, UnavailableError)
         self.denied = self.denied or not isinstance(error, ClusterMissingError)
