@@ -40,8 +40,9 @@ PASSING_THE_DELAY = "filter policies late"
 
 # The account's clock stands still while the function works, and the function's own goes on.
 WORKING = timedelta(seconds=30)
-# What keeps a pass from its record.
-SPOIL_THE_TABLE = frozenset({"call failing", "call throttled", "call performed, answer lost"})
+# For how long what is denied is looked for again: permissions of a new role "can take several
+# minutes". https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
+LOOKED_FOR = timedelta(seconds=300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +127,18 @@ def _judge_answer(outcome: Outcome, one: Asked, seconds: float) -> Iterator[Viol
         yield Violation(seconds, "once", f"{_name(request)} was answered in two ways")
     if request.event["RequestType"] == "Delete":
         yield from _judge_delete(outcome, one)
-    elif answer["Status"] != "SUCCESS" and not _excused(answer["Reason"], outcome.faults):
+    elif answer["Status"] != "SUCCESS" and not _excused(request, answer["Reason"]):
         yield Violation(seconds, "answer", f"{_name(request)}: {answer['Reason']}")
 
 
 def _judge_stacks(outcome: Outcome, *, silent: bool) -> Iterator[Violation]:
     """Yield each stack that cannot go back, and each fleet that stays and does not serve."""
     for stack in outcome.operations:
-        if outcome.stack_statuses.get(stack.name) == "UPDATE_ROLLBACK_FAILED" and not silent:
+        excused = silent or any(
+            one.request.answer is None and _is_forgotten(outcome, one.request)
+            for one in stack.asked
+        )
+        if outcome.stack_statuses.get(stack.name) == "UPDATE_ROLLBACK_FAILED" and not excused:
             yield Violation(0.0, "rollback", f"{stack.name} is at UPDATE_ROLLBACK_FAILED")
         for fleet in stack.stays:
             idle = [
@@ -188,14 +193,15 @@ def _is_forgotten(outcome: Outcome, request: CustomResourceRequest) -> bool:
     return deleted or not outcome.writable
 
 
-def _excused(reason: str, faults: Collection[str]) -> bool:
+def _excused(request: CustomResourceRequest, reason: str) -> bool:
     """
     Whether what should be SUCCESS may be FAILED: it was denied, or nothing could be seen.
 
-    A table that fails for minutes leaves less of the time in which a denied look is repeated.
+    What is not authorized yet is looked for again. A second stack that is made in the meantime can
+    deny something else, and a message can come late: then the time for it is over.
     """
-    delayed = not SPOIL_THE_TABLE.isdisjoint(faults)
-    spreads = delayed and "not authorized yet" in reason
+    waited = request.answers[0][0] - request.sent_at
+    spreads = "not authorized yet" in reason and waited >= LOOKED_FOR
     return spreads or "injected: denied" in reason or "No time was left" in reason
 
 
