@@ -22,11 +22,12 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-# What is passed on as it is: templates, modules, and what a reader of these needs.
+# What is passed on as it is, at the place where it is here: texts that name a file of ours, and
+# commands that take one, are right in a release too.
 TEXTS = ("LICENSE", "CHANGELOG.md", "README.md")
-TEMPLATES = ("attach.yaml", "spot.yaml")
-FOLDERS = {"docs": "docs", "infra/examples": "examples", "infra/terraform": "terraform"}
-SUFFIXES = frozenset({".md", ".svg", ".tf", ".yaml"})
+FOLDERS = ("docs", "infra")
+SUFFIXES = frozenset({".json", ".md", ".png", ".svg", ".tf", ".yaml"})
+TEMPLATE = Path("infra", "drainer.yaml")
 SUMS = "SHA256SUMS"
 
 # 1980-01-01, the earliest instant that a zip can express, for the archive and for the wheel.
@@ -146,16 +147,14 @@ def release(zip_file: Path, output: Path, source_url: str = "") -> Path:
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
 
-    template = (PROJECT / "infra" / "drainer.yaml").read_text(encoding="utf-8")
+    template = (PROJECT / TEMPLATE).read_text(encoding="utf-8")
     shutil.copyfile(zip_file, folder / zip_name())
-    (folder / "drainer.yaml").write_text(released_template(template), encoding="utf-8")
     (folder / "sam.yaml").write_text(sam_template(template, source_url), encoding="utf-8")
-    for name in TEMPLATES:
-        shutil.copyfile(PROJECT / "infra" / name, folder / name)
     for name in TEXTS:
         shutil.copyfile(PROJECT / name, folder / name)
-    for source, target in FOLDERS.items():
-        copy_texts(PROJECT / source, folder / target)
+    for name in FOLDERS:
+        copy_texts(PROJECT / name, folder / name)
+    (folder / TEMPLATE).write_text(released_template(template), encoding="utf-8")
     build_wheel(folder)
     (folder / SUMS).write_text(sums(folder), encoding="utf-8")
     return write_archive(folder)
@@ -206,7 +205,7 @@ def replaced(text: str, old: str, new: str) -> str:
     Return a text with one passage replaced, which must be there once.
     """
     if f"\n{text}".count(f"\n{old}") != 1:
-        message = f"infra/drainer.yaml must hold this line once: {old.strip()}"
+        message = f"{TEMPLATE} must hold this line once: {old.strip()}"
         raise SystemExit(message)
     return f"\n{text}".replace(f"\n{old}", f"\n{new}")[1:]
 
@@ -221,11 +220,13 @@ def without_comments(text: str) -> str:
 
 def copy_texts(source: Path, target: Path) -> None:
     """
-    Copy the texts and pictures of a folder, where there is such a folder.
+    Copy the texts, templates, modules and pictures of a folder.
     """
     for path in sorted(source.rglob("*")):
-        if path.is_file() and path.suffix in SUFFIXES:
-            there = target / path.relative_to(source)
+        there = target / path.relative_to(source)
+        # Terraform keeps what it has downloaded in hidden folders.
+        hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
+        if path.is_file() and path.suffix in SUFFIXES and not hidden:
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, there)
 

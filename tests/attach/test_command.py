@@ -348,7 +348,7 @@ def test_each_option_is_a_parameter_of_the_template_with_its_bounds() -> None:
         ]
     ):
         assert name in parameters
-        assert f'"{name}": ' in (TEMPLATE.parents[1] / "drainer/cli/attach/command.py").read_text()
+        assert f'"{name}": ' in (TEMPLATE.with_name("command.py")).read_text()
 
 
 @pytest.mark.parametrize("name", ["attach", "detach", "list"])

@@ -93,25 +93,47 @@ def names(folder: Path) -> set[str]:
     return {one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file()}
 
 
+def is_module(name: str) -> bool:
+    """Whether this is a file of ours, and not what Terraform has downloaded."""
+    return name.endswith(".tf") and not name.startswith(".") and "/." not in name
+
+
 def test_a_release_holds_all_that_an_installation_needs(release: Path, drainer_zip: Path) -> None:
     # What is missing is missed by somebody who has neither Python nor make.
     expected = {
         f"{NAME}.zip",
         f"{NAME}-py3-none-any.whl",
-        *("drainer.yaml", "attach.yaml", "spot.yaml", "sam.yaml"),
-        *("LICENSE", "CHANGELOG.md", "README.md", "SHA256SUMS"),
-        *(f"examples/{one.name}" for one in (INFRA / "examples").glob("*.yaml")),
-        *(f"terraform/{name}" for name in names(INFRA / "terraform") if name.endswith(".tf")),
+        *("sam.yaml", "LICENSE", "CHANGELOG.md", "README.md", "SHA256SUMS"),
+        *(f"infra/{one.name}" for one in INFRA.glob("*.yaml")),
+        *(f"infra/examples/{one.name}" for one in (INFRA / "examples").glob("*.yaml")),
+        *(f"infra/terraform/{name}" for name in names(INFRA / "terraform") if is_module(name)),
+        "infra/operator-policy.json",
     }
     found = names(release)
 
     assert expected - found == set()
-    assert {one.partition("/")[0] for one in found - expected} <= {"docs", "terraform"}
+    assert {one.partition("/")[0] for one in found - expected} == {"docs"}
     assert (release / f"{NAME}.zip").read_bytes() == drainer_zip.read_bytes()
-    for name in ("attach.yaml", "spot.yaml", "examples/cluster.yaml"):
-        assert (release / name).read_bytes() == (INFRA / name).read_bytes()
+    for name in ("attach.yaml", "spot.yaml", "examples/cluster.yaml", "operator-policy.json"):
+        assert (release / "infra" / name).read_bytes() == (INFRA / name).read_bytes()
     assert "Apache License" in (release / "LICENSE").read_text()
     assert f"## {VERSION}" in (release / "CHANGELOG.md").read_text()
+
+
+def test_each_file_that_a_page_of_a_release_links_to_is_in_it(release: Path) -> None:
+    # The pages are those of the repository, and their links and commands name its folders.
+    pages = [release / "README.md", *(release / "docs").glob("*.md")]
+    links = [
+        (page, link.partition("#")[0])
+        for page in pages
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+        if "://" not in link
+    ]
+
+    broken = [(page.name, link) for page, link in some(links) if not (page.parent / link).exists()]
+
+    assert broken == []
+    assert "--template-file infra/attach.yaml" in pages[0].read_text()
 
 
 def test_the_checksums_are_those_of_all_other_files(release: Path) -> None:
@@ -151,7 +173,7 @@ def test_entries_of_the_archive_carry_no_time_owner_or_machine(release: Path) ->
 
 def test_the_released_template_is_ours_but_for_the_place_of_its_code(release: Path) -> None:
     # A template that was changed by hand for a release is one that no test has seen.
-    ours, released = (read_template(one / "drainer.yaml") for one in (INFRA, release))
+    ours, released = (read_template(one / "drainer.yaml") for one in (INFRA, release / "infra"))
     code = released["Resources"]["Function"]["Properties"].pop("Code")
     place = {name: released["Parameters"].pop(name) for name in ("CodeBucket", "CodeKey")}
     ours["Resources"]["Function"]["Properties"].pop("Code")
@@ -242,7 +264,7 @@ def test_an_application_for_everyone_says_where_its_sources_are() -> None:
     assert said["SourceCodeUrl"] == said["HomePageUrl"] == "https://example.com/drainer"
 
 
-@pytest.mark.parametrize("name", ["drainer.yaml", "sam.yaml"])
+@pytest.mark.parametrize("name", ["infra/drainer.yaml", "sam.yaml"])
 def test_cfn_lint_finds_nothing_in_a_released_template(release: Path, name: str) -> None:
     # The others are those of the repository, which tests/infra/test_templates.py checks.
     from cfnlint.api import lint_file  # takes most of a second
@@ -253,7 +275,7 @@ def test_cfn_lint_finds_nothing_in_a_released_template(release: Path, name: str)
 def test_a_released_template_needs_no_bucket_of_its_own(release: Path) -> None:
     # `aws cloudformation deploy` refuses a larger one without --s3-bucket.
     for name in ("drainer.yaml", "attach.yaml", "spot.yaml"):
-        assert (release / name).stat().st_size <= TEMPLATE_BODY_BYTES_MAX, name
+        assert (release / "infra" / name).stat().st_size <= TEMPLATE_BODY_BYTES_MAX, name
 
 
 def test_a_template_that_takes_its_code_in_another_way_is_refused() -> None:
@@ -290,7 +312,9 @@ def test_the_wheel_has_the_command_and_what_it_needs(release: Path) -> None:
         "Requires-Dist: typer>=0.29",
     ]
     assert f"{info}/licenses/LICENSE" in found
-    assert {one.partition("/")[0] for one in found} == {"drainer", info}
+    # `attach` reads its template, and `report` its style: both were missing once.
+    ours = {f"drainer/{one}" for one in names(PROJECT / "drainer") if not one.endswith(".pyc")}
+    assert {one for one in found if not one.startswith(info)} == ours
 
 
 def test_the_wheels_command_starts_without_the_sources(release: Path, tmp_path: Path) -> None:
@@ -345,9 +369,9 @@ def test_the_commands_of_the_installation_install_the_drainer(
     with EmbeddedAccount(factor=FACTOR) as account:
         account.client("s3").create_bucket(Bucket=BUCKET)
         aws(account, release, "s3", "cp", f"{NAME}.zip", f"s3://{BUCKET}/")
-        template = ("--stack-name", "drainer", "--template-file", "drainer.yaml")
+        template = ("--stack-name", "drainer", "--template-file", "infra/drainer.yaml")
         aws(account, release, *deploy, *template, "--parameter-overrides", f"CodeBucket={BUCKET}")
-        template = ("--stack-name", "drainer-spot", "--template-file", "spot.yaml")
+        template = ("--stack-name", "drainer-spot", "--template-file", "infra/spot.yaml")
         aws(account, release, *deploy, *template)
         # `sam package` is this command by another name.
         template = ("--template-file", "sam.yaml", "--output-template-file", str(packaged))

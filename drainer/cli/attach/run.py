@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from drainer.cli.account.options import Options
     from drainer.cli.doctor.stack_facts import Stack
 
-TEMPLATE = Path(__file__).resolve().parents[3] / "infra" / "attach.yaml"
+# A link to infra/attach.yaml; in a wheel, a copy.
+TEMPLATE = Path(__file__).with_name("attach.yaml")
 
 
 @dataclass(frozen=True, slots=True)
