@@ -32,6 +32,10 @@ UNWATCHED_MAX = timedelta(seconds=900)
 WATCHED_WITHIN = timedelta(seconds=60)
 
 
+# How long a search of all clusters counts while no agent is connected. It takes one read of each.
+SEARCHED_FOR = timedelta(seconds=300)
+
+
 def is_of_another(record: DrainRecord, now: datetime, *, silent: bool) -> bool:
     """
     Whether what waits now is likely another action than that of a record without a token.
@@ -113,6 +117,30 @@ def unconfirmed(drain: Drain, record: DrainRecord | None, now: datetime) -> Drai
     # since its last look may have come from an operator.
     watched = last_at is not None and now - last_at <= WATCHED_WITHIN and not drain.quiet
     return drain if watched or not drain.closed else replace(drain, listed_at=None)
+
+
+def forgetting_old_searches(
+    drain: Drain, record: DrainRecord | None, now: datetime, pass_interval_seconds: int
+) -> Drain:
+    """
+    Return the drain, what two searches have shown to be shown again if the first was long ago.
+
+    An agent that is not connected may have registered again since, in any cluster. Where no pass
+    has looked for long, one listing that lacks that would release the instance; where it waits for
+    long, its new registration would stay ACTIVE, as but a few clusters are searched in each pass.
+
+    Args:
+        drain: As a pass takes it up.
+        record: The record that the drain is of; None where it is of a message.
+        now: When the pass began.
+        pass_interval_seconds: As configured.
+    """
+    seen_at = drain.sent_at if record is None or drain.hop > record.hop else record.written_at
+    if seen_at is None or now - seen_at >= silent_after(interval_of(drain, pass_interval_seconds)):
+        return replace(drain, searched_at=None, absent_since=None)
+    if drain.searched_at is not None and now - drain.searched_at >= SEARCHED_FOR:
+        return replace(drain, searched_at=None)
+    return drain
 
 
 def is_late(drain: Drain, now: datetime, pass_interval_seconds: int) -> bool:

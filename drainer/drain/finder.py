@@ -33,6 +33,10 @@ CLUSTERS_SEARCHED_AT_ONCE_MAX = 400
 # many clusters are searched again in each pass while it is not connected, at one read each.
 CLUSTERS_SEARCHED_AGAIN_MAX = 5
 
+# Of more that are listed and not described, each listed again with half of the instances at a time,
+# it would take too many reads to find out whose they are.
+UNDESCRIBED_MAX = 2
+
 # The time of an invocation that is kept for acting: answers, heartbeats, and re-invocations.
 ACTING_SECONDS = 12.0
 
@@ -121,8 +125,10 @@ class Finder:
             if look.sought_again:
                 # Where an agent is connected it is there, and the named ones may be denied.
                 named = named if look.is_lone else ()
-                clusters = (*(one.cluster for one in look.candidates), *named)
-                by_name = {cluster_name(cluster): cluster for cluster in clusters}
+                by_name: dict[str, str] = {}
+                for cluster in (*(one.cluster for one in look.candidates), *named):
+                    # A hook may name the ARN of another account's cluster of the same name.
+                    by_name.setdefault(cluster_name(cluster), cluster)
                 named = [*by_name.values()][:CLUSTERS_SEARCHED_AGAIN_MAX]
             for cluster in named:
                 by_cluster[cluster].append(look)
@@ -245,15 +251,27 @@ class Finder:
             if instance.arn not in inactive:
                 by_id[instance.ec2_instance_id].append(instance)
         if listed and len(described) < len(arns):
-            # ECS has listed it a moment ago: one of the two answers is old.
             lacking = [look for look in looks if not by_id[look.ec2_instance_id]]
-            unseen(lacking, UnavailableError("What ECS lists, it does not describe"))
+            self._undescribed(cluster, lacking, len(arns) - len(described))
         for look in looks:
             # Of more than are looked at, one that is connected makes the others left-overs.
             found = by_id[look.ec2_instance_id]
             for instance in sorted(found, key=lambda one: not one.agent_connected):
                 look.found(cluster, instance)
             look.inactive |= inactive
+
+    def _undescribed(self, cluster: str, looks: list[Look], count: int) -> None:
+        """
+        Find out whose is what ECS has listed a moment ago and does not describe.
+
+        One of the two answers is old. It holds up the instance that it belongs to, and no other.
+        """
+        if len(looks) > 1 and count <= UNDESCRIBED_MAX:
+            middle = len(looks) // 2
+            self._search(cluster, looks[:middle])
+            self._search(cluster, looks[middle:])
+        else:
+            unseen(looks, UnavailableError("What ECS lists, it does not describe"))
 
     def _must_have_time(self) -> None:
         # Answers, heartbeats and the way round must not be missed for a look that takes too long.

@@ -6,20 +6,14 @@ Tasks of services do, daemons' among them, and standalone tasks unless the polic
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from drainer.drain.look import LEFT_BEHIND_FOR
 from drainer.drain.model import Owner, StandaloneTasks
 
 if TYPE_CHECKING:
     from drainer.drain.look import Look
     from drainer.drain.model import Task
-
-# How long tasks on what is left of an earlier registration are waited for. Once it is DRAINING, ECS
-# replaces its services' tasks. What ECS still counts or has not seen STOPPED after that may be a
-# standalone task, may have no room elsewhere, or may be over: no agent is there to report it.
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
-LEFT_BEHIND_FOR = timedelta(seconds=300)
 
 
 def blocking(look: Look) -> tuple[Task, ...]:

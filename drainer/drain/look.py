@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 # So long after a registration, earlier ones are sought twice: tasks may still run there.
 REGISTERED_LATELY = timedelta(hours=1)
 
+# How long tasks on what is left of an earlier registration are waited for. Once it is DRAINING, ECS
+# replaces its services' tasks. What ECS still counts or has not seen STOPPED after that may be a
+# standalone task, may have no room elsewhere, or may be over: no agent is there to report it.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-instance-draining.html
+LEFT_BEHIND_FOR = timedelta(seconds=300)
+
 # ECS places no task where the registration has failed, and does not set it DRAINING. That ends only
 # with the EC2 instance, which waits for the drain.
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerInstance.html
@@ -146,8 +152,11 @@ class Look:
         """Whether its registrations, all of which seem known, are to be listed once more."""
         if self.failed or not self.settled:
             return False
-        if self.is_lone or self.drain.closed or self.drain.draining_since is None:
+        since = self.drain.draining_since
+        if self.is_lone or self.drain.closed or since is None:
             return self.is_lone
+        if self.now >= since + LEFT_BEHIND_FOR:
+            return False  # what would be found is waited for no longer
         # The listing that found it may have lacked what an agent that lost its state was before.
         registered = [one.registered_at for one in self.candidates]
         return any(at is not None and at > self.now - REGISTERED_LATELY for at in registered)

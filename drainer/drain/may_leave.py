@@ -178,9 +178,9 @@ def carry_on(
     elif found and look.searched:
         searched_at = searched_at or seen_at
     # What is left over is described in each pass: its tasks are listed before the instance leaves.
-    # What one answer lacks may be there still.
+    # What one answer lacks may be there still; what is denied is not asked about for ever.
     known = (*look.candidates, *look.left_over)
-    lacking = look.lacking if look.in_doubt or waits_behind(look) else ()
+    lacking = look.lacking if waits_behind(look) or (not look.connected and look.in_doubt) else ()
     places = (*(Place(one.cluster, one.arn) for one in known[1:]), *lacking)
     return replace(
         drain,

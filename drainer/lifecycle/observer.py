@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drainer.drain.admission import Admission
-from drainer.drain.earlier_looks import unconfirmed
+from drainer.drain.earlier_looks import forgetting_old_searches, unconfirmed
 from drainer.drain.finder import ACTING_SECONDS, Finder
 from drainer.drain.look import turn, unseen
 from drainer.drain.record import key_of
@@ -108,7 +108,10 @@ class Observer:
         drain = admitted.drain
         if admitted.admission == Admission.JOIN and admitted.record and not drain.policy:
             drain = replace(drain, policy=admitted.record.drain.policy)
+        before = admitted.record if admitted.admission in RECORDED else None
+        interval = self._config.pass_interval_seconds
         drain = unconfirmed(drain, admitted.record, self.now)
+        drain = forgetting_old_searches(drain, before, self.now, interval)
         return HookLook(
             ec2_instance_id=drain.action.ec2_instance_id,
             drain=drain,
@@ -116,9 +119,9 @@ class Observer:
             # How far a search has come does not count without a token.
             in_turns=bool(drain.action.lifecycle_action_token),
             proven=_is_proven(admitted),
-            pass_interval_seconds=self._config.pass_interval_seconds,
+            pass_interval_seconds=interval,
             deadline_result=self._config.deadline_result,
-            before=admitted.record if admitted.admission in RECORDED else None,
+            before=before,
             has_events=self._config.use_fast_path,
             together=together,
         )

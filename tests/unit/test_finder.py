@@ -13,9 +13,10 @@ from drainer.drain.finder import (
     ACTING_SECONDS,
     CLUSTERS_SEARCHED_AGAIN_MAX,
     CLUSTERS_SEARCHED_MAX,
+    UNDESCRIBED_MAX,
     Finder,
 )
-from drainer.drain.look import Look
+from drainer.drain.look import LEFT_BEHIND_FOR, Look
 from drainer.drain.model import (
     REGISTRATIONS_MAX,
     ContainerInstance,
@@ -308,6 +309,9 @@ LATELY = START - timedelta(minutes=59)
         pytest.param(None, {}, False, id="ECS does not say since when"),
         pytest.param(LATELY, {"draining_since": None}, False, id="not DRAINING yet"),
         pytest.param(LATELY, {"closed": True}, False, id="all tasks are known"),
+        pytest.param(
+            LATELY, {"draining_since": START - LEFT_BEHIND_FOR}, False, id="waited for no longer"
+        ),
     ],
 )
 def test_what_was_registered_lately_is_sought_twice(
@@ -448,6 +452,38 @@ def test_of_too_many_left_overs_those_stay_that_are_known() -> None:
 
     assert {*look.registrations} == known
     assert look.drain.draining_since == START
+
+
+def test_a_hook_that_names_another_accounts_cluster_does_not_hide_the_own_one() -> None:
+    # The agent had registered again in its own cluster, and only the foreign one was searched: the
+    # instance was released over what ran there.
+    foreign = "arn:aws:ecs:us-east-1:999999999999:cluster/payments"
+    one = known(1, **SETTLED)
+    one.drain = replace(one.drain, policy=drain(foreign).policy)
+    new = replace(of(1), arn="arn-new", running_tasks=3)
+
+    found(Ecs({"payments": [of(1, agent_connected=False), new]}, {foreign: DENIED}), one)
+
+    assert "arn-new" in one.registrations
+
+
+@pytest.mark.parametrize("ghosts", [1, 2, 3])
+def test_what_is_listed_and_not_described_holds_up_its_own_instance_alone(ghosts: int) -> None:
+    # One registration that ECS listed and did not describe held up each young neighbour, for as
+    # long as it did.
+    since = {"settled": True, "draining_since": START}
+    looks = [known(number, **since) for number in range(100)]
+    live = [of(number, status="DRAINING", registered_at=LATELY) for number in range(100)]
+    gone = [of(number, arn=f"arn-ghost-{number}") for number in range(ghosts)]
+    ecs = Ecs({"payments": [*live, *gone]}, hides=frozenset(one.arn for one in gone))
+
+    found(ecs, *looks)
+
+    doubted = [look.ec2_instance_id for look in looks if look.in_doubt]
+    assert (len(doubted) == ghosts) == (ghosts <= UNDESCRIBED_MAX)
+    assert {one.ec2_instance_id for one in gone} <= {*doubted}
+    # Each ghost is found with two listings for each halving of a hundred.
+    assert len(ecs.searched) <= 1 + 2 * 7 * UNDESCRIBED_MAX
 
 
 class Searchless(Ecs):
@@ -863,7 +899,7 @@ def test_while_no_agent_is_connected_few_clusters_are_searched_again() -> None:
     found(ecs, named)
 
     assert first == ["payments", *[*many(100)][: CLUSTERS_SEARCHED_AGAIN_MAX - 1]]
-    assert ecs.searched == ["payments"]
+    assert ecs.searched == [arn]
     assert (ecs.listings, one.settled, named.settled) == (0, True, True)
     # What is known is not described twice.
     assert [arns for arns in ecs.described if arns] == [["arn-1"], ["arn-1"]]

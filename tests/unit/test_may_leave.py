@@ -963,9 +963,15 @@ def test_a_look_that_fails_does_not_begin_the_wait_for_a_missing_task_again() ->
     assert carried(look_at(instance(), of=before)).missing_since is None
 
 
-def test_one_that_could_not_be_asked_about_is_asked_about_again_whenever_that_is() -> None:
-    # A throttle in the fifth minute is no reason to forget what may come back.
-    assert carried(lacking(300, failed=True)).others == (OLD,)
+def test_one_that_could_not_be_asked_about_is_asked_about_again_while_it_may_count() -> None:
+    # A throttle is no reason to forget what the agent may be connected to again. But to be denied
+    # what no longer counts held an instance without a task to its deadline.
+    agent_off = lacking(600, failed=True)
+    agent_off.registrations = {ARN: replace(instance(), agent_connected=False)}
+
+    assert carried(lacking(299, failed=True)).others == (OLD,)
+    assert carried(lacking(300, failed=True)).others == ()
+    assert carried(agent_off).others == (OLD,)
 
 
 def test_no_more_registrations_are_asked_about_again_than_a_record_takes() -> None:

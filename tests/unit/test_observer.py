@@ -446,6 +446,31 @@ def test_what_nobody_waits_for_is_neither_searched_for_nor_listed(state: str) ->
 UNREADABLE, WRONG = '{"cluster": ["payments"]}', '{"cluster": "payments", "deadline_result": "x"}'
 
 
+@pytest.mark.parametrize(
+    ("written_ago", "admission", "counts"),
+    [
+        (timedelta(seconds=60), Admission.DUE, True),
+        (timedelta(seconds=1_500), Admission.TAKEOVER, False),
+        # The record is another drain's, and the message was sent long ago.
+        (timedelta(seconds=60), Admission.NEW, False),
+    ],
+)
+def test_searches_from_before_a_long_silence_do_not_count(
+    written_ago: timedelta, admission: Admission, *, counts: bool
+) -> None:
+    # Its agent may have registered again meanwhile: one listing that lacked that released it.
+    before = NOW - timedelta(seconds=1_500)
+    one = drain(searched_at=NOW - timedelta(seconds=60), absent_since=before, sent_at=before)
+    key = key_of(one.action)
+    record = DrainRecord(
+        key=key, generation=1, hop=one.hop, pass_id="p", written_at=NOW - written_ago, drain=one
+    )
+
+    [look] = observer(AutoScaling()).look([Admitted(admission, one, record)])
+
+    assert (look.drain.absent_since == before) is counts
+
+
 def test_metadata_of_which_no_cluster_can_be_read_makes_no_search_sound() -> None:
     # The cluster that is meant may be one in which the instance serves.
     scaling = AutoScaling(

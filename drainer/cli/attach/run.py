@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from drainer.cli.account.options import Options
     from drainer.cli.doctor.stack_facts import Stack
 
-# A link to infra/attach.yaml; in a wheel, a copy.
+# In a clone a link to infra/attach.yaml, in a wheel the file itself.
 TEMPLATE = Path(__file__).with_name("attach.yaml")
 
 

@@ -239,9 +239,10 @@ class Chains:
                 self._quiet.add(self._hop(body))  # an event publishes it all the same
 
     def buried(self, installed: Installation) -> None:
-        """Note what lies in the dead-letter queues as astray."""
+        """Note what lies in the dead-letter queues as astray: it comes again by hand alone."""
         found = set(self._about(installed.dead_letters))
         self.astray |= found
+        self.lost |= found
         self.unknown |= found
 
     def forgotten(

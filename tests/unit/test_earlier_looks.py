@@ -1,0 +1,83 @@
+"""
+Which earlier looks at a drain still count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from drainer.drain.earlier_looks import SEARCHED_FOR, forgetting_old_searches
+from drainer.drain.model import Drain, LifecycleAction
+from drainer.drain.record import DrainRecord, key_of, silent_after
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+INTERVAL = 15
+SILENT = silent_after(INTERVAL)
+SECOND = timedelta(seconds=1)
+ACTION = LifecycleAction("group", "drainer", "i-0123456789abcdef0", "t" * 36)
+LATELY = NOW - SILENT + SECOND
+LONG_AGO = NOW - SILENT
+# Both are younger than what counts for five minutes.
+SEARCHED_AT = LONG_AGO - SECOND
+DRAIN = Drain(ACTION, LONG_AGO, LONG_AGO, hop=7, searched_at=SEARCHED_AT, absent_since=SEARCHED_AT)
+
+
+def record(written_at: datetime, hop: int = 7) -> DrainRecord:
+    """
+    Return the record of the drain, as a pass has written it.
+    """
+    return DrainRecord(
+        key=key_of(ACTION),
+        generation=1,
+        hop=hop,
+        pass_id="p",
+        written_at=written_at,
+        drain=replace(DRAIN, generation=1),
+    )
+
+
+# The table was throttled for twenty-five minutes. In these the agent registered again; the sweep
+# went on from the record, of which the search was from before that, and one listing that lacked
+# the new registration released six tasks (seed 6448).
+@pytest.mark.parametrize(
+    ("there", "sent_at", "counts"),
+    [
+        pytest.param(record(LATELY), None, True, id="the record's last look"),
+        pytest.param(record(LONG_AGO), None, False, id="the record's, long ago"),
+        pytest.param(record(LONG_AGO, hop=6), LATELY, True, id="the message's, as it is ahead"),
+        pytest.param(record(LATELY, hop=6), LONG_AGO, False, id="the message's, held up"),
+        pytest.param(None, LATELY, True, id="the table does not answer"),
+        pytest.param(None, LONG_AGO, False, id="the table does not answer, and it was held up"),
+        pytest.param(None, None, False, id="nothing says when"),
+    ],
+)
+def test_what_was_searched_before_a_long_silence_is_searched_again(
+    there: DrainRecord | None, sent_at: datetime | None, *, counts: bool
+) -> None:
+    found = forgetting_old_searches(replace(DRAIN, sent_at=sent_at), there, NOW, INTERVAL)
+
+    expected = SEARCHED_AT if counts else None
+    assert (found.searched_at, found.absent_since) == (expected, expected)
+
+
+def test_a_quiet_drain_is_looked_at_seldom_and_that_is_no_silence() -> None:
+    # Its passes are 75 s apart: an instance without an agent would never leave.
+    quiet = replace(DRAIN, quiet=True)
+
+    assert forgetting_old_searches(quiet, record(LONG_AGO), NOW, INTERVAL) == quiet
+
+
+@pytest.mark.parametrize(("less", "counts"), [(SECOND, True), (timedelta(0), False)])
+def test_while_no_agent_is_connected_all_clusters_are_searched_again_every_five_minutes(
+    less: timedelta, *, counts: bool
+) -> None:
+    # The agent had registered in a cluster that nothing names. It stayed ACTIVE there, and ECS
+    # placed tasks on it until the deadline.
+    known = replace(DRAIN, searched_at=NOW - SEARCHED_FOR + less)
+
+    found = forgetting_old_searches(known, record(LATELY), NOW, INTERVAL)
+
+    assert (found.searched_at is not None, found.absent_since) == (counts, SEARCHED_AT)
