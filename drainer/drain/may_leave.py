@@ -15,7 +15,8 @@ An instance may leave by positive evidence only, and by more than one look:
   that is DEACTIVATING (its load balancer target still serves) is in neither of them; nor does free
   memory, since a stopping task's counts as free; nor does one listing.
 * `unregistered` needs two sound searches of the named clusters and then of all others, further
-  apart than ECS's answers are assumed to be late. Every registration of the EC2 instance that is
+  apart than ECS's answers are assumed to be late, and five minutes apart where a look has seen
+  tasks that none has seen STOPPED. Every registration of the EC2 instance that is
   found counts until one of them has a connected agent: with none, all of them must be clear.
 
 A look that fails (a throttle, a denied call, a missing cluster) is `unseen`; the next pass looks
@@ -65,9 +66,12 @@ class Act(StrEnum):
 
 
 def _is_unregistered(look: Look) -> bool:
-    # One stale answer must not release an instance that serves.
+    # One stale answer must not release an instance that serves. Tasks that a look has seen may run
+    # though their container instance was deregistered; and where its cluster is said to be missing,
+    # they contradict that.
     since = look.drain.absent_since
-    return look.absent and since is not None and look.now >= since + ANSWER_LAG
+    for_long = task_set.MISSING_FOR if look.drain.unfinished else ANSWER_LAG
+    return look.absent and since is not None and look.now >= since + for_long
 
 
 def _is_drained(look: Look) -> bool:
@@ -197,6 +201,8 @@ def carry_on(
 
 def _reason(look: Look, phase: Phase) -> str:
     """Say in words for an operator what the drain waits for."""
+    if phase == Phase.UNSEEN and look.absent and not look.reason:
+        return "The EC2 instance is in no cluster. It is searched for again"
     if phase == Phase.UNSEEN:
         return look.reason or "Not everything could be read. The next pass looks again"
     if phase == Phase.UNREADY:

@@ -189,7 +189,8 @@ def test_an_instance_that_never_registered_is_released_by_a_later_search(world: 
     assert 20 < world.seconds(action.ended_at) <= 2 * PASS_SECONDS
 
 
-def test_an_instance_deregistered_in_mid_drain_is_released_after_two_looks(world: World) -> None:
+def test_an_instance_deregistered_in_mid_drain_is_released_after_five_minutes(world: World) -> None:
+    # Its tasks may run on, and nothing tells of them any more.
     world.group()
     world.service()
     [leaving] = world.scale_in()
@@ -201,7 +202,7 @@ def test_an_instance_deregistered_in_mid_drain_is_released_after_two_looks(world
     action = world.until_answered()
 
     assert world.reports.phases[-2:] == ["unseen", "unregistered"]
-    assert world.seconds(action.ended_at) <= 100 + 3 * PASS_SECONDS
+    assert 400 <= (world.seconds(action.ended_at) or 0) <= 400 + 3 * PASS_SECONDS
 
 
 # -- time

@@ -367,6 +367,20 @@ def test_defect_10_gone_container_instance_needs_two_looks_that_agree() -> None:
     assert phase_of(again) == Phase.UNREGISTERED
 
 
+@pytest.mark.parametrize(("seconds", "phase"), [(299, Phase.UNSEEN), (300, Phase.UNREGISTERED)])
+def test_what_is_gone_with_tasks_that_ran_is_waited_for_as_long_as_a_missing_task(
+    seconds: float, phase: Phase
+) -> None:
+    # For 40 s ECS said that a living cluster did not exist: three known jobs were cut.
+    known = drain(absent_since=START, unfinished=("a",))
+    decision = decide(look_at(None, absent=True, of=known, seconds=seconds))
+
+    assert decision.phase == phase
+    assert decision.reason == (
+        "The EC2 instance is in no cluster. It is searched for again" * (seconds < 300)
+    )
+
+
 def test_an_instance_that_no_cluster_ever_had_is_released_on_the_second_look() -> None:
     # Returning without an answer would hang it until the hook's timeout.
     never = replace(drain(), container_instance_arn=None, absent_since=START)
