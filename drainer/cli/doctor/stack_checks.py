@@ -58,7 +58,8 @@ def topic(stack: Stack) -> Iterator[Finding]:
         yield wrong(
             f"The topic {stack.topic_arn} does not exist.",
             "Auto Scaling cannot notify: the default result applies at once, undrained.",
-            f"Delete the stack {stack.name} and deploy it again, then each attach.yaml.",
+            f"Detach each group, delete the stacks that import from {stack.name}, then that stack. "
+            "Deploy it and attach each group.",
         )
 
 

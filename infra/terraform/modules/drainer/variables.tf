@@ -39,7 +39,7 @@ variable "drain_timeout_seconds" {
   # As long as the hook allows. A deadline ends tasks that still run, so a user has to choose it.
   # Default and upper bound are the global timeout of a lifecycle action.
   # https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html
-  description = "Seconds from the lifecycle notification to the deadline if a hook's metadata sets none, 60 to 172800. The hook's own limit less 180 s applies if that is shorter."
+  description = "Seconds from the lifecycle notification to the deadline if a hook's metadata sets none, 60 to 172800. The hook's own limit less 120 s and four pass intervals applies if that is shorter."
   type        = number
   default     = 172800
   nullable    = false
