@@ -15,7 +15,7 @@ from drainer.attention import age_minutes
 from drainer.config import LONG_DRAIN_ALARM_MINUTES_DEFAULT
 from drainer.custom_resource import report as request_report
 from drainer.errors import NotForUsError, QuietError
-from drainer.lifecycle.reactivation import ACTIVE
+from drainer.lifecycle.bringing_back import ACTIVE
 from drainer.lifecycle.rules import Step
 from drainer.spot.events import Interruption
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from drainer.attention import Attention
     from drainer.custom_resource.report import Report
     from drainer.errors import DrainerError
+    from drainer.lifecycle.bringing_back import Returned
     from drainer.lifecycle.controller import PassReport
     from drainer.lifecycle.outcome import HookOutcome
-    from drainer.lifecycle.reactivation import Returned
     from drainer.spot.report import InterruptionReport
 
 

@@ -55,7 +55,6 @@ LONG_MODULES = {
     "drain.look": 257,  # what one look has seen, and which registration that is about
     "drain.may_leave": 255,  # the rules, what the next pass needs, and why it is waited
     "lifecycle.acting": 261,  # answers, heartbeats, changes, and what is published when
-    "lifecycle.reactivation": 285,  # what may be back, what is retained, and what is said of it
     "lifecycle.recorder": 295,  # the store, what is read of it, and what came of writes
     "spot.events": 265,  # what is read of two kinds of events, and their targets
     "spot.targets": 265,  # the waves, what may leave of each, and what will be late

@@ -48,6 +48,7 @@ DEMANDS = {
     Demand.ENDS: (f"({IS_OPEN} OR #end = :over)",),
     Demand.OVER: (IS_OPEN,),
     Demand.FORGETS: (HAS_ENDED,),
+    Demand.SERVES: (HAS_ENDED,),
     Demand.EXTENDS: (IS_OPEN,),
     Demand.RELEASES: (),
 }
@@ -63,6 +64,7 @@ SETS = {
     Demand.ENDS: OF_AN_END,
     Demand.OVER: OF_AN_END,
     Demand.FORGETS: ("open", "pass_id"),
+    Demand.SERVES: ("served", "pass_id"),
     Demand.EXTENDS: OF_AN_EXTENSION,
     Demand.RELEASES: OF_A_RELEASE,
 }

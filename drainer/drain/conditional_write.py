@@ -37,6 +37,7 @@ class Demand(StrEnum):
     ENDS = "ends"  # open or over: the answer was accepted
     OVER = "over"  # open: the action was not active any more
     FORGETS = "forgets"  # it has ended: its instance is followed no longer
+    SERVES = "serves"  # it has ended: its instance has served since
     EXTENDS = "extends"  # open, its extension as read: an operator extends its deadline
     RELEASES = "releases"  # open or ended: an operator has answered its hook
 
@@ -83,6 +84,7 @@ def holds(condition: Condition, there: Record | None) -> bool:
         Demand.ENDS: there.is_open or there.end == End.OVER,
         Demand.OVER: there.is_open,
         Demand.FORGETS: not there.is_open,
+        Demand.SERVES: not there.is_open,
         Demand.EXTENDS: there.is_open and _extension(there) == condition.extended_to,
         Demand.RELEASES: True,
     }[demand]
@@ -123,6 +125,8 @@ def stored(write: Write, there: Any) -> Any:
         return new
     if demand == Demand.FORGETS:
         return replace(there, followed=False, pass_id=new.pass_id)
+    if demand == Demand.SERVES:
+        return replace(there, served=True, pass_id=new.pass_id)
     if demand == Demand.EXTENDS:
         drain = extended(there.drain, new.drain.extended_to)
         return replace(there, drain=drain, extended_by=new.extended_by)

@@ -2,8 +2,7 @@
 The record of a drain: what is stored of it between two passes, and until long after its end.
 
 A pass reads the record, is admitted (admission.py), looks, acts, makes one conditional write
-(conditional_write.py) and only then publishes. The write is the claim of the hop: it succeeds for
-one pass.
+(conditional_write.py) and only then publishes. The write claims the hop: one pass succeeds.
 """
 
 from __future__ import annotations
@@ -38,7 +37,6 @@ FOLLOWED_FOR = timedelta(days=3650)
 REASON_CHARACTERS_MAX = 200
 TASKS_MAX = 10
 BY_CHARACTERS_MAX = 200
-
 
 # The delay of the queue for drains of which nothing changes (lifecycle/pace.py). With more,
 # their messages would be delivered again before their records are silent, see above.
@@ -163,6 +161,7 @@ class DrainRecord(Record):
         end: How it ended.
         ended_at: When it ended; None while it is open.
         followed: Whether it has ended, and its instance may come back into service.
+        served: Whether its instance has served since: only what is left over is followed.
         previous: The record that this one replaced; None where there was none.
         extended_by: For people: the ARN of the caller that has extended its deadline.
         released_by: For people: the ARN of the caller that has answered its hook by hand.
@@ -182,6 +181,7 @@ class DrainRecord(Record):
     end: End = End.OPEN
     ended_at: datetime | None = None
     followed: bool = False
+    served: bool = False
     previous: Previous | None = None
     extended_by: str = ""
     released_by: str = ""

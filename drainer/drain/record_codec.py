@@ -66,6 +66,8 @@ def encode(record: DrainRecord, retention: timedelta) -> dict[str, Any]:
     return outline(
         record,
         open=OPEN if record.is_open else FOLLOWED * record.followed,
+        # An earlier version, which leaves it there, may begin another generation.
+        served=record.generation if record.served else None,
         token=record.token,
         began_at=record.drain.started_at.timestamp(),
         deadline_at=seconds(record.drain.deadline_at),
@@ -117,6 +119,7 @@ def _decoded(item: Mapping[str, Any]) -> DrainRecord:
         pending=count(counts["pending"]),
         tasks=_texts(item, "tasks", TASKS_MAX, WORD_CHARACTERS_MAX),
         followed=item.get("open") == FOLLOWED,
+        served="served" in item and count(item["served"]) == fields["generation"],
         previous=_replaced(item["previous"]) if "previous" in item else None,
         extended_by=text(item, "extended_by", BY_CHARACTERS_MAX),
         released_by=text(item, "released_by", BY_CHARACTERS_MAX),
@@ -126,8 +129,10 @@ def _decoded(item: Mapping[str, Any]) -> DrainRecord:
 def previous_of(record: DrainRecord) -> Previous:
     """Return what is kept of a record that is replaced."""
     before = record.previous is not None and record.previous.followed
-    # An instance that it or a record before it has set DRAINING is still DRAINING.
+    # An instance that it or a record before it has set DRAINING is still DRAINING. One that has
+    # served since is DRAINING by somebody else.
     followed = record.followed or before or (record.is_open and record.may_have_drained)
+    followed = followed and not record.served
     return Previous(
         checksum(record.token),
         record.drain.started_at,

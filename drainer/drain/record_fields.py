@@ -41,6 +41,7 @@ NAMES = (
     "counts",
     "tasks",
     "open",
+    "served",
     "end",
     "ended_at",
     "previous",

@@ -4,7 +4,8 @@ Bring back what was drained and stays: an instance of a warm pool, or one with a
 Such an EC2 instance is drained like any other, and is in service again later; its container
 instance is DRAINING still. The record of a drain that has ended is *followed*: once Auto Scaling
 says that the instance is in service, its container instance is made ACTIVE, and what is left of an
-earlier registration is deregistered. One that was set DRAINING by hand, or drained while the table
+earlier registration is deregistered. A record whose instance has *served* since is followed for
+what is left over alone. One that was set DRAINING by hand, or drained while the table
 did not answer, has no such record and stays DRAINING. While writes are denied no end is recorded:
 what has a record is brought back once they are allowed.
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/replace-root-volume.html
@@ -14,18 +15,17 @@ https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecyc
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from drainer.drain.actions import CALL_SECONDS, TOGETHER_MAX, UNIT_SECONDS, failure_of, together
+from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.conditional_write import Condition, Demand, Outcome, Write
-from drainer.drain.finder import ACTING_SECONDS, EcsReads
+from drainer.drain.finder import ACTING_SECONDS
 from drainer.drain.look import cluster_name
 from drainer.drain.record import SETTLE, DrainRecord
 from drainer.errors import ClusterMissingError, DrainerError, RefusedError
+from drainer.lifecycle.bringing_back import Progress, Returned, bring_back
 from drainer.lifecycle.departed import departed
-from drainer.lifecycle.drained_by_us import is_known, stays_by_hand
 from drainer.lifecycle.followed import IN_SERVICE, READING_SECONDS, back_or_gone
 
 if TYPE_CHECKING:
@@ -33,31 +33,9 @@ if TYPE_CHECKING:
 
     from drainer.drain.model import ContainerInstance, WakeUp
     from drainer.invocation import InvocationClock
+    from drainer.lifecycle.bringing_back import Ecs
     from drainer.lifecycle.hooks import AutoScalingReads
     from drainer.lifecycle.records import Records
-
-ACTIVE = "active"
-
-
-class Ecs(EcsReads, Protocol):
-    """What is asked of ECS; every method may raise a DrainerError."""
-
-    def set_active(self, cluster: str, arns: Sequence[str]) -> dict[str, str]:
-        """Set up to TOGETHER_MAX container instances ACTIVE; return refusals by ARN."""
-
-    def deregister(self, cluster: str, arn: str) -> None:
-        """Take a container instance without tasks out of its cluster."""
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """What was done about one container instance: `active`, `deregistered`, or what failed."""
-
-    ec2_instance_id: str
-    cluster: str
-    container_instance_arn: str
-    done: str = ""
-    error: str = ""
 
 
 class Reactivation:
@@ -139,38 +117,50 @@ class Reactivation:
         gone = {one for one in over if one not in states}
         # In the order of all: that of a set is another one in each process, and cannot be replayed.
         sought = {one: rows for one, rows in over.items() if one in back | gone}
-        settled: set[str] = set()
-        waiting: set[str] = set()
-        for cluster, ids in self._by_cluster(sought).items():
-            if time.seconds_left() < ACTING_SECONDS:
-                gone.clear()
-                waiting.update(ids)
-                continue  # the next sweep looks at others
+        progress = Progress(done, gone)
+        for clusters, ids in self._together(sought).items():
             here = {one: over[one] for one in ids if one in back}
+            found = self._found(clusters, ids, here, progress, time)
+            bring_back(self._ecs, found, here, progress, time)
+        settled = progress.settled - progress.waiting
+        serving = progress.serving - settled
+        self._mark_served([record for one in over if one in serving for record in over[one]], time)
+        self._forget([record for one in over if one in settled for record in over[one]], time)
+        missing = {one: over[one] for one in over if one in progress.gone}
+        gone = departed(self._auto_scaling, missing, time)
+        self._forget([record for one in over if one in gone for record in over[one]], time)
+
+    def _found(
+        self,
+        clusters: Sequence[str],
+        ids: Sequence[str],
+        back: Mapping[str, Sequence[DrainRecord]],
+        progress: Progress,
+        time: InvocationClock,
+    ) -> dict[str, list[ContainerInstance]]:
+        """Read what instances have in their clusters; one that fails spoils no other."""
+        found: dict[str, list[ContainerInstance]] = {}
+        for cluster in clusters:
+            if time.seconds_left() < ACTING_SECONDS:
+                progress.unread(ids)
+                break  # the next sweep looks at others
             try:
                 listed = self._ecs.find(cluster, ids)
-                found = self._ecs.describe(cluster, listed)
-                unlisted = self._unlisted(cluster, listed, here)
+                described = self._ecs.describe(cluster, listed)
+                unlisted = self._unlisted(cluster, listed, back)
             except DrainerError as error:
                 if not isinstance(error, ClusterMissingError):
-                    gone.difference_update(ids)
-                    waiting.update(ids)
-                if not gone.issuperset(ids):
+                    progress.unread(ids)
+                if not progress.gone.issuperset(ids):
                     sentence = f"Reactivation failed: {error}"
-                    done.append(Returned("", cluster, "", error=sentence))
+                    progress.done.append(Returned("", cluster, "", error=sentence))
                 continue
-            gone -= {one.ec2_instance_id for one in found if one.agent_connected}
-            serves, waits = self._bring_back_in(cluster, [*found, *unlisted], here, done, time)
-            settled |= serves
-            waiting |= waits
-            if len(found) < len(listed):
+            progress.gone -= {one.ec2_instance_id for one in described if one.agent_connected}
+            if len(described) < len(listed):
                 # What ECS lists and does not describe now may be left over: the next sweep looks.
-                gone.difference_update(ids)
-                waiting.update(ids)
-        settled -= waiting
-        self._forget([record for one in over if one in settled for record in over[one]], time)
-        gone = departed(self._auto_scaling, {one: over[one] for one in over if one in gone}, time)
-        self._forget([record for one in over if one in gone for record in over[one]], time)
+                progress.unread(ids)
+            found[cluster] = [*described, *unlisted]
+        return found
 
     def _unlisted(
         self, cluster: str, listed: Sequence[str], over: Mapping[str, Sequence[DrainRecord]]
@@ -184,13 +174,15 @@ class Reactivation:
         except RefusedError:
             return []  # a message may have claimed what is none
 
-    def _by_cluster(self, records: Mapping[str, Sequence[DrainRecord]]) -> dict[str, list[str]]:
-        """Return for each cluster the instances to look for in it."""
-        by_cluster: dict[str, list[str]] = defaultdict(list)
+    def _together(
+        self, records: Mapping[str, Sequence[DrainRecord]]
+    ) -> dict[tuple[str, ...], list[str]]:
+        """Return the instances to look for by the clusters in which they may be."""
+        by_clusters: dict[tuple[str, ...], list[str]] = defaultdict(list)
         for one, its_records in records.items():
-            for cluster in dict.fromkeys(c for r in its_records for c in self._clusters(r)):
-                by_cluster[cluster].append(one)
-        return by_cluster
+            named = {cluster_name(c): c for r in its_records for c in self._clusters(r)}
+            by_clusters[tuple(sorted(named.values()))].append(one)
+        return by_clusters
 
     def _clusters(self, record: DrainRecord) -> Sequence[str]:
         """
@@ -203,83 +195,22 @@ class Reactivation:
         others = {cluster_name(one.cluster): one.cluster for one in drain.others}
         return [*{**others, cluster_name(named): named}.values()]
 
-    def _bring_back_in(
-        self,
-        cluster: str,
-        found: Sequence[ContainerInstance],
-        over: Mapping[str, Sequence[DrainRecord]],
-        done: list[Returned],
-        time: InvocationClock,
-    ) -> tuple[set[str], set[str]]:
-        """Bring back what is in one cluster; return what serves there, and what is to be done."""
-        found = [one for one in found if one.ec2_instance_id in over]
-        draining = [
-            one
-            for one in found
-            # Spot, custom resources and operators set their own instances ACTIVE.
-            if one.status == "DRAINING"
-            and not (one.drained_for or one.interrupted)
-            and not (one.drained_by and stays_by_hand(one, over[one.ec2_instance_id]))
-            # Its agent may have registered again: that is not what we have set DRAINING.
-            and (not one.agent_connected or is_known(one, over[one.ec2_instance_id]))
-        ]
-        connected = [one for one in draining if one.agent_connected]
-        for start in range(0, len(connected), TOGETHER_MAX):
-            if time.seconds_left() < UNIT_SECONDS:
-                return set(), set(over)
-            done += self._set_active(cluster, connected[start : start + TOGETHER_MAX])
-        alive = {one.ec2_instance_id for one in found if one.agent_connected}
-        left_over = [
-            one for one in draining if one.ec2_instance_id in alive and one not in connected
-        ]
-        done += self._deregister(cluster, left_over, time)
-        active = {one.container_instance_arn for one in done if one.done == ACTIVE}
-        # An agent that is not connected yet will be. And where one left-over was found, an answer
-        # of ECS's that is out of date may lack another: the next sweep looks once more.
-        waiting = {one.ec2_instance_id for one in draining if one.arn not in active}
-        # An ACTIVE one is done, agent or not: a later DRAINING was set by hand.
-        served = {
-            one.ec2_instance_id
-            for one in found
-            if one.status == "ACTIVE" and is_known(one, over[one.ec2_instance_id])
-        }
-        return alive | served, waiting
-
-    def _set_active(self, cluster: str, unit: Sequence[ContainerInstance]) -> list[Returned]:
-        set_active = partial(self._ecs.set_active, cluster)
-        refusals = together([one.arn for one in unit], set_active)
-        return [
-            Returned(
-                one.ec2_instance_id,
-                cluster,
-                one.arn,
-                done="" if one.arn in refusals else ACTIVE,
-                error=f"ACTIVE was not set: {refusals[one.arn]}" if one.arn in refusals else "",
-            )
-            for one in unit
-        ]
-
-    def _deregister(
-        self, cluster: str, left_over: Sequence[ContainerInstance], time: InvocationClock
-    ) -> list[Returned]:
-        """Deregister what has no task and whose EC2 instance has a connected agent elsewhere."""
-        done: list[Returned] = []
-        for one in left_over:
-            if one.running_tasks or one.pending_tasks or time.seconds_left() < UNIT_SECONDS:
-                continue
-            error = failure_of(self._ecs.deregister, cluster, one.arn)
-            said = f"The registration was not removed: {error}" if error else ""
-            what = "" if error else "deregistered"
-            done.append(Returned(one.ec2_instance_id, cluster, one.arn, what, said))
-        return done
+    def _mark_served(self, records: Iterable[DrainRecord], time: InvocationClock) -> None:
+        """Note that nothing of these is set ACTIVE again; the next sweep tries what fails."""
+        unmarked = [record for record in records if not record.served]
+        self._write([replace(record, served=True) for record in unmarked], Demand.SERVES, time)
 
     def _forget(self, records: Iterable[DrainRecord], time: InvocationClock) -> None:
         """Follow records no longer; one that stays followed is looked at again, and no more."""
+        forgotten = [replace(record, followed=False) for record in records]
+        self._write(forgotten, Demand.FORGETS, time)
+
+    def _write(self, records: Iterable[DrainRecord], demand: Demand, time: InvocationClock) -> None:
         for record in records:
             if time.seconds_left() < CALL_SECONDS:
                 return
-            forgotten = replace(record, followed=False, pass_id=self._records.new_pass_id())
-            condition = Condition(Demand.FORGETS, record.generation)
-            [written] = self._records.write([Write(forgotten, condition)])
+            stamped = replace(record, pass_id=self._records.new_pass_id())
+            condition = Condition(demand, record.generation)
+            [written] = self._records.write([Write(stamped, condition)])
             if written.outcome == Outcome.UNKNOWN:
                 return

@@ -75,6 +75,7 @@ def test_a_record_is_read_back_as_it_was_written(table: Drains) -> None:
             previous=Previous("12345678", NOON, None, End.OPEN, followed=True, drained=("a", "b")),
         ),
         followed=True,
+        served=True,
     )
     insert(table, full, record("i-2"))
 
@@ -115,6 +116,7 @@ def situations() -> dict[str, DrainRecord | None]:
         "another generation": replace(there, generation=2),
         "answered": ended(there),
         "answered, followed": ended(there, followed=True),
+        "over, followed, served": ended(there, End.OVER, followed=True, served=True),
         "answered, no token": ended(record(hop=4, pass_id="there", token="")),
         "over": ended(there, End.OVER),
         "extended": extended_record(there),
@@ -147,6 +149,7 @@ def writes() -> list[Write]:
         Write(ended(new), Condition(Demand.ENDS, 1)),
         Write(over, Condition(Demand.OVER, 1)),
         Write(over, Condition(Demand.FORGETS, 1)),
+        Write(replace(over, served=True), Condition(Demand.SERVES, 1)),
         Write(replace(new, released_by="operator 2"), Condition(Demand.RELEASES, 1)),
         Write(extended_record(new, 3), Condition(Demand.EXTENDS, 1)),
         Write(extended_record(new, 3), Condition(Demand.EXTENDS, 1, extended_to=EXTENDED)),

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from drainer.custom_resource.report import Report
     from drainer.errors import DrainerError
+    from drainer.lifecycle.bringing_back import Returned
     from drainer.lifecycle.controller import PassReport
-    from drainer.lifecycle.reactivation import Returned
     from drainer.spot.report import InterruptionReport
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

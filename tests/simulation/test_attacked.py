@@ -708,6 +708,45 @@ def test_one_answer_that_lacks_an_instance_of_a_warm_pool_leaves_it_followed(
     assert [one.status for one in ecs.registrations(leaving)] == ["ACTIVE"]
 
 
+@pytest.mark.parametrize("job", [True, False])
+@pytest.mark.parametrize("cluster", [CLUSTER, "search"])
+def test_what_an_operator_drains_beside_an_earlier_registration_that_is_left_stays_so(
+    make_world: Callable[..., World], cluster: str, *, job: bool
+) -> None:
+    # ECS counts a job for ever on the registration whose agent has lost its state. While that was
+    # followed, each sweep made ACTIVE what an operator was taking out, and ECS placed tasks on it.
+    # One without a job is gone by then, in another cluster too.
+    world = make_world({"DRAINER_CLUSTERS": ""}, sweep_interval_seconds=SWEEP_SECONDS)
+    world.group(desired=2)
+    scaling, ecs = world.account.auto_scaling, world.account.ecs
+    group = scaling.groups[GROUP]
+    scaling.warm_pools.create(group, state="Running", minimum=0, reuse=True)
+    if job:
+        ecs.run_standalone(CLUSTER, world.oldest, seconds=1e9)
+    [leaving] = world.scale_in()
+    world.run(20)
+    [first] = ecs.registrations(leaving)
+    ecs.connect_agent(leaving, connected=False)
+    first.agent_gone = True
+    second = ecs.register(cluster, leaving)
+    world.until_answered()
+    assert [first.status, second.status] == ["DRAINING", "DRAINING"]
+    world.run(SWEEP_SECONDS)
+    scaling.set_desired(group, 2)
+    world.run(4 * SWEEP_SECONDS)
+    there = [first, second] if job else [second]
+    assert ecs.registrations(leaving) == there
+    assert (first.status, second.status) == ("DRAINING" if job else "INACTIVE", "ACTIVE")
+    before = len(world.reports.returns)
+
+    world.run(12 * SWEEP_SECONDS)
+    ecs.set_status(second, "DRAINING")
+    world.run(4 * SWEEP_SECONDS)
+
+    assert second.status == "DRAINING"
+    assert world.reports.returns[before:] == []
+
+
 def test_f7_what_was_launched_into_a_pool_and_is_set_draining_by_hand_stays_so(
     make_world: Callable[..., World],
 ) -> None:

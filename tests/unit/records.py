@@ -31,6 +31,7 @@ VERBS = {
     Demand.JOINS: "join",
     Demand.REOPENS: "reopen",
     Demand.FORGETS: "forget",
+    Demand.SERVES: "serve",
     Demand.EXTENDS: "extend",
     Demand.RELEASES: "release",
 }
@@ -45,7 +46,7 @@ def untold(_name: str) -> None:
 def said(write: Write) -> str:
     """Say what a write is: `create hop=1`, `write hop=2`, `end: answered CONTINUE`."""
     record, demand = write.record, write.condition.demand
-    if demand == Demand.FORGETS:
+    if demand in (Demand.FORGETS, Demand.SERVES):
         return VERBS[demand]
     return f"end: {record.end}" if record.end else f"{VERBS[demand]} hop={record.hop}"
 

@@ -254,6 +254,7 @@ def release(of: DrainRecord, who: str = WHO) -> Write:
         (Condition(Demand.JOINS, 1, 3), False),
         (Condition(Demand.ENDS_FIRST, 1), False),
         (Condition(Demand.FORGETS, 1), True),
+        (Condition(Demand.SERVES, 1), True),
     ],
 )
 def test_no_pass_join_or_end_loses_who_has_released_the_instance(
@@ -261,7 +262,7 @@ def test_no_pass_join_or_end_loses_who_has_released_the_instance(
 ) -> None:
     # Tasks were cut, and nothing else says by whose decision.
     read = there(None, **({} if token else {"action": action(0, "")}))
-    if condition.demand == Demand.FORGETS:
+    if condition.demand in (Demand.FORGETS, Demand.SERVES):
         read = replace(read, end=End.OVER, ended_at=NOW, followed=True)
     late = Write(replace(read, hop=4, pass_id="late"), condition)
 

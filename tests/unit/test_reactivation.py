@@ -27,8 +27,9 @@ from drainer.errors import (
     UnavailableError,
 )
 from drainer.invocation import InvocationClock
+from drainer.lifecycle.bringing_back import Returned
 from drainer.lifecycle.followed import FOLLOWED_MAX
-from drainer.lifecycle.reactivation import Reactivation, Returned
+from drainer.lifecycle.reactivation import Reactivation
 from drainer.lifecycle.sweep import GROUPS_TOGETHER
 from tests.unit.ecs import UnaskedEcs, container_instance
 from tests.unit.records import Records
@@ -765,6 +766,210 @@ def test_a_deregistration_that_fails_is_said_tried_again_and_spoils_no_other() -
     assert "not removed" in said["arn-old"].error
     assert said["arn-2"].done == "active"
     assert world.followed == [ID]
+
+
+def in_two_clusters(*here: str) -> World:
+    """An instance that has an earlier registration in one cluster, and serves in another."""
+    known = record(cluster="web")
+    places = (Place("payments", "arn-old"),)
+    drain = replace(known.drain, container_instance_arn="arn-1", others=places)
+    world = World(records=followed(replace(known, drain=drain)))
+    world.where = {"payments": [LEFT_OVER] if "payments" in here else [], "web": [instance()]}
+    return world
+
+
+def test_what_is_left_in_one_cluster_is_deregistered_once_its_instance_serves_in_another() -> None:
+    # It was listed for ever, and each later drain of the instance had to wait for it.
+    world = in_two_clusters("payments")
+
+    assert [one.done for one in world.run()] == ["active", "deregistered"]
+    assert (world.active, world.deregistered) == (["arn-1"], ["arn-old"])
+    world.where["payments"] = []
+    world.run()
+    assert world.followed == []
+
+
+def test_what_is_away_from_one_cluster_is_not_deregistered_while_none_is_connected_in_another() -> (
+    None
+):
+    # A deregistered container instance does not come back by itself.
+    world = in_two_clusters("payments")
+    world.where["web"] = [instance(agent_connected=False)]
+
+    assert world.run() == []
+    assert (world.deregistered, world.followed) == ([], [ID])
+
+
+def test_a_cluster_that_two_records_name_in_two_ways_is_read_once() -> None:
+    # Read before anything is done, one container instance would be deregistered twice.
+    named = "arn:aws:ecs:us-east-1:123456789012:cluster/payments"
+    there = followed(record(), record(hook="other", cluster=named))
+    world = World({"payments": [LEFT_OVER, NEW], named: [LEFT_OVER, NEW]}, records=there)
+
+    world.run()
+
+    assert world.deregistered == ["arn-old"]
+
+
+# -- what has served since
+
+TASK = replace(LEFT_OVER, running_tasks=1)
+STAYS: dict[str, tuple[list[ContainerInstance], dict[str, DrainerError]]] = {
+    "it counts a task for ever": ([TASK], {}),
+    "it may not be deregistered": ([LEFT_OVER], {"deregister": MisconfiguredError("Denied")}),
+    "its deregistration is refused": ([LEFT_OVER], {"deregister": RefusedError("has tasks")}),
+    "it is listed and not described": ([LEFT_OVER], {}),
+}
+
+
+# While anything of it was left, each sweep made ACTIVE what an operator was taking out, for years,
+# and ECS placed tasks on it.
+@pytest.mark.parametrize("made", [True, False], ids=["it was made ACTIVE", "it was ACTIVE"])
+@pytest.mark.parametrize("why", STAYS)
+def test_what_has_served_is_set_draining_by_hand_and_stays_so_while_anything_of_it_is_left(
+    why: str, *, made: bool
+) -> None:
+    left, fails = STAYS[why]
+    serving = instance() if made else instance(status="ACTIVE")
+    world = World({"payments": [serving, *left]}, fails=dict(fails))
+    world.hidden = {"arn-old"} if "described" in why else set()
+    world.run()
+    assert (world.active, world.followed) == (["arn-1"] if made else [], [ID])
+
+    world.drains_again()
+    for minutes in (5, 10, 60 * 24 * 365):
+        world.run(now=NOW + timedelta(minutes=minutes))
+        world.run(WakeUp(ID), sweep=False, now=NOW + timedelta(minutes=minutes))
+    assert (world.active, world.followed) == ([], [ID])
+
+    # What is left is deregistered all the same, once it can be, and then the record is forgotten.
+    world.fails.clear()
+    world.hidden, there = set(), [*world.where["payments"]]
+    world.where["payments"] = [replace(one, running_tasks=0) for one in there]
+    world.run()
+    assert world.deregistered == ["arn-old"]
+    world.where["payments"] = there[:1]
+    world.run()
+    assert (world.active, world.followed) == ([], [])
+
+
+@pytest.mark.parametrize("error", [MisconfiguredError("Denied"), UnavailableError("Rate exceeded")])
+def test_what_serves_in_one_cluster_and_cannot_be_read_in_another_is_brought_back_once(
+    error: DrainerError,
+) -> None:
+    # For as long as the other cluster was denied, an operator's DRAINING was undone.
+    world = in_two_clusters()
+    world.fails["find payments"] = error
+
+    world.run()
+    assert (world.active, world.followed) == (["arn-1"], [ID])
+    world.drains_again(cluster="web")
+    world.run()
+    assert (world.active, world.followed) == ([], [ID])
+
+    world.fails.clear()
+    world.run()
+    assert (world.active, world.followed) == ([], [])
+
+
+def test_that_an_instance_has_served_is_written_once() -> None:
+    # Each sweep would write to the table for what is left, for years.
+    world = World({"payments": [instance(), TASK]})
+
+    for minutes in range(0, 60, 5):
+        world.run(now=NOW + timedelta(minutes=minutes))
+
+    assert world.log.count("serve") == 1
+    assert "forget" not in world.log
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_that_an_instance_has_served_and_could_not_be_written_is_written_by_the_next_sweep(
+    *, made: bool
+) -> None:
+    # Lost with one throttle, it would leave each later DRAINING of an operator's undone.
+    world = World({"payments": [instance(), TASK]})
+    world.records.unanswered = UnavailableError("Rate exceeded") if made else None
+    world.records.unmade = None if made else UnavailableError("Rate exceeded")
+    world.run()
+    world.records.unanswered = world.records.unmade = None
+    world.run()
+    world.drains_again()
+
+    world.run()
+
+    assert (world.active, world.log.count("serve")) == ([], 1 if made else 2)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param(record(generation=3), id="for the same hook"),
+        pytest.param(record(hook="other"), id="for another one"),
+    ],
+)
+def test_what_has_served_and_was_drained_again_is_brought_back_again(again: DrainRecord) -> None:
+    # It would stay DRAINING permanently.
+    world = World({"payments": [instance(), TASK]})
+    world.run()
+    world.drains_again()
+    world.records.put(again)
+
+    world.run()
+
+    assert world.active == ["arn-1"]
+
+
+def test_a_drain_that_begins_before_it_is_written_that_the_last_one_has_served_is_its_own() -> None:
+    # What the new drain sets DRAINING would stay so permanently.
+    world = World({"payments": [instance(), TASK]})
+    world.records.meanwhile[record().key] = record(generation=3)
+
+    world.run()
+
+    assert not world.records.rows[record().key].served
+
+
+def test_what_is_refused_is_brought_back_though_the_instance_serves_as_another_one() -> None:
+    # ECS may say for a while that an agent is connected to the earlier one too: what it comes back
+    # as would stay DRAINING permanently.
+    world = World({"payments": [instance(), instance("arn-2")]}, refusals={"arn-2": "MISSING"})
+    world.run()
+    world.refusals.clear()
+
+    world.run()
+
+    assert (world.active, world.followed) == (["arn-1", "arn-2"], [])
+
+
+def test_what_was_active_without_its_agent_has_not_served() -> None:
+    # It is not the one as which the instance comes back, which would stay DRAINING permanently.
+    early = instance("arn-0", status="ACTIVE", agent_connected=False)
+    world = World({"payments": [early, instance(agent_connected=False)]})
+    world.run()
+    world.where["payments"] = [early, instance()]
+
+    world.run()
+
+    assert world.active == ["arn-1"]
+
+
+def test_a_registration_that_no_drain_has_found_says_nothing_of_what_has_served() -> None:
+    # What a drain has found would stay DRAINING permanently, once its agent is connected.
+    world = World({"payments": [NEW, TASK]}, records=drained("arn-old"))
+
+    world.run()
+
+    assert "serve" not in world.log
+
+
+def test_what_has_served_and_is_in_no_group_any_more_is_forgotten() -> None:
+    # Each sweep would look at it for ten years.
+    world = World({"payments": [LEFT_OVER]}, {}, followed(record(served=True)))
+
+    world.run()
+
+    assert world.followed == []
 
 
 # -- what a drain of ours cannot have set DRAINING

@@ -110,6 +110,7 @@ def records(draw: st.DrawFn) -> DrainRecord:
         extended_by=draw(st.text(max_size=220)),
         released_by=draw(st.text(max_size=220)),
         followed=end[2] if end else False,
+        served=draw(st.booleans()),
         previous=draw(
             st.none()
             | st.builds(
@@ -164,6 +165,15 @@ def test_only_what_is_open_or_followed_is_in_the_index() -> None:
     assert values == ["1", None, "2"]
 
 
+def test_what_an_earlier_version_has_written_has_not_served() -> None:
+    # It leaves what it does not know where it is: what its drain has set DRAINING would stay so.
+    item = record_codec.encode(replace(ENDED, followed=True, served=True), RETENTION)
+
+    assert record_codec.decode(item).served
+    assert not record_codec.decode({**item, "generation": ENDED.generation + 1}).served
+    assert "served" not in record_codec.encode(replace(ENDED, followed=True), RETENTION)
+
+
 def test_a_record_expires_after_its_end_in_whole_seconds() -> None:
     # TTL ignores what is no whole number, and the table grows for ever.
     item = record_codec.encode(ENDED, RETENTION)
@@ -203,6 +213,7 @@ def test_what_every_record_has_is_never_made_up(name: str) -> None:
         ({"end": "drained"}, "drained"),
         ({"end": "over"}, "contradict"),
         ({"open": "2"}, "contradict"),
+        ({"served": "yes"}, "not a count"),
         ({"ended_at": 1.0}, "contradict"),
         ({"began_at": "noon"}, "time in seconds"),
         ({"drain": "[]"}, "TypeError"),
@@ -265,8 +276,14 @@ def nameless(last_heartbeat_at: datetime) -> DrainRecord:
         pytest.param(OPEN, True, id="it was being drained"),
         pytest.param(nameless(NOON), True, id="it was being drained, by a heartbeat"),
         pytest.param(nameless(NOON - timedelta(seconds=1)), False, id="nothing was set DRAINING"),
+        pytest.param(
+            replace(ENDED, followed=True, served=True,
+                    previous=Previous("", NOON, NOON, End.OVER, followed=True)),
+            False,
+            id="it has served since",
+        ),
     ],
-)
+)  # fmt: skip
 def test_what_is_replaced_is_followed_if_anything_was_set_draining(
     record: DrainRecord, *, followed: bool
 ) -> None:
@@ -374,6 +391,7 @@ THERE: dict[str, DrainRecord | None] = {
         (Condition(Demand.ENDS, 2), {"open", "no token", "behind", "over"}),
         (Condition(Demand.OVER, 2), {"open", "no token", "behind"}),
         (Condition(Demand.FORGETS, 2), {"answered", "answered, no token", "over"}),
+        (Condition(Demand.SERVES, 2), {"answered", "answered, no token", "over"}),
     ],
     ids=lambda value: ",".join(sorted(value)) if isinstance(value, set) else str(value),
 )
