@@ -54,6 +54,7 @@ class Chains:
         astray: what a fault has lost or holds up; a duplicate may rightly wait for that.
         unknown: what of it had no record, so that the function cannot know when it began.
         lost: what no message of need come again, without the function's doing.
+        out_of_time: what slow calls have left no time for, so that its message had to come again.
         table_failed_at: when a call of the table of records last failed.
         tokens: the tokens that re-invocations have had.
         without_token: what an invocation that could not read the table has re-invoked without.
@@ -66,6 +67,7 @@ class Chains:
     astray: set[Subject] = field(default_factory=set)
     unknown: set[Subject] = field(default_factory=set)
     lost: set[Subject] = field(default_factory=set)
+    out_of_time: set[Subject] = field(default_factory=set)
     table_failed_at: datetime | None = None
     tokens: set[str] = field(default_factory=set)
     without_token: set[Subject] = field(default_factory=set)
@@ -239,10 +241,10 @@ class Chains:
                 self._quiet.add(self._hop(body))  # an event publishes it all the same
 
     def buried(self, installed: Installation) -> None:
-        """Note what lies in the dead-letter queues as astray: it comes again by hand alone."""
+        """Note what lies in the dead-letter queues as astray."""
         found = set(self._about(installed.dead_letters))
         self.astray |= found
-        self.lost |= found
+        self.lost |= found & self.out_of_time
         self.unknown |= found
 
     def forgotten(

@@ -218,6 +218,10 @@ class World(SeedWorld):
 
     def passed(self, report: Any, now: datetime) -> None:  # noqa: ARG002 (the report is dated)
         """Tell of a pass."""
+        for outcome in report.outcomes:
+            if outcome.retry_reason.startswith("No time was left"):
+                action = outcome.drain.action
+                self.chains.out_of_time.add((action.ec2_instance_id, action.lifecycle_hook_name))
         if self.trace.on:
             for outcome in report.outcomes:
                 action = outcome.drain.action
