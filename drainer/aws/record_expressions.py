@@ -63,7 +63,7 @@ SETS = {
     Demand.REOPENS: OF_AN_END,
     Demand.ENDS: OF_AN_END,
     Demand.OVER: OF_AN_END,
-    Demand.FORGETS: ("open", "pass_id"),
+    Demand.FORGETS: ("open", "expires_at", "pass_id"),
     Demand.SERVES: ("served", "pass_id"),
     Demand.EXTENDS: OF_AN_EXTENSION,
     Demand.RELEASES: OF_A_RELEASE,

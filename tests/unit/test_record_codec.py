@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drainer.aws.record_expressions import update
 from drainer.drain import record_codec
 from drainer.drain.conditional_write import Condition, Demand, Write, holds, stored
 from drainer.drain.model import (
@@ -180,6 +181,18 @@ def test_a_record_expires_after_its_end_in_whole_seconds() -> None:
 
     assert item["expires_at"] == int((NOON + timedelta(minutes=9) + RETENTION).timestamp())
     assert isinstance(item["expires_at"], int)
+
+
+def test_a_record_that_is_followed_no_longer_expires_like_any_other() -> None:
+    # It had ten years to wait for its instance, and stayed in the table for them: so did the
+    # record of each instance that ever came back.
+    forgotten = replace(ENDED, followed=False)
+    item = record_codec.encode(forgotten, RETENTION)
+
+    asked = update(Write(forgotten, Condition(Demand.FORGETS, forgotten.generation)), item)
+
+    assert "#expires_at = :expires_at" in asked["UpdateExpression"]
+    assert asked["ExpressionAttributeValues"][":expires_at"] == {"N": str(item["expires_at"])}
 
 
 @pytest.mark.parametrize("name", record_codec.REQUIRED)
