@@ -130,9 +130,9 @@ def previous_of(record: DrainRecord) -> Previous:
     """Return what is kept of a record that is replaced."""
     before = record.previous is not None and record.previous.followed
     # An instance that it or a record before it has set DRAINING is still DRAINING. One that has
-    # served since is DRAINING by somebody else.
-    followed = record.followed or before or (record.is_open and record.may_have_drained)
-    followed = followed and not record.served
+    # served since is DRAINING by somebody else, and so is one that is followed no longer.
+    under_way = record.is_open and (before or record.may_have_drained)
+    followed = under_way or (record.followed and not record.served)
     return Previous(
         checksum(record.token),
         record.drain.started_at,

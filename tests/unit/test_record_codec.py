@@ -282,9 +282,16 @@ def nameless(last_heartbeat_at: datetime) -> DrainRecord:
         pytest.param(replace(ENDED, followed=True, previous=None), True, id="it may be back"),
         pytest.param(replace(ENDED, previous=None), False, id="it is no longer followed"),
         pytest.param(
-            replace(ENDED, previous=Previous("12345678", NOON, NOON, End.CONTINUE, followed=True)),
+            replace(nameless(NOON - timedelta(seconds=1)),
+                    previous=Previous("12345678", NOON, NOON, End.CONTINUE, followed=True)),
             True,
             id="the one before may be back",
+        ),
+        # What an operator had set DRAINING since was set ACTIVE by the drain after the next.
+        pytest.param(
+            replace(ENDED, previous=Previous("12345678", NOON, NOON, End.CONTINUE, followed=True)),
+            False,
+            id="it was back, and the one before with it",
         ),
         pytest.param(OPEN, True, id="it was being drained"),
         pytest.param(nameless(NOON), True, id="it was being drained, by a heartbeat"),
