@@ -406,7 +406,8 @@ def test_a_sweep_whose_publication_fails_leaves_the_notification_its_turn(
 def test_a_cluster_that_is_deleted_takes_its_container_instances_with_it(
     make_world: Callable[..., World],
 ) -> None:
-    # Blind until the deadline is what a typo in a name deserves, not this.
+    # Blind until the deadline is what a typo in a name deserves, not this: its tasks, which nothing
+    # tells of any more, are waited for five minutes.
     world = make_world(sweep_interval_seconds=SWEEP_SECONDS)
     world.group(metadata={"cluster": "payments", "drain_timeout_seconds": 7200})
     world.service(healthy_after_seconds=5000)
@@ -417,7 +418,7 @@ def test_a_cluster_that_is_deleted_takes_its_container_instances_with_it(
     action = world.until_answered()
 
     assert action.result == "CONTINUE"
-    assert world.seconds(action.ended_at) <= 100 + 4 * PASS_SECONDS
+    assert 400 <= (world.seconds(action.ended_at) or 0) <= 400 + 4 * PASS_SECONDS
 
 
 def test_a_notification_with_another_token_does_not_move_the_deadline(

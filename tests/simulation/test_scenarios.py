@@ -153,8 +153,9 @@ def test_the_cluster_is_deleted_in_mid_drain(world: World) -> None:
 
     action = world.until_answered()
 
+    # Tasks that nothing tells of any more are waited for five minutes.
     assert action.ended_by == "completed"
-    assert world.seconds(action.ended_at) <= 100 + 4 * PASS_SECONDS
+    assert 400 <= (world.seconds(action.ended_at) or 0) <= 400 + 4 * PASS_SECONDS
 
 
 def test_a_sweep_that_wrote_but_could_not_publish_leaves_time_for_the_next(
