@@ -56,11 +56,12 @@ def begun_at(
     now: datetime, action: LifecycleAction, heartbeat_timeout_seconds: int | None
 ) -> Drain:
     """Return the drain of an action of which nothing is known to the sweep but that it may wait."""
-    # It counts as waiting since now, without a heartbeat.
+    # It counts as waiting since now, without a heartbeat: one at its beginning would say that it
+    # was drained.
     return Drain(
         action=action,
         started_at=now,
-        last_heartbeat_at=now - timedelta(seconds=heartbeat_timeout_seconds or 0),
+        last_heartbeat_at=now - timedelta(seconds=heartbeat_timeout_seconds or 1),
         origin=Origin.SWEEP,
         by_event_bridge=True,
     )

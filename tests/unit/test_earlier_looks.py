@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from drainer.drain.earlier_looks import SEARCHED_FOR, forgetting_old_searches
+from drainer.drain.earlier_looks import SEARCHED_FOR, begun_at, forgetting_old_searches
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, key_of, silent_after
 
@@ -81,3 +81,14 @@ def test_while_no_agent_is_connected_all_clusters_are_searched_again_every_five_
     found = forgetting_old_searches(known, record(LATELY), NOW, INTERVAL)
 
     assert (found.searched_at is not None, found.absent_since) == (counts, SEARCHED_AT)
+
+
+@pytest.mark.parametrize("heartbeat_timeout_seconds", [None, 300])
+def test_what_only_the_sweep_has_found_has_drained_nothing(
+    heartbeat_timeout_seconds: int | None,
+) -> None:
+    # Seed 11080: its hook was not read, and it counted as drained when it was over. So it stood for
+    # all that had been registered, and what somebody had set DRAINING by hand was set ACTIVE.
+    found = begun_at(NOW, replace(ACTION, lifecycle_action_token=""), heartbeat_timeout_seconds)
+
+    assert not replace(record(NOW), drain=found).may_have_drained
