@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from drainer.drain.look import LEFT_BEHIND_FOR
 from drainer.drain.model import Owner, StandaloneTasks
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def blocking(look: Look) -> tuple[Task, ...]:
     """Return the known tasks that hold the instance."""
     held = tuple(task for task in look.remaining if not ignores(look, task))
-    if _may_hold_behind(look):
+    if look.may_hold_behind:
         return held
     own = {"", *(_id(one.arn) for one in look.candidates)}
     return tuple(task for task in held if _id(task.container_instance_arn) in own)
@@ -39,13 +38,7 @@ def unexplained(look: Look) -> int:
 def waits_behind(look: Look) -> bool:
     """Whether tasks of earlier registrations may hold the instance, which runs an agent."""
     behind = look.left_over or look.lacking
-    return look.connected and bool(behind) and _may_hold_behind(look)
-
-
-def _may_hold_behind(look: Look) -> bool:
-    """Whether tasks count that are on no registration of which an agent is connected."""
-    since = look.drain.draining_since
-    return not look.connected or since is None or look.now < since + LEFT_BEHIND_FOR
+    return look.connected and bool(behind) and look.may_hold_behind
 
 
 def ignores(look: Look, task: Task) -> bool:

@@ -114,6 +114,12 @@ class Look:
         return tuple(one for one in self.asked if one.container_instance_arn not in over)
 
     @property
+    def may_hold_behind(self) -> bool:
+        """Whether tasks count that are on no registration of which an agent is connected."""
+        since = self.drain.draining_since
+        return not self.connected or since is None or self.now < since + LEFT_BEHIND_FOR
+
+    @property
     def to_drain(self) -> tuple[ContainerInstance, ...]:
         """The registrations to set DRAINING, so that ECS replaces their services' tasks."""
         return (*self.candidates, *self.left_behind)
@@ -152,10 +158,9 @@ class Look:
         """Whether its registrations, all of which seem known, are to be listed once more."""
         if self.failed or not self.settled:
             return False
-        since = self.drain.draining_since
-        if self.is_lone or self.drain.closed or since is None:
+        if self.is_lone or self.drain.closed or self.drain.draining_since is None:
             return self.is_lone
-        if self.now >= since + LEFT_BEHIND_FOR:
+        if not self.may_hold_behind:
             return False  # what would be found is waited for no longer
         # The listing that found it may have lacked what an agent that lost its state was before.
         registered = [one.registered_at for one in self.candidates]
