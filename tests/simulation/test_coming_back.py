@@ -600,6 +600,31 @@ def test_what_is_registered_after_every_drain_is_not_ours_to_set_active(
     assert update(safety, arn, "ACTIVE") == sentences
 
 
+# Seed 15383: a look at what is still on its way back shows nothing that has served. The next one
+# finds it DRAINING and cannot tell by whom. A look that saw it back has closed the matter.
+@pytest.mark.parametrize(
+    ("seen", "sentences"),
+    [
+        ("ReplacingRootVolume:Proceed", []),
+        ("InService", ["set ACTIVE, and was not drained by us"]),
+    ],
+)
+def test_what_no_look_has_seen_back_may_be_taken_for_drained_by_us(
+    account: Aws, group: Group, safety: Safety, seen: str, sentences: list[str]
+) -> None:
+    hook(account)
+    instance = first(group)
+    account.auto_scaling.root_volumes.replace(instance, forgets_agent=False)
+    answer(account, instance)
+    account.run_for(91)
+    row = {"InstanceId": instance.ec2_instance_id, "LifecycleState": seen}
+    safety.told("DescribeAutoScalingInstances", {}, {"AutoScalingInstances": [row]})
+    arn = drain(account, instance)
+    account.record("drained_by_hand", ec2_instance_id=instance.ec2_instance_id)
+
+    assert update(safety, arn, "ACTIVE") == sentences
+
+
 # A stopped host whose agent counted as connected would look like the live one beside its successor.
 def test_no_agent_of_a_stopped_host_connects(account: Aws, group: Group) -> None:
     instance = first(group)

@@ -15,6 +15,7 @@ from drainer.simulation.records import ApiError
 from drainer.simulation.scenario.trace import Trace
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+IN_CLUSTER = {"cluster": "payments"}
 LISTING = {"containerInstanceArns": ["arn-1", "arn-2"]}
 
 
@@ -52,7 +53,9 @@ def test_a_container_instance_is_not_listed_at_one_instant_and_described_then(
     odd.unlisted = 1.0
     lacking = []
     for _ in range(int(SEEN_SECONDS / 10)):
-        listed = odd.without_one("ListContainerInstances", LISTING)["containerInstanceArns"]
+        listed = odd.without_one("ListContainerInstances", IN_CLUSTER, LISTING)[
+            "containerInstanceArns"
+        ]
         lacking += [arn for arn in LISTING["containerInstanceArns"] if arn not in listed]
         rows = [{"containerInstanceArn": arn} for arn in LISTING["containerInstanceArns"]]
         answer = {"containerInstances": rows, "failures": []}
@@ -69,4 +72,23 @@ def test_what_one_description_lacked_is_listed_for_a_while(odd: OddAnswers) -> N
     odd.faults.may_miss("arn-2")
     odd.faults.account.run_for(20)
 
-    assert odd.without_one("ListContainerInstances", LISTING) == LISTING
+    assert odd.without_one("ListContainerInstances", IN_CLUSTER, LISTING) == LISTING
+
+
+# Released by one late answer and one wrong one, an instance is no fault of the drainer's.
+@pytest.mark.parametrize(("registered_ago", "lacked_later"), [(19, False), (21, True)])
+def test_what_one_listing_lacks_because_it_is_late_the_next_ones_have(
+    odd: OddAnswers, registered_ago: int, lacked_later: bool
+) -> None:
+    account = odd.faults.account
+    account.run_for(1)  # what is there at first has been there for long
+    one = account.ecs.register("payments", "i-1")
+    odd.unlisted = 1.0
+    account.run_for(registered_ago)
+
+    odd.without_one("ListContainerInstances", IN_CLUSTER, {"containerInstanceArns": []})
+    account.run_for(60)
+
+    listing = {"containerInstanceArns": [one.arn]}
+    lacked = odd.without_one("ListContainerInstances", IN_CLUSTER, listing) != listing
+    assert lacked == lacked_later

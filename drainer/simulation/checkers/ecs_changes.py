@@ -36,7 +36,7 @@ class EcsChanges:
         account: Aws,
         workload: Workload,
         violated: Callable[[str, str], None],
-        seen_free: Mapping[str, list[datetime]],
+        seen_back: Mapping[str, list[datetime]],
         drained: set[str],
     ) -> None:
         """
@@ -46,13 +46,13 @@ class EcsChanges:
             account: where.
             workload: what was promised.
             violated: is told of each broken promise.
-            seen_free: when which EC2 instance was seen not to wait.
+            seen_back: when which EC2 instance was seen in service.
             drained: the container instances that the function has set DRAINING; added to.
         """
         self._account = account
         self._workload = workload
         self._violated = violated
-        self._seen_free = seen_free
+        self._seen_back = seen_back
         self._drained = drained
         # Those that it found DRAINING in a drain of its own, and recorded; its own call whose
         # answer was lost cannot be told from another's.
@@ -87,7 +87,7 @@ class EcsChanges:
         by_hand = self._account.facts("drained_by_hand", ec2_instance_id=instance.ec2_instance_id)
         if not (by_hand and ended_at and self._ours(instance)):
             return False
-        looks = self._seen_free[instance.ec2_instance_id]
+        looks = self._seen_back[instance.ec2_instance_id]
         return not any(max(ended_at) <= at <= by_hand[-1].at for at in looks)
 
     def _is_newer(self, reference: str) -> bool:

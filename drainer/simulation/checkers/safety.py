@@ -80,6 +80,7 @@ class Safety:
     _asked_after_the_end: dict[str, list[datetime]] = field(default_factory=dict)
     _chains_left: dict[str, int] = field(default_factory=dict)
     _seen_free: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    _seen_back: dict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
     _calls_of_invocation: int = 0
     _open_at_first: int = 0
     _listed: set[str] = field(default_factory=set)
@@ -91,7 +92,7 @@ class Safety:
         """Begin to watch what answers rest upon."""
         self._evidence = Evidence(self.account, self.workload.pass_interval_seconds)
         self._changes = EcsChanges(
-            self.account, self.workload, self.violated, self._seen_free, self.drained
+            self.account, self.workload, self.violated, self._seen_back, self.drained
         )
         self._judges = {
             "CompleteLifecycleAction": self._complete,
@@ -259,6 +260,8 @@ class Safety:
             for row in answer["AutoScalingInstances"]:
                 if not row["LifecycleState"].endswith(":Wait"):
                     self._seen_free[row["InstanceId"]].append(self.account.now)
+                if row["LifecycleState"] == "InService":
+                    self._seen_back[row["InstanceId"]].append(self.account.now)
 
     def _seen_between(self, ended_at: datetime, action: LifecycleAction) -> bool:
         """Whether two looks, as far apart as answers may be old, came before the next action."""

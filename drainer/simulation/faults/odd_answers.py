@@ -14,6 +14,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from drainer.simulation.records import ApiError
+from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX
+from drainer.simulation.services.ecs.operations import known_cluster
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -118,10 +120,16 @@ class OddAnswers:
         else:
             raise ApiError("ThrottlingException", "injected: Rate exceeded")
 
-    def without_one(self, operation: str, answer: dict[str, Any]) -> dict[str, Any]:
+    def without_one(
+        self, operation: str, parameters: dict[str, Any], answer: dict[str, Any]
+    ) -> dict[str, Any]:
         """Leave one container instance out of a listing, now and then."""
-        arns = answer.get("containerInstanceArns", ())
-        if operation != "ListContainerInstances" or not arns or not self.faults.going_on:
+        if operation != "ListContainerInstances" or not self.faults.going_on:
+            return answer
+        arns = answer["containerInstanceArns"]
+        if self.unlisted:
+            self._late(parameters, arns)
+        if not arns:
             return answer
         if self.random.random() < self.unlisted:
             self.faults.may_miss(self.random.choice(arns), operation)
@@ -129,3 +137,18 @@ class OddAnswers:
         if len(listed) < len(arns):
             self.faults.strike("container instance not listed", f"{set(arns) - set(listed)}")
         return {**answer, "containerInstanceArns": listed}
+
+    def _late(self, parameters: dict[str, Any], arns: list[str]) -> None:
+        """
+        Let no listing soon lack what this one lacks because it is late.
+
+        Both together would be wrong twice in a row, which is no eventual consistency.
+        """
+        account = self.faults.account
+        cluster = known_cluster(account.ecs, parameters.get("cluster"))
+        instances = parameters.get("filter", "")
+        since = account.now - timedelta(seconds=ANSWER_LAG_SECONDS_MAX)
+        for one in cluster.container_instances.values() if cluster else ():
+            asked_about = not instances or one.ec2_instance_id in instances
+            if one.registered_at > since and asked_about and one.arn not in arns:
+                self.faults.may_miss(one.arn, "late")

@@ -332,7 +332,7 @@ class World(SeedWorld):
                 self.safety.violated("bounds", sentence)
         if parameters.get("status") == "DRAINING":
             self.chains.set_draining(parameters["containerInstances"])
-        return self.odd_answers.without_one(operation, answer)
+        return self.odd_answers.without_one(operation, parameters, answer)
 
     def _wrote(self, key: Mapping[str, Any]) -> None:
         """Note a write, also one whose repetition by the SDK is refused: it claims all the same."""
