@@ -86,6 +86,7 @@ OF_A_DRAIN = (
 )
 FLAGS = ("closed", "settled", "stopped", "done", "search_failed")
 INSTANTS = ("draining_since", "listed_at", "searched_at", "absent_since")
+TIMES = ("looked_at", "grown_at", "doubted_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class RequestProgress:
         request: What CloudFormation asks.
         history: What was seen of each instance, by EC2 instance id.
         looks: How many passes have seen which instances the target has.
+        looked_at: When the last of them looked; None before, or if not known.
         grown_at: When one of them saw an instance for the first time; None before.
         believed: Whether a row of the stack has confirmed it, and a target is to be drained.
         doubted_at: When a look at the stack first did not confirm it; None since one has.
@@ -106,6 +108,7 @@ class RequestProgress:
     request: Request
     history: Mapping[str, Member] = field(default_factory=dict)
     looks: int = 0
+    looked_at: datetime | None = None
     grown_at: datetime | None = None
     believed: bool = False
     doubted_at: datetime | None = None
@@ -139,9 +142,8 @@ def _plain(progress: RequestProgress) -> dict[str, Any]:
     return {
         "request": {**asdict(request), "started_at": request.started_at.timestamp()},
         "looks": progress.looks,
-        "grown_at": progress.grown_at.timestamp() if progress.grown_at else None,
+        **{name: at.timestamp() if (at := getattr(progress, name)) else None for name in TIMES},
         "believed": progress.believed,
-        "doubted_at": progress.doubted_at.timestamp() if progress.doubted_at else None,
         "answer": asdict(progress.answer) if progress.answer else None,
         "clusters": [*clusters],
         "notes": {
@@ -198,8 +200,7 @@ def _request(body: dict[str, Any]) -> Request:
 
 
 def _progress(request: Request, body: dict[str, Any]) -> RequestProgress:
-    grown_at, believed, doubted_at = body["grown_at"], body["believed"], body.get("doubted_at")
-    if not isinstance(believed, bool):
+    if not isinstance(body["believed"], bool):
         raise TypeError("not a flag")
     if len(body["notes"]) > MEMBERS_MAX:
         raise ValueError("too many instances")
@@ -209,9 +210,8 @@ def _progress(request: Request, body: dict[str, Any]) -> RequestProgress:
     return RequestProgress(
         request=request,
         looks=count(body["looks"]),
-        grown_at=None if grown_at is None else instant(grown_at),
-        believed=believed,
-        doubted_at=None if doubted_at is None else instant(doubted_at),
+        **{name: instant(body[name]) for name in TIMES if body.get(name) is not None},
+        believed=body["believed"],
         answer=_answer(body["answer"]) if body["answer"] is not None else None,
         history={
             ec2_instance_id: _member(ec2_instance_id, row, request.started_at, clusters)

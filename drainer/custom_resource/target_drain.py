@@ -24,6 +24,7 @@ from drainer.custom_resource.target_actions import TargetActions
 from drainer.custom_resource.target_status import TargetStatus
 from drainer.drain import may_leave, task_set
 from drainer.drain.actions import Outcome
+from drainer.drain.earlier_looks import is_old
 from drainer.drain.finder import Finder
 from drainer.drain.listings import AtMost
 from drainer.drain.look import Look
@@ -60,11 +61,12 @@ DESCRIBED_TOGETHER = 100
 class TargetDrain:
     """Drains what a custom resource guards, and undoes that."""
 
-    def __init__(self, ecs: Ecs, targets: Targets) -> None:
+    def __init__(self, ecs: Ecs, targets: Targets, pass_interval_seconds: int) -> None:
         self._ecs = ecs
         self._actions = TargetActions(ecs)
         self._stopped = StoppedTasks()
         self._targets = targets
+        self._interval = pass_interval_seconds
 
     def drain(
         self,
@@ -79,6 +81,8 @@ class TargetDrain:
             current = self._targets.instances(target)
         except DrainerError as error:
             return TargetStatus(progress, unsure=f"The target's instances were not read: {error}")
+        if is_old(progress.looked_at, now, self._interval):
+            progress = _forgetting(progress)
         gone, history = current is None, progress.history
         missing = [one for one, member in history.items() if not member.done]
         members = list(dict.fromkeys([*(current or ()), *missing]))
@@ -113,7 +117,11 @@ class TargetDrain:
         done = sum(following.get(one, Member()).done for one in members)
         return TargetStatus(
             progress=replace(
-                progress, history=_bounded(following), looks=progress.looks + 1, grown_at=grown_at
+                progress,
+                history=_bounded(following),
+                looks=progress.looks + 1,
+                looked_at=now,
+                grown_at=grown_at,
             ),
             outcomes=tuple(o for o in outcomes if not o.decision.may_leave),
             total=len(members),
@@ -145,6 +153,19 @@ def _look(
         remembers=False,
         to_report=now >= progress.request.deadline_at(target),
     )
+
+
+def _forgetting(progress: RequestProgress) -> RequestProgress:
+    """
+    Return the progress, what searches have shown to be shown again, also of what might leave.
+
+    An agent may have registered again while no pass looked. One listing can lack that.
+    """
+    history = {
+        one: replace(member, searched_at=None, absent_since=None, done=False)
+        for one, member in progress.history.items()
+    }
+    return replace(progress, history=history)
 
 
 def _has_new(current: Iterable[str], progress: RequestProgress) -> bool:

@@ -137,11 +137,16 @@ def forgetting_old_searches(
         pass_interval_seconds: As configured.
     """
     seen_at = drain.sent_at if record is None or drain.hop > record.hop else record.written_at
-    if seen_at is None or now - seen_at >= silent_after(interval_of(drain, pass_interval_seconds)):
+    if is_old(seen_at, now, interval_of(drain, pass_interval_seconds)):
         return replace(drain, searched_at=None, absent_since=None)
     if drain.searched_at is not None and now - drain.searched_at >= SEARCHED_FOR:
         return replace(drain, searched_at=None)
     return drain
+
+
+def is_old(seen_at: datetime | None, now: datetime, interval_seconds: int) -> bool:
+    """Whether the last look was so long ago that what was searched for by then does not count."""
+    return seen_at is None or now - seen_at >= silent_after(interval_seconds)
 
 
 def is_late(drain: Drain, now: datetime, pass_interval_seconds: int) -> bool:

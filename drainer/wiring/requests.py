@@ -39,9 +39,10 @@ def controller(
     targets = TargetGateway(cache(client))
     belief = Belief(targets, config)
     back = TargetReactivation(ecs, targets)
+    drains = TargetDrain(ecs, targets, config.pass_interval_seconds)
     table, days = config.records_table, config.record_retention_days
     return RequestController(
-        answers=Answers(TargetDrain(ecs, targets), back, belief, config),
+        answers=Answers(drains, back, belief, config),
         belief=belief,
         recorder=RequestRecorder(
             RequestTable(lambda _: dynamodb, table, days, config.requests_table), config

@@ -132,12 +132,13 @@ def requests(draw: st.DrawFn, fraction: float = 0.0) -> RequestProgress:
         name: with_instants(member, *(instant(getattr(member, one)) for one in INSTANTS))
         for name, member in history.items()
     }
-    grown_at = draw(st.none() | st.just(request.started_at + timedelta(seconds=7.5)))
+    times = st.none() | st.just(request.started_at + timedelta(seconds=7.5))
     return RequestProgress(
         request,
         timed,
         looks=draw(st.integers(0, 1_000)),
-        grown_at=grown_at,
+        looked_at=draw(times),
+        grown_at=draw(times),
         believed=draw(st.booleans()),
         answer=draw(st.none() | ANSWERS),
     )
@@ -325,6 +326,7 @@ ELSEWHERE: dict[str, Any] = {
     "looks that are no number": changed(looks="3"),
     "looks without end": changed(looks=COUNT_MAX + 1),
     "growth that is a text": changed(grown_at="now"),
+    "a look that is a text": changed(looked_at="now"),
     "growth in no time": changed(grown_at=float("nan")),
     "belief that is a number": changed(believed=1),
     "belief that is a text": changed(believed="false"),

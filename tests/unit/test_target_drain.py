@@ -21,6 +21,7 @@ from drainer.drain.model import (
     StandaloneTasks,
     Task,
 )
+from drainer.drain.record import silent_after
 from drainer.errors import ClusterMissingError, DrainerError, UnavailableError
 from drainer.invocation import InvocationClock
 from tests.unit.ecs import container_instance
@@ -46,6 +47,7 @@ REQUEST = Request(
     old_properties={},
     started_at=START,
 )
+FLEET = replace(TARGET, kind=TargetKind.SPOT_FLEET, name="sfr-1")
 STACK = checksum(REQUEST.stack_id)
 PASS_SECONDS = 15
 
@@ -64,6 +66,7 @@ class World:
     fails: dict[str, DrainerError] = field(default_factory=dict)
     searches: list[tuple[str, int]] = field(default_factory=list)  # where, and for how many
     listed: list[str] = field(default_factory=list)
+    unlisted: set[str] = field(default_factory=set)  # what the next listing of its cluster lacks
 
     def left(self) -> float:
         return self.seconds_left
@@ -108,7 +111,10 @@ class World:
             raise ClusterMissingError(cluster)
         if cluster in self.fails:
             raise self.fails[cluster]
-        return [one.arn for one in self.where[cluster] if one.ec2_instance_id in ec2_instance_ids]
+        there = [one for one in self.where[cluster] if one.ec2_instance_id in ec2_instance_ids]
+        lacking = self.unlisted & {one.arn for one in there}
+        self.unlisted -= lacking
+        return [one.arn for one in there if one.arn not in lacking]
 
     def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
         self.seconds_left -= self.seconds_to_see
@@ -152,6 +158,9 @@ class World:
         [found] = [one for there in self.where.values() for one in there if one.arn == arn]
         return found.status
 
+    def drains(self) -> TargetDrain:
+        return TargetDrain(self, self, PASS_SECONDS)
+
     def once(
         self,
         history: Mapping[str, Member],
@@ -160,13 +169,13 @@ class World:
         hop: int = 2,
     ) -> TargetStatus:
         """Make one pass, after others that have left these notes."""
-        before = RequestProgress(REQUEST, history=history, looks=2, grown_at=START)
-        one = TargetDrain(self, self)
         now = START + timedelta(seconds=seconds)
-        return one.drain(before, target, hop, InvocationClock(now, self.left))
+        at = now - timedelta(seconds=PASS_SECONDS)
+        before = RequestProgress(REQUEST, history, looks=2, looked_at=at, grown_at=START)
+        return self.drains().drain(before, target, hop, InvocationClock(now, self.left))
 
     def passes(self, count: int, target: DrainTarget = TARGET) -> list[TargetStatus]:
-        fleet = TargetDrain(self, self)
+        fleet = self.drains()
         progress, target_statuses = RequestProgress(REQUEST), []
         for hop in range(count):
             now = START + timedelta(seconds=PASS_SECONDS * hop)
@@ -203,7 +212,7 @@ def test_an_idle_instance_may_go_after_two_listings_that_are_far_enough_apart() 
 def test_looking_that_takes_long_does_not_date_draining_back() -> None:
     world = World({"payments": [registration("arn-1")]})
     world.seconds_to_see = 9.0
-    fleet = TargetDrain(world, world)
+    fleet = world.drains()
 
     target_status = fleet.drain(
         RequestProgress(REQUEST), TARGET, 0, InvocationClock(START, world.left)
@@ -218,7 +227,7 @@ def test_a_listing_is_dated_by_when_it_was_made() -> None:
     world = World({"payments": [registration("arn-1")]})
     [*_, before] = world.passes(2)
     world.seconds_left, world.seconds_to_see = 100.0, 9.0
-    fleet = TargetDrain(world, world)
+    fleet = world.drains()
 
     now = START + timedelta(seconds=30)
     target_status = fleet.drain(before.progress, TARGET, 2, InvocationClock(now, world.left))
@@ -238,7 +247,7 @@ def test_tasks_beyond_those_that_a_note_holds_keep_their_instance(count: int) ->
     # A note has two of them: with those STOPPED, the others must not be forgotten.
     there = [task(number) for number in range(count)]
     world = World({"payments": [registration("arn-1")]}, {"arn-1": there})
-    guarded = TargetDrain(world, world)
+    guarded = world.drains()
     progress = RequestProgress(REQUEST)
     for hop in range(40):
         now = START + timedelta(seconds=PASS_SECONDS * hop)
@@ -337,7 +346,7 @@ def test_what_is_left_in_a_cluster_searched_first_is_not_taken_for_the_instance(
 def test_what_boots_after_it_was_in_no_cluster_is_drained_where_it_registers() -> None:
     # A minute after two searches had found nothing it served in another cluster than the named one.
     world = World({"payments": [], "search": []})
-    fleet = TargetDrain(world, world)
+    fleet = world.drains()
     progress = RequestProgress(REQUEST)
     for hop in range(12):
         if hop == 5:
@@ -357,7 +366,7 @@ def test_more_than_a_pass_sees_are_all_looked_at_before_they_are_let_go(position
     # were looked at again, and CloudFormation was told SUCCESS while it served.
     ids = [f"i-{number:017x}" for number in range(1_500)]
     world = World({"payments": []}, members=ids)
-    fleet = TargetDrain(world, world)
+    fleet = world.drains()
     progress, hop, target_status = RequestProgress(REQUEST), 0, None
     while target_status is None or target_status.done < 1_500:
         now = START + timedelta(seconds=PASS_SECONDS * hop)
@@ -378,6 +387,99 @@ def test_an_instance_that_no_cluster_has_may_go_after_two_searches() -> None:
     assert done(world.passes(4)) == [False, False, True, True]
 
 
+LONE = registration("arn-old", agent_connected=False)
+NOW = START + timedelta(minutes=25)
+SILENT = silent_after(PASS_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("before", "ending", "count", "cluster"),
+    [
+        pytest.param([], [], 1, "search", id="searched for once, and in no cluster"),
+        pytest.param([], [], 3, "search", id="in no cluster, and might leave"),
+        pytest.param([LONE], [task(1)], 6, "search", id="no agent was connected"),
+        pytest.param([registration("arn-old")], [], 5, "payments", id="drained, and might leave"),
+    ],
+)
+def test_what_was_searched_before_a_long_silence_is_searched_again(
+    before: list[ContainerInstance], ending: list[Task], count: int, cluster: str
+) -> None:
+    # The record could not be written for 25 minutes, in which the agent registered again. One
+    # listing lacked that, and CloudFormation was told SUCCESS while a task ran.
+    world = World({"payments": before, "search": []}, {"arn-old": ending})
+    progress = world.passes(count, FLEET)[-1].progress
+    world.where["payments"] = [
+        replace(one, agent_connected=False) for one in world.where["payments"]
+    ]
+    world.where[cluster].append(registration("arn-new", running_tasks=1))
+    world.running = {
+        "arn-old": [replace(one, last_status="STOPPED") for one in ending],
+        "arn-new": [task(2, "RUNNING")],
+    }
+    world.unlisted.add("arn-new")
+
+    complete = []
+    for hop in range(count, count + 4):
+        clock = InvocationClock(NOW + timedelta(seconds=PASS_SECONDS * hop), world.left)
+        seen = world.drains().drain(progress, FLEET, hop, clock)
+        progress = seen.progress
+        complete.append(seen.complete)
+
+    assert world.unlisted == set()
+    assert not any(complete)
+    assert world.status("arn-new") == "DRAINING"
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "counts"),
+    [
+        pytest.param(NOW - SILENT + timedelta(seconds=1), True, id="lately"),
+        pytest.param(NOW - SILENT, False, id="long ago"),
+        # As where the release before this one wrote, which did not say when it looked.
+        pytest.param(None, False, id="not known"),
+    ],
+)
+@pytest.mark.parametrize("done", [False, True])
+def test_only_what_was_searched_lately_counts(
+    looked_at: datetime | None, *, counts: bool, done: bool
+) -> None:
+    # Its agent may have registered since, and one answer may lack that: its tasks would be cut.
+    world = World({"payments": []})
+    progress = RequestProgress(
+        REQUEST, {ID: Member(absent_since=START, done=done)}, looks=2, looked_at=looked_at
+    )
+
+    seen = world.drains().drain(progress, TARGET, 3, InvocationClock(NOW, world.left))
+
+    assert seen.complete is counts
+    assert seen.progress.looked_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("registrations", "finished"),
+    [
+        pytest.param([registration("arn-1")], [True, True, True], id="its agent is connected"),
+        pytest.param([], [False, False, True], id="it has left"),
+    ],
+)
+def test_what_was_drained_before_a_long_silence_may_leave_soon_after(
+    registrations: list[ContainerInstance], finished: list[bool]
+) -> None:
+    # A fleet of a thousand, drained again from the beginning, would miss its deadline.
+    world = World({"payments": [registration("arn-1")]})
+    progress = world.passes(5)[-1].progress
+    world.where["payments"] = [replace(one, status="DRAINING") for one in registrations]
+
+    complete = []
+    for seconds in (0, PASS_SECONDS, 2 * PASS_SECONDS):
+        clock = InvocationClock(NOW + timedelta(seconds=seconds), world.left)
+        seen = world.drains().drain(progress, TARGET, 5, clock)
+        progress = seen.progress
+        complete.append(seen.complete)
+
+    assert complete == finished
+
+
 def test_an_instance_in_another_cluster_is_drained_there_and_remembered() -> None:
     world = World(
         {"payments": [], "search": [registration("arn-1")]}, {"arn-1": [task(1, "STOPPED")]}
@@ -392,7 +494,6 @@ def test_an_instance_in_another_cluster_is_drained_there_and_remembered() -> Non
 
 # -- what a pass makes of notes
 
-FLEET = replace(TARGET, kind=TargetKind.SPOT_FLEET, name="sfr-1")
 DRAINED = Member(draining_since=START, listed_at=START, closed=True, settled=True, done=True)
 ABSENT = Member(absent_since=START, done=True)
 DRAINING = Member(draining_since=START, settled=True)
@@ -462,7 +563,7 @@ def test_a_listing_that_may_be_late_is_believed_two_minutes_after_its_last_news(
 
 
 def test_the_first_listing_is_news_though_it_be_empty() -> None:
-    one = TargetDrain(World(), World(members=[]))
+    one = TargetDrain(World(), World(members=[]), PASS_SECONDS)
 
     seen = one.drain(RequestProgress(REQUEST), FLEET, 0, InvocationClock(START, lambda: 100.0))
 
