@@ -148,8 +148,8 @@ def _look(
         known,
         now,
         # A settled instance is looked up in its own cluster only. One that was in no cluster may
-        # have booted since, and may be in any.
-        elsewhere=not (member.settled or _was_drained(member)),
+        # have booted since, and one with no agent connected have registered again, in any.
+        elsewhere=not member.settled,
         remembers=False,
         to_report=now >= progress.request.deadline_at(target),
     )
@@ -209,8 +209,10 @@ def _stays_done(look: Look, member: Member | None) -> bool:
     """Whether an instance that might go still may: it is gone, or still without a task."""
     if member is None or not member.done:
         return False
-    # An instance that was in no cluster and now is in one has not been looked at yet.
-    return not look.registrations or (_was_drained(member) and task_set.stays_empty(look))
+    # An instance that was in no cluster and now is in one has not been looked at yet. And an agent
+    # that is lost may have registered again: one answer that lacks that is not enough.
+    known = _was_drained(member) and look.connected
+    return not look.registrations or (known and task_set.stays_empty(look))
 
 
 def _member(outcome: Outcome, target: DrainTarget) -> Member:

@@ -33,7 +33,9 @@ WATCHED_WITHIN = timedelta(seconds=60)
 
 
 # How long a search of all clusters counts while no agent is connected. It takes one read of each.
+# The next pass has to find it still counting, also where passes are as far apart as that.
 SEARCHED_FOR = timedelta(seconds=300)
+SEARCHED_FOR_INTERVALS = 2
 
 
 def is_of_another(record: DrainRecord, now: datetime, *, silent: bool) -> bool:
@@ -137,9 +139,11 @@ def forgetting_old_searches(
         pass_interval_seconds: As configured.
     """
     seen_at = drain.sent_at if record is None or drain.hop > record.hop else record.written_at
-    if is_old(seen_at, now, interval_of(drain, pass_interval_seconds)):
+    interval_seconds = interval_of(drain, pass_interval_seconds)
+    if is_old(seen_at, now, interval_seconds):
         return replace(drain, searched_at=None, absent_since=None)
-    if drain.searched_at is not None and now - drain.searched_at >= SEARCHED_FOR:
+    counts = max(SEARCHED_FOR, timedelta(seconds=SEARCHED_FOR_INTERVALS * interval_seconds))
+    if drain.searched_at is not None and now - drain.searched_at >= counts:
         return replace(drain, searched_at=None)
     return drain
 

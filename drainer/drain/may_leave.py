@@ -30,6 +30,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from drainer.drain import task_set
+from drainer.drain.earlier_looks import SEARCHED_FOR
 from drainer.drain.holding_tasks import blocking, is_standalone, unexplained, waits_behind
 from drainer.drain.model import REGISTRATIONS_MAX, Place, StandaloneTasks
 from drainer.drain.task_set import ANSWER_LAG
@@ -177,6 +178,10 @@ def carry_on(
         since, absent_since = drained_at or still, None
     elif look.absent:
         absent_since = absent_since or seen_at
+    elif look.failed and absent_since and not drain.searched_to:
+        # It may have been registered since, if nothing was read for long. In a large account a
+        # search itself takes longer, and goes on after a failure.
+        absent_since = absent_since if seen_at < absent_since + SEARCHED_FOR else None
     if look.connected:
         searched_at = None
     elif found and look.searched:

@@ -83,6 +83,18 @@ def test_while_no_agent_is_connected_all_clusters_are_searched_again_every_five_
     assert (found.searched_at is not None, found.absent_since) == (counts, SEARCHED_AT)
 
 
+@pytest.mark.parametrize("interval", [60, 150, 200, 300])
+def test_a_search_counts_for_the_next_pass_however_far_apart_passes_are(interval: int) -> None:
+    # At the longest interval each pass forgot the search of the one before it: an instance without
+    # an agent was kept to its deadline.
+    before = NOW - timedelta(seconds=interval)
+    known = replace(DRAIN, searched_at=before, sent_at=before)
+    long_ago = replace(known, searched_at=NOW - max(SEARCHED_FOR, 2 * timedelta(seconds=interval)))
+
+    assert forgetting_old_searches(known, record(before), NOW, interval).searched_at == before
+    assert forgetting_old_searches(long_ago, record(before), NOW, interval).searched_at is None
+
+
 @pytest.mark.parametrize("heartbeat_timeout_seconds", [None, 300])
 def test_what_only_the_sweep_has_found_has_drained_nothing(
     heartbeat_timeout_seconds: int | None,

@@ -754,6 +754,32 @@ def test_a_drain_remembers_that_it_has_found_its_instance_active() -> None:
     assert [one.was_active for one in (*found, again)] == [True, False, True]
 
 
+@pytest.mark.parametrize(
+    ("searching", "seconds", "counts"),
+    [
+        pytest.param({"failed": True}, 299, True, id="a moment's failure"),
+        pytest.param({"failed": True}, 300, False, id="not read, perhaps for long"),
+        pytest.param({}, 300, True, id="many clusters, in turns"),
+        pytest.param({"absent": True}, 300, True, id="in no cluster still"),
+    ],
+)
+def test_an_absence_does_not_count_once_nothing_was_read_for_long(
+    searching: dict[str, bool], seconds: float, *, counts: bool
+) -> None:
+    # ECS did not answer for 25 minutes, in which the agent registered. One listing that lacked that
+    # released the instance.
+    known = drain(absent_since=START)
+
+    assert (carried(look_at(of=known, seconds=seconds, **searching)).absent_since is None) != counts
+
+
+def test_a_search_of_many_clusters_goes_on_after_a_failure() -> None:
+    # Where that takes ten minutes, one throttle in each would keep an instance for ever.
+    known = drain(absent_since=START, searched_to="payments-500")
+
+    assert carried(look_at(of=known, seconds=900, failed=True)).absent_since == START
+
+
 def test_defect_22_draining_since_is_forgotten_when_someone_sets_the_instance_active() -> None:
     # A remembered flag would release an instance on which ECS places tasks again.
     assert carried(look_at(instance("ACTIVE"))).draining_since is None

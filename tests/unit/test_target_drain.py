@@ -430,6 +430,49 @@ def test_what_was_searched_before_a_long_silence_is_searched_again(
     assert world.status("arn-new") == "DRAINING"
 
 
+@pytest.mark.parametrize("others", [0, 101])
+def test_what_was_drained_and_has_lost_its_agent_is_searched_for_again(others: int) -> None:
+    # Drained, it waited for the other instances. Its agent registered again, and the last look's
+    # listing lacked that: CloudFormation was told SUCCESS while a task ran.
+    ids = [ID, *(f"i-{number:017x}" for number in range(others))]
+    rest = [container_instance(f"arn-{one}", one, "ACTIVE") for one in ids[1:]]
+    world = World({"payments": [registration("arn-old"), *rest]}, members=ids)
+    progress = world.passes(8)[-1].progress
+    assert progress.history[ID].done
+    there = [one for one in world.where["payments"] if one.ec2_instance_id != ID]
+    old = registration("arn-old", status="DRAINING", agent_connected=False)
+    world.where["payments"] = [old, registration("arn-new", running_tasks=1), *there]
+    world.running["arn-new"] = [task(2, "RUNNING")]
+    world.unlisted.add("arn-new")
+
+    complete = []
+    for hop in range(8, 13):
+        clock = InvocationClock(START + timedelta(seconds=PASS_SECONDS * hop), world.left)
+        seen = world.drains().drain(progress, TARGET, hop, clock)
+        progress = seen.progress
+        complete.append(seen.complete)
+
+    assert world.unlisted == set()
+    assert not any(complete)
+    assert world.status("arn-new") == "DRAINING"
+
+
+def test_what_was_drained_and_whose_agent_is_gone_may_leave_after_two_searches() -> None:
+    # Its host has crashed: nothing of it will be connected again before the fleet is deleted.
+    world = World({"payments": [registration("arn-1")]}, {"arn-1": [task(1, "STOPPED")]})
+    progress = world.passes(4)[-1].progress
+    world.where["payments"] = [registration("arn-1", status="DRAINING", agent_connected=False)]
+
+    complete = []
+    for hop in range(4, 9):
+        clock = InvocationClock(START + timedelta(seconds=PASS_SECONDS * hop), world.left)
+        seen = world.drains().drain(progress, TARGET, hop, clock)
+        progress = seen.progress
+        complete.append(seen.complete)
+
+    assert complete == [False, False, False, True, True]
+
+
 @pytest.mark.parametrize(
     ("looked_at", "counts"),
     [
