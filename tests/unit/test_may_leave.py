@@ -764,7 +764,7 @@ def test_a_drain_remembers_that_it_has_found_its_instance_active() -> None:
     ],
 )
 def test_an_absence_does_not_count_once_nothing_was_read_for_long(
-    searching: dict[str, bool], seconds: float, *, counts: bool
+    searching: dict[str, Any], seconds: float, *, counts: bool
 ) -> None:
     # ECS did not answer for 25 minutes, in which the agent registered. One listing that lacked that
     # released the instance.
