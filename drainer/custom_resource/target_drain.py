@@ -24,7 +24,7 @@ from drainer.custom_resource.target_actions import TargetActions
 from drainer.custom_resource.target_status import TargetStatus
 from drainer.drain import may_leave, task_set
 from drainer.drain.actions import Outcome
-from drainer.drain.earlier_looks import is_old
+from drainer.drain.earlier_looks import UNSEARCHED, is_old
 from drainer.drain.finder import Finder
 from drainer.drain.listings import AtMost
 from drainer.drain.look import Look
@@ -120,7 +120,7 @@ class TargetDrain:
                 progress,
                 history=_bounded(following),
                 looks=progress.looks + 1,
-                looked_at=now,
+                looked_at=progress.looked_at if _may_lack(looks) else now,
                 grown_at=grown_at,
             ),
             outcomes=tuple(o for o in outcomes if not o.decision.may_leave),
@@ -155,17 +155,22 @@ def _look(
     )
 
 
+def _may_lack(looks: Iterable[Look]) -> bool:
+    """Whether something failed that was to find an agent, of an instance that has none known."""
+    return any(look.failed and not look.connected for look in looks)
+
+
 def _forgetting(progress: RequestProgress) -> RequestProgress:
     """
     Return the progress, what searches have shown to be shown again, also of what might leave.
 
     An agent may have registered again while no pass looked. One listing can lack that.
     """
-    history = {
-        one: replace(member, searched_at=None, absent_since=None, done=False)
-        for one, member in progress.history.items()
-    }
-    return replace(progress, history=history)
+    members = progress.history.items()
+    return replace(
+        progress,
+        history={one: replace(member, done=False, **UNSEARCHED) for one, member in members},
+    )
 
 
 def _has_new(current: Iterable[str], progress: RequestProgress) -> bool:

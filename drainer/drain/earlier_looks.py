@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drainer.drain.model import Drain, Origin
 from drainer.drain.record import interval_of, silent_after
@@ -32,10 +32,24 @@ UNWATCHED_MAX = timedelta(seconds=900)
 WATCHED_WITHIN = timedelta(seconds=60)
 
 
-# How long a search of all clusters counts while no agent is connected. It takes one read of each.
-# The next pass has to find it still counting, also where passes are as far apart as that.
+# For so long two searches may be apart, with none between them that did not fail. The next pass has
+# to find the first one still counting, also where passes are as far apart as that.
+SOUGHT_WITHIN = timedelta(seconds=300)
+SOUGHT_WITHIN_INTERVALS = 2
+
+# How long a search of all clusters counts at least while no agent is connected, and how many times
+# as long as it took to get there: two more take two reads of each cluster.
 SEARCHED_FOR = timedelta(seconds=300)
-SEARCHED_FOR_INTERVALS = 2
+SEARCHED_FOR_TIMES = 3
+
+
+# What is to be shown again by two searches.
+UNSEARCHED: dict[str, Any] = {
+    "searched_at": None,
+    "absent_since": None,
+    "searched_to": "",
+    "search_failed": False,
+}
 
 
 def is_of_another(record: DrainRecord, now: datetime, *, silent: bool) -> bool:
@@ -129,8 +143,9 @@ def forgetting_old_searches(
     Return the drain, what two searches have shown to be shown again if the first was long ago.
 
     An agent that is not connected may have registered again since, in any cluster. Where no pass
-    has looked for long, one listing that lacks that would release the instance; where it waits for
-    long, its new registration would stay ACTIVE, as but a few clusters are searched in each pass.
+    has looked for long, or each has failed, one listing that lacks that would release the instance.
+    Where it waits for long, its new registration would stay ACTIVE, as but a few clusters are
+    searched in each pass.
 
     Args:
         drain: As a pass takes it up.
@@ -140,11 +155,15 @@ def forgetting_old_searches(
     """
     seen_at = drain.sent_at if record is None or drain.hop > record.hop else record.written_at
     interval_seconds = interval_of(drain, pass_interval_seconds)
-    if is_old(seen_at, now, interval_seconds):
-        return replace(drain, searched_at=None, absent_since=None)
-    counts = max(SEARCHED_FOR, timedelta(seconds=SEARCHED_FOR_INTERVALS * interval_seconds))
-    if drain.searched_at is not None and now - drain.searched_at >= counts:
-        return replace(drain, searched_at=None)
+    within = max(SOUGHT_WITHIN, timedelta(seconds=SOUGHT_WITHIN_INTERVALS * interval_seconds))
+    unsought = drain.sought_at is None or now - drain.sought_at >= within
+    if is_old(seen_at, now, interval_seconds) or unsought:
+        return replace(drain, **UNSEARCHED)
+    # Of what is not settled the second search is under way, and may take long.
+    if drain.settled and drain.searched_at is not None:
+        counts = max(SEARCHED_FOR, SEARCHED_FOR_TIMES * (drain.searched_at - drain.started_at))
+        if now - drain.searched_at >= max(counts, within):
+            return replace(drain, searched_at=None)
     return drain
 
 

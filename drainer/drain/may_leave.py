@@ -30,7 +30,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from drainer.drain import task_set
-from drainer.drain.earlier_looks import SEARCHED_FOR
 from drainer.drain.holding_tasks import blocking, is_standalone, unexplained, waits_behind
 from drainer.drain.model import REGISTRATIONS_MAX, Place, StandaloneTasks
 from drainer.drain.task_set import ANSWER_LAG
@@ -69,9 +68,10 @@ class Act(StrEnum):
 def _is_unregistered(look: Look) -> bool:
     # One stale answer must not release an instance that serves. Tasks that a look has seen may run
     # though their container instance was deregistered; and where its cluster is said to be missing,
-    # they contradict that.
-    since = look.drain.absent_since
-    for_long = task_set.MISSING_FOR if look.drain.unfinished else ANSWER_LAG
+    # they contradict that. Until its tasks were listed it may have any.
+    drain, since = look.drain, look.drain.absent_since
+    unlisted = drain.draining_since is not None and not drain.closed
+    for_long = task_set.MISSING_FOR if drain.unfinished or unlisted else ANSWER_LAG
     return look.absent and since is not None and look.now >= since + for_long
 
 
@@ -178,10 +178,6 @@ def carry_on(
         since, absent_since = drained_at or still, None
     elif look.absent:
         absent_since = absent_since or seen_at
-    elif look.failed and absent_since and not drain.searched_to:
-        # It may have been registered since, if nothing was read for long. In a large account a
-        # search itself takes longer, and goes on after a failure.
-        absent_since = absent_since if seen_at < absent_since + SEARCHED_FOR else None
     if look.connected:
         searched_at = None
     elif found and look.searched:

@@ -145,7 +145,7 @@ class InstanceProgress:
     settled: bool = False  # whether its registrations are all known, so that none is searched for
     searched_to: str = ""  # the last cluster that a search under way has searched; empty for none
     search_failed: bool = False  # whether a cluster could not be searched in the search under way
-    # when a search of all clusters first ended without a connected registration
+    # when a search of all clusters first ended without a connected registration; the second, later
     searched_at: datetime | None = None
     # when a search of all clusters first ended without any registration
     absent_since: datetime | None = None
@@ -170,10 +170,10 @@ class Drain(InstanceProgress):
     # the lifecycle state in which it was first seen to wait, where no token tells actions apart
     waits_in: str | None = None
     sent_at: datetime | None = None  # when its message was published; None for a notification
-    # of the record that the message follows; None where no record is known yet
-    generation: int | None = None
+    generation: int | None = None  # of the record that the message follows; None if none is known
     quiet: bool = False  # whether the next pass comes QUIET_SECONDS later, and not at the interval
     was_active: bool = False  # whether a pass has found the container instance ACTIVE
+    sought_at: datetime | None = None  # when it was last looked for; None if its agent is connected
 
 
 @dataclass(frozen=True, slots=True)

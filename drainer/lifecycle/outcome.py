@@ -88,8 +88,13 @@ class HookOutcome(Outcome):
         )
         waits_not = look.waiting == Waiting.NO and not self.heartbeat
         seen_at = look.seen_at or look.now
+        # Once a second search has ended, both count from there on.
+        settles = look.searched and look.settled and drain.searched_at is not None
+        sought_at = drain.sought_at if look.failed else look.seen_at or drain.sought_at
         return replace(
             drain,
+            sought_at=None if look.connected else sought_at,
+            searched_at=seen_at if settles else drain.searched_at,
             origin=Origin.CHAIN,
             generation=drain.generation if self.generation is None else self.generation,
             hop=drain.hop + 1 if self.hop is None else self.hop,

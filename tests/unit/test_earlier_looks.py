@@ -9,7 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from drainer.drain.earlier_looks import SEARCHED_FOR, begun_at, forgetting_old_searches
+from drainer.drain.earlier_looks import (
+    SEARCHED_FOR,
+    SOUGHT_WITHIN,
+    begun_at,
+    forgetting_old_searches,
+)
 from drainer.drain.model import Drain, LifecycleAction
 from drainer.drain.record import DrainRecord, key_of, silent_after
 
@@ -22,7 +27,17 @@ LATELY = NOW - SILENT + SECOND
 LONG_AGO = NOW - SILENT
 # Both are younger than what counts for five minutes.
 SEARCHED_AT = LONG_AGO - SECOND
-DRAIN = Drain(ACTION, LONG_AGO, LONG_AGO, hop=7, searched_at=SEARCHED_AT, absent_since=SEARCHED_AT)
+DRAIN = Drain(
+    action=ACTION,
+    started_at=LONG_AGO - SECOND,
+    last_heartbeat_at=LONG_AGO,
+    hop=7,
+    searched_at=SEARCHED_AT,
+    absent_since=SEARCHED_AT,
+    searched_to="payments-100",
+    search_failed=True,
+    sought_at=LATELY,
+)
 
 
 def record(written_at: datetime, hop: int = 7) -> DrainRecord:
@@ -61,6 +76,10 @@ def test_what_was_searched_before_a_long_silence_is_searched_again(
 
     expected = SEARCHED_AT if counts else None
     assert (found.searched_at, found.absent_since) == (expected, expected)
+    # The rest of a search under way would count for a whole one.
+    assert (found.searched_to, found.search_failed) == (
+        ("payments-100", True) if counts else ("", False)
+    )
 
 
 def test_a_quiet_drain_is_looked_at_seldom_and_that_is_no_silence() -> None:
@@ -70,29 +89,87 @@ def test_a_quiet_drain_is_looked_at_seldom_and_that_is_no_silence() -> None:
     assert forgetting_old_searches(quiet, record(LONG_AGO), NOW, INTERVAL) == quiet
 
 
-@pytest.mark.parametrize(("less", "counts"), [(SECOND, True), (timedelta(0), False)])
-def test_while_no_agent_is_connected_all_clusters_are_searched_again_every_five_minutes(
-    less: timedelta, *, counts: bool
+# Auto Scaling or ECS did not answer for ten minutes. Each pass wrote its record and searched for
+# nothing; the agent registered; and the rest of an old search released six tasks.
+@pytest.mark.parametrize(
+    ("sought_at", "counts"),
+    [
+        pytest.param(NOW - SOUGHT_WITHIN + SECOND, True, id="lately"),
+        pytest.param(NOW - SOUGHT_WITHIN, False, id="long ago"),
+        # As where the release before this one wrote, which did not say so.
+        pytest.param(None, False, id="not known"),
+    ],
+)
+def test_what_was_searched_does_not_count_once_nothing_was_sought_for_long(
+    sought_at: datetime | None, *, counts: bool
+) -> None:
+    known = replace(DRAIN, sought_at=sought_at)
+
+    found = forgetting_old_searches(known, record(LATELY), NOW, INTERVAL)
+
+    assert found == (
+        known
+        if counts
+        else replace(
+            known, searched_at=None, absent_since=None, searched_to="", search_failed=False
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("took", "age", "counts"),
+    [
+        (30, SEARCHED_FOR - SECOND, True),
+        (30, SEARCHED_FOR, False),
+        # Hundreds of instances without an agent would take all of ECS's 20 reads a second.
+        (600, timedelta(seconds=1_799), True),
+        (600, timedelta(seconds=1_800), False),
+    ],
+)
+def test_while_no_agent_is_connected_all_clusters_are_searched_again_more_and_more_seldom(
+    took: int, age: timedelta, *, counts: bool
 ) -> None:
     # The agent had registered in a cluster that nothing names. It stayed ACTIVE there, and ECS
     # placed tasks on it until the deadline.
-    known = replace(DRAIN, searched_at=NOW - SEARCHED_FOR + less)
+    searched_at = NOW - age
+    known = replace(
+        DRAIN,
+        searched_at=searched_at,
+        started_at=searched_at - timedelta(seconds=took),
+        settled=True,
+    )
 
     found = forgetting_old_searches(known, record(LATELY), NOW, INTERVAL)
 
     assert (found.searched_at is not None, found.absent_since) == (counts, SEARCHED_AT)
 
 
+def test_a_first_search_counts_until_the_second_has_ended() -> None:
+    # In an account of 1,500 clusters a search takes longer than five minutes: none ever counted,
+    # and an instance without an agent was kept to its deadline.
+    known = replace(DRAIN, searched_at=NOW - timedelta(hours=1), settled=False)
+
+    assert forgetting_old_searches(known, record(LATELY), NOW, INTERVAL) == known
+
+
 @pytest.mark.parametrize("interval", [60, 150, 200, 300])
-def test_a_search_counts_for_the_next_pass_however_far_apart_passes_are(interval: int) -> None:
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_search_counts_for_the_next_pass_however_far_apart_passes_are(
+    interval: int, *, settled: bool
+) -> None:
     # At the longest interval each pass forgot the search of the one before it: an instance without
     # an agent was kept to its deadline.
     before = NOW - timedelta(seconds=interval)
-    known = replace(DRAIN, searched_at=before, sent_at=before)
-    long_ago = replace(known, searched_at=NOW - max(SEARCHED_FOR, 2 * timedelta(seconds=interval)))
+    known = replace(
+        DRAIN,
+        searched_at=before,
+        started_at=before,
+        sent_at=before,
+        sought_at=before,
+        settled=settled,
+    )
 
-    assert forgetting_old_searches(known, record(before), NOW, interval).searched_at == before
-    assert forgetting_old_searches(long_ago, record(before), NOW, interval).searched_at is None
+    assert forgetting_old_searches(known, record(before), NOW, interval) == known
 
 
 @pytest.mark.parametrize("heartbeat_timeout_seconds", [None, 300])

@@ -368,11 +368,14 @@ def test_defect_10_gone_container_instance_needs_two_looks_that_agree() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "phase"), [(299, Phase.UNSEEN), (300, Phase.UNREGISTERED)])
+@pytest.mark.parametrize(
+    "of", [{"unfinished": ("a",)}, {"closed": False}], ids=["seen", "not listed yet"]
+)
 def test_what_is_gone_with_tasks_that_ran_is_waited_for_as_long_as_a_missing_task(
-    seconds: float, phase: Phase
+    of: dict[str, Any], seconds: float, phase: Phase
 ) -> None:
     # For 40 s ECS said that a living cluster did not exist: three known jobs were cut.
-    known = drain(absent_since=START, unfinished=("a",))
+    known = drain(absent_since=START, **of)
     decision = decide(look_at(None, absent=True, of=known, seconds=seconds))
 
     assert decision.phase == phase
@@ -755,29 +758,37 @@ def test_a_drain_remembers_that_it_has_found_its_instance_active() -> None:
 
 
 @pytest.mark.parametrize(
-    ("searching", "seconds", "counts"),
+    ("seeing", "before", "after"),
     [
-        pytest.param({"failed": True}, 299, True, id="a moment's failure"),
-        pytest.param({"failed": True}, 300, False, id="not read, perhaps for long"),
-        pytest.param({}, 300, True, id="many clusters, in turns"),
-        pytest.param({"absent": True}, 300, True, id="in no cluster still"),
+        pytest.param({"seen_at": at(61)}, None, at(61), id="looked for"),
+        pytest.param({"seen_at": at(61), "failed": True}, at(30), at(30), id="a call failed"),
+        pytest.param({}, at(30), at(30), id="not looked for"),
     ],
 )
-def test_an_absence_does_not_count_once_nothing_was_read_for_long(
-    searching: dict[str, Any], seconds: float, *, counts: bool
+def test_a_drain_remembers_when_its_instance_was_last_looked_for(
+    seeing: dict[str, Any], before: datetime | None, after: datetime | None
 ) -> None:
-    # ECS did not answer for 25 minutes, in which the agent registered. One listing that lacked that
-    # released the instance.
-    known = drain(absent_since=START)
+    # Passes that see nothing write too. An hour of them is no search that goes on.
+    known = drain(sought_at=before)
 
-    assert (carried(look_at(of=known, seconds=seconds, **searching)).absent_since is None) != counts
+    assert carried(look_at(of=known, **seeing)).sought_at == after
 
 
-def test_a_search_of_many_clusters_goes_on_after_a_failure() -> None:
-    # Where that takes ten minutes, one throttle in each would keep an instance for ever.
-    known = drain(absent_since=START, searched_to="payments-500")
+def test_what_has_a_connected_agent_is_not_looked_for() -> None:
+    found = look_at(instance(), of=drain(sought_at=at(30)), seen_at=at(61))
 
-    assert carried(look_at(of=known, seconds=900, failed=True)).absent_since == START
+    assert carried(found).sought_at is None
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_two_searches_count_from_the_end_of_the_second(*, settled: bool) -> None:
+    # In a large account a search takes longer than it counts for: an instance would have to be
+    # drained in the very pass in which the second ends.
+    lone = replace(instance(), agent_connected=False)
+    known = drain(searched_at=at(20), settled=False)
+    found = look_at(lone, of=known, seen_at=at(61), searched=True, settled=settled)
+
+    assert carried(found).searched_at == (at(61) if settled else at(20))
 
 
 def test_defect_22_draining_since_is_forgotten_when_someone_sets_the_instance_active() -> None:

@@ -460,7 +460,12 @@ def test_searches_from_before_a_long_silence_do_not_count(
 ) -> None:
     # Its agent may have registered again meanwhile: one listing that lacked that released it.
     before = NOW - timedelta(seconds=1_500)
-    one = drain(searched_at=NOW - timedelta(seconds=60), absent_since=before, sent_at=before)
+    one = drain(
+        searched_at=NOW - timedelta(seconds=60),
+        absent_since=before,
+        sent_at=before,
+        sought_at=NOW - timedelta(seconds=60),
+    )
     key = key_of(one.action)
     record = DrainRecord(
         key=key, generation=1, hop=one.hop, pass_id="p", written_at=NOW - written_ago, drain=one

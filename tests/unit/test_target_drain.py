@@ -430,6 +430,31 @@ def test_what_was_searched_before_a_long_silence_is_searched_again(
     assert world.status("arn-new") == "DRAINING"
 
 
+@pytest.mark.parametrize("before", [[], [LONE]], ids=["in no cluster", "no agent"])
+def test_what_was_searched_before_ecs_stopped_answering_is_searched_again(
+    before: list[ContainerInstance],
+) -> None:
+    # For ten minutes each pass failed. The agent registered, and one listing lacked that.
+    world = World({"payments": before, "search": []})
+    progress = world.passes(1 if not before else 4)[-1].progress
+    world.fails = {"search": UnavailableError("Rate exceeded")}
+    complete = []
+    for seconds in (*range(60, 660, PASS_SECONDS), *range(660, 720, PASS_SECONDS)):
+        if seconds == 660:
+            world.fails = {}
+            world.where["search"].append(registration("arn-new", running_tasks=1))
+            world.running["arn-new"] = [task(2, "RUNNING")]
+            world.unlisted.add("arn-new")
+        clock = InvocationClock(START + timedelta(seconds=seconds), world.left)
+        seen = world.drains().drain(progress, FLEET, 5, clock)
+        progress = seen.progress
+        complete.append(seen.complete)
+
+    assert world.unlisted == set()
+    assert not any(complete)
+    assert world.status("arn-new") == "DRAINING"
+
+
 @pytest.mark.parametrize("others", [0, 101])
 def test_what_was_drained_and_has_lost_its_agent_is_searched_for_again(others: int) -> None:
     # Drained, it waited for the other instances. Its agent registered again, and the last look's
