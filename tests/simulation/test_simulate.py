@@ -57,6 +57,7 @@ KINDS_OF_ECS = {
 KINDS = {
     *KINDS_OF_ECS,
     "agent disconnected",
+    "agent moved to another cluster",
     "agent registered anew",
     "answered by an operator",
     "asynchronous event came twice",

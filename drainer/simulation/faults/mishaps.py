@@ -15,6 +15,7 @@ from drainer.simulation.services.auto_scaling import agents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
     from drainer.simulation.faults.faults import Faults
     from drainer.simulation.scenario.installation import Installation
@@ -97,14 +98,19 @@ def _register_anew(faults: Faults, instance: Instance) -> None:
     faults.account.ecs.connect_agent(instance.ec2_instance_id, connected=False)
     instance.forgets_agent = True
     agents.boot(faults.account.ecs, instance)
-    after = faults.random.uniform(*PLACED_AFTER_SECONDS)
-    faults.account.after(after, partial(_place, faults, instance))
+    place(faults, instance, faults.random)
 
 
-def _place(faults: Faults, instance: Instance) -> None:
+def place(faults: Faults, instance: Instance, random: Random) -> None:
+    """Place a task on what an agent has just registered, later than that is visible."""
+    after = random.uniform(*PLACED_AFTER_SECONDS)
+    faults.account.after(after, partial(_place, faults, instance, random))
+
+
+def _place(faults: Faults, instance: Instance, random: Random) -> None:
     there = faults.account.ecs.container_instance(instance.ec2_instance_id)
     if there is not None and there.status == "ACTIVE" and instance.waits_to_leave:
-        seconds = faults.random.uniform(*NEW_TASK_SECONDS)
+        seconds = random.uniform(*NEW_TASK_SECONDS)
         faults.account.ecs.run_standalone(
             there.cluster.name, instance.ec2_instance_id, seconds=seconds, already_running=False
         )

@@ -19,6 +19,7 @@ from drainer.simulation.checkers.memory import Memory
 from drainer.simulation.checkers.returns import Returns
 from drainer.simulation.checkers.safety import Safety
 from drainer.simulation.faults import fault_plan, large, limits, record_faults
+from drainer.simulation.faults.moved_agents import MovedAgents
 from drainer.simulation.faults.odd_answers import OddAnswers
 from drainer.simulation.faults.rivals import Rivals
 from drainer.simulation.production import FailedInvocationError
@@ -98,6 +99,7 @@ class World(SeedWorld):
     installed: Installation = field(init=False)
     rivals: Rivals = field(init=False)
     odd_answers: OddAnswers = field(init=False)
+    moved_agents: MovedAgents = field(init=False)
     _environments: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,6 +120,8 @@ class World(SeedWorld):
             Random(f"odd answers {self.seed}"),
             Random(f"earlier registrations {self.seed}"),
         )
+        random = Random(f"agents that register in another cluster {self.seed}")
+        self.moved_agents = MovedAgents(self.faults, random, self.workload)
 
     def install(self, build: Build) -> None:
         """Install the drainer, then build what it is for, then let things go wrong."""
@@ -151,6 +155,7 @@ class World(SeedWorld):
         record_faults.install(self.faults, self.installed.records)
         self.rivals.install(self.installed)
         self.odd_answers.install()
+        self.moved_agents.install()
         self.safety.ceased_at = self.faults.ceased_at
         self.safety.chains = partial(self.chains.alive, self.installed)
         self.returns = Returns(
