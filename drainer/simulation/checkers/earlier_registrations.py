@@ -8,7 +8,7 @@ Three known limits, and no more than they admit:
 * Tasks on an earlier registration are waited for until another one has been DRAINING for five
   minutes: no agent is there that would report their end.
 * An earlier registration in another cluster than that of a connected agent is found only if a look
-  has seen it since the action began.
+  of this drain has seen it: one that follows another action of its hook begins with its heartbeat.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class EarlierRegistrations:
             return False
         connected = [other for other in others if not other.agent_gone]
         seen_at = self._described_at.get(one.arn)
-        unseen = seen_at is None or seen_at < action.started_at
+        unseen = seen_at is None or seen_at < self._begun_at(action)
         return any(
             (unseen and other.cluster is not one.cluster)
             or (
@@ -84,3 +84,9 @@ class EarlierRegistrations:
             )
             for other in connected
         )
+
+    def _begun_at(self, action: LifecycleAction) -> datetime:
+        """Return when the drain of an action began: another one may have been taken for it."""
+        instance = self.account.auto_scaling.instances[action.ec2_instance_id]
+        again = any(one.hook.name == action.hook.name for one in instance.past if one is not action)
+        return min(action.heartbeats, default=action.started_at) if again else action.started_at

@@ -44,7 +44,7 @@ from drainer.simulation.checkers.violation import Violation, deadline
 from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from drainer.simulation.aws import Aws
     from drainer.simulation.checkers.chains import Chains
@@ -80,6 +80,7 @@ class Liveness:
     started_at: datetime
     turns_seconds: float
     hooks_read: Mapping[str, Sequence[datetime]]
+    held_until: Callable[[str], datetime | None] = lambda _: None
 
     def violations(self) -> Iterator[Violation]:
         """Yield what was not answered, or not in time."""
@@ -247,6 +248,10 @@ class Liveness:
 
     def _judge_idle(self, action: LifecycleAction, ended_at: datetime) -> str:
         idle_at = self._idle_at(action)
+        held_until = self.held_until(action.ec2_instance_id)
+        if idle_at is not None and held_until is not None:
+            # What is listed and not described holds its instance, but no longer than tasks there.
+            idle_at = max(idle_at, min(held_until, self._idle_at(action, held=True) or held_until))
         # An instance that meets its hook a second time may have been idle since the first.
         free_at = max(idle_at or action.started_at, action.started_at, self.ceased_at)
         again = self._begun_again(action)
@@ -255,11 +260,17 @@ class Liveness:
             return f"was answered {idle_seconds:.0f} s after nothing kept it any more"
         return ""
 
-    def _idle_at(self, action: LifecycleAction) -> datetime | None:
-        """Return since when nothing has kept an action that was answered; None if something did."""
-        keeping: dict[str, set[str]] = defaultdict(set)
+    def _idle_at(self, action: LifecycleAction, *, held: bool = False) -> datetime | None:
+        """
+        Return since when nothing has kept an action that was answered; None if something did.
+
+        Args:
+            action: the action.
+            held: whether what is left of an earlier registration may be there at any time.
+        """
+        keeping: dict[str, set[str]] = defaultdict(set, {"": {"held"}} if held else {})
         registered: dict[str, Fact] = {}
-        idle_at = None
+        idle_at = None if held else self._unregistered_since(action)
         ignored = self.workload.promise(action).standalone_tasks == "ignore"
         for fact in self._facts.get(action.ec2_instance_id, ()):
             if action.ended_at is not None and fact.at > action.ended_at:
@@ -281,6 +292,13 @@ class Liveness:
             free_at = _free_at(keeping, registered, fact.at)
             idle_at = None if free_at is None else idle_at or free_at
         return idle_at
+
+    def _unregistered_since(self, action: LifecycleAction) -> datetime | None:
+        """Return when an action began whose instance was never registered; None if it was."""
+        # Where a name may be misspelled, the instance may be in another cluster.
+        named = set(self.workload.promise(action).clusters)
+        misnamed = not named <= set(self.account.ecs.clusters)
+        return None if misnamed or action.ec2_instance_id in self._facts else action.started_at
 
     @cached_property
     def _facts(self) -> dict[str, list[Fact]]:

@@ -78,7 +78,7 @@ def agent_registers_anew(faults: Faults, workload: Workload, installed: Installa
             seconds = faults.random.uniform(*GONE_SECONDS)
             faults.account.after(seconds, partial(_come_back_anew, faults, instance))
         else:
-            _register_anew(faults, instance)
+            register_again(faults, instance, faults.random)
 
 
 def _come_back_anew(faults: Faults, instance: Instance) -> None:
@@ -87,18 +87,19 @@ def _come_back_anew(faults: Faults, instance: Instance) -> None:
     if known is None or not (faults.going_on and instance.waits_to_leave):
         ecs.connect_agent(instance.ec2_instance_id, connected=True)
         return
-    _register_anew(faults, instance)
+    register_again(faults, instance, faults.random)
     seconds = faults.random.uniform(*TAKEN_FOR_STOPPED_SECONDS)
     for task in known.remaining_tasks():
         faults.account.after(seconds, partial(ecs.life.kill, task, "The agent lost its state"))
 
 
-def _register_anew(faults: Faults, instance: Instance) -> None:
+def register_again(faults: Faults, instance: Instance, random: Random) -> None:
+    """Let an agent register again in its group's cluster; its earlier registration stays."""
     faults.strike("agent registered anew", instance.ec2_instance_id)
     faults.account.ecs.connect_agent(instance.ec2_instance_id, connected=False)
     instance.forgets_agent = True
     agents.boot(faults.account.ecs, instance)
-    place(faults, instance, faults.random)
+    place(faults, instance, random)
 
 
 def place(faults: Faults, instance: Instance, random: Random) -> None:
