@@ -90,6 +90,8 @@ KINDS = {
     "registration never described",
     "registration refused",
     "set ACTIVE by someone",
+    "set DRAINING after its return",
+    "set DRAINING after its return once more",
     "set DRAINING by someone",
     "account of many clusters",
     "account of many groups",

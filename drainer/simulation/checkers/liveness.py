@@ -270,6 +270,7 @@ class Liveness:
         """
         keeping: dict[str, set[str]] = defaultdict(set, {"": {"held"}} if held else {})
         registered: dict[str, Fact] = {}
+        draining_at: dict[str, datetime] = {}
         idle_at = None if held else self._unregistered_since(action)
         ignored = self.workload.promise(action).standalone_tasks == "ignore"
         for fact in self._facts.get(action.ec2_instance_id, ()):
@@ -284,12 +285,15 @@ class Liveness:
                 # While its agent is disconnected the function cannot know what it will report.
                 drains = fact.about["status"] == "DRAINING" and fact.about["agent_connected"]
                 _keep(keeping[arn], arn, keeps=not drains)
-                if arn not in registered or registered[arn].about != fact.about:
-                    registered[arn] = fact
+                registered[arn] = fact
+                if fact.about["status"] == "DRAINING":
+                    draining_at.setdefault(arn, fact.at)
+                else:
+                    draining_at.pop(arn, None)
             elif not (ignored and fact.about["owner"].startswith("standalone:")):
                 stopped = fact.about["last_status"] == "STOPPED"
                 _keep(keeping[arn], fact.about["task_id"], keeps=not stopped)
-            free_at = _free_at(keeping, registered, fact.at)
+            free_at = _free_at(keeping, registered, draining_at, fact.at)
             idle_at = None if free_at is None else idle_at or free_at
         return idle_at
 
@@ -316,7 +320,10 @@ def _keep(keeping: set[str], what: str, *, keeps: bool) -> None:
 
 
 def _free_at(
-    keeping: Mapping[str, set[str]], registered: Mapping[str, Fact], at: datetime
+    keeping: Mapping[str, set[str]],
+    registered: Mapping[str, Fact],
+    draining_at: Mapping[str, datetime],
+    at: datetime,
 ) -> datetime | None:
     """
     Return from when on nothing keeps an action, by what is so now; None if something does.
@@ -330,4 +337,4 @@ def _free_at(
         return at
     if not connected or kept & connected:
         return None
-    return max([at, *(registered[arn].at + LEFT_BEHIND for arn in connected)])
+    return max([at, *(draining_at[arn] + LEFT_BEHIND for arn in connected)])

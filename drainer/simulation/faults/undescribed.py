@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from drainer.simulation.scenario.promises import Workload
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
     from drainer.simulation.services.auto_scaling.model import Instance
+    from drainer.simulation.services.ecs.model import ContainerInstance
 
 # At how many of our actions it begins: in a fifth of the seeds, at most of them.
 SHARES = (0.0, 0.0, 0.0, 0.0, 0.8)
@@ -37,6 +38,12 @@ AT_ONCE_MAX = 2
 # left behind is waited for. It may last longer than the other faults, so that it is seen alone.
 BEGINS_SECONDS = (0.0, 300.0)
 LASTS_SECONDS = (600.0, 5_400.0)
+# How soon what an agent has been before is described no longer.
+SOON_SECONDS_MAX = 120.0
+# How often, and when, all other faults cease sooner in these seeds: most drains are answered at
+# their deadline or before while other faults go on, which may be to blame for that.
+ALONE_PROBABILITY = 0.6
+ALONE_AFTER_SECONDS = (400.0, 900.0)
 # How old the container instances of some of these seeds are at first: what is younger than an hour
 # is listed again in each pass.
 YOUNG_PROBABILITY = 0.5
@@ -83,10 +90,18 @@ class UndescribedRegistrations:
     share: float = 0.0
     known: list[Undescribed] = field(default_factory=list)
 
+    def choose(self) -> None:
+        """Choose how often it begins in this seed, before the other faults are chosen."""
+        faults, random = self.faults, self.random
+        self.share = random.choice(SHARES) if faults.going_on else 0.0
+        if self.share and random.random() < ALONE_PROBABILITY:
+            seconds = random.uniform(*ALONE_AFTER_SECONDS)
+            sooner = faults.account.now + timedelta(seconds=seconds)
+            faults.ceased_at = min(faults.ceased_at, sooner)
+
     def install(self) -> None:
-        """Choose how often it begins in this seed, before the first instance leaves."""
+        """Put it into an account that is built, before the first instance leaves."""
         account, random = self.faults.account, self.random
-        self.share = random.choice(SHARES) if self.faults.going_on else 0.0
         if not self.share:
             return
         account.auto_scaling.on_action.append(self.begun)
@@ -133,35 +148,32 @@ class UndescribedRegistrations:
 
     def _again(self, instance: Instance) -> None:
         """Let an agent lose its state, and ECS describe no longer what it was before."""
-        earlier = self.faults.account.ecs.container_instance(instance.ec2_instance_id)
-        if earlier is None or instance.group.cluster is None:
-            return
-        kind = self.random.choice([NEVER, REFUSED])
-        self._disconnect(instance, partial(self._come_back, instance))
-        seconds = self.random.uniform(0.0, 2 * GONE_SECONDS[0])
-        add = partial(self._add, earlier.arn, earlier.cluster.name, instance, kind)
-        self.faults.account.after(seconds, add)
+        there = self.faults.account.ecs.container_instance(instance.ec2_instance_id)
+        if there is not None and instance.group.cluster is not None:
+            self._disconnect(instance, partial(self._come_back, instance, there))
 
     def _former(self, instance: Instance) -> None:
         """Leave an earlier registration in a cluster that is found while the agent is away."""
         ecs = self.faults.account.ecs
         left_over = ecs.register(FORMER_CLUSTER, instance.ec2_instance_id, agent_gone=True)
-        kind = self.random.choice([REFUSED, DENIED])
         connect = partial(ecs.connect_agent, instance.ec2_instance_id, connected=True)
         self._disconnect(instance, connect)
         seconds = self.random.uniform(*GONE_SECONDS)
-        add = partial(self._add, left_over.arn, FORMER_CLUSTER, instance, kind)
+        add = partial(self._add, left_over.arn, FORMER_CLUSTER, instance, DENIED)
         self.faults.account.after(seconds, add)
 
     def _disconnect(self, instance: Instance, come_back: Callable[[], None]) -> None:
         self.faults.account.ecs.connect_agent(instance.ec2_instance_id, connected=False)
         self.faults.account.after(self.random.uniform(*GONE_SECONDS), come_back)
 
-    def _come_back(self, instance: Instance) -> None:
-        if self.faults.going_on and instance.waits_to_leave:
-            register_again(self.faults, instance, self.random)
-        else:
+    def _come_back(self, instance: Instance, earlier: ContainerInstance) -> None:
+        if not (self.faults.going_on and instance.waits_to_leave):
             self.faults.account.ecs.connect_agent(instance.ec2_instance_id, connected=True)
+            return
+        register_again(self.faults, instance, self.random)
+        kind = self.random.choice([NEVER, REFUSED])
+        add = partial(self._add, earlier.arn, earlier.cluster.name, instance, kind)
+        self.faults.account.after(self.random.uniform(0.0, SOON_SECONDS_MAX), add)
 
     def _add(self, arn: str, cluster: str, instance: Instance, kind: str) -> None:
         if not (self.faults.going_on and instance.waits_to_leave):

@@ -22,6 +22,7 @@ from drainer.simulation.faults import fault_plan, large, limits, record_faults
 from drainer.simulation.faults.moved_agents import MovedAgents
 from drainer.simulation.faults.odd_answers import OddAnswers
 from drainer.simulation.faults.rivals import Rivals
+from drainer.simulation.faults.set_aside import SetAside
 from drainer.simulation.faults.undescribed import UndescribedRegistrations
 from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.protocol.client import InProcessClient
@@ -155,6 +156,7 @@ class World(SeedWorld):
         account.record_tables.wrote = self._wrote
         workload.begin(self.workload, topic_arn)
         large.enlarge(self.large, self.workload, self.faults, topic_arn, self.call_time)
+        self.undescribed.choose()
         fault_plan.install(self.faults, self.workload, self.installed)
         record_faults.install(self.faults, self.installed.records)
         self.rivals.install(self.installed)
@@ -176,7 +178,15 @@ class World(SeedWorld):
                 [*filter(None, self.workload.environ["DRAINER_CLUSTERS"].split(","))],
             ).tells,
             self.safety.violated,
+            self.undescribed.held_until,
         )
+        SetAside(
+            self.faults,
+            Random(f"instances that are set aside after their return {self.seed}"),
+            self.workload,
+            self.returns.due_at,
+            self.returns.watch_until,
+        ).install()
         account.at(self.faults.ceased_at + timedelta(seconds=SETTLED_SECONDS), self._count_chains)
 
     def run(self) -> None:
