@@ -177,6 +177,8 @@ def carry_on(
         since, absent_since = drained_at or still, None
     elif look.absent:
         absent_since = absent_since or seen_at
+    elif look.in_doubt and absent_since and look.now >= absent_since + task_set.MISSING_FOR:
+        absent_since = None  # one wrong answer, and another one long after it, release nothing
     if look.connected:
         searched_at = None
     elif found and look.searched:

@@ -381,6 +381,29 @@ def test_what_is_gone_with_tasks_that_ran_is_waited_for_as_long_as_a_missing_tas
     )
 
 
+@pytest.mark.parametrize(
+    ("seconds", "seen", "kept"),
+    [
+        (299, {"failed": True}, True),
+        (300, {"failed": True}, False),
+        (300, {"denied": True}, False),
+        (300, {"absent": True}, True),
+        # A search of many clusters takes several passes, and has not failed.
+        (300, {}, True),
+    ],
+)
+def test_an_absence_that_no_look_confirms_for_five_minutes_is_forgotten(
+    seconds: float, seen: dict[str, Any], kept: bool
+) -> None:
+    # Seed 270: one listing lacked the instance, all looks failed for 37 minutes, and then another
+    # listing lacked it. It was released as unregistered while it was ACTIVE.
+    look = look_at(None, of=drain(absent_since=START), seconds=seconds, **seen)
+
+    known = may_leave.carry_on(look, look.drain, drained_at=None, stopped=False)
+
+    assert known.absent_since == (START if kept else None)
+
+
 def test_an_instance_that_no_cluster_ever_had_is_released_on_the_second_look() -> None:
     # Returning without an answer would hang it until the hook's timeout.
     never = replace(drain(), container_instance_arn=None, absent_since=START)
