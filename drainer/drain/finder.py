@@ -79,6 +79,7 @@ class Finder:
         self._ecs = ecs
         self._clusters = clusters
         self._time = time
+        self._refused_left = UNDESCRIBED_MAX
         self.problems: list[str] = []
 
     def find(self, looks: Sequence[Look]) -> None:
@@ -235,7 +236,8 @@ class Finder:
             described = self._ecs.describe(cluster, arns)
         except RefusedError as error:
             if len(arns) == 1:
-                _refused(arns[0], looks, error, listed=listed)
+                owners = self._owners(cluster, arns[0], looks) if listed else ()
+                _refused(arns[0], looks, error, owners)
                 return
             middle = len(arns) // 2
             self._describe(cluster, arns[:middle], looks, listed=listed)
@@ -259,6 +261,30 @@ class Finder:
             for instance in sorted(found, key=lambda one: not one.agent_connected):
                 look.found(cluster, instance)
             look.inactive |= inactive
+
+    def _owners(self, cluster: str, arn: str, looks: list[Look]) -> list[Look]:
+        """
+        Find out to which of these a container instance belongs that ECS lists, and refuses.
+
+        Its tasks are waited for, as those of what is not described: no other instance is held up.
+        """
+        ids = list(dict.fromkeys(one.ec2_instance_id for one in looks))
+        if len(ids) == 1:
+            return looks
+        self._refused_left -= 1
+        # Half of those that are left are listed each time, and the last one once more by itself.
+        listings = len(ids).bit_length() + 1 if self._refused_left >= 0 else 0
+        try:
+            for _ in range(listings):
+                self._must_have_time()
+                some = ids[: (len(ids) + 1) // 2]
+                mine = arn in self._ecs.find(cluster, some)
+                if mine and len(some) == len(ids):
+                    return [one for one in looks if one.ec2_instance_id in ids]
+                ids = some if mine else ids[len(some) :]
+        except DrainerError:
+            pass  # it may be of any of them
+        return looks
 
     def _undescribed(self, cluster: str, looks: list[Look], count: int) -> None:
         """
@@ -288,13 +314,12 @@ def _known_to_all(looks: Iterable[Look]) -> set[str]:
     return set[str]().union(*by_instance.values())
 
 
-def _refused(arn: str, looks: Sequence[Look], error: RefusedError, *, listed: bool) -> None:
+def _refused(arn: str, looks: Sequence[Look], error: RefusedError, owners: Sequence[Look]) -> None:
     """
-    Tell those looks that a reference is refused to which it may belong.
+    Tell those looks that a reference is refused to which it belongs, or may.
 
-    A message that claims another one sees nothing, and the drains beside it do. What ECS has listed
-    may belong to any look that has found nothing.
+    A message that claims another one sees nothing, and the drains beside it do.
     """
     claimed = [look for look in looks if arn in look.known_arns()]
     lacking = [look for look in looks if not look.registrations]
-    unseen({*claimed, *lacking} if listed else claimed or lacking, error)
+    unseen({*claimed, *owners} if owners else claimed or lacking, error)
