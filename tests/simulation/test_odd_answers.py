@@ -131,9 +131,8 @@ class Leaving(Drain):
 
     def listed(self, ec2_instance_id: str = "") -> list[str]:
         wanted = ec2_instance_id or self.instance.ec2_instance_id
-        return self.asks("ListContainerInstances", filter=f"ec2InstanceId in [{wanted}]")[
-            "containerInstanceArns"
-        ]
+        answer = self.asks("ListContainerInstances", filter=f"ec2InstanceId in [{wanted}]")
+        return [*answer["containerInstanceArns"]]
 
     def described(self, *arns: str) -> list[str]:
         answer = self.asks("DescribeContainerInstances", containerInstances=[*arns])

@@ -47,6 +47,10 @@ class EarlierRegistrations:
         for row in rows:
             self._described_at[row["containerInstanceArn"]] = self.account.now
 
+    def was_described(self, arn: str) -> bool:
+        """Whether the function has seen a container instance at all."""
+        return arn in self._described_at
+
     def excuses(self, task: Task, action: LifecycleAction) -> bool:
         """Whether a task that runs does not count, as a limit of the drainer says."""
         one = task.container_instance

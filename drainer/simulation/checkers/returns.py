@@ -45,6 +45,7 @@ class Returns:
             DRAINING, for one of these actions.
         violated: is told of a broken promise.
         held_until: says until when ECS does not describe a registration of an instance.
+        was_described: says whether a container instance has been described to the function.
         until: when the last of the judgements is due.
         returned: how many instances have come back.
     """
@@ -57,6 +58,7 @@ class Returns:
     tells: Callable[[str, Sequence[LifecycleAction]], bool]
     violated: Callable[[str, str], None]
     held_until: Callable[[str], datetime | None] = lambda _: None
+    was_described: Callable[[str], bool] = lambda _: True
     until: datetime = field(init=False)
     returned: int = 0
     _since: dict[str, datetime] = field(default_factory=dict)
@@ -123,10 +125,13 @@ class Returns:
                 at = self.account.now + timedelta(seconds=BETWEEN_LOOKS_SECONDS)
                 self._look_at(instance, at, looks_left - 1)
             return
+        found = any(self.was_described(one.arn) for one in connected)
         for one in ours:
             if one.agent_connected:
                 self._say(instance, "is InService, and its container instance is still DRAINING")
-            else:
+            elif found and not one.remaining_tasks():
+                # A known limit: what ECS counts a task on stays, and so does what is left of an
+                # agent that is connected in a cluster that nothing names.
                 self._say(instance, "is InService, and its old registration is left behind")
 
     def _registrations(self, instance: Instance) -> list[ContainerInstance]:

@@ -62,7 +62,7 @@ class Undescribed:
     Attributes:
         arn: the container instance, which need not be there.
         cluster: the name of its cluster.
-        ec2_instance_id: whose it is.
+        ec2_instance_id: the EC2 instance that it is listed for.
         kind: how it is not described.
         ends_at: until when.
     """
@@ -135,8 +135,7 @@ class UndescribedRegistrations:
         account.after(after, partial(self._begin, begin, instance))
 
     def _begin(self, begin: Callable[[Instance], None], instance: Instance) -> None:
-        waits = self.faults.going_on and instance.waits_to_leave
-        if waits and len(self._now()) < AT_ONCE_MAX:
+        if self.faults.going_on and instance.waits_to_leave:
             begin(instance)
 
     def _ghost(self, instance: Instance) -> None:
@@ -176,7 +175,8 @@ class UndescribedRegistrations:
         self.faults.account.after(self.random.uniform(0.0, SOON_SECONDS_MAX), add)
 
     def _add(self, arn: str, cluster: str, instance: Instance, kind: str) -> None:
-        if not (self.faults.going_on and instance.waits_to_leave):
+        waits = self.faults.going_on and instance.waits_to_leave
+        if not waits or len(self._now()) >= AT_ONCE_MAX:
             return
         ends_at = self.faults.account.now + timedelta(seconds=self.random.uniform(*LASTS_SECONDS))
         self.known.append(Undescribed(arn, cluster, instance.ec2_instance_id, kind, ends_at))

@@ -179,6 +179,7 @@ class World(SeedWorld):
             ).tells,
             self.safety.violated,
             self.undescribed.held_until,
+            self.safety.registrations.was_described,
         )
         SetAside(
             self.faults,
