@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from drainer.drain import may_leave, task_set
-from drainer.drain.finder import EcsReads
+from drainer.drain.ecs_reads import EcsReads
 from drainer.drain.may_leave import Act
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 

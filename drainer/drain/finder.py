@@ -9,18 +9,20 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from drainer.drain.ecs_reads import ACTING_SECONDS
 from drainer.drain.look import cluster_name, unseen
 from drainer.drain.model import Place
 from drainer.drain.task_set import ANSWER_LAG
 from drainer.errors import DrainerError, RefusedError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from drainer.drain.ecs_reads import EcsReads
     from drainer.drain.look import Look
-    from drainer.drain.model import ContainerInstance, Task
+    from drainer.drain.model import ContainerInstance
     from drainer.invocation import InvocationClock
 
 # Each cluster costs one read, of which ECS grants 20 a second; what is in none of so many is
@@ -37,35 +39,6 @@ CLUSTERS_SEARCHED_AGAIN_MAX = 5
 # it would take too many reads to find out whose they are.
 UNDESCRIBED_MAX = 2
 
-# The time of an invocation that is kept for acting: answers, heartbeats, and re-invocations.
-ACTING_SECONDS = 12.0
-
-
-class EcsReads(Protocol):
-    """What is asked of ECS; every method may raise a DrainerError."""
-
-    def clusters(self) -> list[str]:
-        """Return the ARNs of all clusters."""
-
-    def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
-        """Return the ARNs of the container instances of these EC2 instances."""
-
-    def describe(self, cluster: str, arns: Sequence[str]) -> list[ContainerInstance]:
-        """Return the container instances that still are."""
-
-    def task_ids(
-        self,
-        cluster: str,
-        container_instance_arn: str,
-        *,
-        desired_status: str,
-        go_on: Callable[[], bool] | None = None,
-    ) -> list[str]:
-        """Return the ids of its tasks of one desired status; `go_on` may end a long listing."""
-
-    def tasks(self, cluster: str, task_ids: Sequence[str]) -> dict[str, Task]:
-        """Return the tasks that ECS still knows, by id."""
-
 
 class Finder:
     """
@@ -79,6 +52,7 @@ class Finder:
         self._ecs = ecs
         self._clusters = clusters
         self._time = time
+        self._refused_left = UNDESCRIBED_MAX
         self.problems: list[str] = []
 
     def find(self, looks: Sequence[Look]) -> None:
@@ -235,7 +209,8 @@ class Finder:
             described = self._ecs.describe(cluster, arns)
         except RefusedError as error:
             if len(arns) == 1:
-                _refused(arns[0], looks, error, listed=listed)
+                owners = self._owners(cluster, arns[0], looks) if listed else ()
+                _refused(arns[0], looks, error, owners)
                 return
             middle = len(arns) // 2
             self._describe(cluster, arns[:middle], looks, listed=listed)
@@ -259,6 +234,30 @@ class Finder:
             for instance in sorted(found, key=lambda one: not one.agent_connected):
                 look.found(cluster, instance)
             look.inactive |= inactive
+
+    def _owners(self, cluster: str, arn: str, looks: list[Look]) -> list[Look]:
+        """
+        Find out to which of these a container instance belongs that ECS lists, and refuses.
+
+        Its tasks are waited for, as those of what is not described: no other instance is held up.
+        """
+        ids = list(dict.fromkeys(one.ec2_instance_id for one in looks))
+        if len(ids) == 1:
+            return looks
+        self._refused_left -= 1
+        # Half of those that are left are listed each time, and the last one once more by itself.
+        listings = len(ids).bit_length() + 1 if self._refused_left >= 0 else 0
+        try:
+            for _ in range(listings):
+                self._must_have_time()
+                some = ids[: (len(ids) + 1) // 2]
+                mine = arn in self._ecs.find(cluster, some)
+                if mine and len(some) == len(ids):
+                    return [one for one in looks if one.ec2_instance_id in ids]
+                ids = some if mine else ids[len(some) :]
+        except DrainerError:
+            pass  # it may be of any of them
+        return looks
 
     def _undescribed(self, cluster: str, looks: list[Look], count: int) -> None:
         """
@@ -288,13 +287,12 @@ def _known_to_all(looks: Iterable[Look]) -> set[str]:
     return set[str]().union(*by_instance.values())
 
 
-def _refused(arn: str, looks: Sequence[Look], error: RefusedError, *, listed: bool) -> None:
+def _refused(arn: str, looks: Sequence[Look], error: RefusedError, owners: Sequence[Look]) -> None:
     """
-    Tell those looks that a reference is refused to which it may belong.
+    Tell those looks that a reference is refused to which it belongs, or may.
 
-    A message that claims another one sees nothing, and the drains beside it do. What ECS has listed
-    may belong to any look that has found nothing.
+    A message that claims another one sees nothing, and the drains beside it do.
     """
     claimed = [look for look in looks if arn in look.known_arns()]
     lacking = [look for look in looks if not look.registrations]
-    unseen({*claimed, *lacking} if listed else claimed or lacking, error)
+    unseen({*claimed, *owners} if owners else claimed or lacking, error)

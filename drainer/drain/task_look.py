@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drainer.drain import task_set
-from drainer.drain.finder import ACTING_SECONDS
+from drainer.drain.ecs_reads import ACTING_SECONDS
 from drainer.drain.holding_tasks import blocking, ignores
 from drainer.drain.look import turn, unseen
 from drainer.drain.model import UNFINISHED_MAX, Owner, Task
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from drainer.drain.finder import EcsReads
+    from drainer.drain.ecs_reads import EcsReads
     from drainer.drain.listings import Budget
     from drainer.drain.look import Look
     from drainer.drain.model import ContainerInstance

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from drainer.drain.finder import ACTING_SECONDS
+from drainer.drain.ecs_reads import ACTING_SECONDS
 from drainer.errors import RefusedError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from drainer.drain.finder import EcsReads
+    from drainer.drain.ecs_reads import EcsReads
     from drainer.drain.model import ContainerInstance, Task
     from drainer.invocation import InvocationClock
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain.actions import TOGETHER_MAX, UNIT_SECONDS, failure_of, together
-from drainer.drain.finder import EcsReads
+from drainer.drain.ecs_reads import EcsReads
 from drainer.lifecycle.drained_by_us import is_known, stays_by_hand
 
 if TYPE_CHECKING:

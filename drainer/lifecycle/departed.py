@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from drainer.drain.finder import ACTING_SECONDS
+from drainer.drain.ecs_reads import ACTING_SECONDS
 from drainer.drain.look import turn
 from drainer.lifecycle.sweep import GROUPS_TOGETHER
 

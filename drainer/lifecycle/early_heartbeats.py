@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from drainer.drain.actions import CALL_SECONDS, failure_of
 from drainer.drain.admission import Admission
-from drainer.drain.finder import ACTING_SECONDS
+from drainer.drain.ecs_reads import ACTING_SECONDS
 from drainer.drain.record import interval_of
 from drainer.lifecycle import heartbeats
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drainer.drain.actions import UNIT_SECONDS
-from drainer.drain.finder import ACTING_SECONDS
+from drainer.drain.ecs_reads import ACTING_SECONDS
 from drainer.drain.look import turn
 from drainer.lifecycle.sweep import SWEEP_SECONDS
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from drainer.drain.admission import Admission
 from drainer.drain.earlier_looks import forgetting_old_searches, unconfirmed
-from drainer.drain.finder import ACTING_SECONDS, Finder
+from drainer.drain.ecs_reads import ACTING_SECONDS
+from drainer.drain.finder import Finder
 from drainer.drain.look import turn, unseen
 from drainer.drain.record import key_of
 from drainer.drain.task_look import TaskLook
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from drainer.config import Config
     from drainer.drain.admission import Admitted
-    from drainer.drain.finder import EcsReads
+    from drainer.drain.ecs_reads import EcsReads
     from drainer.drain.listings import Listings
     from drainer.drain.model import Hook
     from drainer.drain.record import Key

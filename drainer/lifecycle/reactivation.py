@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from drainer.drain.actions import CALL_SECONDS
 from drainer.drain.conditional_write import Condition, Demand, Outcome, Write
-from drainer.drain.finder import ACTING_SECONDS
+from drainer.drain.ecs_reads import ACTING_SECONDS
 from drainer.drain.look import cluster_name
 from drainer.drain.record import SETTLE, DrainRecord
 from drainer.errors import ClusterMissingError, DrainerError, RefusedError

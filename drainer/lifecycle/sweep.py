@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drainer.drain.earlier_looks import begun_at
-from drainer.drain.finder import ACTING_SECONDS
+from drainer.drain.ecs_reads import ACTING_SECONDS
 from drainer.drain.look import turn
 from drainer.drain.model import LifecycleAction
 from drainer.errors import DrainerError

@@ -16,6 +16,7 @@ from drainer.simulation.scenario.promises import Promise
 from drainer.simulation.services.auto_scaling import agents, standby
 from drainer.simulation.services.auto_scaling.lifecycle import LAUNCHING, TERMINATING, LifecycleHook
 from drainer.simulation.services.dynamodb.record_table import Version
+from drainer.simulation.services.ecs.definitions import TaskProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -481,6 +482,30 @@ def test_what_comes_back_must_serve_again_within_a_sweep(
 
     assert violated == sentences
     assert returns.returned == 1
+
+
+# Seeds 1014 and 1347: ECS refuses to deregister what it counts a task on; and an agent in a cluster
+# that nothing names is not known to be connected. What is left of it stays, as limits.md says.
+@pytest.mark.parametrize(("task", "found"), [(True, True), (False, False), (False, True)])
+def test_what_is_left_behind_may_stay_with_a_task_and_while_its_agent_is_not_found(
+    account: Aws, group: Group, *, task: bool, found: bool
+) -> None:
+    hook(account)
+    instance = first(group)
+    returns, violated = watched(account, {drain(account, instance)})
+    returns.was_described = lambda _: found
+    account.auto_scaling.root_volumes.replace(instance, forgets_agent=True)
+    answer(account, instance)
+    account.run_for(91)
+    [old] = [one for one in account.ecs.registrations(instance.ec2_instance_id) if one.agent_gone]
+    if task:
+        account.ecs.life.settle(
+            account.ecs.make_task(old, "job", TaskProfile(), group="family:job")
+        )
+
+    account.run_for(801)
+
+    assert violated == ["its old registration is left behind"] * (found and not task)
 
 
 # Seed 1013: nobody could write the table for an hour that began after the watch.

@@ -97,7 +97,7 @@ def test_crowds_on_five_instances_are_forgotten_in_some_entries_of_the_timetable
 class Drain:
     """One instance that waits at the drainer's hook, with one task that nobody owns."""
 
-    def __init__(self, profile: TaskProfile) -> None:
+    def __init__(self, profile: TaskProfile, *, heard: bool = True) -> None:
         # A seed with a hook of ours on its first group, and without faults of its own.
         self.world = World(3, Options(sweep=False, fast_path=False))
         self.world.install(handler.build)
@@ -105,6 +105,12 @@ class Drain:
         self.account.ecs.lags.set({})
         self.world.faults.ceased_at = self.account.now
         group = self.account.auto_scaling.groups["group-0"]
+        if not heard:
+            # The drainer does nothing about it, and its hook waits for hours.
+            for one in self.world.installed.topic.subscriptions:
+                one.channel.faults.append(lambda _: ())
+            for hook in group.hooks.values():
+                hook.heartbeat_timeout_seconds = 7_200
         self.instance = next(iter(group.instances.values()))
         cluster = self.account.ecs.registrations(self.instance.ec2_instance_id)[0].cluster
         self.task: Task = self.account.ecs.run_standalone(

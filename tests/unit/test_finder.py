@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from drainer.drain import may_leave
+from drainer.drain.ecs_reads import ACTING_SECONDS
 from drainer.drain.finder import (
-    ACTING_SECONDS,
     CLUSTERS_SEARCHED_AGAIN_MAX,
     CLUSTERS_SEARCHED_MAX,
     UNDESCRIBED_MAX,
@@ -484,6 +484,54 @@ def test_what_is_listed_and_not_described_holds_up_its_own_instance_alone(ghosts
     assert {one.ec2_instance_id for one in gone} <= {*doubted}
     # Each ghost is found with two listings for each halving of a hundred.
     assert len(ecs.searched) <= 1 + 2 * 7 * UNDESCRIBED_MAX
+
+
+@pytest.mark.parametrize("refused", [1, 2, 3])
+def test_what_is_listed_and_refused_is_waited_for_by_its_own_instance_alone(refused: int) -> None:
+    # Seed 1060: a job ran on an earlier registration of which ECS refused each description. The
+    # instance, whose agent was connected to another one, was released two minutes later.
+    since = {"settled": True, "draining_since": START}
+    looks = [known(number, **since) for number in range(100)]
+    live = [of(number, status="DRAINING", registered_at=LATELY) for number in range(100)]
+    earlier = [of(50 * number % 99, arn=f"arn-earlier-{number}") for number in range(refused)]
+    ecs = Ecs({"payments": [*live, *earlier]}, refuses=frozenset(one.arn for one in earlier))
+
+    found(ecs, *looks)
+
+    doubted = [look.ec2_instance_id for look in looks if look.in_doubt]
+    assert (len(doubted) == refused) == (refused <= UNDESCRIBED_MAX)
+    assert {one.ec2_instance_id for one in earlier} <= {*doubted}
+    assert len(ecs.searched) <= 1 + 8 * UNDESCRIBED_MAX
+
+
+@pytest.mark.parametrize("listings", [2, 3, 5])
+def test_where_listings_contradict_each_other_what_is_refused_may_be_of_each_instance(
+    listings: int,
+) -> None:
+    # The instance that it belongs to would be released by one listing that lacks it.
+    since = {"settled": True, "draining_since": START}
+    looks = [known(number, **since) for number in range(8)]
+    live = [of(number, status="DRAINING", registered_at=LATELY) for number in range(8)]
+    earlier = of(0, arn="arn-earlier")
+    ecs = Forgetful({"payments": [*live, earlier]}, refuses=frozenset({earlier.arn}))
+    ecs.forgets, ecs.forgets_at = earlier.arn, listings
+
+    found(ecs, *looks)
+
+    assert looks[0].in_doubt
+
+
+@dataclass
+class Forgetful(Ecs):
+    """Clusters of which one listing lacks a container instance."""
+
+    forgets: str = ""
+    forgets_at: int = 0
+
+    def find(self, cluster: str, ec2_instance_ids: Sequence[str]) -> list[str]:
+        arns = super().find(cluster, ec2_instance_ids)
+        lacks = self.forgets if len(self.searched) == self.forgets_at else ""
+        return [arn for arn in arns if arn != lacks]
 
 
 class Searchless(Ecs):

@@ -762,13 +762,15 @@ def test_a_drain_remembers_that_it_has_found_its_instance_active() -> None:
     [
         pytest.param({"seen_at": at(61)}, None, at(61), id="looked for"),
         pytest.param({"seen_at": at(61), "failed": True}, at(30), at(30), id="a call failed"),
+        pytest.param({"seen_at": at(61), "denied": True}, at(30), at(30), id="one was denied"),
         pytest.param({}, at(30), at(30), id="not looked for"),
     ],
 )
 def test_a_drain_remembers_when_its_instance_was_last_looked_for(
     seeing: dict[str, Any], before: datetime | None, after: datetime | None
 ) -> None:
-    # Passes that see nothing write too. An hour of them is no search that goes on.
+    # Passes that see nothing write too. Seed 270: one listing lacked the instance, all looks failed
+    # for 37 minutes, and then another listing lacked it. It was released while it was ACTIVE.
     known = drain(sought_at=before)
 
     assert carried(look_at(of=known, **seeing)).sought_at == after

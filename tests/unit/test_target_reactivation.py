@@ -14,7 +14,7 @@ from drainer.custom_resource.reactivation import Restored, TargetReactivation, s
 from drainer.custom_resource.request import NO_TARGET, Request, RequestType
 from drainer.drain.actions import UNIT_SECONDS
 from drainer.drain.attributes import DRAINED_FOR, checksum
-from drainer.drain.finder import ACTING_SECONDS
+from drainer.drain.ecs_reads import ACTING_SECONDS
 from drainer.drain.model import ContainerInstance, LifecycleActionResult, Policy, StandaloneTasks
 from drainer.errors import DrainerError, MisconfiguredError, UnavailableError
 from drainer.invocation import InvocationClock

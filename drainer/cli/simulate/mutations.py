@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from drainer.aws import auto_scaling, ecs
 from drainer.cli.simulate.swap import swap
-from drainer.drain import finder, look, may_leave, model, task_look, task_reads, task_set
+from drainer.drain import (
+    earlier_looks,
+    finder,
+    look,
+    may_leave,
+    model,
+    task_look,
+    task_reads,
+    task_set,
+)
 from drainer.drain.may_leave import Act, Phase
 from drainer.drain.model import LifecycleActionResult
 from drainer.errors import RefusedError
@@ -323,6 +332,40 @@ def publish_again_what_came_too_early() -> None:
     swap(rules, "is_early", _never)
 
 
+def search_all_clusters_once() -> None:
+    """Never search all clusters again while no agent is connected (found by an attack)."""
+    swap(earlier_looks, "SEARCHED_FOR", timedelta.max)
+
+
+def wait_no_time_for_what_is_left_behind() -> None:
+    """Let no task on an earlier registration count once an agent is connected to another."""
+    swap(look, "LEFT_BEHIND_FOR", timedelta(0))
+
+
+def wait_for_ever_for_what_is_left_behind() -> None:
+    """Wait for tasks on an earlier registration until the deadline."""
+    swap(look, "LEFT_BEHIND_FOR", timedelta(days=365))
+
+
+def list_for_ever_what_is_young() -> None:
+    """List what an agent registered within the hour again in each pass (found by an attack)."""
+
+    def sought(self: Look) -> bool:
+        known = not self.failed and self.settled
+        if not known or self.is_lone or self.drain.closed or self.drain.draining_since is None:
+            return known and self.is_lone
+        registered = [one.registered_at for one in self.candidates]
+        since = self.now - look.REGISTERED_LATELY
+        return any(at is not None and at > since for at in registered)
+
+    swap(look.Look, "sought_again", property(sought))
+
+
+def set_active_what_has_served() -> None:
+    """Forget that an instance has served again since its drain (found by an attack)."""
+    swap(returning.Reactivation, "_mark_served", lambda *_: None)
+
+
 MUTATIONS: tuple[Callable[[], None], ...] = (
     count_only_desired_running,
     let_the_counts_decide,
@@ -361,4 +404,9 @@ MUTATIONS: tuple[Callable[[], None], ...] = (
     leave_what_comes_back_draining,
     sweep_without_a_clock,
     publish_again_what_came_too_early,
+    search_all_clusters_once,
+    wait_no_time_for_what_is_left_behind,
+    wait_for_ever_for_what_is_left_behind,
+    list_for_ever_what_is_young,
+    set_active_what_has_served,
 )

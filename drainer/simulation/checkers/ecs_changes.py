@@ -76,6 +76,20 @@ class EcsChanges:
             self._violated("safety", f"{reference} is set ACTIVE, and was not drained by us")
         elif instance is not None and instance.lifecycle_state != "InService":
             self._violated("safety", f"{instance.ec2_instance_id} is set ACTIVE while it leaves")
+        elif instance is not None and self._is_set_aside(instance, self._full(reference)):
+            who = "somebody has set it DRAINING since it came back"
+            self._violated("safety", f"{instance.ec2_instance_id} is set ACTIVE, and {who}")
+
+    def _is_set_aside(self, instance: Instance, arn: str) -> bool:
+        """
+        Whether somebody has set it DRAINING once the drainer must have known that it serves.
+
+        What was DRAINING by hand before a drain began is set ACTIVE after it: a known limit.
+        """
+        facts = self._account.facts("set_aside", container_instance_arn=arn)
+        if not facts or facts[-1].at < drained_at(self._account, arn):
+            return False
+        return all(action.started_at <= facts[-1].at for action in instance.past)
 
     def _was_drained_unseen(self, instance: Instance) -> bool:
         """

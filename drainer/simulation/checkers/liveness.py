@@ -39,11 +39,12 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from drainer.simulation.checkers.earlier_registrations import LEFT_BEHIND, SEARCHED_AGAIN
 from drainer.simulation.checkers.violation import Violation, deadline
 from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from drainer.simulation.aws import Aws
     from drainer.simulation.checkers.chains import Chains
@@ -79,6 +80,7 @@ class Liveness:
     started_at: datetime
     turns_seconds: float
     hooks_read: Mapping[str, Sequence[datetime]]
+    held_until: Callable[[str], datetime | None] = lambda _: None
 
     def violations(self) -> Iterator[Violation]:
         """Yield what was not answered, or not in time."""
@@ -198,19 +200,27 @@ class Liveness:
         return next((at for at in read_at if at >= action.started_at), None)
 
     def _was_never_drained(self, action: LifecycleAction) -> bool:
-        """Whether its container instance was never set DRAINING, though there was all the time."""
-        facts = [
-            fact
-            for fact in self._facts.get(action.ec2_instance_id, ())
-            if fact.kind == "container_instance"
-        ]
+        """Whether one of its container instances was never set DRAINING, though it was there."""
+        by_arn: dict[str, list[Fact]] = defaultdict(list)
         ended_at = action.ended_at or self.account.now
-        since = max(action.started_at, self.ceased_at)
-        if not facts or ended_at < self.within(self.within(since)) or self._is_left(action):
+        for fact in self._facts.get(action.ec2_instance_id, ()):
+            if fact.kind == "container_instance" and fact.at <= ended_at:
+                by_arn[fact.about["container_instance_arn"]].append(fact)
+        if self._is_left(action):
             return False
-        before = [fact for fact in facts if fact.at <= ended_at]
-        there = bool(before) and before[-1].about["status"] == "ACTIVE"
-        return there and all(fact.about["agent_connected"] for fact in before[-2:])
+        return any(self._stayed_active(action, facts, ended_at) for facts in by_arn.values())
+
+    def _stayed_active(
+        self, action: LifecycleAction, facts: Sequence[Fact], ended_at: datetime
+    ) -> bool:
+        """Whether a container instance with an agent stayed ACTIVE until its action had ended."""
+        # Where nothing leads to its cluster, an agent that has registered again is found later.
+        registered_at = facts[0].at
+        again = SEARCHED_AGAIN if registered_at > action.started_at else timedelta(0)
+        since = max(action.started_at, self.ceased_at, registered_at + again)
+        there = facts[-1].about["status"] == "ACTIVE"
+        connected = all(fact.about["agent_connected"] for fact in facts[-2:])
+        return there and connected and ended_at >= self.within(self.within(since))
 
     def _judge(self, action: LifecycleAction) -> str:
         if self._kept_too_long(action):
@@ -238,6 +248,10 @@ class Liveness:
 
     def _judge_idle(self, action: LifecycleAction, ended_at: datetime) -> str:
         idle_at = self._idle_at(action)
+        held_until = self.held_until(action.ec2_instance_id)
+        if idle_at is not None and held_until is not None:
+            # What is listed and not described holds its instance, but no longer than tasks there.
+            idle_at = max(idle_at, min(held_until, self._idle_at(action, held=True) or held_until))
         # An instance that meets its hook a second time may have been idle since the first.
         free_at = max(idle_at or action.started_at, action.started_at, self.ceased_at)
         again = self._begun_again(action)
@@ -246,25 +260,49 @@ class Liveness:
             return f"was answered {idle_seconds:.0f} s after nothing kept it any more"
         return ""
 
-    def _idle_at(self, action: LifecycleAction) -> datetime | None:
-        """Return since when nothing has kept an action that was answered; None if something did."""
-        keeping: dict[str, bool] = {}
-        idle_at = None
+    def _idle_at(self, action: LifecycleAction, *, held: bool = False) -> datetime | None:
+        """
+        Return since when nothing has kept an action that was answered; None if something did.
+
+        Args:
+            action: the action.
+            held: whether what is left of an earlier registration may be there at any time.
+        """
+        keeping: dict[str, set[str]] = defaultdict(set, {"": {"held"}} if held else {})
+        registered: dict[str, Fact] = {}
+        draining_at: dict[str, datetime] = {}
+        idle_at = None if held else self._unregistered_since(action)
         ignored = self.workload.promise(action).standalone_tasks == "ignore"
         for fact in self._facts.get(action.ec2_instance_id, ()):
             if action.ended_at is not None and fact.at > action.ended_at:
                 break
+            arn = fact.about["container_instance_arn"]
             if fact.kind == "container_instance":
-                arn, connected = fact.about["container_instance_arn"], fact.about["agent_connected"]
-                if connected or arn in keeping:
-                    # While its agent is disconnected the function cannot know what it will report.
+                if not (fact.about["agent_connected"] or arn in registered):
                     # What was left over with no agent from the first is no container instance to
                     # wait for.
-                    keeping[arn] = fact.about["status"] != "DRAINING" or not connected
+                    continue
+                # While its agent is disconnected the function cannot know what it will report.
+                drains = fact.about["status"] == "DRAINING" and fact.about["agent_connected"]
+                _keep(keeping[arn], arn, keeps=not drains)
+                registered[arn] = fact
+                if fact.about["status"] == "DRAINING":
+                    draining_at.setdefault(arn, fact.at)
+                else:
+                    draining_at.pop(arn, None)
             elif not (ignored and fact.about["owner"].startswith("standalone:")):
-                keeping[fact.about["task_id"]] = fact.about["last_status"] != "STOPPED"
-            idle_at = None if any(keeping.values()) else idle_at or fact.at
+                stopped = fact.about["last_status"] == "STOPPED"
+                _keep(keeping[arn], fact.about["task_id"], keeps=not stopped)
+            free_at = _free_at(keeping, registered, draining_at, fact.at)
+            idle_at = None if free_at is None else idle_at or free_at
         return idle_at
+
+    def _unregistered_since(self, action: LifecycleAction) -> datetime | None:
+        """Return when an action began whose instance was never registered; None if it was."""
+        # Where a name may be misspelled, the instance may be in another cluster.
+        named = set(self.workload.promise(action).clusters)
+        misnamed = not named <= set(self.account.ecs.clusters)
+        return None if misnamed or action.ec2_instance_id in self._facts else action.started_at
 
     @cached_property
     def _facts(self) -> dict[str, list[Fact]]:
@@ -274,3 +312,29 @@ class Liveness:
             if fact.kind in {"task", "container_instance"}:
                 found[fact.about["ec2_instance_id"]].append(fact)
         return found
+
+
+def _keep(keeping: set[str], what: str, *, keeps: bool) -> None:
+    """Note whether a container instance or a task keeps an action now."""
+    (keeping.add if keeps else keeping.discard)(what)
+
+
+def _free_at(
+    keeping: Mapping[str, set[str]],
+    registered: Mapping[str, Fact],
+    draining_at: Mapping[str, datetime],
+    at: datetime,
+) -> datetime | None:
+    """
+    Return from when on nothing keeps an action, by what is so now; None if something does.
+
+    What is left of an earlier registration is waited for until the one that has an agent has been
+    DRAINING for minutes.
+    """
+    kept = {arn for arn, what in keeping.items() if what}
+    connected = {arn for arn, fact in registered.items() if fact.about["agent_connected"]}
+    if not kept:
+        return at
+    if not connected or kept & connected:
+        return None
+    return max([at, *(draining_at[arn] + LEFT_BEHIND for arn in connected)])

@@ -44,6 +44,8 @@ class Returns:
         tells: says of a container instance whether a record can tell that the drainer has set it
             DRAINING, for one of these actions.
         violated: is told of a broken promise.
+        held_until: says until when ECS does not describe a registration of an instance.
+        was_described: says whether a container instance has been described to the function.
         until: when the last of the judgements is due.
         returned: how many instances have come back.
     """
@@ -55,6 +57,8 @@ class Returns:
     drained: set[str]
     tells: Callable[[str, Sequence[LifecycleAction]], bool]
     violated: Callable[[str, str], None]
+    held_until: Callable[[str], datetime | None] = lambda _: None
+    was_described: Callable[[str], bool] = lambda _: True
     until: datetime = field(init=False)
     returned: int = 0
     _since: dict[str, datetime] = field(default_factory=dict)
@@ -68,15 +72,21 @@ class Returns:
         if instance.lifecycle_state == "InService" and self._ours(instance):
             self.returned += 1
             self._since[instance.ec2_instance_id] = self.account.now
-            self._look_at(instance, self._due_at(instance), LOOKS_MAX)
+            self._look_at(instance, self.due_at(instance), LOOKS_MAX)
 
     def _ours(self, instance: Instance) -> list[LifecycleAction]:
         return [action for action in instance.past if self.workload.promise(action).ours]
 
-    def _due_at(self, instance: Instance) -> datetime:
+    def due_at(self, instance: Instance) -> datetime:
         """Return when an instance must serve again, as far as is known by now."""
         since = max(self._since[instance.ec2_instance_id], self.ceased_at())
+        # What ECS does not describe may be what is left of it.
+        since = max(since, self.held_until(instance.ec2_instance_id) or since)
         return self.within(since) + timedelta(seconds=OVER_SECONDS)
+
+    def watch_until(self, at: datetime) -> None:
+        """Let the account live until an instant at least."""
+        self.until = max(self.until, at)
 
     def _look_at(self, instance: Instance, at: datetime, looks_left: int) -> None:
         actions, since = len(instance.past), self._since[instance.ec2_instance_id]
@@ -89,14 +99,14 @@ class Returns:
             again = self._since[instance.ec2_instance_id] != since
             if gone or deleted or again:
                 return
-            due_at = self._due_at(instance)
+            due_at = self.due_at(instance)
             if self.account.now < due_at:
                 # The table, say, has been read-only since: nothing could be written meanwhile.
                 self._look_at(instance, due_at, looks_left)
             else:
                 self._judge(instance, looks_left)
 
-        self.until = max(self.until, at)
+        self.watch_until(at)
         self.account.at(at, look)
 
     def _judge(self, instance: Instance, looks_left: int) -> None:
@@ -115,10 +125,13 @@ class Returns:
                 at = self.account.now + timedelta(seconds=BETWEEN_LOOKS_SECONDS)
                 self._look_at(instance, at, looks_left - 1)
             return
+        found = any(self.was_described(one.arn) for one in connected)
         for one in ours:
             if one.agent_connected:
                 self._say(instance, "is InService, and its container instance is still DRAINING")
-            else:
+            elif found and not one.remaining_tasks():
+                # A known limit: what ECS counts a task on stays, and so does what is left of an
+                # agent that is connected in a cluster that nothing names.
                 self._say(instance, "is InService, and its old registration is left behind")
 
     def _registrations(self, instance: Instance) -> list[ContainerInstance]:

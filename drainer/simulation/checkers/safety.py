@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from drainer.simulation.checkers.earlier_registrations import EarlierRegistrations
 from drainer.simulation.checkers.ecs_changes import STAMP_SECONDS, EcsChanges
 from drainer.simulation.checkers.evidence import Evidence
 from drainer.simulation.checkers.violation import Violation, deadline
@@ -62,6 +63,7 @@ class Safety:
         answered: how many lifecycle actions the function answered.
         drained: the container instances that the function set DRAINING.
         hooks_read: when the hooks of each group were read.
+        registrations: which container instances were described, and which tasks that excuses.
     """
 
     account: Aws
@@ -85,12 +87,14 @@ class Safety:
     _open_at_first: int = 0
     _listed: set[str] = field(default_factory=set)
     _evidence: Evidence = field(init=False)
+    registrations: EarlierRegistrations = field(init=False)
     _changes: EcsChanges = field(init=False)
     _judges: dict[str, Callable[[Mapping[str, Any]], None]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin to watch what answers rest upon."""
         self._evidence = Evidence(self.account, self.workload.pass_interval_seconds)
+        self.registrations = EarlierRegistrations(self.account, self.workload)
         self._changes = EcsChanges(
             self.account, self.workload, self.violated, self._seen_back, self.drained
         )
@@ -256,6 +260,7 @@ class Safety:
             self._evidence.listed(parameters["containerInstance"])
         if operation == "DescribeContainerInstances":
             self._evidence.described(answer["containerInstances"])
+            self.registrations.described(answer["containerInstances"])
         if operation == "DescribeAutoScalingInstances":
             for row in answer["AutoScalingInstances"]:
                 if not row["LifecycleState"].endswith(":Wait"):
@@ -277,7 +282,7 @@ class Safety:
         Return the tasks that keep an instance, by what was promised of its hook.
 
         Those on a container instance that no answer of ECS need show yet are not the function's
-        fault.
+        fault, nor those that a limit of registrations excuses.
         """
         ignored = self.workload.promise(action).standalone_tasks == "ignore"
         shown_at = self.account.now - timedelta(seconds=ANSWER_LAG_SECONDS_MAX)
@@ -286,6 +291,7 @@ class Safety:
             for task in self.account.ecs.remaining_tasks(action.ec2_instance_id)
             if not (ignored and task.service is None)
             and (task.container_instance.registered_at <= shown_at or not _is_new(task, action))
+            and not self.registrations.excuses(task, action)
         ]
 
     def recorded(self, key: Mapping[str, Any]) -> None:

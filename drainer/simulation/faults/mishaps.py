@@ -15,6 +15,7 @@ from drainer.simulation.services.auto_scaling import agents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
     from drainer.simulation.faults.faults import Faults
     from drainer.simulation.scenario.installation import Installation
@@ -77,7 +78,7 @@ def agent_registers_anew(faults: Faults, workload: Workload, installed: Installa
             seconds = faults.random.uniform(*GONE_SECONDS)
             faults.account.after(seconds, partial(_come_back_anew, faults, instance))
         else:
-            _register_anew(faults, instance)
+            register_again(faults, instance, faults.random)
 
 
 def _come_back_anew(faults: Faults, instance: Instance) -> None:
@@ -86,25 +87,31 @@ def _come_back_anew(faults: Faults, instance: Instance) -> None:
     if known is None or not (faults.going_on and instance.waits_to_leave):
         ecs.connect_agent(instance.ec2_instance_id, connected=True)
         return
-    _register_anew(faults, instance)
+    register_again(faults, instance, faults.random)
     seconds = faults.random.uniform(*TAKEN_FOR_STOPPED_SECONDS)
     for task in known.remaining_tasks():
         faults.account.after(seconds, partial(ecs.life.kill, task, "The agent lost its state"))
 
 
-def _register_anew(faults: Faults, instance: Instance) -> None:
+def register_again(faults: Faults, instance: Instance, random: Random) -> None:
+    """Let an agent register again in its group's cluster; its earlier registration stays."""
     faults.strike("agent registered anew", instance.ec2_instance_id)
     faults.account.ecs.connect_agent(instance.ec2_instance_id, connected=False)
     instance.forgets_agent = True
     agents.boot(faults.account.ecs, instance)
-    after = faults.random.uniform(*PLACED_AFTER_SECONDS)
-    faults.account.after(after, partial(_place, faults, instance))
+    place(faults, instance, random)
 
 
-def _place(faults: Faults, instance: Instance) -> None:
+def place(faults: Faults, instance: Instance, random: Random) -> None:
+    """Place a task on what an agent has just registered, later than that is visible."""
+    after = random.uniform(*PLACED_AFTER_SECONDS)
+    faults.account.after(after, partial(_place, faults, instance, random))
+
+
+def _place(faults: Faults, instance: Instance, random: Random) -> None:
     there = faults.account.ecs.container_instance(instance.ec2_instance_id)
     if there is not None and there.status == "ACTIVE" and instance.waits_to_leave:
-        seconds = faults.random.uniform(*NEW_TASK_SECONDS)
+        seconds = random.uniform(*NEW_TASK_SECONDS)
         faults.account.ecs.run_standalone(
             there.cluster.name, instance.ec2_instance_id, seconds=seconds, already_running=False
         )

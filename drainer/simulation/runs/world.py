@@ -19,8 +19,11 @@ from drainer.simulation.checkers.memory import Memory
 from drainer.simulation.checkers.returns import Returns
 from drainer.simulation.checkers.safety import Safety
 from drainer.simulation.faults import fault_plan, large, limits, record_faults
+from drainer.simulation.faults.moved_agents import MovedAgents
 from drainer.simulation.faults.odd_answers import OddAnswers
 from drainer.simulation.faults.rivals import Rivals
+from drainer.simulation.faults.set_aside import SetAside
+from drainer.simulation.faults.undescribed import UndescribedRegistrations
 from drainer.simulation.production import FailedInvocationError
 from drainer.simulation.protocol.client import InProcessClient
 from drainer.simulation.protocol.quick_client import QuickClient
@@ -98,6 +101,8 @@ class World(SeedWorld):
     installed: Installation = field(init=False)
     rivals: Rivals = field(init=False)
     odd_answers: OddAnswers = field(init=False)
+    moved_agents: MovedAgents = field(init=False)
+    undescribed: UndescribedRegistrations = field(init=False)
     _environments: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,6 +123,10 @@ class World(SeedWorld):
             Random(f"odd answers {self.seed}"),
             Random(f"earlier registrations {self.seed}"),
         )
+        random = Random(f"agents that register in another cluster {self.seed}")
+        self.moved_agents = MovedAgents(self.faults, random, self.workload)
+        random = Random(f"registrations that are never described {self.seed}")
+        self.undescribed = UndescribedRegistrations(self.faults, random, self.workload)
 
     def install(self, build: Build) -> None:
         """Install the drainer, then build what it is for, then let things go wrong."""
@@ -147,10 +156,13 @@ class World(SeedWorld):
         account.record_tables.wrote = self._wrote
         workload.begin(self.workload, topic_arn)
         large.enlarge(self.large, self.workload, self.faults, topic_arn, self.call_time)
+        self.undescribed.choose()
         fault_plan.install(self.faults, self.workload, self.installed)
         record_faults.install(self.faults, self.installed.records)
         self.rivals.install(self.installed)
         self.odd_answers.install()
+        self.moved_agents.install()
+        self.undescribed.install()
         self.safety.ceased_at = self.faults.ceased_at
         self.safety.chains = partial(self.chains.alive, self.installed)
         self.returns = Returns(
@@ -166,7 +178,16 @@ class World(SeedWorld):
                 [*filter(None, self.workload.environ["DRAINER_CLUSTERS"].split(","))],
             ).tells,
             self.safety.violated,
+            self.undescribed.held_until,
+            self.safety.registrations.was_described,
         )
+        SetAside(
+            self.faults,
+            Random(f"instances that are set aside after their return {self.seed}"),
+            self.workload,
+            self.returns.due_at,
+            self.returns.watch_until,
+        ).install()
         account.at(self.faults.ceased_at + timedelta(seconds=SETTLED_SECONDS), self._count_chains)
 
     def run(self) -> None:
@@ -212,6 +233,7 @@ class World(SeedWorld):
             STARTED_AT,
             large.TURNS_SECONDS[self.large],
             self.safety.hooks_read,
+            self.undescribed.held_until,
         )
 
     # What the function reports to
@@ -320,6 +342,7 @@ class World(SeedWorld):
     def admit(self, operation: str, parameters: dict[str, Any]) -> None:
         """Refuse what ECS does not describe for a while."""
         self.odd_answers.before_call(operation, parameters)
+        self.undescribed.before_call(operation, parameters)
 
     def answer(self, service: str, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Let the account answer, under the checkers' eyes."""
@@ -332,7 +355,8 @@ class World(SeedWorld):
                 self.safety.violated("bounds", sentence)
         if parameters.get("status") == "DRAINING":
             self.chains.set_draining(parameters["containerInstances"])
-        return self.odd_answers.without_one(operation, parameters, answer)
+        answer = self.odd_answers.without_one(operation, parameters, answer)
+        return self.undescribed.instead(operation, parameters, answer)
 
     def _wrote(self, key: Mapping[str, Any]) -> None:
         """Note a write, also one whose repetition by the SDK is refused: it claims all the same."""

@@ -297,6 +297,7 @@ class TaskLife:
             task_id=task.task_id,
             owner=task.owner,
             ec2_instance_id=task.container_instance.ec2_instance_id,
+            container_instance_arn=task.container_instance.arn,
             desired_status=task.desired_status,
             last_status=task.last_status,
         )
