@@ -30,6 +30,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from drainer.drain import task_set
+from drainer.drain.earlier_looks import SEARCHED_FOR
 from drainer.drain.holding_tasks import blocking, is_standalone, unexplained, waits_behind
 from drainer.drain.model import REGISTRATIONS_MAX, Place, StandaloneTasks
 from drainer.drain.task_set import ANSWER_LAG
@@ -78,7 +79,15 @@ def _is_unregistered(look: Look) -> bool:
 def _is_drained(look: Look) -> bool:
     if look.drain.draining_since is None or not task_set.is_clear_behind(look):
         return False
-    return task_set.all_stopped(look)
+    return task_set.all_stopped(look) and not _is_searched_again(look)
+
+
+def _is_searched_again(look: Look) -> bool:
+    """Whether its agent, not connected, may have registered since all clusters were searched."""
+    since = look.drain.searched_at
+    if look.connected or look.searched or since is None:
+        return False
+    return look.now >= since + SEARCHED_FOR
 
 
 def _is_active(look: Look) -> bool:
@@ -178,7 +187,7 @@ def carry_on(
         since, absent_since = drained_at or still, None
     elif look.absent:
         absent_since = absent_since or seen_at
-    if look.connected:
+    if look.connected or (_is_searched_again(look) and task_set.all_stopped(look)):
         searched_at = None
     elif found and look.searched:
         searched_at = searched_at or seen_at
@@ -240,7 +249,7 @@ def _unlisted(look: Look) -> str:
     """Say what is waited for where no task that remains is known."""
     if look.counted or look.status != "DRAINING":
         return _counts(look)
-    if not look.settled:
+    if not look.settled or _is_searched_again(look):
         return "Other registrations of the EC2 instance are searched for"
     if look.missing:
         return f"ECS does not find {len(look.missing)} tasks that it listed before"

@@ -384,6 +384,36 @@ def test_what_is_gone_with_tasks_that_ran_is_waited_for_as_long_as_a_missing_tas
     )
 
 
+@pytest.mark.parametrize(
+    ("seen", "phase", "searched_at"),
+    [
+        pytest.param({"seconds": 319}, Phase.DRAINED, at(20), id="lately"),
+        pytest.param({"seconds": 320}, Phase.CLOSING, None, id="five minutes ago"),
+        # As a request of CloudFormation does in each pass.
+        pytest.param({"seconds": 320, "searched": True}, Phase.DRAINED, at(320), id="just now"),
+    ],
+)
+def test_with_no_agent_connected_all_clusters_are_searched_again_before_the_answer(
+    seen: dict[str, Any], phase: Phase, searched_at: datetime | None
+) -> None:
+    # Its agent may have registered in another cluster an hour after the last search, which is made
+    # more and more seldom: six tasks would be cut there.
+    lone = replace(instance(), agent_connected=False)
+    found = look_at(lone, of=drain(searched_at=at(20)), **seen)
+
+    assert phase_of(found) == phase
+    assert carried(found).searched_at == searched_at
+    assert (phase == Phase.CLOSING) == ("are searched for" in decide(found).reason)
+
+
+def test_while_tasks_are_left_an_old_search_still_counts() -> None:
+    # A hundred of them would search a hundred clusters in each pass.
+    lone = replace(instance(running=1), agent_connected=False)
+    found = look_at(lone, task(), of=drain(searched_at=at(20), unfinished=("a",)), seconds=320)
+
+    assert carried(found).searched_at == at(20)
+
+
 def test_an_instance_that_no_cluster_ever_had_is_released_on_the_second_look() -> None:
     # Returning without an answer would hang it until the hook's timeout.
     never = replace(drain(), container_instance_arn=None, absent_since=START)

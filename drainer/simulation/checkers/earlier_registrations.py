@@ -4,7 +4,7 @@ Judge which tasks need not be waited for where an agent has registered its EC2 i
 Three known limits, and no more than they admit:
 
 * In a cluster that neither the hook nor the settings name, and that has no other registration of
-  the EC2 instance, what an agent registers is found within five minutes.
+  the EC2 instance, what an agent registers is found within five minutes before the answer.
 * Tasks on an earlier registration are waited for until another one has been DRAINING for five
   minutes: no agent is there that would report their end.
 * An earlier registration in another cluster than that of a connected agent is found only if a look
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from drainer.simulation.services.auto_scaling.lifecycle import LifecycleAction
     from drainer.simulation.services.ecs.model import ContainerInstance, Task
 
-# How long all clusters are not searched again, and how long what is left behind is waited for.
+# How long all clusters are not searched again before an answer, how many times as long as a drain
+# has lasted while it waits, and how long what is left behind is waited for.
 SEARCHED_AGAIN = timedelta(seconds=300)
+SEARCHED_AGAIN_TIMES = 3
 LEFT_BEHIND = timedelta(seconds=300)
 
 

@@ -39,7 +39,11 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from drainer.simulation.checkers.earlier_registrations import LEFT_BEHIND, SEARCHED_AGAIN
+from drainer.simulation.checkers.earlier_registrations import (
+    LEFT_BEHIND,
+    SEARCHED_AGAIN,
+    SEARCHED_AGAIN_TIMES,
+)
 from drainer.simulation.checkers.violation import Violation, deadline
 from drainer.simulation.services.ecs.answer_lag import ANSWER_LAG_SECONDS_MAX
 
@@ -214,9 +218,11 @@ class Liveness:
         self, action: LifecycleAction, facts: Sequence[Fact], ended_at: datetime
     ) -> bool:
         """Whether a container instance with an agent stayed ACTIVE until its action had ended."""
-        # Where nothing leads to its cluster, an agent that has registered again is found later.
+        # Where nothing leads to its cluster, an agent that has registered again is found later, and
+        # the later the longer nothing was found.
         registered_at = facts[0].at
-        again = SEARCHED_AGAIN if registered_at > action.started_at else timedelta(0)
+        lasted = SEARCHED_AGAIN_TIMES * (registered_at - action.started_at)
+        again = max(SEARCHED_AGAIN, lasted) if lasted > timedelta(0) else timedelta(0)
         since = max(action.started_at, self.ceased_at, registered_at + again)
         there = facts[-1].about["status"] == "ACTIVE"
         connected = all(fact.about["agent_connected"] for fact in facts[-2:])
