@@ -162,6 +162,19 @@ def test_after_the_first_violation_a_hunt_runs_no_function(first_only: bool) -> 
     assert (world.safety.answered == 0) == first_only
 
 
+def test_an_account_or_a_checker_that_fails_is_no_answer_of_aws() -> None:
+    # In seed 127 a checker failed in the midst of each publication. The function took that for an
+    # unexpected answer, and for 106 times nothing was said of it.
+    world = World(3, Options())
+    world.install(handler.build)
+    cluster = next(iter(world.account.ecs.clusters))
+
+    with pytest.raises(KeyError):
+        world._perform("ecs", "DescribeTasks", {"cluster": cluster})
+
+    assert "crash: DescribeTasks: KeyError('tasks')" in str(world.safety.violations[0])
+
+
 def test_a_seed_is_the_same_in_another_process() -> None:
     # The order of sets depends on a hash that differs from process to process. In seed 3 instances
     # come back together: in the order of a set, they were looked up and freed by chance.

@@ -318,7 +318,14 @@ class World(SeedWorld):
         self, service: str, operation: str, parameters: dict[str, Any], /
     ) -> dict[str, Any]:
         self.rivals.before_a_call()
-        return self.call_time.perform(self._told, service, operation, parameters)
+        try:
+            return self.call_time.perform(self._told, service, operation, parameters)
+        except ApiError:
+            raise
+        except Exception as error:
+            # The function would take it for an answer that it did not expect, and go on.
+            self.safety.violated("crash", f"crash: {operation}: {error!r}")
+            raise
 
     def _told(self, service: str, operation: str, parameters: dict[str, Any], /) -> dict[str, Any]:
         try:
