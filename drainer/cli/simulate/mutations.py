@@ -335,6 +335,7 @@ def publish_again_what_came_too_early() -> None:
 def search_all_clusters_once() -> None:
     """Never search all clusters again while no agent is connected (found by an attack)."""
     swap(earlier_looks, "SEARCHED_FOR", timedelta.max)
+    swap(may_leave, "SEARCHED_FOR", timedelta(days=365))
 
 
 def wait_no_time_for_what_is_left_behind() -> None:
