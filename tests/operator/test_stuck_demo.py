@@ -65,9 +65,12 @@ def named(first: str, cause: Cause) -> bool:
 def kept(*arguments: str) -> Iterator[list[str]]:
     """Run the demo as a user does, and yield what it printed once it serves."""
     words = [sys.executable, "-m", "drainer", "demo", "--keep", "--minutes", "1", *arguments]
+    # What a shell runs in the background ignores SIGINT, and so does all that it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(  # noqa: S603 (our own program)
         words, cwd=PROJECT, stdout=subprocess.PIPE, text=True
     ) as demo:
+        signal.signal(signal.SIGINT, before)
         try:
             assert demo.stdout is not None
             lines: list[str] = []
