@@ -45,7 +45,9 @@ STRING_CHARACTERS_MAX = 700
 DEFAULTS = {one.name: one.default for one in fields(Drain)}
 OPTIONAL = {name for name, default in DEFAULTS.items() if default is not MISSING}
 
-NEW_IN_3 = frozenset({"generation", "waits_in", "quiet", "extended_to", "was_active", "sought_at"})
+NEW_IN_3 = frozenset(
+    {"generation", "waits_in", "quiet", "extended_to", "was_active", "sought_at", "counted"}
+)
 
 # Python's error may quote the whole field.
 SENTENCE_CHARACTERS_MAX = 300

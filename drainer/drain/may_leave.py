@@ -69,10 +69,10 @@ class Act(StrEnum):
 def _is_unregistered(look: Look) -> bool:
     # One stale answer must not release an instance that serves. Tasks that a look has seen may run
     # though their container instance was deregistered; and where its cluster is said to be missing,
-    # they contradict that. Until its tasks were listed it may have any.
+    # they contradict that. So do those that were counted, and not all listed yet.
     drain, since = look.drain, look.drain.absent_since
-    unlisted = drain.draining_since is not None and not drain.closed
-    for_long = task_set.MISSING_FOR if drain.unfinished or unlisted else ANSWER_LAG
+    had_tasks = drain.unfinished or (drain.counted and not drain.closed)
+    for_long = task_set.MISSING_FOR if had_tasks else ANSWER_LAG
     return look.absent and since is not None and look.now >= since + for_long
 
 
@@ -199,6 +199,7 @@ def carry_on(
     return replace(
         drain,
         draining_since=since,
+        counted=bool(look.counted) if found else drain.counted,
         standalone_stopped=look.status != "ACTIVE" and (drain.standalone_stopped or stopped),
         others=places[: REGISTRATIONS_MAX - 1] if found else drain.others,
         settled=look.settled if found else drain.settled,

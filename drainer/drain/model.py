@@ -135,10 +135,10 @@ class InstanceProgress:
     draining_since: datetime | None = None
     # ids of the tasks that any look has seen and none has seen STOPPED
     unfinished: tuple[str, ...] = ()
+    counted: bool = False  # whether ECS counted tasks on it, when it was found last
     # when, long enough after draining_since, the tasks were first listed, or none was wanted
     listed_at: datetime | None = None
-    # whether a second listing has followed, so that `unfinished` has all tasks
-    closed: bool = False
+    closed: bool = False  # whether a second listing has followed, so that `unfinished` has them all
     missing_since: datetime | None = None  # since when ECS has known none of the unfinished tasks
     standalone_stopped: bool = False  # whether the standalone tasks have been told to stop
     others: tuple[Place, ...] = ()  # further registrations of the same EC2 instance

@@ -369,7 +369,9 @@ def test_defect_10_gone_container_instance_needs_two_looks_that_agree() -> None:
 
 @pytest.mark.parametrize(("seconds", "phase"), [(299, Phase.UNSEEN), (300, Phase.UNREGISTERED)])
 @pytest.mark.parametrize(
-    "of", [{"unfinished": ("a",)}, {"closed": False}], ids=["seen", "not listed yet"]
+    "of",
+    [{"unfinished": ("a",)}, {"closed": False, "counted": True}],
+    ids=["seen", "counted, and not listed yet"],
 )
 def test_what_is_gone_with_tasks_that_ran_is_waited_for_as_long_as_a_missing_task(
     of: dict[str, Any], seconds: float, phase: Phase
@@ -785,6 +787,22 @@ def test_a_drain_remembers_that_it_has_found_its_instance_active() -> None:
     again = carried(look_at(instance(status="DRAINING"), of=replace(drain(), was_active=True)))
 
     assert [one.was_active for one in (*found, again)] == [True, False, True]
+
+
+def test_a_drain_remembers_whether_tasks_were_counted_when_it_was_found_last() -> None:
+    # An instance that Spot has taken back would be waited for although it had none any more.
+    found = [carried(look_at(instance(running=count))).counted for count in (0, 1)]
+    lost = [carried(look_at(of=drain(counted=one))).counted for one in (False, True)]
+
+    assert found == lost == [False, True]
+
+
+@pytest.mark.parametrize("of", [{"closed": True, "counted": True}, {"closed": False}])
+def test_what_is_gone_and_had_no_task_is_not_waited_for_any_longer(of: dict[str, Any]) -> None:
+    # Spot takes back what it has interrupted, and ECS deregisters it: its group waits for minutes.
+    gone = look_at(None, absent=True, of=drain(absent_since=START, **of), seconds=20)
+
+    assert phase_of(gone) == Phase.UNREGISTERED
 
 
 @pytest.mark.parametrize(
