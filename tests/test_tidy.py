@@ -52,7 +52,7 @@ MODULE_LINES_MAX = 250
 LONG_MODULES = {
     "events": 254,  # what each kind of record is told by
     "drain.finder": 298,  # what is known, named, in any cluster, registered again, and refused
-    "drain.look": 262,  # what one look has seen, and which registration that is about
+    "drain.look": 263,  # what one look has seen, and which registration that is about
     "drain.may_leave": 266,  # the rules, what the next pass needs, and why it is waited
     "lifecycle.acting": 261,  # answers, heartbeats, changes, and what is published when
     "lifecycle.recorder": 295,  # the store, what is read of it, and what came of writes

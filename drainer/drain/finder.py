@@ -162,7 +162,7 @@ class Finder:
                 continue  # the next pass asks this cluster again
             failed = (look.denied and not denied) or look.drain.search_failed
             # A cluster that was deleted after it had been listed has nothing any more.
-            look.sound = sound and not failed
+            look.sound, look.searched_on = sound and not failed, True
             look.drain = replace(look.drain, searched_to=cluster, search_failed=failed)
 
     def _end_search(self, look: Look) -> None:

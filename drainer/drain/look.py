@@ -57,6 +57,7 @@ class Look:
     searched: bool = False  # whether a search of all clusters has ended in this look
     seen_at: datetime | None = None  # when it had been described and searched for; None for `now`
     sound: bool = True  # whether every search for it was of the right clusters
+    searched_on: bool = False  # whether a search of all clusters has come further
     nowhere: bool = False  # whether no cluster that exists has it, and a named one does not exist
     tasks: dict[str, Task] = field(default_factory=dict)  # the tasks that were described, by id
     missing: tuple[str, ...] = ()  # the unfinished tasks that ECS said it does not know

@@ -90,7 +90,8 @@ class HookOutcome(Outcome):
         seen_at = look.seen_at or look.now
         # Once a second search has ended, both count from there on.
         settles = look.searched and look.settled and drain.searched_at is not None
-        sought_at = drain.sought_at if look.in_doubt else look.seen_at or drain.sought_at
+        in_vain = look.in_doubt and not look.searched_on
+        sought_at = drain.sought_at if in_vain else look.seen_at or drain.sought_at
         return replace(
             drain,
             sought_at=None if look.connected else sought_at,

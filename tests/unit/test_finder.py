@@ -270,6 +270,7 @@ def test_a_search_leaves_the_time_that_acting_needs() -> None:
     assert ecs.seconds_left >= ACTING_SECONDS - 0.3
     assert seen(look) == UNSEEN
     assert search.drain.searched_to > ""
+    assert look.searched_on
 
 
 def test_a_cluster_that_was_deleted_while_it_was_searched_has_nothing_any_more() -> None:
@@ -866,6 +867,7 @@ def test_with_less_time_than_acting_needs_no_read_is_begun() -> None:
 
     assert (ecs.searched, ecs.described, ecs.listings) == ([], [], 0)
     assert all(of.failed and "No time was left" in of.reason for of in (one, named, anywhere))
+    assert not any(of.searched_on for of in (one, named, anywhere))
 
 
 def test_a_known_registration_whose_cluster_was_deleted_does_not_make_a_search_unsound() -> None:

@@ -811,6 +811,13 @@ def test_what_is_gone_and_had_no_task_is_not_waited_for_any_longer(of: dict[str,
         pytest.param({"seen_at": at(61)}, None, at(61), id="looked for"),
         pytest.param({"seen_at": at(61), "failed": True}, at(30), at(30), id="a call failed"),
         pytest.param({"seen_at": at(61), "denied": True}, at(30), at(30), id="one was denied"),
+        # A crowd in a hundred clusters began its search again in each pass, and found nothing.
+        pytest.param(
+            {"seen_at": at(61), "failed": True, "searched_on": True},
+            None,
+            at(61),
+            id="no time left",
+        ),
         pytest.param({}, at(30), at(30), id="not looked for"),
     ],
 )
