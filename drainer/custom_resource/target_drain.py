@@ -24,7 +24,7 @@ from drainer.custom_resource.target_actions import TargetActions
 from drainer.custom_resource.target_status import TargetStatus
 from drainer.drain import may_leave, task_set
 from drainer.drain.actions import Outcome
-from drainer.drain.earlier_looks import UNSEARCHED, is_old
+from drainer.drain.earlier_looks import SEARCHED_FOR, UNSEARCHED, is_old
 from drainer.drain.finder import Finder
 from drainer.drain.listings import AtMost
 from drainer.drain.look import Look
@@ -109,6 +109,10 @@ class TargetDrain:
             **{one: member for one, member in history.items() if one in kept},
             **{o.look.ec2_instance_id: _member(o, target) for o in outcomes},
         }
+        for look in looks:
+            if _was_in_vain(look, member := following[look.ec2_instance_id]):
+                # While ECS does not answer, perhaps for long, its agent may register.
+                following[look.ec2_instance_id] = replace(member, done=False, **UNSEARCHED)
         unsure = [look.reason for look in looks if look in settled and look.in_doubt]
         if len(chosen) < len(members) and _not_done(members, history):
             unsure.append("The other instances are read in later passes")
@@ -120,7 +124,7 @@ class TargetDrain:
                 progress,
                 history=_bounded(following),
                 looks=progress.looks + 1,
-                looked_at=progress.looked_at if _may_lack(looks) else now,
+                looked_at=now,
                 grown_at=grown_at,
             ),
             outcomes=tuple(o for o in outcomes if not o.decision.may_leave),
@@ -155,9 +159,14 @@ def _look(
     )
 
 
-def _may_lack(looks: Iterable[Look]) -> bool:
-    """Whether something failed that was to find an agent, of an instance that has none known."""
-    return any(look.failed and not look.connected for look in looks)
+def _was_in_vain(look: Look, member: Member) -> bool:
+    """Whether nothing was found out of what was first searched for five minutes ago, or before."""
+    since = member.absent_since or member.searched_at
+    # How far a search of what might go has come is not kept.
+    further = look.searched_on and not member.done
+    if look.connected or further or not look.in_doubt or since is None:
+        return False
+    return look.now >= since + SEARCHED_FOR
 
 
 def _forgetting(progress: RequestProgress) -> RequestProgress:

@@ -430,13 +430,20 @@ def test_what_was_searched_before_a_long_silence_is_searched_again(
     assert world.status("arn-new") == "DRAINING"
 
 
-@pytest.mark.parametrize("before", [[], [LONE]], ids=["in no cluster", "no agent"])
+@pytest.mark.parametrize(
+    ("before", "count"),
+    [
+        pytest.param([], 1, id="in no cluster"),
+        pytest.param([], 3, id="in no cluster, and might leave"),
+        pytest.param([LONE], 4, id="no agent"),
+    ],
+)
 def test_what_was_searched_before_ecs_stopped_answering_is_searched_again(
-    before: list[ContainerInstance],
+    before: list[ContainerInstance], count: int
 ) -> None:
     # For ten minutes each pass failed. The agent registered, and one listing lacked that.
     world = World({"payments": before, "search": []})
-    progress = world.passes(1 if not before else 4)[-1].progress
+    progress = world.passes(count)[-1].progress
     world.fails = {"search": UnavailableError("Rate exceeded")}
     complete = []
     for seconds in (*range(60, 660, PASS_SECONDS), *range(660, 720, PASS_SECONDS)):
