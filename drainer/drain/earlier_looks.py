@@ -161,8 +161,8 @@ def forgetting_old_searches(
         return replace(drain, **UNSEARCHED)
     # Of what is not settled the second search is under way, and may take long.
     if drain.settled and drain.searched_at is not None:
-        counts = max(SEARCHED_FOR, SEARCHED_FOR_TIMES * (drain.searched_at - drain.started_at))
-        if now - drain.searched_at >= max(counts, within):
+        lasted = drain.searched_at - drain.started_at
+        if now - drain.searched_at >= max(within, SEARCHED_FOR, SEARCHED_FOR_TIMES * lasted):
             return replace(drain, searched_at=None)
     return drain
 

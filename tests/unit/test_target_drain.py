@@ -27,7 +27,7 @@ from drainer.invocation import InvocationClock
 from tests.unit.ecs import container_instance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from drainer.custom_resource.stack import Stack
     from drainer.custom_resource.target_status import TargetStatus
@@ -175,10 +175,20 @@ class World:
         return self.drains().drain(before, target, hop, InvocationClock(now, self.left))
 
     def passes(self, count: int, target: DrainTarget = TARGET) -> list[TargetStatus]:
-        fleet = self.drains()
-        progress, target_statuses = RequestProgress(REQUEST), []
-        for hop in range(count):
-            now = START + timedelta(seconds=PASS_SECONDS * hop)
+        """Make the first passes of a request."""
+        return self.goes_on(RequestProgress(REQUEST), range(count), target)
+
+    def goes_on(
+        self,
+        progress: RequestProgress,
+        hops: Iterable[int],
+        target: DrainTarget = TARGET,
+        since: datetime = START,
+    ) -> list[TargetStatus]:
+        """Make passes after those that have left this progress."""
+        fleet, target_statuses = self.drains(), []
+        for hop in hops:
+            now = since + timedelta(seconds=PASS_SECONDS * hop)
             target_status = fleet.drain(progress, target, hop, InvocationClock(now, lambda: 100.0))
             progress = target_status.progress
             target_statuses.append(target_status)
@@ -418,15 +428,10 @@ def test_what_was_searched_before_a_long_silence_is_searched_again(
     }
     world.unlisted.add("arn-new")
 
-    complete = []
-    for hop in range(count, count + 4):
-        clock = InvocationClock(NOW + timedelta(seconds=PASS_SECONDS * hop), world.left)
-        seen = world.drains().drain(progress, FLEET, hop, clock)
-        progress = seen.progress
-        complete.append(seen.complete)
+    later = world.goes_on(progress, range(count, count + 4), FLEET, NOW)
 
     assert world.unlisted == set()
-    assert not any(complete)
+    assert not any(one.complete for one in later)
     assert world.status("arn-new") == "DRAINING"
 
 
@@ -445,20 +450,15 @@ def test_what_was_searched_before_ecs_stopped_answering_is_searched_again(
     world = World({"payments": before, "search": []})
     progress = world.passes(count)[-1].progress
     world.fails = {"search": UnavailableError("Rate exceeded")}
-    complete = []
-    for seconds in (*range(60, 660, PASS_SECONDS), *range(660, 720, PASS_SECONDS)):
-        if seconds == 660:
-            world.fails = {}
-            world.where["search"].append(registration("arn-new", running_tasks=1))
-            world.running["arn-new"] = [task(2, "RUNNING")]
-            world.unlisted.add("arn-new")
-        clock = InvocationClock(START + timedelta(seconds=seconds), world.left)
-        seen = world.drains().drain(progress, FLEET, 5, clock)
-        progress = seen.progress
-        complete.append(seen.complete)
+    failed = world.goes_on(progress, range(4, 44), FLEET)
+    world.fails = {}
+    world.where["search"].append(registration("arn-new", running_tasks=1))
+    world.running["arn-new"] = [task(2, "RUNNING")]
+    world.unlisted.add("arn-new")
+    later = world.goes_on(failed[-1].progress, range(44, 48), FLEET)
 
     assert world.unlisted == set()
-    assert not any(complete)
+    assert not any(one.complete for one in (*failed, *later))
     assert world.status("arn-new") == "DRAINING"
 
 
@@ -477,15 +477,10 @@ def test_what_was_drained_and_has_lost_its_agent_is_searched_for_again(others: i
     world.running["arn-new"] = [task(2, "RUNNING")]
     world.unlisted.add("arn-new")
 
-    complete = []
-    for hop in range(8, 13):
-        clock = InvocationClock(START + timedelta(seconds=PASS_SECONDS * hop), world.left)
-        seen = world.drains().drain(progress, TARGET, hop, clock)
-        progress = seen.progress
-        complete.append(seen.complete)
+    later = world.goes_on(progress, range(8, 13))
 
     assert world.unlisted == set()
-    assert not any(complete)
+    assert not any(one.complete for one in later)
     assert world.status("arn-new") == "DRAINING"
 
 
@@ -495,14 +490,9 @@ def test_what_was_drained_and_whose_agent_is_gone_may_leave_after_two_searches()
     progress = world.passes(4)[-1].progress
     world.where["payments"] = [registration("arn-1", status="DRAINING", agent_connected=False)]
 
-    complete = []
-    for hop in range(4, 9):
-        clock = InvocationClock(START + timedelta(seconds=PASS_SECONDS * hop), world.left)
-        seen = world.drains().drain(progress, TARGET, hop, clock)
-        progress = seen.progress
-        complete.append(seen.complete)
+    later = world.goes_on(progress, range(4, 9))
 
-    assert complete == [False, False, False, True, True]
+    assert [one.complete for one in later] == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -545,14 +535,9 @@ def test_what_was_drained_before_a_long_silence_may_leave_soon_after(
     progress = world.passes(5)[-1].progress
     world.where["payments"] = [replace(one, status="DRAINING") for one in registrations]
 
-    complete = []
-    for seconds in (0, PASS_SECONDS, 2 * PASS_SECONDS):
-        clock = InvocationClock(NOW + timedelta(seconds=seconds), world.left)
-        seen = world.drains().drain(progress, TARGET, 5, clock)
-        progress = seen.progress
-        complete.append(seen.complete)
+    later = world.goes_on(progress, range(3), since=NOW)
 
-    assert complete == finished
+    assert [one.complete for one in later] == finished
 
 
 def test_an_instance_in_another_cluster_is_drained_there_and_remembered() -> None:
